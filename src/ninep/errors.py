@@ -1,0 +1,99 @@
+"""One exception with a Linux errno, and the way there from whatever the host raised.
+
+Code that refuses a request raises ``Refused``; the host raises ``OSError`` with *its* number. Both meet in
+``linux_errno``, the only place where a host's number becomes the protocol's: by name, because numbers differ (ELOOP is 62 on
+macOS, which Linux reads as ETIME). What has no Linux name becomes EIO. Windows errors are translated below the host wall, by
+``host._ntstatus``, and arrive as ``Refused``.
+
+The texts are for plain 9P2000, which has no numbers: the customary words of Plan 9 where there are some (kernel
+``port/error.h`` as users know them from lib9p and 9front), else those of errno(3).
+"""
+
+from __future__ import annotations
+
+import errno as host_errno
+
+from ninep.linux import Errno
+
+
+class Refused(OSError):  # noqa: N818 - the word of the field: a request is refused
+    """A request that cannot be done, with a **Linux** errno in ``code`` (whatever the host's numbers are)."""
+
+    def __init__(self, code: Errno, why: str = "") -> None:
+        # OSError(errno, text) would pick a subclass by the *host's* numbers; the two-step keeps ours out of its hands.
+        super().__init__(why or code.name)
+        self.code = code
+
+    def __str__(self) -> str:
+        why = self.args[0]
+        return why if why == self.code.name else f"{self.code.name}: {why}"
+
+
+_ALIASES = {
+    "ENOATTR": Errno.ENODATA,  # BSD and macOS: no such extended attribute
+    "ENOTSUP": Errno.EOPNOTSUPP,  # macOS has both, with different numbers
+    "EWOULDBLOCK": Errno.EAGAIN,
+    "EDEADLOCK": Errno.EDEADLK,
+    "EFTYPE": Errno.EINVAL,
+    "EMLINK": Errno.EMLINK,
+    "EBADRPC": Errno.EIO,
+    "ENEEDAUTH": Errno.EACCES,
+    "EAUTH": Errno.EACCES,
+    "EPROCLIM": Errno.EAGAIN,
+}
+
+FROM_HOST: dict[int, Errno] = {
+    number: Errno[name] if name in Errno.__members__ else _ALIASES[name]
+    for number, name in host_errno.errorcode.items()
+    if name in Errno.__members__ or name in _ALIASES
+}
+# Names that share a number with another one never show up in errorcode; without these, macOS's ENOATTR (93) and ENOTSUP (45) leak.
+for _name, _code in _ALIASES.items():
+    if (_number := getattr(host_errno, _name, None)) is not None:
+        FROM_HOST.setdefault(_number, _code)
+
+
+def linux_errno(error: OSError) -> Errno:
+    """The Linux errno of anything the host or a driver raised; EIO for what Linux has no name for."""
+    if isinstance(error, Refused):
+        return error.code
+    return FROM_HOST.get(error.errno or 0, Errno.EIO)
+
+
+TEXTS: dict[Errno, str] = {
+    Errno.EPERM: "permission denied",
+    Errno.ENOENT: "file does not exist",
+    Errno.EIO: "i/o error",
+    Errno.EBADF: "unknown fid",
+    Errno.EAGAIN: "temporarily unavailable",
+    Errno.ENOMEM: "no memory",
+    Errno.EACCES: "permission denied",
+    Errno.EBUSY: "device or object already in use",
+    Errno.EEXIST: "file already exists",
+    Errno.ENOTDIR: "not a directory",
+    Errno.EISDIR: "file is a directory",
+    Errno.EINVAL: "bad arg in system call",
+    Errno.ENFILE: "no free file descriptors",
+    Errno.EMFILE: "no free file descriptors",
+    Errno.EFBIG: "file too big",
+    Errno.ENOSPC: "file system full",
+    Errno.EROFS: "read only file system",
+    Errno.ENAMETOOLONG: "file name too long",
+    Errno.ENOTEMPTY: "directory not empty",
+    Errno.ELOOP: "too many symbolic links",
+    Errno.EOPNOTSUPP: "function not implemented",
+    Errno.ENOSYS: "function not implemented",
+    Errno.EDQUOT: "disk quota exceeded",
+    Errno.ESTALE: "stale file handle",
+    Errno.ENXIO: "cannot open special file",
+    Errno.EXDEV: "cross-device link",
+    Errno.EPROTO: "malformed message",
+    Errno.ENODATA: "no such attribute",
+    Errno.ETXTBSY: "text file busy",
+    Errno.EMSGSIZE: "message too long",
+}
+
+
+def text_of(code: Errno) -> bytes:
+    """The words for plain 9P2000 and for the ``ename`` of 9P2000.u."""
+    return TEXTS.get(code, code.name).encode()

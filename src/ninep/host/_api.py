@@ -1,0 +1,241 @@
+"""The wall: what every operating system must offer, under the same names. This page is the list.
+
+``host/__init__.py`` picks the module of the running system (the only place in the program that asks which one that is) and
+everything above says ``from ninep import host`` and ``host.stat(pin)``. A new system is one new module with these names; mypy
+holds each to the ``HostModule`` protocol below.
+
+Rules
+
+* Authority is a handle. The only function that takes a path is ``open_root``; everything else is relative to a handle, **one
+  name at a time**, and never follows a symbolic link, a junction or any other reparse point.
+* A *pin* is a handle to an object for its attributes only, whatever it is (O_PATH on Linux; on Windows a handle without data
+  access, opened for a moment: see ``PINS_NAMES``). It does not open devices, and permission bits of the object do not matter for it.
+* Some systems cannot do everything through a pin. Verbs on an object therefore take a ``Place``: its pin, and the directory and
+  name it was last seen at. A system that must go by the name checks that it still is the same object: ESTALE if not.
+* Special files are never opened: ENXIO.
+* Flags are Linux numbers (``ninep.linux``), translated here. Times are nanoseconds since 1970. ``rdev`` is in the Linux layout.
+* Failures are ``OSError`` with the host's errno, or ``errors.Refused`` with a Linux one. Never a bare -1, never None.
+* A handle belongs to whom it was returned to, who calls ``close`` once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, NewType, Protocol
+
+Handle = NewType("Handle", int)
+"""A file descriptor, or an NT handle."""
+
+NO_HANDLE = Handle(-1)
+
+
+class Stat(Protocol):
+    """What ``stat`` returns: ``os.stat_result`` on POSIX, the same fields on Windows."""
+
+    @property
+    def st_mode(self) -> int: ...
+    @property
+    def st_ino(self) -> int: ...
+    @property
+    def st_dev(self) -> int: ...
+    @property
+    def st_nlink(self) -> int: ...
+    @property
+    def st_uid(self) -> int: ...
+    @property
+    def st_gid(self) -> int: ...
+    @property
+    def st_size(self) -> int: ...
+    @property
+    def st_rdev(self) -> int: ...
+    @property
+    def st_blksize(self) -> int: ...
+    @property
+    def st_blocks(self) -> int: ...
+    @property
+    def st_atime_ns(self) -> int: ...
+    @property
+    def st_mtime_ns(self) -> int: ...
+    @property
+    def st_ctime_ns(self) -> int: ...
+
+
+class Place(NamedTuple):
+    """An object: its pin, and where it was last seen (for systems that cannot do all through a pin)."""
+
+    pin: Handle
+    dir: Handle
+    name: bytes
+
+
+class Entry(NamedTuple):
+    """One directory entry. ``cookie``: where the next one begins, 1 .. 2**63 - 1. ``type``: a ``linux.DT_*``, 0 if unknown."""
+
+    ino: int
+    cookie: int
+    type: int
+    name: bytes
+
+
+class Listing(Protocol):
+    """A directory being read. Keeps its own handle, so that readers do not disturb each other."""
+
+    def read(self, cookie: int) -> Sequence[Entry]:
+        """The next batch of entries after ``cookie`` (0: from the start, afresh), ``.`` and ``..`` included; empty at the end.
+
+        A batch is bounded (some tens of KiB). Stable as ``node.OpenDir.read`` asks.
+        """
+
+    def sync(self) -> None:
+        """The directory's entries to stable storage."""
+
+    def close(self) -> None: ...
+
+
+class Volume(NamedTuple):
+    """What the filesystem under a handle can do; asked once, at start."""
+
+    kind: str
+    """Its name for people and logs (``ext4``, ``nfs``, ``NTFS``), or its number in hex."""
+    slow: bool
+    """A network filesystem, or one served by another program (NFS, SMB, FUSE, 9P): every call may wait."""
+    xattrs: bool
+    """Extended attributes of the ``user.`` namespace (named streams on Windows) can be stored."""
+    posix_owners: bool
+    """Owner, group and permission bits are real."""
+    unique_ino: bool
+    """``st_ino`` alone (with ``st_dev``) identifies a file in 64 bits."""
+    read_only: bool
+
+
+class HostModule(Protocol):
+    """The primitives. Handles and errors as the head of this page says."""
+
+    PINS_NAMES: bool
+    """An open handle, even a pin, hinders renames and removals of the directories above it (NTFS). The driver then keeps no idle pins."""
+    UNPRIVILEGED_OWNERS: bool
+    """An ordinary user may give files away (never on POSIX hosts; there is no such thing on Windows)."""
+
+    # -- handles -------------------------------------------------------------------------------------------------------
+    def open_root(self, path: str) -> Handle:
+        """A pin of the directory ``path``, links in it followed (the person who starts the server chose it). ENOTDIR, ENOENT."""
+
+    def pin(self, dir: Handle, name: bytes) -> Handle:
+        """A pin of the entry ``name``, whatever it is; a link is pinned itself. ENOENT, ENOTDIR, EACCES (no search permission)."""
+
+    def close(self, handle: Handle) -> None:
+        """Close any handle of this page."""
+
+    def open_file(self, place: Place, flags: int) -> Handle:
+        """Open a regular file for data. ``flags``: access mode, TRUNC, APPEND, DIRECT, SYNC, DSYNC, NOATIME; others are ignored,
+        as is what the host does not have (NOATIME that is refused with EPERM is left out). ENXIO for a special file,
+        EISDIR for a directory, ELOOP for a link: by the object itself, with no moment between look and open.
+        """
+
+    def open_at(self, dir: Handle, name: bytes, flags: int, mode: int = 0) -> Handle:
+        """Open or create (``O_CREAT``, with ``O_EXCL`` or not) a regular file by name. Errors as ``open_file``; ``mode`` is subject to the process's umask."""
+
+    def open_dir(self, place: Place) -> Listing:
+        """A directory for listing. ENOTDIR, EACCES."""
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+    def stat(self, handle: Handle) -> Stat:
+        """By any handle (fstat(2))."""
+
+    def stat_at(self, dir: Handle, name: bytes) -> Stat:
+        """By name, never following (fstatat(2) AT_SYMLINK_NOFOLLOW)."""
+
+    def birth_time(self, handle: Handle) -> int | None:
+        """Birth time in ns, or None where the filesystem keeps none (statx(2) STATX_BTIME)."""
+
+    def generation(self, handle: Handle) -> int | None:
+        """The inode's generation number where the filesystem has one and the handle is good for asking, else None."""
+
+    def linux_rdev(self, rdev: int) -> int:
+        """A host ``st_rdev`` in the Linux layout (protocol-facts section 5)."""
+
+    def statfs(self, handle: Handle) -> tuple[int, int, int, int, int, int, int, int, int]:
+        """type, bsize, blocks, bfree, bavail, files, ffree, fsid, namelen: as ``node.Statfs``."""
+
+    def volume(self, handle: Handle) -> Volume:
+        """What the filesystem can do. Asking about xattrs writes nothing that stays."""
+
+    def read_link(self, place: Place) -> bytes:
+        """The target. EINVAL if it is no link."""
+
+    # -- changing attributes -------------------------------------------------------------------------------------------
+    def chmod(self, place: Place, mode: int) -> None:
+        """Permission bits (12). Of a link: EOPNOTSUPP."""
+
+    def chown(self, place: Place, uid: int, gid: int) -> None:
+        """Owner and group; -1 leaves one alone, both -1 just move ctime. Of a link: the link's own."""
+
+    def utimes(self, place: Place, atime: int | None, mtime: int | None) -> None:
+        """Times in ns; None leaves one alone, ``node.NOW`` is the host's clock."""
+
+    def truncate(self, handle: Handle, size: int) -> None:
+        """By a handle open for writing."""
+
+    # -- extended attributes, by place (pin) or by an open handle (``Place(handle, NO_HANDLE, b"")`` does) ----------------
+    def get_xattr(self, place: Place, name: bytes) -> bytes:
+        """ENODATA, EOPNOTSUPP."""
+
+    def list_xattrs(self, place: Place) -> Sequence[bytes]:
+        """All names that the host shows."""
+
+    def set_xattr(self, place: Place, name: bytes, value: bytes, flags: int = 0) -> None:
+        """``flags``: ``linux.XATTR_CREATE`` or ``XATTR_REPLACE``."""
+
+    def remove_xattr(self, place: Place, name: bytes) -> None:
+        """ENODATA."""
+
+    # -- names ---------------------------------------------------------------------------------------------------------
+    def make_dir(self, dir: Handle, name: bytes, mode: int) -> None: ...
+    def make_node(self, dir: Handle, name: bytes, mode: int, rdev: int) -> None:
+        """mknod(2): devices, FIFOs, sockets, empty files; ``rdev`` in the Linux layout. EPERM."""
+
+    def make_symlink(self, dir: Handle, name: bytes, target: bytes) -> None: ...
+    def make_link(self, place: Place, dir: Handle, name: bytes) -> None:
+        """Another name for the object of ``place``, a link itself included. EXDEV, EPERM for a directory."""
+
+    def rename(self, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes) -> None:
+        """Atomic, replacing; over open and read-only targets as POSIX has it."""
+
+    def remove_file(self, dir: Handle, name: bytes) -> None:
+        """EISDIR for a directory. An open file lives on until its last handle is closed."""
+
+    def remove_dir(self, dir: Handle, name: bytes) -> None:
+        """ENOTDIR, ENOTEMPTY."""
+
+    def reserved_match(self, name: bytes, reserved: bytes) -> bool:
+        """True if the host could open ``reserved`` by the spelling ``name``: exact on case-sensitive hosts, folded and normalised on others."""
+
+    # -- data ----------------------------------------------------------------------------------------------------------
+    def read(self, handle: Handle, count: int, offset: int) -> bytes: ...
+    def read_now(self, handle: Handle, count: int, offset: int) -> bytes:
+        """As ``read``, or ``node.WouldBlock`` raised if it would wait for the device."""
+
+    def write(self, handle: Handle, data: bytes | bytearray | memoryview, offset: int) -> int: ...
+    def sync(self, handle: Handle, datasync: bool) -> None: ...
+
+    # -- locks of host processes, on open handles: never wait ------------------------------------------------------------
+    def lock(self, handle: Handle, kind: int, start: int, length: int) -> None:
+        """``linux.LOCK_*``; ``length`` 0: to the end. EAGAIN if another process is in the way. Nothing where the host's locks are mandatory."""
+
+    def test_lock(self, handle: Handle, kind: int, start: int, length: int) -> tuple[int, int, int, int] | None:
+        """(kind, start, length, pid) of a conflicting lock of another process, or None."""
+
+    # -- the process ---------------------------------------------------------------------------------------------------
+    def raise_handle_limit(self) -> int:
+        """Raise the soft limit of open files to the hard one; how many this process may have."""
+
+    def privileged(self) -> bool:
+        """May give files away and make devices (root, or the capabilities)."""
+
+
+def iterate(listing: Listing) -> Iterator[Entry]:
+    """All entries of a listing, from its start."""
+    cookie = 0
+    while batch := listing.read(cookie):
+        yield from batch
+        cookie = batch[-1].cookie

@@ -1,0 +1,363 @@
+"""The driver interface. This page is its specification: implement ``Node`` and anything can be served over 9P.
+
+A *driver* is where files come from. It hands out *nodes* (a file, a folder, a link, a device), which hand out what
+is opened from them. The server never sees a path: it walks from node to node, one name at a time.
+
+Rules every driver can rely on, because the server keeps them:
+
+* names are ``bytes``, one component, 1 to 65535 long, without ``/`` or NUL, never ``.`` or ``..``;
+* offsets and sizes are 0 .. 2**63 - 1; a read never asks for more than fits in one reply;
+* every node that ``walk``, ``clone``, ``parent`` or ``create`` returned is released exactly once, and what was opened from
+  it is closed before;
+* verbs of one node may be called from several threads at once, unless ``inline`` is true: then all calls come from the
+  event loop's thread, except those of an ``OpenFile`` that asked for a worker by raising ``WouldBlock``, ``fsync``
+  and ``slow`` drivers.
+
+Rules every driver must keep:
+
+* a failure is an ``OSError`` whose ``errno`` is the host's, or an ``errors.Refused`` with a Linux errno; anything else is
+  logged with its traceback and answered EIO;
+* a verb that fails has changed nothing;
+* no verb follows a symbolic link.
+
+Every verb here has a default: the answer of a driver that does not know the thing (mostly EOPNOTSUPP or EROFS, so that
+a read-only synthetic tree needs ``walk``, ``getattr``, ``open`` and ``opendir`` only). The public acceptance suite
+``ninep.testing.suite`` holds a driver to this page.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+from ninep.errors import Refused
+from ninep.linux import GETATTR_BASIC, NO_ID, Errno
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+
+class Qid(NamedTuple):
+    """What identifies a file to clients: 13 bytes on the wire (intro(5)).
+
+    ``type`` is 0x80 for a directory, 0x02 for a symbolic link, else 0 (plus the 9P2000 bits of a driver that has
+    append-only or exclusive files). ``version`` changes whenever the content does, never on access alone. ``path`` is
+    unique in the export for as long as the file lives: clients use it as the inode number.
+    """
+
+    type: int
+    version: int
+    path: int
+
+
+QT_DIR = 0x80
+QT_APPEND = 0x40
+QT_EXCL = 0x20
+QT_AUTH = 0x08
+QT_TMP = 0x04
+QT_SYMLINK = 0x02
+QT_FILE = 0x00
+
+
+class Attributes(NamedTuple):
+    """The attributes of a node, in the order of Rgetattr, so that a reply is packed from it as it stands.
+
+    ``valid`` says which fields mean something (``linux.GETATTR_*``; all of BASIC by default). Sizes in bytes, ``blocks`` in units
+    of 512, times as seconds and nanoseconds since 1970, ``rdev`` in the Linux (glibc) layout, ``mode`` with its file type.
+    """
+
+    valid: int = GETATTR_BASIC
+    qid_type: int = 0
+    qid_version: int = 0
+    qid_path: int = 0
+    mode: int = 0
+    uid: int = 0
+    gid: int = 0
+    nlink: int = 1
+    rdev: int = 0
+    size: int = 0
+    blksize: int = 4096
+    blocks: int = 0
+    atime_sec: int = 0
+    atime_nsec: int = 0
+    mtime_sec: int = 0
+    mtime_nsec: int = 0
+    ctime_sec: int = 0
+    ctime_nsec: int = 0
+    btime_sec: int = 0
+    btime_nsec: int = 0
+    gen: int = 0
+    data_version: int = 0
+
+
+class Changes(NamedTuple):
+    """What a setattr asks for; None leaves a field alone.
+
+    Apply in this order: size, owner, mode, times (a truncation moves mtime, a chown clears SUID, so that the later ones
+    must win). ``mode`` is the whole ``st_mode`` or just the permissions: **only its low 12 bits count**, the type of a
+    file never changes. A time is nanoseconds since 1970 (negative before), or ``NOW``. ``touch`` asks to move ctime
+    even if nothing else changes. ``by`` is the uid of who asks: unless it is 0, a change of size or owner drops SUID
+    and (where the group may execute) SGID.
+    """
+
+    size: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    mode: int | None = None
+    atime: int | None = None
+    mtime: int | None = None
+    touch: bool = False
+    by: int = NO_ID
+
+
+NOW = -(1 << 80)
+"""A time of ``Changes``: the host's clock at the moment of the call. (No nanosecond count of 9P is that small.)"""
+
+
+class Statfs(NamedTuple):
+    """A filesystem's figures in the order of Rstatfs (statfs(2)): sizes in blocks of ``bsize`` bytes."""
+
+    type: int = 0x01021997
+    bsize: int = 4096
+    blocks: int = 0
+    bfree: int = 0
+    bavail: int = 0
+    files: int = 0
+    ffree: int = 0
+    fsid: int = 0
+    namelen: int = 255
+
+
+class Dirent(NamedTuple):
+    """One entry of a directory, in the order of Rreaddir.
+
+    ``cookie`` is where the *next* entry begins: given to ``OpenDir.read`` it goes on after this one. Cookies are 1 .. 2**63 - 1.
+    ``type`` is a ``linux.DT_*``; DT_UNKNOWN (0) is a fair answer where knowing it would cost a look-up.
+    """
+
+    qid_type: int
+    qid_version: int
+    qid_path: int
+    cookie: int
+    type: int
+    name: bytes
+
+
+class WouldBlock(Exception):  # noqa: N818 - not an error: "ask again from a worker thread"
+    """Raised by the ``*_now`` verbs: the answer needs waiting for a device, so it is for a worker thread."""
+
+
+class OpenFile(ABC):
+    """A file opened by ``Node.open`` or ``Node.create``: what a fid reads and writes.
+
+    Stays usable when the file is renamed or unlinked. Verbs may be called from worker threads.
+    """
+
+    @abstractmethod
+    def read(self, offset: int, count: int) -> Buffer:
+        """Up to ``count`` bytes from ``offset``; short only at the end of the file, empty beyond it."""
+
+    def read_now(self, offset: int, count: int) -> Buffer:
+        """As ``read``, for the event loop: raises ``WouldBlock`` where it would have to wait (preadv2(2), RWF_NOWAIT)."""
+        return self.read(offset, count)
+
+    def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:
+        """Write ``data`` at ``offset`` (at the end for a file opened O_APPEND); the number of bytes written, may be short.
+
+        ``by`` is the uid of who writes: unless it is 0, SUID and (with group execution) SGID are dropped.
+        The buffer belongs to the caller and is reused after the return.
+        """
+        raise Refused(Errno.EBADF)
+
+    def truncate(self, size: int, by: int = NO_ID) -> None:
+        """Set the size, as ``Changes.size`` does, through the open file: works whatever its mode became meanwhile."""
+        raise Refused(Errno.EBADF)
+
+    def fsync(self, datasync: bool) -> None:
+        """Return when what was written is on stable storage (fsync(2), or fdatasync(2))."""
+
+    def lock(self, kind: int, start: int, length: int) -> None:
+        """Take (``linux.LOCK_RDLCK``, ``LOCK_WRLCK``) or give back (``LOCK_UNLCK``) a byte range against other processes of the host.
+
+        ``length`` 0 reaches to the end of the file. EAGAIN when another process is in the way: never waits. Clients are
+        kept apart by the server itself; a driver without host processes has nothing to do.
+        """
+
+    def test_lock(self, kind: int, start: int, length: int) -> tuple[int, int, int, int] | None:
+        """A lock of a host process that conflicts, as (kind, start, length, pid), or None."""
+        return None
+
+    def close(self) -> None:
+        """Called exactly once. An error is reported to the client, the file is closed all the same."""
+
+
+class OpenDir(ABC):
+    """A directory opened by ``Node.opendir``."""
+
+    @abstractmethod
+    def read(self, cookie: int, room: int) -> Sequence[Dirent]:
+        """Entries after ``cookie`` (0: from the start, read afresh), ``.`` and ``..`` included; none at the end.
+
+        ``room`` is the size of the reply in bytes, an entry takes 24 + the length of its name: a driver need not return more than
+        that, and the server may use fewer. An entry that existed throughout is returned exactly once between two rewinds,
+        whatever is created and deleted meanwhile. One entry that cannot be looked at never fails the call.
+        """
+
+    def fsync(self, datasync: bool) -> None:
+        """As ``OpenFile.fsync``, for the directory's entries."""
+
+    def close(self) -> None:
+        """Called exactly once."""
+
+
+class Node(ABC):
+    """A file, folder, link or device of a driver, as one fid (or several, through ``clone``) holds it."""
+
+    inline: bool = False
+    """True when every verb returns in microseconds without waiting for a device or a network. The server then calls the
+    verbs in its event loop (a hand-over to a thread costs ten times a system call); otherwise in worker threads."""
+
+    qid: Qid
+    """The qid as last seen: set by ``walk``, ``getattr``, ``open``, ``create`` and friends. The type and path are always right."""
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    def clone(self) -> Node:
+        """The same file for another fid. Released on its own. Default: the node itself, for drivers without state."""
+        return self
+
+    def release(self) -> None:
+        """The claim of one fid ends. Must not fail."""
+
+    # -- names ---------------------------------------------------------------------------------------------------------
+
+    def walk(self, name: bytes) -> Node:
+        """The entry ``name`` of this directory. ENOENT if there is none, ENOTDIR if this is no directory."""
+        raise Refused(Errno.ENOTDIR)
+
+    @abstractmethod
+    def parent(self) -> Node:
+        """The directory this is in (walk of ``..``); at the root of the export, the root itself."""
+
+    @property
+    def name(self) -> bytes:
+        """The last name this was reached or renamed by; ``/`` for the root. Shown by Rstat of 9P2000 and 9P2000.u."""
+        return b"/"
+
+    # -- attributes ----------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def getattr(self, mask: int) -> Attributes:
+        """The attributes. ``mask`` (``linux.GETATTR_*``) says which beyond BASIC are wanted; answer at least BASIC."""
+
+    def setattr(self, changes: Changes) -> None:
+        """Change attributes, in the order and with the meaning that ``Changes`` tells. All or, on an error, as few as possible."""
+        raise Refused(Errno.EROFS)
+
+    def statfs(self) -> Statfs:
+        """The figures of the filesystem this is on."""
+        return Statfs()
+
+    def readlink(self) -> bytes:
+        """The target of a symbolic link, as stored. EINVAL if this is none."""
+        raise Refused(Errno.EINVAL)
+
+    def fsync(self) -> None:
+        """Attributes and data to stable storage, of a node that may not be open (Twstat with nothing to change)."""
+
+    # -- opening -------------------------------------------------------------------------------------------------------
+
+    def open(self, flags: int, by: int = NO_ID) -> OpenFile:
+        """Open for reading and writing as ``flags`` (``linux.O_*``: access mode, TRUNC, APPEND, DIRECT, SYNC, DSYNC, NOATIME) say.
+
+        EISDIR for a directory opened for writing, ENXIO for a device, FIFO or socket (never opened here: clients do that
+        themselves), ELOOP for a symbolic link. Creation flags do not arrive.
+        """
+        raise Refused(Errno.EOPNOTSUPP)
+
+    def opendir(self) -> OpenDir:
+        """Open a directory for listing. ENOTDIR for anything else."""
+        raise Refused(Errno.ENOTDIR)
+
+    # -- making: uid and gid own the new entry; linux.NO_ID leaves that to the host --------------------------------------
+
+    def create(self, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[Node, OpenFile]:
+        """Create a regular file and open it. If ``name`` exists: EEXIST with ``linux.O_EXCL`` in flags, else it is opened as
+        by ``open`` (TRUNC honoured), its owner and mode untouched. Exactly the permissions of ``mode`` are set.
+        """
+        raise Refused(Errno.EROFS)
+
+    def mkdir(self, name: bytes, mode: int, uid: int, gid: int) -> Qid:
+        """Make a directory. EEXIST if there is something of that name."""
+        raise Refused(Errno.EROFS)
+
+    def symlink(self, name: bytes, target: bytes, uid: int, gid: int) -> Qid:
+        """Make a symbolic link; ``target`` (1 .. 4095 bytes, no NUL) is stored, never looked at."""
+        raise Refused(Errno.EROFS)
+
+    def mknod(self, name: bytes, mode: int, rdev: int, uid: int, gid: int) -> Qid:
+        """Make a device, FIFO, socket or regular file as the type bits of ``mode`` say; ``rdev`` in the Linux layout."""
+        raise Refused(Errno.EROFS)
+
+    def link(self, target: Node, name: bytes) -> None:
+        """Make ``name`` in this directory another name of ``target``, a node of the same driver. EXDEV if it is not."""
+        raise Refused(Errno.EROFS)
+
+    # -- unmaking ------------------------------------------------------------------------------------------------------
+
+    def unlink(self, name: bytes, directory: bool) -> None:
+        """Remove an entry: a directory (``directory``; ENOTEMPTY, ENOTDIR) or anything else (EISDIR for a directory)."""
+        raise Refused(Errno.EROFS)
+
+    def rename(self, name: bytes, newdir: Node, newname: bytes) -> None:
+        """Move the entry ``name`` to ``newdir`` under ``newname``, replacing what is there (rename(2))."""
+        raise Refused(Errno.EROFS)
+
+    def remove(self) -> None:
+        """Remove this node under its current name, whatever its type (Tremove). EBUSY for the root."""
+        raise Refused(Errno.EROFS)
+
+    def move(self, newdir: Node | None, newname: bytes) -> None:
+        """Rename this node from its current place (Trename, Twstat); ``newdir`` None keeps the directory. EBUSY for the root."""
+        raise Refused(Errno.EROFS)
+
+    # -- extended attributes (xattr(7)) --------------------------------------------------------------------------------
+
+    def getxattr(self, name: bytes) -> bytes:
+        """The value. ENODATA if there is none of that name, EOPNOTSUPP for a namespace that is not served."""
+        raise Refused(Errno.EOPNOTSUPP)
+
+    def listxattr(self) -> Sequence[bytes]:
+        """The names that ``getxattr`` would answer."""
+        return ()
+
+    def setxattr(self, name: bytes, value: bytes, flags: int) -> None:
+        """Set; ``flags`` 0, ``linux.XATTR_CREATE`` (EEXIST if there is one) or ``XATTR_REPLACE`` (ENODATA if there is none)."""
+        raise Refused(Errno.EOPNOTSUPP)
+
+    def removexattr(self, name: bytes) -> None:
+        """Remove. ENODATA if there is none."""
+        raise Refused(Errno.EOPNOTSUPP)
+
+
+class User(NamedTuple):
+    """Who attached: what Tattach said, and what the transport knows of its peer.
+
+    ``uid`` is ``linux.NO_ID`` when the client named nobody (plain 9P2000, or n_uname ~0). ``peer`` is the transport's word for
+    the other side (an address, or ``uid=1000 pid=17`` of a unix socket), for logs.
+    """
+
+    uname: bytes = b""
+    uid: int = NO_ID
+    peer: str = ""
+
+
+class Driver(ABC):
+    """Where the files of an export come from."""
+
+    @abstractmethod
+    def attach(self, user: User) -> Node:
+        """The root, for this user. Released like any node."""
+
+    def close(self) -> None:
+        """The server ends. All nodes are released and all files closed before."""

@@ -1,0 +1,116 @@
+"""Debian packages as a source of files: fetched and unpacked into a cache, never installed.
+
+The machine's own apt lists say what there is, so a guest is as new as the machine that boots it.  Nothing here
+needs root and nothing outside the cache is changed.  `apt-get update` is the business of whoever sets the
+machine up (tools/check.py --install).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+KERNEL_METAPACKAGES = ("linux-image-amd64", "linux-image-generic")  # Debian's name, Ubuntu's name
+
+
+class Unavailable(Exception):
+    """The machine cannot give what a guest needs; the text says what is missing."""
+
+
+def cache_dir() -> Path:
+    """Where unpacked kernels and images are kept: $NINEP_TEST_CACHE or ~/.cache/ninep-tests."""
+    path = Path(os.environ.get("NINEP_TEST_CACHE") or Path.home() / ".cache" / "ninep-tests")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@contextmanager
+def appear_whole(target: Path) -> Iterator[Path]:
+    """A scratch path that becomes `target` in one rename, so that nobody ever meets half a kernel or image."""
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+        made = Path(scratch) / target.name
+        yield made
+        try:
+            made.rename(target)
+        except OSError:
+            if not target.exists():  # somebody else was faster: theirs is as good
+                raise
+
+
+def unpacked_kernel() -> tuple[Path, str]:
+    """The folder of the current kernel package and its version; fetched when the cache lacks it."""
+    packages = kernel_packages()
+    folder = cache_dir() / packages[0]
+    if not folder.is_dir():
+        with appear_whole(folder) as made, tempfile.TemporaryDirectory() as downloads:
+            _run(["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *packages], cwd=downloads)
+            unpack(Path(downloads), made)
+    versions = [path.name for path in folder.glob("**/lib/modules/*") if path.is_dir()]
+    if not versions:
+        raise Unavailable(f"{packages[0]} has no modules")
+    return folder, versions[0]
+
+
+def kernel_packages() -> list[str]:
+    """The packages that hold the kernel image and its modules, the image first."""
+    for meta in KERNEL_METAPACKAGES:
+        images = _depends(meta, r"linux-image-\d")
+        if images:
+            return images[:1] + _depends(images[0], r"linux-modules-\d")
+    raise Unavailable("apt knows no kernel package (is `apt-get update` still to be run?)")
+
+
+def unpacked_closure(packages: Iterable[str], root: Path) -> None:
+    """Unpack `packages` and all they depend on below `root`, as if nothing were installed here."""
+    with tempfile.TemporaryDirectory() as scratch:
+        downloads = Path(scratch, "archives")
+        (downloads / "partial").mkdir(parents=True)
+        status = Path(scratch, "status")
+        status.touch()
+        options = {
+            "Dir::State::status": status,  # an empty list of installed packages: apt resolves everything anew
+            "Dir::Cache::archives": f"{downloads}/",
+            "Debug::NoLocking": 1,
+            "APT::Sandbox::User": "root",
+            "APT::Install-Recommends": 0,
+        }
+        words = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
+        _run(["apt-get", "-qq", *words, "--download-only", "-y", "install", *packages])
+        unpack(downloads, root)
+
+
+def unpack(downloads: Path, root: Path) -> None:
+    """The files of every .deb in `downloads`, below `root`, with /bin, /sbin and /lib merged into /usr."""
+    root.mkdir(parents=True)
+    for name in ("bin", "sbin", "lib", "lib64"):
+        (root / "usr" / name).mkdir(parents=True)
+        (root / name).symlink_to(f"usr/{name}")
+    for deb in sorted(downloads.glob("*.deb")):
+        with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as source:
+            _run(["tar", "-x", "--keep-directory-symlink", "-C", str(root)], stdin=source.stdout)
+
+
+def need(program: str) -> str:
+    """The path of a program, also from the administrator's folders that are not on everybody's PATH."""
+    found = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if found is None:
+        raise Unavailable(f"{program} is not installed")
+    return found
+
+
+def _depends(package: str, pattern: str) -> list[str]:
+    shown = subprocess.run([need("apt-cache"), "depends", package], capture_output=True, text=True, check=False)
+    return re.findall(rf"^\s*(?:Pre)?Depends: ({pattern}\S*)", shown.stdout, re.MULTILINE)
+
+
+def _run(argv: list[str], **options: object) -> None:
+    """Run a program of the system; what it says goes into the error when it fails."""
+    done = subprocess.run([need(argv[0]), *argv[1:]], stderr=subprocess.PIPE, text=True, check=False, **options)  # type: ignore[call-overload]
+    if done.returncode:
+        raise Unavailable(f"{argv[0]} failed: {done.stderr.strip()[-800:]}")
