@@ -29,65 +29,27 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from ninep.errors import Refused
-from ninep.linux import GETATTR_BASIC, NO_ID, Errno
+from ninep.linux import NO_ID, Errno
+from ninep.wire.types import Attributes, Buffer, Dirent, Qid, Statfs
 
-Buffer: TypeAlias = bytes | bytearray | memoryview
-
-
-class Qid(NamedTuple):
-    """What identifies a file to clients: 13 bytes on the wire (intro(5)).
-
-    ``type`` is 0x80 for a directory, 0x02 for a symbolic link, else 0 (plus the 9P2000 bits of a driver that has
-    append-only or exclusive files). ``version`` changes whenever the content does, never on access alone. ``path`` is
-    unique in the export for as long as the file lives: clients use it as the inode number.
-    """
-
-    type: int
-    version: int
-    path: int
-
-
-QT_DIR = 0x80
-QT_APPEND = 0x40
-QT_EXCL = 0x20
-QT_AUTH = 0x08
-QT_TMP = 0x04
-QT_SYMLINK = 0x02
-QT_FILE = 0x00
-
-
-class Attributes(NamedTuple):
-    """The attributes of a node, in the order of Rgetattr, so that a reply is packed from it as it stands.
-
-    ``valid`` says which fields mean something (``linux.GETATTR_*``; all of BASIC by default). Sizes in bytes, ``blocks`` in units
-    of 512, times as seconds and nanoseconds since 1970, ``rdev`` in the Linux (glibc) layout, ``mode`` with its file type.
-    """
-
-    valid: int = GETATTR_BASIC
-    qid_type: int = 0
-    qid_version: int = 0
-    qid_path: int = 0
-    mode: int = 0
-    uid: int = 0
-    gid: int = 0
-    nlink: int = 1
-    rdev: int = 0
-    size: int = 0
-    blksize: int = 4096
-    blocks: int = 0
-    atime_sec: int = 0
-    atime_nsec: int = 0
-    mtime_sec: int = 0
-    mtime_nsec: int = 0
-    ctime_sec: int = 0
-    ctime_nsec: int = 0
-    btime_sec: int = 0
-    btime_nsec: int = 0
-    gen: int = 0
-    data_version: int = 0
+__all__ = [
+    "NOW",
+    "Attributes",
+    "Buffer",
+    "Changes",
+    "Dirent",
+    "Driver",
+    "Node",
+    "OpenDir",
+    "OpenFile",
+    "Qid",
+    "Statfs",
+    "User",
+    "WouldBlock",
+]
 
 
 class Changes(NamedTuple):
@@ -112,35 +74,6 @@ class Changes(NamedTuple):
 
 NOW = -(1 << 80)
 """A time of ``Changes``: the host's clock at the moment of the call. (No nanosecond count of 9P is that small.)"""
-
-
-class Statfs(NamedTuple):
-    """A filesystem's figures in the order of Rstatfs (statfs(2)): sizes in blocks of ``bsize`` bytes."""
-
-    type: int = 0x01021997
-    bsize: int = 4096
-    blocks: int = 0
-    bfree: int = 0
-    bavail: int = 0
-    files: int = 0
-    ffree: int = 0
-    fsid: int = 0
-    namelen: int = 255
-
-
-class Dirent(NamedTuple):
-    """One entry of a directory, in the order of Rreaddir.
-
-    ``cookie`` is where the *next* entry begins: given to ``OpenDir.read`` it goes on after this one. Cookies are 1 .. 2**63 - 1.
-    ``type`` is a ``linux.DT_*``; DT_UNKNOWN (0) is a fair answer where knowing it would cost a look-up.
-    """
-
-    qid_type: int
-    qid_version: int
-    qid_path: int
-    cookie: int
-    type: int
-    name: bytes
 
 
 class WouldBlock(Exception):  # noqa: N818 - not an error: "ask again from a worker thread"

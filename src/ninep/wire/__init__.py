@@ -1,0 +1,1 @@
+"""Bytes to messages and back: ``types``, ``messages`` (the table), ``codec`` (its compiler), ``dialect``. Pure."""
