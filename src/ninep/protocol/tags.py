@@ -1,0 +1,74 @@
+"""Tags in flight, and the order that flush(5) asks for. Pure bookkeeping: it says what may be answered, never how.
+
+Only requests that could not be answered at once are entered. The rules (flush(5); QEMU v9fs_flush, pdu_complete):
+
+* a tag is in flight from its request until its reply; a second request with it is an error of the client;
+* the reply to a request goes out *before* the Rflush of a Tflush that named it, or not at all;
+* nothing is ever said about a tag after its Rflush;
+* several Tflush for one tag are answered in their order; a Tflush is itself in flight, and can be flushed;
+* a Tflush for a tag that is not in flight is answered at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True, eq=False)
+class InFlight:
+    """A request (or a Tflush) whose reply is still owed."""
+
+    tag: int
+    flushes: list[InFlight] = field(default_factory=list)
+    """The Tflush requests waiting for this one, in order."""
+    abandoned: bool = False
+    """Nobody wants the reply any more (a new version, a lost connection)."""
+
+
+class Tags:
+    """The tags in flight of one connection."""
+
+    __slots__ = ("_owed",)
+
+    def __init__(self) -> None:
+        self._owed: dict[int, InFlight] = {}
+
+    def __len__(self) -> int:
+        return len(self._owed)
+
+    def __contains__(self, tag: int) -> bool:
+        return tag in self._owed
+
+    def get(self, tag: int) -> InFlight | None:
+        """What is in flight under a tag."""
+        return self._owed.get(tag)
+
+    def enter(self, request: InFlight) -> None:
+        """A request is in flight from now on."""
+        self._owed[request.tag] = request
+
+    def flush(self, tag: int, oldtag: int) -> bool:
+        """A Tflush arrived. True: answer it now. False: it waits for ``oldtag`` and ``leave`` will name it."""
+        old = self._owed.get(oldtag)
+        if old is None or oldtag == tag:
+            return True
+        waiting = InFlight(tag)
+        old.flushes.append(waiting)
+        self._owed[tag] = waiting
+        return False
+
+    def leave(self, request: InFlight) -> list[int]:
+        """The reply to ``request`` is out (or it was dropped unanswered): the tags to answer Rflush now, in order."""
+        if self._owed.get(request.tag) is request:
+            del self._owed[request.tag]
+        answer: list[int] = []
+        for waiting in request.flushes:
+            answer.append(waiting.tag)
+            answer += self.leave(waiting)
+        return answer
+
+    def abandon(self) -> None:
+        """Forget everything: no reply to what is in flight will be sent."""
+        for request in self._owed.values():
+            request.abandoned = True
+        self._owed.clear()
