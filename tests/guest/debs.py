@@ -44,14 +44,15 @@ def appear_whole(target: Path) -> Iterator[Path]:
 
 
 def unpacked_kernel() -> tuple[Path, str]:
-    """The folder of the current kernel package and its version; fetched when the cache lacks it."""
-    packages = kernel_packages()
-    folder = cache_dir() / packages[0]
-    if not folder.is_dir():
+    """The folder of an unpacked kernel and its version; the cached one, else the current package, fetched."""
+    kept = sorted(cache_dir().glob("linux-image-*"))
+    folder = kept[-1] if kept else cache_dir() / kernel_packages()[0]
+    if not kept:
+        packages = kernel_packages()
         with appear_whole(folder) as made, tempfile.TemporaryDirectory() as downloads:
-            _run(["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *packages], cwd=downloads)
+            system(["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *packages], cwd=downloads)
             unpack(Path(downloads), made)
-    versions = [path.name for path in folder.glob("**/lib/modules/*") if path.is_dir()]
+    versions = [path.name for path in folder.glob("lib/modules/*")]
     if not versions:
         raise Unavailable(f"{packages[0]} has no modules")
     return folder, versions[0]
@@ -81,7 +82,7 @@ def unpacked_closure(packages: Iterable[str], root: Path) -> None:
             "APT::Install-Recommends": 0,
         }
         words = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
-        _run(["apt-get", "-qq", *words, "--download-only", "-y", "install", *packages])
+        system(["apt-get", "-qq", *words, "--download-only", "-y", "install", *packages])
         unpack(downloads, root)
 
 
@@ -93,7 +94,7 @@ def unpack(downloads: Path, root: Path) -> None:
         (root / name).symlink_to(f"usr/{name}")
     for deb in sorted(downloads.glob("*.deb")):
         with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as source:
-            _run(["tar", "-x", "--keep-directory-symlink", "-C", str(root)], stdin=source.stdout)
+            system(["tar", "-x", "--keep-directory-symlink", "-C", str(root)], stdin=source.stdout)
 
 
 def need(program: str) -> str:
@@ -109,7 +110,7 @@ def _depends(package: str, pattern: str) -> list[str]:
     return re.findall(rf"^\s*(?:Pre)?Depends: ({pattern}\S*)", shown.stdout, re.MULTILINE)
 
 
-def _run(argv: list[str], **options: object) -> None:
+def system(argv: list[str], **options: object) -> None:
     """Run a program of the system; what it says goes into the error when it fails."""
     done = subprocess.run([need(argv[0]), *argv[1:]], stderr=subprocess.PIPE, text=True, check=False, **options)  # type: ignore[call-overload]
     if done.returncode:

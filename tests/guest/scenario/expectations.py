@@ -1,0 +1,120 @@
+"""What cannot work in which setting, one row per fact, each with its reason.
+
+A row names checks by pattern and holds where every condition given matches.  A check that no row excuses must pass.
+Sources: lx = Linux 6.1 fs/9p, read for what its client does; the rest is the nature of a dialect or a model.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+
+from .registry import Setting
+
+LEGACY = ("9P2000", "9P2000.u")
+NINEP = ("9P2000.L", *LEGACY)
+PLAIN = ("passthrough", "none")
+
+
+@dataclass(frozen=True)
+class Row:
+    """The checks that do not apply, where, and why."""
+
+    checks: tuple[str, ...]
+    reason: str
+    dialect: tuple[str, ...] = ()  # empty: whatever it is
+    cache: tuple[str, ...] = ()
+    model: tuple[str, ...] = ()
+    server: tuple[str, ...] = ()
+    acl: tuple[bool, ...] = ()
+
+    def excuses(self, name: str, setting: Setting) -> bool:
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.checks) and all(
+            not allowed or getattr(setting, field) in allowed
+            for field, allowed in (
+                ("dialect", self.dialect),
+                ("cache", self.cache),
+                ("model", self.model),
+                ("server", self.server),
+                ("acl", self.acl),
+            )
+        )
+
+
+ROWS = (
+    # --- what the kernel's client does not do
+    Row(
+        ("map_shared*",),
+        "cache=none has no writable shared mappings (lx v9fs_file_operations: EINVAL)",
+        dialect=NINEP,
+        cache=("none",),
+    ),
+    Row(
+        ("*mounts", "*there*", "*the_other_mount"),
+        "cache=loose expects to be the only client: what another mount does is not seen",
+        dialect=NINEP,
+        cache=("loose",),
+    ),
+    Row(("xattr*", "acl*", "server_attributes*"), "the client has no extended attributes here", dialect=LEGACY),
+    Row(
+        ("flock*", "byte_ranges*", "range_to_the_end*", "lock_in_the_way*", "locks_end*"),
+        "locks stay in the client",
+        dialect=LEGACY,
+    ),
+    Row(("statfs",), "the client answers statfs itself (lx simple_statfs)", dialect=LEGACY),
+    Row(("fsync_of_a_folder",), "the client has no fsync for folders (lx v9fs_dir_operations)", dialect=LEGACY),
+    Row(("rename_to_another_folder",), "Twstat renames within a folder: the client says EXDEV", dialect=LEGACY),
+    Row(("acl*",), "mounted without posixacl", dialect=NINEP, acl=(False,)),
+    # --- what the dialect cannot say
+    Row(
+        ("symlink*", "link_counts", "write_through_a_link*", "*_link_itself", "tar*", "a_users_link*"),
+        "9P2000 knows no links",
+        dialect=("9P2000",),
+    ),
+    Row(
+        ("mknod_devices", "mknod_fifo*", "devices*", "fifo*", "unix_socket*", "chmod_of_a_fifo*"),
+        "9P2000 knows no special files",
+        dialect=("9P2000",),
+    ),
+    Row(
+        ("chown*", "made_by*", "others_are*", "set_group_id*"),
+        "9P2000 has no numeric owners",
+        dialect=("9P2000",),
+    ),
+    Row(("set_id*", "chmod_keeps*", "chmod_by_d*"), "9P2000 has no set-id and sticky bits", dialect=("9P2000",)),
+    Row(("append_from*",), "9P2000 has no append: the client seeks to the end it knows", dialect=("9P2000",)),
+    # --- what a model does not do
+    Row(
+        ("server_attributes*",),
+        "only mapped-xattr has attributes of its own",
+        model=("passthrough", "none", "mapped-file"),
+    ),
+    Row(
+        ("server_metadata*",),
+        "only mapped-file has files of its own",
+        model=("passthrough", "none", "mapped-xattr"),
+    ),
+    Row(("acl*",), "the model none has no ACLs", dialect=NINEP, model=("none",)),
+    # --- what an ordinary user on the host may not do
+    Row(
+        ("chown*", "made_by*", "tar_with_owners", "a_users_link*", "set_group_id*", "set_id*", "others_are*"),
+        "an ordinary user of the host cannot give files away",
+        dialect=NINEP,
+        model=PLAIN,
+        server=("user",),
+    ),
+    Row(
+        ("mknod_devices", "devices*"),
+        "an ordinary user of the host cannot make devices",
+        dialect=NINEP,
+        model=PLAIN,
+        server=("user",),
+    ),
+    # --- controls
+    Row(("server_*",), "no server here", dialect=("local",)),
+)
+
+
+def excuse(name: str, setting: Setting) -> str | None:
+    """Why the check need not hold in this setting, or None: then it must."""
+    return next((row.reason for row in ROWS if row.excuses(name, setting)), None)
