@@ -23,6 +23,7 @@ from dataclasses import fields as dataclass_fields
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias, get_type_hints
 
+from ninep.linux import NO_ID
 from ninep.wire.messages import BY_NUMBER, MAX_WALK, Message
 from ninep.wire.types import Attributes, Buffer, Dirent, Kind, Qid, Stat, Statfs
 
@@ -57,6 +58,10 @@ class Compiled(NamedTuple):
     """The size of the whole frame if ``fixed``, else 0."""
     payload: bool
     """``pack`` gives (head, payload)."""
+    build: Callable[[Sequence[Any]], Message]
+    """The message object of what ``unpack`` gave; fields that this encoding leaves out get their defaults."""
+    pack_message: Callable[[int, Message], Frame]
+    """``pack`` with the fields of a message object."""
 
 
 # -- records of more than one field ------------------------------------------------------------------------------------
@@ -64,6 +69,7 @@ class Compiled(NamedTuple):
 _STAT_FIXED = struct.Struct("<HHIBIQIIIQ")  # its own size, then type .. length
 _U16 = struct.Struct("<H")
 _IDS = struct.Struct("<III")
+_NO_IDS = (NO_ID,) * 3
 
 
 def pack_stat(stat: Stat, extended: bool) -> bytes:
@@ -99,7 +105,7 @@ def unpack_stat(buffer: Buffer, start: int, end: int, extended: bool) -> tuple[S
     qid = Qid(qtype, version, path)
     if not extended:
         strings.append(b"")
-    return Stat._make((kind, dev, qid, mode, atime, mtime, length, *strings, *ids)), stop
+    return Stat._make((kind, dev, qid, mode, atime, mtime, length, *strings, *(ids or _NO_IDS))), stop
 
 
 _DIRENT = struct.Struct("<BIQQBH").pack
@@ -250,7 +256,8 @@ class _Source:
         ]
         self.fixed_size += 2
         self.sizes.append(f"sum([2 + len(x) for x in {name}])")
-        self.pieces.append(f"P16(len({name})) + b''.join([P16(len(x)) + x for x in {name}])")
+        self.names["COUNTS"] = tuple(_U16.pack(i) for i in range(MAX_WALK + 1))  # one name more is an IndexError
+        self.pieces.append(f"COUNTS[len({name})] + b''.join([P16(len(x)) + x for x in {name}])")
         self.arguments.append(name)
         self.results.append(name)
 
@@ -313,6 +320,15 @@ class _Source:
         result = f"({frame}, {self.payload})" if self.payload else frame
         return f"def pack({', '.join(['tag', *self.arguments])}):\n{records}    return {result}\n"
 
+    def object_source(self, left_out: Sequence[str]) -> str:
+        """From and to message objects: a ``getattr`` for each field of each message would cost the client 30 us a request."""
+        values = [f"{name}=v[{i}]" for i, name in enumerate(self.arguments)] + [f"{name}=D_{name}" for name in left_out]
+        wanted = "".join(f", m.{name}" for name in self.arguments)
+        return (
+            f"def build(v):\n    return Message({', '.join(values) if left_out else '*v'})\n"
+            f"def pack_message(tag, m):\n    return pack(tag{wanted})\n"
+        )
+
 
 _RECORDS: dict[str, type] = {"BIQ": Qid, "II" + "Q" * 6 + "I": Statfs}
 
@@ -321,9 +337,12 @@ def _compile(message: type[Message], *, extended: bool) -> Compiled:
     source = _Source(message.number, extended=extended)
     hints = get_type_hints(message, include_extras=True)
     kinds: list[Kind] = []
+    left_out: list[str] = []
     for field in dataclass_fields(message):  # type: ignore[arg-type]
         kind: Kind = hints[field.name].__metadata__[0]
         if kind.extended and not extended:
+            left_out.append(field.name)
+            source.names[f"D_{field.name}"] = field.default
             continue
         kinds.append(kind)
         match kind.form:
@@ -338,8 +357,9 @@ def _compile(message: type[Message], *, extended: bool) -> Compiled:
             case form:
                 getattr(source, form + "_field")(field.name)
     source.flush()
-    names = source.names
-    exec(source.unpack_source() + source.pack_source(), names)  # noqa: S102 - our own table, compiled at import
+    names = source.names | {"Message": message}
+    text = source.unpack_source() + source.pack_source() + source.object_source(left_out)
+    exec(text, names)  # noqa: S102 - our own table, compiled at import
     plain = all(kind.form == "number" and not kind.optional for kind in kinds)
     layout = struct.Struct("<" + "".join(kind.code for kind in kinds)) if plain else None
     return Compiled(
@@ -350,6 +370,8 @@ def _compile(message: type[Message], *, extended: bool) -> Compiled:
         layout.unpack_from if layout else None,
         HEADER_SIZE + layout.size if layout else 0,
         bool(source.payload),
+        names["build"],
+        names["pack_message"],
     )
 
 
@@ -361,7 +383,10 @@ class Codec:
         self.table = {number: _compile(cls, extended=extended) for number, cls in BY_NUMBER.items()}
 
     def decode(self, frame: Buffer) -> tuple[int, Message]:
-        """One whole frame: its tag and its message. ``Malformed`` for anything else."""
+        """One whole frame: its tag and its message. ``Malformed`` for anything else.
+
+        A payload (Rread, Twrite, Rreaddir) is a slice of ``frame``; strings are ``bytes`` whatever ``frame`` is.
+        """
         if len(frame) < HEADER_SIZE:
             raise Malformed("a frame is at least 7 bytes")
         size, number, tag = header(frame, 0)
@@ -370,34 +395,18 @@ class Codec:
         compiled = self.table.get(number)
         if compiled is None:
             raise Malformed(f"no message has type {number}")
-        values = list(compiled.unpack(frame, HEADER_SIZE, size))
-        return tag, compiled.message(*self._all_fields(compiled, values))
-
-    def _all_fields(self, compiled: Compiled, values: list[Any]) -> list[Any]:
-        """Values with the defaults of fields that this encoding leaves out."""
-        if self.extended:
-            return values
-        complete = []
-        remaining = iter(values)
-        hints = get_type_hints(compiled.message, include_extras=True)
-        for field in dataclass_fields(compiled.message):  # type: ignore[arg-type]
-            left_out = hints[field.name].__metadata__[0].extended
-            complete.append(field.default if left_out else next(remaining))
-        return complete
+        if not compiled.payload and type(frame) is not bytes:
+            frame = bytes(frame)
+        return tag, compiled.build(compiled.unpack(frame, HEADER_SIZE, size))
 
     def encode(self, tag: int, message: Message) -> list[Buffer]:
         """The buffers of one frame, in order. ``Malformed`` if a field does not fit."""
-        compiled = self.table[message.number]
-        hints = get_type_hints(compiled.message, include_extras=True)
-        values = [
-            getattr(message, field.name)
-            for field in dataclass_fields(compiled.message)  # type: ignore[arg-type]
-            if self.extended or not hints[field.name].__metadata__[0].extended
-        ]
         try:
-            frame = compiled.pack(tag, *values)
+            frame = self.table[message.number].pack_message(tag, message)
         except (struct.error, TypeError) as error:
             raise Malformed(f"{type(message).__name__}: {error}") from None
+        except IndexError:
+            raise Malformed(f"more than {MAX_WALK} names") from None
         return list(frame) if isinstance(frame, tuple) else [frame]
 
 

@@ -27,6 +27,7 @@ from ninep.wire.types import (
     OptionalU32,
     QidField,
     Qids,
+    Seconds,
     StatField,
     StatfsField,
     String,
@@ -488,9 +489,9 @@ class Tsetattr(Message):
     uid: U32
     gid: U32
     size: U64
-    atime_sec: U64
+    atime_sec: Seconds
     atime_nsec: U64
-    mtime_sec: U64
+    mtime_sec: Seconds
     mtime_nsec: U64
 
 

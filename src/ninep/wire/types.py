@@ -41,7 +41,7 @@ class Attributes(NamedTuple):
     """The attributes of a file, in the order of Rgetattr, so that a reply is packed from it as it stands.
 
     ``valid`` says which fields mean something (``linux.GETATTR_*``). Sizes in bytes, ``blocks`` in units of 512, times as seconds
-    and nanoseconds since 1970, ``rdev`` in the Linux (glibc) layout, ``mode`` with its file type.
+    (negative before 1970) and nanoseconds (0 .. 999,999,999, added to them), ``rdev`` in the Linux (glibc) layout, ``mode`` with its file type.
     """
 
     valid: int = GETATTR_BASIC
@@ -136,8 +136,10 @@ U8 = Annotated[int, Kind("number", "B")]
 U16 = Annotated[int, Kind("number", "H")]
 U32 = Annotated[int, Kind("number", "I")]
 U64 = Annotated[int, Kind("number", "Q")]
+Seconds = Annotated[int, Kind("number", "q")]
+"""A time before 1970 is negative: Linux casts its signed time64_t to the wire's 64 bits and back (fs/9p/vfs_inode_dotl.c)."""
 QidField = Annotated[Qid, Kind("record", "BIQ")]
-AttributesField = Annotated[Attributes, Kind("record", "QBIQIII" + "Q" * 15)]
+AttributesField = Annotated[Attributes, Kind("record", "QBIQIII" + "Q" * 5 + "qQ" * 4 + "QQ")]
 StatfsField = Annotated[Statfs, Kind("record", "II" + "Q" * 6 + "I")]
 String = Annotated[bytes, Kind("string")]
 Strings = Annotated[list[bytes], Kind("strings")]
