@@ -250,6 +250,9 @@ class Node(ABC):
         """Remove this node under its current name, whatever its type (Tremove). EBUSY for the root."""
         raise Refused(Errno.EROFS)
 
+    def may_remove(self) -> None:
+        """Asked when a file is opened to be removed at its clunk: refuse now (EROFS) what ``remove`` would refuse in any case."""
+
     def move(self, newdir: Node | None, newname: bytes) -> None:
         """Rename this node from its current place (Trename, Twstat); ``newdir`` None keeps the directory. EBUSY for the root."""
         raise Refused(Errno.EROFS)

@@ -1,0 +1,71 @@
+"""What is served: a driver under a name, with a policy. And how long its storage makes one wait.
+
+An export is chosen by the aname of Tattach. Its policy is a list of layers put around the driver's root when somebody attaches: read-only,
+squash, run-as; the handlers know nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from ninep.errors import Refused
+from ninep.linux import Errno
+from ninep.node import Driver, Node, User
+from ninep.server.locks import LockTable
+
+Layer = Callable[[Node, User], Node]
+"""Wraps the root of an export for one user; see ``ninep.layers``."""
+
+
+@dataclass(eq=False)
+class Export:
+    """One served tree."""
+
+    name: str
+    driver: Driver
+    layers: Sequence[Layer] = ()
+    locks: LockTable = field(default_factory=LockTable)
+
+    def attach(self, user: User) -> Node:
+        """The root as this user sees it."""
+        node = self.driver.attach(user)
+        for layer in self.layers:
+            node = layer(node, user)
+        return node
+
+
+class Exports:
+    """The exports of a server, by name.
+
+    The empty aname and ``/`` mean the one named ``""`` (``ninep serve DIR``), or the only one there is. Any other name that is
+    not in the table is ENOENT: it is compared, never joined to a path.
+    """
+
+    def __init__(self, exports: Iterable[Export]) -> None:
+        self._by_name: dict[bytes, Export] = {}
+        for export in exports:
+            key = export.name.strip("/").encode()
+            if key in self._by_name:
+                raise ValueError(f"two exports are named {export.name!r}")
+            self._by_name[key] = export
+        if not self._by_name:
+            raise ValueError("nothing to export")
+
+    def __iter__(self) -> Iterator[Export]:
+        return iter(self._by_name.values())
+
+    def choose(self, aname: bytes) -> Export:
+        """The export of an aname."""
+        key = aname.strip(b"/")
+        export = self._by_name.get(key)
+        if export is None and not key and len(self._by_name) == 1:
+            export = next(iter(self._by_name.values()))
+        if export is None:
+            raise Refused(Errno.ENOENT, f"no export is named {aname!r}")
+        return export
+
+    def close(self) -> None:
+        """The server ends."""
+        for export in self._by_name.values():
+            export.driver.close()

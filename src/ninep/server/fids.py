@@ -1,0 +1,118 @@
+"""What a fid stands for, and the table of them.
+
+A fid claims one node, and holds what was opened from it: a file, a directory, or an extended attribute being read or written. It knows no
+tag and no thread. Closing it closes all of that exactly once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ninep.errors import Refused
+from ninep.linux import O_ACCMODE, O_RDONLY, O_WRONLY, XATTR_REPLACE, Errno
+
+if TYPE_CHECKING:
+    from ninep.node import Node, OpenDir, OpenFile, User
+    from ninep.server.exports import Export
+    from ninep.server.listing import StatListing
+
+
+@dataclass(slots=True, eq=False)
+class XattrValue:
+    """Txattrwalk: a value (or the list of names), copied once, to be read."""
+
+    value: bytes
+
+
+@dataclass(slots=True, eq=False)
+class XattrBuffer:
+    """Txattrcreate: exactly ``size`` bytes to be written, set as the attribute when the fid is clunked.
+
+    ``extent`` is how far writes have reached without a gap: counting bytes (as QEMU does) lets overlapping writes pass for a whole value.
+    """
+
+    name: bytes
+    size: int
+    flags: int
+    data: bytearray = field(default_factory=bytearray)
+
+    def write(self, offset: int, data: bytes | bytearray | memoryview) -> int:
+        """Take what fits. ENOSPC beyond the announced size, EINVAL for a gap."""
+        if offset > self.size:
+            raise Refused(Errno.ENOSPC, "beyond the announced size of the attribute")
+        if offset > len(self.data):
+            raise Refused(Errno.EINVAL, "a gap in the value of the attribute")
+        count = min(len(data), self.size - offset)
+        self.data[offset : offset + count] = data[:count]
+        return count
+
+    def commit(self, node: Node) -> None:
+        """Set or remove. EINVAL unless the whole value has arrived; size 0 with REPLACE removes (kernel fs/9p/xattr.c)."""
+        if len(self.data) != self.size:
+            raise Refused(Errno.EINVAL, f"{len(self.data)} bytes of an attribute of {self.size} arrived")
+        if self.size == 0 and self.flags == XATTR_REPLACE:
+            node.removexattr(self.name)
+        else:
+            node.setxattr(self.name, bytes(self.data), self.flags)
+
+
+class Fid:
+    """One fid of one session."""
+
+    __slots__ = ("directory", "export", "file", "flags", "node", "remove_on_clunk", "stats", "user", "xattr")
+
+    def __init__(self, node: Node, user: User, export: Export) -> None:
+        self.node = node
+        self.user = user
+        self.export = export
+        self.file: OpenFile | None = None
+        self.directory: OpenDir | None = None
+        self.flags = 0
+        self.xattr: XattrValue | XattrBuffer | None = None
+        self.stats: StatListing | None = None
+        self.remove_on_clunk = False
+
+    @property
+    def opened(self) -> bool:
+        """Whether anything was opened from it: then it cannot be walked from in place, opened again, or turned into an attribute."""
+        return self.file is not None or self.directory is not None or self.xattr is not None
+
+    @property
+    def writable(self) -> bool:
+        """Opened for writing."""
+        return self.file is not None and self.flags & O_ACCMODE != O_RDONLY
+
+    @property
+    def readable(self) -> bool:
+        """Opened for reading."""
+        return self.file is not None and self.flags & O_ACCMODE != O_WRONLY
+
+    def close(self, owner: object) -> None:
+        """Give everything back: locks taken through it, what was opened, the node. The first error is raised, after all is done."""
+        failure: OSError | None = None
+        opened = self.file or self.directory
+        self.export.locks.forget(owner, self)
+        self.file = self.directory = None
+        try:
+            if opened is not None:
+                opened.close()
+        except OSError as error:
+            failure = error
+        xattr, self.xattr = self.xattr, None
+        try:
+            if isinstance(xattr, XattrBuffer):
+                xattr.commit(self.node)
+        except OSError as error:
+            failure = failure or error
+        self.node.release()
+        if failure is not None:
+            raise failure
+
+    def drop(self, owner: object) -> None:
+        """As ``close`` when the client is gone: nothing is committed, errors concern nobody."""
+        self.xattr = None
+        try:
+            self.close(owner)
+        except OSError:
+            return

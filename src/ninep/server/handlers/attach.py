@@ -1,0 +1,49 @@
+"""Tauth, Tattach, Tclunk: a fid's beginning and end."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+
+from ninep.errors import Refused
+from ninep.linux import NO_ID, Errno
+from ninep.node import User
+from ninep.server.session import Session
+from ninep.wire.messages import NOFID
+from ninep.wire.types import Qid
+
+log = logging.getLogger("ninep.server")
+
+
+def auth(session: Session, afid: int, uname: bytes, aname: bytes, n_uname: int = NO_ID) -> tuple[Qid]:
+    """No authentication is needed: attach(5) says to answer Tauth with an error then, and clients go on without."""
+    del session, afid, uname, aname, n_uname
+    raise Refused(Errno.EOPNOTSUPP, "authentication not required")
+
+
+def attach(session: Session, fid: int, afid: int, uname: bytes, aname: bytes, n_uname: int = NO_ID) -> tuple[Qid]:
+    """The root of an export, for a user. Linux attaches once for each uid, on one connection."""
+    session.unused(fid)
+    if afid != NOFID:
+        raise Refused(Errno.EACCES, "no authentication was begun on this afid")
+    export = session.exports.choose(aname)
+    user = User(uname, n_uname, session.peer)
+    node = export.attach(user)
+    session.bind(fid, node, user, export)
+    if not node.inline:
+        session.inline = False
+        session.slow_driver = True
+    log.info(
+        "attach %s: uname=%r uid=%s export=%r", session.peer, uname, n_uname if n_uname != NO_ID else "-", export.name
+    )
+    return (node.qid,)
+
+
+def clunk(session: Session, fid: int) -> tuple[()]:
+    """The fid is gone, whatever closing it reports. An attribute being written is set here."""
+    held = session.fid(fid)
+    if held.remove_on_clunk:
+        with suppress(OSError):  # open(5): if the file cannot be removed, nothing is said
+            held.node.remove()
+    session.retire(fid)
+    return ()

@@ -1,0 +1,148 @@
+"""Tgetattr, Tsetattr, Tstatfs, Treadlink, and extended attributes."""
+
+from __future__ import annotations
+
+from ninep.errors import Refused
+from ninep.linux import (
+    NO_ID,
+    SETATTR_ATIME,
+    SETATTR_ATIME_SET,
+    SETATTR_CTIME,
+    SETATTR_GID,
+    SETATTR_MODE,
+    SETATTR_MTIME,
+    SETATTR_MTIME_SET,
+    SETATTR_SIZE,
+    SETATTR_UID,
+    XATTR_CREATE,
+    XATTR_REPLACE,
+    XATTR_SIZE_MAX,
+    Errno,
+)
+from ninep.node import NOW, Changes
+from ninep.server.fids import XattrBuffer, XattrValue
+from ninep.server.session import Session, xattr_cost
+from ninep.wire.codec import IOHDRSZ
+from ninep.wire.types import Statfs
+
+MAX_SIZE = (1 << 63) - 1
+NANO = 1_000_000_000
+
+
+def getattr_(session: Session, fid: int, mask: int) -> tuple[tuple[int, ...]]:
+    """The attributes; st_blksize is what one read carries, so that programs use large buffers (QEMU stat_to_iounit)."""
+    held = session.fids.get(fid)
+    if held is None:
+        raise Refused(Errno.EBADF, f"fid {fid} is not in use")
+    a = held.node.getattr(mask)
+    return ((*a[:10], session.iosize(a[10]), *a[11:]),)
+
+
+def _time(valid: int, asked: int, given: int, seconds: int, nanoseconds: int) -> int | None:
+    """One time of a Tsetattr: not asked for, now, or a moment (seconds are signed: before 1970 is a time)."""
+    if not valid & asked:
+        return None
+    if not valid & given:
+        return NOW
+    if nanoseconds >= NANO:
+        raise Refused(Errno.EINVAL, f"{nanoseconds} nanoseconds")
+    if seconds > MAX_SIZE:
+        seconds -= 1 << 64
+    return seconds * NANO + nanoseconds
+
+
+def setattr_(
+    session: Session,
+    fid: int,
+    valid: int,
+    mode: int,
+    uid: int,
+    gid: int,
+    size: int,
+    atime_sec: int,
+    atime_nsec: int,
+    mtime_sec: int,
+    mtime_nsec: int,
+) -> tuple[()]:
+    """Change what ``valid`` names; fields without their bit are never looked at (old kernels send garbage there)."""
+    held = session.fid(fid)
+    if held.xattr is not None:
+        raise Refused(Errno.EINVAL, "an attribute has no attributes")
+    by = held.user.uid
+    newsize = size if valid & SETATTR_SIZE else None
+    if newsize is not None and newsize > MAX_SIZE:
+        raise Refused(Errno.EINVAL, f"size {size}")
+    changes = Changes(
+        newsize,
+        uid if valid & SETATTR_UID and uid != NO_ID else None,
+        gid if valid & SETATTR_GID and gid != NO_ID else None,
+        mode if valid & SETATTR_MODE else None,
+        _time(valid, SETATTR_ATIME, SETATTR_ATIME_SET, atime_sec, atime_nsec),
+        _time(valid, SETATTR_MTIME, SETATTR_MTIME_SET, mtime_sec, mtime_nsec),
+        bool(valid & SETATTR_CTIME) or bool(valid & (SETATTR_UID | SETATTR_GID)),
+        by,
+    )
+    if newsize is not None and held.writable:
+        # By the open file: ftruncate(2) works whatever the mode became after the open, and on an unlinked file.
+        assert held.file is not None  # noqa: S101 - writable says so
+        held.file.truncate(newsize, by)
+        changes = changes._replace(size=None)
+        if changes[:6] == (None,) * 6:
+            return ()
+    held.node.setattr(changes)
+    return ()
+
+
+def statfs(session: Session, fid: int) -> tuple[Statfs]:
+    """The filesystem's figures, in blocks that one read carries (QEMU v9fs_fill_statfs)."""
+    figures = session.fid(fid).node.statfs()
+    if not figures.bsize:
+        return (figures,)
+    factor = max(1, (session.msize - IOHDRSZ) // figures.bsize)
+    return (
+        figures._replace(
+            bsize=figures.bsize * factor,
+            blocks=figures.blocks // factor,
+            bfree=figures.bfree // factor,
+            bavail=figures.bavail // factor,
+        ),
+    )
+
+
+def readlink(session: Session, fid: int) -> tuple[bytes]:
+    """The target of a link."""
+    return (session.fid(fid).node.readlink(),)
+
+
+def xattrwalk(session: Session, fid: int, newfid: int, name: bytes) -> tuple[int]:
+    """``newfid`` becomes the value of one attribute, or the list of their names, read once and kept: what changes later does not tear it."""
+    held = session.fid(fid)
+    session.unused(newfid)
+    if held.xattr is not None:
+        raise Refused(Errno.EINVAL, "an attribute has no attributes")
+    if b"\0" in name:
+        raise Refused(Errno.ENODATA, f"{name!r} is not a name")
+    node = held.node
+    value = node.getxattr(name) if name else b"".join([one + b"\0" for one in node.listxattr()])
+    session.may_hold(256 + len(value))
+    made = session.bind(newfid, node.clone(), held.user, held.export)
+    made.xattr = XattrValue(value)
+    session.xattr_bytes += xattr_cost(made)
+    return (len(value),)
+
+
+def xattrcreate(session: Session, fid: int, name: bytes, size: int, flags: int) -> tuple[()]:
+    """The fid becomes a buffer; the attribute is set when it is clunked."""
+    held = session.fid(fid)
+    if held.opened:
+        raise Refused(Errno.EINVAL, "the fid is open")
+    if not name or b"\0" in name:
+        raise Refused(Errno.EINVAL, f"{name!r} is not a name")
+    if flags & ~(XATTR_CREATE | XATTR_REPLACE) or flags == XATTR_CREATE | XATTR_REPLACE:
+        raise Refused(Errno.EINVAL, f"flags {flags:#x}")
+    if size > XATTR_SIZE_MAX:
+        raise Refused(Errno.E2BIG, f"an attribute of {size} bytes")
+    session.may_hold(256 + size)
+    held.xattr = XattrBuffer(name, size, flags)
+    session.xattr_bytes += xattr_cost(held)
+    return ()

@@ -1,0 +1,186 @@
+"""The messages that 9P2000.L replaced: Topen, Tcreate, Tstat, Twstat. Plain 9P2000 and 9P2000.u live on them, FreeBSD uses Tcreate in .L."""
+
+from __future__ import annotations
+
+from ninep.errors import Refused, linux_errno
+from ninep.linux import (
+    GETATTR_MODE,
+    NO_ID,
+    O_APPEND,
+    O_EXCL,
+    O_RDONLY,
+    O_RDWR,
+    O_TRUNC,
+    O_WRONLY,
+    S_IFBLK,
+    S_IFCHR,
+    S_IFIFO,
+    S_IFSOCK,
+    Errno,
+)
+from ninep.server.fids import Fid
+from ninep.server.handlers import names
+from ninep.server.handlers.directories import check_target
+from ninep.server.handlers.files import MAX_OFFSET, open_fid
+from ninep.server.session import Session
+from ninep.server.stats import (
+    DMDEVICE,
+    DMDIR,
+    DMLINK,
+    DMNAMEDPIPE,
+    DMSOCKET,
+    DMSYMLINK,
+    changes_of,
+    makedev,
+    permissions_from_wire,
+    stat_of,
+)
+from ninep.wire.types import Qid, Stat
+
+OREAD, OWRITE, ORDWR, OEXEC = range(4)
+OEXCL = 0x04
+OTRUNC = 0x10
+OCEXEC = 0x20
+ORCLOSE = 0x40
+OAPPEND = 0x80
+
+ACCESS = {OREAD: O_RDONLY, OWRITE: O_WRONLY, ORDWR: O_RDWR, OEXEC: O_RDONLY}
+SPECIAL = DMSYMLINK | DMLINK | DMDEVICE | DMNAMEDPIPE | DMSOCKET
+
+
+def flags_of(mode: int) -> int:
+    """A 9P2000 mode byte as Linux flags (open(5); QEMU omode_to_uflags)."""
+    flags = ACCESS[mode & 3]
+    if mode & OTRUNC:
+        flags |= O_TRUNC
+    if mode & OAPPEND:
+        flags |= O_APPEND
+    return flags
+
+
+def open_(session: Session, fid: int, mode: int) -> tuple[Qid, int]:
+    """Open with a mode byte. Remove-on-clunk is remembered; a directory can only be read."""
+    held = session.fid(fid)
+    if mode & ORCLOSE:
+        held.node.may_remove()
+    reply = open_fid(session, held, flags_of(mode))
+    held.remove_on_clunk = bool(mode & ORCLOSE)
+    return reply
+
+
+def create(session: Session, fid: int, name: bytes, perm: int, mode: int, extension: bytes = b"") -> tuple[Qid, int]:
+    """Create and open; the fid becomes the new file. In the extended encodings also links, devices, FIFOs and sockets, which are not opened."""
+    names.check(name, names.CREATE)
+    held = session.fid(fid)
+    if held.opened:
+        raise Refused(Errno.EINVAL, "the fid is open already")
+    session.may_open()
+    if session.extended and perm & SPECIAL:
+        return _create_special(session, held, name, perm, extension)
+    permissions = permissions_from_wire(perm, session.extended)
+    if not session.extended:
+        # open(5): a new file gets no permission for others that its directory does not give
+        inherited = held.node.getattr(GETATTR_MODE).mode
+        permissions &= inherited | (~0o777 if perm & DMDIR else ~0o666)
+    if perm & DMDIR:
+        if mode & ~OCEXEC & ~ORCLOSE not in {OREAD, OEXEC}:
+            raise Refused(Errno.EISDIR, "a directory cannot be opened for writing")
+        held.node.mkdir(name, permissions, held.user.uid, NO_ID)
+        _become(held, name)
+        reply = open_fid(session, held, O_RDONLY)
+    else:
+        flags = flags_of(mode) | (O_EXCL if mode & OEXCL or not session.extended else 0)
+        node, file = held.node.create(name, flags, permissions, held.user.uid, NO_ID)
+        held.node, old = node, held.node
+        held.file, held.flags = file, flags
+        session.open_files += 1
+        old.release()
+        reply = node.qid, session.iosize(4096)
+    held.remove_on_clunk = bool(mode & ORCLOSE)
+    return reply
+
+
+def _become(held: Fid, name: bytes) -> None:
+    held.node, old = held.node.walk(name), held.node
+    old.release()
+
+
+def _device(extension: bytes) -> tuple[int, int]:
+    """``c MAJOR MINOR`` or ``b MAJOR MINOR`` as type bits and device number."""
+    kind, *numbers = extension.split()
+    if kind not in {b"b", b"c"} or len(numbers) != 2 or not all(number.isdigit() for number in numbers):
+        raise Refused(Errno.EINVAL, f"{extension!r} is not a device")
+    return S_IFCHR if kind == b"c" else S_IFBLK, makedev(int(numbers[0]), int(numbers[1]))
+
+
+def _create_special(session: Session, held: Fid, name: bytes, perm: int, extension: bytes) -> tuple[Qid, int]:
+    uid, node = held.user.uid, held.node
+    permissions = permissions_from_wire(perm, extended=True)
+    if perm & DMSYMLINK:
+        check_target(extension)
+        node.symlink(name, extension, uid, NO_ID)
+    elif perm & DMLINK:
+        if not extension.isdigit():
+            raise Refused(Errno.EINVAL, f"{extension!r} is not a fid")
+        target = session.fid(int(extension))
+        if target.export is not held.export:
+            raise Refused(Errno.EXDEV)
+        node.link(target.node, name)
+    elif perm & DMDEVICE:
+        kind, rdev = _device(extension or b"?")
+        node.mknod(name, kind | permissions, rdev, uid, NO_ID)
+    else:
+        node.mknod(name, (S_IFIFO if perm & DMNAMEDPIPE else S_IFSOCK) | permissions, 0, uid, NO_ID)
+    _become(held, name)
+    return held.node.qid, 0
+
+
+def stat(session: Session, fid: int) -> tuple[Stat]:
+    """The stat record."""
+    return (stat_of(session.fid(fid).node, session.extended),)
+
+
+def wstat(session: Session, fid: int, stat: Stat) -> tuple[()]:
+    """Change what is not all ones or empty; with nothing to change, an fsync. All is checked before anything is changed (stat(5))."""
+    held = session.fid(fid)
+    if held.xattr is not None:
+        raise Refused(Errno.EINVAL, "an attribute has no attributes")
+    node = held.node
+    if stat.name:
+        names.check(stat.name, names.RENAME)
+    changes = changes_of(stat, node.getattr(GETATTR_MODE).mode, session.extended, held.user.uid)
+    if changes is not None and changes.size is not None and changes.size > MAX_OFFSET:
+        raise Refused(Errno.EINVAL, f"size {changes.size}")
+    renamed = stat.name and stat.name != node.name
+    if renamed and not session.extended:
+        _must_be_free(held, stat.name)
+    if changes is None and not stat.name:
+        opened = held.file or held.directory
+        if opened is not None:
+            opened.fsync(False)
+        else:
+            node.fsync()
+        return ()
+    if changes is not None:
+        if changes.size is not None and held.writable and held.file is not None:
+            held.file.truncate(changes.size, held.user.uid)
+            changes = changes._replace(size=None)
+        node.setattr(changes)
+    if renamed:
+        node.move(None, stat.name)
+    return ()
+
+
+def _must_be_free(held: Fid, name: bytes) -> None:
+    """EEXIST where stat(5) makes it an error to change the name to that of an existing file; .u clients expect rename(2)."""
+    directory = held.node.parent()
+    try:
+        found = directory.walk(name)
+    except OSError as error:
+        if linux_errno(error) is not Errno.ENOENT:
+            raise
+    else:
+        found.release()
+        raise Refused(Errno.EEXIST)
+    finally:
+        directory.release()

@@ -1,0 +1,124 @@
+"""Treaddir, and the making and unmaking of entries."""
+
+from __future__ import annotations
+
+from ninep.errors import Refused
+from ninep.linux import AT_REMOVEDIR, PATH_MAX, PERMISSIONS, S_IFBLK, S_IFCHR, S_IFMT, Errno
+from ninep.server.handlers import names
+from ninep.server.session import Session
+from ninep.server.stats import makedev
+from ninep.wire.codec import READ_HEADER, pack_dirents
+from ninep.wire.messages import NOFID
+from ninep.wire.types import Qid
+
+MAX_COOKIE = (1 << 63) - 1
+
+
+def readdir(session: Session, fid: int, offset: int, count: int) -> tuple[bytes]:
+    """Whole entries after the cookie ``offset``, as many as fit. EINVAL if not even one does: 0 bytes would read as the end."""
+    held = session.fid(fid)
+    directory = held.directory
+    if directory is None:
+        raise Refused(Errno.ENOTDIR if held.file else Errno.EBADF, "not an open directory")
+    if offset > MAX_COOKIE:
+        raise Refused(Errno.EINVAL, f"offset {offset}")
+    room = min(count, session.msize - READ_HEADER)
+    pieces: list[bytes] = []
+    while entries := directory.read(offset, room):
+        more, taken = pack_dirents(entries, room)
+        pieces += more
+        if taken < len(entries):
+            if not pieces:
+                raise Refused(Errno.EINVAL, f"{count} bytes are too few for an entry")
+            break
+        room -= sum(map(len, more))
+        offset = entries[-1].cookie
+    return (b"".join(pieces),)
+
+
+def mkdir(session: Session, fid: int, name: bytes, mode: int, gid: int) -> tuple[Qid]:
+    """Make a directory."""
+    names.check(name, names.CREATE)
+    held = session.fid(fid)
+    return (held.node.mkdir(name, mode & PERMISSIONS, held.user.uid, gid),)
+
+
+def symlink(session: Session, fid: int, name: bytes, target: bytes, gid: int) -> tuple[Qid]:
+    """Make a link. The target is data: it is not looked at, but it must be one that readlink can give back."""
+    names.check(name, names.CREATE)
+    check_target(target)
+    held = session.fid(fid)
+    return (held.node.symlink(name, target, held.user.uid, gid),)
+
+
+def check_target(target: bytes) -> None:
+    """ENOENT for an empty target or one with NUL, ENAMETOOLONG beyond PATH_MAX, as symlink(2) says."""
+    if not target or b"\0" in target:
+        raise Refused(Errno.ENOENT, "not a link target")
+    if len(target) >= PATH_MAX:
+        raise Refused(Errno.ENAMETOOLONG, f"a link target of {len(target)} bytes")
+
+
+def mknod(session: Session, fid: int, name: bytes, mode: int, major: int, minor: int, gid: int) -> tuple[Qid]:
+    """Make a device, FIFO, socket or file. The numbers mean something for devices only."""
+    names.check(name, names.CREATE)
+    held = session.fid(fid)
+    rdev = makedev(major, minor) if mode & S_IFMT in {S_IFCHR, S_IFBLK} else 0
+    return (held.node.mknod(name, mode, rdev, held.user.uid, gid),)
+
+
+def link(session: Session, dfid: int, fid: int, name: bytes) -> tuple[()]:
+    """Another name for a file of the same export."""
+    names.check(name, names.CREATE)
+    directory, target = session.fid(dfid), session.fid(fid)
+    if directory.export is not target.export:
+        raise Refused(Errno.EXDEV)
+    directory.node.link(target.node, name)
+    return ()
+
+
+def unlinkat(session: Session, fid: int, name: bytes, flags: int) -> tuple[()]:
+    """Remove an entry; works through an open directory too (``rm -rf``)."""
+    names.check(name, names.UNLINK)
+    if flags & ~AT_REMOVEDIR:
+        raise Refused(Errno.EINVAL, f"unlink flags {flags:#x}")
+    session.fid(fid).node.unlink(name, bool(flags & AT_REMOVEDIR))
+    return ()
+
+
+def remove(session: Session, fid: int) -> tuple[()]:
+    """Remove the file. The fid is gone in any case, also on a read-only export (remove(5))."""
+    held = session.fid(fid)
+    try:
+        held.node.remove()
+    finally:
+        session.retire(fid)
+    return ()
+
+
+def renameat(session: Session, oldfid: int, oldname: bytes, newfid: int, newname: bytes) -> tuple[()]:
+    """Move an entry, replacing what is there. NOFID as the new directory means the old one."""
+    names.check(oldname, names.RENAME)
+    names.check(newname, names.RENAME)
+    old = session.fid(oldfid)
+    new = old if newfid == NOFID else session.fid(newfid)
+    if old.export is not new.export:
+        raise Refused(Errno.EXDEV)
+    old.node.rename(oldname, new.node, newname)
+    return ()
+
+
+def rename(session: Session, fid: int, dfid: int, name: bytes) -> tuple[()]:
+    """Move what a fid stands for."""
+    names.check(name, names.RENAME)
+    held = session.fid(fid)
+    if held.opened:
+        raise Refused(Errno.EINVAL, "the fid is open")
+    newdir = None
+    if dfid != NOFID:
+        target = session.fid(dfid)
+        if target.export is not held.export:
+            raise Refused(Errno.EXDEV)
+        newdir = target.node
+    held.node.move(newdir, name)
+    return ()

@@ -1,0 +1,62 @@
+"""Tlock and Tgetlock."""
+
+from __future__ import annotations
+
+from ninep.errors import Refused
+from ninep.linux import (
+    LOCK_BLOCKED,
+    LOCK_ERROR,
+    LOCK_FLAG_BLOCK,
+    LOCK_FLAG_RECLAIM,
+    LOCK_SUCCESS,
+    LOCK_UNLCK,
+    Errno,
+)
+from ninep.server.fids import Fid
+from ninep.server.locks import END, Owner, Range, conflict_kind
+from ninep.server.session import Session
+
+
+def _range(session: Session, held: Fid, kind: int, start: int, length: int, client_id: bytes, proc_id: int) -> Range:
+    """The range a message means. EINVAL for what lies beyond 2**63 or has a type that is none, EBADF for a fid that is not open."""
+    if held.file is None and held.directory is None:
+        raise Refused(Errno.EBADF, "the fid is not open")
+    if kind > LOCK_UNLCK or start >= END or start + length > END:
+        raise Refused(Errno.EINVAL, f"lock type {kind}, start {start}, length {length}")
+    end = start + length if length else END
+    return Range(Owner(session, client_id, proc_id), kind, start, end, held, held.file)
+
+
+def lock(
+    session: Session, fid: int, kind: int, flags: int, start: int, length: int, proc_id: int, client_id: bytes
+) -> tuple[int]:
+    """Lock or unlock. Never waits: with the blocking flag too, BLOCKED makes the client poll (kernel v9fs_file_do_lock)."""
+    held = session.fid(fid)
+    if flags & ~(LOCK_FLAG_BLOCK | LOCK_FLAG_RECLAIM):
+        raise Refused(Errno.EINVAL, f"lock flags {flags:#x}")
+    asked = _range(session, held, kind, start, length, client_id, proc_id)
+    table, path = held.export.locks, held.node.qid.path
+    if kind == LOCK_UNLCK:
+        table.unlock(path, asked)
+        return (LOCK_SUCCESS,)
+    try:
+        return (LOCK_SUCCESS if table.lock(path, asked) else LOCK_BLOCKED,)
+    except Refused as refused:
+        if refused.code is Errno.ENOLCK:
+            return (LOCK_ERROR,)
+        raise
+
+
+def getlock(
+    session: Session, fid: int, kind: int, start: int, length: int, proc_id: int, client_id: bytes
+) -> tuple[int, int, int, int, bytes]:
+    """What stands in the way, or the question back with type *unlock*."""
+    held = session.fid(fid)
+    asked = _range(session, held, kind, start, length, client_id, proc_id)
+    found = held.export.locks.test(held.node.qid.path, asked._replace(kind=conflict_kind(kind)))
+    if found is None:
+        return LOCK_UNLCK, start, length, proc_id, client_id
+    if isinstance(found, Range):
+        return found.kind, found.start, found.length, found.owner.proc_id, found.owner.client_id
+    host_kind, host_start, host_length, pid = found
+    return host_kind, host_start, host_length, pid & 0xFFFFFFFF, b"host"

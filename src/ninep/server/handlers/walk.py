@@ -1,0 +1,56 @@
+"""Twalk: the only way from one file to another."""
+
+from __future__ import annotations
+
+from ninep.errors import Refused
+from ninep.linux import Errno
+from ninep.node import Node
+from ninep.server.session import Session
+from ninep.wire.types import Qid
+
+
+def walk(session: Session, fid: int, newfid: int, names: list[bytes]) -> tuple[list[Qid]]:
+    """Along ``names``, one at a time (walk(5)).
+
+    If the first name fails, so does the walk; if a later one does, the reply has the qids so far, and ``newfid`` was not made.
+    Cloning from an opened fid is allowed, moving one is not.
+    """
+    start = session.fids.get(fid)
+    if start is None:
+        raise Refused(Errno.EBADF, f"fid {fid} is not in use")
+    if newfid != fid:
+        session.unused(newfid)
+    elif start.opened:
+        raise Refused(Errno.EINVAL, "an open fid cannot be walked")
+    if start.xattr is not None:
+        raise Refused(Errno.EINVAL, "an attribute cannot be walked from")
+    qids: list[Qid] = []
+    node = start.node.clone() if not names else start.node
+    for name in names:
+        try:
+            found = _step(node, name)
+        except OSError:
+            if not qids:
+                raise
+            node.release()
+            return (qids,)
+        if qids:
+            node.release()
+        node = found
+        qids.append(found.qid)
+    if newfid != fid:
+        session.bind(newfid, node, start.user, start.export)
+    else:
+        start.node, old = node, start.node
+        old.release()
+    return (qids,)
+
+
+def _step(node: Node, name: bytes) -> Node:
+    if name == b"..":
+        return node.parent()
+    if name == b".":
+        return node.clone()
+    if not name or b"/" in name or b"\0" in name:
+        raise Refused(Errno.ENOENT, f"{name!r} is not a name")
+    return node.walk(name)

@@ -1,0 +1,109 @@
+"""The server: exports, listeners, connections, and a clean end.
+
+::
+
+    async with Server(LocalDriver("/srv/files")) as server:
+        await server.listen("127.0.0.1:5640")
+        await server.wait()
+
+Errors of ``listen`` are ``OSError`` (the address is in use, not ours, not allowed) or ``BadAddress``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Self
+
+from ninep.node import Driver
+from ninep.server.connection import Connection, Transport
+from ninep.server.exports import Export, Exports
+from ninep.server.limits import Limits
+from ninep.transport import addresses, listeners
+from ninep.transport.addresses import Address
+
+log = logging.getLogger("ninep.server")
+
+WORKERS = 16
+"""Worker threads: how many requests may wait for devices at the same time."""
+
+
+class Server:
+    """Serves exports to any number of connections, in the running event loop."""
+
+    def __init__(
+        self, exports: Driver | Iterable[Export], limits: Limits | None = None, workers: int = WORKERS
+    ) -> None:
+        self.exports = Exports([Export("", exports)] if isinstance(exports, Driver) else exports)
+        self.limits = limits or Limits()
+        self._workers = ThreadPoolExecutor(workers, thread_name_prefix="ninep-worker")
+        self._listeners: list[listeners.Listener] = []
+        self._connections: set[Connection] = set()
+        self._closing = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._closed = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are."""
+        return len(self._connections)
+
+    async def listen(self, address: str | Address) -> Address:
+        """Accept connections at an address; what it became (with the port that the system chose)."""
+        if isinstance(address, str):
+            address = addresses.parse(address)
+        listener = await listeners.listen(address, self._connect)
+        self._listeners.append(listener)
+        return listener.address
+
+    def _connect(self, transport: Transport, peer: str) -> Connection:
+        connection = Connection(transport, self.exports, self.limits, self._workers, peer, self._disconnected)
+        self._connections.add(connection)
+        self._idle.clear()
+        log.debug("connected %s", peer)
+        if self._closing:
+            asyncio.get_running_loop().call_soon(connection.stop)
+        return connection
+
+    def _disconnected(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        log.debug("disconnected %s", connection.peer)
+        if not self._connections:
+            self._idle.set()
+
+    async def wait_idle(self) -> None:
+        """Until there is no connection."""
+        await self._idle.wait()
+
+    async def wait(self) -> None:
+        """Until somebody closes the server."""
+        await self._closed.wait()
+
+    async def close(self, grace: float = 10.0) -> None:
+        """Accept nothing more, answer what is in flight (for at most ``grace`` seconds), close every connection, then the drivers."""
+        if self._closing:
+            await self._closed.wait()
+            return
+        self._closing = True
+        for listener in self._listeners:
+            listener.close()
+        for connection in list(self._connections):
+            connection.stop()
+        try:
+            await asyncio.wait_for(self._idle.wait(), grace)
+        except TimeoutError:
+            log.warning("%d connections still had requests in flight after %g s", len(self._connections), grace)
+            for connection in list(self._connections):
+                connection.abort()
+        self._workers.shutdown(wait=False, cancel_futures=True)
+        self.exports.close()
+        self._closed.set()

@@ -1,0 +1,160 @@
+"""The stat record of 9P2000 and 9P2000.u, made from attributes and turned into changes (stat(5); the 9P2000.u draft; QEMU stat_to_v9stat).
+
+Plain 9P2000 carries DMDIR and 0777 only: a setuid bit there crashed Linux clients (CVE-2024-36964), and it has no words for links and devices.
+Users and groups are decimal strings, and numbers as well where the dialect has them.
+"""
+
+from __future__ import annotations
+
+from ninep.errors import Refused
+from ninep.linux import (
+    GETATTR_BASIC,
+    NO_ID,
+    PERMISSIONS,
+    S_IFBLK,
+    S_IFCHR,
+    S_IFDIR,
+    S_IFIFO,
+    S_IFLNK,
+    S_IFMT,
+    S_IFSOCK,
+    S_ISGID,
+    S_ISUID,
+    S_ISVTX,
+    Errno,
+)
+from ninep.node import Attributes, Changes, Node
+from ninep.wire.types import Qid, Stat
+
+DMDIR = 0x80000000
+DMAPPEND = 0x40000000
+DMEXCL = 0x20000000
+DMTMP = 0x04000000
+DMSYMLINK = 0x02000000
+DMLINK = 0x01000000
+DMDEVICE = 0x00800000
+DMNAMEDPIPE = 0x00200000
+DMSOCKET = 0x00100000
+DMSETUID = 0x00080000
+DMSETGID = 0x00040000
+DMSETVTX = 0x00010000
+
+TYPE_BITS = {
+    S_IFLNK: DMSYMLINK,
+    S_IFCHR: DMDEVICE,
+    S_IFBLK: DMDEVICE,
+    S_IFIFO: DMNAMEDPIPE,
+    S_IFSOCK: DMSOCKET,
+}
+PERMISSION_BITS = ((S_ISUID, DMSETUID), (S_ISGID, DMSETGID), (S_ISVTX, DMSETVTX))
+LEAVE16 = 0xFFFF
+LEAVE32 = 0xFFFFFFFF
+LEAVE64 = 0xFFFFFFFFFFFFFFFF
+
+
+def major(rdev: int) -> int:
+    """The major number of a device in the glibc layout (protocol-facts section 5)."""
+    return (rdev >> 8 & 0xFFF) | (rdev >> 32 & ~0xFFF)
+
+
+def minor(rdev: int) -> int:
+    """The minor number."""
+    return (rdev & 0xFF) | (rdev >> 12 & ~0xFF & 0xFFFFFFFF)
+
+
+def makedev(major_number: int, minor_number: int) -> int:
+    """A device number in the glibc layout."""
+    return (
+        (major_number & 0xFFF) << 8
+        | (major_number & ~0xFFF) << 32
+        | (minor_number & 0xFF)
+        | (minor_number & ~0xFF) << 12
+    )
+
+
+def mode_to_wire(mode: int, extended: bool) -> int:
+    """``st_mode`` as DM* bits."""
+    bits = mode & 0o777
+    kind = mode & S_IFMT
+    if kind == S_IFDIR:
+        bits |= DMDIR
+    if extended:
+        bits |= TYPE_BITS.get(kind, 0)
+        for linux_bit, wire_bit in PERMISSION_BITS:
+            if mode & linux_bit:
+                bits |= wire_bit
+    return bits
+
+
+def permissions_from_wire(bits: int, extended: bool) -> int:
+    """The 12 permission bits of DM* bits."""
+    mode = bits & 0o777
+    if extended:
+        for linux_bit, wire_bit in PERMISSION_BITS:
+            if bits & wire_bit:
+                mode |= linux_bit
+    return mode
+
+
+def _extension(node: Node, a: Attributes) -> bytes:
+    kind = a.mode & S_IFMT
+    if kind == S_IFLNK:
+        return node.readlink()
+    if kind in {S_IFCHR, S_IFBLK}:
+        return b"%c %d %d" % (b"c" if kind == S_IFCHR else b"b", major(a.rdev), minor(a.rdev))
+    if kind in {S_IFIFO, S_IFSOCK}:
+        return b""
+    return b"HARDLINKCOUNT %d" % a.nlink
+
+
+def stat_of(node: Node, extended: bool) -> Stat:
+    """The record of a node."""
+    a = node.getattr(GETATTR_BASIC)
+    kind = a.mode & S_IFMT
+    return Stat(
+        qid=Qid(a.qid_type, a.qid_version, a.qid_path),
+        mode=mode_to_wire(a.mode, extended),
+        atime=a.atime_sec & 0xFFFFFFFF,
+        mtime=a.mtime_sec & 0xFFFFFFFF,
+        length=0 if kind == S_IFDIR else a.size,
+        name=node.name,
+        uid=b"%d" % a.uid,
+        gid=b"%d" % a.gid,
+        muid=b"%d" % a.uid,
+        extension=_extension(node, a) if extended else b"",
+        n_uid=a.uid,
+        n_gid=a.gid,
+        n_muid=a.uid,
+    )
+
+
+def _identity(text: bytes, number: int, extended: bool) -> int | None:
+    """A user or group that Twstat asks for, or None to leave it. EINVAL for a word: only numbers are known here."""
+    if extended and number != NO_ID:
+        return number
+    if not text:
+        return None
+    if not text.isdigit():
+        if extended:  # .u clients send names beside the numbers; the numbers count
+            return None
+        raise Refused(Errno.EINVAL, f"{text!r} is not a numeric id")
+    return int(text)
+
+
+def changes_of(stat: Stat, mode: int, extended: bool, by: int) -> Changes | None:
+    """What a Twstat asks to change besides the name; None if nothing. ``mode`` is the file's present ``st_mode``."""
+    permissions = None
+    if stat.mode != LEAVE32:
+        if bool(stat.mode & DMDIR) != (mode & S_IFMT == S_IFDIR):
+            raise Refused(Errno.EPERM, "the type of a file cannot be changed")
+        permissions = permissions_from_wire(stat.mode, extended) & PERMISSIONS
+    changes = Changes(
+        size=None if stat.length == LEAVE64 else stat.length,
+        uid=_identity(stat.uid, stat.n_uid, extended),
+        gid=_identity(stat.gid, stat.n_gid, extended),
+        mode=permissions,
+        atime=None if stat.atime == LEAVE32 else stat.atime * 1_000_000_000,
+        mtime=None if stat.mtime == LEAVE32 else stat.mtime * 1_000_000_000,
+        by=by,
+    )
+    return changes if changes != Changes(by=by) else None

@@ -1,0 +1,102 @@
+"""asyncio under a connection: bytes read straight into its buffer, replies written straight out.
+
+One class per way of reading: ``SocketProtocol`` for sockets (the loop fills our buffer), ``PipeProtocol`` for pipes (the loop brings
+its own). Both are asyncio protocols towards the loop and a ``Transport`` towards the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from ninep.wire.types import Buffer
+
+if TYPE_CHECKING:
+    from ninep.server.connection import Connection
+
+MakeConnection = Callable[["_Stream", str], "Connection"]
+
+
+class _Stream(asyncio.BaseProtocol):
+    """What both ways have in common: the connection above, the asyncio transport below."""
+
+    def __init__(self, make: MakeConnection, peer: str = "") -> None:
+        self._make = make
+        self._peer = peer
+        self.connection: Connection
+
+    # -- towards the loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: asyncio.Transport = transport  # type: ignore[assignment] # bidirectional by construction
+        # No buffering of our own: a reply is sent by the write that brings it, or pauses the connection (uvloop and
+        # asyncio both try at once when the high-water mark is 0).
+        self._transport.set_write_buffer_limits(high=0)
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.connection = self._make(self, self._peer or peer_name(transport))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self.connection.lost()
+
+    def pause_writing(self) -> None:
+        self.connection.full()
+
+    def resume_writing(self) -> None:
+        self.connection.drained()
+
+    def eof_received(self) -> bool:
+        return False
+
+    # -- towards the connection
+
+    def write(self, buffers: Sequence[Buffer]) -> None:
+        if len(buffers) == 1:
+            self._transport.write(buffers[0])
+        else:
+            self._transport.writelines(buffers)
+
+    def pause(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+
+class SocketProtocol(_Stream, asyncio.BufferedProtocol):
+    """Over a socket."""
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        del sizehint
+        return self.connection.space()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.connection.received(nbytes)
+
+
+class PipeProtocol(_Stream, asyncio.Protocol):
+    """Over a pair of pipes: this protocol reads, ``writer`` is the transport of the other pipe."""
+
+    def data_received(self, data: bytes) -> None:
+        self.connection.data(data)
+
+
+def peer_name(transport: asyncio.BaseTransport) -> str:
+    """The other side, for logs."""
+    name = transport.get_extra_info("peername")
+    if isinstance(name, tuple):
+        return f"[{name[0]}]:{name[1]}" if ":" in str(name[0]) else f"{name[0]}:{name[1]}"
+    sock = transport.get_extra_info("socket")
+    return f"unix socket {sock.fileno()}" if sock is not None else "pipe"
