@@ -1,0 +1,38 @@
+"""pyroute2's 9P2000 server with the benchmark's tree in memory: it serves Python objects, not directories.
+
+Usage: pyroute2_memory.py TREE PORT.  Runs in the private environment of the peers.
+"""
+
+import asyncio
+import os
+import sys
+
+from pyroute2.plan9.server import Plan9ServerSocket
+
+DIRECTORY = 0x80
+
+
+def load(fs, tree):
+    """Every directory and small file, and the first MiB of the big one, which is all an in-memory peer is asked for."""
+    for base, dirs, files in os.walk(tree):
+        below = os.path.relpath(base, tree)
+        prefix = "" if below == "." else below + "/"
+        if prefix.startswith("deep"):
+            continue
+        for name in dirs:
+            fs.create("/" + prefix + name, qtype=DIRECTORY)
+        for name in files:
+            inode = fs.create("/" + prefix + name)
+            with open(os.path.join(base, name), "rb") as f:
+                inode.data.write(f.read())
+            inode.sync()
+
+
+async def main(tree, port):
+    server = Plan9ServerSocket(address=("127.0.0.1", port))
+    load(server.filesystem, tree)
+    await (await server.async_run())
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2])))

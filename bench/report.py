@@ -1,0 +1,158 @@
+"""The tables and the JSON."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from bench.rounds import Bench, median_of, ratio
+from bench.sample import Sample
+from bench.servers import BY_KEY, Server, which
+from bench.targets import Check, Verdict
+from bench.workloads import Load, Workload
+
+
+def _first_line(path: str, prefix: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as f:
+            return next((line.split(":", 1)[1].strip() for line in f if line.startswith(prefix)), "")
+    except OSError:
+        return ""
+
+
+def _version(command: Sequence[str]) -> str:
+    program = which(command[0])
+    if not program:
+        return ""
+    done = subprocess.run([program, *command[1:]], capture_output=True, text=True, check=False)
+    lines = (done.stdout or done.stderr).strip().splitlines()
+    return lines[0] if lines else ""
+
+
+def machine(bench: Bench) -> dict[str, object]:
+    """The machine and the versions, for whoever compares the figures with their own."""
+    return {
+        "processor": _first_line("/proc/cpuinfo", "model name"),
+        "cores_used": list(bench.cpus),
+        "kernel": platform.release(),
+        "system": _first_line("/etc/os-release", "PRETTY_NAME") or platform.platform(),
+        "python": platform.python_version(),
+        "file_system": _version(["stat", "-f", "-c", "%T", bench.tree.root]),
+        "diod": _version(["dpkg-query", "-W", "-f", "${Version}", "diod"]),
+        "when": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d"),
+        "load_average": list(os.getloadavg()),
+    }
+
+
+def number(x: float) -> str:
+    """Three significant figures, thousands as k."""
+    if not math.isfinite(x):
+        return "failed"
+    for limit, unit in ((1e6, "M"), (1e3, "k")):
+        if abs(x) >= limit:
+            return f"{x / limit:.3g}{unit}" if abs(x) < 1000 * limit else f"{x / limit:.0f}{unit}"
+    return f"{x:.3g}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|---" + "|--:" * (len(head) - 1) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def rates(samples: Sequence[Sample], servers: Sequence[Server], workloads: Sequence[Workload], load: Load) -> str:
+    """The figures of all servers at one load."""
+    rows = []
+    for w in workloads:
+        values = [median_of(samples, s.key, w.key, load.key) for s in servers]
+        if any(v is not None for v in values):
+            rows.append([f"{w.title} ({w.unit})", *("" if v is None else number(v) for v in values)])
+    return _table([load.key, *(s.title for s in servers)], rows)
+
+
+def ratios(
+    samples: Sequence[Sample],
+    ours: Server,
+    peers: Sequence[Server],
+    workloads: Sequence[Workload],
+    loads: Sequence[Load],
+) -> str:
+    """How many times faster than each peer, at each load: medians of the rounds."""
+    head = [ours.title] + [f"{load.key} / {peer.title}" for peer in peers for load in loads]
+    rows = []
+    for w in workloads:
+        cells = [ratio(samples, ours.key, peer.key, w.key, load.key) for peer in peers for load in loads]
+        if any(cells):
+            rows.append([w.title, *(f"{c.median:.2f}" if c else "" for c in cells)])
+    return _table(head, rows) if rows else ""
+
+
+def checks_table(checks: Sequence[Check]) -> str:
+    """The properties, and whether they keep their bounds."""
+    rows = [
+        [c.name, f"{c.value:,.2f} {c.unit}" if math.isfinite(c.value) else "failed",
+         "" if c.bound is None else f"{'<=' if c.at_most else '>='} {c.bound:g}", "" if c.bound is None else "yes" if c.met else "NO"]
+        for c in checks
+    ]  # fmt: skip
+    return _table(["property", "measured", "bound", "kept"], rows)
+
+
+def missed(verdicts: Sequence[Verdict]) -> str:
+    """The targets' score, and each cell that misses its own."""
+    groups: dict[tuple[str, str, float], list[Verdict]] = {}
+    for v in verdicts:
+        groups.setdefault((v.target.ours, v.target.peer, v.target.least), []).append(v)
+    lines = []
+    for (ours, peer, least), members in groups.items():
+        met = sum(v.met for v in members)
+        lines.append(f"{ours} >= {least:.2f} x {peer}: {met} of {len(members)} cells")
+        lines += [f"  missed: {v.ratio.workload} {v.ratio.load}: {v.ratio.median:.2f}" for v in members if not v.met]
+    return "\n".join(lines)
+
+
+def as_markdown(
+    bench: Bench, samples: Sequence[Sample], servers: Sequence[Server], workloads: Sequence[Workload], loads: Sequence[Load],
+    checks: Sequence[Check], verdicts: Sequence[Verdict],
+) -> str:  # fmt: skip
+    """Everything, as it is printed."""
+    parts = [f"{k}: {v}" for k, v in machine(bench).items()]
+    text = ["# Benchmark", "\n".join(parts)]
+    measured = [s for s in servers if any(x.server == s.key for x in samples)]
+    for ours in measured:
+        peers = [p for p in measured if p is not ours and p.dialect == ours.dialect and p.kind != "ours"]
+        if ours.kind == "ours" and peers:
+            text.append(f"## Ratios: {ours.title}\n\n" + ratios(samples, ours, peers, workloads, loads))
+    models = [s for s in measured if s.kind == "ours" and s.dialect == "L" and s.key != "ninep"]
+    if "ninep" in {s.key for s in measured}:
+        text += [
+            f"## {m.title}, against passthrough\n\n" + ratios(samples, m, [BY_KEY["ninep"]], workloads, loads)
+            for m in models
+        ]
+    text += (
+        ["## Figures\n\n" + "\n\n".join(rates(samples, measured, workloads, load) for load in loads)] if samples else []
+    )
+    text += ["## Properties\n\n" + checks_table(checks)] if checks else []
+    text += ["## Targets\n\n" + missed(verdicts)] if verdicts else []
+    return "\n\n".join(text) + "\n"
+
+
+def as_json(bench: Bench, samples: Sequence[Sample], checks: Sequence[Check], verdicts: Sequence[Verdict]) -> str:
+    """Everything, for programs."""
+    plan = {"seconds": bench.plan.seconds, "warmup": bench.plan.warmup, "rounds": bench.rounds}
+    return json.dumps(
+        {
+            "machine": machine(bench),
+            "plan": plan,
+            "targets": [{**asdict(v.ratio), "least": v.target.least, "met": v.met} for v in verdicts],
+            "properties": [
+                {**asdict(c), "value": c.value if math.isfinite(c.value) else None, "met": c.met} for c in checks
+            ],
+            "samples": [s.as_dict() for s in samples],
+        },
+        indent=1,
+    )

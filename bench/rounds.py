@@ -1,0 +1,117 @@
+"""A B A B: every workload at every load against every server, in rounds.
+
+Servers are measured right after each other and compared within their round only, so that a machine that gets slower or
+faster between rounds changes no ratio.  The ratio that counts is the median of the rounds'.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from bench.sample import Plan, Sample, cores_for, measure
+from bench.servers import Programs, Running, Server, running
+from bench.tree import Tree, sweep
+from bench.workloads import Load, Workload
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all measurements share."""
+
+    programs: Programs
+    tree: Tree
+    cpus: tuple[int, ...]
+    plan: Plan
+    rounds: int
+
+
+def runs(server: Server, workload: Workload, load: Load) -> bool:
+    """Does this cell exist?"""
+    if workload.connects and load.depth > 1:
+        return False
+    return workload.key not in server.lacks and (server.dialect == "L" or workload.base)
+
+
+def say(sample: Sample) -> None:
+    """One line of progress on stderr."""
+    error = f"  {sample.errors} wrong: {sample.error}" if sample.errors else ""
+    print(
+        f"  {sample.load:>6} {sample.workload:<10} {sample.server:<20} {sample.value:>12,.0f} {sample.unit}{error}",
+        file=sys.stderr,
+    )
+
+
+def measure_all(
+    bench: Bench, servers: Sequence[Server], workloads: Sequence[Workload], loads: Sequence[Load],
+    progress: Callable[[Sample], None] = say,
+) -> list[Sample]:  # fmt: skip
+    """All cells; the servers are started once for each load, on the cores that load wants."""
+    samples: list[Sample] = []
+    for load in loads:
+        with contextlib.ExitStack() as stack:
+            up: list[Running] = []
+            for server in servers:
+                cpus = cores_for(load, bench.cpus, server.cores).server
+                up.append(stack.enter_context(running(server, bench.tree.root, bench.programs, cpus)))
+            for workload in workloads:
+                for number in range(bench.rounds):
+                    for where in up:
+                        if runs(where.server, workload, load):
+                            sample = _cell(bench, where, workload, load, number)
+                            samples.append(sample)
+                            progress(sample)
+    return samples
+
+
+def _cell(bench: Bench, where: Running, workload: Workload, load: Load, number: int) -> Sample:
+    cores = cores_for(load, bench.cpus, where.server.cores)
+    sample = measure(bench.programs.p9load, where, workload, load, bench.tree, cores, bench.plan, number)
+    sweep(bench.tree)
+    return sample
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times faster `ours` was than `peer`: the median of the rounds, and the extremes."""
+
+    ours: str
+    peer: str
+    workload: str
+    load: str
+    median: float
+    low: float
+    high: float
+    ours_value: float
+    peer_value: float
+    unit: str
+
+
+def _by_round(samples: Iterable[Sample], server: str, workload: str, load: str) -> dict[int, Sample]:
+    return {
+        s.round: s
+        for s in samples
+        if (s.server, s.workload, s.load) == (server, workload, load) and not s.errors and s.value > 0
+    }
+
+
+def ratio(samples: Sequence[Sample], ours: str, peer: str, workload: str, load: str) -> Ratio | None:
+    """The ratio of one cell; None where one of the two has no good sample."""
+    a, b = _by_round(samples, ours, workload, load), _by_round(samples, peer, workload, load)
+    both = sorted(a.keys() & b.keys())
+    if not both:
+        return None
+    each = [a[n].value / b[n].value for n in both]
+    return Ratio(
+        ours, peer, workload, load, statistics.median(each), min(each), max(each),
+        statistics.median(a[n].value for n in both), statistics.median(b[n].value for n in both), a[both[0]].unit,
+    )  # fmt: skip
+
+
+def median_of(samples: Iterable[Sample], server: str, workload: str, load: str) -> float | None:
+    """The median value of one cell, or None."""
+    values = [s.value for s in _by_round(samples, server, workload, load).values()]
+    return statistics.median(values) if values else None

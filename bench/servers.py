@@ -1,0 +1,167 @@
+"""The servers that can be measured: one row each, and how one is started, pinned and stopped.
+
+A row's command is words with {tree}, {port}, {rawd}, {python} (one that has the peers installed), {ninep} and {bench} in
+them.  A server without the program it needs is left out and said so; nothing is measured in its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+START_TIMEOUT = 15.0
+STOP_TIMEOUT = 5.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """A program that serves a directory on a loopback port."""
+
+    key: str
+    title: str
+    command: str
+    kind: str  # ours, limit, c, python
+    dialect: str = "L"  # as p9load's -P wants it
+    attach_path: bool = False  # the attach names the directory, not the export
+    lacks: frozenset[str] = field(default_factory=frozenset)  # workloads it has no code for
+    cores: int = 1
+    module: str = ""  # must be importable by {python}
+
+
+OURS = "{ninep} serve {tree} --listen tcp:127.0.0.1:{port} --security-model "
+LISTED_WHOLE = frozenset({"readdir", "lsl"})
+FORGETS_NAMES = frozenset({"rename"})  # the fid of a renamed file is lost
+READ_ONLY = frozenset({"create", "mkdir", "rename", "write4k", "write128k", "write1m"})
+
+SERVERS = (
+    Server("ninep", "ninep, passthrough", OURS + "passthrough", "ours"),
+    Server("diod", "diod", "diod -f -n -N -L stderr -c /dev/null -l 127.0.0.1:{port} -e {tree}", "c", attach_path=True),
+    Server("rawd", "C limit", "{rawd} {tree} 127.0.0.1:{port}", "limit"),
+    Server("ninep-none", "ninep, none", OURS + "none", "ours"),
+    Server("ninep-mapped-xattr", "ninep, mapped-xattr", OURS + "mapped-xattr", "ours"),
+    Server("ninep-mapped-file", "ninep, mapped-file", OURS + "mapped-file", "ours"),
+    Server("ninep-2", "ninep, passthrough, 2 workers", OURS + "passthrough --workers 2", "ours", cores=2),
+    Server("ninep-9p2000", "ninep, 9P2000", OURS + "passthrough", "ours", dialect="9"),
+    Server("p9fs", "py9p of p9fs, 9P2000", "{python} -m py9p -w -r {tree} -a 127.0.0.1 -p {port}", "python", "9",
+           module="py9p", lacks=FORGETS_NAMES),
+    Server("pyroute2", "pyroute2, 9P2000, files in memory", "{python} {bench}/peers/pyroute2_memory.py {tree} {port}",
+           "python", "9", module="pyroute2", lacks=READ_ONLY),
+    Server("aio9p", "aio9p, 9P2000, files in memory", "{python} {bench}/peers/aio9p_memory.py {tree} {port}",
+           "python", "9", module="aio9p", lacks=READ_ONLY | LISTED_WHOLE),
+)  # fmt: skip
+BY_KEY = {s.key: s for s in SERVERS}
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Where the programs are that the commands name."""
+
+    bench: str
+    p9load: str
+    rawd: str
+    ninep: str
+    python: str
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers."""
+
+    server: Server
+    pid: int
+    port: int
+    aname: str
+
+
+def missing(server: Server, programs: Programs) -> str:
+    """Why this server cannot be started here, or "" when it can."""
+    command = server.command
+    if command.startswith("{ninep}"):
+        first = programs.ninep.split()[0]
+        return "" if shutil.which(first) else "ninep is not installed (try --install)"
+    if command.startswith("{python}"):
+        done = subprocess.run([programs.python, "-c", f"import {server.module}"], capture_output=True, check=False)
+        return "" if done.returncode == 0 else f"Python module {server.module} is not installed (try --install)"
+    if command.startswith("{rawd}"):
+        return "" if os.path.exists(programs.rawd) else "not built"
+    program = command.split()[0]
+    return "" if which(program) else f"{program} is not installed (try --install)"
+
+
+def which(program: str) -> str | None:
+    """Like shutil.which, but looks where Debian keeps servers even if the PATH does not."""
+    return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+
+
+def pinned(command: Sequence[str], cpus: Sequence[int]) -> list[str]:
+    """The command, bound to these cores for its whole life."""
+    return ["taskset", "-c", ",".join(map(str, cpus)), *command]
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def _wait(process: subprocess.Popen[bytes], port: int, log: str) -> None:
+    end = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < end and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    with open(log, encoding="utf-8", errors="replace") as f:
+        words = f.read()[-2000:].strip()
+    raise RuntimeError(f"{process.args!r} does not answer; it said: {words}")
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a server and what it started; it leads its own process group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(STOP_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(STOP_TIMEOUT)
+
+
+@contextlib.contextmanager
+def running(server: Server, tree: str, programs: Programs, cpus: Sequence[int]) -> Iterator[Running]:
+    """Start a server on these cores, wait until it accepts, and stop it at the end.
+
+    Raises:
+        RuntimeError: it did not come up; the message holds what it said on stderr.
+    """
+    port = free_port()
+    words = {**vars(programs), "tree": tree, "port": str(port)}
+    command = [part for word in server.command.split() for part in _expand(word, words)]
+    command[0] = which(command[0]) or command[0]
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        log = os.path.join(scratch, "stderr")
+        with open(log, "wb") as err:
+            process = subprocess.Popen(
+                pinned(command, cpus), stdin=subprocess.DEVNULL, stdout=err, stderr=err, start_new_session=True
+            )
+        try:
+            _wait(process, port, log)
+            yield Running(server, process.pid, port, tree if server.attach_path else "")
+        finally:
+            stop(process)
+
+
+def _expand(word: str, words: dict[str, str]) -> list[str]:
+    """One word of a row; a program may be several words, a path with blanks stays one."""
+    if word in {"{ninep}", "{python}"}:
+        return words[word[1:-1]].split()
+    return [word.format(**words)]
