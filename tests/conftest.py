@@ -1,0 +1,62 @@
+"""What tests of every room share: nothing is skipped in silence, and a served folder is one fixture away.
+
+$NINEP_REQUIRE names markers (`guest,peer,wine`) whose tests this run must be able to do: a skip of such a test fails
+then, and so does a run in which no such test was found.  The test command of the README sets it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from tests.serving import Server, keeps_user_attributes
+
+REQUIRED = frozenset(filter(None, os.environ.get("NINEP_REQUIRE", "").split(",")))
+FOUND: set[str] = set()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        FOUND.update(mark.name for mark in item.iter_markers())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    required = REQUIRED.intersection(mark.name for mark in item.iter_markers())
+    if report.skipped and required and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"NINEP_REQUIRE wants {', '.join(sorted(required))}, but: {report.longrepr}"
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    missing = REQUIRED - FOUND
+    if missing and session.testscollected:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        print(f"\nNINEP_REQUIRE: no test is marked {', '.join(sorted(missing))}")
+
+
+@pytest.fixture
+def export() -> Iterator[Path]:
+    """An empty folder that any user can reach, on a filesystem with `user.` attributes."""
+    folder = Path(tempfile.mkdtemp(prefix="ninep-export."))
+    folder.chmod(0o755)
+    try:
+        if not keeps_user_attributes(folder):
+            pytest.skip(f"the filesystem of {folder.parent} keeps no user attributes (set TMPDIR to one that does)")
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    """`serve(folder, *options, user=UID)`: our program, serving until the test ends."""
+    with ExitStack() as servers:
+        yield lambda folder, *options, user=None: servers.enter_context(Server(folder, *options, user=user))

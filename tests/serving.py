@@ -1,0 +1,125 @@
+"""Our server as a program of its own: started on a free port, known to listen, stopped by SIGTERM.
+
+Tests of what the kernel or another peer sees of the server use this; tests of the server's parts do not need a process.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+ORDINARY_USER = 65534  # nobody
+LISTENS = re.compile(rb"127\.0\.0\.1:(\d+)")
+START_LIMIT = 30.0  # seconds until the first line that names the address
+STOP_LIMIT = 20.0
+DROP_RIGHTS = Path(__file__).with_name("drop_rights.py")
+
+
+class Server:
+    """`ninep serve FOLDER ...` on 127.0.0.1, from `with` to its end.
+
+    `user` is the uid to run as: that needs a test run as root.  What the program says is kept and told when it fails.
+    """
+
+    port: int
+
+    def __init__(self, folder: Path | str, *options: str, user: int | None = None) -> None:
+        self._argv = ["serve", str(folder), "--listen", "127.0.0.1:0", *options]
+        self._user = user
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start and wait for the line that names the address."""
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
+        self._process = subprocess.Popen(
+            program(self._user) + self._argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            cwd="/",
+        )
+        try:
+            self.port = self._announced_port(time.monotonic() + START_LIMIT)
+        except BaseException:
+            self._process.kill()
+            self.stop(check=False)
+            raise
+
+    def stop(self, *, check: bool = True) -> None:
+        """SIGTERM, and the end is awaited; an AssertionError when the end is not a clean one."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            status = self._process.wait(STOP_LIMIT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            status = self._process.wait()
+        said = self.said()
+        assert self._process.stdout
+        self._process.stdout.close()
+        self._said.close()
+        if check:
+            assert status == 0, f"the server ended with {status}:\n{said}"
+            assert "Traceback" not in said, said
+
+    def said(self) -> str:
+        """What the program wrote to stderr so far."""
+        self._said.seek(0)
+        return self._said.read().decode(errors="backslashreplace")
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def _announced_port(self, deadline: float) -> int:
+        assert self._process.stdout
+        said = b""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            while time.monotonic() < deadline and selector.select(deadline - time.monotonic()):
+                data = os.read(self._process.stdout.fileno(), 4096)
+                said += data
+                found = LISTENS.search(said)
+                if found and b"\n" in said[found.end() :]:
+                    return int(found[1])
+                if not data:
+                    break
+        raise AssertionError(f"the server did not say where it listens:\n{said.decode()}\n{self.said()}")
+
+
+def program(user: int | None = None) -> list[str]:
+    """The argv that runs the installed `ninep`, as another user when asked."""
+    if user is None:
+        return [str(Path(sys.executable).with_name("ninep"))]
+    return [sys.executable, str(DROP_RIGHTS), str(user)]
+
+
+def may_become_another_user() -> bool:
+    return os.geteuid() == 0
+
+
+def keeps_user_attributes(folder: Path | str) -> bool:
+    """Whether the filesystem below `folder` has `user.` extended attributes (tmpfs has since Linux 6.6)."""
+    try:
+        os.setxattr(folder, "user.ninep.probe", b"1")
+        os.removexattr(folder, "user.ninep.probe")
+    except OSError:
+        return False
+    return True
