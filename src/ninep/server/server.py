@@ -21,6 +21,7 @@ from ninep.node import Driver
 from ninep.server.connection import Connection, Transport
 from ninep.server.exports import Export, Exports
 from ninep.server.limits import Limits
+from ninep.server.trace import TracedConnection
 from ninep.transport import addresses, listeners
 from ninep.transport.addresses import Address
 
@@ -66,7 +67,8 @@ class Server:
         return listener.address
 
     def _connect(self, transport: Transport, peer: str) -> Connection:
-        connection = Connection(transport, self.exports, self.limits, self._workers, peer, self._disconnected)
+        kind = TracedConnection if logging.getLogger("ninep.trace").isEnabledFor(logging.DEBUG) else Connection
+        connection = kind(transport, self.exports, self.limits, self._workers, peer, self._disconnected)
         self._connections.add(connection)
         self._idle.clear()
         log.debug("connected %s", peer)
