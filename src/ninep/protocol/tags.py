@@ -28,39 +28,40 @@ class InFlight:
 class Tags:
     """The tags in flight of one connection."""
 
-    __slots__ = ("_owed",)
+    __slots__ = ("owed",)
 
     def __init__(self) -> None:
-        self._owed: dict[int, InFlight] = {}
+        self.owed: dict[int, InFlight] = {}
+        """What is in flight, by tag. To be looked at only (the request loop asks it once a request whether it is empty)."""
 
     def __len__(self) -> int:
-        return len(self._owed)
+        return len(self.owed)
 
     def __contains__(self, tag: int) -> bool:
-        return tag in self._owed
+        return tag in self.owed
 
     def get(self, tag: int) -> InFlight | None:
         """What is in flight under a tag."""
-        return self._owed.get(tag)
+        return self.owed.get(tag)
 
     def enter(self, request: InFlight) -> None:
         """A request is in flight from now on."""
-        self._owed[request.tag] = request
+        self.owed[request.tag] = request
 
     def flush(self, tag: int, oldtag: int) -> bool:
         """A Tflush arrived. True: answer it now. False: it waits for ``oldtag`` and ``leave`` will name it."""
-        old = self._owed.get(oldtag)
+        old = self.owed.get(oldtag)
         if old is None or oldtag == tag:
             return True
         waiting = InFlight(tag)
         old.flushes.append(waiting)
-        self._owed[tag] = waiting
+        self.owed[tag] = waiting
         return False
 
     def leave(self, request: InFlight) -> list[int]:
         """The reply to ``request`` is out (or it was dropped unanswered): the tags to answer Rflush now, in order."""
-        if self._owed.get(request.tag) is request:
-            del self._owed[request.tag]
+        if self.owed.get(request.tag) is request:
+            del self.owed[request.tag]
         answer: list[int] = []
         for waiting in request.flushes:
             answer.append(waiting.tag)
@@ -69,6 +70,6 @@ class Tags:
 
     def abandon(self) -> None:
         """Forget everything: no reply to what is in flight will be sent."""
-        for request in self._owed.values():
+        for request in self.owed.values():
             request.abandoned = True
-        self._owed.clear()
+        self.owed.clear()
