@@ -23,6 +23,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, NewType, Protocol
 
+from ninep.node import Buffer
+
 Handle = NewType("Handle", int)
 """A file descriptor, or an NT handle."""
 
@@ -113,6 +115,8 @@ class HostModule(Protocol):
 
     PINS_NAMES: bool
     """An open handle, even a pin, hinders renames and removals of the directories above it (NTFS). The driver then keeps no idle pins."""
+    BY_NAME: bool
+    """Verbs on a ``Place`` go by its directory and name: the caller must fill them in. Otherwise the pin alone will do."""
     UNPRIVILEGED_OWNERS: bool
     """An ordinary user may give files away (never on POSIX hosts; there is no such thing on Windows)."""
 
@@ -123,7 +127,7 @@ class HostModule(Protocol):
     def pin(self, dir: Handle, name: bytes) -> Handle:
         """A pin of the entry ``name``, whatever it is; a link is pinned itself. ENOENT, ENOTDIR, EACCES (no search permission)."""
 
-    def close(self, handle: Handle) -> None:
+    def close(self, handle: Handle, /) -> None:
         """Close any handle of this page."""
 
     def open_file(self, place: Place, flags: int) -> Handle:
@@ -135,11 +139,19 @@ class HostModule(Protocol):
     def open_at(self, dir: Handle, name: bytes, flags: int, mode: int = 0) -> Handle:
         """Open or create (``O_CREAT``, with ``O_EXCL`` or not) a regular file by name. Errors as ``open_file``; ``mode`` is subject to the process's umask."""
 
+    def open_unnamed(self, dir: Handle, flags: int, mode: int) -> Handle:
+        """A regular file without a name on the filesystem of ``dir``, which ``make_link`` can publish whole (O_TMPFILE). EOPNOTSUPP
+        where the host or the filesystem has none.
+        """
+
+    def pin_again(self, handle: Handle) -> Handle:
+        """A pin of what ``handle`` has open, whatever its name became. EOPNOTSUPP where the host cannot: go by the name."""
+
     def open_dir(self, place: Place) -> Listing:
         """A directory for listing. ENOTDIR, EACCES."""
 
     # -- looking -------------------------------------------------------------------------------------------------------
-    def stat(self, handle: Handle) -> Stat:
+    def stat(self, handle: Handle, /) -> Stat:
         """By any handle (fstat(2))."""
 
     def stat_at(self, dir: Handle, name: bytes) -> Stat:
@@ -173,7 +185,7 @@ class HostModule(Protocol):
     def utimes(self, place: Place, atime: int | None, mtime: int | None) -> None:
         """Times in ns; None leaves one alone, ``node.NOW`` is the host's clock."""
 
-    def truncate(self, handle: Handle, size: int) -> None:
+    def truncate(self, handle: Handle, size: int, /) -> None:
         """By a handle open for writing."""
 
     # -- extended attributes, by place (pin) or by an open handle (``Place(handle, NO_HANDLE, b"")`` does) ----------------
@@ -211,11 +223,11 @@ class HostModule(Protocol):
         """True if the host could open ``reserved`` by the spelling ``name``: exact on case-sensitive hosts, folded and normalised on others."""
 
     # -- data ----------------------------------------------------------------------------------------------------------
-    def read(self, handle: Handle, count: int, offset: int) -> bytes: ...
-    def read_now(self, handle: Handle, count: int, offset: int) -> bytes:
-        """As ``read``, or ``node.WouldBlock`` raised if it would wait for the device."""
+    def read(self, handle: Handle, count: int, offset: int, /) -> bytes: ...
+    def read_now(self, handle: Handle, count: int, offset: int, /) -> Buffer:
+        """As ``read``, or ``node.WouldBlock`` raised if it would wait for the device. EOPNOTSUPP where nobody can tell."""
 
-    def write(self, handle: Handle, data: bytes | bytearray | memoryview, offset: int) -> int: ...
+    def write(self, handle: Handle, data: Buffer, offset: int, /) -> int: ...
     def sync(self, handle: Handle, datasync: bool) -> None: ...
 
     # -- locks of host processes, on open handles: never wait ------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Drivers: where the files of an export come from. Each implements ``ninep.node``."""

@@ -1,0 +1,86 @@
+"""A folder of the host, exported."""
+
+from __future__ import annotations
+
+from ninep import host
+from ninep.drivers.local.node import LocalNode, SlowNode
+from ninep.drivers.local.pins import Pins, hold, shared_pins
+from ninep.drivers.local.qids import MULTIDEVS
+from ninep.drivers.local.tree import Tree
+from ninep.errors import Refused, linux_errno
+from ninep.linux import Errno
+from ninep.node import Driver, Qid, User
+from ninep.security import MODELS, Unsuitable, security_model
+
+
+class ExportError(Exception):
+    """The folder cannot be exported; the text is one sentence for the person who starts the server."""
+
+
+_WHY = {
+    Errno.ENOENT: "there is no such folder",
+    Errno.ENOTDIR: "it is not a folder",
+    Errno.EACCES: "permission denied",
+    Errno.ELOOP: "its path runs in a circle of links",
+}
+
+
+class LocalDriver(Driver):
+    """Serves the folder ``path``.
+
+    ``security_model``: a key of ``ninep.security.MODELS``. ``fmode``, ``dmode``: host permissions of files and directories that a mapped
+    model makes. ``multidevs``: ``remap``, ``forbid`` or ``warn``, what to do about other filesystems mounted below. ``pins``: how many
+    handles the nodes may keep; exports of one process share them unless told otherwise.
+
+    Raises ``ExportError`` if the folder is missing or its filesystem unfit for the model, ValueError for unknown words.
+
+    The process's umask takes away from what clients ask for and has to be put right by a second call for each file: set it to 0.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        security_model: str = "passthrough",
+        fmode: int = 0o600,
+        dmode: int = 0o700,
+        multidevs: str = "remap",
+        pins: Pins | None = None,
+    ) -> None:
+        if security_model not in MODELS:
+            raise ValueError(f"no security model {security_model!r}: there are {', '.join(MODELS)}")
+        if multidevs not in MULTIDEVS:
+            raise ValueError(f"no multidevs {multidevs!r}: there are {', '.join(MULTIDEVS)}")
+        model = make_model(security_model, fmode, dmode)
+        try:
+            handle = host.open_root(path)
+        except OSError as error:
+            why = _WHY.get(linux_errno(error)) or getattr(error, "strerror", None) or str(error)
+            raise ExportError(f"cannot export {path}: {why}") from error
+        root = hold(handle)
+        self.volume = host.volume(root)
+        """What the filesystem of the folder can do."""
+        try:
+            model.check(self.volume)
+        except Unsuitable as error:
+            raise ExportError(f"cannot export {path}: {error}") from error
+        found = host.stat(root)
+        self._tree = tree = Tree(model, MULTIDEVS[multidevs](found.st_dev), pins or shared_pins())
+        kind = SlowNode if self.volume.slow else LocalNode
+        tree.root = kind(tree, None, b"/", found.st_dev, found.st_ino)
+        tree.root.qid = Qid(0, 0, tree.qids.path(found.st_dev, found.st_ino))
+        with tree.lock:
+            tree.pins.keep(tree.root, root)
+            tree.root.detached = True  # no name to come back by: its pin is never taken away
+
+    def attach(self, user: User) -> LocalNode:  # noqa: ARG002 - who may attach is decided above, and as whom here below
+        root = self._tree.root
+        found = host.stat(root.held())
+        if not found.st_nlink:
+            raise Refused(Errno.ENOENT, "the exported folder was removed")
+        return root.seen(found).clone()
+
+    def close(self) -> None:
+        self._tree.root.release()
+
+
+make_model = security_model

@@ -1,0 +1,179 @@
+"""Pins of nodes: how many are kept, and how one comes back.
+
+A client may walk to 100,000 files while the process may have 1024 handles, so a node's pin is only a cache: it is taken away when it has
+not been used for a while and comes back by name from the parent's, with a check that it is still the same object. What has no name
+any more (unlinked while a client holds it) keeps its pin.
+
+A pin closes itself when the last reference to it goes. That is what makes reclaiming safe without a lock or a count in every verb:
+a verb holds the pin it works with in a local variable, and a thread that reclaims it meanwhile only lets go of the node's reference. It costs
+0.15 us for each pin made, and nothing for each use.
+
+On a host where an open handle hinders the renaming of the directories above it (``host.PINS_NAMES``) the same trick gives pins that live
+exactly as long as the call: ``BriefPins`` stores none.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, cast
+
+from ninep import host
+from ninep.errors import Refused
+from ninep.host import Handle, Stat
+from ninep.linux import Errno
+
+if TYPE_CHECKING:
+    from ninep.drivers.local.node import LocalNode
+
+_OTHERS: Final = (
+    400  # handles left for sockets, open files of other drivers and Python itself (QEMU 9p.c v9fs_set_fd_limit)
+)
+NO_BIRTH: Final = -1
+
+
+class _Pin(int):
+    """A handle that closes itself."""
+
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        host.close(cast("Handle", self))
+
+
+hold = cast("Callable[[Handle], Handle]", _Pin)
+"""Make a handle close itself when nobody refers to it any more."""
+
+
+class Pins:
+    """The pins of all trees of this process, bounded: a second-chance clock over the nodes that hold one.
+
+    ``budget``: how many handles nodes and what they opened may hold; open files count but are never taken away.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
+        self.held = 0
+        self.opened = 0
+        self.lock = threading.RLock()
+        self._ring: deque[LocalNode] = deque()
+
+    def keep(self, node: LocalNode, pin: Handle) -> Handle:
+        """Give a node its pin. (Call with the lock held.)"""
+        node.pin = pin
+        node.used = True
+        self.held += 1
+        ring = self._ring
+        ring.append(node)
+        if self.held + self.opened > self.budget:
+            self.reclaim(self.budget - self.budget // 8)
+        elif len(ring) > 2 * self.held + 256:  # mostly nodes that were released since
+            self._ring = deque(node for node in ring if node.pin is not None)
+        return pin
+
+    def drop(self, node: LocalNode) -> None:
+        """Take a node's pin away; it closes when no verb uses it. (Call with the lock held.)"""
+        if node.pin is not None:
+            node.pin = None
+            self.held -= 1
+
+    def count_opened(self, change: int) -> None:
+        """Open files and directories take handles too."""
+        with self.lock:
+            self.opened += change
+            if change > 0 and self.held + self.opened > self.budget:
+                self.reclaim(self.budget - self.budget // 8)
+
+    def make_room(self) -> bool:
+        """The host has no handle left (EMFILE): give back half of the pins. False if there are none to give."""
+        with self.lock:
+            before = self.held
+            self.reclaim(self.opened + self.held // 2)
+            return self.held < before
+
+    def reclaim(self, goal: int) -> None:
+        """Take pins away until no more than ``goal`` handles are in use, oldest unused first. (Call with the lock held.)"""
+        ring = self._ring
+        for _ in range(2 * len(ring)):
+            if self.held + self.opened <= goal or not ring:
+                return
+            node = ring.popleft()
+            pin = node.pin
+            if pin is None or node.detached:
+                continue  # released; or without a name to come back by, which ends with its release
+            if node.used or (host.BY_NAME and node.files):
+                node.used = False
+                ring.append(node)
+                continue
+            if node.birth is None:
+                node.birth = birth_of(pin)
+            self.drop(node)
+
+    def revive(self, node: LocalNode) -> Handle:
+        """The pin of a node that lost it: from what it has open, else by name from the nearest ancestor that has one.
+
+        ENOENT if the name is gone, ESTALE if it leads to another object.
+        """
+        with self.lock:
+            missing = []
+            while node.pin is None and not node.files:
+                missing.append(node)
+                node = node.up
+            pin = self._again(node) if node.pin is None else node.pin
+            while missing:
+                below = missing.pop()
+                pin = self.keep(below, self._by_name(pin, below))
+            return pin
+
+    def _again(self, node: LocalNode) -> Handle:
+        return self.keep(node, hold(host.pin_again(node.files[0].handle)))
+
+    @staticmethod
+    def _by_name(dir: Handle, node: LocalNode) -> Handle:
+        if node.detached:
+            raise Refused(Errno.ENOENT)
+        pin = hold(host.pin(dir, node.name))
+        found = host.stat(pin)
+        if not is_still(node, found, pin):
+            raise Refused(Errno.ESTALE, "the name leads to another file now")
+        return pin
+
+
+class BriefPins(Pins):
+    """No node keeps a pin but the root and what has no name any more."""
+
+    def keep(self, node: LocalNode, pin: Handle) -> Handle:
+        if node.detached or node.up is node:
+            return super().keep(node, pin)
+        return pin
+
+
+def is_still(node: LocalNode, found: Stat, pin: Handle) -> bool:
+    """Is what was found the node's object? Inode numbers are used again, so the birth time counts too where it is known."""
+    if found.st_ino != node.ino or found.st_dev != node.dev:
+        return False
+    return node.birth is None or node.birth == birth_of(pin)
+
+
+def birth_of(pin: Handle) -> int:
+    """Birth time in ns, ``NO_BIRTH`` if the filesystem keeps none."""
+    birth = host.birth_time(pin)
+    return NO_BIRTH if birth is None else birth
+
+
+_shared: Pins | None = None
+
+
+def shared_pins() -> Pins:
+    """The pins of this process: exports share them, as they share the handles."""
+    global _shared  # noqa: PLW0603 - the limit is the process's own
+    if _shared is None:
+        limit = host.raise_handle_limit()
+        _shared = pins_for(limit - min(_OTHERS, limit // 3))
+    return _shared
+
+
+def pins_for(budget: int) -> Pins:
+    """Pins of the kind this host wants."""
+    return (BriefPins if host.PINS_NAMES else Pins)(budget)

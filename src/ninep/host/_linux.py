@@ -1,0 +1,401 @@
+"""Linux: a pin is an O_PATH descriptor, and verbs go through it by ``/proc/self/fd/N``, which is the object itself, not a name.
+
+So there is no moment between looking at an object and acting on it: nobody can swap it. Only names below a directory are looked up, with
+O_NOFOLLOW, one at a time. Needs ``/proc`` to be mounted.
+
+Figures behind the choices (Linux 6, ext4, CPython 3.11): fstat 0.55 us, openat O_PATH 0.5, by ``/proc/self/fd`` 1.3-2, a Python
+function around one of them 0.1.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import stat as st
+from collections.abc import Sequence
+from struct import Struct
+from typing import Final, cast
+
+from ninep import linux
+from ninep.errors import Refused
+from ninep.host import _libc
+from ninep.host._api import Entry, Handle, Listing, Place, Volume
+from ninep.host._posix import (
+    SnapshotListing,
+    close,
+    host_flags,
+    make_dir,
+    make_node,
+    make_symlink,
+    must_be_regular,
+    open_at,
+    open_fd,
+    raise_handle_limit,
+    read,
+    remove_dir,
+    remove_file,
+    rename,
+    reserved_match,
+    stat,
+    stat_at,
+    sync,
+    truncate,
+    write,
+)
+from ninep.linux import Errno
+from ninep.node import NOW, WouldBlock
+
+__all__ = [
+    "BY_NAME",
+    "PINS_NAMES",
+    "UNPRIVILEGED_OWNERS",
+    "birth_time",
+    "chmod",
+    "chown",
+    "close",
+    "generation",
+    "get_xattr",
+    "linux_rdev",
+    "list_xattrs",
+    "lock",
+    "make_dir",
+    "make_link",
+    "make_node",
+    "make_symlink",
+    "open_at",
+    "open_dir",
+    "open_file",
+    "open_root",
+    "open_unnamed",
+    "pin",
+    "pin_again",
+    "privileged",
+    "raise_handle_limit",
+    "read",
+    "read_link",
+    "read_now",
+    "remove_dir",
+    "remove_file",
+    "remove_xattr",
+    "rename",
+    "reserved_match",
+    "set_xattr",
+    "stat",
+    "stat_at",
+    "statfs",
+    "sync",
+    "test_lock",
+    "truncate",
+    "utimes",
+    "volume",
+    "write",
+]
+
+PINS_NAMES: Final = False
+BY_NAME: Final = False
+UNPRIVILEGED_OWNERS: Final = False
+
+_PIN: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_SELF: Final = b"/proc/self/fd/%d"
+
+# -- handles -----------------------------------------------------------------------------------------------------------
+
+
+def open_root(path: str) -> Handle:
+    if not os.path.isdir("/proc/self/fd"):
+        raise Refused(Errno.ENOSYS, "/proc is not mounted, and files are reached through /proc/self/fd")
+    return open_fd(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def pin(dir: Handle, name: bytes) -> Handle:
+    return open_fd(name, _PIN, dir_fd=dir)
+
+
+def pin_again(handle: Handle) -> Handle:
+    return open_fd(_SELF % handle, os.O_PATH | os.O_CLOEXEC)
+
+
+def open_file(place: Place, flags: int) -> Handle:
+    """The type of an inode never changes, so a look at the pin settles it. O_NOFOLLOW would refuse the way through /proc itself."""
+    must_be_regular(os.fstat(place.pin).st_mode)
+    wanted = host_flags(flags & ~(linux.O_CREAT | linux.O_EXCL)) & ~os.O_NOFOLLOW
+    try:
+        return open_fd(_SELF % place.pin, wanted)
+    except PermissionError:
+        if not wanted & os.O_NOATIME:
+            raise
+        return open_fd(_SELF % place.pin, wanted & ~os.O_NOATIME)
+
+
+def open_unnamed(dir: Handle, flags: int, mode: int) -> Handle:
+    """O_TMPFILE wants a file open for writing: one asked for reading only is EOPNOTSUPP here, and so is a filesystem without them."""
+    if not flags & linux.O_ACCMODE:
+        raise Refused(Errno.EOPNOTSUPP)
+    wanted = host_flags(flags & ~(linux.O_CREAT | linux.O_EXCL | linux.O_TRUNC)) & ~(os.O_NOFOLLOW | os.O_NOATIME)
+    try:
+        return open_fd(b".", wanted | os.O_TMPFILE, mode, dir_fd=dir)
+    except IsADirectoryError:  # what open(2) says O_TMPFILE gives on a filesystem that never heard of it
+        raise Refused(Errno.EOPNOTSUPP) from None
+
+
+def open_dir(place: Place) -> Listing:
+    handle = open_fd(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=place.pin)
+    return DirectoryListing(handle) if _libc.HAS_GETDENTS else SnapshotListing(handle)
+
+
+class DirectoryListing:
+    """getdents64 with the kernel's own cookies (d_off), which stay right whatever is created and deleted meanwhile.
+
+    Seeks only when asked for another place than where the last batch ended: tmpfs before 6.6 cannot seek stably. ``.`` and ``..`` come
+    from the kernel.
+    """
+
+    SIZE = 32768
+    _HEAD = Struct("=QqHB")  # struct linux_dirent64: d_ino, d_off, d_reclen, d_type; d_name follows, NUL-terminated
+    __slots__ = ("_at", "_buffer", "_handle")
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+        self._at = 0
+        self._buffer = ctypes.create_string_buffer(self.SIZE)
+
+    def read(self, cookie: int) -> Sequence[Entry]:
+        if cookie != self._at or cookie == 0:
+            os.lseek(self._handle, cookie, os.SEEK_SET)
+            self._at = cookie
+        count = _libc.getdents(self._handle, self._buffer)
+        if not count:
+            return ()
+        data = ctypes.string_at(self._buffer, count)
+        unpack, find = self._HEAD.unpack_from, data.index
+        entries = []
+        append = entries.append
+        place = offset = 0
+        while place < count:
+            ino, offset, length, kind = unpack(data, place)
+            start = place + 19
+            append((ino, offset, kind, data[start : find(0, start)]))
+            place += length
+        self._at = offset
+        # Plain tuples: a NamedTuple apiece doubles the cost of an entry (0.25 us more), and nothing above reads them by field name.
+        return cast("list[Entry]", entries)
+
+    def sync(self) -> None:
+        os.fsync(self._handle)
+
+    def close(self) -> None:
+        os.close(self._handle)
+
+
+# -- looking -----------------------------------------------------------------------------------------------------------
+
+
+def birth_time(handle: Handle) -> int | None:
+    return _libc.birth_time(handle)
+
+
+_GETVERSION: Final = (
+    (2 << 30) | (ctypes.sizeof(ctypes.c_long) << 16) | (ord("v") << 8) | 1
+)  # FS_IOC_GETVERSION = _IOR('v', 1, long)
+
+
+def generation(handle: Handle) -> int | None:
+    """FS_IOC_GETVERSION; an O_PATH pin is no good for asking, nor is a filesystem without it."""
+    try:
+        return int.from_bytes(fcntl.ioctl(handle, _GETVERSION, bytes(8))[:4], "little")
+    except OSError:
+        return None
+
+
+def linux_rdev(rdev: int) -> int:
+    return rdev
+
+
+def statfs(handle: Handle) -> tuple[int, int, int, int, int, int, int, int, int]:
+    figures = _libc.statfs(handle)
+    fsid = figures.fsid[0] | figures.fsid[1] << 32
+    return (
+        figures.type & 0xFFFFFFFF,
+        figures.bsize,
+        figures.blocks,
+        figures.bfree,
+        figures.bavail,
+        figures.files,
+        figures.ffree,
+        fsid,
+        figures.namelen,
+    )
+
+
+# include/uapi/linux/magic.h and the filesystems' own headers: name, and whether every call may wait for somebody else
+_KINDS: Final[dict[int, tuple[str, bool]]] = {
+    0xEF53: ("ext4", False),
+    0x58465342: ("xfs", False),
+    0x9123683E: ("btrfs", False),
+    0xF2F52010: ("f2fs", False),
+    0x2FC12FC1: ("zfs", False),
+    0xCA451A4E: ("bcachefs", False),
+    0x01021994: ("tmpfs", False),
+    0x858458F6: ("ramfs", False),
+    0x794C7630: ("overlayfs", False),
+    0xF15F: ("ecryptfs", False),
+    0x4D44: ("vfat", False),
+    0x2011BAB0: ("exfat", False),
+    0x7366746E: ("ntfs3", False),
+    0x9660: ("iso9660", False),
+    0x73717368: ("squashfs", False),
+    0xE0F5E1E2: ("erofs", False),
+    0x6969: ("nfs", True),
+    0x517B: ("smb", True),
+    0xFF534D42: ("cifs", True),
+    0xFE534D42: ("smb2", True),
+    0x65735546: ("fuse", True),
+    0x01021997: ("9p", True),
+    0x00C36400: ("ceph", True),
+    0x5346414F: ("afs", True),
+    0x73757245: ("coda", True),
+    0x47504653: ("gpfs", True),
+    0x0BD00BD0: ("lustre", True),
+    0x20030528: ("orangefs", True),
+    0x01161970: ("gfs2", True),
+    0x7461636F: ("ocfs2", True),
+    0x786F4256: ("vboxsf", True),
+    0xBACBACBC: ("vmhgfs", True),
+}
+_WITHOUT_OWNERS: Final = frozenset({"vfat", "exfat", "iso9660", "vboxsf"})
+_READ_ONLY: Final = 1  # ST_RDONLY of statfs(2)
+
+
+def volume(handle: Handle) -> Volume:
+    figures = _libc.statfs(handle)
+    number = figures.type & 0xFFFFFFFF
+    kind, slow = _KINDS.get(number, (f"0x{number:x}", False))
+    try:
+        os.getxattr(_SELF % handle, b"user.ninep.probe")
+        xattrs = True
+    except OSError as error:
+        xattrs = error.errno == errno.ENODATA
+    return Volume(
+        kind=kind,
+        slow=slow,
+        xattrs=xattrs,
+        posix_owners=kind not in _WITHOUT_OWNERS,
+        unique_ino=True,
+        read_only=bool(figures.flags & _READ_ONLY),
+    )
+
+
+def read_link(place: Place) -> bytes:
+    """readlinkat(2) with an empty name reads the link the pin holds; for anything else the kernel says ENOENT."""
+    try:
+        return os.readlink(b"", dir_fd=place.pin)
+    except FileNotFoundError:
+        raise Refused(Errno.EINVAL) from None
+
+
+# -- changing attributes -----------------------------------------------------------------------------------------------
+
+
+def chmod(place: Place, mode: int) -> None:
+    try:
+        os.chmod(_SELF % place.pin, mode & linux.PERMISSIONS)
+    except OSError:
+        if st.S_ISLNK(os.fstat(place.pin).st_mode):  # kernels differ in the number
+            raise Refused(Errno.EOPNOTSUPP) from None
+        raise
+
+
+def chown(place: Place, uid: int, gid: int) -> None:
+    os.chown(_SELF % place.pin, uid, gid)
+
+
+def utimes(place: Place, atime: int | None, mtime: int | None) -> None:
+    path = _SELF % place.pin
+    if atime == NOW or mtime == NOW or atime is None or mtime is None:
+        _libc.utimensat(path, _timespec(atime), _timespec(mtime))
+    else:
+        os.utime(path, ns=(atime, mtime))
+
+
+def _timespec(time: int | None) -> tuple[int, int]:
+    if time is None:
+        return (0, _libc.UTIME_OMIT)
+    return (0, _libc.UTIME_NOW) if time == NOW else divmod(time, 1_000_000_000)
+
+
+# -- extended attributes -----------------------------------------------------------------------------------------------
+
+
+def get_xattr(place: Place, name: bytes) -> bytes:
+    return os.getxattr(_SELF % place.pin, name)
+
+
+def list_xattrs(place: Place) -> Sequence[bytes]:
+    return [os.fsencode(name) for name in os.listxattr(_SELF % place.pin)]
+
+
+def set_xattr(place: Place, name: bytes, value: bytes, flags: int = 0) -> None:
+    os.setxattr(_SELF % place.pin, name, value, flags)
+
+
+def remove_xattr(place: Place, name: bytes) -> None:
+    os.removexattr(_SELF % place.pin, name)
+
+
+# -- names -------------------------------------------------------------------------------------------------------------
+
+
+def make_link(place: Place, dir: Handle, name: bytes) -> None:
+    os.link(_SELF % place.pin, name, dst_dir_fd=dir, follow_symlinks=True)
+
+
+# -- data --------------------------------------------------------------------------------------------------------------
+
+
+def read_now(handle: Handle, count: int, offset: int) -> bytearray:
+    """preadv2(2) with RWF_NOWAIT, which may stop short where the page cache has a hole: only a second try tells that from the end."""
+    buffer = bytearray(count)
+    done = 0
+    try:
+        while done < count:
+            more = os.preadv(handle, [memoryview(buffer)[done:]] if done else [buffer], offset + done, os.RWF_NOWAIT)
+            if not more:
+                del buffer[done:]
+                break
+            done += more
+    except BlockingIOError:
+        raise WouldBlock from None
+    return buffer
+
+
+# -- locks -------------------------------------------------------------------------------------------------------------
+
+_FLOCK: Final = Struct("@hhqqi0q")  # struct flock of 64-bit Linux: type, whence, start, len, pid
+_TO_HOST: Final = {linux.LOCK_RDLCK: fcntl.F_RDLCK, linux.LOCK_WRLCK: fcntl.F_WRLCK, linux.LOCK_UNLCK: fcntl.F_UNLCK}
+_FROM_HOST: Final = {ours: theirs for theirs, ours in _TO_HOST.items()}
+
+
+def lock(handle: Handle, kind: int, start: int, length: int) -> None:
+    """An open-file-description lock (fcntl(2)): it belongs to the handle, not to this process, and excludes POSIX locks of others."""
+    fcntl.fcntl(handle, fcntl.F_OFD_SETLK, _FLOCK.pack(_TO_HOST[kind], os.SEEK_SET, start, length, 0))
+
+
+def test_lock(handle: Handle, kind: int, start: int, length: int) -> tuple[int, int, int, int] | None:
+    asked = _FLOCK.pack(_TO_HOST[kind], os.SEEK_SET, start, length, 0)
+    found, _, at, size, pid = _FLOCK.unpack(fcntl.fcntl(handle, fcntl.F_OFD_GETLK, asked))
+    return None if found == fcntl.F_UNLCK else (_FROM_HOST[found], at, size, pid)
+
+
+# -- the process -------------------------------------------------------------------------------------------------------
+
+_OWNER_CAPABILITIES: Final = 0b11011  # CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID (capabilities(7))
+
+
+def privileged() -> bool:
+    with open("/proc/self/status", "rb") as status:
+        for line in status:
+            if line.startswith(b"CapEff:"):
+                return int(line.split()[1], 16) & _OWNER_CAPABILITIES == _OWNER_CAPABILITIES
+    return os.geteuid() == 0

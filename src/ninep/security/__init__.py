@@ -1,0 +1,25 @@
+"""Security models: how the owner, mode and type of a file are kept on the host. One module each; ``base`` says what a model decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ninep.security.base import Owned, SecurityModel, Subject, Unsuitable
+from ninep.security.none import Unowned
+from ninep.security.passthrough import Passthrough
+
+__all__ = ["MODELS", "Owned", "SecurityModel", "Subject", "Unsuitable", "security_model"]
+
+MODELS: dict[str, Callable[[int, int], SecurityModel]] = {
+    "passthrough": lambda _fmode, _dmode: Passthrough(),
+    "none": lambda _fmode, _dmode: Unowned(),
+}
+"""From the name, as the command line and the hypervisor spell it, to the model; called with fmode and dmode."""
+
+
+def security_model(name: str, fmode: int = 0o600, dmode: int = 0o700) -> SecurityModel:
+    """The model of that name. ``fmode`` and ``dmode``: host permissions of files and directories that mapped models make.
+
+    KeyError for an unknown name.
+    """
+    return MODELS[name](fmode & 0o777, dmode & 0o777)

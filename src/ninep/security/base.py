@@ -1,0 +1,198 @@
+"""What a security model decides: how owner, permissions and type of a file are kept on the host, and what hangs on that.
+
+A model is a class; verbs never ask which one it is. It works on handles and single names of ``ninep.host`` and on ``Subject``: a file of
+the local driver, of which it sees as little as this page says. It knows no fids and no qids, and opens no path.
+
+Rules every model keeps:
+
+* what a client makes appears with its attributes or not at all; what fails is undone, and only what was made here is undone;
+* an existing file is never touched by a create;
+* the type of a file is never changed by a chmod;
+* nothing follows a link.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Protocol, TypeAlias
+
+from ninep import host
+from ninep.errors import Refused
+from ninep.host import Handle, Place, Stat, Volume
+from ninep.linux import O_CREAT, O_EXCL, PERMISSIONS, S_IFDIR, S_IFMT, S_ISGID, S_ISUID, S_IXGRP, Errno
+
+Owned: TypeAlias = tuple[int, int, int, int]
+"""mode (with its file type), uid, gid and rdev (Linux layout) as clients see them."""
+
+ACLS = (b"system.posix_acl_access", b"system.posix_acl_default")
+
+
+class Subject(Protocol):
+    """A file as a model sees it: one node of the local driver."""
+
+    memory: Owned | None
+    """What a model must remember of a file whose name is gone (see ``mapped_file``)."""
+
+    def place(self) -> Place:
+        """Its pin, directory and name (``dir`` is NO_HANDLE when it has no name any more)."""
+
+
+class Unsuitable(Exception):  # noqa: N818 - a filesystem is unsuitable
+    """The folder's filesystem cannot keep what the model needs; the text is for the person who starts the server."""
+
+
+class SecurityModel(ABC):
+    """One way to keep ownership. ``uid`` and ``gid`` of the make verbs: ``linux.NO_ID`` leaves that one to the host."""
+
+    name: ClassVar[str]
+    by_name: ClassVar[bool] = False
+    """Needs ``Place.dir`` and ``Place.name`` filled in even where the host does not."""
+    reserved: ClassVar[tuple[bytes, ...]] = ()
+    """Names the model keeps for itself: EINVAL for clients, hidden in listings."""
+    plain_types: ClassVar[bool] = True
+    """The type of a regular file, as a listing shows it, is its type for clients too."""
+
+    def check(self, volume: Volume) -> None:
+        """Raise ``Unsuitable`` if the export's filesystem will not do."""
+
+    # -- names ---------------------------------------------------------------------------------------------------------
+
+    def admit(self, name: bytes) -> None:
+        """EINVAL for a name that the model keeps for itself. Asked before any use of a client's name."""
+
+    def hides(self, name: bytes) -> bool:
+        """Is this entry left out of listings?"""
+        return False
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def look(self, subject: Subject, found: Stat) -> Owned:
+        """The attributes as clients see them. ``found`` is what the host says of the subject at this moment."""
+
+    def links(self, subject: Subject, found: Stat) -> int:
+        """The link count as clients see it."""
+        return found.st_nlink
+
+    def read_link(self, subject: Subject) -> bytes:
+        """The target of what ``look`` calls a link. EINVAL otherwise."""
+        return host.read_link(subject.place())
+
+    # -- making --------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def make_file(self, dir: Handle, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[Handle, Stat]:
+        """A new regular file, open as ``flags`` (``linux.O_*``) say, and its stat. EEXIST if the name is taken."""
+
+    @abstractmethod
+    def make_dir(self, dir: Handle, name: bytes, mode: int, uid: int, gid: int) -> Stat:
+        """A new directory."""
+
+    @abstractmethod
+    def make_symlink(self, dir: Handle, name: bytes, target: bytes, uid: int, gid: int) -> Stat:
+        """A new symbolic link."""
+
+    @abstractmethod
+    def make_node(self, dir: Handle, name: bytes, mode: int, rdev: int, uid: int, gid: int) -> Stat:
+        """A new device, FIFO, socket or regular file, as the type bits of ``mode`` say."""
+
+    def make_link(self, subject: Subject, dir: Handle, name: bytes) -> None:
+        """Another name for the subject."""
+        host.make_link(subject.place(), dir, name)
+
+    # -- moving and removing -------------------------------------------------------------------------------------------
+
+    def rename(self, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes) -> None:
+        """rename(2)."""
+        host.rename(olddir, oldname, newdir, newname)
+
+    def unlink(self, dir: Handle, name: bytes, directory: bool) -> None:
+        """Remove an entry: EISDIR, ENOTDIR, ENOTEMPTY."""
+        (host.remove_dir if directory else host.remove_file)(dir, name)
+
+    def forget(self, subject: Subject) -> None:
+        """The subject's name is about to be removed or replaced, while clients still hold it."""
+
+    # -- changing ------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def chmod(self, subject: Subject, mode: int) -> None:
+        """The low 12 bits of ``mode``."""
+
+    @abstractmethod
+    def chown(self, subject: Subject, uid: int, gid: int) -> None:
+        """Owner and group; -1 leaves one alone, both -1 just move ctime."""
+
+    @abstractmethod
+    def drop_setid(self, subject: Subject, handle: Handle) -> None:
+        """Somebody other than root is about to change the contents: SUID goes, and SGID where the group may execute.
+
+        ``handle`` is any handle to the subject, open or a pin.
+        """
+
+    # -- extended attributes -------------------------------------------------------------------------------------------
+
+    def serves(self, name: bytes) -> bool:
+        """Is this a name that clients may see and set?"""
+        return name.startswith(b"user.") or name in ACLS
+
+    def get_xattr(self, subject: Subject, name: bytes) -> bytes:
+        """ENODATA, EOPNOTSUPP."""
+        if not self.serves(name):
+            raise Refused(Errno.EOPNOTSUPP)
+        return host.get_xattr(subject.place(), name)
+
+    def list_xattrs(self, subject: Subject) -> Sequence[bytes]:
+        """The names that ``get_xattr`` answers."""
+        return [name for name in host.list_xattrs(subject.place()) if self.serves(name)]
+
+    def set_xattr(self, subject: Subject, name: bytes, value: bytes, flags: int) -> None:
+        """EEXIST and ENODATA by ``flags`` (``linux.XATTR_*``), EOPNOTSUPP."""
+        if not self.serves(name):
+            raise Refused(Errno.EOPNOTSUPP)
+        host.set_xattr(subject.place(), name, value, flags)
+
+    def remove_xattr(self, subject: Subject, name: bytes) -> None:
+        """ENODATA, EOPNOTSUPP."""
+        if not self.serves(name):
+            raise Refused(Errno.EOPNOTSUPP)
+        host.remove_xattr(subject.place(), name)
+
+
+# -- what the models share ---------------------------------------------------------------------------------------------
+
+
+def creation(flags: int) -> int:
+    """Open flags of a create that must make the file itself."""
+    return flags | O_CREAT | O_EXCL
+
+
+def without_setid(mode: int) -> int:
+    """A mode as the kernel leaves it when somebody other than root writes (inode.c, setattr_should_drop_suidgid)."""
+    mode &= ~S_ISUID
+    return mode & ~S_ISGID if mode & S_IXGRP else mode
+
+
+def carries_setid(mode: int) -> bool:
+    """Would ``without_setid`` change this mode?"""
+    return bool(mode & (S_ISUID | S_ISGID)) and mode & S_IFMT != S_IFDIR and without_setid(mode) != mode
+
+
+def permissions(mode: int) -> int:
+    """The 12 bits of a mode that a chmod may change."""
+    return mode & PERMISSIONS
+
+
+def same(one: Stat, other: Stat) -> bool:
+    """Is this the same object of the host?"""
+    return one.st_ino == other.st_ino and one.st_dev == other.st_dev
+
+
+def undo(dir: Handle, name: bytes, made: Stat) -> None:
+    """Remove what we just made and could not finish, if the name still leads to it."""
+    try:
+        if same(host.stat_at(dir, name), made):
+            (host.remove_dir if made.st_mode & S_IFMT == S_IFDIR else host.remove_file)(dir, name)
+    except OSError:
+        return  # the request already fails with the error that matters; a host process took the name away

@@ -1,0 +1,46 @@
+"""``none``: as passthrough, but an owner or a mode that the host will not set is no error.
+
+For folders of an ordinary user, where a guest's root unpacks archives and installs packages: everything belongs to the user who runs the
+server and the guest is told that its chown succeeded. POSIX ACLs are not served (QEMU 9p-xattr.c, none_xattr_ops), since they would
+name users the host does not have.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ninep.errors import linux_errno
+from ninep.host import Place
+from ninep.linux import Errno
+from ninep.security.base import Subject
+from ninep.security.passthrough import Passthrough
+
+
+class Unowned(Passthrough):
+    """The host's own attributes, as far as it lets us."""
+
+    name: ClassVar[str] = "none"
+
+    def _give(self, place: Place, uid: int, gid: int) -> None:
+        try:
+            super()._give(place, uid, gid)
+        except OSError as error:
+            if linux_errno(error) is not Errno.EPERM:
+                raise
+
+    def chmod(self, subject: Subject, mode: int) -> None:
+        try:
+            super().chmod(subject, mode)
+        except OSError as error:
+            if linux_errno(error) is not Errno.EPERM:
+                raise
+
+    def chown(self, subject: Subject, uid: int, gid: int) -> None:
+        try:
+            super().chown(subject, uid, gid)
+        except OSError as error:
+            if linux_errno(error) is not Errno.EPERM:
+                raise
+
+    def serves(self, name: bytes) -> bool:
+        return name.startswith(b"user.")

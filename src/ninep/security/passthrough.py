@@ -1,0 +1,132 @@
+"""``passthrough``: owner, mode and type are those of the host's files.
+
+Needs a privileged server to give files away. An ordinary user's server makes files that belong to that user, whoever asked (the
+hypervisor's fails every create there, which helps nobody), says so once in the log, and refuses an explicit chown as the host does.
+
+A file is made with its plain permission bits, then given to its owner, then gets SUID, SGID and sticky: a chown clears those, and a
+file must never be SUID for the wrong user. The stat that the driver needs anyway shows what the umask or a default ACL took away, so
+that a second and third call are made only where they change something; with umask 0 (``ninep serve`` sets it) that is hardly ever.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import ClassVar
+
+from ninep import host
+from ninep.errors import Refused, linux_errno
+from ninep.host import NO_HANDLE, Handle, Place, Stat
+from ninep.linux import NO_ID, S_IFDIR, S_IFLNK, S_IFMT, Errno
+from ninep.security.base import (
+    Owned,
+    SecurityModel,
+    Subject,
+    carries_setid,
+    creation,
+    permissions,
+    same,
+    undo,
+    without_setid,
+)
+
+log = logging.getLogger(__name__)
+
+_ACCESS = 0o777
+
+
+class Passthrough(SecurityModel):
+    """The host's own attributes."""
+
+    name: ClassVar[str] = "passthrough"
+
+    def __init__(self) -> None:
+        self._privileged = host.privileged()
+        self._warned = False
+
+    def look(self, subject: Subject, found: Stat) -> Owned:
+        rdev = found.st_rdev
+        return found.st_mode, found.st_uid, found.st_gid, host.linux_rdev(rdev) if rdev else 0
+
+    # -- making --------------------------------------------------------------------------------------------------------
+
+    def make_file(self, dir: Handle, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[Handle, Stat]:
+        handle = host.open_at(dir, name, creation(flags), mode & _ACCESS)
+        try:
+            made: Stat = host.stat(handle)
+            if self._differs(made, mode, uid, gid):
+                made = self._finish(Place(handle, dir, name), made, mode, uid, gid)
+        except OSError:
+            host.close(handle)
+            raise
+        return handle, made
+
+    def make_dir(self, dir: Handle, name: bytes, mode: int, uid: int, gid: int) -> Stat:
+        host.make_dir(dir, name, mode & _ACCESS)
+        return self._finish_named(dir, name, S_IFDIR, mode, uid, gid)
+
+    def make_symlink(self, dir: Handle, name: bytes, target: bytes, uid: int, gid: int) -> Stat:
+        host.make_symlink(dir, name, target)
+        return self._finish_named(dir, name, S_IFLNK, None, uid, gid)
+
+    def make_node(self, dir: Handle, name: bytes, mode: int, rdev: int, uid: int, gid: int) -> Stat:
+        host.make_node(dir, name, mode & (S_IFMT | _ACCESS), rdev)
+        return self._finish_named(dir, name, mode & S_IFMT, mode, uid, gid)
+
+    def _finish_named(self, dir: Handle, name: bytes, kind: int, mode: int | None, uid: int, gid: int) -> Stat:
+        """The same for what cannot be made open: look at the name, and pin it only if something is left to do."""
+        made = host.stat_at(dir, name)
+        if made.st_mode & S_IFMT != kind:
+            raise Refused(Errno.ESTALE)  # a host process put something else there since
+        if not self._differs(made, mode, uid, gid):
+            return made
+        pin = host.pin(dir, name)
+        try:
+            if not same(host.stat(pin), made):
+                raise Refused(Errno.ESTALE)
+            return self._finish(Place(pin, dir, name), made, mode, uid, gid)
+        finally:
+            host.close(pin)
+
+    @staticmethod
+    def _differs(made: Stat, mode: int | None, uid: int, gid: int) -> bool:
+        if uid not in (NO_ID, made.st_uid) or gid not in (NO_ID, made.st_gid):
+            return True
+        return mode is not None and permissions(made.st_mode) != permissions(mode)
+
+    def _finish(self, place: Place, made: Stat, mode: int | None, uid: int, gid: int) -> Stat:
+        try:
+            if uid not in (NO_ID, made.st_uid) or gid not in (NO_ID, made.st_gid):
+                self._give(place, uid, gid)
+            if mode is not None and permissions(host.stat(place.pin).st_mode) != permissions(mode):
+                host.chmod(place, permissions(mode))
+        except OSError:
+            undo(place.dir, place.name, made)
+            raise
+        return host.stat(place.pin)
+
+    def _give(self, place: Place, uid: int, gid: int) -> None:
+        """The owner of a new file."""
+        try:
+            host.chown(place, -1 if uid == NO_ID else uid, -1 if gid == NO_ID else gid)
+        except OSError as error:
+            if linux_errno(error) is not Errno.EPERM or self._privileged:
+                raise
+            if not self._warned:
+                self._warned = True
+                log.warning("not privileged: new files belong to the user who runs the server, whoever makes them")
+
+    # -- changing ------------------------------------------------------------------------------------------------------
+
+    def chmod(self, subject: Subject, mode: int) -> None:
+        host.chmod(subject.place(), permissions(mode))
+
+    def chown(self, subject: Subject, uid: int, gid: int) -> None:
+        host.chown(subject.place(), uid, gid)
+
+    def drop_setid(self, subject: Subject, handle: Handle) -> None:
+        """The kernel does this itself when the server has no privileges (CAP_FSETID): then there is nothing left to see here."""
+        mode = host.stat(handle).st_mode
+        if carries_setid(mode):
+            host.chmod(
+                Place(handle, NO_HANDLE, b"") if not host.BY_NAME else subject.place(), permissions(without_setid(mode))
+            )
