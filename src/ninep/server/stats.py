@@ -18,82 +18,11 @@ from ninep.linux import (
     S_IFLNK,
     S_IFMT,
     S_IFSOCK,
-    S_ISGID,
-    S_ISUID,
-    S_ISVTX,
     Errno,
 )
 from ninep.node import Attributes, Changes, Node
+from ninep.wire.modes import DMDIR, LEAVE32, LEAVE64, major, minor, mode_to_wire, permissions_from_wire
 from ninep.wire.types import Qid, Stat
-
-DMDIR = 0x80000000
-DMAPPEND = 0x40000000
-DMEXCL = 0x20000000
-DMTMP = 0x04000000
-DMSYMLINK = 0x02000000
-DMLINK = 0x01000000
-DMDEVICE = 0x00800000
-DMNAMEDPIPE = 0x00200000
-DMSOCKET = 0x00100000
-DMSETUID = 0x00080000
-DMSETGID = 0x00040000
-DMSETVTX = 0x00010000
-
-TYPE_BITS = {
-    S_IFLNK: DMSYMLINK,
-    S_IFCHR: DMDEVICE,
-    S_IFBLK: DMDEVICE,
-    S_IFIFO: DMNAMEDPIPE,
-    S_IFSOCK: DMSOCKET,
-}
-PERMISSION_BITS = ((S_ISUID, DMSETUID), (S_ISGID, DMSETGID), (S_ISVTX, DMSETVTX))
-LEAVE16 = 0xFFFF
-LEAVE32 = 0xFFFFFFFF
-LEAVE64 = 0xFFFFFFFFFFFFFFFF
-
-
-def major(rdev: int) -> int:
-    """The major number of a device in the glibc layout (protocol-facts section 5)."""
-    return (rdev >> 8 & 0xFFF) | (rdev >> 32 & ~0xFFF)
-
-
-def minor(rdev: int) -> int:
-    """The minor number."""
-    return (rdev & 0xFF) | (rdev >> 12 & ~0xFF & 0xFFFFFFFF)
-
-
-def makedev(major_number: int, minor_number: int) -> int:
-    """A device number in the glibc layout."""
-    return (
-        (major_number & 0xFFF) << 8
-        | (major_number & ~0xFFF) << 32
-        | (minor_number & 0xFF)
-        | (minor_number & ~0xFF) << 12
-    )
-
-
-def mode_to_wire(mode: int, extended: bool) -> int:
-    """``st_mode`` as DM* bits."""
-    bits = mode & 0o777
-    kind = mode & S_IFMT
-    if kind == S_IFDIR:
-        bits |= DMDIR
-    if extended:
-        bits |= TYPE_BITS.get(kind, 0)
-        for linux_bit, wire_bit in PERMISSION_BITS:
-            if mode & linux_bit:
-                bits |= wire_bit
-    return bits
-
-
-def permissions_from_wire(bits: int, extended: bool) -> int:
-    """The 12 permission bits of DM* bits."""
-    mode = bits & 0o777
-    if extended:
-        for linux_bit, wire_bit in PERMISSION_BITS:
-            if bits & wire_bit:
-                mode |= linux_bit
-    return mode
 
 
 def _extension(node: Node, a: Attributes) -> bytes:

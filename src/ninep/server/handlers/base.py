@@ -23,18 +23,8 @@ from ninep.server.handlers import names
 from ninep.server.handlers.directories import check_target
 from ninep.server.handlers.files import MAX_OFFSET, open_fid
 from ninep.server.session import Session
-from ninep.server.stats import (
-    DMDEVICE,
-    DMDIR,
-    DMLINK,
-    DMNAMEDPIPE,
-    DMSOCKET,
-    DMSYMLINK,
-    changes_of,
-    makedev,
-    permissions_from_wire,
-    stat_of,
-)
+from ninep.server.stats import changes_of, stat_of
+from ninep.wire.modes import DMDEVICE, DMDIR, DMLINK, DMNAMEDPIPE, DMSOCKET, DMSYMLINK, makedev, permissions_from_wire
 from ninep.wire.types import Qid, Stat
 
 OREAD, OWRITE, ORDWR, OEXEC = range(4)

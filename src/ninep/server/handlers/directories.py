@@ -6,9 +6,9 @@ from ninep.errors import Refused
 from ninep.linux import AT_REMOVEDIR, PATH_MAX, PERMISSIONS, S_IFBLK, S_IFCHR, S_IFMT, Errno
 from ninep.server.handlers import names
 from ninep.server.session import Session
-from ninep.server.stats import makedev
 from ninep.wire.codec import READ_HEADER, pack_dirents
 from ninep.wire.messages import NOFID
+from ninep.wire.modes import makedev
 from ninep.wire.types import Qid
 
 MAX_COOKIE = (1 << 63) - 1
