@@ -42,6 +42,7 @@ class Row:
 
 
 ROWS = (
+    Row(("server_*",), "no server here", dialect=("local",)),
     # --- what the kernel's client does not do
     Row(
         ("map_shared*",),
@@ -110,8 +111,6 @@ ROWS = (
         model=PLAIN,
         server=("user",),
     ),
-    # --- controls
-    Row(("server_*",), "no server here", dialect=("local",)),
 )
 
 

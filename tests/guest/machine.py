@@ -1,0 +1,74 @@
+"""The guest as the tests of this folder see it: it mounts 9P servers and runs the scenario on what it mounted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.guest.vm import HOST, Finished, Guest, Share
+
+SCENARIO = Path(__file__).with_name("scenario")
+MAPPED = ("mapped-xattr", "mapped-file")
+KERNEL_COMPLAINS = re.compile(
+    r"^.*(?:WARNING:|BUG:|Oops|bogus|[Mm]alformed|Protocol error|unknown error|blocked for more).*$", re.MULTILINE
+)
+
+
+@dataclass(frozen=True)
+class Mount:
+    """How the guest mounts: the kernel's option words."""
+
+    dialect: str = "9P2000.L"
+    cache: str = "none"
+    acl: bool = False
+    msize: int = 262144
+
+    def options(self) -> str:
+        words = [f"version={self.dialect.replace('9P', '9p')}", f"cache={self.cache}", f"msize={self.msize}"]
+        return ",".join(words + ["posixacl"] * self.acl)
+
+
+class Machine(Guest):
+    """A guest that knows the scenario and mounts 9P servers."""
+
+    def __init__(self, shares: dict[str, Path]) -> None:
+        super().__init__([Share(model, folder, model) for model, folder in shares.items()])
+        self.shares = shares
+
+    def start(self) -> None:
+        super().start()
+        self.put(SCENARIO, "/run/scenario")
+
+    @contextmanager
+    def served(self, port: int, mount: Mount, times: int = 1) -> Iterator[list[str]]:
+        """Our server's port on this machine, mounted so many times; yields the folders in the guest."""
+        with self._mounted([f"trans=tcp,port={port},{mount.options()}"] * times, HOST) as folders:
+            yield folders
+
+    @contextmanager
+    def shared(self, tag: str, mount: Mount) -> Iterator[str]:
+        """A folder that QEMU's own 9pfs serves."""
+        with self._mounted([f"trans=virtio,{mount.options()}"], tag) as folders:
+            yield folders[0]
+
+    @contextmanager
+    def _mounted(self, options: list[str], source: str) -> Iterator[list[str]]:
+        folders = [f"/mnt/{number}" for number in range(len(options))]
+        for folder, words in zip(folders, options, strict=True):
+            self.run(f"mkdir -p {folder} && mount -t 9p -o {words} {source} {folder}").check()
+        try:
+            yield folders
+        finally:
+            if self.alive:
+                self.run("cd / && umount " + " ".join(folders)).check()
+
+    def scenario(self, *arguments: str, limit: float = 240) -> Finished:
+        """Run the scenario in the guest; see scenario/__main__.py for its arguments."""
+        return self.run(["/usr/bin/python3", "-m", "scenario", *arguments], limit=limit, cwd="/run")
+
+    def kernel_complaints(self) -> list[str]:
+        """What the guest's kernel logged since the last call that it logs only when something is wrong."""
+        return KERNEL_COMPLAINS.findall(self.run("dmesg -c").check().output)
