@@ -32,7 +32,7 @@ def readdir(session: Session, fid: int, offset: int, count: int) -> tuple[bytes]
                 raise Refused(Errno.EINVAL, f"{count} bytes are too few for an entry")
             break
         room -= sum(map(len, more))
-        offset = entries[-1].cookie
+        offset = entries[-1][3]
     return (b"".join(pieces),)
 
 
