@@ -7,7 +7,6 @@ that neither the project's environment nor the system's is touched.
 from __future__ import annotations
 
 import glob
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -41,12 +40,13 @@ def tools(bench: str, out: str) -> Programs:
     return Programs(bench, p9load, rawd, _ninep(private), private if os.path.exists(private) else sys.executable)
 
 
-def _ninep(private: str) -> str:
-    """The program under test: the one of this interpreter, of the private environment, or of the PATH, in this order."""
-    if importlib.util.find_spec("ninep") is not None:
-        return f"{sys.executable} -m ninep"
-    beside = os.path.join(os.path.dirname(private), "ninep")
-    return beside if os.path.exists(beside) else shutil.which("ninep") or "ninep"
+def _ninep(private: str) -> tuple[str, ...]:
+    """The program under test: beside this interpreter, in the private environment, or on the PATH, in this order."""
+    for python in (sys.executable, private):
+        beside = os.path.join(os.path.dirname(python), "ninep")
+        if os.path.exists(beside):
+            return (beside,)
+    return (shutil.which("ninep") or "ninep",)
 
 
 def install(bench: str, out: str) -> None:

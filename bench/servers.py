@@ -36,7 +36,7 @@ class Server:
     module: str = ""  # must be importable by {python}
 
 
-OURS = "{ninep} serve {tree} --listen tcp:127.0.0.1:{port} --security-model "
+OURS = "{ninep} serve {tree} --listen 127.0.0.1:{port} --security-model "
 LISTED_WHOLE = frozenset({"readdir", "lsl"})
 FORGETS_NAMES = frozenset({"rename"})  # the fid of a renamed file is lost
 READ_ONLY = frozenset({"create", "mkdir", "rename", "write4k", "write128k", "write1m"})
@@ -67,7 +67,7 @@ class Programs:
     bench: str
     p9load: str
     rawd: str
-    ninep: str
+    ninep: tuple[str, ...]  # a program and its first arguments
     python: str
 
 
@@ -85,8 +85,7 @@ def missing(server: Server, programs: Programs) -> str:
     """Why this server cannot be started here, or "" when it can."""
     command = server.command
     if command.startswith("{ninep}"):
-        first = programs.ninep.split()[0]
-        return "" if shutil.which(first) else "ninep is not installed (try --install)"
+        return "" if shutil.which(programs.ninep[0]) else "ninep is not installed (try --install)"
     if command.startswith("{python}"):
         done = subprocess.run([programs.python, "-c", f"import {server.module}"], capture_output=True, check=False)
         return "" if done.returncode == 0 else f"Python module {server.module} is not installed (try --install)"
@@ -145,7 +144,9 @@ def running(server: Server, tree: str, programs: Programs, cpus: Sequence[int]) 
     """
     port = free_port()
     words = {**vars(programs), "tree": tree, "port": str(port)}
-    command = [part for word in server.command.split() for part in _expand(word, words)]
+    command: list[str] = []
+    for word in server.command.split():
+        command += programs.ninep if word == "{ninep}" else [word.format(**words)]
     command[0] = which(command[0]) or command[0]
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         log = os.path.join(scratch, "stderr")
@@ -158,10 +159,3 @@ def running(server: Server, tree: str, programs: Programs, cpus: Sequence[int]) 
             yield Running(server, process.pid, port, tree if server.attach_path else "")
         finally:
             stop(process)
-
-
-def _expand(word: str, words: dict[str, str]) -> list[str]:
-    """One word of a row; a program may be several words, a path with blanks stays one."""
-    if word in {"{ninep}", "{python}"}:
-        return words[word[1:-1]].split()
-    return [word.format(**words)]
