@@ -1,0 +1,81 @@
+"""What fids open in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ninep.drivers.memory.inode import Inode
+from ninep.errors import Refused
+from ninep.linux import NO_ID, O_ACCMODE, O_APPEND, O_NOATIME, O_RDONLY, O_RDWR, O_WRONLY, Errno
+from ninep.node import OpenDir, OpenFile
+from ninep.wire.codec import DIRENT_SIZE
+from ninep.wire.types import Buffer, Dirent
+
+if TYPE_CHECKING:
+    from ninep.drivers.memory.node import MemoryNode
+
+
+class MemoryFile(OpenFile):
+    """A regular file; its inode lives at least as long."""
+
+    __slots__ = ("flags", "inode", "reads", "writes")
+
+    def __init__(self, inode: Inode, flags: int) -> None:
+        inode.claims += 1
+        self.inode = inode
+        self.flags = flags
+        access = flags & O_ACCMODE
+        self.reads = access in {O_RDONLY, O_RDWR}
+        self.writes = access in {O_WRONLY, O_RDWR}
+
+    def read(self, offset: int, count: int) -> Buffer:
+        if not self.reads:
+            raise Refused(Errno.EBADF, "not open for reading")
+        inode = self.inode
+        # As relatime does: once after each change is enough to tell "read since".
+        if inode.atime <= inode.mtime and not self.flags & O_NOATIME:
+            inode.atime = inode.tree.clock()
+        return inode.content.read(offset, count)
+
+    def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:
+        if not self.writes:
+            raise Refused(Errno.EBADF, "not open for writing")
+        inode = self.inode
+        return inode.write(inode.content.size if self.flags & O_APPEND else offset, data, by)
+
+    def truncate(self, size: int, by: int = NO_ID) -> None:
+        if not self.writes:
+            raise Refused(Errno.EBADF, "not open for writing")
+        self.inode.truncate(size, by)
+
+    def close(self) -> None:
+        self.inode.release()
+
+
+class MemoryDir(OpenDir):
+    """A directory being listed. Cookies belong to the entries, so there is nothing to remember."""
+
+    __slots__ = ("node",)
+
+    def __init__(self, node: MemoryNode) -> None:
+        self.node = node.clone()
+
+    def read(self, cookie: int, room: int) -> Sequence[Dirent]:
+        node = self.node
+        inode = node.inode
+        if not inode.nlink:  # deleted: not even "." is there any more (getdents(2))
+            return ()
+        found = []
+        for number, name, there in ((1, b".", node), (2, b"..", node.directory)):
+            if cookie < number:
+                found.append(Dirent(*there.qid, number, there.inode.mode >> 12, name))
+                room -= DIRENT_SIZE + len(name)
+        found += [
+            Dirent(*entry.qid, entry.cookie, entry.inode.mode >> 12, entry.name_now)
+            for entry in inode.entries.after(cookie, room)
+        ]
+        return found
+
+    def close(self) -> None:
+        self.node.release()

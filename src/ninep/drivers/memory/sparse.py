@@ -1,0 +1,87 @@
+"""The bytes of a file in memory: holes cost nothing, growing copies nothing.
+
+Content is kept in chunks of 64 KiB, each only as long as what was written into it; what is missing reads as zeros. Knows
+nothing of files, times or limits: who writes asks ``growth`` first and pays for it.
+"""
+
+from __future__ import annotations
+
+from ninep.wire.types import Buffer
+
+CHUNK = 1 << 16
+
+
+class Sparse:
+    """Up to 2**63 - 1 bytes, most of which need not be there."""
+
+    __slots__ = ("allocated", "chunks", "size")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.allocated = 0
+        """Bytes of memory held."""
+        self.chunks: dict[int, bytearray] = {}
+
+    def read(self, offset: int, count: int) -> bytes | bytearray:
+        """Up to ``count`` bytes from ``offset``, less at the end."""
+        count = min(count, self.size - offset)
+        if count <= 0:
+            return b""
+        index, at = divmod(offset, CHUNK)
+        if at + count <= CHUNK:
+            return self._part(index, at, count)
+        result = bytearray()
+        while count:
+            part = self._part(index, at, min(count, CHUNK - at))
+            result += part
+            count -= len(part)
+            index, at = index + 1, 0
+        return result
+
+    def _part(self, index: int, at: int, count: int) -> bytearray:
+        """Bytes of one chunk: a copy, because a view would keep the chunk from growing."""
+        part = self.chunks.get(index, bytearray())[at : at + count]
+        if len(part) < count:
+            part += bytes(count - len(part))
+        return part
+
+    def growth(self, offset: int, count: int) -> int:
+        """How many bytes more ``write`` would hold."""
+        index, at = divmod(offset, CHUNK)
+        more = 0
+        while count:
+            part = min(count, CHUNK - at)
+            chunk = self.chunks.get(index)
+            more += max(0, at + part - (len(chunk) if chunk is not None else 0))
+            count -= part
+            index, at = index + 1, 0
+        return more
+
+    def write(self, offset: int, data: Buffer) -> None:
+        """Put ``data`` at ``offset``. No data is no change, not even of the size."""
+        view = memoryview(data)
+        if view:
+            self.size = max(self.size, offset + len(view))
+        index, at = divmod(offset, CHUNK)
+        while view:
+            part = view[: CHUNK - at]
+            chunk = self.chunks.setdefault(index, bytearray())
+            before = len(chunk)
+            if at > before:
+                chunk.extend(bytes(at - before))
+            chunk[at : at + len(part)] = part
+            self.allocated += len(chunk) - before
+            view = view[len(part) :]
+            index, at = index + 1, 0
+
+    def truncate(self, size: int) -> None:
+        """Cut, or grow by a hole."""
+        if size < self.size:
+            last, at = divmod(size, CHUNK)
+            for index in [index for index in self.chunks if index >= last]:
+                keep = at if index == last else 0
+                self.allocated -= max(0, len(self.chunks[index]) - keep)
+                del self.chunks[index][keep:]
+                if not keep:
+                    del self.chunks[index]
+        self.size = size
