@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wire_examples import EXAMPLES, TAG, Example, octets
-from wire_reference import frame, names_of
-from wire_strategies import ANY_MESSAGE, U16
+from tests.wire.wire_examples import EXAMPLES, TAG, Example, octets
+from tests.wire.wire_reference import frame, names_of
+from tests.wire.wire_strategies import ANY_MESSAGE, U16
 
 from ninep.wire import messages as m
 from ninep.wire.codec import HEADER_SIZE, Codec, Malformed, codec, header

@@ -1,8 +1,8 @@
 """The table of messages: complete, numbered right, and each one beside its bytes."""
 
 import pytest
-from wire_examples import EXAMPLES, TAG, Example
-from wire_reference import LAYOUT, frame
+from tests.wire.wire_examples import EXAMPLES, TAG, Example
+from tests.wire.wire_reference import LAYOUT, frame
 
 from ninep.wire.codec import codec
 from ninep.wire.messages import BY_NUMBER

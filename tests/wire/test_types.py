@@ -3,9 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wire_examples import PLAIN_STAT, STAT, STAT_FIXED, STAT_NAMES, octets
-from wire_reference import stat_record
-from wire_strategies import DIRENTS, STATS
+from tests.wire.wire_examples import PLAIN_STAT, STAT, STAT_FIXED, STAT_NAMES, octets
+from tests.wire.wire_reference import stat_record
+from tests.wire.wire_strategies import DIRENTS, STATS
 
 from ninep.wire.codec import DIRENT_SIZE, STAT_BASE, Malformed, pack_dirents, pack_stat, unpack_dirents, unpack_stat
 from ninep.wire.types import Dirent, Stat
