@@ -44,7 +44,7 @@ class Receiver:
         self._end = 0
         self._kept = False
 
-    def space(self) -> memoryview:
+    def space(self, sizehint: int = 0) -> memoryview:  # noqa: ARG002 - asyncio's get_buffer calls it so
         """Where the next bytes go; never empty."""
         end = self._end
         if not end:

@@ -53,8 +53,11 @@ SLOW_FOR = 30.0
 class Transport(Protocol):
     """What a connection needs of the transport under it."""
 
-    def write(self, buffers: Sequence[Buffer]) -> None:
-        """Send, in order. May keep the buffers until they are sent."""
+    def write(self, buffer: Buffer) -> None:
+        """Send, in order. May keep the buffer until it is sent."""
+
+    def write_all(self, buffers: Sequence[Buffer]) -> None:
+        """Send several, in order."""
 
     def pause(self) -> None:
         """Read no more until ``resume``."""
@@ -99,10 +102,9 @@ class Connection:
         exports: Exports,
         limits: Limits,
         workers: Executor,
-        peer: str,
         on_end: Callable[[Connection], None],
     ) -> None:
-        self.peer = peer
+        self.peer = ""
         self._on_end = on_end
         self._transport = transport
         self._exports = exports
@@ -110,6 +112,8 @@ class Connection:
         self._workers = workers
         self._loop = asyncio.get_running_loop()
         self._receiver = Receiver(limits.msize)
+        self.space = self._receiver.space
+        """Where the transport puts the next bytes."""
         self._frames: Iterator[RawFrame] = iter(())
         self._tags = Tags()
         self._queue: deque[Request] = deque()
@@ -123,9 +127,9 @@ class Connection:
 
     # -- the transport's calls -------------------------------------------------------------------------------------------
 
-    def space(self) -> memoryview:
-        """Where the transport puts the next bytes."""
-        return self._receiver.space()
+    def made(self, peer: str) -> None:
+        """The transport is ready; ``peer`` is its word for the other side."""
+        self.peer = self.session.peer = peer
 
     def received(self, count: int) -> None:
         """``count`` bytes were put there."""
@@ -414,10 +418,12 @@ class Connection:
         if not out or self._lost:
             out.clear()
             return
-        if len(out) > 1 and sum(map(len, out)) < JOIN_BELOW:
-            self._transport.write([b"".join(out)])
+        if len(out) == 1:
+            self._transport.write(out[0])
+        elif sum(map(len, out)) < JOIN_BELOW:
+            self._transport.write(b"".join(out))
         else:
-            self._transport.write(out.copy())
+            self._transport.write_all(out.copy())
         out.clear()
 
     def _pause(self) -> None:

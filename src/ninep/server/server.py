@@ -66,12 +66,11 @@ class Server:
         self._listeners.append(listener)
         return listener.address
 
-    def _connect(self, transport: Transport, peer: str) -> Connection:
+    def _connect(self, transport: Transport) -> Connection:
         kind = TracedConnection if logging.getLogger("ninep.trace").isEnabledFor(logging.DEBUG) else Connection
-        connection = kind(transport, self.exports, self.limits, self._workers, peer, self._disconnected)
+        connection = kind(transport, self.exports, self.limits, self._workers, self._disconnected)
         self._connections.add(connection)
         self._idle.clear()
-        log.debug("connected %s", peer)
         if self._closing:
             asyncio.get_running_loop().call_soon(connection.stop)
         return connection

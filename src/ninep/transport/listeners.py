@@ -169,7 +169,11 @@ class _PipePair(PipeProtocol):
     def attach_writer(self, writer: asyncio.WriteTransport) -> None:
         self._writer = writer
 
-    def write(self, buffers: Any) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.write = self._writer.write
+
+    def write_all(self, buffers: Any) -> None:
         self._writer.writelines(buffers)
 
     def close(self) -> None:
