@@ -31,8 +31,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.guest.debs import Unavailable, need, unpacked_kernel
-from tests.guest.image import root_disk, write_initramfs
+from tests.guest.debs import need, unpacked_kernel
+from tests.guest.image import kernel_image, root_disk, write_initramfs
 
 HOST = "10.0.2.2"  # what QEMU's user network calls this machine
 QEMU = "qemu-system-x86_64"
@@ -201,14 +201,6 @@ class Guest:
         for share in self._shares:
             words += share.arguments()
         return words
-
-
-def kernel_image(folder: Path, version: str) -> Path:
-    """The compressed kernel inside an unpacked kernel package."""
-    places = [*folder.glob("boot/vmlinuz*"), *folder.glob(f"lib/modules/{version}/vmlinuz")]
-    if not places:
-        raise Unavailable(f"no kernel image below {folder}")
-    return places[0]
 
 
 def main() -> int:
