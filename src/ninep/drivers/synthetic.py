@@ -1,0 +1,262 @@
+r"""Serve values instead of files: a dict is a folder, bytes are a file, a function is a file computed at each look.
+
+    tree = {
+        "motd": "hello\n",
+        "uptime": lambda: f"{time.monotonic():.0f}\n",
+        "led": File(read=led.state, write=led.set),
+        "sensors": {"cpu": read_cpu},
+    }
+    driver = SyntheticDriver(tree)
+
+Rules
+
+* The tree is looked at anew each time: what the program adds to or takes from its dicts comes and goes for the clients. Any
+  ``Mapping`` is a folder, so entries may be made when they are asked for.
+* A reader runs once when its file is opened (one open file shows one consistent value) and once for each getattr, which must
+  tell the size. A writer gets the bytes of each write by itself, whatever their offset, as control files do (sysfs, Plan 9's
+  ctl): a refusal is an ``OSError`` it raises, and reaches the program that wrote.
+* Readers and writers run in worker threads, several at once, unless the tree is ``inline``.
+* Clients change nothing but through writers: all else is EROFS. Truncation, which a shell does before it writes, is granted.
+
+qid.version of a computed file is another one at every look, so that no client keeps what it read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import count
+from typing import TypeAlias, Union
+
+from ninep.errors import Refused
+from ninep.linux import NO_ID, O_ACCMODE, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, S_IFDIR, S_IFREG, Errno
+from ninep.node import Changes, Driver, Node, OpenDir, OpenFile, User
+from ninep.wire.codec import DIRENT_SIZE
+from ninep.wire.types import QT_DIR, Attributes, Buffer, Dirent, Qid
+
+__all__ = ["File", "SyntheticDriver", "Tree"]
+
+Text: TypeAlias = bytes | str
+"""What a reader may give; ``str`` is sent as UTF-8."""
+
+
+@dataclass(slots=True)
+class File:
+    """A file with functions behind it: ``read`` gives all of its content, ``write`` takes the bytes of one write.
+
+    ``mode`` is what clients see as its permissions; without it, what the two functions allow.
+    """
+
+    read: Callable[[], Text] | None = None
+    write: Callable[[bytes], object] | None = None
+    mode: int | None = None
+
+
+Tree: TypeAlias = Mapping[str, Union[Text, Callable[[], Text], File, "Tree"]]
+
+_versions = count(1)
+_EMPTY: Tree = {}
+NANO = 1_000_000_000
+
+
+def _bytes(value: Text) -> bytes:
+    return value.encode() if isinstance(value, str) else bytes(value)
+
+
+def _key(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
+
+
+def _check(value: object, path: str) -> None:
+    """Tell the author of a tree about a value that is none, before a client does."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if not isinstance(name, str) or name in {"", ".", ".."} or "/" in name or "\0" in name:
+                raise TypeError(f"{path}: {name!r} cannot be a name")
+            _check(inner, f"{path.rstrip('/')}/{name}")
+    elif not isinstance(value, bytes | str | File | Mapping) and not callable(value):
+        raise TypeError(f"{path}: {type(value).__name__} is neither bytes, str, a function, a File nor a dict")
+
+
+class SyntheticNode(Node):
+    """One value of the tree. Without state, so that a clone is the node itself."""
+
+    __slots__ = ("_name", "driver", "file", "folder", "inline", "number", "qid", "up")
+
+    def __init__(self, driver: SyntheticDriver, up: SyntheticNode | None, name: bytes, value: object) -> None:
+        self.driver = driver
+        self.inline = driver.inline
+        self.up = up or self
+        self._name = name
+        self.folder: Tree | None = None
+        self.file = File()
+        if isinstance(value, Mapping):
+            self.folder = value
+        elif isinstance(value, bytes | str):
+            self.file = File(read=lambda: value)
+        else:
+            self.file = value if isinstance(value, File) else File(read=value)  # type: ignore[arg-type]
+        above = up.number.to_bytes(8) if up else b""
+        self.number: int = int.from_bytes(blake2b(above + name, digest_size=8).digest())
+        computed = self.folder is None and not isinstance(value, bytes | str)
+        self.qid = Qid(
+            0 if self.folder is None else QT_DIR, next(_versions) & 0xFFFFFFFF if computed else 0, self.number
+        )
+
+    def _items(self) -> Tree:
+        if self.folder is None:
+            raise Refused(Errno.ENOTDIR)
+        return self.folder
+
+    def walk(self, name: bytes) -> SyntheticNode:
+        try:
+            value = self._items()[_key(name)]
+        except KeyError:
+            raise Refused(Errno.ENOENT) from None
+        return SyntheticNode(self.driver, self, name, value)
+
+    def parent(self) -> SyntheticNode:
+        return self.up
+
+    @property
+    def name(self) -> bytes:
+        return self._name
+
+    def _look(self) -> None:
+        """A computed file may be another one by now."""
+        if self.qid.version:
+            self.qid = self.qid._replace(version=next(_versions) & 0xFFFFFFFF)
+
+    def getattr(self, mask: int) -> Attributes:  # noqa: ARG002 - there is nothing beyond BASIC
+        self._look()
+        driver, file = self.driver, self.file
+        if self.folder is not None:
+            mode, size = S_IFDIR | 0o555, 0
+        else:
+            allowed = (0o444 if file.read else 0) | (0o222 if file.write else 0)
+            mode = S_IFREG | (allowed if file.mode is None else file.mode & 0o777)
+            size = len(_bytes(file.read())) if file.read else 0
+        when = time.time_ns() if self.qid.version else driver.started
+        seconds, nanoseconds = divmod(when, NANO)
+        return Attributes(
+            qid_type=self.qid.type,
+            qid_version=self.qid.version,
+            qid_path=self.number,
+            mode=mode,
+            uid=driver.uid,
+            gid=driver.gid,
+            nlink=1 if self.folder is None else 2,
+            size=size,
+            blocks=-(-size // 512),
+            atime_sec=seconds,
+            atime_nsec=nanoseconds,
+            mtime_sec=seconds,
+            mtime_nsec=nanoseconds,
+            ctime_sec=seconds,
+            ctime_nsec=nanoseconds,
+        )
+
+    def setattr(self, changes: Changes) -> None:
+        if not self.file.write:
+            raise Refused(Errno.EROFS)
+        if (changes.uid, changes.gid, changes.mode) != (None, None, None):
+            raise Refused(Errno.EPERM)
+
+    def open(self, flags: int, by: int = NO_ID) -> SyntheticFile:  # noqa: ARG002 - writers know no users
+        if self.folder is not None:
+            raise Refused(Errno.EISDIR)
+        access = flags & O_ACCMODE
+        file = self.file
+        if (access != O_RDONLY or flags & O_TRUNC) and not file.write:
+            raise Refused(Errno.EROFS)
+        if access != O_WRONLY and not file.read:
+            raise Refused(Errno.EACCES, "only to be written")
+        self._look()
+        content = _bytes(file.read()) if file.read and access in {O_RDONLY, O_RDWR} else None
+        return SyntheticFile(content, file.write if access in {O_WRONLY, O_RDWR} else None)
+
+    def opendir(self) -> SyntheticDir:
+        self._items()
+        return SyntheticDir(self)
+
+
+class SyntheticFile(OpenFile):
+    """The value at the moment of the open."""
+
+    __slots__ = ("content", "writer")
+
+    def __init__(self, content: bytes | None, writer: Callable[[bytes], object] | None) -> None:
+        self.content = content
+        self.writer = writer
+
+    def read(self, offset: int, count: int) -> Buffer:
+        if self.content is None:
+            raise Refused(Errno.EBADF, "not open for reading")
+        return self.content[offset : offset + count]
+
+    def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:  # noqa: ARG002 - each write stands by itself
+        if self.writer is None:
+            raise Refused(Errno.EBADF, "not open for writing")
+        self.writer(bytes(data))
+        return len(data)
+
+    def truncate(self, size: int, by: int = NO_ID) -> None:  # noqa: ARG002 - what a shell does before it writes
+        if self.writer is None:
+            raise Refused(Errno.EBADF, "not open for writing")
+
+
+class SyntheticDir(OpenDir):
+    """The entries at the moment of the rewind; a cookie is a place in that list."""
+
+    __slots__ = ("entries", "node")
+
+    def __init__(self, node: SyntheticNode) -> None:
+        self.node = node
+        self.entries: list[Dirent] = []
+
+    def read(self, cookie: int, room: int) -> Sequence[Dirent]:
+        if cookie == 0 or not self.entries:
+            self.entries = self._fresh()
+        return self.entries[cookie : cookie + room // DIRENT_SIZE + 1]
+
+    def _fresh(self) -> list[Dirent]:
+        node = self.node
+        found = [(b".", node), (b"..", node.up)]
+        items = node.folder if node.folder is not None else _EMPTY
+        for key in list(items):
+            name = key.encode("utf-8", "surrogateescape")
+            try:
+                found.append((name, SyntheticNode(node.driver, node, name, items[key])))
+            except KeyError:  # gone since the list was made
+                continue
+        return [
+            Dirent(*there.qid, i, (S_IFREG if there.folder is None else S_IFDIR) >> 12, name)
+            for i, (name, there) in enumerate(found, 1)
+        ]
+
+
+class SyntheticDriver(Driver):
+    """Serves a tree of values.
+
+    Args:
+        tree: names to values; the values are bytes, str, functions that give either, ``File`` objects, or further trees.
+        inline: every reader and writer returns at once. The server then calls them in its event loop.
+        uid: the owner that clients see.
+        gid: the group that clients see.
+
+    Raises:
+        TypeError: for a name or a value that cannot be served.
+    """
+
+    def __init__(self, tree: Tree, *, inline: bool = False, uid: int = 0, gid: int = 0) -> None:
+        _check(tree, "/")
+        self.tree = tree
+        self.inline = inline
+        self.uid = uid
+        self.gid = gid
+        self.started = time.time_ns()
+
+    def attach(self, user: User) -> SyntheticNode:  # noqa: ARG002 - the same for everybody
+        return SyntheticNode(self, None, b"/", self.tree)
