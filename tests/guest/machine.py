@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ class Machine(Guest):
     def __init__(self, shares: dict[str, Path]) -> None:
         super().__init__([Share(model, folder, model) for model, folder in shares.items()])
         self.shares = shares
+        self._numbers = itertools.count()
 
     def start(self) -> None:
         super().start()
@@ -56,7 +58,7 @@ class Machine(Guest):
 
     @contextmanager
     def _mounted(self, options: list[str], source: str) -> Iterator[list[str]]:
-        folders = [f"/mnt/{number}" for number in range(len(options))]
+        folders = [f"/mnt/{next(self._numbers)}" for _ in options]
         for folder, words in zip(folders, options, strict=True):
             self.run(f"mkdir -p {folder} && mount -t 9p -o {words} {source} {folder}").check()
         try:
