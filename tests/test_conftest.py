@@ -1,0 +1,53 @@
+"""The promise of NINEP_REQUIRE: a required test that cannot run fails."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parent.parent
+TEST = """
+import pytest
+
+@pytest.mark.guest
+def test_one():
+    pytest.skip("no virtual machine here")
+
+@pytest.mark.guest
+@pytest.mark.skipif(True, reason="no virtual machine here either")
+def test_two():
+    pass
+
+def test_three():
+    pytest.skip("not required")
+"""
+
+
+def outcome(folder: Path, require: str) -> str:
+    (folder / "test_it.py").write_text(TEST)
+    argv = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-c", "pyproject.toml"]
+    environment = os.environ | {"NINEP_REQUIRE": require}
+    done = subprocess.run([*argv, folder], cwd=TOP, env=environment, capture_output=True, text=True, check=False)
+    return f"{done.returncode} {done.stdout}"
+
+
+def test_a_skip_is_a_skip_when_nothing_is_required(tmp_path: Path) -> None:
+    told = outcome(tmp_path, "")
+    assert told.startswith("0")
+    assert "3 skipped" in told
+
+
+@pytest.mark.parametrize("require", ["guest", "peer,guest"])
+def test_a_required_skip_fails_and_tells_the_reason(tmp_path: Path, require: str) -> None:
+    told = outcome(tmp_path, require)
+    assert told.startswith("1")
+    assert "1 failed, 1 skipped, 1 error" in told
+    assert "no virtual machine here either" in told
+
+
+def test_a_required_marker_that_no_test_has_fails(tmp_path: Path) -> None:
+    told = outcome(tmp_path, "wine")
+    assert told.startswith("1")
+    assert "no test is marked wine" in told
