@@ -1,0 +1,264 @@
+"""What all layers share: wrappers that delegate every verb and wrap again what comes back.
+
+Rules
+
+* A layer is a callable ``(root, user) -> root``. It *is* the identity of the trees it wraps: ``link``, ``rename`` and ``move``
+  take nodes of the same layer apart and answer EXDEV to others, so that nothing is linked past a policy from one export into another.
+* A wrapper holds one claim on what it wraps and gives it back when it is released: one to one, also through ``clone``.
+* ``Wrapper`` costs one call and, where a node comes back, one small object. Files and listings are handed through as they are
+  unless a layer overrides ``wrap_file`` or ``wrap_dir``.
+* ``Around`` is for layers that do the same to every verb (log it, count it, run it as somebody): each goes through ``around``.
+
+Knows no policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Self
+
+from ninep.errors import Refused
+from ninep.linux import NO_ID, Errno
+from ninep.node import Attributes, Buffer, Changes, Dirent, Node, OpenDir, OpenFile, Qid, Statfs, User
+
+Layer = Callable[[Node, User], Node]
+
+
+class Wrapper(Node):
+    """A node that does what the one inside does. ``layer`` is whose it is."""
+
+    __slots__ = ("inline", "inner", "layer")
+
+    def __init__(self, inner: Node, layer: object) -> None:
+        self.inner = inner
+        self.layer = layer
+        self.inline = inner.inline
+
+    # -- what comes back, what goes in ---------------------------------------------------------------------------------
+
+    def wrap(self, inner: Node) -> Self:
+        """Another node of the tree."""
+        return type(self)(inner, self.layer)
+
+    def wrap_file(self, file: OpenFile) -> OpenFile:
+        """What ``open`` and ``create`` return."""
+        return file
+
+    def wrap_dir(self, listing: OpenDir) -> OpenDir:
+        """What ``opendir`` returns."""
+        return listing
+
+    def unwrap(self, node: Node) -> Node:
+        """The inside of another node of the same layer, EXDEV for any other node."""
+        if isinstance(node, Wrapper) and node.layer is self.layer:
+            return node.inner
+        raise Refused(Errno.EXDEV, "another export")
+
+    # -- the verbs -----------------------------------------------------------------------------------------------------
+
+    @property
+    def qid(self) -> Qid:  # type: ignore[override]  # that of the inside at any moment; mypy wants attributes writable
+        return self.inner.qid
+
+    @property
+    def name(self) -> bytes:
+        return self.inner.name
+
+    def clone(self) -> Node:
+        inner = self.inner.clone()
+        return self if inner is self.inner else self.wrap(inner)
+
+    def release(self) -> None:
+        self.inner.release()
+
+    def walk(self, name: bytes) -> Node:
+        return self.wrap(self.inner.walk(name))
+
+    def parent(self) -> Node:
+        return self.wrap(self.inner.parent())
+
+    def getattr(self, mask: int) -> Attributes:
+        return self.inner.getattr(mask)
+
+    def setattr(self, changes: Changes) -> None:
+        self.inner.setattr(changes)
+
+    def statfs(self) -> Statfs:
+        return self.inner.statfs()
+
+    def readlink(self) -> bytes:
+        return self.inner.readlink()
+
+    def fsync(self) -> None:
+        self.inner.fsync()
+
+    def open(self, flags: int, by: int = NO_ID) -> OpenFile:
+        return self.wrap_file(self.inner.open(flags, by))
+
+    def opendir(self) -> OpenDir:
+        return self.wrap_dir(self.inner.opendir())
+
+    def create(self, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[Node, OpenFile]:
+        node, file = self.inner.create(name, flags, mode, uid, gid)
+        return self.wrap(node), self.wrap_file(file)
+
+    def mkdir(self, name: bytes, mode: int, uid: int, gid: int) -> Qid:
+        return self.inner.mkdir(name, mode, uid, gid)
+
+    def symlink(self, name: bytes, target: bytes, uid: int, gid: int) -> Qid:
+        return self.inner.symlink(name, target, uid, gid)
+
+    def mknod(self, name: bytes, mode: int, rdev: int, uid: int, gid: int) -> Qid:
+        return self.inner.mknod(name, mode, rdev, uid, gid)
+
+    def link(self, target: Node, name: bytes) -> None:
+        self.inner.link(self.unwrap(target), name)
+
+    def unlink(self, name: bytes, directory: bool) -> None:
+        self.inner.unlink(name, directory)
+
+    def rename(self, name: bytes, newdir: Node, newname: bytes) -> None:
+        self.inner.rename(name, self.unwrap(newdir), newname)
+
+    def remove(self) -> None:
+        self.inner.remove()
+
+    def may_remove(self) -> None:
+        self.inner.may_remove()
+
+    def move(self, newdir: Node | None, newname: bytes) -> None:
+        self.inner.move(None if newdir is None else self.unwrap(newdir), newname)
+
+    def getxattr(self, name: bytes) -> bytes:
+        return self.inner.getxattr(name)
+
+    def listxattr(self) -> Sequence[bytes]:
+        return self.inner.listxattr()
+
+    def setxattr(self, name: bytes, value: bytes, flags: int) -> None:
+        self.inner.setxattr(name, value, flags)
+
+    def removexattr(self, name: bytes) -> None:
+        self.inner.removexattr(name)
+
+
+class FileWrapper(OpenFile):
+    """An open file that does what the one inside does."""
+
+    __slots__ = ("inner", "node")
+
+    def __init__(self, inner: OpenFile, node: Wrapper) -> None:
+        self.inner = inner
+        self.node = node
+        """Where it was opened: for its layer, not for its claim, which ends on its own."""
+
+    def read(self, offset: int, count: int) -> Buffer:
+        return self.inner.read(offset, count)
+
+    def read_now(self, offset: int, count: int) -> Buffer:
+        return self.inner.read_now(offset, count)
+
+    def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:
+        return self.inner.write(offset, data, by)
+
+    def truncate(self, size: int, by: int = NO_ID) -> None:
+        self.inner.truncate(size, by)
+
+    def fsync(self, datasync: bool) -> None:
+        self.inner.fsync(datasync)
+
+    def lock(self, kind: int, start: int, length: int) -> None:
+        self.inner.lock(kind, start, length)
+
+    def test_lock(self, kind: int, start: int, length: int) -> tuple[int, int, int, int] | None:
+        return self.inner.test_lock(kind, start, length)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+class DirWrapper(OpenDir):
+    """An open directory that does what the one inside does."""
+
+    __slots__ = ("inner", "node")
+
+    def __init__(self, inner: OpenDir, node: Wrapper) -> None:
+        self.inner = inner
+        self.node = node
+
+    def read(self, cookie: int, room: int) -> Sequence[Dirent]:
+        return self.inner.read(cookie, room)
+
+    def fsync(self, datasync: bool) -> None:
+        self.inner.fsync(datasync)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+# -- one hook for every verb -------------------------------------------------------------------------------------------
+
+NODE_VERBS = (
+    "clone", "release", "walk", "parent", "getattr", "setattr", "statfs", "readlink", "fsync", "open", "opendir", "create",
+    "mkdir", "symlink", "mknod", "link", "unlink", "rename", "remove", "may_remove", "move", "getxattr", "listxattr",
+    "setxattr", "removexattr",
+)  # fmt: skip
+FILE_VERBS = ("read", "read_now", "write", "truncate", "fsync", "lock", "test_lock", "close")
+DIR_VERBS = ("read", "fsync", "close")
+
+
+class Around(Wrapper):
+    """A node all of whose verbs go through ``around``, those of its files and listings too (as ``file.read``, ``dir.read``)."""
+
+    __slots__ = ()
+
+    def around(self, verb: str, args: tuple[Any, ...], call: Callable[[], Any]) -> Any:
+        """Do a verb: ``call()`` does it and wraps the result."""
+        raise NotImplementedError
+
+    def wrap_file(self, file: OpenFile) -> OpenFile:
+        return AroundFile(file, self)
+
+    def wrap_dir(self, listing: OpenDir) -> OpenDir:
+        return AroundDir(listing, self)
+
+
+class AroundFile(FileWrapper):
+    """A file whose verbs go through its node's ``around``."""
+
+    __slots__ = ()
+    node: Around
+
+
+class AroundDir(DirWrapper):
+    """A listing whose verbs go through its node's ``around``."""
+
+    __slots__ = ()
+    node: Around
+
+
+def _node_verb(verb: str) -> Callable[..., Any]:
+    plain = getattr(Wrapper, verb)
+
+    def method(self: Around, *args: Any, **named: Any) -> Any:
+        return self.around(verb, (*args, *named.values()), partial(plain, self, *args, **named))
+
+    return method
+
+
+def _opened_verb(cls: type[FileWrapper | DirWrapper], verb: str, shown: str) -> Callable[..., Any]:
+    plain = getattr(cls, verb)
+
+    def method(self: AroundFile | AroundDir, *args: Any, **named: Any) -> Any:
+        return self.node.around(shown, (*args, *named.values()), partial(plain, self, *args, **named))
+
+    return method
+
+
+for _verb in NODE_VERBS:
+    setattr(Around, _verb, _node_verb(_verb))
+for _verb in FILE_VERBS:
+    setattr(AroundFile, _verb, _opened_verb(FileWrapper, _verb, "file." + _verb))
+for _verb in DIR_VERBS:
+    setattr(AroundDir, _verb, _opened_verb(DirWrapper, _verb, "dir." + _verb))
