@@ -66,6 +66,7 @@ class ServerConfig:
     exports: Sequence[ExportConfig]
     listen: Sequence[addresses.Address] = (addresses.parse(addresses.DEFAULT),)
     limits: Limits = field(default_factory=Limits)
+    workers: int = 1
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
@@ -79,5 +80,7 @@ class ServerConfig:
                 )
         if not MIN_MSIZE <= self.limits.msize <= MAX_MSIZE:
             raise BadConfig(f"msize {self.limits.msize}: {MIN_MSIZE} to {MAX_MSIZE} are possible")
+        if self.workers > 1 and any(isinstance(address, addresses.Stdio) for address in self.listen):
+            raise BadConfig("stdio is one connection: it needs one worker")
         if sum(isinstance(address, addresses.Stdio) for address in self.listen) > 1:
             raise BadConfig("stdio can be listened at once only")

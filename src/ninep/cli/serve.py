@@ -6,22 +6,18 @@ output may be the wire), with the line to type in a guest.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import signal
 import sys
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import click
 
 from ninep import config
+from ninep.cli import running
 from ninep.config import BadConfig, ExportConfig, ServerConfig
 from ninep.server.limits import Limits
 from ninep.transport import addresses
-
-log = logging.getLogger("ninep.serve")
-T = TypeVar("T")
 
 
 class Checked(click.ParamType[Any]):
@@ -120,11 +116,20 @@ Examples:
     type=Checked("size", config.parse_size),
     help="The largest message, in bytes or with K or M; up to 4M.",
 )
+@click.option(
+    "--workers",
+    "-w",
+    default=1,
+    show_default=True,
+    metavar="N",
+    type=click.IntRange(1, 256),
+    help="Processes that share the work, one for each core to fill. Connections are spread evenly.",
+)
 @click.option("--verbose", "-v", is_flag=True, help="Log who attaches and what is refused.")
 @click.option("--trace", is_flag=True, help="Log every message.")
 def serve(dir: str | None, listen: tuple[addresses.Address, ...], export: tuple[tuple[str, str], ...],
           security_model: str, read_only: bool, fmode: int, dmode: int, multidevs: str, msize: int,
-          verbose: bool, trace: bool) -> None:  # fmt: skip
+          workers: int, verbose: bool, trace: bool) -> None:  # fmt: skip
     """Serve a folder over 9P, to virtual machines, containers and other computers.
 
     Says the line to type in a Linux guest. Ends at SIGTERM or Ctrl-C, after answering what is in flight.
@@ -139,8 +144,9 @@ def serve(dir: str | None, listen: tuple[addresses.Address, ...], export: tuple[
             [ExportConfig(path, name, model, fmode, dmode, multidevs, read_only) for name, path in named],
             listen or (addresses.parse(addresses.DEFAULT),),
             Limits(msize=size),
+            workers,
         )
-        _run(lambda: _serve(settings))
+        running.run(settings)
     except (BadConfig, OSError) as error:
         refuse(_sentence(error))
 
@@ -166,74 +172,3 @@ def _logging(*, verbose: bool, trace: bool) -> None:
     root = logging.getLogger("ninep")
     root.addHandler(handler)
     root.setLevel(level)
-
-
-def _run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """In the fastest event loop there is."""
-    try:
-        import uvloop  # noqa: PLC0415 - there is none for Windows
-    except ImportError:
-        return asyncio.run(main())
-    return uvloop.run(main())
-
-
-async def _serve(settings: ServerConfig) -> None:
-    from ninep.assembly import exports_of  # noqa: PLC0415 - opens nothing until the options are known to be good
-    from ninep.server.server import Server  # noqa: PLC0415
-
-    stopped = asyncio.Event()
-    exports = exports_of(settings)
-    async with Server(exports, settings.limits) as server:
-        places = []
-        for address in settings.listen:
-            try:
-                places.append(await server.listen(address))
-            except OSError as error:
-                raise OSError(error.errno, f"cannot listen on {address}: {error.strerror or error}") from error
-        _on_signals(stopped)
-        _announce(settings, places)
-        if all(isinstance(address, addresses.Stdio | addresses.Descriptor) for address in settings.listen):
-            # One connection was handed over: its end is ours.
-            ending = [asyncio.create_task(stopped.wait()), asyncio.create_task(server.wait_idle())]
-            await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
-            for task in ending:
-                task.cancel()
-        else:
-            await stopped.wait()
-        log.info("stopping")
-
-
-def _on_signals(stopped: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        try:
-            loop.add_signal_handler(number, stopped.set)
-        except NotImplementedError:  # the Proactor loop of Windows has no signal handlers of its own
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
-
-
-def _announce(settings: ServerConfig, places: list[addresses.Address]) -> None:
-    for export in settings.exports:
-        what = [export.security_model] + (["read-only"] if export.read_only else [])
-        name = f" as {export.name!r}" if export.name else ""
-        click.echo(f"ninep: serving {export.path}{name} ({', '.join(what)})", err=True)
-    for place in places:
-        click.echo(f"ninep: listening on {place}", err=True)
-    first = settings.exports[0].name
-    for place in places:
-        if line := mount_line(place, first, settings.limits.msize):
-            click.echo(f"ninep: in a Linux guest: {line}", err=True)
-
-
-def mount_line(place: addresses.Address, name: str, msize: int) -> str:
-    """The command that mounts an export in a Linux guest; empty for places a kernel cannot reach by itself."""
-    options = f"version=9p2000.L,msize={min(msize, 1 << 20)}" + (f",aname={name}" if name else "")
-    match place:
-        case addresses.Tcp(host, port):
-            # In a guest with QEMU's user networking, the host's loopback is 10.0.2.2.
-            local = host in {"127.0.0.1", "::1", "localhost", ""} or host.startswith("0.")
-            return f"mount -t 9p -o trans=tcp,port={port},{options} {'10.0.2.2' if local else host} /mnt"
-        case addresses.Unix(path):
-            return f"mount -t 9p -o trans=unix,{options} {path} /mnt"
-        case _:
-            return ""

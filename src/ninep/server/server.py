@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+import socket
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Self
 
 from ninep.node import Driver
+from ninep.server import workers
 from ninep.server.connection import Connection, Transport
 from ninep.server.exports import Export, Exports
 from ninep.server.limits import Limits
@@ -27,7 +30,7 @@ from ninep.transport.addresses import Address
 
 log = logging.getLogger("ninep.server")
 
-WORKERS = 16
+THREADS = 16
 """Worker threads: how many requests may wait for devices at the same time."""
 
 
@@ -35,14 +38,15 @@ class Server:
     """Serves exports to any number of connections, in the running event loop."""
 
     def __init__(
-        self, exports: Driver | Iterable[Export], limits: Limits | None = None, workers: int = WORKERS
+        self, exports: Driver | Iterable[Export], limits: Limits | None = None, threads: int = THREADS
     ) -> None:
         self.exports = Exports([Export("", exports)] if isinstance(exports, Driver) else exports)
         self.limits = limits or Limits()
-        self._workers = ThreadPoolExecutor(workers, thread_name_prefix="ninep-worker")
+        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="ninep-worker")
         self._listeners: list[listeners.Listener] = []
         self._connections: set[Connection] = set()
         self._closing = False
+        self._parent: socket.socket | None = None
         self._idle = asyncio.Event()
         self._idle.set()
         self._closed = asyncio.Event()
@@ -52,6 +56,11 @@ class Server:
 
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
+
+    @property
+    def accepting(self) -> bool:
+        """More connections may come."""
+        return any(listener.accepting for listener in self._listeners)
 
     @property
     def connections(self) -> int:
@@ -66,6 +75,32 @@ class Server:
         self._listeners.append(listener)
         return listener.address
 
+    async def adopt(self, sock: socket.socket) -> None:
+        """Serve a connection that somebody else accepted."""
+        await listeners.accept(sock, self._connect)
+
+    def serve_for(self, parent: socket.socket, ended: Callable[[], None]) -> None:
+        """As one of several workers: serve the connections that come over a socket, say there when one has ended (see ``workers``).
+
+        ``ended`` is called when the parent is gone.
+        """
+        loop = asyncio.get_running_loop()
+        parent.setblocking(False)
+        self._parent = parent
+        adopting: set[asyncio.Task[None]] = set()
+
+        def arrived() -> None:
+            connections = workers.take_connections(parent)
+            if connections is None:
+                loop.remove_reader(parent)
+                ended()
+            for sock in connections or ():
+                task = loop.create_task(self.adopt(sock))
+                adopting.add(task)
+                task.add_done_callback(adopting.discard)
+
+        loop.add_reader(parent, arrived)
+
     def _connect(self, transport: Transport) -> Connection:
         kind = TracedConnection if logging.getLogger("ninep.trace").isEnabledFor(logging.DEBUG) else Connection
         connection = kind(transport, self.exports, self.limits, self._workers, self._disconnected)
@@ -77,6 +112,9 @@ class Server:
 
     def _disconnected(self, connection: Connection) -> None:
         self._connections.discard(connection)
+        if self._parent is not None:
+            with suppress(OSError):  # a parent that is gone has been noticed where it matters
+                self._parent.send(workers.ENDED)
         log.debug("disconnected %s", connection.peer)
         if not self._connections:
             self._idle.set()

@@ -13,6 +13,7 @@ import socket
 import stat
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,39 +30,130 @@ class Listener:
 
     address: Address
     close: Callable[[], None]
+    accepting: bool = False
+    """More connections may come; false for one that was handed over as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Sockets that listen at an address (or are connected already), before anybody accepts; ``close`` removes what binding made."""
+
+    address: Address
+    sockets: list[socket.socket]
+    close: Callable[[], None]
+
+
+def bind(address: Address) -> Bound:
+    """Take an address; ``OSError`` if that cannot be. Standard input and output are no sockets: EINVAL (see ``listen``)."""
+    match address:
+        case Tcp():
+            return _tcp(address)
+        case Unix():
+            return _unix(address)
+        case Descriptor():
+            return Bound(address, [socket.socket(fileno=os.dup(address.number))], _nothing)
+        case Systemd():
+            return _systemd(address)
+        case Vsock():
+            return _family("AF_VSOCK", (address.cid & 0xFFFFFFFF, address.port), address)
+        case HyperV():
+            return _family("AF_HYPERV", (address.vm, address.service), address)
+        case Stdio():
+            raise OSError(errno.EINVAL, "standard input and output cannot be shared")
 
 
 async def listen(address: Address, make: MakeConnection) -> Listener:
-    """Accept connections; ``OSError`` if that cannot be."""
-    match address:
-        case Tcp():
-            return await _tcp(address, make)
-        case Unix():
-            return await _unix(address, make)
-        case Descriptor():
-            return await _socket(address, socket.socket(fileno=os.dup(address.number)), make)
-        case Stdio():
-            return await _stdio(address, make)
-        case Systemd():
-            return await _systemd(address, make)
-        case Vsock():
-            return await _family("AF_VSOCK", (address.cid & 0xFFFFFFFF, address.port), address, make)
-        case HyperV():
-            return await _family("AF_HYPERV", (address.vm, address.service), address, make)
+    """Accept connections at an address, in the running loop."""
+    if isinstance(address, Stdio):
+        return await _stdio(address, make)
+    bound = bind(address)
+    servers = [await accept(sock, make) for sock in bound.sockets]
+
+    def close() -> None:
+        for server in servers:
+            if server is not None:
+                server.close()
+        bound.close()
+
+    return Listener(bound.address, close, any(servers))
 
 
-async def _serve(sock: socket.socket, make: MakeConnection) -> asyncio.AbstractServer:
+async def accept(sock: socket.socket, make: MakeConnection) -> asyncio.AbstractServer | None:
+    """Serve a socket: all that connect to a listening one, or the one connection that it is (None: nothing to close)."""
     loop = asyncio.get_running_loop()
-    return await loop.create_server(lambda: SocketProtocol(make), sock=sock, backlog=BACKLOG)
+    sock.setblocking(False)
+    if is_listening(sock):
+        return await loop.create_server(lambda: SocketProtocol(make), sock=sock, backlog=BACKLOG)
+    await loop.connect_accepted_socket(lambda: SocketProtocol(make), sock)
+    return None
 
 
-async def _tcp(address: Tcp, make: MakeConnection) -> Listener:
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: SocketProtocol(make), address.host or None, address.port, backlog=BACKLOG, reuse_address=True
-    )
-    port = server.sockets[0].getsockname()[1]
-    return Listener(Tcp(address.host, port), server.close)
+def is_listening(sock: socket.socket) -> bool:
+    """Whether ``accept`` is possible (SO_ACCEPTCONN, socket(7)); what cannot say counts as connected."""
+    option = getattr(socket, "SO_ACCEPTCONN", None)
+    if option is None:
+        return not _connected(sock)
+    try:
+        return bool(sock.getsockopt(socket.SOL_SOCKET, option))
+    except OSError:
+        return not _connected(sock)
+
+
+def _connected(sock: socket.socket) -> bool:
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True
+
+
+def _nothing() -> None:
+    """What closing an inherited socket takes besides."""
+
+
+def _tcp(address: Tcp) -> Bound:
+    where = socket.getaddrinfo(address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    port = address.port
+    try:
+        for family, kind, protocol, _, place in dict.fromkeys(where):
+            sock = socket.socket(family, kind, protocol)
+            sockets.append(sock)
+            _own(sock)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            # With port 0 the system chooses for the first; the others take the same.
+            sock.bind((place[0], port, *place[2:]))
+            port = sock.getsockname()[1]
+            sock.listen(BACKLOG)
+    except BaseException:
+        for sock in sockets:
+            sock.close()
+        raise
+    return Bound(Tcp(address.host, port), sockets, _nothing)
+
+
+def _own(sock: socket.socket) -> None:
+    """Take a port that is in TIME_WAIT, but never one that is in use: on Windows SO_REUSEADDR would share that too."""
+    exclusive = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
+    if exclusive is not None:
+        sock.setsockopt(socket.SOL_SOCKET, exclusive, 1)
+    else:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+
+def _unix(address: Unix) -> Bound:
+    sock = _unix_socket(address.path)
+    sock.listen(BACKLOG)
+    made = os.stat(address.path)
+
+    def close() -> None:
+        with suppress(FileNotFoundError):
+            now = os.stat(address.path)
+            if (now.st_dev, now.st_ino) == (made.st_dev, made.st_ino):
+                os.unlink(address.path)
+
+    return Bound(address, [sock], close)
 
 
 def _unix_socket(path: str) -> socket.socket:
@@ -73,7 +165,7 @@ def _unix_socket(path: str) -> socket.socket:
         try:
             sock.bind(path)
         except OSError as error:
-            if error.errno != errno.EADDRINUSE or not _abandoned(path):
+            if error.errno != errno.EADDRINUSE or not _abandoned(family, path):
                 raise
             os.unlink(path)
             sock.bind(path)
@@ -83,11 +175,11 @@ def _unix_socket(path: str) -> socket.socket:
     return sock
 
 
-def _abandoned(path: str) -> bool:
+def _abandoned(family: int, path: str) -> bool:
     """A socket that nobody listens at any more."""
     if not stat.S_ISSOCK(os.lstat(path).st_mode):
         return False
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(path)
         except ConnectionRefusedError:
@@ -95,24 +187,7 @@ def _abandoned(path: str) -> bool:
         return False
 
 
-async def _unix(address: Unix, make: MakeConnection) -> Listener:
-    sock = _unix_socket(address.path)
-    made = os.stat(address.path)
-    server = await _serve(sock, make)
-
-    def close() -> None:
-        server.close()
-        try:
-            now = os.stat(address.path)
-            if (now.st_dev, now.st_ino) == (made.st_dev, made.st_ino):
-                os.unlink(address.path)
-        except FileNotFoundError:
-            return
-
-    return Listener(address, close)
-
-
-async def _family(name: str, where: Any, address: Address, make: MakeConnection) -> Listener:
+def _family(name: str, where: tuple[Any, ...], address: Address) -> Bound:
     family = getattr(socket, name, None)
     if family is None:
         raise OSError(errno.EAFNOSUPPORT, f"this system's Python has no {name}")
@@ -120,47 +195,19 @@ async def _family(name: str, where: Any, address: Address, make: MakeConnection)
     sock = socket.socket(family, socket.SOCK_STREAM, protocol)
     try:
         sock.bind(where)
+        sock.listen(BACKLOG)
     except BaseException:
         sock.close()
         raise
-    return await _socket(address, sock, make, listening=True)
+    return Bound(address, [sock], _nothing)
 
 
-async def _socket(address: Address, sock: socket.socket, make: MakeConnection, *, listening: bool = False) -> Listener:
-    """A socket that exists already: one that listens, or one connection."""
-    if listening or _listens(sock):
-        server = await _serve(sock, make)
-        return Listener(address, server.close)
-    sock.setblocking(False)
-    loop = asyncio.get_running_loop()
-    await loop.connect_accepted_socket(lambda: SocketProtocol(make), sock)
-    return Listener(address, lambda: None)
-
-
-def _listens(sock: socket.socket) -> bool:
-    option = getattr(socket, "SO_ACCEPTCONN", None)
-    if option is None:
-        return False
-    try:
-        return bool(sock.getsockopt(socket.SOL_SOCKET, option))
-    except OSError:
-        return False
-
-
-async def _systemd(address: Systemd, make: MakeConnection) -> Listener:
+def _systemd(address: Systemd) -> Bound:
     """sd_listen_fds(3): LISTEN_PID must be us, LISTEN_FDS says how many descriptors from 3 on."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()) or not os.environ.get("LISTEN_FDS", "").isdigit():
         raise OSError(errno.ENOENT, "no sockets were handed over (LISTEN_PID and LISTEN_FDS)")
-    parts = [
-        await _socket(address, socket.socket(fileno=number), make)
-        for number in range(FIRST_SYSTEMD_FD, FIRST_SYSTEMD_FD + int(os.environ["LISTEN_FDS"]))
-    ]
-
-    def close() -> None:
-        for part in parts:
-            part.close()
-
-    return Listener(address, close)
+    numbers = range(FIRST_SYSTEMD_FD, FIRST_SYSTEMD_FD + int(os.environ["LISTEN_FDS"]))
+    return Bound(address, [socket.socket(fileno=number) for number in numbers], _nothing)
 
 
 class _PipePair(PipeProtocol):
@@ -199,7 +246,8 @@ class _PipeWriter(asyncio.BaseProtocol):
 
 async def _stdio(address: Stdio, make: MakeConnection) -> Listener:
     if stat.S_ISSOCK(os.fstat(0).st_mode):  # inetd gives one socket as both
-        return await _socket(address, socket.socket(fileno=os.dup(0)), make)
+        await accept(socket.socket(fileno=os.dup(0)), make)
+        return Listener(address, _nothing)
     loop = asyncio.get_running_loop()
     pair = _PipePair(make, "stdio")
     writer, _ = await loop.connect_write_pipe(lambda: _PipeWriter(pair), os.fdopen(os.dup(1), "wb", 0))
@@ -207,4 +255,4 @@ async def _stdio(address: Stdio, make: MakeConnection) -> Listener:
     pair.attach_writer(writer)
     await loop.connect_read_pipe(lambda: pair, os.fdopen(os.dup(0), "rb", 0))
     sys.stdout = sys.stderr  # a stray print would be taken for a reply
-    return Listener(address, lambda: None)
+    return Listener(address, _nothing)

@@ -1,0 +1,1 @@
+"""The commands: ``main`` (the list), ``serve``, and those of the client."""

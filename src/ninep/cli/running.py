@@ -1,0 +1,138 @@
+"""Running a server from its configuration: open, listen, say so, serve, end.
+
+In one process, or in several behind the same sockets (``server.workers``). Everything that can be wrong is found out before the first
+client is served and before any process is forked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from ninep.assembly import exports_of
+from ninep.config import ServerConfig
+from ninep.server.exports import Export
+from ninep.server.server import Server
+from ninep.server.workers import Pool
+from ninep.transport import addresses, listeners
+
+log = logging.getLogger("ninep.serve")
+T = TypeVar("T")
+
+
+def run(settings: ServerConfig) -> None:
+    """Serve until told to stop. ``OSError`` with a sentence if it cannot begin."""
+    exports = exports_of(settings)
+    if settings.workers > 1:
+        _run_workers(settings, exports)
+    else:
+        in_loop(lambda: _serve(settings, exports))
+
+
+def in_loop(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine in the fastest event loop there is."""
+    try:
+        import uvloop  # noqa: PLC0415 - there is none for Windows
+    except ImportError:
+        return asyncio.run(main())
+    return uvloop.run(main())
+
+
+def _cannot_listen(address: addresses.Address, error: OSError) -> OSError:
+    return OSError(error.errno, f"cannot listen on {address}: {error.strerror or error}")
+
+
+async def _serve(settings: ServerConfig, exports: Sequence[Export]) -> None:
+    stopped = asyncio.Event()
+    async with Server(exports, settings.limits) as server:
+        places = []
+        for address in settings.listen:
+            try:
+                places.append(await server.listen(address))
+            except OSError as error:
+                raise _cannot_listen(address, error) from error
+        on_signals(stopped)
+        announce(settings, places)
+        await (stopped.wait() if server.accepting else _until_idle(server, stopped))
+        log.info("stopping")
+
+
+async def _until_idle(server: Server, stopped: asyncio.Event) -> None:
+    """Only connections that were handed over: the end of the last one is ours."""
+    ending = [asyncio.create_task(stopped.wait()), asyncio.create_task(server.wait_idle())]
+    await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
+    for task in ending:
+        task.cancel()
+
+
+def _run_workers(settings: ServerConfig, exports: Sequence[Export]) -> None:
+    bound: list[listeners.Bound] = []
+    for address in settings.listen:
+        try:
+            bound.append(listeners.bind(address))
+        except OSError as error:
+            raise _cannot_listen(address, error) from error
+
+    def work(control: socket.socket) -> None:
+        in_loop(lambda: _work(settings, exports, control))
+
+    pool = Pool([sock for one in bound for sock in one.sockets], settings.workers, work)
+    announce(settings, [one.address for one in bound])
+    log.info("workers: %s", ", ".join(str(worker.pid) for worker in pool.workers))
+    pool.run()
+    for one in bound:
+        one.close()
+
+
+async def _work(settings: ServerConfig, exports: Sequence[Export], control: socket.socket) -> None:
+    stopped = asyncio.Event()
+    async with Server(exports, settings.limits) as server:
+        on_signals(stopped)
+        server.serve_for(control, stopped.set)
+        log.info("worker %d serves", os.getpid())
+        await stopped.wait()
+
+
+def on_signals(stopped: asyncio.Event) -> None:
+    """SIGTERM and SIGINT (Ctrl-C) set an event."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, stopped.set)
+        except NotImplementedError:  # the Proactor loop of Windows has no signal handlers of its own
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
+
+
+def announce(settings: ServerConfig, places: Sequence[addresses.Address]) -> None:
+    """Say on stderr what is served, where, and what to type in a guest."""
+    for export in settings.exports:
+        what = [export.security_model] + (["read-only"] if export.read_only else [])
+        name = f" as {export.name!r}" if export.name else ""
+        click.echo(f"ninep: serving {export.path}{name} ({', '.join(what)})", err=True)
+    for place in places:
+        click.echo(f"ninep: listening on {place}", err=True)
+    first = settings.exports[0].name
+    for place in places:
+        if line := mount_line(place, first, settings.limits.msize):
+            click.echo(f"ninep: in a Linux guest: {line}", err=True)
+
+
+def mount_line(place: addresses.Address, name: str, msize: int) -> str:
+    """The command that mounts an export in a Linux guest; empty for places a kernel cannot reach by itself."""
+    options = f"version=9p2000.L,msize={min(msize, 1 << 20)}" + (f",aname={name}" if name else "")
+    match place:
+        case addresses.Tcp(host, port):
+            # In a guest with QEMU's user networking, the host's loopback is 10.0.2.2.
+            local = host in {"127.0.0.1", "::1", "localhost", ""} or host.startswith("0.")
+            return f"mount -t 9p -o trans=tcp,port={port},{options} {'10.0.2.2' if local else host} /mnt"
+        case addresses.Unix(path):
+            return f"mount -t 9p -o trans=unix,{options} {path} /mnt"
+        case _:
+            return ""
