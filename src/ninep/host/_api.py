@@ -71,7 +71,10 @@ class Place(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One directory entry. ``cookie``: where the next one begins, 1 .. 2**63 - 1. ``type``: a ``linux.DT_*``, 0 if unknown."""
+    """One directory entry. ``cookie``: where the next one begins, 1 .. 2**63 - 1. ``type``: a ``linux.DT_*``, 0 if unknown.
+
+    Read it by position: a listing may hand out plain tuples, which are half the price.
+    """
 
     ino: int
     cookie: int
@@ -137,7 +140,10 @@ class HostModule(Protocol):
         """
 
     def open_at(self, dir: Handle, name: bytes, flags: int, mode: int = 0) -> Handle:
-        """Open or create (``O_CREAT``, with ``O_EXCL`` or not) a regular file by name. Errors as ``open_file``; ``mode`` is subject to the process's umask."""
+        """Open or create (``O_CREAT``, with ``O_EXCL`` or not) a regular file by name. Errors as ``open_file``.
+
+        ``mode`` is subject to the process's umask.
+        """
 
     def open_unnamed(self, dir: Handle, flags: int, mode: int) -> Handle:
         """A regular file without a name on the filesystem of ``dir``, which ``make_link`` can publish whole (O_TMPFILE). EOPNOTSUPP
@@ -188,7 +194,7 @@ class HostModule(Protocol):
     def truncate(self, handle: Handle, size: int, /) -> None:
         """By a handle open for writing."""
 
-    # -- extended attributes, by place (pin) or by an open handle (``Place(handle, NO_HANDLE, b"")`` does) ----------------
+    # -- extended attributes, by place (pin) or by an open handle (``Place(handle, NO_HANDLE, b"")``: no name, no pin) -----
     def get_xattr(self, place: Place, name: bytes) -> bytes:
         """ENODATA, EOPNOTSUPP."""
 
@@ -250,4 +256,4 @@ def iterate(listing: Listing) -> Iterator[Entry]:
     cookie = 0
     while batch := listing.read(cookie):
         yield from batch
-        cookie = batch[-1].cookie
+        cookie = batch[-1][1]

@@ -98,7 +98,7 @@ def utimensat(path: bytes, atime: tuple[int, int], mtime: tuple[int, int]) -> No
 
 
 def getdents(fd: int, buffer: ctypes.Array[ctypes.c_char]) -> int:
-    """getdents64(2): how many bytes of ``buffer`` were filled, 0 at the end."""
+    """Read entries, getdents64(2): how many bytes of ``buffer`` were filled, 0 at the end."""
     if _getdents64 is None:
         raise Refused(Errno.EOPNOTSUPP)
     count: int = _getdents64(fd, buffer, len(buffer))

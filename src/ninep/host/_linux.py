@@ -313,7 +313,7 @@ def chown(place: Place, uid: int, gid: int) -> None:
 
 def utimes(place: Place, atime: int | None, mtime: int | None) -> None:
     path = _SELF % place.pin
-    if atime == NOW or mtime == NOW or atime is None or mtime is None:
+    if atime is None or mtime is None or NOW in (atime, mtime):
         _libc.utimensat(path, _timespec(atime), _timespec(mtime))
     else:
         os.utime(path, ns=(atime, mtime))
@@ -328,20 +328,25 @@ def _timespec(time: int | None) -> tuple[int, int]:
 # -- extended attributes -----------------------------------------------------------------------------------------------
 
 
+def _xattr_target(place: Place) -> bytes | Handle:
+    """A place without a name is an open handle (see _api), which is a third of the price: 0.4 us to 1.4."""
+    return _SELF % place.pin if place.name else place.pin
+
+
 def get_xattr(place: Place, name: bytes) -> bytes:
-    return os.getxattr(_SELF % place.pin, name)
+    return os.getxattr(_xattr_target(place), name)
 
 
 def list_xattrs(place: Place) -> Sequence[bytes]:
-    return [os.fsencode(name) for name in os.listxattr(_SELF % place.pin)]
+    return [os.fsencode(name) for name in os.listxattr(_xattr_target(place))]
 
 
 def set_xattr(place: Place, name: bytes, value: bytes, flags: int = 0) -> None:
-    os.setxattr(_SELF % place.pin, name, value, flags)
+    os.setxattr(_xattr_target(place), name, value, flags)
 
 
 def remove_xattr(place: Place, name: bytes) -> None:
-    os.removexattr(_SELF % place.pin, name)
+    os.removexattr(_xattr_target(place), name)
 
 
 # -- names -------------------------------------------------------------------------------------------------------------

@@ -159,7 +159,7 @@ def reserved_match(name: bytes, reserved: bytes) -> bool:
 
 
 def linux_rdev(rdev: int) -> int:
-    """major and minor in the glibc layout (QEMU 9p.h makedev_dotl)."""
+    """A device number in the glibc layout (QEMU 9p.h makedev_dotl)."""
     major, minor = os.major(rdev), os.minor(rdev)
     return (major & 0xFFF) << 8 | (major & ~0xFFF) << 32 | minor & 0xFF | (minor & ~0xFF) << 12
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ninep.security.base import Owned, SecurityModel, Subject, Unsuitable
+from ninep.security.mapped_file import MappedFile
+from ninep.security.mapped_xattr import MappedXattr
 from ninep.security.none import Unowned
 from ninep.security.passthrough import Passthrough
 
@@ -13,6 +15,9 @@ __all__ = ["MODELS", "Owned", "SecurityModel", "Subject", "Unsuitable", "securit
 MODELS: dict[str, Callable[[int, int], SecurityModel]] = {
     "passthrough": lambda _fmode, _dmode: Passthrough(),
     "none": lambda _fmode, _dmode: Unowned(),
+    "mapped-xattr": MappedXattr,
+    "mapped": MappedXattr,
+    "mapped-file": MappedFile,
 }
 """From the name, as the command line and the hypervisor spell it, to the model; called with fmode and dmode."""
 

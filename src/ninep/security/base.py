@@ -38,7 +38,7 @@ class Subject(Protocol):
         """Its pin, directory and name (``dir`` is NO_HANDLE when it has no name any more)."""
 
 
-class Unsuitable(Exception):  # noqa: N818 - a filesystem is unsuitable
+class Unsuitable(Exception):
     """The folder's filesystem cannot keep what the model needs; the text is for the person who starts the server."""
 
 
@@ -104,7 +104,7 @@ class SecurityModel(ABC):
     # -- moving and removing -------------------------------------------------------------------------------------------
 
     def rename(self, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes) -> None:
-        """rename(2)."""
+        """Move an entry, replacing what is there: rename(2)."""
         host.rename(olddir, oldname, newdir, newname)
 
     def unlink(self, dir: Handle, name: bytes, directory: bool) -> None:
@@ -125,10 +125,10 @@ class SecurityModel(ABC):
         """Owner and group; -1 leaves one alone, both -1 just move ctime."""
 
     @abstractmethod
-    def drop_setid(self, subject: Subject, handle: Handle) -> None:
-        """Somebody other than root is about to change the contents: SUID goes, and SGID where the group may execute.
+    def drop_setid(self, subject: Subject, place: Place) -> None:
+        """Somebody other than root is about to change contents or owner: SUID goes, and SGID where the group may execute.
 
-        ``handle`` is any handle to the subject, open or a pin.
+        ``place``: the subject's, or ``Place(handle, NO_HANDLE, b"")`` of an open handle, which costs less.
         """
 
     # -- extended attributes -------------------------------------------------------------------------------------------

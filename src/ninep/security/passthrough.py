@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from ninep import host
 from ninep.errors import Refused, linux_errno
-from ninep.host import NO_HANDLE, Handle, Place, Stat
+from ninep.host import Handle, Place, Stat
 from ninep.linux import NO_ID, S_IFDIR, S_IFLNK, S_IFMT, Errno
 from ninep.security.base import (
     Owned,
@@ -123,10 +123,8 @@ class Passthrough(SecurityModel):
     def chown(self, subject: Subject, uid: int, gid: int) -> None:
         host.chown(subject.place(), uid, gid)
 
-    def drop_setid(self, subject: Subject, handle: Handle) -> None:
+    def drop_setid(self, subject: Subject, place: Place) -> None:
         """The kernel does this itself when the server has no privileges (CAP_FSETID): then there is nothing left to see here."""
-        mode = host.stat(handle).st_mode
+        mode = host.stat(place.pin).st_mode
         if carries_setid(mode):
-            host.chmod(
-                Place(handle, NO_HANDLE, b"") if not host.BY_NAME else subject.place(), permissions(without_setid(mode))
-            )
+            host.chmod(subject.place(), permissions(without_setid(mode)))

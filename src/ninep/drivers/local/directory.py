@@ -20,6 +20,7 @@ from ninep.wire.types import QT_DIR, QT_FILE, QT_SYMLINK
 if TYPE_CHECKING:
     from ninep.drivers.local.node import LocalNode
 
+_LOOK_AT: Final = frozenset((DT_DIR, DT_UNKNOWN))
 _HEAD: Final = 24  # qid, cookie, type and the length of the name: what an entry takes besides its name
 QID_TYPES: Final = tuple({DT_DIR: QT_DIR, DT_LNK: QT_SYMLINK}.get(kind, QT_FILE) for kind in range(16))
 """From the type of a file, ``mode >> 12`` or a ``linux.DT_*``, to the type of its qid."""
@@ -96,7 +97,7 @@ class LocalDir(OpenDir):
         batch: list[Dirent | tuple[int, int, int, int, int, bytes] | None] = [
             # A plain tuple, not a Dirent: the NamedTuple's constructor would double the cost of an entry (0.25 us).
             (QID_TYPES[kind], 0, ino << bits | suffix, cookie, types[kind], name)
-            if kind != DT_DIR and kind != DT_UNKNOWN and ino < limit
+            if kind not in _LOOK_AT and ino < limit
             else self._looked_at(ino, cookie, kind, name)
             for ino, cookie, kind, name in entries
         ]

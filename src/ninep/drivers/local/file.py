@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ninep import host
 from ninep.errors import linux_errno
-from ninep.host import NO_HANDLE, Handle
+from ninep.host import NO_HANDLE, Handle, Place
 from ninep.linux import LOCK_UNLCK, NO_ID, O_ACCMODE, O_RDWR, Errno
 from ninep.node import Buffer, OpenFile
 
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 class LocalFile(OpenFile):
     """A regular file, open."""
 
-    __slots__ = ("_locks", "_node", "_read_now", "handle", "writable")
+    __slots__ = ("_locks", "_node", "_place", "_read_now", "handle", "writable")
 
     def __init__(self, node: LocalNode, handle: Handle, flags: int) -> None:
         self._node = node
         self._locks = NO_HANDLE
         self._read_now: Callable[[Handle, int, int], Buffer] = host.read_now
+        self._place = Place(handle, NO_HANDLE, b"")
         self.handle = handle
         self.writable = bool(flags & O_ACCMODE)
 
@@ -49,12 +50,12 @@ class LocalFile(OpenFile):
 
     def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:
         if by:
-            self._node.tree.model.drop_setid(self._node, self.handle)
+            self._node.tree.model.drop_setid(self._node, self._place)
         return host.write(self.handle, data, offset)
 
     def truncate(self, size: int, by: int = NO_ID) -> None:
         if by:
-            self._node.tree.model.drop_setid(self._node, self.handle)
+            self._node.tree.model.drop_setid(self._node, self._place)
         host.truncate(self.handle, size)
 
     def fsync(self, datasync: bool) -> None:

@@ -213,7 +213,7 @@ class LocalNode(Node):
             self._resize(size, by)
         if uid is not None or gid is not None:
             if by:
-                model.drop_setid(self, self.held())
+                model.drop_setid(self, self.place())
             model.chown(self, _id(uid), _id(gid))
         if mode is not None:
             model.chmod(self, mode)
@@ -230,7 +230,7 @@ class LocalNode(Node):
         handle = self.open_handle(O_WRONLY)
         try:
             if by:
-                self.tree.model.drop_setid(self, handle)
+                self.tree.model.drop_setid(self, Place(handle, NO_HANDLE, b""))
             host.truncate(handle, size)
         finally:
             host.close(handle)
@@ -296,8 +296,6 @@ class LocalNode(Node):
     def closed(self, file: LocalFile) -> None:
         """An open file ends; its handle is about to be closed and is no way back to a pin any more."""
         with self.tree.lock:
-            if self.detached and self.pin is None:
-                self.tree.pins.revive(self)
             self.files = tuple(other for other in self.files if other is not file)
             self.tree.pins.count_opened(-1)
 
@@ -326,15 +324,28 @@ class LocalNode(Node):
                 if linux_errno(error) is not Errno.EEXIST or flags & O_EXCL:
                     raise
             else:
-                # No pin yet: while it is open the handle tells who it is (0.8 us of every create).
-                node = tree.enter(self, name, made, None).seen(made)
-                return node, node._opened(handle, flags)
+                return self._created(name, flags, handle, made)
             try:
                 return self._open_existing(name, flags, uid)
             except OSError as error:
                 if linux_errno(error) is not Errno.ENOENT or attempt == _ATTEMPTS - 1:
                     raise  # else it went away between the two looks: try to make it once more
         raise Refused(Errno.EAGAIN)
+
+    def _created(self, name: bytes, flags: int, handle: Handle, made: Stat) -> tuple[LocalNode, LocalFile]:
+        """No pin yet: while it is open the handle tells who it is (0.8 us of every create)."""
+        try:
+            node = self.tree.enter(self, name, made, None)
+        except OSError:
+            host.close(handle)
+            raise
+        file = node._opened(handle, flags)
+        try:
+            return node.seen(made), file
+        except OSError:
+            file.close()
+            node.release()
+            raise
 
     def _open_existing(self, name: bytes, flags: int, by: int) -> tuple[LocalNode, LocalFile]:
         node = self.walk(name)
@@ -375,15 +386,16 @@ class LocalNode(Node):
         tree.model.admit(name)
         dir = self.held()
         doomed = self._doomed(dir, name)
-        tree.model.unlink(dir, name, directory)
+        try:
+            tree.model.unlink(dir, name, directory)
+        except OSError:
+            self._spared(doomed)
+            raise
         if doomed is not None:
             tree.detach(doomed)
 
     def _doomed(self, dir: Handle, name: bytes) -> LocalNode | None:
-        """The node of a name that is about to go, made ready to live without it; None if no client holds it.
-
-        It is ready too soon if the removal fails, which does no harm: it has a pin and a memory that it does not need.
-        """
+        """The node of a name that is about to go, made ready to live without it; None if no client holds it."""
         node = None if self.children is None else self.children.get(name)
         if node is None:
             return None
@@ -391,13 +403,17 @@ class LocalNode(Node):
             found = host.stat_at(dir, name)
             if (found.st_ino, found.st_dev) != (node.ino, node.dev):
                 return None  # a host process put another file there: that one goes
-            pin = node.held()
-            with self.tree.lock:
-                node.pin = pin
+            self.tree.model.forget(node)
+            self.tree.pins.fasten(node)
         except OSError:
             return None  # it is gone already; the removal will say so
-        self.tree.model.forget(node)
         return node
+
+    def _spared(self, node: LocalNode | None) -> None:
+        """The removal failed, or meant something else: what the name says counts again."""
+        if node is not None:
+            node.memory = None
+            self.tree.pins.unfasten(node)
 
     def rename(self, name: bytes, newdir: Node, newname: bytes) -> None:
         tree = self.tree
@@ -411,8 +427,13 @@ class LocalNode(Node):
         if replaced is not None:
             source = host.stat_at(olddir, name)
             if (source.st_ino, source.st_dev) == (replaced.ino, replaced.dev):
-                replaced = moved = None  # two names of one file: rename(2) leaves both
-        tree.model.rename(olddir, name, newdir_pin, newname)
+                newdir._spared(replaced)  # two names of one file: rename(2) leaves both
+                replaced = moved = None
+        try:
+            tree.model.rename(olddir, name, newdir_pin, newname)
+        except OSError:
+            self._spared(replaced)
+            raise
         if replaced is not None:
             tree.detach(replaced)
         if moved is not None:

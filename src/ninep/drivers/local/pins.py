@@ -60,7 +60,7 @@ class Pins:
         self._ring: deque[LocalNode] = deque()
 
     def keep(self, node: LocalNode, pin: Handle) -> Handle:
-        """Give a node its pin. (Call with the lock held.)"""
+        """Give a node its pin; call with the lock held."""
         node.pin = pin
         node.used = True
         self.held += 1
@@ -73,10 +73,24 @@ class Pins:
         return pin
 
     def drop(self, node: LocalNode) -> None:
-        """Take a node's pin away; it closes when no verb uses it. (Call with the lock held.)"""
+        """Take a node's pin away; it closes when no verb uses it. Call with the lock held."""
         if node.pin is not None:
             node.pin = None
             self.held -= 1
+
+    def fasten(self, node: LocalNode) -> None:
+        """Its name is about to go: from now on it keeps its pin, which must not be taken away."""
+        with self.lock:
+            pin = node.held()
+            node.detached = True
+            if node.pin is None:
+                self.keep(node, pin)
+
+    def unfasten(self, node: LocalNode) -> None:
+        """Its name stays after all."""
+        with self.lock:
+            node.detached = False
+            self._ring.append(node)
 
     def count_opened(self, change: int) -> None:
         """Open files and directories take handles too."""
@@ -93,7 +107,7 @@ class Pins:
             return self.held < before
 
     def reclaim(self, goal: int) -> None:
-        """Take pins away until no more than ``goal`` handles are in use, oldest unused first. (Call with the lock held.)"""
+        """Take pins away until no more than ``goal`` handles are in use, oldest unused first. Call with the lock held."""
         ring = self._ring
         for _ in range(2 * len(ring)):
             if self.held + self.opened <= goal or not ring:

@@ -103,7 +103,7 @@ class OneDevice(QidMap):
             raise Refused(Errno.ENODEV, "multidevs=forbid: another filesystem is mounted here")
         return ino
 
-    def affix(self, device: int) -> Affix:
+    def affix(self, device: int) -> Affix:  # noqa: ARG002
         """Listings show what is there, also a mount point."""
         return Affix(0, 0, 1 << 64)
 
@@ -119,7 +119,7 @@ class Unmapped(QidMap):
             log.warning("several filesystems in one export: qid paths may clash (multidevs=warn)")
         return ino
 
-    def affix(self, device: int) -> Affix:
+    def affix(self, device: int) -> Affix:  # noqa: ARG002
         return Affix(0, 0, 1 << 64)
 
 

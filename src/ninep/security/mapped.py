@@ -1,0 +1,128 @@
+"""What the two mapped models share: every file is the server's own, and what the client thinks it is, is written beside it.
+
+Links, devices, FIFOs and sockets are regular files on the host (a link holds its target), so an ordinary user's server can keep them
+all. ``fmode`` and ``dmode`` are the real permissions. Native links of the folder are shown and read as what they are.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar, NamedTuple
+
+from ninep import host
+from ninep.errors import Refused, linux_errno
+from ninep.host import Handle, Place, Stat
+from ninep.linux import (
+    NO_ID,
+    O_RDONLY,
+    O_WRONLY,
+    PATH_MAX,
+    S_IFDIR,
+    S_IFLNK,
+    S_IFMT,
+    S_IFREG,
+    Errno,
+)
+from ninep.security.base import Owned, SecurityModel, Subject, creation, permissions
+
+
+class Tags(NamedTuple):
+    """What is written about a file; None where nothing is, and the host's own value counts."""
+
+    uid: int | None = None
+    gid: int | None = None
+    mode: int | None = None
+    rdev: int | None = None
+
+    def over(self, found: Stat) -> Owned:
+        """The attributes as clients see them.
+
+        A type that contradicts the host's (a directory that is none, or none at all) was not written by us: the host's type counts.
+        """
+        uid, gid, mode, rdev = self
+        native = found.st_mode
+        if mode is None:
+            mode = native
+        elif not mode & S_IFMT or (mode & S_IFMT == S_IFDIR) != (native & S_IFMT == S_IFDIR):
+            mode = native & S_IFMT | permissions(mode)
+        return (
+            mode,
+            found.st_uid if uid is None else uid,
+            found.st_gid if gid is None else gid,
+            host.linux_rdev(found.st_rdev) if rdev is None else rdev,
+        )
+
+    def changed(self, change: Tags) -> Tags:
+        """With the fields of ``change`` that are not None."""
+        return Tags(*(old if new is None else new for old, new in zip(self, change, strict=True)))
+
+
+def known_id(number: int) -> int | None:
+    """A uid or gid of a request, None for nobody."""
+    return None if number in (NO_ID, -1) else number
+
+
+class Mapped(SecurityModel):
+    """The verbs that are the same wherever the tags are kept."""
+
+    plain_types: ClassVar[bool] = False
+
+    def __init__(self, fmode: int, dmode: int) -> None:
+        self.fmode = fmode & 0o777
+        self.dmode = dmode & 0o777
+
+    @abstractmethod
+    def make_regular(self, dir: Handle, name: bytes, flags: int, content: bytes, tags: Tags) -> tuple[Handle, Stat]:
+        """A new regular file with this content and these tags, open; EEXIST. It appears whole or not at all."""
+
+    def make_file(self, dir: Handle, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[Handle, Stat]:
+        tags = Tags(known_id(uid), known_id(gid), S_IFREG | permissions(mode))
+        return self.make_regular(dir, name, flags, b"", tags)
+
+    def make_symlink(self, dir: Handle, name: bytes, target: bytes, uid: int, gid: int) -> Stat:
+        return self._made(dir, name, target, Tags(known_id(uid), known_id(gid), S_IFLNK | 0o777))
+
+    def make_node(self, dir: Handle, name: bytes, mode: int, rdev: int, uid: int, gid: int) -> Stat:
+        return self._made(dir, name, b"", Tags(known_id(uid), known_id(gid), mode & (S_IFMT | 0o7777), rdev))
+
+    def _made(self, dir: Handle, name: bytes, content: bytes, tags: Tags) -> Stat:
+        handle, made = self.make_regular(dir, name, O_WRONLY, content, tags)
+        host.close(handle)
+        return made
+
+    def read_link(self, subject: Subject) -> bytes:
+        place = subject.place()
+        if host.stat(place.pin).st_mode & S_IFMT == S_IFLNK:
+            return host.read_link(place)
+        handle = host.open_file(place, O_RDONLY)
+        try:
+            return host.read(handle, PATH_MAX - 1, 0)
+        finally:
+            host.close(handle)
+
+
+def draft(dir: Handle, name: bytes, flags: int, fmode: int) -> tuple[Handle, bool]:
+    """A new file to be filled and tagged, and whether it has its name already.
+
+    One without a name (O_TMPFILE) is published when it is finished: nobody ever sees it half made, and even a killed server leaves nothing
+    behind. It costs 2.6 us more than O_EXCL under the final name (11.4 to 8.8 us for create, three tags and close on ext4), which is the
+    way where there is no such file: there a host process may see it untagged for some microseconds.
+    """
+    try:
+        return host.open_unnamed(dir, flags, fmode), False
+    except OSError as error:
+        if linux_errno(error) not in (Errno.EOPNOTSUPP, Errno.ENOSYS):
+            raise
+    return host.open_at(dir, name, creation(flags), fmode), True
+
+
+def fill(handle: Handle, content: bytes) -> None:
+    """Write it all."""
+    if content and host.write(handle, content, 0) != len(content):
+        raise Refused(Errno.ENOSPC)
+
+
+def publish(place: Place, dir: Handle, name: bytes, named: bool) -> None:
+    """Give a finished draft its name. EEXIST."""
+    if not named:
+        host.make_link(place, dir, name)

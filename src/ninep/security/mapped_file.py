@@ -1,0 +1,272 @@
+"""``mapped-file``: owner, mode, type and device number in a file beside each file; for filesystems without extended attributes.
+
+Where and how they are written is told in ``records``. The names are reserved at every level: EINVAL for clients, hidden in listings
+(CVE-2017-7493), compared as the most forgiving filesystem would.
+
+Order of steps, so that a failure at any of them leaves everything as it was:
+
+* make: the record first (it means nothing without its entry), then the entry; if that fails the record goes again;
+* remove: the entry first, then its record, whose removal cannot fail the request;
+* rename: the record of the target is put aside, that of the source moved, then the entries are; if that fails both records go back;
+* link: as make, with the record linked too, so that both names share one, as the hypervisor has it. A file without a record gets an empty one first.
+
+A change of attributes lives in another file, so the data file's own ctime is moved by hand: clients see their chmod, and caches notice.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from ninep import host
+from ninep.errors import Refused, linux_errno
+from ninep.host import NO_HANDLE, Handle, Place, Stat
+from ninep.linux import S_IFDIR, S_IFMT, Errno
+from ninep.security import records
+from ninep.security.base import Owned, Subject, carries_setid, permissions, same, undo, without_setid
+from ninep.security.mapped import Mapped, Tags, draft, fill, known_id, publish
+from ninep.security.records import EMPTY, Records, Slot
+
+_ASIDE: Final = records.TEMPORARY + b"aside."
+
+
+class MappedFile(Mapped):
+    """Tags in files of their own."""
+
+    name: ClassVar[str] = "mapped-file"
+    by_name: ClassVar[bool] = True
+    reserved: ClassVar[tuple[bytes, ...]] = (records.DIRECTORY, records.ROOT)
+
+    def __init__(self, fmode: int, dmode: int) -> None:
+        super().__init__(fmode, dmode)
+        self._records = Records()
+
+    # -- names ---------------------------------------------------------------------------------------------------------
+
+    def hides(self, name: bytes) -> bool:
+        # Nearly every name is told apart by one search; the forms that filesystems fold to ours have a tilde or are no ASCII.
+        if b"virtfs" not in name.lower() and name.isascii() and b"~" not in name:
+            return False
+        return name.startswith(records.TEMPORARY) or any(host.reserved_match(name, ours) for ours in self.reserved)
+
+    def admit(self, name: bytes) -> None:
+        if self.hides(name):
+            raise Refused(Errno.EINVAL, "this name is kept for the server's metadata")
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+
+    def look(self, subject: Subject, found: Stat) -> Owned:
+        if subject.memory is not None:
+            return subject.memory
+        place = subject.place()
+        if place.dir == NO_HANDLE:
+            return EMPTY.over(found)
+        return self._tags(place).over(found)
+
+    def _tags(self, place: Place) -> Tags:
+        with self._records.slot(place.dir, place.name) as slot:
+            return self._records.read(slot)
+
+    def links(self, subject: Subject, found: Stat) -> int:
+        """Without the hidden directory, where the host counts directories at all."""
+        if found.st_nlink <= 2:
+            return found.st_nlink
+        try:
+            hidden = host.stat_at(subject.place().pin, records.DIRECTORY)
+        except OSError:
+            return found.st_nlink
+        return found.st_nlink - (hidden.st_mode & S_IFMT == S_IFDIR)
+
+    # -- making --------------------------------------------------------------------------------------------------------
+
+    def make_regular(self, dir: Handle, name: bytes, flags: int, content: bytes, tags: Tags) -> tuple[Handle, Stat]:
+        self._must_be_free(dir, name)
+        with self._records.slot(dir, name, make=True) as slot:
+            self._record(slot, tags)
+            try:
+                handle, named = draft(dir, name, flags, self.fmode)
+                try:
+                    fill(handle, content)
+                    publish(Place(handle, NO_HANDLE, b""), dir, name, named)
+                    return handle, host.stat(handle)
+                except OSError:
+                    if named:
+                        undo(dir, name, host.stat(handle))
+                    host.close(handle)
+                    raise
+            except OSError:
+                self._unrecord(slot)
+                raise
+
+    def make_dir(self, dir: Handle, name: bytes, mode: int, uid: int, gid: int) -> Stat:
+        self._must_be_free(dir, name)
+        with self._records.slot(dir, name, make=True) as slot:
+            self._record(slot, Tags(known_id(uid), known_id(gid), S_IFDIR | permissions(mode)))
+            try:
+                host.make_dir(dir, name, self.dmode)
+                return host.stat_at(dir, name)
+            except OSError:
+                self._unrecord(slot)
+                raise
+
+    def make_link(self, subject: Subject, dir: Handle, name: bytes) -> None:
+        place = subject.place()
+        if place.dir == NO_HANDLE:
+            raise Refused(Errno.ENOENT)
+        self._must_be_free(dir, name)
+        with (
+            self._records.slot(place.dir, place.name, make=True) as source,
+            self._records.slot(dir, name, make=True) as slot,
+        ):
+            if source is None or slot is None:
+                raise Refused(Errno.ENOENT)
+            if self._records.find(source) is None:
+                self._records.write(source, EMPTY)
+            self._unrecord(slot)
+            record = host.pin(source.dir, source.name)
+            try:
+                host.make_link(Place(record, source.dir, source.name), slot.dir, slot.name)
+            finally:
+                host.close(record)
+            try:
+                host.make_link(place, dir, name)
+            except OSError:
+                self._unrecord(slot)
+                raise
+
+    @staticmethod
+    def _must_be_free(dir: Handle, name: bytes) -> None:
+        """EEXIST, before the record of something that exists is touched."""
+        try:
+            host.stat_at(dir, name)
+        except OSError as error:
+            if linux_errno(error) is Errno.ENOENT:
+                return
+            raise
+        raise Refused(Errno.EEXIST)
+
+    def _record(self, slot: Slot | None, tags: Tags) -> None:
+        """The record of an entry that is about to be made. A stale one may have several names, which are not this entry's."""
+        if slot is not None:
+            self._unrecord(slot)
+            self._records.write(slot, tags)
+
+    @staticmethod
+    def _unrecord(slot: Slot | None) -> None:
+        if slot is not None:
+            records.discard(*slot)
+
+    # -- moving and removing -------------------------------------------------------------------------------------------
+
+    def rename(self, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes) -> None:
+        source = host.stat_at(olddir, oldname)
+        target = self._at(newdir, newname)
+        if target is not None:
+            if same(source, target):
+                return  # two names of one file: rename(2) does nothing
+            if target.st_mode & S_IFMT == S_IFDIR == source.st_mode & S_IFMT:
+                self._empty(newdir, newname)
+        with self._records.slot(olddir, oldname) as old:
+            moving = old is not None and self._records.find(old) is not None
+            with self._records.slot(newdir, newname, make=moving) as new:
+                if new is None:
+                    host.rename(olddir, oldname, newdir, newname)
+                else:
+                    self._rename_with_records(
+                        Slot(olddir, oldname), Slot(newdir, newname), old if moving else None, new
+                    )
+
+    def _rename_with_records(self, source: Slot, target: Slot, old: Slot | None, new: Slot) -> None:
+        aside = Slot(new.dir, _ASIDE + records.unique())
+        stood = self._moved(new, aside)
+        moved = False
+        try:
+            moved = old is not None and self._moved(old, new)
+            host.rename(*source, *target)
+        except OSError:
+            if moved and old is not None:
+                self._moved(new, old)
+            if stood:
+                self._moved(aside, new)
+            raise
+        if stood:
+            records.discard(*aside)
+
+    @staticmethod
+    def _moved(source: Slot, target: Slot) -> bool:
+        """Rename a record; False if there is none."""
+        try:
+            host.rename(*source, *target)
+        except OSError as error:
+            if linux_errno(error) is Errno.ENOENT:
+                return False
+            raise
+        return True
+
+    @staticmethod
+    def _at(dir: Handle, name: bytes) -> Stat | None:
+        try:
+            return host.stat_at(dir, name)
+        except OSError as error:
+            if linux_errno(error) is Errno.ENOENT:
+                return None
+            raise
+
+    def _empty(self, dir: Handle, name: bytes) -> None:
+        """A directory that clients see empty must be so for the host. ENOTEMPTY."""
+        pin = host.pin(dir, name)
+        try:
+            self._records.purge(pin)
+        finally:
+            host.close(pin)
+
+    def unlink(self, dir: Handle, name: bytes, directory: bool) -> None:
+        if directory:
+            try:
+                host.remove_dir(dir, name)
+            except OSError as error:
+                if linux_errno(error) is not Errno.ENOTEMPTY:
+                    raise
+                self._empty(dir, name)
+                host.remove_dir(dir, name)
+        else:
+            host.remove_file(dir, name)
+        try:
+            with self._records.slot(dir, name) as slot:
+                self._unrecord(slot)
+        except OSError:
+            return  # the entry is gone, and a record without one means nothing
+
+    def forget(self, subject: Subject) -> None:
+        """The record will go with the name; clients that hold the file still see who owns it."""
+        subject.memory = self.look(subject, host.stat(subject.place().pin))
+
+    # -- changing ------------------------------------------------------------------------------------------------------
+
+    def _change(self, subject: Subject, change: Tags) -> None:
+        place = subject.place()
+        if subject.memory is not None:
+            mode, uid, gid, rdev = subject.memory
+            uid, gid, mode, rdev = (
+                was if new is None else new for was, new in zip((uid, gid, mode, rdev), change, strict=True)
+            )
+            subject.memory = (mode, uid, gid, rdev)
+        else:
+            with self._records.slot(place.dir, place.name, make=True) as slot:
+                if slot is not None:
+                    self._records.write(slot, self._records.read(slot).changed(change))
+        host.chown(place, -1, -1)
+
+    def chmod(self, subject: Subject, mode: int) -> None:
+        kind = self.look(subject, host.stat(subject.place().pin))[0] & S_IFMT
+        self._change(subject, Tags(mode=kind | permissions(mode)))
+
+    def chown(self, subject: Subject, uid: int, gid: int) -> None:
+        if uid == gid == -1:
+            host.chown(subject.place(), -1, -1)
+        else:
+            self._change(subject, Tags(known_id(uid), known_id(gid)))
+
+    def drop_setid(self, subject: Subject, place: Place) -> None:
+        mode = self.look(subject, host.stat(place.pin))[0]
+        if carries_setid(mode):
+            self.chmod(subject, without_setid(mode))

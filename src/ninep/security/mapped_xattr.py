@@ -1,0 +1,214 @@
+"""``mapped-xattr``: owner, mode, type and device number in extended attributes of the file itself.
+
+On disk, as the hypervisor writes it (QEMU 9p-local.c local_set_xattrat, local_lstat), little-endian:
+
+=====================  =====  ==========================================
+``user.virtfs.uid``    4      uid
+``user.virtfs.gid``    4      gid
+``user.virtfs.mode``   4      st_mode with its type (2 on macOS: read, not written)
+``user.virtfs.rdev``   8      dev_t in the Linux layout (4 on macOS: read)
+=====================  =====  ==========================================
+
+Each stands alone; one that is missing leaves the host's own value. POSIX ACLs are kept raw under ``user.virtfs.system.posix_acl_*``.
+Clients do not see ``user.virtfs.*``: not listed, ENODATA to read, EACCES to set or remove (QEMU 9p-xattr-user.c).
+
+They are written in the order uid, gid, mode: on ext4 with inodes of 256 bytes the third no longer fits into the inode, and the block it
+goes to is shared by all files with an equal one (8 us for a create instead of 70), which modes are and owners are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Final
+
+from ninep import host
+from ninep.errors import Refused, linux_errno
+from ninep.host import NO_HANDLE, Handle, Place, Stat, Volume
+from ninep.linux import S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Errno
+from ninep.security.base import ACLS, Owned, Subject, Unsuitable, carries_setid, permissions, same, undo, without_setid
+from ninep.security.known import Known
+from ninep.security.mapped import Mapped, Tags, draft, fill, known_id, publish
+
+PREFIX: Final = b"user.virtfs."
+_UID, _GID, _MODE, _RDEV = (PREFIX + field for field in (b"uid", b"gid", b"mode", b"rdev"))
+# field of Tags, attribute, width written, widths read
+_FORMAT: Final = ((_UID, 4, (4,)), (_GID, 4, (4,)), (_MODE, 4, (2, 4)), (_RDEV, 8, (4, 8)))
+_READ: Final = {attribute: widths for attribute, _, widths in _FORMAT}
+_DEVICES: Final = (S_IFCHR, S_IFBLK)
+
+
+class MappedXattr(Mapped):
+    """Tags in extended attributes."""
+
+    name: ClassVar[str] = "mapped-xattr"
+
+    def __init__(self, fmode: int, dmode: int) -> None:
+        super().__init__(fmode, dmode)
+        self._known: Known[Owned] = Known()
+
+    def check(self, volume: Volume) -> None:
+        if not volume.xattrs:
+            raise Unsuitable(
+                f"mapped-xattr keeps owner and mode in extended attributes, which its filesystem ({volume.kind}) does not have; "
+                "mapped-file works anywhere"
+            )
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+
+    def look(self, subject: Subject, found: Stat) -> Owned:
+        owned = self._known.get(found)
+        if owned is None:
+            owned = self._read(subject.place(), found).over(found)
+            self._known.learned(found, owned)
+        return owned
+
+    def _read(self, place: Place, found: Stat) -> Tags:
+        """Three or four calls (1.4 us each); the cache spares them where nothing changed. Only files and directories can have tags."""
+        if found.st_mode & S_IFMT not in (S_IFREG, S_IFDIR):
+            return Tags()
+        mode = self._number(place, _MODE)
+        if mode is None and not any(name.startswith(PREFIX) for name in host.list_xattrs(place)):
+            return Tags()
+        rdev = self._number(place, _RDEV) if mode is not None and mode & S_IFMT in _DEVICES else 0
+        return Tags(self._number(place, _UID), self._number(place, _GID), mode, rdev)
+
+    @staticmethod
+    def _number(place: Place, attribute: bytes) -> int | None:
+        try:
+            value = host.get_xattr(place, attribute)
+        except OSError as error:
+            if linux_errno(error) in (Errno.ENODATA, Errno.EOPNOTSUPP):
+                return None
+            raise
+        return int.from_bytes(value, "little") if len(value) in _READ[attribute] else None
+
+    # -- writing tags --------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _write(place: Place, tags: Tags) -> None:
+        for (attribute, width, _), value in zip(_FORMAT, tags, strict=True):
+            if value is not None:
+                host.set_xattr(place, attribute, value.to_bytes(width, "little"))
+
+    def _change(self, subject: Subject, tags: Tags) -> None:
+        """Set some tags of an existing file: all, or those that were set are put back."""
+        place = subject.place()
+        found = host.stat(place.pin)
+        before = self.look(subject, found)
+        if found.st_mode & S_IFMT == S_IFLNK:
+            raise Refused(Errno.EOPNOTSUPP, "a link of the host has no place for an owner or a mode of its own")
+        old = {
+            attribute: self._number(place, attribute)
+            for (attribute, _, _), new in zip(_FORMAT, tags, strict=True)
+            if new is not None
+        }
+        try:
+            self._write(place, tags)
+        except OSError:
+            self._restore(place, old)
+            raise
+        mode, uid, gid, rdev = before
+        uid, gid, mode, _ = (was if new is None else new for was, new in zip((uid, gid, mode, rdev), tags, strict=True))
+        self._known.wrote(host.stat(place.pin), (mode, uid, gid, rdev))
+
+    def _restore(self, place: Place, old: dict[bytes, int | None]) -> None:
+        for attribute, width, _ in _FORMAT:
+            if attribute not in old:
+                continue
+            value = old[attribute]
+            try:
+                if value is None:
+                    host.remove_xattr(place, attribute)
+                else:
+                    host.set_xattr(place, attribute, value.to_bytes(width, "little"))
+            except OSError:
+                continue  # never set, or the host takes nothing any more; the request fails with the first error either way
+
+    # -- making --------------------------------------------------------------------------------------------------------
+
+    def make_regular(self, dir: Handle, name: bytes, flags: int, content: bytes, tags: Tags) -> tuple[Handle, Stat]:
+        handle, named = draft(dir, name, flags, self.fmode)
+        place = Place(handle, NO_HANDLE, b"")
+        try:
+            fill(handle, content)
+            self._write(place, tags)
+            publish(place, dir, name, named)
+            made = host.stat(handle)
+        except OSError:
+            if named:
+                undo(dir, name, host.stat(handle))
+            host.close(handle)
+            raise
+        self._known.wrote(made, tags.over(made))
+        return handle, made
+
+    def make_dir(self, dir: Handle, name: bytes, mode: int, uid: int, gid: int) -> Stat:
+        """A directory cannot be made without a name: a host process may see it untagged for some microseconds."""
+        host.make_dir(dir, name, self.dmode)
+        new = host.stat_at(dir, name)
+        pin = host.pin(dir, name)
+        try:
+            made = host.stat(pin)
+            if not same(made, new) or made.st_mode & S_IFMT != S_IFDIR:
+                raise Refused(Errno.ESTALE)  # a host process took it away and put something else there
+            tags = Tags(known_id(uid), known_id(gid), S_IFDIR | permissions(mode))
+            self._write(Place(pin, dir, name), tags)
+            made = host.stat(pin)
+        except OSError:
+            undo(dir, name, new)
+            raise
+        finally:
+            host.close(pin)
+        self._known.wrote(made, tags.over(made))
+        return made
+
+    # -- changing ------------------------------------------------------------------------------------------------------
+
+    def chmod(self, subject: Subject, mode: int) -> None:
+        kind = self.look(subject, host.stat(subject.place().pin))[0] & S_IFMT
+        self._change(subject, Tags(mode=kind | permissions(mode)))
+
+    def chown(self, subject: Subject, uid: int, gid: int) -> None:
+        if uid == gid == -1:
+            host.chown(subject.place(), -1, -1)
+        else:
+            self._change(subject, Tags(known_id(uid), known_id(gid)))
+
+    def drop_setid(self, subject: Subject, place: Place) -> None:
+        """Asks for the mode alone: after each write ctime has moved and the cache knows nothing."""
+        mode = self._number(place, _MODE)
+        if carries_setid(host.stat(place.pin).st_mode if mode is None else mode):
+            mode = self.look(subject, host.stat(place.pin))[0]
+            self.chmod(subject, without_setid(mode))
+
+    # -- extended attributes -------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _stored(name: bytes, hidden: Errno) -> bytes:
+        """The host's name of a client's attribute."""
+        if name in ACLS:
+            return PREFIX + name
+        if name.startswith(PREFIX):
+            raise Refused(hidden)
+        if not name.startswith(b"user."):
+            raise Refused(Errno.EOPNOTSUPP)
+        return name
+
+    def get_xattr(self, subject: Subject, name: bytes) -> bytes:
+        return host.get_xattr(subject.place(), self._stored(name, Errno.ENODATA))
+
+    def list_xattrs(self, subject: Subject) -> Sequence[bytes]:
+        stored = host.list_xattrs(subject.place())
+        plain = [name for name in stored if name.startswith(b"user.") and not name.startswith(PREFIX)]
+        return plain + [acl for acl in ACLS if PREFIX + acl in stored]
+
+    def set_xattr(self, subject: Subject, name: bytes, value: bytes, flags: int) -> None:
+        host.set_xattr(subject.place(), self._stored(name, Errno.EACCES), value, flags)
+
+    def remove_xattr(self, subject: Subject, name: bytes) -> None:
+        """Removing an ACL that is not there succeeds (QEMU 9p-posix-acl.c)."""
+        try:
+            host.remove_xattr(subject.place(), self._stored(name, Errno.EACCES))
+        except OSError as error:
+            if name not in ACLS or linux_errno(error) is not Errno.ENODATA:
+                raise

@@ -1,0 +1,243 @@
+"""The metadata files of ``mapped-file``: where they are, what stands in them, how they are read and replaced.
+
+On disk, as the hypervisor writes it (QEMU 9p-local.c local_mapped_file_attr, local_set_mapped_file_attrat): in every directory
+``.virtfs_metadata/`` (0700) with one file (0600) for each entry, of the entry's name; for the export's root ``.virtfs_metadata_root`` in
+the root. Lines ``virtfs.uid=N``, ``virtfs.gid=N``, ``virtfs.mode=N``, ``virtfs.rdev=N`` in this order, decimal, signed 32 bits, each only
+if it is known. Readers cut lines at 99 bytes, compare the key by its beginning and ignore what they do not know.
+
+A file is replaced by a temporary one and a rename, so that nobody reads half of it. One with several names (the metadata of hard
+links) is rewritten in place instead, by a single write that is valid as a whole, since all its names must agree.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, NamedTuple
+
+from ninep import host
+from ninep.errors import Refused, linux_errno
+from ninep.host import NO_HANDLE, Handle, Place, Stat
+from ninep.linux import DT_DIR, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY, S_IFDIR, S_IFMT, S_IFREG, Errno
+from ninep.security.known import Known
+from ninep.security.mapped import Tags
+
+DIRECTORY: Final = b".virtfs_metadata"
+ROOT: Final = b".virtfs_metadata_root"
+ROOT_NAME: Final = b"/"  # the name of the export's root, which no entry can have
+TEMPORARY: Final = b".virtfs_metadata_new."
+_LONGEST: Final = 4096
+_LINE: Final = 99
+_NUMBER = re.compile(rb"virtfs\.(uid|gid|mode|rdev).[ \t]*([+-]?[0-9]*)", re.DOTALL)
+_counter = itertools.count()
+
+EMPTY: Final = Tags()
+
+
+def parse(content: bytes) -> Tags:
+    """What a metadata file says; later lines win, as in the hypervisor."""
+    values: dict[str, int] = {}
+    for line in content.split(b"\n"):
+        for start in range(0, len(line), _LINE):
+            match = _NUMBER.match(line[start : start + _LINE])
+            if match:
+                digits = match[2].lstrip(b"+-")
+                number = int(match[2]) if digits else 0
+                values[match[1].decode()] = number & 0xFFFFFFFF
+    return Tags(**{key: value for key, value in values.items() if value != 0xFFFFFFFF})
+
+
+def render(tags: Tags) -> bytes:
+    """The contents of a metadata file."""
+    lines = []
+    for key, value in zip(Tags._fields, tags, strict=True):
+        if value is not None:
+            low = value & 0xFFFFFFFF
+            lines.append(b"virtfs.%s=%d\n" % (key.encode(), low - (1 << 32) if low >> 31 else low))
+    return b"".join(lines)
+
+
+class Slot(NamedTuple):
+    """Where the metadata of one entry is: a directory handle and a name in it."""
+
+    dir: Handle
+    name: bytes
+
+
+class Records:
+    """Reads and writes metadata files; remembers what it read by the inode and ctime of the metadata file."""
+
+    def __init__(self) -> None:
+        self._known: Known[Tags] = Known()
+
+    @contextmanager
+    def slot(self, dir: Handle, name: bytes, make: bool = False) -> Iterator[Slot | None]:
+        """The slot of an entry, for the time of a ``with``; None if its directory has no metadata (and ``make`` is false)."""
+        if name == ROOT_NAME:
+            yield Slot(dir, ROOT)
+            return
+        metadata = self._directory(dir, make)
+        if metadata is None:
+            yield None
+            return
+        try:
+            yield Slot(metadata, name)
+        finally:
+            host.close(metadata)
+
+    @staticmethod
+    def _directory(dir: Handle, make: bool) -> Handle | None:
+        """A link or a file of that name, planted by a host process, is pinned itself: the next step below it is ENOTDIR."""
+        try:
+            return host.pin(dir, DIRECTORY)
+        except OSError as error:
+            if linux_errno(error) is not Errno.ENOENT:
+                raise
+        if not make:
+            return None
+        try:
+            host.make_dir(dir, DIRECTORY, 0o700)
+        except OSError as error:
+            if linux_errno(error) is not Errno.EEXIST:
+                raise
+        return host.pin(dir, DIRECTORY)
+
+    # -- one record ----------------------------------------------------------------------------------------------------
+
+    def read(self, slot: Slot | None) -> Tags:
+        """What is recorded; ``EMPTY`` if there is no file. What is no regular file is no record."""
+        if slot is None:
+            return EMPTY
+        found = self.find(slot)
+        if found is None or found.st_mode & S_IFMT != S_IFREG:
+            return EMPTY
+        tags = self._known.get(found)
+        if tags is None:
+            handle = host.open_at(slot.dir, slot.name, O_RDONLY)
+            try:
+                found = host.stat(handle)
+                tags = parse(host.read(handle, _LONGEST, 0))
+            finally:
+                host.close(handle)
+            self._known.learned(found, tags)
+        return tags
+
+    @staticmethod
+    def find(slot: Slot) -> Stat | None:
+        """The metadata file itself, if it is there."""
+        try:
+            return host.stat_at(slot.dir, slot.name)
+        except OSError as error:
+            if linux_errno(error) in (Errno.ENOENT, Errno.ENAMETOOLONG):
+                return None
+            raise
+
+    def write(self, slot: Slot, tags: Tags) -> None:
+        """Record; all of it or, on an error, nothing."""
+        found = self.find(slot)
+        if found is not None and found.st_mode & S_IFMT == S_IFREG and found.st_nlink > 1:
+            self._rewrite(slot, tags)
+        else:
+            self._replace(slot, tags, new=found is None)
+
+    def _rewrite(self, slot: Slot, tags: Tags) -> None:
+        """In place. What is longer in the old contents is covered with newlines first, which mean nothing, then cut off."""
+        handle = host.open_at(slot.dir, slot.name, O_RDWR)
+        try:
+            content = render(tags)
+            whole = content.ljust(min(host.stat(handle).st_size, _LONGEST), b"\n")
+            if host.write(handle, whole, 0) != len(whole):
+                raise Refused(Errno.ENOSPC)
+            host.truncate(handle, len(content))
+            self._known.wrote(host.stat(handle), tags)
+        finally:
+            host.close(handle)
+
+    def _replace(self, slot: Slot, tags: Tags, new: bool) -> None:
+        """A record that does not exist yet belongs to an entry that nobody sees yet, or that has its host's attributes until now: it
+        can be made in a file without a name. Else by a temporary name.
+        """
+        content = render(tags)
+        if new and self._publish(slot, tags, content):
+            return
+        temporary = TEMPORARY + unique()
+        handle = host.open_at(slot.dir, temporary, O_WRONLY | O_CREAT | O_EXCL, 0o600)
+        try:
+            if host.write(handle, content, 0) != len(content):
+                raise Refused(Errno.ENOSPC)
+            host.rename(slot.dir, temporary, slot.dir, slot.name)
+            self._known.wrote(host.stat(handle), tags)
+        except OSError:
+            discard(slot.dir, temporary)
+            raise
+        finally:
+            host.close(handle)
+
+    def _publish(self, slot: Slot, tags: Tags, content: bytes) -> bool:
+        try:
+            handle = host.open_unnamed(slot.dir, O_WRONLY, 0o600)
+        except OSError as error:
+            if linux_errno(error) not in (Errno.EOPNOTSUPP, Errno.ENOSYS):
+                raise
+            return False
+        try:
+            if host.write(handle, content, 0) != len(content):
+                raise Refused(Errno.ENOSPC)
+            host.make_link(Place(handle, NO_HANDLE, b""), slot.dir, slot.name)
+            self._known.wrote(host.stat(handle), tags)
+        except OSError as error:
+            if linux_errno(error) is not Errno.EEXIST:
+                raise
+            return False
+        finally:
+            host.close(handle)
+        return True
+
+    # -- a whole directory's -------------------------------------------------------------------------------------------
+
+    def purge(self, dir: Handle) -> None:
+        """Remove the metadata of a directory that has no entries: records left over belong to nothing. ENOTEMPTY if it has entries.
+
+        (The hypervisor leaves them, and the directory can then never be removed.)
+        """
+        listing = host.open_dir(Place(dir, NO_HANDLE, b"."))
+        try:
+            kept = [entry[3] for entry in host.iterate(listing) if entry[3] not in (b".", b"..")]
+        finally:
+            listing.close()
+        if kept != [DIRECTORY]:
+            if kept:
+                raise Refused(Errno.ENOTEMPTY)
+            return
+        metadata = host.pin(dir, DIRECTORY)
+        try:
+            if host.stat(metadata).st_mode & S_IFMT != S_IFDIR:
+                raise Refused(Errno.ENOTEMPTY)
+            listing = host.open_dir(Place(metadata, dir, DIRECTORY))
+            try:
+                stale = [
+                    entry[3] for entry in host.iterate(listing) if entry[2] != DT_DIR and entry[3] not in (b".", b"..")
+                ]
+            finally:
+                listing.close()
+            for name in stale:
+                discard(metadata, name)
+        finally:
+            host.close(metadata)
+        host.remove_dir(dir, DIRECTORY)
+
+
+def unique() -> bytes:
+    """A part of a temporary name that no other process or thread uses."""
+    return b"%d.%d" % (os.getpid(), next(_counter))
+
+
+def discard(dir: Handle, name: bytes) -> None:
+    """Remove a metadata file, if it is there. What cannot be removed now is overwritten when an entry of that name is made again."""
+    try:
+        host.remove_file(dir, name)
+    except OSError:
+        return
