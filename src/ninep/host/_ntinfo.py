@@ -54,7 +54,7 @@ class All(NamedTuple):
     links: int
     delete_pending: int
     directory: int
-    index: int
+    ino: int
 
 
 class FileId(NamedTuple):
@@ -76,7 +76,7 @@ class DirectoryEntry(NamedTuple):
     attributes: int
     tag: int
     short: str
-    index: int
+    ino: int
     name: str
 
 
@@ -131,7 +131,7 @@ def id_of(raw: bytes) -> FileId:
 
 
 def rename(flags: int, directory: int, name: str) -> bytes:
-    """FileRenameInformation(Ex), and FileLinkInformation, which has the same layout: to ``name`` below ``directory``."""
+    """FileRenameInformation(Ex), and FileLinkInformation of the same layout: to ``name`` below ``directory``."""
     raw = units(name)
     fixed = _RENAME.pack(flags, directory, len(raw))
     # The kernel wants at least the size of the structure with one unit of name, padding included.
@@ -156,20 +156,8 @@ def pack_entries(entries: Sequence[DirectoryEntry], size: int) -> tuple[bytes, i
             out[last : last + 4] = (start - last).to_bytes(4, "little")
             out.extend(bytes(start - len(out)))
         last = start
-        times = entry[:4]
-        out += _ENTRY.pack(
-            0,
-            0,
-            *times,
-            entry.size,
-            entry.allocation,
-            entry.attributes,
-            len(raw),
-            entry.tag,
-            len(short),
-            short,
-            entry.index,
-        )
+        figures = (*entry[:6], entry.attributes, len(raw), entry.tag)
+        out += _ENTRY.pack(0, 0, *figures, len(short), short, entry.ino)
         out += raw
     return bytes(out), len(entries)
 
@@ -178,10 +166,10 @@ def entries_of(raw: bytes) -> Iterator[DirectoryEntry]:
     """Unpack FileIdBothDirectoryInformation."""
     at, following = 0, 1
     while raw and following:
-        following, _, *rest, short, index = _ENTRY.unpack_from(raw, at)
+        following, _, *rest, short, ino = _ENTRY.unpack_from(raw, at)
         *figures, length, tag, short_length = rest
         name = raw[at + _ENTRY.size : at + _ENTRY.size + length]
-        yield DirectoryEntry(*figures, tag, from_units(short[:short_length]), index, from_units(name))
+        yield DirectoryEntry._make((*figures, tag, from_units(short[:short_length]), ino, from_units(name)))
         at += following
 
 

@@ -1,0 +1,101 @@
+"""The host module of Windows: ``_winhost.NtHost`` over the system's own calls, as plain functions.
+
+Imported on Windows only, by ``host/__init__.py``.
+"""
+
+from __future__ import annotations
+
+from ninep.host._ntcalls import SystemCalls
+from ninep.host._winhost import NtHost
+
+_host = NtHost(SystemCalls())
+
+PINS_NAMES = _host.PINS_NAMES
+BY_NAME = _host.BY_NAME
+UNPRIVILEGED_OWNERS = _host.UNPRIVILEGED_OWNERS
+open_root = _host.open_root
+pin = _host.pin
+pin_again = _host.pin_again
+close = _host.close
+open_file = _host.open_file
+open_at = _host.open_at
+open_unnamed = _host.open_unnamed
+open_dir = _host.open_dir
+stat = _host.stat
+stat_at = _host.stat_at
+birth_time = _host.birth_time
+generation = _host.generation
+linux_rdev = _host.linux_rdev
+statfs = _host.statfs
+volume = _host.volume
+read_link = _host.read_link
+chmod = _host.chmod
+chown = _host.chown
+utimes = _host.utimes
+truncate = _host.truncate
+get_xattr = _host.get_xattr
+list_xattrs = _host.list_xattrs
+set_xattr = _host.set_xattr
+remove_xattr = _host.remove_xattr
+make_dir = _host.make_dir
+make_node = _host.make_node
+make_symlink = _host.make_symlink
+make_link = _host.make_link
+rename = _host.rename
+remove_file = _host.remove_file
+remove_dir = _host.remove_dir
+reserved_match = _host.reserved_match
+read = _host.read
+read_now = _host.read_now
+write = _host.write
+sync = _host.sync
+lock = _host.lock
+test_lock = _host.test_lock
+raise_handle_limit = _host.raise_handle_limit
+privileged = _host.privileged
+
+__all__ = [
+    "BY_NAME",
+    "PINS_NAMES",
+    "UNPRIVILEGED_OWNERS",
+    "birth_time",
+    "chmod",
+    "chown",
+    "close",
+    "generation",
+    "get_xattr",
+    "linux_rdev",
+    "list_xattrs",
+    "lock",
+    "make_dir",
+    "make_link",
+    "make_node",
+    "make_symlink",
+    "open_at",
+    "open_dir",
+    "open_file",
+    "open_root",
+    "open_unnamed",
+    "pin",
+    "pin_again",
+    "privileged",
+    "raise_handle_limit",
+    "read",
+    "read_link",
+    "read_now",
+    "remove_dir",
+    "remove_file",
+    "remove_xattr",
+    "rename",
+    "reserved_match",
+    "set_xattr",
+    "stat",
+    "stat_at",
+    "statfs",
+    "sync",
+    "test_lock",
+    "truncate",
+    "utimes",
+    "volume",
+    "write",
+]

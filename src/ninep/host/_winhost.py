@@ -1,0 +1,346 @@
+"""The primitives of ``_api`` on Windows, over the NT calls.
+
+A pin is a handle with the right to read attributes and nothing else: such an open meets no sharing conflict and
+locks nobody out. An open handle still hinders the renaming of the directories above it (``PINS_NAMES``), so pins
+live as long as a call. The root's handle lives as long as the server, and does not share deletion: nobody can remove
+or replace the folder meanwhile (bug 23).
+
+Ownership. Windows has no uids and no permission bits for Linux. chmod sets and clears the read-only attribute of a
+file (read-only if and only if nobody may write) and chown does nothing; both succeed, so that ``cp -p``, tar and git
+work in a guest, and what was dropped is said once in the log (bug 22). Who wants owners and modes kept takes a
+mapped model.
+
+Locks are the server's: Windows' own are mandatory and would stop reads and writes of everybody else.
+
+Numbers of bugs are those of docs/windows.md. Everything here works on any ``NtCalls``, also on the fake in the tests.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from ninep import linux
+from ninep.errors import Refused
+from ninep.host import _ntinfo as info
+from ninep.host import _winlinks, _winremove, _winrename
+from ninep.host._api import Handle, Listing, Place, Stat, Volume
+from ninep.host._ntapi import (
+    END,
+    NULL,
+    OBJ_CASE_INSENSITIVE,
+    Access,
+    Attribute,
+    Info,
+    NtCalls,
+    Options,
+    Share,
+    VolumeInfo,
+)
+from ninep.host._ntnames import folds_to, from_units
+from ninep.host._ntstatus import NtError, Status
+from ninep.host._winlist import Snapshot, flush
+from ninep.host._winopen import ITSELF, LIST, LOOK, closing, kept, make_entry, open_entry, refuse_reparse, reopen
+from ninep.host._winremove import basic, is_directory
+from ninep.host._winstat import identity, stat_of, statfs_of, volume_of
+from ninep.host._winstreams import Streams
+from ninep.linux import Errno
+from ninep.node import NOW, Buffer
+
+log = logging.getLogger(__name__)
+
+_ACCESS: Final = (
+    Access.READ_DATA,
+    Access.WRITE_DATA | Access.APPEND_DATA,
+    Access.READ_DATA | Access.WRITE_DATA | Access.APPEND_DATA,
+    Access.READ_DATA | Access.WRITE_DATA | Access.APPEND_DATA,
+)
+_ATTRIBUTES: Final = Access.READ_ATTRIBUTES | Access.WRITE_ATTRIBUTES
+_MANY: Final = 1 << 20  # a Windows process may have 16 million handles; memory ends first
+
+
+class _Export(NamedTuple):
+    """A root, and what is known of its volume: can files be opened by id, and are 64 bits of it enough?"""
+
+    handle: Handle
+    by_id: bool
+    short_ids: bool
+
+
+class NtHost:
+    """``_api.HostModule`` over NT calls."""
+
+    PINS_NAMES = True
+    BY_NAME = True  # for streams that cannot be opened through a handle
+    UNPRIVILEGED_OWNERS = True
+
+    def __init__(self, calls: NtCalls) -> None:
+        self._calls = calls
+        self._streams = Streams(calls)
+        self._exports: dict[int, _Export] = {}
+        self._roots: dict[Handle, int] = {}
+        self._appending: set[Handle] = set()
+        self._warned: set[str] = set()
+
+    # -- handles -------------------------------------------------------------------------------------------------------
+
+    def open_root(self, path: str) -> Handle:
+        """Links in ``path`` are followed: the person who starts the server chose it."""
+        calls = self._calls
+        options = Options.DIRECTORY_FILE | Options.OPEN_FOR_BACKUP_INTENT
+        # Only an open with data access takes part in sharing: with a pin's rights anybody could still rename the
+        # folder.
+        share = Share.READ | Share.WRITE
+        opened, _ = calls.create(
+            NULL, calls.dos_path(path), LIST, options, share=share, object_attributes=OBJ_CASE_INSENSITIVE
+        )
+        with kept(calls, opened) as root:
+            who = identity(calls, root)
+            found = info.volume_attributes_of(calls.query_volume(root, VolumeInfo.ATTRIBUTE, 256))
+            self._exports[who.volume] = _Export(root, self._finds(root, who.file), found.name == "NTFS")
+            self._roots[root] = who.volume
+        return root
+
+    def _finds(self, root: Handle, file: int) -> bool:
+        """Whether files can be opened by their ids here (not on FAT, nor through every redirector)."""
+        try:
+            self._calls.close(self._by_id(root, file))
+        except NtError:
+            return False
+        return True
+
+    def _by_id(self, root: Handle, file: int) -> Handle:
+        raw = file.to_bytes(8 if file < 1 << 64 else 16, "little")
+        options = ITSELF | Options.OPEN_BY_FILE_ID
+        return Handle(self._calls.create(root, from_units(raw), LIST, options)[0])
+
+    def pin(self, dir: Handle, name: bytes) -> Handle:
+        """With the right to write attributes too, where there is one: a file without a name cannot be opened again for it."""
+        return Handle(self._for_attributes(lambda access: open_entry(self._calls, dir, name, access)))
+
+    def pin_again(self, handle: Handle) -> Handle:
+        return Handle(self._for_attributes(lambda access: reopen(self._calls, handle, access)))
+
+    @staticmethod
+    def _for_attributes(open_with: Callable[[int], int]) -> int:
+        try:
+            return open_with(_ATTRIBUTES)
+        except NtError as error:
+            if error.status not in {Status.ACCESS_DENIED, Status.MEDIA_WRITE_PROTECTED}:
+                raise
+        return open_with(LOOK)
+
+    def close(self, handle: Handle, /) -> None:
+        self._appending.discard(handle)
+        if handle in self._roots:
+            self._exports.pop(self._roots.pop(handle), None)
+        self._calls.close(handle)
+
+    def open_file(self, place: Place, flags: int) -> Handle:
+        """Through the pin, then asked what it is: nothing lies between."""
+        refuse_reparse(self._calls, place.pin)
+        return self._open(lambda access, options: reopen(self._calls, place.pin, access, options), flags)
+
+    def open_at(self, dir: Handle, name: bytes, flags: int, mode: int = 0) -> Handle:
+        calls = self._calls
+        if not flags & linux.O_CREAT:
+            return self._open(lambda access, options: open_entry(calls, dir, name, access, options), flags)
+        new = bool(flags & linux.O_EXCL)
+        return self._open(lambda access, options: make_entry(calls, dir, name, access, options, new=new)[0], flags)
+
+    def _open(self, open_with: Callable[[int, int], int], flags: int) -> Handle:
+        """DIRECT is left out: unbuffered reads want aligned buffers. TRUNC acts on the open file, never by a disposition."""
+        calls = self._calls
+        access = _ACCESS[flags & linux.O_ACCMODE]
+        if flags & linux.O_TRUNC:
+            access |= Access.WRITE_DATA
+        options = Options.NON_DIRECTORY_FILE
+        if flags & (linux.O_SYNC | linux.O_DSYNC):
+            options |= Options.WRITE_THROUGH
+        opened = self._for_attributes(lambda attributes: open_with(access | attributes, options))
+        with kept(calls, opened) as handle:
+            refuse_reparse(calls, handle)
+            if flags & linux.O_TRUNC:
+                self.truncate(handle, 0)
+            if flags & linux.O_APPEND:
+                self._appending.add(handle)
+        return handle
+
+    def open_unnamed(self, dir: Handle, flags: int, mode: int) -> Handle:
+        """Windows has no files without a name."""
+        raise Refused(Errno.EOPNOTSUPP)
+
+    def open_dir(self, place: Place) -> Listing:
+        calls = self._calls
+        opened = reopen(calls, place.pin, LIST, Options.DIRECTORY_FILE)
+        with kept(calls, opened) as handle:
+            if not is_directory(basic(calls, handle).attributes):  # a junction is a link
+                raise Refused(Errno.ENOTDIR)
+            who = identity(calls, handle)
+            export = self._exports.get(who.volume)
+            typed = export is not None and export.short_ids
+            if export is not None and export.by_id:
+                root = export.handle
+                return Snapshot(calls, handle, lambda: self._by_id(root, who.file), keep=False, typed=typed)
+            again = lambda: Handle(reopen(calls, handle, LIST, Options.DIRECTORY_FILE))  # noqa: E731 - as above
+            return Snapshot(calls, handle, again, keep=True, typed=typed)
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+
+    def stat(self, handle: Handle, /) -> Stat:
+        return stat_of(self._calls, handle)
+
+    def stat_at(self, dir: Handle, name: bytes) -> Stat:
+        with closing(self._calls, open_entry(self._calls, dir, name, LOOK)) as handle:
+            return stat_of(self._calls, handle)
+
+    def birth_time(self, handle: Handle) -> int | None:
+        return info.to_ns(basic(self._calls, handle).created)
+
+    def generation(self, handle: Handle) -> int | None:
+        return None
+
+    def linux_rdev(self, rdev: int) -> int:
+        return rdev
+
+    def statfs(self, handle: Handle) -> tuple[int, int, int, int, int, int, int, int, int]:
+        return statfs_of(self._calls, handle)
+
+    def volume(self, handle: Handle) -> Volume:
+        """Named streams are asked for by flag, not by the filesystem's name (bug 19), and tried where the flag is missing."""
+        found = volume_of(self._calls, handle)
+        return found if found.xattrs else found._replace(xattrs=self._streams.work_in(handle))
+
+    def read_link(self, place: Place) -> bytes:
+        return _winlinks.target_of(self._calls, place.pin)
+
+    # -- changing attributes -------------------------------------------------------------------------------------------
+
+    def chmod(self, place: Place, mode: int) -> None:
+        attributes = basic(self._calls, place.pin).attributes
+        if attributes & Attribute.REPARSE_POINT:
+            raise Refused(Errno.EOPNOTSUPP)
+        if mode & 0o777 not in {0o777, 0o555}:
+            self._say_once("Windows keeps no permission bits but read-only: chmod drops the others")
+        locked = not mode & 0o222
+        if is_directory(attributes) or locked == bool(attributes & Attribute.READONLY):
+            return
+        wanted = attributes ^ Attribute.READONLY
+        self._set_basic(place, info.Basic(attributes=wanted or Attribute.NORMAL))
+
+    def chown(self, place: Place, uid: int, gid: int) -> None:
+        if uid == gid == -1:
+            self._set_basic(place, info.Basic(changed=info.to_filetime(time.time_ns())))
+        else:
+            self._say_once("Windows keeps no owners for Linux: chown does nothing")
+
+    def utimes(self, place: Place, atime: int | None, mtime: int | None) -> None:
+        """By the handle, to 100 ns, also before 1970; what is None is left alone (bug 15)."""
+        clock = time.time_ns()
+        accessed, written = (
+            0 if when is None else info.to_filetime(clock if when == NOW else when) for when in (atime, mtime)
+        )
+        self._set_basic(place, info.Basic(accessed=accessed, written=written))
+
+    def _set_basic(self, place: Place, wanted: info.Basic) -> None:
+        """Through the pin if it has the right, else through another handle to the same object."""
+        calls, raw = self._calls, info.BASIC.pack(*wanted)
+        try:
+            calls.change(place.pin, Info.BASIC, raw)
+        except NtError as error:
+            if error.status != Status.ACCESS_DENIED:
+                raise
+            with closing(calls, reopen(calls, place.pin, Access.WRITE_ATTRIBUTES)) as again:
+                calls.change(again, Info.BASIC, raw)
+
+    def _say_once(self, what: str) -> None:
+        if what not in self._warned:
+            self._warned.add(what)
+            log.warning("%s (a mapped security model keeps them)", what)
+
+    def truncate(self, handle: Handle, size: int, /) -> None:
+        self._calls.change(handle, Info.END_OF_FILE, info.END_OF_FILE.pack(size))
+
+    # -- extended attributes -------------------------------------------------------------------------------------------
+
+    def get_xattr(self, place: Place, name: bytes) -> bytes:
+        return self._streams.get(place, name)
+
+    def list_xattrs(self, place: Place) -> Sequence[bytes]:
+        return self._streams.names(place)
+
+    def set_xattr(self, place: Place, name: bytes, value: bytes, flags: int = 0) -> None:
+        self._streams.set(place, name, value, flags)
+
+    def remove_xattr(self, place: Place, name: bytes) -> None:
+        self._streams.remove(place, name)
+
+    # -- names ---------------------------------------------------------------------------------------------------------
+
+    def make_dir(self, dir: Handle, name: bytes, mode: int) -> None:
+        self._calls.close(make_entry(self._calls, dir, name, LOOK, Options.DIRECTORY_FILE)[0])
+
+    def make_node(self, dir: Handle, name: bytes, mode: int, rdev: int) -> None:
+        _winlinks.make_node(self._calls, dir, name, mode)
+
+    def make_symlink(self, dir: Handle, name: bytes, target: bytes) -> None:
+        _winlinks.make_symlink(self._calls, dir, name, target)
+
+    def make_link(self, place: Place, dir: Handle, name: bytes) -> None:
+        _winrename.make_link(self._calls, place.pin, dir, name)
+
+    def rename(self, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes) -> None:
+        _winrename.rename(self._calls, olddir, oldname, newdir, newname)
+
+    def remove_file(self, dir: Handle, name: bytes) -> None:
+        _winremove.remove_file(self._calls, dir, name)
+
+    def remove_dir(self, dir: Handle, name: bytes) -> None:
+        _winremove.remove_dir(self._calls, dir, name)
+
+    def reserved_match(self, name: bytes, reserved: bytes) -> bool:
+        return folds_to(name, reserved)
+
+    # -- data ----------------------------------------------------------------------------------------------------------
+
+    def read(self, handle: Handle, count: int, offset: int, /) -> bytes:
+        try:
+            return self._calls.read(handle, count, offset)
+        except NtError as error:
+            raise _unreadable(error) from None
+
+    def read_now(self, handle: Handle, count: int, offset: int, /) -> Buffer:
+        """A synchronous handle cannot be asked whether it would wait."""
+        raise Refused(Errno.EOPNOTSUPP)
+
+    def write(self, handle: Handle, data: Buffer, offset: int, /) -> int:
+        try:
+            return self._calls.write(handle, data, END if handle in self._appending else offset)
+        except NtError as error:
+            raise _unreadable(error) from None
+
+    def sync(self, handle: Handle, datasync: bool) -> None:
+        flush(self._calls, handle)
+
+    # -- locks: none of the host's -------------------------------------------------------------------------------------
+
+    def lock(self, handle: Handle, kind: int, start: int, length: int) -> None:
+        """Nothing: the server keeps locks, and Windows' own would bar reads and writes of other programs."""
+
+    def test_lock(self, handle: Handle, kind: int, start: int, length: int) -> tuple[int, int, int, int] | None:
+        return None
+
+    # -- the process ---------------------------------------------------------------------------------------------------
+
+    def raise_handle_limit(self) -> int:
+        return _MANY
+
+    def privileged(self) -> bool:
+        return False
+
+
+def _unreadable(error: NtError) -> OSError:
+    """A handle without the right to read or write: EBADF, as read(2) and write(2) say."""
+    return Refused(Errno.EBADF) if error.status == Status.ACCESS_DENIED else error

@@ -1,0 +1,99 @@
+"""Removing on Windows: by a handle to the entry itself, checked and removed through that one handle.
+
+First as POSIX has it (FILE_DISPOSITION_POSIX_SEMANTICS: the name goes at once, open handles stay good; read-only is
+no hindrance). Where the filesystem does not know that, the old way: a read-only attribute is taken off and put back
+if it fails, and an open file's name goes with its last handle (another open meets DELETE_PENDING, which is ENOENT).
+
+A junction, a mount point or a link to a directory is removed as the link it is: never the folder that it leads to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Final
+
+from ninep.errors import Refused
+from ninep.host import _ntinfo as info
+from ninep.host._api import Handle
+from ninep.host._ntapi import REMOVE, REMOVE_POSIX, REMOVE_READONLY, Access, Attribute, Info, NtCalls
+from ninep.host._ntstatus import NtError, Status
+from ninep.host._winopen import NO_CLASS, closing, open_entry, scratch
+from ninep.linux import Errno
+
+_POSIX: Final = (REMOVE | REMOVE_POSIX | REMOVE_READONLY).to_bytes(4, "little")
+_PLAIN: Final = b"\1"
+
+
+def remove_file(calls: NtCalls, dir: Handle, name: bytes) -> None:
+    """EISDIR for a directory."""
+    _remove(calls, dir, name, directory=False)
+
+
+def remove_dir(calls: NtCalls, dir: Handle, name: bytes) -> None:
+    """ENOTDIR for anything else, ENOTEMPTY."""
+    _remove(calls, dir, name, directory=True)
+
+
+def _remove(calls: NtCalls, dir: Handle, name: bytes, *, directory: bool) -> None:
+    with closing(calls, open_entry(calls, dir, name, Access.DELETE | Access.READ_ATTRIBUTES)) as handle:
+        attributes = basic(calls, handle).attributes
+        if is_directory(attributes) != directory:
+            raise Refused(Errno.ENOTDIR if directory else Errno.EISDIR)
+        discard(calls, handle)
+
+
+def is_directory(attributes: int) -> bool:
+    """A directory and nothing that merely looks like one to Windows (a junction)."""
+    return attributes & (Attribute.DIRECTORY | Attribute.REPARSE_POINT) == Attribute.DIRECTORY
+
+
+def basic(calls: NtCalls, handle: int) -> info.Basic:
+    """FileBasicInformation."""
+    return info.Basic._make(info.BASIC.unpack(calls.query(handle, Info.BASIC, info.BASIC.size)))
+
+
+def discard(calls: NtCalls, handle: Handle) -> None:
+    """Remove what is open with DELETE access: a file, a directory (ENOTEMPTY), a link or a stream."""
+    try:
+        calls.change(handle, Info.DISPOSITION_EX, _POSIX)
+    except NtError as error:
+        if error.status not in NO_CLASS:
+            raise
+        _discard_plainly(calls, handle)
+
+
+def _discard_plainly(calls: NtCalls, handle: Handle) -> None:
+    try:
+        calls.change(handle, Info.DISPOSITION, _PLAIN)
+    except NtError as error:
+        if error.status != Status.CANNOT_DELETE or not basic(calls, handle).attributes & Attribute.READONLY:
+            raise
+        with unlocked(calls, handle):
+            calls.change(handle, Info.DISPOSITION, _PLAIN)
+
+
+def set_attributes(calls: NtCalls, handle: Handle, attributes: int) -> None:
+    """Set the attribute bits; 0 would mean "leave them alone"."""
+    wanted = info.Basic(attributes=attributes or Attribute.NORMAL)
+    calls.change(handle, Info.BASIC, info.BASIC.pack(*wanted))
+
+
+@contextlib.contextmanager
+def unlocked(calls: NtCalls, handle: Handle) -> Iterator[None]:
+    """Take the read-only attribute off for the length of a block.
+
+    It comes back if the block fails, and also if the file lives on under another name: hard links share their
+    attributes.
+    """
+    with scratch(calls, handle, "", Access.WRITE_ATTRIBUTES | Access.READ_ATTRIBUTES) as again:
+        attributes = basic(calls, again).attributes
+        _, _, links, _, _ = info.STANDARD.unpack(calls.query(again, Info.STANDARD, info.STANDARD.size))
+        set_attributes(calls, again, attributes & ~Attribute.READONLY)
+        try:
+            yield
+        except NtError:
+            set_attributes(calls, again, attributes)
+            raise
+        if links > 1:
+            set_attributes(calls, again, attributes)
