@@ -225,17 +225,25 @@ class Around(Wrapper):
 
 
 class AroundFile(FileWrapper):
-    """A file whose verbs go through its node's ``around``."""
+    """A file whose verbs go through ``around``: that of its node, unless overridden."""
 
     __slots__ = ()
     node: Around
+
+    def around(self, verb: str, args: tuple[Any, ...], call: Callable[[], Any]) -> Any:
+        """As ``Around.around``."""
+        return self.node.around(verb, args, call)
 
 
 class AroundDir(DirWrapper):
-    """A listing whose verbs go through its node's ``around``."""
+    """A listing whose verbs go through ``around``: that of its node, unless overridden."""
 
     __slots__ = ()
     node: Around
+
+    def around(self, verb: str, args: tuple[Any, ...], call: Callable[[], Any]) -> Any:
+        """As ``Around.around``."""
+        return self.node.around(verb, args, call)
 
 
 def _node_verb(verb: str) -> Callable[..., Any]:
@@ -251,7 +259,7 @@ def _opened_verb(cls: type[FileWrapper | DirWrapper], verb: str, shown: str) -> 
     plain = getattr(cls, verb)
 
     def method(self: AroundFile | AroundDir, *args: Any, **named: Any) -> Any:
-        return self.node.around(shown, (*args, *named.values()), partial(plain, self, *args, **named))
+        return self.around(shown, (*args, *named.values()), partial(plain, self, *args, **named))
 
     return method
 
