@@ -1,0 +1,194 @@
+"""The client: an attached export, files opened from it, and how to get one."""
+
+from __future__ import annotations
+
+import socket
+from types import TracebackType
+from typing import Final, Self
+
+from ninep.client.address import Address, parse_address
+from ninep.client.aio.connection import AsyncConnection, open_connection
+from ninep.client.aio.copying import Copying
+from ninep.client.aio.file import AsyncFile
+from ninep.client.aio.session import DEFAULT_MSIZE, PREFERENCE, negotiate
+from ninep.client.aio.verbs import Verbs
+from ninep.client.errors import about, refusal
+from ninep.client.identity import group_id, user_id, user_name
+from ninep.client.opening import flags_of
+from ninep.client.paths import RemotePath, encode, join_names, text_of
+from ninep.linux import O_CREAT, O_EXCL, O_TRUNC, PERMISSIONS, Errno
+from ninep.wire.dialect import Dialect
+from ninep.wire.types import QT_DIR, Qid
+
+DEFAULT_TIMEOUT: Final = 60.0
+_CREATE_ATTEMPTS: Final = 8
+
+
+class AsyncClient(Copying):
+    """An attached export. Made by ``connect`` or ``attach``; usable by any number of tasks at once.
+
+    Paths are written with ``/`` and start at the root of the export, with or without a leading ``/``. Errors are the ``OSError`` that the
+    functions of ``os`` raise, with the numbers of this host and the path as ``filename``; a broken connection is a
+    ``ConnectionError`` (``ProtocolError`` if the server broke the protocol), a missed deadline a ``TimeoutError``.
+    """
+
+    def __init__(self, verbs: Verbs, root: int, gid: int, *, owns_connection: bool) -> None:
+        super().__init__(verbs, root, gid)
+        self._owns_connection = owns_connection
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.connection.peer} {self.dialect.value.decode()}{' closed' if self._closed else ''}>"
+
+    @property
+    def dialect(self) -> Dialect:
+        """The dialect agreed on."""
+        return self.connection.dialect
+
+    @property
+    def msize(self) -> int:
+        """The size of the largest message."""
+        return self.connection.msize
+
+    async def close(self) -> None:
+        """Close the connection, if this client made it; else give its root back. Files that are still open are of no use afterwards."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._owns_connection:
+            await self.connection.close()
+        else:
+            self.verbs.release(self.root)
+
+    async def attach(
+        self, aname: str = "", *, uname: str | None = None, n_uname: int | None = None, gid: int | None = None
+    ) -> AsyncClient:
+        """Another export, or the same as another user, over the same connection. It ends with the first client."""
+        return await _attached(self.verbs, aname, uname, n_uname, gid, owns_connection=False)
+
+    async def open(
+        self, path: RemotePath, mode: str | int = "rb", *, permissions: int = 0o666, follow: bool = False
+    ) -> AsyncFile:
+        """Open a file: ``"rb"``, ``"wb"``, ``"ab"``, ``"xb"``, with ``+`` for both ways, or ``linux.O_*`` flags.
+
+        ``permissions`` are those of a file that is created, exactly (no umask here). ``IsADirectoryError`` for a directory.
+        """
+        flags = flags_of(mode)
+        with about(text_of(path)):
+            names = await self.names_of(path, follow)
+            if not names:
+                raise refusal(Errno.EISDIR)
+            if flags & O_CREAT:
+                return await self._open_or_create(names, flags, permissions & PERMISSIONS, text_of(path))
+            fid, qid = await self.verbs.walk(self.root, names)
+            return await self._open_fid(fid, qid, flags, text_of(path))
+
+    async def read_bytes(self, path: RemotePath, *, follow: bool = False) -> bytes:
+        """The content of a file."""
+        async with await self.open(path, follow=follow) as file:
+            return await file.read()
+
+    async def write_bytes(
+        self, path: RemotePath, data: bytes, *, permissions: int = 0o666, follow: bool = False
+    ) -> int:
+        """Make ``data`` the content of a file, which is created if it is not there."""
+        async with await self.open(path, "wb", permissions=permissions, follow=follow) as file:
+            return await file.write(data)
+
+    async def _open_fid(self, fid: int, qid: Qid | None, flags: int, path: str) -> AsyncFile:
+        if qid is None or qid.type & QT_DIR:
+            self.verbs.release(fid)
+            raise refusal(Errno.EISDIR)
+        try:
+            iounit = await self.verbs.open(fid, flags)
+        except BaseException:
+            self.verbs.release(fid)
+            raise
+        return AsyncFile(self.verbs, fid, path, flags, iounit)
+
+    async def _open_or_create(self, names: list[bytes], flags: int, mode: int, path: str) -> AsyncFile:
+        """Open what is there, else create it; what is there may come and go between the two."""
+        for _ in range(_CREATE_ATTEMPTS):
+            parent, _ = await self.verbs.walk(self.root, names[:-1])
+            try:
+                if not flags & O_EXCL:
+                    try:
+                        fid, qid = await self.verbs.walk(parent, names[-1:])
+                    except FileNotFoundError:
+                        pass
+                    else:
+                        self.verbs.release(parent)
+                        return await self._open_fid(fid, qid, flags & ~O_CREAT, path)
+                iounit = await self.verbs.create(parent, names[-1], flags & ~O_TRUNC, mode, self.gid)
+            except BaseException as error:
+                self.verbs.release(parent)
+                if isinstance(error, FileExistsError) and not flags & O_EXCL:
+                    continue
+                raise
+            return AsyncFile(self.verbs, parent, path, flags, iounit)
+        raise refusal(Errno.EEXIST, f"{join_names(names)} comes and goes")
+
+
+async def connect(
+    address: str | Address | socket.socket,
+    aname: str = "",
+    *,
+    uname: str | None = None,
+    n_uname: int | None = None,
+    gid: int | None = None,
+    dialect: str | None = None,
+    msize: int = DEFAULT_MSIZE,
+    timeout: float | None = DEFAULT_TIMEOUT,
+) -> AsyncClient:
+    """Connect to a server and attach an export.
+
+    ``address`` is ``HOST:PORT``, ``HOST``, ``unix:SOCKET`` or a connected socket; ``aname`` names the export, where the server has several.
+    ``uname`` and ``n_uname`` say who asks (default: this user), ``gid`` which group new files get. ``dialect`` is ``9P2000.L``, ``9P2000.u``
+    or ``9P2000``; by default the first of these that the server has. ``msize`` is the largest message asked for. ``timeout``, in
+    seconds, holds for connecting and for each request; None waits for ever.
+    """
+    dialects = PREFERENCE if dialect is None else (Dialect(dialect.encode()),)
+    if isinstance(address, socket.socket):
+        connection = await AsyncConnection.over_socket(address, timeout)
+    else:
+        parsed = parse_address(address) if isinstance(address, str) else address
+        connection = await open_connection(parsed, timeout)
+    try:
+        verbs = await negotiate(connection, dialects, msize)
+        return await _attached(verbs, aname, uname, n_uname, gid, owns_connection=True)
+    except BaseException:
+        await connection.close()
+        raise
+
+
+async def attach(
+    connection: AsyncConnection,
+    aname: str = "",
+    *,
+    uname: str | None = None,
+    n_uname: int | None = None,
+    gid: int | None = None,
+    dialect: str | None = None,
+    msize: int = DEFAULT_MSIZE,
+) -> AsyncClient:
+    """As ``connect``, on a connection that was made otherwise (pipes of a subprocess, a socket of a transport of one's own)."""
+    dialects = PREFERENCE if dialect is None else (Dialect(dialect.encode()),)
+    verbs = await negotiate(connection, dialects, msize)
+    return await _attached(verbs, aname, uname, n_uname, gid, owns_connection=True)
+
+
+async def _attached(
+    verbs: Verbs, aname: str, uname: str | None, n_uname: int | None, gid: int | None, *, owns_connection: bool
+) -> AsyncClient:
+    root, _ = await verbs.attach(
+        encode(user_name() if uname is None else uname), encode(aname), user_id() if n_uname is None else n_uname
+    )
+    return AsyncClient(verbs, root, group_id() if gid is None else gid, owns_connection=owns_connection)

@@ -1,0 +1,292 @@
+"""A connection to a server on asyncio: moves the bytes of an ``Exchange``, wakes who waits, keeps the deadlines.
+
+Any number of tasks may have requests outstanding. A task that is cancelled while it waits, or whose deadline passes, has its request
+flushed; the connection lives on. The connection ends (and every waiting task gets the reason) when the server closes it, breaks the
+protocol, or leaves a flush unanswered for the length of another deadline.
+
+The verbs above use only the public methods here; ``blocking.connection`` has the same ones, so that the verbs can be written once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable
+from functools import partial
+from typing import Final, ParamSpec, TypeAlias, TypeVar
+
+from ninep.client.address import Address
+from ninep.client.errors import ProtocolError
+from ninep.client.exchange import Call, Exchange, answer_of
+from ninep.wire.dialect import Dialect
+from ninep.wire.messages import Message
+
+MAX_IN_FLIGHT: Final = 64
+"""Requests outstanding; further ones wait. QEMU takes 128 from all its clients."""
+WRITE_BUFFER: Final = 2 << 20
+
+M = TypeVar("M", bound=Message)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Stream: TypeAlias = AsyncGenerator[T, None]
+"""What verbs yield from."""
+
+
+class _Wire(asyncio.BufferedProtocol):
+    """What asyncio tells about the socket, passed on."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.WriteTransport):
+            self._connection.made(transport)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the exchange knows better how much fits
+        return self._connection.exchange.room()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._connection.received(nbytes)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connection.lost(exc)
+
+    def pause_writing(self) -> None:
+        self._connection.writable.clear()
+
+    def resume_writing(self) -> None:
+        self._connection.writable.set()
+
+
+class AsyncConnection:
+    """Requests and replies. Made by ``open_connection``, ``over_socket`` or ``over_streams``; verbs come from ``AsyncClient``."""
+
+    def __init__(self, timeout: float | None = None, peer: str = "") -> None:
+        self.exchange = Exchange()
+        self.timeout = timeout
+        """Seconds that a request may take, or None."""
+        self.peer = peer
+        self.writable = asyncio.Event()
+        self.writable.set()
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.WriteTransport | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._gone = asyncio.Event()
+        self._slots: deque[asyncio.Future[None]] = deque()
+        self._error: ConnectionError | None = None
+
+    # -- making one ----------------------------------------------------------------------------------------------------
+
+    @classmethod
+    async def over_socket(cls, sock: socket.socket, timeout: float | None = None, peer: str = "") -> AsyncConnection:
+        """On a connected stream socket, which belongs to the connection from now on."""
+        self = cls(timeout, peer)
+        await self._loop.create_connection(lambda: _Wire(self), sock=sock)
+        return self
+
+    @classmethod
+    async def over_streams(
+        cls, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timeout: float | None = None, peer: str = ""
+    ) -> AsyncConnection:
+        """On a pair of asyncio streams, such as the pipes of a subprocess. They belong to the connection from now on."""
+        self = cls(timeout, peer)
+        self.made(writer.transport)
+        self._reading = asyncio.create_task(self._read(reader, writer))
+        return self
+
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        error: Exception | None = None
+        try:
+            while data := await reader.read(1 << 16):
+                self._after(partial(self.exchange.feed, data))
+        except OSError as raised:
+            error = raised
+        writer.close()
+        self.lost(error)
+
+    # -- requests ------------------------------------------------------------------------------------------------------
+
+    @property
+    def dialect(self) -> Dialect:
+        """The dialect agreed on; ``Dialect.UNKNOWN`` before."""
+        return self.exchange.dialect
+
+    @property
+    def msize(self) -> int:
+        """The size of the largest message."""
+        return self.exchange.msize
+
+    @property
+    def closed(self) -> bool:
+        """Nothing can be asked any more."""
+        return self._error is not None
+
+    async def call(self, request: Message, answer: type[M], undo: Message | None = None) -> M:
+        """Send a request and wait for its reply. An error reply is raised as ``OSError``."""
+        return await self.finish(await self.start(request, undo), answer)
+
+    async def start(self, request: Message, undo: Message | None = None) -> Call:
+        """Send a request. ``finish`` its call, or ``abandon`` it."""
+        while True:
+            self._check_open()
+            if not self.writable.is_set():
+                await self.writable.wait()
+            elif len(self.exchange.calls) >= MAX_IN_FLIGHT:
+                slot: asyncio.Future[None] = self._loop.create_future()
+                self._slots.append(slot)
+                await slot
+            else:
+                break
+        call = self.exchange.request(request, undo)
+        call.waiter = self._loop.create_future()
+        self._send()
+        return call
+
+    async def finish(self, call: Call, answer: type[M]) -> M:
+        """Wait for the reply. ``TimeoutError`` after ``timeout`` seconds without one; the request is flushed then."""
+        try:
+            if not call.waiter.done():
+                async with asyncio.timeout(self.timeout):
+                    await call.waiter
+        except TimeoutError:
+            self.abandon([call])
+            raise TimeoutError(errno.ETIMEDOUT, f"no answer from the server within {self.timeout:g} s") from None
+        except asyncio.CancelledError:
+            self.abandon([call])
+            raise
+        if call.reply is None:
+            self._check_open()
+        return answer_of(call, answer)
+
+    def abandon(self, calls: Iterable[Call]) -> None:
+        """The replies to these calls are not wanted: flush what is in flight, undo what was done."""
+        if self._error is not None:
+            return
+        for call in calls:
+            flush = self.exchange.abandon(call)
+            if flush is not None and self.timeout is not None:
+                self._loop.call_later(self.timeout, self._check_flushed, flush)
+        self._send()
+
+    def detach(self, request: Message) -> None:
+        """Send a request whose reply, even an error, is of no interest."""
+        if self._error is None:
+            self.exchange.request(request)
+            self._send()
+
+    def broken(self, why: str) -> ProtocolError:
+        """The server broke the protocol in a way that only a verb can see: closes the connection; the error is to be raised."""
+        error = ProtocolError(why)
+        self._fail(error)
+        return error
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call something that blocks (a local file) without holding up other tasks."""
+        return await asyncio.to_thread(function, *args, **kwargs)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, for polling."""
+        await asyncio.sleep(seconds)
+
+    async def close(self) -> None:
+        """Send what is left to send and close. Waiting tasks get a ``ConnectionError``."""
+        if self._error is None:
+            self._error = ConnectionAbortedError(errno.ECONNABORTED, "the connection was closed")
+            if self._transport is not None:
+                self._transport.close()
+            self._wake_all()
+        if self._reading is not None:
+            self._reading.cancel()
+            self._gone.set()
+        await self._gone.wait()
+
+    # -- called by the socket ------------------------------------------------------------------------------------------
+
+    def made(self, transport: asyncio.WriteTransport) -> None:
+        """There is a transport."""
+        self._transport = transport
+        transport.set_write_buffer_limits(WRITE_BUFFER)
+
+    def received(self, count: int) -> None:
+        """``count`` bytes are in the exchange's room."""
+        self._after(partial(self.exchange.received, count))
+
+    def lost(self, error: Exception | None) -> None:
+        """The transport is gone."""
+        self._gone.set()
+        if self._error is None:
+            self._fail(
+                ConnectionResetError(
+                    errno.ECONNRESET, f"the server closed the connection{f': {error}' if error else ''}"
+                )
+            )
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _after(self, take: Callable[[], list[Call]]) -> None:
+        if self._error is not None:
+            return
+        try:
+            done = take()
+        except ProtocolError as error:
+            self._fail(error)
+            return
+        for call in done:
+            if call.waiter is not None and not call.waiter.done():
+                call.waiter.set_result(None)
+        if self.exchange.outgoing:
+            self._send()
+        if self._slots and len(self.exchange.calls) < MAX_IN_FLIGHT:
+            self._wake_slots()
+
+    def _send(self) -> None:
+        buffers = self.exchange.outgoing
+        self.exchange.outgoing = []
+        if self._transport is not None:
+            for buffer in buffers:
+                self._transport.write(buffer)
+
+    def _check_open(self) -> None:
+        if self._error is not None:
+            raise type(self._error)(*self._error.args) from self._error
+
+    def _check_flushed(self, flush: Call) -> None:
+        if self.exchange.calls.get(flush.tag) is flush:
+            self._fail(ConnectionAbortedError(errno.ETIMEDOUT, "the server does not answer, not even a flush"))
+
+    def _fail(self, error: ConnectionError) -> None:
+        if self._error is None:
+            self._error = error
+            if self._transport is not None:
+                self._transport.abort()
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        for call in self.exchange.calls.values():
+            if call.waiter is not None and not call.waiter.done():
+                call.waiter.set_result(None)
+        self.writable.set()
+        self._wake_slots()
+
+    def _wake_slots(self) -> None:
+        while self._slots:
+            slot = self._slots.popleft()
+            if not slot.done():
+                slot.set_result(None)
+
+
+async def open_connection(address: Address, timeout: float | None = None) -> AsyncConnection:
+    """Connect to a server. ``OSError`` if nobody listens there; ``TimeoutError`` after ``timeout`` seconds."""
+    connection = AsyncConnection(timeout, str(address))
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(timeout):
+        if not address.socket:
+            await loop.create_connection(lambda: _Wire(connection), address.host, address.port)
+        elif hasattr(socket, "AF_UNIX"):
+            await loop.create_unix_connection(lambda: _Wire(connection), address.socket)
+        else:
+            raise OSError(errno.EAFNOSUPPORT, "this host has no unix sockets", address.socket)
+    return connection

@@ -1,0 +1,103 @@
+"""What every call on paths needs: the root of an attached export, and the way from it to a file.
+
+Without ``follow`` no symbolic link is resolved, on the way or at the end: the server refuses to walk through one. With ``follow`` they are
+resolved here, inside the export (an absolute target begins at its root, ``..`` stays at it), at most 40 of them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+from ninep.client.aio.connection import AsyncConnection
+from ninep.client.aio.verbs import Verbs
+from ninep.client.errors import refusal
+from ninep.client.paths import RemotePath, split
+from ninep.linux import Errno
+from ninep.wire.types import QT_DIR, QT_SYMLINK
+
+MAX_LINKS: Final = 40  # as Linux (path_resolution(7))
+
+
+class Export:
+    """An attached export. ``root`` is the fid of its root, ``gid`` the group that new files get."""
+
+    def __init__(self, verbs: Verbs, root: int, gid: int) -> None:
+        self.verbs = verbs
+        self.root = root
+        self.gid = gid
+
+    @property
+    def connection(self) -> AsyncConnection:
+        """The connection that everything goes over."""
+        return self.verbs.connection
+
+    @asynccontextmanager
+    async def at(self, names: Sequence[bytes]) -> AsyncIterator[int]:
+        """A fid for the file at ``names``, for as long as the block lasts."""
+        if not names:
+            yield self.root
+            return
+        fid, _ = await self.verbs.walk(self.root, names)
+        try:
+            yield fid
+        finally:
+            self.verbs.release(fid)
+
+    async def names_of(self, path: RemotePath, follow: bool) -> list[bytes]:
+        """The names on the way to ``path``, with ``follow`` the way without symbolic links."""
+        return await self.real_names(split(path, physical=True)) if follow else split(path)
+
+    async def real_names(self, names: Sequence[bytes]) -> list[bytes]:
+        """Where ``names`` lead when links are followed. The last name need not exist, what is before it must."""
+        real: list[bytes] = []
+        todo = deque(names)
+        links = 0
+        while todo:
+            if todo[0] == b"..":
+                todo.popleft()
+                del real[-1:]
+                continue
+            steps = list(todo)
+            if b".." in steps:
+                steps = steps[: steps.index(b"..")]
+            count, is_link = await self._until_link(real, steps, may_miss=len(steps) == len(todo))
+            real += steps[:count]
+            for _ in range(count):
+                todo.popleft()
+            if not is_link:
+                continue
+            links += 1
+            if links > MAX_LINKS:
+                raise refusal(Errno.ELOOP)
+            async with self.at(real) as fid:
+                target = await self.verbs.readlink(fid)
+            del real[-1:]
+            if target.startswith(b"/"):
+                real.clear()
+            todo.extendleft(reversed(split(target, physical=True)))
+        return real
+
+    async def _until_link(self, real: Sequence[bytes], steps: Sequence[bytes], may_miss: bool) -> tuple[int, bool]:
+        """How many of ``steps`` can be taken from ``real``, and whether the last of these is a symbolic link.
+
+        ``may_miss``: the last step need not exist.
+        """
+        way = [*real, *steps]
+        try:
+            fid, qids = await self.verbs.walk_far(self.root, way)
+        except FileNotFoundError:
+            if len(way) == 1 and may_miss:
+                return 1, False
+            raise
+        if fid is not None:
+            self.verbs.release(fid)
+        for step, qid in enumerate(qids[len(real) :]):
+            if qid.type & QT_SYMLINK:
+                return step + 1, True
+        if fid is None and not (may_miss and len(qids) == len(way) - 1 and qids[-1].type & QT_DIR):
+            async with self.at(way):  # says what is wrong
+                pass
+        return len(steps), False

@@ -1,0 +1,302 @@
+"""An open file: positions, reading and writing, locks."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from contextlib import aclosing
+from types import TracebackType
+from typing import Final, Self
+
+from ninep.client.aio.connection import Stream
+from ninep.client.aio.verbs import Verbs
+from ninep.client.errors import about, refusal
+from ninep.client.identity import lock_owner
+from ninep.client.opening import readable, writable
+from ninep.client.stat import FileStat, LockInfo, SetAttr
+from ninep.linux import (
+    LOCK_BLOCKED,
+    LOCK_ERROR,
+    LOCK_GRACE,
+    LOCK_RDLCK,
+    LOCK_SUCCESS,
+    LOCK_UNLCK,
+    LOCK_WRLCK,
+    O_APPEND,
+    Errno,
+)
+from ninep.wire.dialect import Dialect
+from ninep.wire.types import Buffer
+
+TO_THE_END: Final = 1 << 62
+_POLL_FIRST: Final = 0.01
+_POLL_LAST: Final = 0.5
+
+
+class AsyncFile:
+    """A file that was opened by ``AsyncClient.open``. Binary; one position, not shared between tasks that do not mean to.
+
+    ``read`` and ``write`` use and move the position, ``pread`` and ``pwrite`` do not. Nothing is buffered: what ``write`` returned from
+    is at the server. Large reads and writes are cut to what one message carries, several of them in flight.
+    """
+
+    def __init__(self, verbs: Verbs, fid: int, name: str, flags: int, iounit: int) -> None:
+        self.name = name
+        """The path it was opened by."""
+        self.flags = flags
+        self._verbs = verbs
+        self._fid = fid
+        self._chunk = verbs.chunk(iounit)
+        self._position = 0
+        self._closed = False
+        # plain 9P2000 has no append mode: the position is moved to the end before each write
+        self._seek_to_append = bool(flags & O_APPEND) and verbs.connection.dialect is Dialect.BASE
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}{' closed' if self._closed else ''}>"
+
+    # -- state ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        """``close`` was called."""
+        return self._closed
+
+    def fileno_of_protocol(self) -> int:
+        """The fid, for messages that this class does not send."""
+        self._check()
+        return self._fid
+
+    def readable(self) -> bool:
+        """Opened for reading."""
+        return readable(self.flags)
+
+    def writable(self) -> bool:
+        """Opened for writing."""
+        return writable(self.flags)
+
+    def _check(self) -> None:
+        if self._closed:
+            raise ValueError("the file is closed")
+
+    async def close(self) -> None:
+        """Close; errors that the server found only now (a full quota) are raised. Closing twice is fine."""
+        if self._closed:
+            return
+        self._closed = True
+        if not self._verbs.connection.closed:
+            with about(self.name):
+                await self._verbs.clunk(self._fid)
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    async def chunks(self, offset: int | None = None, count: int = -1) -> Stream[bytes]:
+        """The content in pieces, as they arrive: from ``offset`` (default: the position, which then moves along), at most ``count`` bytes."""
+        self._check()
+        moving = offset is None
+        start = self._position if offset is None else offset
+        pieces = self._verbs.read_ahead(self._fid, start, TO_THE_END - start if count < 0 else count, self._chunk)
+        with about(self.name):
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    if moving:
+                        self._position += len(piece)
+                    yield piece
+
+    async def pread(self, count: int, offset: int) -> bytes:
+        """``count`` bytes from ``offset``; fewer only at the end of the file."""
+        self._check()
+        with about(self.name):
+            if count <= self._chunk:
+                data = await self._verbs.read(self._fid, offset, count)
+                if len(data) == count or not data:
+                    return data
+                pieces = [data]
+            else:
+                pieces = []
+            done = sum(map(len, pieces))
+            rest = self._verbs.read_ahead(self._fid, offset + done, count - done, self._chunk)
+            async with aclosing(rest):
+                async for piece in rest:
+                    pieces.append(piece)
+            return b"".join(pieces)
+
+    async def read(self, count: int = -1) -> bytes:
+        """``count`` bytes from the position, or all there are; fewer only at the end of the file, none beyond it."""
+        if count >= 0:
+            data = await self.pread(count, self._position)
+        else:
+            self._check()
+            data = await self._read_all(self._position)
+        self._position += len(data)
+        return data
+
+    async def _read_all(self, offset: int) -> bytes:
+        """Everything from ``offset``. The size saves asking beyond the end; it is a hint, because a file may grow, and those of /proc say 0."""
+        hint = (await self.stat()).st_size - offset
+        if 0 < hint < self._chunk:
+            with about(self.name):
+                data = await self._verbs.read(self._fid, offset, hint + 1)
+            if len(data) == hint:
+                return data  # short where the size said so: the end
+        else:
+            data = await self.pread(hint, offset) if hint > 0 else b""
+        pieces = [data]
+        rest = self._rest(offset + len(data))
+        async with aclosing(rest):
+            async for piece in rest:
+                pieces.append(piece)
+        return b"".join(pieces)
+
+    async def _rest(self, offset: int) -> Stream[bytes]:
+        """What follows where the end is expected: one request at a time."""
+        while data := await self.pread(self._chunk, offset):
+            offset += len(data)
+            yield data
+
+    async def lines(self) -> Stream[bytes]:
+        """The lines from the position on, with their ends. The position moves from line to line."""
+        rest = b""
+        position = self._position
+        async with aclosing(self.chunks(position)) as pieces:
+            async for piece in pieces:
+                *whole, rest = (rest + piece).split(b"\n")
+                for line in whole:
+                    position += len(line) + 1
+                    self._position = position
+                    yield line + b"\n"
+        if rest:
+            self._position = position + len(rest)
+            yield rest
+
+    def __aiter__(self) -> Stream[bytes]:
+        return self.lines()
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    async def pwrite(self, data: Buffer, offset: int) -> int:
+        """Write all of ``data`` at ``offset`` (a file opened to append: at its end); its length."""
+        self._check()
+        ordered = bool(self.flags & O_APPEND)
+        with about(self.name):
+            if self._seek_to_append:
+                offset = (await self._verbs.stat(self._fid)).st_size
+            await self._verbs.write_behind(self._fid, offset, data, self._chunk, ordered)
+        return memoryview(data).nbytes
+
+    async def write(self, data: Buffer) -> int:
+        """Write all of ``data`` at the position and move that; its length."""
+        count = await self.pwrite(data, self._position)
+        self._position += count
+        return count
+
+    async def truncate(self, size: int | None = None) -> int:
+        """Set the size (default: to the position); the size."""
+        self._check()
+        if size is None:
+            size = self._position
+        with about(self.name):
+            await self._verbs.setattr(self._fid, SetAttr(size=size))
+        return size
+
+    async def fsync(self, datasync: bool = False) -> None:
+        """Return when what was written is on the server's stable storage."""
+        self._check()
+        with about(self.name):
+            await self._verbs.fsync(self._fid, datasync)
+
+    # -- position and attributes ---------------------------------------------------------------------------------------
+
+    def tell(self) -> int:
+        """The position."""
+        return self._position
+
+    async def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move the position (from the start, from itself, from the end of the file); the new one."""
+        self._check()
+        if whence == os.SEEK_CUR:
+            offset += self._position
+        elif whence == os.SEEK_END:
+            offset += (await self.stat()).st_size
+        elif whence != os.SEEK_SET:
+            raise ValueError(f"whence {whence} is not known")
+        if offset < 0:
+            raise OSError(errno.EINVAL, "the position would be negative", self.name)
+        self._position = offset
+        return offset
+
+    async def stat(self) -> FileStat:
+        """The attributes, also of a file that was renamed or removed meanwhile."""
+        self._check()
+        with about(self.name):
+            return await self._verbs.stat(self._fid)
+
+    # -- locks ---------------------------------------------------------------------------------------------------------
+
+    async def lock(
+        self,
+        start: int = 0,
+        length: int = 0,
+        *,
+        shared: bool = False,
+        wait: bool = True,
+        timeout: float | None = None,
+        owner: int | None = None,
+    ) -> None:
+        """Lock ``length`` bytes from ``start`` (0: to the end, however long the file gets), for one ``owner`` or ``shared``.
+
+        ``BlockingIOError`` at once without ``wait``, ``TimeoutError`` after ``timeout`` seconds of waiting; 9P has no waiting request, so
+        the server is asked again and again. The owner is this process (its id) or any other number: locks of one owner do not
+        exclude each other, and one unlock ends them. Closing the file unlocks.
+        """
+        kind = LOCK_RDLCK if shared else LOCK_WRLCK
+        deadline = None if timeout is None else time.monotonic() + timeout
+        pause = _POLL_FIRST
+        while True:
+            status = await self._lock(kind, start, length, owner)
+            if status == LOCK_SUCCESS:
+                return
+            if status == LOCK_ERROR:
+                raise refusal(Errno.ENOLCK)
+            if not wait:
+                raise refusal(
+                    Errno.EAGAIN,
+                    "locked by another owner" if status == LOCK_BLOCKED else "the server is in its grace period",
+                )
+            if deadline is not None and time.monotonic() + pause > deadline:
+                raise TimeoutError(errno.ETIMEDOUT, f"still locked after {timeout:g} s", self.name)
+            await self._verbs.connection.sleep(pause)
+            pause = min(pause * 1.5, _POLL_LAST)
+
+    async def unlock(self, start: int = 0, length: int = 0, *, owner: int | None = None) -> None:
+        """Give a byte range back, locked or not."""
+        status = await self._lock(LOCK_UNLCK, start, length, owner)
+        if status in {LOCK_ERROR, LOCK_GRACE}:
+            raise refusal(Errno.ENOLCK)
+
+    async def _lock(self, kind: int, start: int, length: int, owner: int | None) -> int:
+        self._check()
+        with about(self.name):
+            return await self._verbs.lock(
+                self._fid, kind, start, length, os.getpid() if owner is None else owner, lock_owner()
+            )
+
+    async def test_lock(
+        self, start: int = 0, length: int = 0, *, shared: bool = False, owner: int | None = None
+    ) -> LockInfo | None:
+        """A lock of another owner that is in the way, or None."""
+        self._check()
+        kind = LOCK_RDLCK if shared else LOCK_WRLCK
+        with about(self.name):
+            return await self._verbs.test_lock(
+                self._fid, kind, start, length, os.getpid() if owner is None else owner, lock_owner()
+            )

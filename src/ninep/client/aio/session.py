@@ -1,0 +1,43 @@
+"""The start of a session: a dialect and a message size are agreed on (version(5)), and the verbs for them are chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from ninep.client.aio.base import BaseVerbs
+from ninep.client.aio.connection import AsyncConnection
+from ninep.client.aio.dotl import LinuxVerbs
+from ninep.client.aio.verbs import Verbs
+from ninep.client.errors import DialectError
+from ninep.wire.dialect import Dialect
+from ninep.wire.messages import Rversion, Tversion
+
+DEFAULT_MSIZE: Final = 1 << 20
+PREFERENCE: Final = (Dialect.LINUX, Dialect.UNIX, Dialect.BASE)
+VERBS: Final[dict[Dialect, type[Verbs]]] = {
+    Dialect.LINUX: LinuxVerbs,
+    Dialect.UNIX: BaseVerbs,
+    Dialect.BASE: BaseVerbs,
+}
+
+
+async def negotiate(connection: AsyncConnection, dialects: Sequence[Dialect], msize: int) -> Verbs:
+    """Agree on the first of ``dialects`` that the server has. ``DialectError`` if it has none of them.
+
+    Only an exact answer counts: a server of 9P2000.u may answer "9P2000" to "9P2000.L", and has to be asked for .u by its name.
+    """
+    answers = []
+    for dialect in dialects:
+        try:
+            reply = await connection.call(Tversion(msize, dialect.value), Rversion)
+        except (ConnectionError, TimeoutError):
+            raise
+        except OSError as error:  # diod refuses with an error instead of "unknown"
+            answers.append(f"{error.strerror} to {dialect.value.decode()}")
+            continue
+        if reply.version == dialect.value:
+            connection.exchange.agree(dialect, reply.msize)
+            return VERBS[dialect](connection)
+        answers.append(f"{reply.version.decode('ascii', 'backslashreplace')} to {dialect.value.decode()}")
+    raise DialectError(f"no common dialect: the server answered {', '.join(answers)}")

@@ -1,0 +1,204 @@
+"""Listing directories, and whole trees: ``scandir``, ``listdir``, ``walk``, ``rmtree``.
+
+A server may lie: listings are bounded in entries and in bytes, trees in depth, and names that no directory can have end the
+connection (``dotl``, ``base``).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Final
+
+from ninep.client.aio.connection import Stream
+from ninep.client.aio.export import Export
+from ninep.client.aio.verbs import Listed
+from ninep.client.errors import about, refusal
+from ninep.client.exchange import Call
+from ninep.client.paths import RemotePath, decode, encode, join, text_of
+from ninep.client.stat import DirEntry, FileStat, kind_of_mode
+from ninep.linux import DT_UNKNOWN, O_DIRECTORY, O_RDONLY, Errno
+from ninep.wire.messages import Runlinkat
+
+MAX_ENTRIES: Final = 1 << 22
+MAX_NAMES: Final = 1 << 28
+"""Bytes of names in one directory."""
+MAX_DEPTH: Final = 512
+
+
+class Tree(Export):
+    """The calls on directories."""
+
+    async def scandir(self, path: RemotePath = "/", *, stat: bool = False, follow: bool = False) -> Stream[DirEntry]:
+        """The entries of a directory, without ``.`` and ``..``, in the server's order, while they arrive.
+
+        ``kind`` of each is known (servers that do not tell it in listings are asked). ``stat``: their attributes as well, asked for
+        many at a time. An entry that has gone since is left out; one that cannot be looked at has kind DT_UNKNOWN and no ``stat``.
+        """
+        shown = text_of(path)
+        with about(shown):
+            async with self.at(await self.names_of(path, follow)) as dirfid:
+                batches = self._listing(dirfid)
+                async with aclosing(batches):
+                    async for batch in batches:
+                        for entry in await self._entries(dirfid, shown, batch, stat):
+                            yield entry
+
+    async def listdir(self, path: RemotePath = "/", *, follow: bool = False) -> list[str]:
+        """The names in a directory, in the server's order, without ``.`` and ``..``."""
+        with about(text_of(path)):
+            async with self.at(await self.names_of(path, follow)) as dirfid:
+                return [decode(entry.name) for entry in await self._all(dirfid)]
+
+    async def walk(
+        self, top: RemotePath = "/", *, topdown: bool = True, onerror: Callable[[OSError], object] | None = None
+    ) -> Stream[tuple[str, list[DirEntry], list[DirEntry]]]:
+        """A tree, as ``os.walk`` has it: (path, directories, other entries) for each directory. Links are not followed.
+
+        With ``topdown`` the list of directories may be cut down to those to go into. A directory that cannot be listed is told
+        to ``onerror`` and left out; without it the error is raised.
+        """
+        # (path, depth, what to yield when all below it was): the last one is the next one
+        stack: list[tuple[str, int, tuple[str, list[DirEntry], list[DirEntry]] | None]] = [(text_of(top), 0, None)]
+        while stack:
+            path, depth, ready = stack.pop()
+            if ready is not None:
+                yield ready
+                continue
+            try:
+                entries = await self._scan_to_go_into(path, depth)
+            except ConnectionError:
+                raise
+            except OSError as error:
+                if onerror is None:
+                    raise
+                onerror(error)
+                continue
+            directories = [entry for entry in entries if entry.is_dir()]
+            found = (path, directories, [entry for entry in entries if not entry.is_dir()])
+            if topdown:
+                yield found
+            else:
+                stack.append((path, depth, found))
+            stack += [(entry.path, depth + 1, None) for entry in reversed(directories)]
+
+    async def rmtree(self, path: RemotePath, *, onerror: Callable[[OSError], object] | None = None) -> None:
+        """Remove a directory and everything below it; links are removed, not followed.
+
+        What cannot be removed is told to ``onerror`` and left there; without it the first error is raised.
+        """
+        async for directory, _, others in self.walk(path, topdown=False, onerror=onerror):
+            await self._remove_files(directory, others, onerror)
+            try:
+                with about(directory):
+                    names = await self.names_of(directory, follow=False)
+                    if not names:
+                        continue  # the root stays, empty
+                    async with self.at(names[:-1]) as parent:
+                        await self.verbs.unlink(parent, names[-1], directory=True)
+            except ConnectionError:
+                raise
+            except OSError as error:
+                if onerror is None:
+                    raise
+                onerror(error)
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    async def _remove_files(
+        self, directory: str, entries: list[DirEntry], onerror: Callable[[OSError], object] | None
+    ) -> None:
+        """Remove entries that are no directories, many requests in flight where one message removes one entry."""
+        failures: list[OSError] = []
+        with about(directory):
+            async with self.at(await self.names_of(directory, follow=False)) as dirfid:
+                pending: deque[tuple[Call, DirEntry]] = deque()
+                try:
+                    for entry in entries:
+                        if len(pending) >= 32:
+                            failures += await self._removed(dirfid, *pending.popleft())
+                        request = self.verbs.unlink_request(dirfid, encode(entry.name))
+                        if request is None:
+                            failures += await self._remove_one(dirfid, entry)
+                        else:
+                            pending.append((await self.connection.start(request), entry))
+                    while pending:
+                        failures += await self._removed(dirfid, *pending.popleft())
+                finally:
+                    self.connection.abandon([call for call, _ in pending])
+        for failure in failures:
+            if onerror is None:
+                raise failure
+            onerror(failure)
+
+    async def _removed(self, dirfid: int, call: Call, entry: DirEntry) -> list[OSError]:
+        try:
+            with about(entry.path):
+                await self.connection.finish(call, Runlinkat)
+        except (ConnectionError, TimeoutError):
+            raise
+        except FileNotFoundError:
+            return []
+        except OSError:
+            return await self._remove_one(dirfid, entry)  # the longer way, which knows servers without the message
+        return []
+
+    async def _remove_one(self, dirfid: int, entry: DirEntry) -> list[OSError]:
+        try:
+            with about(entry.path):
+                await self.verbs.unlink(dirfid, encode(entry.name), directory=False)
+        except (ConnectionError, TimeoutError):
+            raise
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            return [error]
+        return []
+
+    async def _scan_to_go_into(self, path: str, depth: int) -> list[DirEntry]:
+        if depth > MAX_DEPTH:
+            with about(path):
+                raise refusal(Errno.ELOOP, f"more than {MAX_DEPTH} directories deep")
+        entries = self.scandir(path)
+        async with aclosing(entries):
+            return [entry async for entry in entries]
+
+    async def _listing(self, dirfid: int) -> Stream[list[Listed]]:
+        """The batches of a directory's listing, through a fid of its own, within the bounds."""
+        count = size = 0
+        fid, _ = await self.verbs.walk(dirfid, [])
+        try:
+            await self.verbs.open(fid, O_RDONLY | O_DIRECTORY)
+            batches = self.verbs.entries(fid)
+            async with aclosing(batches):
+                async for batch in batches:
+                    count += len(batch)
+                    size += sum([len(entry.name) for entry in batch])
+                    if count > MAX_ENTRIES or size > MAX_NAMES:
+                        raise self.connection.broken(f"the server's listing does not end: {count} entries so far")
+                    yield batch
+        finally:
+            self.verbs.release(fid)
+
+    async def _all(self, dirfid: int) -> list[Listed]:
+        batches = self._listing(dirfid)
+        async with aclosing(batches):
+            return [entry async for batch in batches for entry in batch]
+
+    async def _entries(self, dirfid: int, path: str, batch: list[Listed], stat: bool) -> list[DirEntry]:
+        wanting = [entry.name for entry in batch if entry.stat is None and (stat or entry.kind == DT_UNKNOWN)]
+        looked_up: dict[bytes, FileStat | OSError] = {}
+        if wanting:
+            looked_up = dict(zip(wanting, await self.verbs.stat_many(dirfid, wanting), strict=True))
+        entries = []
+        for name, ino, kind, attributes in batch:
+            found = looked_up.get(name, attributes)
+            if isinstance(found, FileNotFoundError):
+                continue
+            known = found if isinstance(found, FileStat) else None
+            if known is not None:
+                kind = kind_of_mode(known.st_mode)  # noqa: PLW2901 - the listing's word gives way to the file's own
+            text = decode(name)
+            entries.append(DirEntry(text, join(path, text), kind, ino, known))
+        return entries

@@ -1,0 +1,90 @@
+# Generated from ninep/client/aio/attributes.py by tools/unasync.py. Do not edit.
+"""Attributes, extended attributes and the figures of the filesystem, by path. ``follow``: see ``export``."""
+
+from __future__ import annotations
+
+from ninep.client.blocking.export import Export
+from ninep.client.errors import about
+from ninep.client.paths import RemotePath, decode, encode, text_of
+from ninep.client.stat import FileStat, FileSystem, SetAttr, Time
+from ninep.linux import XATTR_REPLACE
+
+
+class Attributes(Export):
+    """The calls on a file's attributes."""
+
+    def stat(self, path: RemotePath, *, follow: bool = False) -> FileStat:
+        """The attributes."""
+        with about(text_of(path)):
+            with self.at(self.names_of(path, follow)) as fid:
+                return self.verbs.stat(fid)
+
+    def exists(self, path: RemotePath, *, follow: bool = False) -> bool:
+        """Whether there is something. A directory on the way that may not be searched is an error, not an answer."""
+        try:
+            with about(text_of(path)):
+                with self.at(self.names_of(path, follow)):
+                    return True
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+    def setattr(self, path: RemotePath, changes: SetAttr, *, follow: bool = False) -> None:
+        """Change several attributes in one request."""
+        with about(text_of(path)):
+            with self.at(self.names_of(path, follow)) as fid:
+                self.verbs.setattr(fid, changes)
+
+    def chmod(self, path: RemotePath, mode: int, *, follow: bool = False) -> None:
+        """Set the permissions (the lower 12 bits of ``mode``)."""
+        self.setattr(path, SetAttr(mode=mode & 0o7777), follow=follow)
+
+    def chown(self, path: RemotePath, uid: int | None = None, gid: int | None = None, *, follow: bool = False) -> None:
+        """Set owner, group or both."""
+        self.setattr(path, SetAttr(uid=uid, gid=gid), follow=follow)
+
+    def utime(
+        self, path: RemotePath, *, atime: Time | None = "now", mtime: Time | None = "now", follow: bool = False
+    ) -> None:
+        """Set the times, in nanoseconds since 1970; ``"now"`` is the server's clock, None leaves one alone."""
+        self.setattr(path, SetAttr(atime=atime, mtime=mtime), follow=follow)
+
+    def truncate(self, path: RemotePath, size: int, *, follow: bool = False) -> None:
+        """Set the size of a file."""
+        self.setattr(path, SetAttr(size=size), follow=follow)
+
+    def statfs(self, path: RemotePath = "/") -> FileSystem:
+        """The figures of the filesystem that ``path`` is on (9P2000.L only)."""
+        with about(text_of(path)):
+            with self.at(self.names_of(path, follow=False)) as fid:
+                return self.verbs.statfs(fid)
+
+    # -- extended attributes (9P2000.L only) ---------------------------------------------------------------------------
+
+    def getxattr(self, path: RemotePath, name: str, *, follow: bool = False) -> bytes:
+        """The value of an extended attribute. ENODATA if there is none of that name."""
+        if not name:
+            raise ValueError("an attribute needs a name")
+        with about(text_of(path)):
+            with self.at(self.names_of(path, follow)) as fid:
+                return self.verbs.xattr(fid, encode(name))
+
+    def listxattr(self, path: RemotePath, *, follow: bool = False) -> list[str]:
+        """The names of the extended attributes."""
+        with about(text_of(path)):
+            with self.at(self.names_of(path, follow)) as fid:
+                return [decode(name) for name in (self.verbs.xattr(fid, b"")).split(b"\0") if name]
+
+    def setxattr(self, path: RemotePath, name: str, value: bytes, flags: int = 0, *, follow: bool = False) -> None:
+        """Set an extended attribute; ``flags`` ``linux.XATTR_CREATE`` (it must be new) or ``XATTR_REPLACE``.
+
+        The hypervisor's server takes an empty value for a removal.
+        """
+        if not name:
+            raise ValueError("an attribute needs a name")
+        with about(text_of(path)):
+            with self.at(self.names_of(path, follow)) as fid:
+                self.verbs.set_xattr(fid, encode(name), value, flags)
+
+    def removexattr(self, path: RemotePath, name: str, *, follow: bool = False) -> None:
+        """Remove an extended attribute. ENODATA if there is none of that name."""
+        self.setxattr(path, name, b"", XATTR_REPLACE, follow=follow)  # the protocol's way to say it

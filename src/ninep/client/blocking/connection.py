@@ -1,0 +1,268 @@
+"""A connection to a server on a blocking socket: moves the bytes of an ``Exchange``, waits, keeps the deadlines.
+
+The public methods are those of ``aio.connection``, without the waiting words. Threads may share a connection: their requests take turns, so
+a connection for each thread is what makes them fast. A request whose deadline passes, or that is interrupted (Ctrl-C), is flushed and
+the connection lives on; it ends when the server closes it, breaks the protocol or leaves a flush unanswered for
+the length of another deadline.
+
+The socket itself never blocks: while a long message goes out, replies are taken in, or two full buffers would wait for each other.
+"""
+
+from __future__ import annotations
+
+import errno
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from typing import Final, ParamSpec, TypeAlias, TypeVar
+
+from ninep.client.address import Address
+from ninep.client.errors import ProtocolError
+from ninep.client.exchange import Call, Exchange, answer_of
+from ninep.wire.dialect import Dialect
+from ninep.wire.messages import Message
+
+MAX_IN_FLIGHT: Final = 64
+"""Requests outstanding. QEMU takes 128 from all its clients."""
+READ: Final = selectors.EVENT_READ
+READ_AND_WRITE: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
+
+M = TypeVar("M", bound=Message)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Stream: TypeAlias = Generator[T, None, None]
+"""What verbs yield from."""
+
+
+class Connection:
+    """Requests and replies. Made by ``open_connection`` or ``over_socket``; verbs come from ``Client``."""
+
+    def __init__(self, sock: socket.socket, timeout: float | None = None, peer: str = "") -> None:
+        self.exchange = Exchange()
+        self.timeout = timeout
+        """Seconds that a request may take, or None."""
+        self.peer = peer
+        self._socket = sock
+        self._lock = threading.RLock()
+        self._unsent: deque[memoryview] = deque()
+        self._flushes: deque[tuple[float, Call]] = deque()
+        self._error: ConnectionError | None = None
+        sock.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        self._waiting_for = READ
+        self._selector.register(sock, READ)
+
+    @classmethod
+    def over_socket(cls, sock: socket.socket, timeout: float | None = None, peer: str = "") -> Connection:
+        """On a connected stream socket, which belongs to the connection from now on."""
+        return cls(sock, timeout, peer)
+
+    # -- requests ------------------------------------------------------------------------------------------------------
+
+    @property
+    def dialect(self) -> Dialect:
+        """The dialect agreed on; ``Dialect.UNKNOWN`` before."""
+        return self.exchange.dialect
+
+    @property
+    def msize(self) -> int:
+        """The size of the largest message."""
+        return self.exchange.msize
+
+    @property
+    def closed(self) -> bool:
+        """Nothing can be asked any more."""
+        return self._error is not None
+
+    def call(self, request: Message, answer: type[M], undo: Message | None = None) -> M:
+        """Send a request and wait for its reply. An error reply is raised as ``OSError``."""
+        return self.finish(self.start(request, undo), answer)
+
+    def start(self, request: Message, undo: Message | None = None) -> Call:
+        """Send a request. ``finish`` its call, or ``abandon`` it."""
+        with self._lock:
+            deadline = self._deadline()
+            while self._unsent or len(self.exchange.calls) >= MAX_IN_FLIGHT:
+                self._check_open()
+                if not self._pump(deadline):
+                    raise self._late()
+            self._check_open()
+            call = self.exchange.request(request, undo)
+            self._send()
+            return call
+
+    def finish(self, call: Call, answer: type[M]) -> M:
+        """Wait for the reply. ``TimeoutError`` after ``timeout`` seconds without one; the request is flushed then."""
+        with self._lock:
+            try:
+                self._wait(call)
+            except BaseException:
+                self.abandon([call])
+                raise
+            return answer_of(call, answer)
+
+    def abandon(self, calls: Iterable[Call]) -> None:
+        """The replies to these calls are not wanted: flush what is in flight, undo what was done."""
+        with self._lock:
+            if self._error is not None:
+                return
+            for call in calls:
+                flush = self.exchange.abandon(call)
+                if flush is not None and self.timeout is not None:
+                    self._flushes.append((time.monotonic() + self.timeout, flush))
+            self._send()
+
+    def detach(self, request: Message) -> None:
+        """Send a request whose reply, even an error, is of no interest."""
+        with self._lock:
+            if self._error is None:
+                self.exchange.request(request)
+                self._send()
+
+    def broken(self, why: str) -> ProtocolError:
+        """The server broke the protocol in a way that only a verb can see: closes the connection; the error is to be raised."""
+        error = ProtocolError(why)
+        self._fail(error)
+        return error
+
+    def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call something that blocks."""
+        return function(*args, **kwargs)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, for polling."""
+        time.sleep(seconds)
+
+    def close(self) -> None:
+        """Send what is left to send, as far as that needs no waiting for replies, and close."""
+        with self._lock:
+            deadline = time.monotonic() + 1
+            try:
+                while self._error is None and self._unsent and self._pump(deadline):
+                    pass
+            finally:
+                self._fail(ConnectionAbortedError(errno.ECONNABORTED, "the connection was closed"))
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _deadline(self) -> float | None:
+        return None if self.timeout is None else time.monotonic() + self.timeout
+
+    def _wait(self, call: Call) -> None:
+        deadline = self._deadline()
+        while call.reply is None:
+            self._check_open()
+            if not self._pump(deadline):
+                raise self._late()
+
+    def _late(self) -> TimeoutError:
+        return TimeoutError(errno.ETIMEDOUT, f"no answer from the server within {self.timeout:g} s")
+
+    def _check_open(self) -> None:
+        if self._error is not None:
+            raise type(self._error)(*self._error.args) from self._error
+
+    def _pump(self, deadline: float | None) -> bool:
+        """Wait until bytes can be moved and move them. False if nothing moved until the deadline."""
+        wanted = READ_AND_WRITE if self._unsent else READ
+        if wanted != self._waiting_for:
+            self._selector.modify(self._socket, wanted)
+            self._waiting_for = wanted
+        if self._flushes:
+            self._check_flushes()
+        pause = None if deadline is None else max(0.0, deadline - time.monotonic())
+        if self._flushes and (pause is None or time.monotonic() + pause > self._flushes[0][0]):
+            pause = max(0.0, self._flushes[0][0] - time.monotonic())
+        ready = self._selector.select(pause)
+        if not ready:
+            # woken for a flush that is overdue, or because it is too late
+            return deadline is None or time.monotonic() < deadline
+        events = ready[0][1]
+        if events & selectors.EVENT_WRITE:
+            self._write()
+        if events & selectors.EVENT_READ and self._error is None:
+            self._read()
+        return True
+
+    def _read(self) -> None:
+        try:
+            count = self._socket.recv_into(self.exchange.room())
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lost(error)
+            return
+        if not count:
+            self._lost(None)
+            return
+        try:
+            self.exchange.received(count)
+        except ProtocolError as error:
+            self._fail(error)
+            return
+        if self.exchange.outgoing:
+            self._send()
+
+    def _send(self) -> None:
+        """Take what the exchange wants to say, and say as much as goes without waiting."""
+        self._unsent.extend(map(memoryview, self.exchange.outgoing))
+        self.exchange.outgoing.clear()
+        self._write()
+
+    def _write(self) -> None:
+        unsent = self._unsent
+        try:
+            while unsent:
+                count = self._socket.send(unsent[0])
+                if count == len(unsent[0]):
+                    unsent.popleft()
+                else:
+                    unsent[0] = unsent[0][count:]
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lost(error)
+
+    def _check_flushes(self) -> None:
+        while self._flushes:
+            deadline, flush = self._flushes[0]
+            if self.exchange.calls.get(flush.tag) is flush:
+                if time.monotonic() >= deadline:
+                    self._fail(ConnectionAbortedError(errno.ETIMEDOUT, "the server does not answer, not even a flush"))
+                    self._check_open()
+                return
+            self._flushes.popleft()
+
+    def _lost(self, error: OSError | None) -> None:
+        reason = f": {error.strerror}" if error is not None else ""
+        self._fail(ConnectionResetError(errno.ECONNRESET, f"the server closed the connection{reason}"))
+
+    def _fail(self, error: ConnectionError) -> None:
+        if self._error is None:
+            self._error = error
+            self._unsent.clear()
+            self._flushes.clear()
+            self._selector.close()
+            self._socket.close()
+
+
+def open_connection(address: Address, timeout: float | None = None) -> Connection:
+    """Connect to a server. ``OSError`` if nobody listens there; ``TimeoutError`` after ``timeout`` seconds."""
+    if not address.socket:
+        sock = socket.create_connection((address.host, address.port), timeout)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    elif hasattr(socket, "AF_UNIX"):
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.settimeout(timeout)
+        try:
+            sock.connect(address.socket)
+        except OSError:
+            sock.close()
+            raise
+    else:
+        raise OSError(errno.EAFNOSUPPORT, "this host has no unix sockets", address.socket)
+    return Connection(sock, timeout, str(address))

@@ -1,0 +1,44 @@
+"""How a file is to be opened: the mode strings of ``open`` as Linux flags."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ninep.linux import O_ACCMODE, O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY
+
+_MODES: Final = {
+    "r": O_RDONLY,
+    "r+": O_RDWR,
+    "w": O_WRONLY | O_CREAT | O_TRUNC,
+    "w+": O_RDWR | O_CREAT | O_TRUNC,
+    "a": O_WRONLY | O_CREAT | O_APPEND,
+    "a+": O_RDWR | O_CREAT | O_APPEND,
+    "x": O_WRONLY | O_CREAT | O_EXCL,
+    "x+": O_RDWR | O_CREAT | O_EXCL,
+}
+
+
+def flags_of(mode: str | int) -> int:
+    """``linux.O_*`` for ``"rb"``, ``"r+b"``, ``"wb"`` ... (flags pass through). ``ValueError`` for text modes and nonsense."""
+    if isinstance(mode, int):
+        return mode
+    if "b" not in mode:
+        raise ValueError(
+            f"mode {mode!r}: files of a server are binary, say {mode + 'b'!r} (io.TextIOWrapper makes text of it)"
+        )
+    base = mode.replace("b", "", 1)
+    if base.endswith("+") or "+" not in base:
+        flags = _MODES.get(base)
+        if flags is not None:
+            return flags
+    raise ValueError(f"mode {mode!r} is not known")
+
+
+def readable(flags: int) -> bool:
+    """Opened for reading."""
+    return flags & O_ACCMODE != O_WRONLY
+
+
+def writable(flags: int) -> bool:
+    """Opened for writing."""
+    return flags & O_ACCMODE != O_RDONLY

@@ -1,0 +1,114 @@
+"""Paths of a server as lists of names, and names of a server as names for the local disk.
+
+Remote paths are written with ``/`` on every host and always start at the root of the export: a leading ``/`` changes nothing, ``.``
+means nothing, ``..`` takes back the name before it and stays at the root. Names are bytes on the wire; in Python they are ``str`` with
+surrogate escapes (as ``os.fsdecode`` has it on POSIX), so that every name survives the way there and back.
+"""
+
+from __future__ import annotations
+
+import errno
+import ntpath
+import os
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+from types import ModuleType
+from typing import Final, TypeAlias
+
+RemotePath: TypeAlias = str | bytes | PurePosixPath
+"""What calls take as a remote path."""
+
+MAX_NAME: Final = 0xFFFF  # a string of 9P has a 16-bit length
+
+
+def encode(name: str) -> bytes:
+    """A name for the wire."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def decode(name: bytes) -> str:
+    """A name from the wire."""
+    return name.decode("utf-8", "surrogateescape")
+
+
+def text_of(path: RemotePath) -> str:
+    """A path as the caller wrote it, for error messages and joined names."""
+    return decode(path) if isinstance(path, bytes) else str(path)
+
+
+def split(path: RemotePath, *, physical: bool = False) -> list[bytes]:
+    """The names on the way from the root. ``ValueError`` for an embedded NUL, ENAMETOOLONG for what 9P cannot carry.
+
+    ``physical`` keeps every ``..``: what it takes back is known only when the links before it are resolved.
+    """
+    raw = path if isinstance(path, bytes) else encode(str(path))
+    if b"\0" in raw:
+        raise ValueError("embedded null byte")
+    names: list[bytes] = []
+    for name in raw.split(b"/"):
+        if name == b".." and not physical:
+            if names:
+                names.pop()
+        elif name not in {b"", b"."}:
+            if len(name) > MAX_NAME:
+                raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), text_of(path)[:64] + "...")
+            names.append(name)
+    return names
+
+
+def parent_and_name(path: RemotePath) -> tuple[list[bytes], bytes]:
+    """The way to the directory, and the last name. EBUSY for the root, which has none."""
+    names = split(path)
+    if not names:
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), text_of(path) or "/")
+    return names[:-1], names[-1]
+
+
+def join_names(names: Iterable[bytes]) -> str:
+    """The absolute path of a list of names."""
+    return "/" + decode(b"/".join(names))
+
+
+def join(directory: str, name: str) -> str:
+    """A name below a directory."""
+    return f"{directory}{name}" if directory.endswith("/") or not directory else f"{directory}/{name}"
+
+
+def base_name(path: RemotePath) -> str:
+    """The last name of a path, empty for the root."""
+    names = split(path)
+    return decode(names[-1]) if names else ""
+
+
+def legal_entry(name: bytes) -> bool:
+    """Whether a directory may have an entry of this name. ``.`` and ``..`` are not asked about."""
+    return bool(name) and b"/" not in name and b"\0" not in name
+
+
+_NT_FORBIDDEN: Final = frozenset('<>:"/\\|?*') | {chr(i) for i in range(32)}
+_NT_DEVICES: Final = frozenset(
+    [
+        "CON",
+        "PRN",
+        "AUX",
+        "NUL",
+        "CONIN$",
+        "CONOUT$",
+        *(f"{port}{digit}" for port in ("COM", "LPT") for digit in "123456789¹²³"),
+    ]
+)
+
+
+def local_name(name: str, flavour: ModuleType = os.path) -> str:
+    """``name`` as one component of a local path, or ``ValueError``: a listing never leads out of the folder that is copied to.
+
+    ``flavour`` (posixpath, ntpath) is whose rules hold. On NTFS a name can also reach out by a drive (``C:x``), a backslash, a stream
+    (``file:stream``) or a device (``NUL``, ``com1.txt``), and Win32 drops dots and spaces at the end.
+    """
+    if name in {"", ".", ".."} or "/" in name or "\0" in name:
+        raise ValueError(f"{name!r} is not a file name")
+    if flavour is ntpath:
+        stem = name.partition(".")[0].rstrip(" ").upper()
+        if not _NT_FORBIDDEN.isdisjoint(name) or name[-1] in ". " or stem in _NT_DEVICES:
+            raise ValueError(f"{name!r} cannot be a file name on this host")
+    return name
