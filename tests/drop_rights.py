@@ -6,6 +6,7 @@ environment are, root's home for one.  Nothing else differs from a program that 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib
 import os
@@ -14,20 +15,17 @@ import sys
 from types import ModuleType
 
 PR_SET_DUMPABLE = 4  # linux/prctl.h
-LAZY = ("asyncio", "concurrent.futures.thread", "encodings.idna", "traceback", "logging.handlers")
+LAZY = ("asyncio", "concurrent.futures.thread", "encodings.idna", "traceback", "uvloop")
 
 
 def import_all(package: str) -> ModuleType:
     """The package with all its modules, and what the standard library would import late."""
-    for name in LAZY:
-        importlib.import_module(name)
     top = importlib.import_module(package)
-    for found in pkgutil.walk_packages(top.__path__, f"{package}."):
-        if not found.name.endswith("__main__"):
-            try:
-                importlib.import_module(found.name)
-            except ImportError:  # a module for another operating system
-                continue
+    modules = [found.name for found in pkgutil.walk_packages(top.__path__, f"{package}.")]
+    for name in (*LAZY, *modules):
+        if not name.endswith("__main__"):
+            with contextlib.suppress(ImportError, OSError):  # a module for another operating system
+                importlib.import_module(name)
     return importlib.import_module(f"{package}.cli.main")
 
 

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import os
 import re
-import selectors
 import signal
 import subprocess
 import sys
-import tempfile
-import time
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 ORDINARY_USER = 65534  # nobody
-LISTENS = re.compile(rb"127\.0\.0\.1:(\d+)")
+LISTENS = re.compile(r"127\.0\.0\.1:(\d+)")
 START_LIMIT = 30.0  # seconds until the first line that names the address
 STOP_LIMIT = 20.0
 DROP_RIGHTS = Path(__file__).with_name("drop_rights.py")
@@ -30,7 +28,7 @@ class Server:
     `user` is the uid to run as: that needs a test run as root.  What the program says is kept and told when it fails.
     """
 
-    port: int
+    port: int  # known once it listens
 
     def __init__(self, folder: Path | str, *options: str, user: int | None = None) -> None:
         self._argv = ["serve", str(folder), "--listen", "127.0.0.1:0", *options]
@@ -47,20 +45,23 @@ class Server:
 
     def start(self) -> None:
         """Start and wait for the line that names the address."""
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
+        self._said: list[str] = []
+        self._told = threading.Event()
         self._process = subprocess.Popen(
             program(self._user) + self._argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=self._said,
             cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="backslashreplace",
         )
-        try:
-            self.port = self._announced_port(time.monotonic() + START_LIMIT)
-        except BaseException:
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        if not self._told.wait(START_LIMIT) or not hasattr(self, "port"):
             self._process.kill()
             self.stop(check=False)
-            raise
+            raise AssertionError(f"the server did not say where it listens:\n{self.said()}")
 
     def stop(self, *, check: bool = True) -> None:
         """SIGTERM, and the end is awaited; an AssertionError when the end is not a clean one."""
@@ -71,37 +72,29 @@ class Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             status = self._process.wait()
-        said = self.said()
-        assert self._process.stdout
-        self._process.stdout.close()
-        self._said.close()
+        self._reader.join()
         if check:
-            assert status == 0, f"the server ended with {status}:\n{said}"
-            assert "Traceback" not in said, said
+            assert status == 0, f"the server ended with {status}:\n{self.said()}"
+            assert "Traceback" not in self.said(), self.said()
 
     def said(self) -> str:
         """What the program wrote to stderr so far."""
-        self._said.seek(0)
-        return self._said.read().decode(errors="backslashreplace")
+        return "".join(self._said)
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    def _announced_port(self, deadline: float) -> int:
-        assert self._process.stdout
-        said = b""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._process.stdout, selectors.EVENT_READ)
-            while time.monotonic() < deadline and selector.select(deadline - time.monotonic()):
-                data = os.read(self._process.stdout.fileno(), 4096)
-                said += data
-                found = LISTENS.search(said)
-                if found and b"\n" in said[found.end() :]:
-                    return int(found[1])
-                if not data:
-                    break
-        raise AssertionError(f"the server did not say where it listens:\n{said.decode()}\n{self.said()}")
+    def _read(self) -> None:
+        assert self._process.stderr
+        with self._process.stderr as lines:
+            for line in lines:
+                self._said.append(line)
+                found = LISTENS.search(line)
+                if found and not self._told.is_set():
+                    self.port = int(found[1])
+                    self._told.set()
+        self._told.set()  # nothing more will come
 
 
 def program(user: int | None = None) -> list[str]:

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 import traceback
 
 from . import attributes, files, locks, names, nodes, ownership, trees  # noqa: F401  each registers its checks
@@ -49,7 +50,8 @@ def run(name: str, top: str, second: str | None, setting: Setting) -> str | None
     except (OSError, AssertionError, ValueError) as error:
         where = traceback.extract_tb(error.__traceback__)
         line = next((frame for frame in reversed(where) if frame.name == name), where[-1])
-        return f"{error or type(error).__name__} ({os.path.basename(line.filename)}:{line.lineno}: {line.line})"
+        what = textwrap.shorten(str(error), 200) or type(error).__name__  # paths can be long
+        return f"{what} ({os.path.basename(line.filename)}:{line.lineno}: {line.line})"
     try:
         shutil.rmtree(here)
     except OSError as error:
