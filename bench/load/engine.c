@@ -167,12 +167,12 @@ void *storm(void *arg) {
     static __thread u8 out[65536];
     struct worker *w = arg;
     struct conn c = { .outcap = sizeof out, .out = out };
-    for (u64 n = 0; !g_stop && (!opt.count || n < opt.count); n++) {
+    for (u64 n = 0; !g_stop && !g_drain && (!opt.count || n < opt.count); n++) {
         u64 t0 = now();
         u32 len;
         int err = 0;
         c.fd = dial();
-        if (c.fd < 0) err = errno ? errno : EIO;
+        if (c.fd < 0) { err = errno ? errno : EIO; if (err == EINPROGRESS) continue; } /* not accepted in time: slow, not wrong */
         else {
             err = start_session(&c);
             if (!err) { t_fid(&c, 0, Tclunk, FID_ROOT); call(&c, Tclunk + 1, &len, &err); }
