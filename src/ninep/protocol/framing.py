@@ -6,9 +6,13 @@ Rules
   only, in order. Bytes may arrive split and glued in any way.
 * A size below 7 or above ``msize`` cannot be skipped over (nobody knows where the next frame begins): ``BadFrame``, the end of
   the connection. That is all this module refuses; types and bodies are not looked at.
-* Memory: the buffer begins small, grows to a claimed size only after that size passed the msize check, and shrinks again.
-* Small frames arrive as ``bytes`` (one copy for a whole batch, because the strings in them must be bytes and slicing bytes is three times
-  cheaper than slicing a view). Large ones arrive as a view of the buffer: valid until the iterator is asked for the next
+* Memory: the buffer begins small, grows to a claimed size only after that size passed the msize check and so much has arrived, and
+  shrinks again.
+* Fairness: besides a large frame, at most 64 KiB of what follows are taken at a time, however large the buffer has become: a megabyte of
+  tiny requests would keep other connections waiting for half a second.
+* Small frames arrive as ``bytes`` (one copy for a whole batch, because slicing bytes is three times cheaper than slicing a view), and so do
+  large ones **unless they end in a payload**: the strings of all others must be bytes (``b"/" in view`` is never true, so that a name in a view would
+  pass every check for slashes). Large frames with a payload arrive as a view of the buffer: valid until the iterator is asked for the next
   frame, or for as long as wanted after ``keep()``.
 """
 
@@ -18,9 +22,12 @@ from collections.abc import Iterator
 from typing import Final, TypeAlias
 
 from ninep.wire.codec import HEADER_SIZE, header
+from ninep.wire.messages import Rread, Rreaddir, Twrite
 from ninep.wire.types import Buffer
 
 SMALL: Final = 1 << 16
+PAYLOADS: Final = frozenset({Rread.number, Twrite.number, Rreaddir.number})
+"""The messages without strings, whose last field is a datum."""
 
 RawFrame: TypeAlias = tuple[int, int, int, Buffer, int]
 """size, type, tag, the buffer the frame is in, where in it the frame begins."""
@@ -33,13 +40,14 @@ class BadFrame(ValueError):
 class Receiver:
     """The receiving side of one connection."""
 
-    __slots__ = ("_buffer", "_end", "_kept", "_start", "_view", "msize")
+    __slots__ = ("_buffer", "_end", "_first", "_kept", "_start", "_view", "msize")
 
     def __init__(self, msize: int) -> None:
         self.msize = msize
         """The largest frame that may arrive; change it when a version was agreed on."""
         self._buffer = bytearray(SMALL)
         self._view = memoryview(self._buffer)
+        self._first = self._view[:SMALL]
         self._start = 0
         self._end = 0
         self._kept = False
@@ -48,11 +56,16 @@ class Receiver:
         """Where the next bytes go; never empty."""
         end = self._end
         if not end:
-            return self._view
+            return self._first
         if end == len(self._buffer):
             self._make_room()
             end = self._end
-        return self._view[end:]
+        if len(self._buffer) == SMALL:
+            return self._view[end:]
+        missing = 0
+        if end - self._start >= HEADER_SIZE:
+            missing = header(self._buffer, self._start)[0] - (end - self._start)
+        return self._view[end : end + missing + SMALL]
 
     @property
     def partial(self) -> bool:
@@ -104,7 +117,7 @@ class Receiver:
             if size > self._end - start:
                 break
             self._start += size
-            if size < SMALL:
+            if size < SMALL or number not in PAYLOADS:
                 yield size, number, tag, bytes(self._view[start : start + size]), 0
             else:
                 yield size, number, tag, self._view[start : start + size], 0
@@ -123,12 +136,18 @@ class Receiver:
         needed = SMALL
         if self._end - self._start >= HEADER_SIZE:
             needed = max(needed, header(self._buffer, self._start)[0] + SMALL // 16)
-        self._replace(max(needed, len(self._buffer)) if self._start == 0 else needed)
+        if self._start and needed <= len(self._buffer):
+            rest = self._end - self._start
+            self._view[:rest] = self._view[self._start : self._end]
+            self._start, self._end = 0, rest
+        else:
+            self._replace(needed)
 
     def _replace(self, size: int) -> None:
         rest = self._view[self._start : self._end]
-        buffer = bytearray(max(size, len(rest) + 1))
+        buffer = bytearray(size)
         buffer[: len(rest)] = rest
         self._buffer = buffer
         self._view = memoryview(buffer)
+        self._first = self._view[:SMALL]
         self._start, self._end = 0, len(rest)
