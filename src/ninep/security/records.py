@@ -23,7 +23,7 @@ from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, Place, Stat
 from ninep.linux import DT_DIR, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY, S_IFDIR, S_IFMT, S_IFREG, Errno
 from ninep.security.known import Known
-from ninep.security.mapped import Tags
+from ninep.security.mapped import Tags, unnamed
 
 DIRECTORY: Final = b".virtfs_metadata"
 ROOT: Final = b".virtfs_metadata_root"
@@ -177,11 +177,8 @@ class Records:
             host.close(handle)
 
     def _publish(self, slot: Slot, tags: Tags, content: bytes) -> bool:
-        try:
-            handle = host.open_unnamed(slot.dir, O_WRONLY, 0o600)
-        except OSError as error:
-            if linux_errno(error) not in (Errno.EOPNOTSUPP, Errno.ENOSYS):
-                raise
+        handle = unnamed(slot.dir, O_WRONLY, 0o600)
+        if handle is None:
             return False
         try:
             if host.write(handle, content, 0) != len(content):

@@ -70,7 +70,6 @@ class LocalDriver(Driver):
         tree.root.qid = Qid(0, 0, tree.qids.path(found.st_dev, found.st_ino))
         with tree.lock:
             tree.pins.keep(tree.root, root)
-            tree.root.detached = True  # no name to come back by: its pin is never taken away
 
     def attach(self, user: User) -> LocalNode:  # noqa: ARG002 - who may attach is decided above, and as whom here below
         root = self._tree.root

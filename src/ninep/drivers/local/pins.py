@@ -114,8 +114,8 @@ class Pins:
                 return
             node = ring.popleft()
             pin = node.pin
-            if pin is None or node.detached:
-                continue  # released; or without a name to come back by, which ends with its release
+            if pin is None or node.detached or node.up is node:
+                continue  # released; or without a name to come back by, as long as it lives
             if node.used or (host.BY_NAME and node.files):
                 node.used = False
                 ring.append(node)

@@ -1,0 +1,50 @@
+"""A folder, served by the local driver in each security model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ninep.drivers.local import LocalDriver, LocalNode, pins_for
+from ninep.linux import O_CREAT, O_EXCL, O_RDWR
+from ninep.node import User
+
+MODELS = ("passthrough", "none", "mapped-xattr", "mapped-file")
+NEW = O_CREAT | O_EXCL | O_RDWR
+
+
+@pytest.fixture(params=MODELS)
+def model(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    export = tmp_path / "export"
+    export.mkdir()
+    return export
+
+
+@pytest.fixture
+def attach(folder: Path) -> Iterator[Callable[..., LocalNode]]:
+    """`attach(model, **options)`: the root of the folder, released when the test ends."""
+    opened: list[tuple[LocalDriver, LocalNode]] = []
+
+    def attach(model: str = "passthrough", pins: int = 1000, **options: object) -> LocalNode:
+        driver = LocalDriver(str(folder), model, pins=pins_for(pins), **options)
+        root = driver.attach(User())
+        opened.append((driver, root))
+        return root
+
+    yield attach
+    for driver, root in opened:
+        root.release()
+        driver.close()
+
+
+@pytest.fixture
+def root(attach: Callable[..., LocalNode], model: str) -> LocalNode:
+    """The root of the folder, in each model."""
+    return attach(model)
