@@ -6,11 +6,12 @@ Only requests that could not be answered at once are entered. The rules (flush(5
 * the reply to a request goes out *before* the Rflush of a Tflush that named it, or not at all;
 * nothing is ever said about a tag after its Rflush;
 * several Tflush for one tag are answered in their order; a Tflush is itself in flight, and can be flushed;
-* a Tflush for a tag that is not in flight is answered at once.
+* a Tflush for a tag that is not in flight, or for its own, is answered at once.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
 
@@ -62,10 +63,15 @@ class Tags:
         """The reply to ``request`` is out (or it was dropped unanswered): the tags to answer Rflush now, in order."""
         if self.owed.get(request.tag) is request:
             del self.owed[request.tag]
+        # Not by recursion: a client may have flushed a flush as often as there are tags.
         answer: list[int] = []
-        for waiting in request.flushes:
-            answer.append(waiting.tag)
-            answer += self.leave(waiting)
+        waiting = deque(request.flushes)
+        while waiting:
+            flush = waiting.popleft()
+            if self.owed.get(flush.tag) is flush:
+                del self.owed[flush.tag]
+            answer.append(flush.tag)
+            waiting.extendleft(reversed(flush.flushes))
         return answer
 
     def abandon(self) -> None:

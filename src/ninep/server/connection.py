@@ -19,9 +19,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
+from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import Any, Protocol
 
@@ -29,9 +30,11 @@ from ninep.errors import Refused, linux_errno, text_of
 from ninep.linux import Errno
 from ninep.node import WouldBlock
 from ninep.protocol.framing import BadFrame, RawFrame, Receiver
-from ninep.protocol.tags import InFlight, Tags
+from ninep.protocol.tags import Tags
 from ninep.server.exports import Exports
 from ninep.server.limits import MIN_MSIZE, Limits
+from ninep.server.patience import LATE, LATE_EACH, Patience
+from ninep.server.requests import Request, Requests
 from ninep.server.session import Session
 from ninep.server.table import TABLES, Entry
 from ninep.wire.codec import HEADER_SIZE, Malformed, codec
@@ -44,10 +47,8 @@ log = logging.getLogger("ninep.server")
 REPLIES_A_WRITE = 8
 BYTES_A_WRITE = 1 << 18
 JOIN_BELOW = 1 << 14
-SLOW_BATCH = 0.025
-SLOW_REQUEST = 0.001
-SLOW_FOR = 30.0
-"""A batch that took 25 ms and 1 ms a request was served by slow storage: to worker threads with it, for half a minute."""
+MANY_FIDS = 1000
+"""Closing more than these at once is for a thread, if the driver allows it: others would wait a millisecond for each thousand."""
 
 
 class Transport(Protocol):
@@ -72,27 +73,6 @@ class Transport(Protocol):
         """Close at once."""
 
 
-class Request(InFlight):
-    """A request that was not answered at once: in a worker thread, or waiting for the fids of one."""
-
-    __slots__ = ("alone", "entry", "fields", "running", "session", "shared")
-
-    def __init__(self, tag: int, entry: Entry, fields: Sequence[Any], session: Session) -> None:
-        super().__init__(tag)
-        self.entry = entry
-        self.fields = fields
-        self.session = session
-        self.running = False
-        self.shared = {fields[i] for i in entry.row.shared}
-        self.alone = {fields[i] for i in entry.row.alone}
-
-    def clashes(self, other: Request) -> bool:
-        """One of the two needs a fid alone that the other uses."""
-        if self.session is not other.session:
-            return False
-        return bool(self.alone & (other.alone | other.shared) or self.shared & other.alone)
-
-
 class Connection:
     """The server's side of one connection."""
 
@@ -102,9 +82,11 @@ class Connection:
         exports: Exports,
         limits: Limits,
         workers: Executor,
+        on_begin: Callable[[Connection], None],
         on_end: Callable[[Connection], None],
     ) -> None:
         self.peer = ""
+        self._on_begin = on_begin
         self._on_end = on_end
         self._transport = transport
         self._exports = exports
@@ -116,13 +98,15 @@ class Connection:
         """Where the transport puts the next bytes."""
         self._frames: Iterator[RawFrame] = iter(())
         self._tags = Tags()
-        self._queue: deque[Request] = deque()
-        self._running: set[Request] = set()
+        self._requests = Requests()
+        self._closing = 0
+        """Sessions that worker threads are closing."""
         self._out: list[Buffer] = []
         self._full = False
         self._paused = False
         self._stopping = False
         self._lost = False
+        self._patience = Patience()
         self._begin(Dialect.UNKNOWN, limits.msize)
 
     # -- the transport's calls -------------------------------------------------------------------------------------------
@@ -130,6 +114,7 @@ class Connection:
     def made(self, peer: str) -> None:
         """The transport is ready; ``peer`` is its word for the other side."""
         self.peer = self.session.peer = peer
+        self._on_begin(self)
 
     def received(self, count: int) -> None:
         """``count`` bytes were put there."""
@@ -150,13 +135,16 @@ class Connection:
         self._full = False
         self._go_on()
 
+    def eof(self) -> bool:
+        """The client sends no more. True: it is still owed replies, the connection closes when they are sent."""
+        self._stopping = True
+        return bool(self._tags)
+
     def lost(self) -> None:
         """The connection is gone: nobody wants the replies. What runs in threads ends by itself, and the session with it."""
         self._lost = True
-        self._tags.abandon()
-        self._queue.clear()
         self._frames = iter(())
-        self._end(self.session)
+        self._abandon()
         self._ended()
 
     def stop(self) -> None:
@@ -168,11 +156,11 @@ class Connection:
 
     def abort(self) -> None:
         """Close at once, whatever is owed; threads that hang are left to themselves."""
-        self._running.clear()
+        self._requests.running.clear()
         self._transport.abort()
 
     def _ended(self) -> None:
-        if self._lost and not self._running:
+        if self._lost and not self._requests.running and not self._closing:
             self._on_end(self)
 
     # -- the request loop ------------------------------------------------------------------------------------------------
@@ -210,7 +198,7 @@ class Connection:
                         out.append(self._failure(tag, number, error))
                 if len(out) >= REPLIES_A_WRITE:
                     self._send()
-                if self._full or len(owed) >= self._limits.in_flight:
+                if self._full or len(owed) >= self._most:
                     interrupted = True
                     break
         except BadFrame as error:
@@ -220,8 +208,8 @@ class Connection:
         if interrupted:
             self._pause()
         elapsed = monotonic() - began
-        if elapsed > SLOW_BATCH and elapsed > SLOW_REQUEST * count:
-            self._slow()
+        if elapsed > LATE and elapsed > LATE_EACH * count:
+            self._late(began + elapsed)
 
     def _one(self, size: int, number: int, tag: int, buffer: Buffer, start: int) -> None:
         """A request off the fast path: Tversion, Tflush, an unknown type, or one that others in flight may stand in the way of."""
@@ -251,24 +239,24 @@ class Connection:
 
     def _in_order(self, request: Request) -> None:
         """Serve a request while others are in flight, or for a slow driver: now, in a thread, or when its fids are free."""
-        if self._blocked(request):
+        if self._requests.clash(request):
             self._enter(request)
-            self._queue.append(request)
-            return
-        inline = request.entry.inline
-        if inline is not None and request.session.inline:
-            try:
-                self._answer(request.tag, request.entry, inline(request.session, *request.fields))
-            except WouldBlock:
-                pass
-            else:
-                return
-        self._enter(request)
-        self._run(request)
+            self._requests.wait(request)
+        elif not self._at_once(request):
+            self._enter(request)
+            self._start(request)
 
-    def _blocked(self, request: Request) -> bool:
-        """Something before it has a fid that it needs."""
-        return any(map(request.clashes, self._running)) or any(map(request.clashes, self._queue))
+    def _at_once(self, request: Request) -> bool:
+        """Serve in the event loop, if that is possible."""
+        inline = request.entry.inline
+        if inline is None or not request.session.inline:
+            return False
+        try:
+            reply = inline(request.session, *request.fields)
+        except WouldBlock:
+            return False
+        self._answer(request.tag, request.entry, reply)
+        return True
 
     def _answer(self, tag: int, entry: Entry, reply: tuple[Any, ...]) -> None:
         frame = entry.pack(tag, *reply)
@@ -312,9 +300,7 @@ class Connection:
 
     def _version(self, tag: int, msize: int, version: bytes) -> None:
         """Begin a session. Whatever was in flight is forgotten, all fids are gone, before the string is even looked at."""
-        self._tags.abandon()
-        self._queue.clear()
-        self._end(self.session)
+        self._abandon()
         dialect = negotiate(version)
         agreed = min(msize, self._limits.msize)
         pack = codec(extended=False).table[Rversion.number].pack
@@ -337,64 +323,92 @@ class Connection:
 
     def _begin(self, dialect: Dialect, msize: int) -> None:
         self.session = Session(self._exports, self._limits, dialect, msize, self.peer)
+        self._requests.begin(self.session)
         self._table = TABLES[dialect]
         self._receiver.msize = msize
+        self._most = max(1, min(self._limits.in_flight, self._limits.bytes_in_flight // msize))
         self._flush_reply = dialect.codec.table[Rflush.number].pack
 
+    def _abandon(self) -> None:
+        """The session is over: nothing that is in flight will be answered, what has not begun will not be done."""
+        self._tags.abandon()
+        for request in list(self._requests.running):
+            self._withdraw(request)
+        self._requests.begin(None)
+        self._end(self.session)
+
     def _end(self, session: Session) -> None:
-        """Close a session, now or when the last of its requests comes back from its thread."""
-        if not any(request.session is session for request in self._running):
+        """Close a session, now or when the last of its requests comes back from its thread; in a thread if that may take long."""
+        if self._requests.of(session):
+            return
+        many = session.threadsafe and len(session.fids) > MANY_FIDS
+        if not session.fids or (session.inline and not many):
             session.close()
+            return
+        self._closing += 1
+        self._workers.submit(session.close).add_done_callback(lambda _: self._soon(self._closed))
+
+    def _closed(self) -> None:
+        self._closing -= 1
+        self._ended()
 
     def _flush(self, tag: int, oldtag: int) -> None:
+        if tag in self._tags:
+            raise Refused(Errno.EINVAL, f"tag {tag} is in flight")
         old = self._tags.get(oldtag)
-        if isinstance(old, Request) and not old.running:
-            # Not begun: it never will be, and gets no reply. Tflush requests that waited for it are answered.
-            self._queue.remove(old)
-            for waiting in self._tags.leave(old):
-                self._out.append(self._flush_reply(waiting))  # type: ignore[arg-type]
-        if self._tags.flush(tag, oldtag):
+        if isinstance(old, Request) and self._withdraw(old):
+            # Not begun: it gets no reply. Tflush requests that waited for it are answered, and what it stood in the way of goes on.
+            self._settle(old)
+            self._out.append(self._flush_reply(tag))  # type: ignore[arg-type]
+            self._start_waiting()
+        elif self._tags.flush(tag, oldtag):
             self._out.append(self._flush_reply(tag))  # type: ignore[arg-type]
 
     # -- worker threads ----------------------------------------------------------------------------------------------------
 
-    def _slow(self) -> None:
+    def _late(self, now: float) -> None:
         session = self.session
-        if session.inline:
-            log.info("storage answers slowly: serving %s from worker threads for %d s", self.peer, SLOW_FOR)
+        if session.inline and session.threadsafe and (duration := self._patience.late(now)):
+            log.info("storage answers slowly: serving %s from worker threads for %g s", self.peer, duration)
             session.inline = False
-            self._loop.call_later(SLOW_FOR, session.inline_again)
+            self._loop.call_later(duration, session.inline_again)
 
     def _defer(self, tag: int, entry: Entry, fields: Sequence[Any]) -> None:
         request = Request(tag, entry, fields, self.session)
         self._enter(request)
-        self._run(request)
+        self._start(request)
 
     def _enter(self, request: Request) -> None:
         self._tags.enter(request)
         if isinstance(request.fields[-1], memoryview):
             self._receiver.keep()
 
-    def _run(self, request: Request) -> None:
-        request.running = True
-        self._running.add(request)
-        future = self._workers.submit(request.entry.row.handler, request.session, *request.fields)
-        future.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._done, request, done))
+    def _start(self, request: Request) -> None:
+        """Hand over to a thread, as soon as the connection may have one more."""
+        self._requests.hold(request)
+        self._run_ready()
 
-    def _done(self, request: Request, future: Any) -> None:
-        self._running.discard(request)
-        if not request.abandoned:
-            error = future.exception()
-            if error is None:
-                self._answer(request.tag, request.entry, future.result())
-            else:
-                self._out.append(self._failure(request.tag, request.entry.row.message.number, error))
-            for waiting in self._tags.leave(request):
-                self._out.append(self._flush_reply(waiting))  # type: ignore[arg-type]
-            self._send()
-        else:
+    def _run_ready(self) -> None:
+        requests = self._requests
+        while requests.ready and len(requests.running) < self._limits.threads:
+            request = requests.next()
+            request.future = self._workers.submit(request.entry.row.handler, request.session, *request.fields)
+            request.future.add_done_callback(partial(self._soon, self._done, request))
+
+    def _soon(self, call: Callable[..., None], *args: object) -> None:
+        """From a thread. One that hung and comes back after the server's end finds the loop closed: RuntimeError."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(call, *args)
+
+    def _done(self, request: Request, future: Future[tuple[Any, ...]]) -> None:
+        if not self._requests.leave(request):
+            return  # withdrawn before it began
+        if request.abandoned:
             self._end(request.session)
+        else:
+            self._reply(request, future.result)
         self._start_waiting()
+        self._send()
         if self._lost:
             self._ended()
         elif self._stopping and not self._tags:
@@ -402,14 +416,37 @@ class Connection:
         else:
             self._go_on()
 
+    def _reply(self, request: Request, result: Callable[[], tuple[Any, ...]]) -> None:
+        """Answer a request that was in flight, and the Tflush requests that waited for it."""
+        try:
+            self._answer(request.tag, request.entry, result())
+        except Exception as error:  # noqa: BLE001 - the one exit: see _failure
+            self._out.append(self._failure(request.tag, request.entry.row.message.number, error))
+        self._settle(request)
+
+    def _settle(self, request: Request) -> None:
+        for waiting in self._tags.leave(request):
+            self._out.append(self._flush_reply(waiting))  # type: ignore[arg-type]
+
     def _start_waiting(self) -> None:
-        """Start what no longer clashes with anything before it."""
-        waiting, self._queue = self._queue, deque()
-        for request in waiting:
-            if self._blocked(request):
-                self._queue.append(request)
+        """Serve what no longer clashes with anything before it: at once where that is allowed, as if it came now."""
+        requests = self._requests
+        for request in requests.free() if requests.waiting else ():
+            try:
+                served = self._at_once(request)
+            except Exception as error:  # noqa: BLE001 - the one exit: see _failure
+                self._out.append(self._failure(request.tag, request.entry.row.message.number, error))
+                served = True
+            if served:
+                requests.leave(request)
+                self._settle(request)
             else:
-                self._run(request)
+                requests.hold(request)
+        self._run_ready()
+
+    def _withdraw(self, request: Request) -> bool:
+        """Take back a request that no thread has begun with; it will never be served."""
+        return (request.future is None or request.future.cancel()) and self._requests.leave(request)
 
     # -- flow ----------------------------------------------------------------------------------------------------------------
 
@@ -433,7 +470,7 @@ class Connection:
 
     def _go_on(self) -> None:
         """Take up a batch that was interrupted."""
-        if not self._paused or self._full or len(self._tags) >= self._limits.in_flight or self._stopping:
+        if not self._paused or self._full or len(self._tags) >= self._most or self._stopping:
             return
         self._paused = False
         self._serve()

@@ -22,3 +22,9 @@ class Limits:
     """Bytes of extended attributes that one connection holds in fids, read or announced (ENOSPC)."""
     in_flight: int = 512
     """Requests of one connection in worker threads or waiting for one; beyond it nothing more is read."""
+    bytes_in_flight: int = 64 << 20
+    """What those requests and their replies may take together, each counted as a whole msize; beyond it nothing more is read."""
+    threads: int = 16
+    """Worker threads that one connection may keep busy; the rest of the server's are left to others."""
+    locks: int = 8192
+    """Byte ranges that one connection holds locked in an export (ENOLCK)."""

@@ -30,8 +30,8 @@ from ninep.transport.addresses import Address
 
 log = logging.getLogger("ninep.server")
 
-THREADS = 16
-"""Worker threads: how many requests may wait for devices at the same time."""
+THREADS = 64
+"""Worker threads: how many requests may wait for devices at the same time. They are started as they are needed."""
 
 
 class Server:
@@ -103,12 +103,14 @@ class Server:
 
     def _connect(self, transport: Transport) -> Connection:
         kind = TracedConnection if logging.getLogger("ninep.trace").isEnabledFor(logging.DEBUG) else Connection
-        connection = kind(transport, self.exports, self.limits, self._workers, self._disconnected)
+        return kind(transport, self.exports, self.limits, self._workers, self._connected, self._disconnected)
+
+    def _connected(self, connection: Connection) -> None:
         self._connections.add(connection)
         self._idle.clear()
+        log.debug("connected %s", connection.peer)
         if self._closing:
-            asyncio.get_running_loop().call_soon(connection.stop)
-        return connection
+            connection.stop()
 
     def _disconnected(self, connection: Connection) -> None:
         self._connections.discard(connection)
@@ -143,6 +145,8 @@ class Server:
             log.warning("%d connections still had requests in flight after %g s", len(self._connections), grace)
             for connection in list(self._connections):
                 connection.abort()
+            with suppress(TimeoutError):  # what hangs now is left behind
+                await asyncio.wait_for(self._idle.wait(), 1)
         self._workers.shutdown(wait=False, cancel_futures=True)
         self.exports.close()
         self._closed.set()

@@ -34,6 +34,7 @@ class Session:
         "open_files",
         "peer",
         "slow_driver",
+        "threadsafe",
         "xattr_bytes",
     )
 
@@ -50,6 +51,8 @@ class Session:
         """The attached drivers may be called in the event loop: all say so, and none was found to be slow."""
         self.slow_driver = False
         """A driver of this session says that it waits."""
+        self.threadsafe = True
+        """The attached drivers may be called from worker threads, should their storage turn out slow."""
         self.open_files = 0
         self.xattr_bytes = 0
         self._iosizes: dict[int, int] = {}

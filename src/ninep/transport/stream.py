@@ -53,7 +53,7 @@ class _Stream(asyncio.BaseProtocol):
         self.connection.drained()
 
     def eof_received(self) -> bool:
-        return False
+        return self.connection.eof()
 
     # -- towards the connection
 
