@@ -1,6 +1,40 @@
 """ninep: serve folders over 9P, and talk to any 9P server.
 
-The floors, each importing only what is below it, are told in ``docs/design.md``.
+The floors, each importing only what is below it, are told in ``docs/design.md``. The names here are loaded when they are first used:
+``import ninep`` costs nothing.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from ninep.client.aio import AsyncClient, AsyncFile
+    from ninep.client.aio import connect as aconnect
+    from ninep.client.blocking import Client, File, connect
+    from ninep.client.errors import DialectError, ProtocolError
+
 __version__ = "0.1.0"
+
+__all__ = ["AsyncClient", "AsyncFile", "Client", "DialectError", "File", "ProtocolError", "aconnect", "connect"]
+
+_WHERE: Final = {
+    "AsyncClient": ("ninep.client.aio", "AsyncClient"),
+    "AsyncFile": ("ninep.client.aio", "AsyncFile"),
+    "Client": ("ninep.client.blocking", "Client"),
+    "DialectError": ("ninep.client.errors", "DialectError"),
+    "File": ("ninep.client.blocking", "File"),
+    "ProtocolError": ("ninep.client.errors", "ProtocolError"),
+    "aconnect": ("ninep.client.aio", "connect"),
+    "connect": ("ninep.client.blocking", "connect"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    where = _WHERE.get(name)
+    if where is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(where[0]), where[1])
+    globals()[name] = value
+    return value

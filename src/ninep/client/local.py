@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
@@ -109,7 +108,7 @@ class Arriving:
                 self._fd = os.open(path, os.O_WRONLY | _BINARY | _NO_FOLLOW)
                 return
         directory, name = os.path.split(path)
-        self._temporary = os.path.join(directory, f".{name[:64]}.{secrets.token_hex(4)}.part")
+        self._temporary = os.path.join(directory, f".{name[:64]}.{os.urandom(4).hex()}.part")
         self._fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY | _NO_FOLLOW, mode & 0o777)
 
     def write(self, data: bytes) -> None:

@@ -11,12 +11,11 @@ import errno
 import ntpath
 import os
 from collections.abc import Iterable
-from pathlib import PurePosixPath
 from types import ModuleType
 from typing import Final, TypeAlias
 
-RemotePath: TypeAlias = str | bytes | PurePosixPath
-"""What calls take as a remote path."""
+RemotePath: TypeAlias = str | bytes | os.PathLike[str]
+"""What calls take as a remote path; of pathlib, ``PurePosixPath``."""
 
 MAX_NAME: Final = 0xFFFF  # a string of 9P has a 16-bit length
 
@@ -33,7 +32,7 @@ def decode(name: bytes) -> str:
 
 def text_of(path: RemotePath) -> str:
     """A path as the caller wrote it, for error messages and joined names."""
-    return decode(path) if isinstance(path, bytes) else str(path)
+    return decode(path) if isinstance(path, bytes) else os.fspath(path)
 
 
 def split(path: RemotePath, *, physical: bool = False) -> list[bytes]:
@@ -41,7 +40,7 @@ def split(path: RemotePath, *, physical: bool = False) -> list[bytes]:
 
     ``physical`` keeps every ``..``: what it takes back is known only when the links before it are resolved.
     """
-    raw = path if isinstance(path, bytes) else encode(str(path))
+    raw = path if isinstance(path, bytes) else encode(os.fspath(path))
     if b"\0" in raw:
         raise ValueError("embedded null byte")
     names: list[bytes] = []

@@ -1,0 +1,181 @@
+"""``mkdir``, ``rm``, ``mv``, ``ln``, ``chmod`` and ``chown``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from ninep.cli.listing import resolved
+from ninep.cli.params import LOCATION, MODE, OWNER
+from ninep.cli.remote import Remote, remote_command
+from ninep.client.address import Location, parse_location
+from ninep.client.paths import base_name, join
+
+if TYPE_CHECKING:
+    from ninep.client.blocking import Client
+
+
+@remote_command(
+    "ninep mkdir HOST:5640/dir",
+    "ninep mkdir -p HOST:5640/a/b/c",
+)
+@click.argument("locations", nargs=-1, required=True, type=LOCATION, metavar="LOCATION...")
+@click.option(
+    "-p", "--parents", is_flag=True, help="Also make what is missing on the way; fine if it is there already."
+)
+@click.option("-m", "--mode", type=MODE, default="777", show_default=True, help="Permissions, in octal.")
+def mkdir(remote: Remote, locations: tuple[Location, ...], parents: bool, mode: int) -> None:
+    """Make directories."""
+    for location in locations:
+        with remote.each(location):
+            client = remote.client(location.address)
+            if parents:
+                client.makedirs(location.path, mode, exist_ok=True)
+            else:
+                client.mkdir(resolved(client, location.path), mode)
+
+
+@remote_command(
+    "ninep rm HOST:5640/file",
+    "ninep rm -r HOST:5640/dir",
+)
+@click.argument("locations", nargs=-1, required=True, type=LOCATION, metavar="LOCATION...")
+@click.option("-r", "-R", "--recursive", is_flag=True, help="Directories and everything below them.")
+@click.option("-d", "--dir", "empty", is_flag=True, help="Empty directories.")
+@click.option("-f", "--force", is_flag=True, help="Say nothing of what is not there.")
+def rm(remote: Remote, locations: tuple[Location, ...], recursive: bool, empty: bool, force: bool) -> None:
+    """Remove files, and with -r whole trees. Links are removed, not followed."""
+    for location in locations:
+        if location.path.strip("/") in {"", ".", ".."}:
+            raise click.UsageError(f"{location}: the root of an export is not removed")
+    for location in locations:
+        with remote.each(location):
+            client = remote.client(location.address)
+            try:
+                path = resolved(client, location.path)
+                if not client.stat(path).is_dir():
+                    client.remove(path)
+                elif recursive:
+                    client.rmtree(path, onerror=remote.report)
+                elif empty:
+                    client.rmdir(path)
+                else:
+                    client.remove(path)  # the error of the server's host
+            except FileNotFoundError:
+                if not force:
+                    raise
+
+
+def _destination(text: str, source: Location) -> str:
+    """The path of a destination that is written as a location of the same server, or as a path alone."""
+    if text.startswith("/"):
+        return text
+    try:
+        location = parse_location(text)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    if location.address != source.address:
+        raise click.UsageError(
+            f"{location.address} is another server than {source.address}; use get and put between servers"
+        )
+    return location.path
+
+
+def into(client: Client, path: str, name: str) -> str:
+    """Where a thing called ``name`` goes: into ``path`` if that is a directory, else there, under that name."""
+    if client.exists(path, follow=True) and client.stat(path, follow=True).is_dir():
+        return join(client.realpath(path), name)
+    return resolved(client, path)
+
+
+@remote_command(
+    "ninep mv HOST:5640/old HOST:5640/new",
+    "ninep mv HOST:5640/file /dir",
+)
+@click.argument("sources", nargs=-1, required=True, type=LOCATION, metavar="LOCATION...")
+@click.argument("destination")
+def mv(remote: Remote, sources: tuple[Location, ...], destination: str) -> None:
+    """Move and rename files on a server. DESTINATION is a location of the same server, or a path on it; if it is a directory, things
+    are moved into it, else what was there is replaced.
+    """
+    paths = [_destination(destination, source) for source in sources]
+    client = remote.client(sources[0].address)
+    if len(sources) > 1 and not client.stat(paths[0], follow=True).is_dir():
+        raise click.UsageError(f"{destination}: not a directory, and there are several things to move")
+    for source, path in zip(sources, paths, strict=True):
+        with remote.each():
+            old = resolved(client, source.path)
+            client.rename(old, into(client, path, base_name(source.path)))
+
+
+@remote_command(
+    "ninep ln HOST:5640/file HOST:5640/name",
+    "ninep ln -s ../file HOST:5640/dir/link",
+)
+@click.argument("target")
+@click.argument("location", type=LOCATION)
+@click.option("-s", "--symbolic", is_flag=True, help="A symbolic link: TARGET is stored as it is.")
+@click.option("-f", "--force", is_flag=True, help="In place of a file or link that is there.")
+def ln(remote: Remote, target: str, location: Location, symbolic: bool, force: bool) -> None:
+    """Make LOCATION another name of TARGET, a location of the same server or a path on it; with -s a symbolic link to it."""
+    existing = target if symbolic else _destination(target, location)
+    client = remote.client(location.address)
+    path = into(client, location.path, base_name(target.rstrip("/") if symbolic else existing))
+    if force and client.exists(path):
+        client.remove(path)
+    if symbolic:
+        client.symlink(target, path)
+    else:
+        client.link(resolved(client, existing), path)
+
+
+def _below(remote: Remote, client: Client, path: str, recursive: bool) -> Iterator[tuple[str, bool]]:
+    """The path, and with ``recursive`` all that is below; each with whether it is a link. What is below comes first."""
+    found = client.stat(path)
+    if recursive and found.is_dir():
+        for _, directories, others in client.walk(path, topdown=False, onerror=remote.report):
+            for entry in (*others, *directories):
+                yield entry.path, entry.is_symlink()
+    yield path, found.is_symlink()
+
+
+def _on_each(
+    remote: Remote, locations: tuple[Location, ...], recursive: bool, follow: bool, act: Callable[[Client, str], None]
+) -> None:
+    """Do something to each location, and with ``recursive`` to what is below. Links: those named are followed, others left alone."""
+    for location in locations:
+        with remote.each(location):
+            client = remote.client(location.address)
+            path = client.realpath(location.path) if follow else resolved(client, location.path)
+            for found, is_link in _below(remote, client, path, recursive):
+                if not (is_link and follow):
+                    with remote.each():
+                        act(client, found)
+
+
+@remote_command(
+    "ninep chmod 640 HOST:5640/file",
+    "ninep chmod -R 755 HOST:5640/dir",
+)
+@click.argument("mode", type=MODE)
+@click.argument("locations", nargs=-1, required=True, type=LOCATION, metavar="LOCATION...")
+@click.option("-R", "--recursive", is_flag=True, help="Also everything below.")
+def chmod(remote: Remote, mode: int, locations: tuple[Location, ...], recursive: bool) -> None:
+    """Set permissions, in octal."""
+    _on_each(remote, locations, recursive, True, lambda client, path: client.chmod(path, mode))
+
+
+@remote_command(
+    "ninep chown 1000:1000 HOST:5640/file",
+    "ninep chown -R :100 HOST:5640/dir",
+)
+@click.argument("owner", type=OWNER)
+@click.argument("locations", nargs=-1, required=True, type=LOCATION, metavar="LOCATION...")
+@click.option("-R", "--recursive", is_flag=True, help="Also everything below.")
+def chown(
+    remote: Remote, owner: tuple[int | None, int | None], locations: tuple[Location, ...], recursive: bool
+) -> None:
+    """Set owners and groups, by number: UID, UID:GID or :GID. Of a symbolic link, the link's own."""
+    _on_each(remote, locations, recursive, False, lambda client, path: client.chown(path, *owner))

@@ -1,0 +1,195 @@
+"""``ls`` and ``tree``."""
+
+from __future__ import annotations
+
+import stat as modes
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from ninep.cli.params import LOCATION
+from ninep.cli.remote import Remote, remote_command
+from ninep.cli.show import human, mode_text, printable, when
+from ninep.client.address import Location
+from ninep.client.paths import base_name, join
+from ninep.wire.modes import major, minor
+
+if TYPE_CHECKING:
+    from ninep.client.blocking import Client
+    from ninep.client.stat import DirEntry, FileStat
+
+ORDERS: Final[dict[str, Callable[[DirEntry], Any]]] = {
+    "name": lambda entry: entry.name,
+    "time": lambda entry: -entry.stat.st_mtime_ns if entry.stat else 0,
+    "size": lambda entry: -entry.stat.st_size if entry.stat else 0,
+}
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a listing was asked for."""
+
+    long: bool
+    everything: bool
+    human: bool
+    reverse: bool
+    order: str
+    tty: bool
+
+    @property
+    def needs_stat(self) -> bool:
+        """Attributes have to be asked for."""
+        return self.long or self.order != "name"
+
+    def text(self, name: str) -> str:
+        """A name for the output."""
+        return printable(name) if self.tty else name
+
+    def sorted(self, entries: Iterable[DirEntry]) -> list[DirEntry]:
+        """The entries to show, in order."""
+        shown = sorted(
+            [entry for entry in entries if self.everything or not entry.name.startswith(".")], key=ORDERS["name"]
+        )
+        shown.sort(key=ORDERS[self.order])
+        return shown[::-1] if self.reverse else shown
+
+
+def _size(found: FileStat, style: Style) -> str:
+    if modes.S_ISCHR(found.st_mode) or modes.S_ISBLK(found.st_mode):
+        return f"{major(found.st_rdev)}, {minor(found.st_rdev)}"
+    return human(found.st_size) if style.human else str(found.st_size)
+
+
+def _target(client: Client, entry: DirEntry, style: Style) -> str:
+    if not entry.is_symlink():
+        return ""
+    try:
+        target = entry.stat.target if entry.stat and entry.stat.target is not None else client.readlink(entry.path)
+    except OSError:
+        return " -> ?"
+    return f" -> {style.text(target)}"
+
+
+def _show(client: Client, entries: list[DirEntry], style: Style) -> None:
+    """Print entries that are in their order, in columns if they are long."""
+    if not style.long:
+        for entry in entries:
+            click.echo(style.text(entry.name))
+        return
+    rows: list[tuple[str, ...]] = []
+    for entry in entries:
+        found = entry.stat
+        if found is None:
+            rows.append(("??????????", "?", "?", "?", "?", "?", style.text(entry.name)))
+            continue
+        owner = str(found.st_uid) if found.st_uid is not None else printable(found.user)
+        group = str(found.st_gid) if found.st_gid is not None else printable(found.group)
+        name = style.text(entry.name) + _target(client, entry, style)
+        links = str(found.st_nlink)
+        rows.append((mode_text(found.st_mode), links, owner, group, _size(found, style), when(found.st_mtime), name))
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(6)]
+    for mode, links, owner, group, size, time, name in rows:
+        click.echo(
+            f"{mode} {links:>{widths[1]}} {owner:<{widths[2]}} {group:<{widths[3]}} {size:>{widths[4]}} {time:>{widths[5]}} {name}"
+        )
+
+
+def resolved(client: Client, path: str) -> str:
+    """The path with the links on its way resolved, but not one at its end: what a command means that acts on the entry."""
+    name = base_name(path)
+    return join(client.realpath(path.rstrip("/")[: -len(name)] or "/"), name) if name else "/"
+
+
+@remote_command(
+    "ninep ls 127.0.0.1:5640",
+    "ninep ls -l HOST:5640/dir/file",
+    "ninep ls -lRh unix:/run/files.sock:/dir",
+    "ninep ls --aname EXPORT HOST:564",
+)
+@click.argument("locations", nargs=-1, required=True, type=LOCATION, metavar="LOCATION...")
+@click.option("-l", "long", is_flag=True, help="Mode, links, owner, group, size and time of each entry.")
+@click.option("-a", "--all", "everything", is_flag=True, help="Also names that begin with a dot.")
+@click.option("-R", "--recursive", is_flag=True, help="Also the directories below, and those below them.")
+@click.option("-d", "--directory", is_flag=True, help="The directory itself, not what is in it.")
+@click.option("-h", "--human", is_flag=True, help="Sizes as 1.5K, 20M (with -l).")
+@click.option("-t", "order", flag_value="time", help="The newest first.")
+@click.option("-S", "order", flag_value="size", help="The largest first.")
+@click.option("-r", "--reverse", is_flag=True, help="The other way round.")
+def ls(
+    remote: Remote, locations: tuple[Location, ...], recursive: bool, directory: bool, order: str | None, **style: Any
+) -> None:
+    """List directories of a server."""
+    how = Style(**style, order=order or "name", tty=sys.stdout.isatty())
+    headings = len(locations) > 1 or recursive
+    first = True
+    for location in locations:
+        with remote.each(location):
+            client = remote.client(location.address)
+            path = resolved(client, location.path)
+            found = client.stat(path)
+            if found.is_symlink() and not how.long and not directory:
+                path = client.realpath(path)
+                found = client.stat(path)
+            if directory or not found.is_dir():
+                _show(client, [_entry(str(location), path, found)], how)
+                first = False
+                continue
+            for shown in _directories(remote, client, path, recursive, how):
+                if headings:
+                    prefix = "" if first else "\n"
+                    click.echo(f"{prefix}{how.text(str(Location(location.address, shown[0])))}:")
+                first = False
+                _show(client, shown[1], how)
+
+
+def _entry(name: str, path: str, found: FileStat) -> DirEntry:
+    from ninep.client.stat import DirEntry, kind_of_mode  # noqa: PLC0415 - not for --help
+
+    return DirEntry(name, path, kind_of_mode(found.st_mode), found.st_ino, found)
+
+
+def _directories(
+    remote: Remote, client: Client, top: str, recursive: bool, style: Style
+) -> Iterable[tuple[str, list[DirEntry]]]:
+    """The directories to list, each with its entries in order."""
+    pending = [top]
+    while pending:
+        path = pending.pop()
+        with remote.each():
+            entries = style.sorted(client.scandir(path, stat=style.needs_stat))
+            yield path, entries
+            if recursive:
+                pending += [entry.path for entry in reversed(entries) if entry.is_dir()]
+
+
+@remote_command(
+    "ninep tree HOST:5640/dir",
+    "ninep tree -L 2 HOST:5640",
+)
+@click.argument("location", type=LOCATION)
+@click.option("-L", "--level", type=click.IntRange(min=1), metavar="N", help="At most N levels deep.")
+@click.option("-a", "--all", "everything", is_flag=True, help="Also names that begin with a dot.")
+def tree(remote: Remote, location: Location, level: int | None, everything: bool) -> None:
+    """Show what is below a directory as a tree."""
+    style = Style(False, everything, False, False, "name", sys.stdout.isatty())
+    client = remote.client(location.address)
+    click.echo(style.text(str(location)))
+    counts = [0, 0]
+
+    def branch(path: str, indent: str, depth: int) -> None:
+        entries: list[DirEntry] = []
+        with remote.each():
+            entries = style.sorted(client.scandir(path))
+        for number, entry in enumerate(entries, 1):
+            last = number == len(entries)
+            counts[not entry.is_dir()] += 1
+            click.echo(f"{indent}{'`-- ' if last else '|-- '}{style.text(entry.name)}{_target(client, entry, style)}")
+            if entry.is_dir() and depth != level:
+                branch(entry.path, indent + ("    " if last else "|   "), depth + 1)
+
+    branch(client.realpath(location.path), "", 1)
+    directories, files = counts
+    click.echo(f"\n{directories} director{'y' if directories == 1 else 'ies'}, {files} file{'' if files == 1 else 's'}")

@@ -1,0 +1,113 @@
+"""The entry point: a table of commands, loaded when they are called, and one place where errors become a line and an exit status.
+
+Exit status: 0 done; 1 something failed (each failure is a line on stderr); 2 the command line or the set-up is wrong; 130 interrupted;
+141 nobody reads the output any more.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final, NamedTuple
+
+import click
+
+from ninep import __version__
+
+
+class Row(NamedTuple):
+    """A command: where it is, and what ``ninep --help`` says of it."""
+
+    module: str
+    help: str
+
+
+COMMANDS: Final = {
+    "serve": Row("ninep.cli.serve", "Serve folders over 9P."),
+    "ls": Row("ninep.cli.listing", "List directories."),
+    "tree": Row("ninep.cli.listing", "Show what is below a directory as a tree."),
+    "cat": Row("ninep.cli.transfer", "Write files to standard output."),
+    "get": Row("ninep.cli.transfer", "Copy files from a server."),
+    "put": Row("ninep.cli.transfer", "Copy files to a server."),
+    "stat": Row("ninep.cli.info", "Show the attributes of files."),
+    "df": Row("ninep.cli.info", "Show how full the filesystem of a path is."),
+    "xattr": Row("ninep.cli.info", "List, show, set or remove extended attributes."),
+    "mkdir": Row("ninep.cli.change", "Make directories."),
+    "rm": Row("ninep.cli.change", "Remove files and trees."),
+    "mv": Row("ninep.cli.change", "Move and rename files on a server."),
+    "ln": Row("ninep.cli.change", "Make links."),
+    "chmod": Row("ninep.cli.change", "Set permissions."),
+    "chown": Row("ninep.cli.change", "Set owners and groups."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called; its own help comes from the table."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """In the order of the table, which is the order of interest."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Load a command."""
+        row = COMMANDS.get(cmd_name)
+        if row is None:
+            return None
+        command: click.Command = getattr(import_module(row.module), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The table."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, row.help) for name, row in COMMANDS.items()])
+
+
+EXAMPLES: Final = """\b
+Examples:
+  ninep serve DIR                  serve a folder on 127.0.0.1:5640
+  ninep ls -l HOST:5640/dir        list a directory of a server
+  ninep get -r HOST:5640/dir .     copy a directory from a server
+
+A file on a server is written HOST:PORT/PATH or unix:SOCKET:/PATH. 'ninep COMMAND --help' tells more, with examples.
+"""
+
+
+@click.group(cls=LazyGroup, invoke_without_command=True, epilog=EXAMPLES)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.pass_context
+def ninep(context: click.Context) -> None:
+    """Serve folders over 9P, and use the files of any 9P server."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def _name(context: click.Context | None) -> str:
+    return context.command_path if context is not None else "ninep"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program and say with which status it ends."""
+    try:
+        status = ninep.main(None if arguments is None else list(arguments), prog_name="ninep", standalone_mode=False)
+        sys.stdout.flush()
+    except click.UsageError as error:
+        name = _name(error.ctx)
+        message = " ".join(error.format_message().split()).rstrip(".")
+        click.echo(f"{name}: {message} (try '{name} --help')", err=True)
+        return 2
+    except click.ClickException as error:
+        click.echo(f"{_name(getattr(error, 'ctx', None))}: {error.format_message()}", err=True)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        # What is still in the buffer must not fail once more when Python flushes it at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return status if isinstance(status, int) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""A bar on stderr for copies that take long: only on a terminal, and only after a second."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from ninep.cli.show import human, printable
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+PATIENCE: Final = 1.0
+
+
+class Bar:
+    """Shows how far the present file is, how many are done, and how many bytes went in all. ``moved`` is the ``progress`` of a copy."""
+
+    def __init__(self, *, enabled: bool) -> None:
+        self._enabled = enabled and sys.stderr.isatty()
+        self._since = time.monotonic()
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._path = ""
+        self._before = 0
+        self._files = 0
+        self._bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def moved(self, path: str, done: int, size: int) -> None:
+        """``done`` bytes of ``size`` of the file ``path`` are copied."""
+        if not self._enabled:
+            return
+        if path != self._path or done < self._before:
+            self._path = path
+            self._before = 0
+            self._files += 1
+        self._bytes += done - self._before
+        self._before = done
+        if self._progress is None:
+            if time.monotonic() - self._since < PATIENCE:
+                return
+            self._start()
+        if self._progress is not None and self._task is not None:
+            speed = self._bytes / max(0.001, time.monotonic() - self._since)
+            self._progress.update(
+                self._task,
+                description=f"{printable(path)[-50:]}",
+                completed=done,
+                total=max(done, size),
+                summary=f"file {self._files}, {human(self._bytes)} in all, {human(int(speed))}/s",
+            )
+
+    def _start(self) -> None:
+        from rich.console import Console  # noqa: PLC0415 - a tenth of a second that only long copies have to spare
+        from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415
+
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[summary]}", markup=False),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=1, summary="")
+        self._progress.start()

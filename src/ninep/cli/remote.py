@@ -1,0 +1,136 @@
+"""What the client commands share: addresses as arguments, the options of a connection, connections, and reports of what failed."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from ninep.cli.params import SIZE
+from ninep.cli.show import printable
+from ninep.client.address import Address, Location
+
+if TYPE_CHECKING:
+    from ninep.client.blocking import Client
+
+DIALECTS: Final = ("9P2000.L", "9P2000.u", "9P2000")
+
+
+class Remote:
+    """The connections of one command: opened when first asked for, closed at its end. Collects what failed."""
+
+    def __init__(self, command: str, options: dict[str, Any]) -> None:
+        self.command = command
+        self.failed = False
+        self._options = options
+        self._clients: dict[Address, Client] = {}
+        self._stack = ExitStack()
+
+    def client(self, address: Address) -> Client:
+        """The client for a server."""
+        from ninep.client.blocking import connect  # noqa: PLC0415 - 'ninep ls --help' needs no client
+
+        client = self._clients.get(address)
+        if client is None:
+            options = self._options
+            try:
+                client = self._stack.enter_context(
+                    connect(
+                        address,
+                        options["aname"],
+                        uname=options["uname"],
+                        n_uname=options["uid"],
+                        dialect=options["dialect"],
+                        msize=options["msize"],
+                        timeout=options["timeout"] or None,
+                    )
+                )
+            except OSError as error:
+                if error.filename is None:
+                    error.filename = str(address)
+                raise
+            self._clients[address] = client
+        return client
+
+    def report(self, error: OSError, about: str | None = None) -> None:
+        """Something failed: a line on stderr, and status 1 at the end."""
+        self.failed = True
+        subject = about or error.filename
+        words = error.strerror or str(error) or type(error).__name__
+        other = f" -> {error.filename2}" if error.filename2 and about is None else ""
+        place = f"{printable(_text(subject) + other)}: " if subject else ""
+        click.echo(f"{self.command}: {place}{printable(words)}", err=True)
+
+    @contextmanager
+    def each(self, about: Location | str | None = None) -> Iterator[None]:
+        """One of several things to do: a failure is reported, and the next one can go on."""
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            self.report(error, None if about is None else str(about))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._stack.close()
+
+
+def _text(subject: object) -> str:
+    return subject.decode("utf-8", "surrogateescape") if isinstance(subject, bytes) else str(subject)
+
+
+_OPTIONS: Final = (
+    click.option("--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS",
+                 help="How long one request may take; 0: any time."),
+    click.option("--msize", type=SIZE, default=1 << 20, metavar="BYTES", help="The largest message to ask for (K, M)  [default: 1M]"),
+    click.option("--dialect", type=click.Choice(DIALECTS), help="Speak this dialect only  [default: the first that the server has]"),
+    click.option("--uid", type=click.IntRange(0, 0xFFFFFFFF), help="The numeric user to attach as  [default: yours]"),
+    click.option("--uname", metavar="NAME", help="The user name to attach as  [default: yours]"),
+    click.option("--aname", metavar="NAME", default="", help="The export, where the server has several."),
+)  # fmt: skip
+
+
+def remote_command(*examples: str) -> Callable[[Callable[..., None]], click.Command]:
+    """Make a click command with the options of a connection.
+
+    The function gets a ``Remote`` first. A failure that it lets out is reported. ``examples`` stand at the end of its help.
+    """
+
+    def decorate(function: Callable[..., None]) -> click.Command:
+        def run(**parameters: Any) -> None:
+            options = {name: parameters.pop(name) for name in ("aname", "uname", "uid", "dialect", "msize", "timeout")}
+            _run(function, options, parameters)
+
+        run.__doc__ = function.__doc__
+        # click lists the last decorator's option first: the command's own, in their order, and then those of the connection
+        own = getattr(function, "__click_params__", [])
+        decorated: Any = run
+        for option in _OPTIONS:
+            option(decorated)
+        decorated.__click_params__ += own
+        epilog = "\b\nExamples:\n" + "".join(f"  {example}\n" for example in examples)
+        return click.command(function.__name__, epilog=epilog)(decorated)
+
+    return decorate
+
+
+def _run(function: Callable[..., None], options: dict[str, Any], parameters: dict[str, Any]) -> None:
+    context = click.get_current_context()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names go out as they came in
+    remote = Remote(context.command_path, options)
+    try:
+        function(remote, **parameters)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        remote.report(error)
+    finally:
+        remote.close()
+    if remote.failed:
+        context.exit(1)
