@@ -1,30 +1,99 @@
-"""How much one client, and all clients together, may ask for. Defaults are generous for a guest and bounded for a stranger."""
+"""How much one client, and all clients together, may ask for: one table. Defaults are generous for a guest and bounded for a stranger.
+
+Beyond a limit the client gets the errno named, or is not read from until there is room, or its connection is closed and that is logged. Nobody
+else is disturbed: what all have together (``all_*``) is had beyond a promise that each connection keeps (see ``budgets``).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final
 
 MIN_MSIZE = 4096
 """Below this a client cannot be served: Linux refuses it too, and a Rgetattr with a 255-byte name must fit."""
 
 
+class BadLimit(ValueError):
+    """A limit that cannot be; the message says why."""
+
+
+def _limit(default: float, beyond: str, meaning: str, low: float = 1) -> Any:
+    """A row: ``beyond`` is what happens then, ``low`` the least value that makes sense."""
+    return field(default=default, metadata={"beyond": beyond, "meaning": meaning, "low": low})
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Beyond a limit the client gets the errno named; others are not disturbed."""
+    """See the module. Counts, bytes and seconds; a time of 0 is no limit."""
 
-    msize: int = 1 << 20 | 24
-    """The largest message, both ways; a client that asks for more gets this."""
-    fids: int = 1 << 20
-    """Fids of one connection (ENFILE)."""
-    open_files: int = 1 << 16
-    """Files and directories that one connection holds open (EMFILE)."""
-    xattr_bytes: int = 16 << 20
-    """Bytes of extended attributes that one connection holds in fids, read or announced (ENOSPC)."""
-    in_flight: int = 512
-    """Requests of one connection in worker threads or waiting for one; beyond it nothing more is read."""
-    bytes_in_flight: int = 64 << 20
-    """What those requests and their replies may take together, each counted as a whole msize; beyond it nothing more is read."""
-    threads: int = 16
-    """Worker threads that one connection may keep busy; the rest of the server's are left to others."""
-    locks: int = 8192
-    """Byte ranges that one connection holds locked in an export (ENOLCK)."""
+    # of one connection
+    msize: int = _limit(1 << 20 | 24, "less is agreed on", "bytes of a message, both ways", MIN_MSIZE)
+    fids: int = _limit(1 << 20, "ENFILE", "fids of a connection")
+    open_files: int = _limit(1 << 16, "EMFILE", "files and directories that a connection has open")
+    directories: int = _limit(1 << 10, "EMFILE", "directories among them: a part of each listing is kept in memory")
+    xattr_bytes: int = _limit(16 << 20, "ENOSPC", "bytes of extended attributes in fids, read or announced", 1 << 17)
+    in_flight: int = _limit(512, "not read from", "requests of a connection in worker threads, or waiting for one")
+    bytes_in_flight: int = _limit(64 << 20, "not read from", "bytes of those, each taken as a whole msize")
+    threads: int = _limit(16, "waits", "worker threads that a connection keeps busy; there are 64")
+    locks: int = _limit(8192, "ENOLCK", "byte ranges that a connection holds locked in an export")
+    # of all connections together
+    connections: int = _limit(1024, "closed", "connections; one that has not attached makes room for a new one")
+    peer_connections: int = _limit(512, "closed", "connections from one address, user or virtual machine")
+    all_fids: int = _limit(1 << 21, "ENFILE", "fids of all connections")
+    all_open_files: int = _limit(
+        1 << 17, "EMFILE", "open files of all connections; no more than half of the handles there are"
+    )
+    all_directories: int = _limit(1 << 12, "EMFILE", "open directories of all connections")
+    all_xattr_bytes: int = _limit(64 << 20, "ENOSPC", "bytes of extended attributes of all connections", 1 << 17)
+    all_bytes_in_flight: int = _limit(256 << 20, "not read from", "bytes in flight of all connections")
+    # seconds
+    version_within: float = _limit(10.0, "closed", "seconds from connecting to Tversion", 0)
+    attach_within: float = _limit(30.0, "closed", "seconds from connecting to the first Tattach", 0)
+    idle: float = _limit(
+        0.0, "closed", "seconds without a whole request or a reply taken; 0: a mount may rest for ever", 0
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse what nobody could be served with."""
+        for row in fields(self):
+            value = getattr(self, row.name)
+            if value < row.metadata["low"]:
+                raise BadLimit(f"{option_name(row.name)}={value:g}: at least {row.metadata['low']:g} is needed")
+
+    def share(self, count: int) -> Limits:
+        """What each of ``count`` processes gets of what all have together."""
+        together = {
+            row.name: max(row.metadata["low"], getattr(self, row.name) // count)
+            for row in fields(self)
+            if _is_shared(row.name)
+        }
+        return replace(self, **together)
+
+
+def _is_shared(name: str) -> bool:
+    return name.startswith("all_") or name.endswith("connections")
+
+
+ROWS: Final = {row.name.replace("_", "-"): row for row in fields(Limits)}
+"""By the name that people write."""
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?)([KMG]?)", re.IGNORECASE)
+_FACTORS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def option_name(field_name: str) -> str:
+    """As people write it."""
+    return field_name.replace("_", "-")
+
+
+def parse_limit(text: str) -> tuple[str, float]:
+    """``NAME=VALUE`` as field name and number; K, M and G are powers of 1024."""
+    name, equals, value = text.partition("=")
+    row = ROWS.get(name)
+    if not equals or row is None:
+        raise BadLimit(f"{text!r}: write NAME=VALUE; the names are {', '.join(ROWS)}")
+    number = _NUMBER.fullmatch(value)
+    if number is None:
+        raise BadLimit(f"{text!r}: {value!r} is not a number")
+    amount = float(number[1]) * _FACTORS[number[2].upper()]
+    return row.name, amount if isinstance(row.default, float) else int(amount)

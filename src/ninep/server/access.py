@@ -1,0 +1,110 @@
+"""Who may connect, and who may attach to which export: decided by what the kernel says of a peer, before anything the client says.
+
+Rules
+
+* A TCP client from another computer is served only if it was asked for: its address has to be in a network that the list names. 9P knows no
+  passwords; whoever can connect, can attach. Processes of this machine come in through the loopback.
+* A unix socket lets in whom its mode lets in, and if the list names users or groups, of those only the named ones. The same with virtual
+  machines of a vsock.
+* Sockets that were handed over (inherited, systemd, inetd) are held to the same rules: they are about peers, not about listeners.
+* The list of one export is closed: if it has any entry, only peers that an entry names may attach, by whatever way they came.
+
+Knows nothing of what is done afterwards: users, squash and permissions are matters of an export's layers.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ninep.transport.peers import Peer
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+EVERYWHERE: tuple[Network, ...] = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
+LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+NETWORKS = {"any": EVERYWHERE, "loopback": LOOPBACK}
+NUMBERS = ("uid", "gid", "cid")
+
+
+class BadRule(ValueError):
+    """An entry that cannot be read; the message says what was expected."""
+
+
+class Rule(NamedTuple):
+    """One entry of a list: networks, or one number of one kind."""
+
+    networks: tuple[Network, ...] = ()
+    kind: str = "network"
+    number: int = -1
+
+    def names(self, peer: Peer) -> bool:
+        """The peer is meant."""
+        if self.networks:
+            address = peer.address
+            return address is not None and any(address in network for network in self.networks)
+        return {"uid": peer.uid, "gid": peer.gid, "cid": peer.cid}.get(self.kind) == self.number
+
+
+def parse_rule(text: str) -> Rule:
+    """``any``, ``loopback``, a network or an address, ``uid:N``, ``gid:N``, ``cid:N``; ``BadRule`` for anything else."""
+    if text in NETWORKS:
+        return Rule(NETWORKS[text])
+    kind, colon, number = text.partition(":")
+    if colon and kind in NUMBERS:
+        if not number.isdecimal() or int(number) > 0xFFFFFFFF:
+            raise BadRule(f"{text!r}: {number!r} is not a number of a {kind}")
+        return Rule(kind=kind, number=int(number))
+    try:
+        return Rule((ipaddress.ip_network(text),))
+    except ValueError as error:
+        raise BadRule(
+            f"{text!r} names nobody ({error}): write a network (192.168.0.0/16), an address, any, loopback, uid:N, gid:N or cid:N"
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A list of rules. ``closed``: an export's list, which lets nobody in whom it does not name; otherwise the server's door."""
+
+    rules: tuple[Rule, ...] = ()
+    closed: bool = False
+
+    @property
+    def remote(self) -> bool:
+        """Other computers may connect."""
+        return any(network not in LOOPBACK for rule in self.rules for network in rule.networks)
+
+    def refusal(self, peer: Peer) -> str:
+        """Why a peer may not come in; empty if it may."""
+        if self.closed:
+            return "" if not self.rules or self._named(peer) else "it is not in the export's list"
+        for applies, kinds, free in _DOOR:
+            if applies(peer):
+                asked = [rule for rule in self.rules if rule.kind in kinds]
+                if any(rule.names(peer) for rule in asked) or free(peer, asked):
+                    return ""
+                return f"no --allow names it ({', '.join(kinds)})"
+        return ""
+
+    def _named(self, peer: Peer) -> bool:
+        return any(rule.names(peer) for rule in self.rules)
+
+
+def _comes_from_here(peer: Peer, asked: Iterable[Rule]) -> bool:
+    del asked
+    return peer.address is not None and peer.address.is_loopback
+
+
+def _nobody_was_named(peer: Peer, asked: Iterable[Rule]) -> bool:
+    del peer
+    return not asked
+
+
+_DOOR: tuple[tuple[Callable[[Peer], bool], tuple[str, ...], Callable[[Peer, list[Rule]], bool]], ...] = (
+    (lambda peer: peer.address is not None, ("network",), _comes_from_here),
+    (lambda peer: peer.cid is not None, ("cid",), _nobody_was_named),
+    # the rest: a user, or one that the kernel does not tell (a pipe, a Hyper-V socket), which no rule names
+    (lambda _peer: True, ("uid", "gid"), _nobody_was_named),
+)

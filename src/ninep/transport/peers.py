@@ -1,0 +1,104 @@
+"""Who is at the other end of a connection, as far as the transport can tell: an address, a user of this machine, a virtual machine.
+
+What a client says of itself (uname, n_uname) is the client's word; this is the kernel's. A peer that the kernel says nothing about has no
+address and no uid, and matches no rule that asks for one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from struct import Struct
+from typing import Any
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other side; ``str`` of it goes to logs."""
+
+    shown: str = "?"
+    address: IPAddress | None = None
+    """TCP: where from. An IPv4 address that came through an IPv6 socket is an IPv4 address."""
+    uid: int | None = None
+    """Unix sockets: the user and group of the process that connected."""
+    gid: int | None = None
+    cid: int | None = None
+    """Vsock: the virtual machine."""
+
+    def __str__(self) -> str:
+        return self.shown
+
+    @property
+    def account(self) -> object:
+        """Peers of one account count together against what one of them may have; None for those that nothing is known of."""
+        if self.address is not None:
+            return self.address
+        return ("uid", self.uid) if self.uid is not None else ("cid", self.cid) if self.cid is not None else None
+
+
+def peer_of(transport: asyncio.BaseTransport) -> Peer:
+    """The peer of a transport."""
+    sock = transport.get_extra_info("socket")
+    if sock is None:
+        return Peer("pipe")
+    name = transport.get_extra_info("peername")
+    match _family(sock.family):
+        case "AF_INET" | "AF_INET6" if isinstance(name, tuple):
+            return _tcp(str(name[0]), int(name[1]))
+        case "AF_UNIX":
+            return _unix(sock)
+        case "AF_VSOCK" if isinstance(name, tuple):
+            return Peer(f"vsock:{name[0]}:{name[1]}", cid=int(name[0]))
+        case family:
+            return Peer(f"{family} socket {sock.fileno()}")
+
+
+def _family(number: int) -> str:
+    try:
+        return socket.AddressFamily(number).name
+    except ValueError:
+        return f"family {number}"
+
+
+def _tcp(host: str, port: int) -> Peer:
+    address: IPAddress = ipaddress.ip_address(host.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return Peer(f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}", address)
+
+
+def _unix(sock: Any) -> Peer:
+    for name, ask in _CREDENTIALS:
+        option = getattr(socket, name, None)
+        if option is not None:
+            with suppress(OSError):  # a socketpair of some systems has none: nothing is known then
+                return ask(sock, option)
+    return Peer(f"unix socket {sock.fileno()}")
+
+
+_UCRED = Struct("=iII")
+_XUCRED = Struct("=IIhxx16I")
+
+
+def _ucred(sock: Any, option: int) -> Peer:
+    """unix(7): who called connect(2), not who writes now."""
+    pid, uid, gid = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, option, _UCRED.size))
+    return Peer(f"unix uid={uid} pid={pid}", uid=uid, gid=gid)
+
+
+def _xucred(sock: Any, option: int) -> Peer:
+    """unix(4) of macOS and FreeBSD; level 0 is SOL_LOCAL."""
+    _version, uid, count, *groups = _XUCRED.unpack(sock.getsockopt(0, option, _XUCRED.size))
+    return Peer(f"unix uid={uid}", uid=uid, gid=groups[0] if count else None)
+
+
+_CREDENTIALS: tuple[tuple[str, Callable[[Any, int], Peer]], ...] = (
+    ("SO_PEERCRED", _ucred),
+    ("LOCAL_PEERCRED", _xucred),
+)
