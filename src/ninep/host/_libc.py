@@ -92,13 +92,13 @@ def birth_time(fd: int) -> int | None:
 
 
 def utimensat(path: bytes, atime: tuple[int, int], mtime: tuple[int, int]) -> None:
-    """utimensat(2) on a path, with ``(0, UTIME_NOW)`` and ``(0, UTIME_OMIT)`` as times."""
+    """Set times by a path, utimensat(2), with ``(0, UTIME_NOW)`` and ``(0, UTIME_OMIT)`` as times."""
     if _utimensat(AT_FDCWD, path, (_Timespec * 2)(atime, mtime), 0):
         raise _failed()
 
 
 def getdents(fd: int, buffer: ctypes.Array[ctypes.c_char]) -> int:
-    """Read entries, getdents64(2): how many bytes of ``buffer`` were filled, 0 at the end."""
+    """The next entries (getdents64(2)): how many bytes of ``buffer`` were filled, 0 at the end."""
     if _getdents64 is None:
         raise Refused(Errno.EOPNOTSUPP)
     count: int = _getdents64(fd, buffer, len(buffer))

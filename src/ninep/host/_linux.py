@@ -165,7 +165,10 @@ class DirectoryListing:
         if cookie != self._at or cookie == 0:
             os.lseek(self._handle, cookie, os.SEEK_SET)
             self._at = cookie
-        count = _libc.getdents(self._handle, self._buffer)
+        try:
+            count = _libc.getdents(self._handle, self._buffer)
+        except FileNotFoundError:
+            return ()  # the directory was removed, which POSIX wants to look like its end (readdir(3))
         if not count:
             return ()
         data = ctypes.string_at(self._buffer, count)

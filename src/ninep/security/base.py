@@ -35,7 +35,10 @@ class Subject(Protocol):
     """What a model must remember of a file whose name is gone (see ``mapped_file``)."""
 
     def place(self) -> Place:
-        """Its pin, directory and name (``dir`` is NO_HANDLE when it has no name any more)."""
+        """What the host's verbs want of it."""
+
+    def where(self) -> tuple[Handle, bytes] | None:
+        """The directory it is in, and its name there (``/`` for the export's root); None if it has none any more."""
 
 
 class Unsuitable(Exception):
@@ -46,8 +49,6 @@ class SecurityModel(ABC):
     """One way to keep ownership. ``uid`` and ``gid`` of the make verbs: ``linux.NO_ID`` leaves that one to the host."""
 
     name: ClassVar[str]
-    by_name: ClassVar[bool] = False
-    """Needs ``Place.dir`` and ``Place.name`` filled in even where the host does not."""
     reserved: ClassVar[tuple[bytes, ...]] = ()
     """Names the model keeps for itself: EINVAL for clients, hidden in listings."""
     plain_types: ClassVar[bool] = True
@@ -104,11 +105,11 @@ class SecurityModel(ABC):
     # -- moving and removing -------------------------------------------------------------------------------------------
 
     def rename(self, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes) -> None:
-        """Move an entry, replacing what is there: rename(2)."""
+        """Move an entry, replacing what is there, as rename(2) does."""
         host.rename(olddir, oldname, newdir, newname)
 
     def unlink(self, dir: Handle, name: bytes, directory: bool) -> None:
-        """Remove an entry: EISDIR, ENOTDIR, ENOTEMPTY."""
+        """Take an entry away: EISDIR, ENOTDIR, ENOTEMPTY."""
         (host.remove_dir if directory else host.remove_file)(dir, name)
 
     def forget(self, subject: Subject) -> None:

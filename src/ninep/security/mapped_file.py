@@ -33,7 +33,6 @@ class MappedFile(Mapped):
     """Tags in files of their own."""
 
     name: ClassVar[str] = "mapped-file"
-    by_name: ClassVar[bool] = True
     reserved: ClassVar[tuple[bytes, ...]] = (records.DIRECTORY, records.ROOT)
 
     def __init__(self, fmode: int, dmode: int) -> None:
@@ -57,14 +56,11 @@ class MappedFile(Mapped):
     def look(self, subject: Subject, found: Stat) -> Owned:
         if subject.memory is not None:
             return subject.memory
-        place = subject.place()
-        if place.dir == NO_HANDLE:
+        where = subject.where()
+        if where is None:
             return EMPTY.over(found)
-        return self._tags(place).over(found)
-
-    def _tags(self, place: Place) -> Tags:
-        with self._records.slot(place.dir, place.name) as slot:
-            return self._records.read(slot)
+        with self._records.slot(*where) as slot:
+            return self._records.read(slot).over(found)
 
     def links(self, subject: Subject, found: Stat) -> int:
         """Without the hidden directory, where the host counts directories at all."""
@@ -109,12 +105,12 @@ class MappedFile(Mapped):
                 raise
 
     def make_link(self, subject: Subject, dir: Handle, name: bytes) -> None:
-        place = subject.place()
-        if place.dir == NO_HANDLE:
+        where = subject.where()
+        if where is None:
             raise Refused(Errno.ENOENT)
         self._must_be_free(dir, name)
         with (
-            self._records.slot(place.dir, place.name, make=True) as source,
+            self._records.slot(*where, make=True) as source,
             self._records.slot(dir, name, make=True) as slot,
         ):
             if source is None or slot is None:
@@ -128,7 +124,7 @@ class MappedFile(Mapped):
             finally:
                 host.close(record)
             try:
-                host.make_link(place, dir, name)
+                host.make_link(subject.place(), dir, name)
             except OSError:
                 self._unrecord(slot)
                 raise
@@ -243,18 +239,18 @@ class MappedFile(Mapped):
     # -- changing ------------------------------------------------------------------------------------------------------
 
     def _change(self, subject: Subject, change: Tags) -> None:
-        place = subject.place()
+        where = subject.where()
         if subject.memory is not None:
             mode, uid, gid, rdev = subject.memory
             uid, gid, mode, rdev = (
                 was if new is None else new for was, new in zip((uid, gid, mode, rdev), change, strict=True)
             )
             subject.memory = (mode, uid, gid, rdev)
-        else:
-            with self._records.slot(place.dir, place.name, make=True) as slot:
+        elif where is not None:
+            with self._records.slot(*where, make=True) as slot:
                 if slot is not None:
                     self._records.write(slot, self._records.read(slot).changed(change))
-        host.chown(place, -1, -1)
+        host.chown(subject.place(), -1, -1)
 
     def chmod(self, subject: Subject, mode: int) -> None:
         kind = self.look(subject, host.stat(subject.place().pin))[0] & S_IFMT

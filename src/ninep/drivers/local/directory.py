@@ -109,9 +109,9 @@ class LocalDir(OpenDir):
         device = node.dev
         try:
             if name == b".":
-                ino = node.ino
+                kind, ino = DT_DIR, node.ino
             elif name == b"..":
-                device, ino = node.up.dev, node.up.ino
+                kind, device, ino = DT_DIR, node.up.dev, node.up.ino
             else:
                 found = host.stat_at(node.held(), name)
                 device, ino, kind = found.st_dev, found.st_ino, found.st_mode >> 12

@@ -13,7 +13,7 @@ from ninep.node import Driver, Qid, User
 from ninep.security import MODELS, Unsuitable, security_model
 
 
-class ExportError(Exception):
+class ExportError(OSError):
     """The folder cannot be exported; the text is one sentence for the person who starts the server."""
 
 
@@ -36,6 +36,8 @@ class LocalDriver(Driver):
 
     The process's umask takes away from what clients ask for and has to be put right by a second call for each file: set it to 0.
     """
+
+    threadsafe = True
 
     def __init__(
         self,

@@ -6,8 +6,8 @@ or host it has. What must be true of names (single, without ``/`` and NUL) the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from ninep import host
 from ninep.drivers.local.directory import QID_TYPES, LocalDir
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 _new = tuple.__new__
 _SECOND: Final = 1_000_000_000
 _ATTEMPTS: Final = 3
+
+T = TypeVar("T")
 
 
 class LocalNode(Node):
@@ -103,6 +105,10 @@ class LocalNode(Node):
             return Place(pin, NO_HANDLE, self.name_)
         return Place(pin, self.up.held(), self.name_)
 
+    def where(self) -> tuple[Handle, bytes] | None:
+        """The directory it is in, and its name there; None if it has none any more."""
+        return None if self.detached else (self.up.held(), self.name_)
+
     def seen(self, found: Stat) -> LocalNode:
         """Take over what a stat says: type and version of the qid."""
         kind = self.tree.look(self, found)[0] >> 12 & 15
@@ -126,7 +132,10 @@ class LocalNode(Node):
             found = host.stat_at(dir, name)
             if found.st_ino == known.ino and found.st_dev == known.dev and self._claim(known, name):
                 return known.seen(found)
-        pin = hold(host.pin(dir, name))
+        try:
+            pin = hold(host.pin(dir, name))
+        except OSError as error:
+            pin = hold(tree.pins.again(error, host.pin, dir, name))
         found = host.stat(pin)
         if known is not None and is_still(known, found, pin) and self._claim(known, name):
             if known.pin is None:
@@ -262,16 +271,14 @@ class LocalNode(Node):
     # -- opening -------------------------------------------------------------------------------------------------------
 
     def open_handle(self, flags: int) -> Handle:
-        """A handle to the contents, not counted. EISDIR, ELOOP, ENXIO for what is no regular file; EMFILE when all pins are gone too."""
+        """A handle to the contents, not counted. EISDIR, ELOOP, ENXIO for what is no regular file."""
         if self.kind != DT_REG:
             raise Refused({DT_DIR: Errno.EISDIR, DT_LNK: Errno.ELOOP}.get(self.kind, Errno.ENXIO))
         place = self.place()
         try:
             return host.open_file(place, flags)
         except OSError as error:
-            if linux_errno(error) is not Errno.EMFILE or not self.tree.pins.make_room():
-                raise
-            return host.open_file(place, flags)
+            return self.tree.pins.again(error, host.open_file, place, flags)
 
     def open(self, flags: int, by: int = NO_ID) -> LocalFile:
         if flags & O_TRUNC and not flags & O_ACCMODE:
@@ -306,20 +313,25 @@ class LocalNode(Node):
         try:
             listing = host.open_dir(place)
         except OSError as error:
-            if linux_errno(error) is not Errno.EMFILE or not self.tree.pins.make_room():
-                raise
-            listing = host.open_dir(place)
+            listing = self.tree.pins.again(error, host.open_dir, place)
         self.tree.pins.count_opened(1)
         return LocalDir(self, listing)
 
     # -- making --------------------------------------------------------------------------------------------------------
+
+    def _make(self, verb: Callable[..., T], *arguments: object) -> T:
+        dir = self.held()
+        try:
+            return verb(dir, *arguments)
+        except OSError as error:
+            return self.tree.pins.again(error, verb, dir, *arguments)
 
     def create(self, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[LocalNode, LocalFile]:
         tree = self.tree
         tree.model.admit(name)
         for attempt in range(_ATTEMPTS):
             try:
-                handle, made = tree.model.make_file(self.held(), name, flags, mode, uid, gid)
+                handle, made = self._make(tree.model.make_file, name, flags, mode, uid, gid)
             except OSError as error:
                 if linux_errno(error) is not Errno.EEXIST or flags & O_EXCL:
                     raise
@@ -357,12 +369,12 @@ class LocalNode(Node):
 
     def mkdir(self, name: bytes, mode: int, uid: int, gid: int) -> Qid:
         self.tree.model.admit(name)
-        made = self.tree.model.make_dir(self.held(), name, mode, uid, gid)
+        made = self._make(self.tree.model.make_dir, name, mode, uid, gid)
         return self.tree.qid(DT_DIR, made)
 
     def symlink(self, name: bytes, target: bytes, uid: int, gid: int) -> Qid:
         self.tree.model.admit(name)
-        made = self.tree.model.make_symlink(self.held(), name, target, uid, gid)
+        made = self._make(self.tree.model.make_symlink, name, target, uid, gid)
         return self.tree.qid(DT_LNK, made)
 
     def mknod(self, name: bytes, mode: int, rdev: int, uid: int, gid: int) -> Qid:
@@ -370,7 +382,7 @@ class LocalNode(Node):
         mode = mode if mode & S_IFMT else mode | DT_REG << 12
         if mode >> 12 & 15 in (DT_DIR, DT_LNK):
             raise Refused(Errno.EINVAL)  # those have messages of their own
-        made = self.tree.model.make_node(self.held(), name, mode, rdev, uid, gid)
+        made = self._make(self.tree.model.make_node, name, mode, rdev, uid, gid)
         return self.tree.qid(mode >> 12 & 15, made)
 
     def link(self, target: Node, name: bytes) -> None:

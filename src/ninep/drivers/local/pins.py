@@ -17,10 +17,10 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from ninep import host
-from ninep.errors import Refused
+from ninep.errors import Refused, linux_errno
 from ninep.host import Handle, Stat
 from ninep.linux import Errno
 
@@ -31,6 +31,8 @@ _OTHERS: Final = (
     400  # handles left for sockets, open files of other drivers and Python itself (QEMU 9p.c v9fs_set_fd_limit)
 )
 NO_BIRTH: Final = -1
+
+T = TypeVar("T")
 
 
 class _Pin(int):
@@ -100,11 +102,17 @@ class Pins:
                 self.reclaim(self.budget - self.budget // 8)
 
     def make_room(self) -> bool:
-        """The host has no handle left (EMFILE): give back half of the pins. False if there are none to give."""
+        """The host has no handle left: give back half of the pins. False if there are none to give."""
         with self.lock:
             before = self.held
             self.reclaim(self.opened + self.held // 2)
             return self.held < before
+
+    def again(self, error: OSError, call: Callable[..., T], *arguments: object) -> T:
+        """Repeat a call that found no handle left, once some pins are given back; any other error goes on its way."""
+        if linux_errno(error) not in (Errno.EMFILE, Errno.ENFILE) or not self.make_room():
+            raise error
+        return call(*arguments)
 
     def reclaim(self, goal: int) -> None:
         """Take pins away until no more than ``goal`` handles are in use, oldest unused first. Call with the lock held."""
@@ -141,13 +149,24 @@ class Pins:
             return pin
 
     def _again(self, node: LocalNode) -> Handle:
-        return self.keep(node, hold(host.pin_again(node.files[0].handle)))
+        handle = node.files[0].handle
+        try:
+            pin = host.pin_again(handle)
+        except OSError as error:
+            pin = self.again(error, host.pin_again, handle)
+        return self.keep(node, hold(pin))
 
-    @staticmethod
-    def _by_name(dir: Handle, node: LocalNode) -> Handle:
+    def pin(self, dir: Handle, name: bytes) -> Handle:
+        """A pin of an entry, if need be at the cost of others."""
+        try:
+            return host.pin(dir, name)
+        except OSError as error:
+            return self.again(error, host.pin, dir, name)
+
+    def _by_name(self, dir: Handle, node: LocalNode) -> Handle:
         if node.detached:
             raise Refused(Errno.ENOENT)
-        pin = hold(host.pin(dir, node.name))
+        pin = hold(self.pin(dir, node.name))
         found = host.stat(pin)
         if not is_still(node, found, pin):
             raise Refused(Errno.ESTALE, "the name leads to another file now")

@@ -8,7 +8,8 @@ qid_path_suffixmap, affixForIndex, qid_inode_prefix_hash_bits; the numbers are t
 * the suffix of index k is k written in ``2 * floor(log2 k) + 1`` bits, in reversed order; the path is ``ino << length | suffix``.
 
 One fault is not copied: a later key of a device may draw a suffix longer than the device's ``bits``, whose shift loses bits that the key
-does not tell apart. Such keys, longer ones than 16 bits, and all beyond 65535, go to a table of single files under suffix 65536 (33 bits), which ends in ENFILE.
+does not tell apart. Such keys, longer ones than 16 bits, and all beyond 65535, go to a table of single files under suffix 65536 (33
+bits), which ends in ENFILE.
 
 Numbers depend on the order of first sight and live as long as the server.
 """

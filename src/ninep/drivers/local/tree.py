@@ -33,7 +33,7 @@ class Tree:
         self.qids = qids
         self.pins = pins
         self.lock = pins.lock
-        self.by_name = host.BY_NAME or model.by_name
+        self.by_name = host.BY_NAME
         self.shown_types = shown_types(model.plain_types)
         self.devices: dict[int, int] = {}
 

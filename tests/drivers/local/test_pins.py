@@ -1,0 +1,252 @@
+"""More nodes than handles: pins are taken away and come back."""
+
+from __future__ import annotations
+
+import gc
+import os
+import stat
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.drivers.local.conftest import NEW
+
+from ninep import host
+from ninep.drivers.local import LocalNode
+from ninep.drivers.local.pins import BriefPins, Pins
+from ninep.errors import Refused, linux_errno
+from ninep.linux import GETATTR_BASIC, O_RDWR, Errno
+from ninep.node import Changes
+
+LIMIT = 64
+
+
+def handles() -> int:
+    gc.collect()  # nodes of failed verbs, held by tracebacks of other tests
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture
+def few(attach: Callable[..., LocalNode], model: str) -> LocalNode:
+    return attach(model, pins=LIMIT)
+
+
+def test_many_nodes_few_handles(few: LocalNode, folder: Path) -> None:
+    for number in range(1000):
+        (folder / f"file-{number}").write_bytes(b"x" * number)
+    before = handles()
+    nodes = [few.walk(b"file-%d" % number) for number in range(1000)]
+    assert handles() - before <= LIMIT
+    assert [node.getattr(GETATTR_BASIC).size for node in nodes] == list(range(1000))
+    assert handles() - before <= LIMIT
+    for node in nodes:
+        node.setattr(Changes(mode=0o600))
+        node.open(O_RDWR).close()
+    for node in nodes:
+        node.release()
+    assert handles() <= before
+    assert few.tree.pins.held <= 1
+
+
+def test_deep_below_a_few_handles(few: LocalNode) -> None:
+    node, depth = few, 3 * LIMIT
+    for level in range(depth):
+        node.mkdir(b"d", 0o700, 0, 0)
+        below = node.walk(b"d")
+        node.release()
+        node = below
+    for _ in range(2):
+        file = node.create(b"file", NEW, 0o600, 0, 0)[1]
+        file.write(0, b"deep")
+        file.close()
+        for level in range(depth):  # take away all that can be
+            few.tree.pins.make_room()
+        assert node.walk(b"file").getattr(GETATTR_BASIC).size == 4
+        node.unlink(b"file", directory=False)
+    assert few.tree.pins.held <= LIMIT + 2
+
+
+def evict(node: LocalNode) -> None:
+    """Make the clock take this node's pin."""
+    for _ in range(10):
+        if node.pin is None:
+            return
+        node.tree.pins.make_room()
+    raise AssertionError("the pin was not taken")
+
+
+def test_the_pin_comes_back_by_name(few: LocalNode, folder: Path) -> None:
+    (folder / "file").write_bytes(b"data")
+    node = few.walk(b"file")
+    evict(node)
+    assert node.getattr(GETATTR_BASIC).size == 4
+    assert node.pin is not None
+
+
+def test_what_took_the_name_is_not_the_file(few: LocalNode, folder: Path) -> None:
+    (folder / "file").write_bytes(b"data")
+    node = few.walk(b"file")
+    evict(node)
+    os.rename(folder / "file", folder / "other")
+    with pytest.raises(FileNotFoundError):
+        node.getattr(GETATTR_BASIC)
+    (folder / "file").write_bytes(b"another")
+    with pytest.raises(Refused) as refused:
+        node.getattr(GETATTR_BASIC)
+    assert refused.value.code is Errno.ESTALE
+    os.rename(folder / "other", folder / "file")
+    assert node.getattr(GETATTR_BASIC).size == 4
+
+
+def test_an_inode_number_used_again_is_not_the_file(few: LocalNode, folder: Path) -> None:
+    (folder / "file").write_bytes(b"data")
+    node = few.walk(b"file")
+    if host.birth_time(node.held()) is None:
+        pytest.skip("this filesystem keeps no birth time")
+    evict(node)
+    os.unlink(folder / "file")
+    (folder / "file").write_bytes(b"another")
+    if os.stat(folder / "file").st_ino != node.ino:
+        node.ino = os.stat(folder / "file").st_ino  # as if the filesystem had used the number again
+    with pytest.raises(Refused) as refused:
+        node.getattr(GETATTR_BASIC)
+    assert refused.value.code is Errno.ESTALE
+    fresh = few.walk(b"file")
+    assert fresh is not node
+    assert fresh.getattr(GETATTR_BASIC).size == 7
+
+
+def test_a_link_that_took_the_name_of_a_directory(few: LocalNode, folder: Path, tmp_path: Path) -> None:
+    (folder / "d").mkdir()
+    (folder / "d" / "file").write_bytes(b"inside")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "file").write_bytes(b"secret")
+    node = few.walk(b"d").walk(b"file")
+    evict(node)
+    evict(node.up)
+    os.rename(folder / "d", folder / "kept")
+    os.symlink(tmp_path / "outside", folder / "d")
+    with pytest.raises(OSError) as error:
+        node.getattr(GETATTR_BASIC)
+    assert linux_errno(error.value) is Errno.ESTALE
+
+
+def test_unlinked_files_keep_their_pins(few: LocalNode, folder: Path) -> None:
+    (folder / "file").write_bytes(b"data")
+    node = few.walk(b"file")
+    evict(node)
+    few.unlink(b"file", directory=False)
+    for _ in range(5):
+        few.tree.pins.make_room()
+    assert node.getattr(GETATTR_BASIC).size == 4
+    assert node.getattr(GETATTR_BASIC).nlink == 0
+
+
+def test_an_open_file_finds_back_through_its_handle(few: LocalNode, folder: Path) -> None:
+    node, file = few.create(b"file", NEW, 0o600, 0, 0)
+    evict(node)
+    os.rename(folder / "file", folder / "renamed")  # a host process
+    file.write(0, b"data")
+    assert node.getattr(GETATTR_BASIC).size == 4
+    evict(node)
+    os.unlink(folder / "renamed")
+    assert node.getattr(GETATTR_BASIC).nlink == 0
+    file.close()
+
+
+def test_the_root_keeps_its_pin(few: LocalNode, folder: Path) -> None:
+    for number in range(3 * LIMIT):
+        (folder / str(number)).write_bytes(b"")
+        few.walk(b"%d" % number)
+    os.rename(folder, folder.parent / "moved")
+    assert few.walk(b"5").getattr(GETATTR_BASIC).size == 0
+
+
+def test_a_pin_in_use_survives_being_taken_away(few: LocalNode, folder: Path) -> None:
+    (folder / "file").write_bytes(b"data")
+    node = few.walk(b"file")
+    pin = node.held()
+    evict(node)
+    assert host.stat(pin).st_size == 4
+    number = int(pin)
+    del pin
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(number)
+
+
+def test_emfile_gives_pins_back(attach: Callable[..., LocalNode], folder: Path) -> None:
+    import resource
+
+    root = attach(pins=100_000)
+    for number in range(300):
+        (folder / str(number)).write_bytes(b"")
+    nodes = [root.walk(b"%d" % number) for number in range(300)]
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (handles(), limits[1]))
+    try:
+        files = [node.open(O_RDWR) for node in nodes[:100]]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    for file in files:
+        file.close()
+
+
+def test_threads_share_nodes_and_few_handles(few: LocalNode, folder: Path) -> None:
+    for number in range(200):
+        (folder / str(number)).write_bytes(b"x" * number)
+    errors: list[object] = []
+
+    def work(start: int) -> None:
+        try:
+            for turn in range(300):
+                number = (start * 37 + turn * 7) % 200
+                node = few.walk(b"%d" % number)
+                if node.getattr(GETATTR_BASIC).size != number:
+                    errors.append(number)
+                node.release()
+        except BaseException as error:  # noqa: BLE001 - a thread's failure must reach the test
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(start,)) for start in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert few.children == {}
+
+
+# -- hosts where an open handle hinders renames ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def brief(attach: Callable[..., LocalNode], model: str, monkeypatch: pytest.MonkeyPatch) -> LocalNode:
+    monkeypatch.setattr(host, "PINS_NAMES", True)
+    monkeypatch.setattr(host, "BY_NAME", True)
+    root = attach(model)
+    assert isinstance(root.tree.pins, BriefPins)
+    return root
+
+
+def test_brief_pins_leave_nothing_open(brief: LocalNode) -> None:
+    before = handles()
+    brief.mkdir(b"d", 0o755, 0, 0)
+    directory = brief.walk(b"d")
+    node, file = directory.create(b"file", NEW, 0o644, 0, 0)
+    file.write(0, b"data")
+    file.close()
+    directory.move(None, b"e")
+    node.setattr(Changes(mode=0o600, size=3))
+    assert stat.S_IMODE(node.getattr(GETATTR_BASIC).mode) == 0o600
+    assert directory.walk(b"file") is node
+    assert handles() == before
+    directory.unlink(b"file", directory=False)
+    assert node.getattr(GETATTR_BASIC).nlink == 0
+    node.release()
+    node.release()
+    assert handles() == before
+
+
+def test_kept_pins_elsewhere(attach: Callable[..., LocalNode]) -> None:
+    assert type(attach().tree.pins) is (BriefPins if host.PINS_NAMES else Pins)
