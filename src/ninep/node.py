@@ -9,9 +9,8 @@ Rules every driver can rely on, because the server keeps them:
 * offsets and sizes are 0 .. 2**63 - 1; a read never asks for more than fits in one reply;
 * every node that ``walk``, ``clone``, ``parent`` or ``create`` returned is released exactly once, and what was opened from
   it is closed before;
-* verbs of one node may be called from several threads at once, unless ``inline`` is true: then all calls come from the
-  event loop's thread, except those of an ``OpenFile`` that asked for a worker by raising ``WouldBlock``, ``fsync``
-  and ``slow`` drivers.
+* verbs of one node may be called from several threads at once, unless ``inline`` is true and the driver is not ``threadsafe``: then
+  all calls come from the event loop's thread, except ``fsync`` and those that asked for a worker by raising ``WouldBlock``.
 
 Rules every driver must keep:
 
@@ -129,10 +128,10 @@ class OpenDir(ABC):
 
     @abstractmethod
     def read(self, cookie: int, room: int) -> Sequence[Dirent]:
-        """Entries after ``cookie`` (0: from the start, read afresh), ``.`` and ``..`` included; none at the end.
+        """Entries after ``cookie`` (0: from the start, read afresh), ``.`` and ``..`` included; none at the end, and only there.
 
         ``room`` is the size of the reply in bytes, an entry takes 24 + the length of its name: a driver need not return more than
-        that, and the server may use fewer. An entry that existed throughout is returned exactly once between two rewinds,
+        that (but one entry, if there is any), and the server may use fewer. An entry that existed throughout is returned exactly once between two rewinds,
         whatever is created and deleted meanwhile. One entry that cannot be looked at never fails the call.
         """
 
@@ -290,6 +289,10 @@ class User(NamedTuple):
 
 class Driver(ABC):
     """Where the files of an export come from."""
+
+    threadsafe: bool = False
+    """True when verbs may be called from several threads at once although the nodes are ``inline``: should the storage turn out slow, the
+    server then moves to worker threads for a while."""
 
     @abstractmethod
     def attach(self, user: User) -> Node:

@@ -26,12 +26,15 @@ class Export:
     driver: Driver
     layers: Sequence[Layer] = ()
     locks: LockTable = field(default_factory=LockTable)
+    inline: bool = True
+    """The driver may be called in the event loop, as far as is known: nodes tell, and the first one comes from the first attach."""
 
     def attach(self, user: User) -> Node:
         """The root as this user sees it."""
         node = self.driver.attach(user)
         for layer in self.layers:
             node = layer(node, user)
+        self.inline = node.inline
         return node
 
 
@@ -45,7 +48,7 @@ class Exports:
     def __init__(self, exports: Iterable[Export]) -> None:
         self._by_name: dict[bytes, Export] = {}
         for export in exports:
-            key = export.name.strip("/").encode()
+            key = export.name.strip("/").encode(errors="surrogateescape")
             if key in self._by_name:
                 raise ValueError(f"two exports are named {export.name!r}")
             self._by_name[key] = export

@@ -6,6 +6,7 @@ tag and no thread. Closing it closes all of that exactly once.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from ninep.node import Node, OpenDir, OpenFile, User
     from ninep.server.exports import Export
     from ninep.server.listing import StatListing
+
+
+log = logging.getLogger("ninep.server")
 
 
 @dataclass(slots=True, eq=False)
@@ -88,31 +92,34 @@ class Fid:
         """Opened for reading."""
         return self.file is not None and self.flags & O_ACCMODE != O_WRONLY
 
-    def close(self, owner: object) -> None:
-        """Give everything back: locks taken through it, what was opened, the node. The first error is raised, after all is done."""
-        failure: OSError | None = None
-        opened = self.file or self.directory
-        self.export.locks.forget(owner, self)
-        self.file = self.directory = None
+    def close(self) -> None:
+        """Give everything back: locks taken through it, what was opened, the node. An error is raised after all is done.
+
+        A fid has a file open or an attribute to set, never both.
+        """
+        opened, self.file, self.directory = self.file or self.directory, None, None
+        xattr, self.xattr = self.xattr, None
+        self.export.locks.forget(self)
         try:
             if opened is not None:
                 opened.close()
-        except OSError as error:
-            failure = error
-        xattr, self.xattr = self.xattr, None
-        try:
             if isinstance(xattr, XattrBuffer):
                 xattr.commit(self.node)
-        except OSError as error:
-            failure = failure or error
-        self.node.release()
-        if failure is not None:
-            raise failure
+        finally:
+            try:
+                if self.remove_on_clunk:
+                    self.node.remove()
+            except OSError:
+                pass  # open(5): if the file cannot be removed, nothing is said
+            finally:
+                self.node.release()
 
-    def drop(self, owner: object) -> None:
-        """As ``close`` when the client is gone: nothing is committed, errors concern nobody."""
+    def drop(self) -> None:
+        """As ``close`` when the client is gone: no attribute is set (it may be half a value), errors concern nobody."""
         self.xattr = None
         try:
-            self.close(owner)
+            self.close()
         except OSError:
             return
+        except Exception:  # one broken driver must not keep the client's other fids and locks alive
+            log.exception("closing a fid of %s failed", self.export.name or "the export")

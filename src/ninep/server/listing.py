@@ -1,69 +1,82 @@
 """A directory as 9P2000 and 9P2000.u read it: stat records, one after the other (read(5)).
 
 Rules: whole records only; offset 0 begins afresh, any other offset goes on where the last read ended (unikraft adds up byte counts, others send
-what they got: both mean "continue"). An entry that has gone since it was listed is left out; ``.`` and ``..`` are not part of it.
+what they got: both mean "continue"). An entry that has gone since it was listed is left out, one that cannot be looked at is shown with what the
+listing says of it: nothing is dropped in silence. ``.`` and ``..`` are not part of it.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from threading import Lock
+
 from ninep.errors import Refused, linux_errno
-from ninep.linux import Errno
+from ninep.linux import DT_DIR, DT_UNKNOWN, NAME_MAX, Errno
 from ninep.node import Node, OpenDir
 from ninep.server.stats import stat_of
-from ninep.wire.codec import pack_stat
+from ninep.wire.codec import DIRENT_SIZE, pack_stat
+from ninep.wire.modes import mode_to_wire
+from ninep.wire.types import QT_DIR, Qid, Stat
+
+BATCH = 8192
+LONGEST_ENTRY = DIRENT_SIZE + NAME_MAX
+"""Asked of a driver even where there is less room, so that nothing means the end."""
+DOTS = frozenset({b".", b".."})
 
 
 class StatListing:
     """The reading of one directory through one fid."""
 
-    __slots__ = ("_cookie", "_directory", "_extended", "_node", "_waiting")
+    __slots__ = ("_cookie", "_directory", "_extended", "_guard", "_node", "_waiting")
 
     def __init__(self, node: Node, directory: OpenDir, extended: bool) -> None:
         self._node = node
         self._directory = directory
         self._extended = extended
+        self._guard = Lock()  # clients pipeline reads, and slow drivers are read in threads
         self._cookie = 0
-        self._waiting: list[bytes] = []
+        self._waiting: deque[bytes] = deque()
 
     def read(self, offset: int, count: int) -> bytes:
         """Up to ``count`` bytes of whole records; EINVAL if not even one fits (0 bytes would read as the end)."""
-        if offset == 0:
-            self._cookie = 0
-            self._waiting = []
-        records: list[bytes] = []
-        room = count
-        while True:
-            if not self._waiting and not self._fill(count):
-                break
-            record = self._waiting[0]
-            if len(record) > room:
-                if not records:
-                    raise Refused(Errno.EINVAL, f"{count} bytes are too few for an entry")
-                break
-            records.append(self._waiting.pop(0))
-            room -= len(record)
-        return b"".join(records)
+        with self._guard:
+            if offset == 0:
+                self._cookie = 0
+                self._waiting.clear()
+            records: list[bytes] = []
+            room = count
+            while self._waiting or self._fill(count):
+                room -= len(self._waiting[0])
+                if room < 0:
+                    break
+                records.append(self._waiting.popleft())
+            if not records and room < 0:
+                raise Refused(Errno.EINVAL, f"{count} bytes are too few for an entry")
+            return b"".join(records)
 
     def _fill(self, count: int) -> bool:
         """Fetch the next entries' records; False at the end."""
         while not self._waiting:
-            entries = self._directory.read(self._cookie, min(count, 8192))
+            entries = self._directory.read(self._cookie, max(LONGEST_ENTRY, min(count, BATCH)))
             if not entries:
                 return False
             for entry in entries:
-                self._cookie = entry.cookie
-                if entry.name not in {b".", b".."}:
-                    self._add(entry.name)
+                if entry[5] not in DOTS:
+                    self._add(*entry)
+            self._cookie = entries[-1][3]
         return True
 
-    def _add(self, name: bytes) -> None:
+    def _add(self, qid_type: int, version: int, path: int, cookie: int, kind: int, name: bytes) -> None:
+        del cookie
         try:
             node = self._node.walk(name)
+            try:
+                record = stat_of(node, self._extended)
+            finally:
+                node.release()
         except OSError as error:
             if linux_errno(error) is Errno.ENOENT:
                 return
-            raise
-        try:
-            self._waiting.append(pack_stat(stat_of(node, self._extended), self._extended))
-        finally:
-            node.release()
+            mode = mode_to_wire((kind or (DT_DIR if qid_type & QT_DIR else DT_UNKNOWN)) << 12, self._extended)
+            record = Stat(qid=Qid(qid_type, version, path), mode=mode, name=name)
+        self._waiting.append(pack_stat(record, self._extended))

@@ -87,6 +87,11 @@ class Session:
         if self.open_files >= self.limits.open_files:
             raise Refused(Errno.EMFILE, f"{self.limits.open_files} open files are the limit of a connection")
 
+    def fits(self, size: int) -> None:
+        """Check that a reply of ``size`` bytes may be sent: EMSGSIZE (only names and link targets can be too long for a small msize)."""
+        if size > self.msize:
+            raise Refused(Errno.EMSGSIZE, f"a reply of {size} bytes; the client takes {self.msize}")
+
     def may_hold(self, size: int) -> None:
         """Check that ``size`` more bytes of attributes may be held: ENOSPC."""
         if self.xattr_bytes + size > self.limits.xattr_bytes:
@@ -96,7 +101,13 @@ class Session:
         """Take a fid out of the table and close it. The fid is gone, whatever error that raises."""
         fid = self.fids.pop(number)
         self._uncount(fid)
-        fid.close(self)
+        fid.close()
+
+    def discard(self, number: int) -> None:
+        """As ``retire``, after a failure that matters more than what closing reports; an attribute is not set."""
+        fid = self.fids.pop(number)
+        self._uncount(fid)
+        fid.drop()
 
     def _uncount(self, fid: Fid) -> None:
         if fid.file is not None or fid.directory is not None:
@@ -109,7 +120,7 @@ class Session:
         fids, self.fids = self.fids, {}
         for fid in fids.values():
             self._uncount(fid)
-            fid.drop(self)
+            fid.drop()
 
     # -- sizes ---------------------------------------------------------------------------------------------------------
 

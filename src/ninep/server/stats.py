@@ -6,6 +6,9 @@ Users and groups are decimal strings, and numbers as well where the dialect has 
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
+
 from ninep.errors import Refused
 from ninep.linux import (
     GETATTR_BASIC,
@@ -21,8 +24,23 @@ from ninep.linux import (
     Errno,
 )
 from ninep.node import Attributes, Changes, Node
-from ninep.wire.modes import DMDIR, LEAVE32, LEAVE64, major, minor, mode_to_wire, permissions_from_wire
+from ninep.wire.codec import STAT_BASE
+from ninep.wire.modes import (
+    DMAPPEND,
+    DMDIR,
+    DMEXCL,
+    LEAVE32,
+    LEAVE64,
+    TYPE_BITS,
+    major,
+    minor,
+    mode_to_wire,
+    permissions_from_wire,
+)
 from ninep.wire.types import Qid, Stat
+
+KINDS = DMDIR | reduce(or_, TYPE_BITS.values())
+LONGEST_ID = len(str(NO_ID))
 
 
 def _extension(node: Node, a: Attributes) -> bytes:
@@ -34,6 +52,14 @@ def _extension(node: Node, a: Attributes) -> bytes:
     if kind in {S_IFIFO, S_IFSOCK}:
         return b""
     return b"HARDLINKCOUNT %d" % a.nlink
+
+
+def _keeps_type(asked: int, present: int, extended: bool) -> None:
+    kinds = KINDS if extended else DMDIR
+    if asked & kinds != present & kinds and (asked & kinds or present & DMDIR):
+        raise Refused(Errno.EPERM, "the type of a file cannot be changed")
+    if asked & (DMAPPEND | DMEXCL):
+        raise Refused(Errno.EPERM, "append-only and exclusive use are not kept here")
 
 
 def stat_of(node: Node, extended: bool) -> Stat:
@@ -57,25 +83,35 @@ def stat_of(node: Node, extended: bool) -> Stat:
     )
 
 
+def stat_size(stat: Stat, extended: bool) -> int:
+    """How many bytes the record takes, its own size included."""
+    size = 2 + STAT_BASE + len(stat.name) + len(stat.uid) + len(stat.gid) + len(stat.muid)
+    return size + 2 + len(stat.extension) + 12 if extended else size
+
+
 def _identity(text: bytes, number: int, extended: bool) -> int | None:
     """A user or group that Twstat asks for, or None to leave it. EINVAL for a word: only numbers are known here."""
     if extended and number != NO_ID:
         return number
     if not text:
         return None
-    if not text.isdigit():
-        if extended:  # .u clients send names beside the numbers; the numbers count
-            return None
+    if extended:  # .u clients send names beside the numbers; the numbers count
+        return None
+    if not text.isdigit() or len(text) > LONGEST_ID or int(text) >= NO_ID:
         raise Refused(Errno.EINVAL, f"{text!r} is not a numeric id")
     return int(text)
 
 
-def changes_of(stat: Stat, mode: int, extended: bool, by: int) -> Changes | None:
-    """What a Twstat asks to change besides the name; None if nothing. ``mode`` is the file's present ``st_mode``."""
+def changes_of(stat: Stat, mode: int | None, extended: bool, by: int) -> Changes | None:
+    """What a Twstat asks to change besides the name; None if nothing.
+
+    ``mode`` is the file's present ``st_mode``: EPERM if another type is asked for (no type at all counts as the same, except for a
+    directory), or append-only, which nobody here keeps.
+    """
     permissions = None
     if stat.mode != LEAVE32:
-        if bool(stat.mode & DMDIR) != (mode & S_IFMT == S_IFDIR):
-            raise Refused(Errno.EPERM, "the type of a file cannot be changed")
+        if mode is not None:
+            _keeps_type(stat.mode, mode_to_wire(mode, extended), extended)
         permissions = permissions_from_wire(stat.mode, extended) & PERMISSIONS
     changes = Changes(
         size=None if stat.length == LEAVE64 else stat.length,

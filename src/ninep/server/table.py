@@ -30,7 +30,7 @@ class Row(NamedTuple):
 
 BASE = (
     Row(m.Tauth, attach.auth),
-    Row(m.Tattach, attach.attach, alone=(0,)),
+    Row(m.Tattach, attach.attach, alone=(0,), now=attach.attach_now),
     Row(m.Twalk, walk.walk, shared=(0,), alone=(1,)),
     Row(m.Topen, base.open_, alone=(0,)),
     Row(m.Tcreate, base.create, alone=(0,)),
@@ -39,7 +39,7 @@ BASE = (
     Row(m.Tclunk, attach.clunk, alone=(0,)),
     Row(m.Tremove, directories.remove, alone=(0,)),
     Row(m.Tstat, base.stat, shared=(0,)),
-    Row(m.Twstat, base.wstat, alone=(0,), waits=True),
+    Row(m.Twstat, base.wstat, alone=(0,), now=base.wstat_now),
 )
 LINUX = (
     Row(m.Tstatfs, attributes.statfs, shared=(0,)),

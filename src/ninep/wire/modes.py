@@ -25,6 +25,7 @@ from ninep.linux import (
 DMDIR: Final = 0x80000000
 DMAPPEND: Final = 0x40000000
 DMEXCL: Final = 0x20000000
+DMAUTH: Final = 0x08000000
 DMTMP: Final = 0x04000000
 DMSYMLINK: Final = 0x02000000
 DMLINK: Final = 0x01000000

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 
 from ninep.errors import Refused
 from ninep.linux import NO_ID, Errno
-from ninep.node import User
+from ninep.node import User, WouldBlock
 from ninep.server.session import Session
 from ninep.wire.messages import NOFID
 from ninep.wire.types import Qid
@@ -21,6 +20,13 @@ def auth(session: Session, afid: int, uname: bytes, aname: bytes, n_uname: int =
     raise Refused(Errno.EOPNOTSUPP, "authentication not required")
 
 
+def attach_now(session: Session, fid: int, afid: int, uname: bytes, aname: bytes, n_uname: int = NO_ID) -> tuple[Qid]:
+    """Tattach in the event loop, unless the export is known to be slow."""
+    if not session.exports.choose(aname).inline:
+        raise WouldBlock
+    return attach(session, fid, afid, uname, aname, n_uname)
+
+
 def attach(session: Session, fid: int, afid: int, uname: bytes, aname: bytes, n_uname: int = NO_ID) -> tuple[Qid]:
     """The root of an export, for a user. Linux attaches once for each uid, on one connection."""
     session.unused(fid)
@@ -30,6 +36,7 @@ def attach(session: Session, fid: int, afid: int, uname: bytes, aname: bytes, n_
     user = User(uname, n_uname, session.peer)
     node = export.attach(user)
     session.bind(fid, node, user, export)
+    session.threadsafe &= export.driver.threadsafe or not node.inline
     if not node.inline:
         session.inline = False
         session.slow_driver = True
@@ -41,9 +48,6 @@ def attach(session: Session, fid: int, afid: int, uname: bytes, aname: bytes, n_
 
 def clunk(session: Session, fid: int) -> tuple[()]:
     """The fid is gone, whatever closing it reports. An attribute being written is set here."""
-    held = session.fid(fid)
-    if held.remove_on_clunk:
-        with suppress(OSError):  # open(5): if the file cannot be removed, nothing is said
-            held.node.remove()
+    session.fid(fid)
     session.retire(fid)
     return ()

@@ -22,7 +22,7 @@ from ninep.linux import (
 from ninep.node import NOW, Changes
 from ninep.server.fids import XattrBuffer, XattrValue
 from ninep.server.session import Session, xattr_cost
-from ninep.wire.codec import IOHDRSZ
+from ninep.wire.codec import HEADER_SIZE, IOHDRSZ
 from ninep.wire.types import Statfs
 
 MAX_SIZE = (1 << 63) - 1
@@ -111,7 +111,9 @@ def statfs(session: Session, fid: int) -> tuple[Statfs]:
 
 def readlink(session: Session, fid: int) -> tuple[bytes]:
     """The target of a link."""
-    return (session.fid(fid).node.readlink(),)
+    target = session.fid(fid).node.readlink()
+    session.fits(HEADER_SIZE + 2 + len(target))
+    return (target,)
 
 
 def xattrwalk(session: Session, fid: int, newfid: int, name: bytes) -> tuple[int]:

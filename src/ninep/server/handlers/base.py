@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ninep.errors import Refused, linux_errno
 from ninep.linux import (
     GETATTR_MODE,
@@ -18,14 +20,32 @@ from ninep.linux import (
     S_IFSOCK,
     Errno,
 )
+from ninep.node import Changes, WouldBlock
 from ninep.server.fids import Fid
 from ninep.server.handlers import names
 from ninep.server.handlers.directories import check_target
 from ninep.server.handlers.files import MAX_OFFSET, open_fid
 from ninep.server.session import Session
-from ninep.server.stats import changes_of, stat_of
-from ninep.wire.modes import DMDEVICE, DMDIR, DMLINK, DMNAMEDPIPE, DMSOCKET, DMSYMLINK, makedev, permissions_from_wire
+from ninep.server.stats import changes_of, stat_of, stat_size
+from ninep.wire.codec import HEADER_SIZE
+from ninep.wire.modes import (
+    DMAPPEND,
+    DMAUTH,
+    DMDEVICE,
+    DMDIR,
+    DMEXCL,
+    DMLINK,
+    DMNAMEDPIPE,
+    DMSOCKET,
+    DMSYMLINK,
+    makedev,
+    permissions_from_wire,
+)
 from ninep.wire.types import Qid, Stat
+
+DEVICE = re.compile(rb"([bc]) ([0-9]{1,7}) ([0-9]{1,7})")
+FID = re.compile(rb"([0-9]{1,10})\n?")
+"""Linux puts a newline behind it (fs/9p/vfs_inode.c, v9fs_vfs_link)."""
 
 OREAD, OWRITE, ORDWR, OEXEC = range(4)
 OEXCL = 0x04
@@ -36,6 +56,9 @@ OAPPEND = 0x80
 
 ACCESS = {OREAD: O_RDONLY, OWRITE: O_WRONLY, ORDWR: O_RDWR, OEXEC: O_RDONLY}
 SPECIAL = DMSYMLINK | DMLINK | DMDEVICE | DMNAMEDPIPE | DMSOCKET
+KINDS = SPECIAL | DMDIR
+UNKEPT = DMAPPEND | DMEXCL | DMAUTH
+"""What a client may ask of a new file and no driver here keeps: refused, because a lock file that excludes nobody does harm."""
 
 
 def flags_of(mode: int) -> int:
@@ -65,7 +88,10 @@ def create(session: Session, fid: int, name: bytes, perm: int, mode: int, extens
     if held.opened:
         raise Refused(Errno.EINVAL, "the fid is open already")
     session.may_open()
-    if session.extended and perm & SPECIAL:
+    kind = perm & KINDS
+    if kind & (kind - 1) or perm & UNKEPT or (kind & SPECIAL and not session.extended):
+        raise Refused(Errno.EINVAL, f"permissions {perm:#x}")
+    if kind & SPECIAL:
         return _create_special(session, held, name, perm, extension)
     permissions = permissions_from_wire(perm, session.extended)
     if not session.extended:
@@ -73,12 +99,13 @@ def create(session: Session, fid: int, name: bytes, perm: int, mode: int, extens
         inherited = held.node.getattr(GETATTR_MODE).mode
         permissions &= inherited | (~0o777 if perm & DMDIR else ~0o666)
     if perm & DMDIR:
-        if mode & ~OCEXEC & ~ORCLOSE not in {OREAD, OEXEC}:
+        if mode & ~(OCEXEC | ORCLOSE | OEXCL) not in {OREAD, OEXEC}:
             raise Refused(Errno.EISDIR, "a directory cannot be opened for writing")
         held.node.mkdir(name, permissions, held.user.uid, NO_ID)
         _become(held, name)
         reply = open_fid(session, held, O_RDONLY)
     else:
+        # create(5): an existing file is an error. .u clients expect open(2), which says so by O_EXCL only.
         flags = flags_of(mode) | (O_EXCL if mode & OEXCL or not session.extended else 0)
         node, file = held.node.create(name, flags, permissions, held.user.uid, NO_ID)
         held.node, old = node, held.node
@@ -97,10 +124,10 @@ def _become(held: Fid, name: bytes) -> None:
 
 def _device(extension: bytes) -> tuple[int, int]:
     """``c MAJOR MINOR`` or ``b MAJOR MINOR`` as type bits and device number."""
-    kind, *numbers = extension.split()
-    if kind not in {b"b", b"c"} or len(numbers) != 2 or not all(number.isdigit() for number in numbers):
+    found = DEVICE.fullmatch(extension)
+    if found is None:
         raise Refused(Errno.EINVAL, f"{extension!r} is not a device")
-    return S_IFCHR if kind == b"c" else S_IFBLK, makedev(int(numbers[0]), int(numbers[1]))
+    return S_IFCHR if found[1] == b"c" else S_IFBLK, makedev(int(found[2]), int(found[3]))
 
 
 def _create_special(session: Session, held: Fid, name: bytes, perm: int, extension: bytes) -> tuple[Qid, int]:
@@ -110,14 +137,15 @@ def _create_special(session: Session, held: Fid, name: bytes, perm: int, extensi
         check_target(extension)
         node.symlink(name, extension, uid, NO_ID)
     elif perm & DMLINK:
-        if not extension.isdigit():
+        found = FID.fullmatch(extension)
+        if found is None:
             raise Refused(Errno.EINVAL, f"{extension!r} is not a fid")
-        target = session.fid(int(extension))
+        target = session.fid(int(found[1]))
         if target.export is not held.export:
             raise Refused(Errno.EXDEV)
         node.link(target.node, name)
     elif perm & DMDEVICE:
-        kind, rdev = _device(extension or b"?")
+        kind, rdev = _device(extension)
         node.mknod(name, kind | permissions, rdev, uid, NO_ID)
     else:
         node.mknod(name, (S_IFIFO if perm & DMNAMEDPIPE else S_IFSOCK) | permissions, 0, uid, NO_ID)
@@ -127,23 +155,25 @@ def _create_special(session: Session, held: Fid, name: bytes, perm: int, extensi
 
 def stat(session: Session, fid: int) -> tuple[Stat]:
     """The stat record."""
-    return (stat_of(session.fid(fid).node, session.extended),)
+    record = stat_of(session.fid(fid).node, session.extended)
+    session.fits(HEADER_SIZE + 2 + stat_size(record, session.extended))
+    return (record,)
+
+
+def wstat_now(session: Session, fid: int, stat: Stat) -> tuple[()]:
+    """Twstat in the event loop, unless it asks for an fsync."""
+    if not stat.name and changes_of(stat, None, session.extended, NO_ID) is None:
+        raise WouldBlock
+    return wstat(session, fid, stat)
 
 
 def wstat(session: Session, fid: int, stat: Stat) -> tuple[()]:
-    """Change what is not all ones or empty; with nothing to change, an fsync. All is checked before anything is changed (stat(5))."""
+    """Change what is not all ones or empty; with nothing to change, an fsync. All is checked before anything is changed, and a name
+    that was changed is changed back if the rest fails (stat(5): all or nothing).
+    """
     held = session.fid(fid)
-    if held.xattr is not None:
-        raise Refused(Errno.EINVAL, "an attribute has no attributes")
     node = held.node
-    if stat.name:
-        names.check(stat.name, names.RENAME)
-    changes = changes_of(stat, node.getattr(GETATTR_MODE).mode, session.extended, held.user.uid)
-    if changes is not None and changes.size is not None and changes.size > MAX_OFFSET:
-        raise Refused(Errno.EINVAL, f"size {changes.size}")
-    renamed = stat.name and stat.name != node.name
-    if renamed and not session.extended:
-        _must_be_free(held, stat.name)
+    changes = _asked(session, held, stat)
     if changes is None and not stat.name:
         opened = held.file or held.directory
         if opened is not None:
@@ -151,14 +181,39 @@ def wstat(session: Session, fid: int, stat: Stat) -> tuple[()]:
         else:
             node.fsync()
         return ()
-    if changes is not None:
-        if changes.size is not None and held.writable and held.file is not None:
-            held.file.truncate(changes.size, held.user.uid)
-            changes = changes._replace(size=None)
-        node.setattr(changes)
+    former = node.name
+    renamed = stat.name and stat.name != former
     if renamed:
+        if not session.extended:
+            _must_be_free(held, stat.name)
         node.move(None, stat.name)
+    try:
+        if changes is not None:
+            _change(held, changes)
+    except OSError:
+        if renamed:
+            node.move(None, former)
+        raise
     return ()
+
+
+def _asked(session: Session, held: Fid, stat: Stat) -> Changes | None:
+    """What a Twstat asks for besides a name, if it may be asked."""
+    if held.xattr is not None:
+        raise Refused(Errno.EINVAL, "an attribute has no attributes")
+    if stat.name:
+        names.check(stat.name, names.RENAME)
+    changes = changes_of(stat, held.node.getattr(GETATTR_MODE).mode, session.extended, held.user.uid)
+    if changes is not None and changes.size is not None and changes.size > MAX_OFFSET:
+        raise Refused(Errno.EINVAL, f"size {changes.size}")
+    return changes
+
+
+def _change(held: Fid, changes: Changes) -> None:
+    if changes.size is not None and held.writable and held.file is not None:
+        held.file.truncate(changes.size, held.user.uid)
+        changes = changes._replace(size=None)
+    held.node.setattr(changes)
 
 
 def _must_be_free(held: Fid, name: bytes) -> None:

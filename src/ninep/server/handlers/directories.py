@@ -5,8 +5,9 @@ from __future__ import annotations
 from ninep.errors import Refused
 from ninep.linux import AT_REMOVEDIR, PATH_MAX, PERMISSIONS, S_IFBLK, S_IFCHR, S_IFMT, Errno
 from ninep.server.handlers import names
+from ninep.server.listing import LONGEST_ENTRY
 from ninep.server.session import Session
-from ninep.wire.codec import READ_HEADER, pack_dirents
+from ninep.wire.codec import DIRENT_SIZE, READ_HEADER, pack_dirents
 from ninep.wire.messages import NOFID
 from ninep.wire.modes import makedev
 from ninep.wire.types import Qid
@@ -24,15 +25,15 @@ def readdir(session: Session, fid: int, offset: int, count: int) -> tuple[bytes]
         raise Refused(Errno.EINVAL, f"offset {offset}")
     room = min(count, session.msize - READ_HEADER)
     pieces: list[bytes] = []
-    while entries := directory.read(offset, room):
+    while entries := directory.read(offset, max(room, LONGEST_ENTRY)):
         more, taken = pack_dirents(entries, room)
         pieces += more
-        if taken < len(entries):
-            if not pieces:
-                raise Refused(Errno.EINVAL, f"{count} bytes are too few for an entry")
-            break
         room -= sum(map(len, more))
+        if taken < len(entries) or room <= DIRENT_SIZE:
+            break
         offset = entries[-1][3]
+    if entries and not pieces:
+        raise Refused(Errno.EINVAL, f"{count} bytes are too few for an entry")
     return (b"".join(pieces),)
 
 
@@ -89,10 +90,15 @@ def unlinkat(session: Session, fid: int, name: bytes, flags: int) -> tuple[()]:
 def remove(session: Session, fid: int) -> tuple[()]:
     """Remove the file. The fid is gone in any case, also on a read-only export (remove(5))."""
     held = session.fid(fid)
+    held.remove_on_clunk = False
     try:
+        if held.xattr is not None:
+            raise Refused(Errno.EINVAL, "an attribute cannot be removed like a file")
         held.node.remove()
-    finally:
-        session.retire(fid)
+    except OSError:
+        session.discard(fid)
+        raise
+    session.retire(fid)
     return ()
 
 

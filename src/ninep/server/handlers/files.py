@@ -38,6 +38,7 @@ def open_fid(session: Session, held: Fid, flags: int) -> tuple[Qid, int]:
         if flags & (O_ACCMODE | O_TRUNC):
             raise Refused(Errno.EISDIR)
         held.directory = node.opendir()
+        held.stats = None if session.linux else StatListing(node, held.directory, session.extended)
         iounit = 0
     else:
         if flags & O_ACCMODE == O_ACCMODE:
@@ -60,6 +61,8 @@ def lcreate(session: Session, fid: int, name: bytes, flags: int, mode: int, gid:
     held = session.fid(fid)
     if held.opened:
         raise Refused(Errno.EINVAL, "the fid is open already")
+    if flags & O_ACCMODE == O_ACCMODE:
+        raise Refused(Errno.EINVAL, "access mode 3")
     session.may_open()
     flags &= OPEN_FLAGS | O_EXCL
     node, file = held.node.create(name, flags, mode & PERMISSIONS, held.user.uid, gid)
@@ -79,7 +82,7 @@ def _room(session: Session, offset: int, count: int) -> int:
     return count
 
 
-def _read_other(session: Session, held: Fid, offset: int, count: int) -> tuple[Buffer]:
+def _read_other(held: Fid, offset: int, count: int) -> tuple[Buffer]:
     """Tread of what is not an open file: an attribute, or a directory in the base dialects."""
     xattr = held.xattr
     if isinstance(xattr, XattrValue):
@@ -88,10 +91,8 @@ def _read_other(session: Session, held: Fid, offset: int, count: int) -> tuple[B
         raise Refused(Errno.EINVAL, "an attribute being written cannot be read")
     if held.directory is None:
         raise Refused(Errno.EBADF, "the fid is not open")
-    if session.linux:
-        raise Refused(Errno.EOPNOTSUPP, "directories are read with Treaddir")
     if held.stats is None:
-        held.stats = StatListing(held.node, held.directory, session.extended)
+        raise Refused(Errno.EOPNOTSUPP, "directories are read with Treaddir")
     return (held.stats.read(offset, count),)
 
 
@@ -103,7 +104,7 @@ def read_now(session: Session, fid: int, offset: int, count: int) -> tuple[Buffe
     count = _room(session, offset, count)
     file = held.file
     if file is None:
-        return _read_other(session, held, offset, count)
+        return _read_other(held, offset, count)
     if held.flags & O_ACCMODE == 1:
         raise Refused(Errno.EBADF, "not open for reading")
     return (file.read_now(offset, count),)
@@ -114,7 +115,7 @@ def read(session: Session, fid: int, offset: int, count: int) -> tuple[Buffer]:
     held = session.fid(fid)
     count = _room(session, offset, count)
     if held.file is None:
-        return _read_other(session, held, offset, count)
+        return _read_other(held, offset, count)
     if not held.readable:
         raise Refused(Errno.EBADF, "not open for reading")
     return (held.file.read(offset, count),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ninep.errors import Refused
+from ninep.errors import Refused, linux_errno
 from ninep.linux import (
     LOCK_BLOCKED,
     LOCK_ERROR,
@@ -16,11 +16,16 @@ from ninep.server.fids import Fid
 from ninep.server.locks import END, Owner, Range, conflict_kind
 from ninep.server.session import Session
 
+LONGEST_CLIENT_ID = 1024
+"""Linux sends its host name, at most 64 bytes. Others are told it by Rgetlock, whatever *their* msize is."""
+
 
 def _range(session: Session, held: Fid, kind: int, start: int, length: int, client_id: bytes, proc_id: int) -> Range:
     """The range a message means. EINVAL for what lies beyond 2**63 or has a type that is none, EBADF for a fid that is not open."""
     if held.file is None and held.directory is None:
         raise Refused(Errno.EBADF, "the fid is not open")
+    if len(client_id) > LONGEST_CLIENT_ID:
+        raise Refused(Errno.EINVAL, f"a client id of {len(client_id)} bytes")
     if kind > LOCK_UNLCK or start >= END or start + length > END:
         raise Refused(Errno.EINVAL, f"lock type {kind}, start {start}, length {length}")
     end = start + length if length else END
@@ -35,14 +40,14 @@ def lock(
     if flags & ~(LOCK_FLAG_BLOCK | LOCK_FLAG_RECLAIM):
         raise Refused(Errno.EINVAL, f"lock flags {flags:#x}")
     asked = _range(session, held, kind, start, length, client_id, proc_id)
-    table, path = held.export.locks, held.node.qid.path
-    if kind == LOCK_UNLCK:
-        table.unlock(path, asked)
-        return (LOCK_SUCCESS,)
+    table, path, limit = held.export.locks, held.node.qid.path, session.limits.locks
     try:
-        return (LOCK_SUCCESS if table.lock(path, asked) else LOCK_BLOCKED,)
-    except Refused as refused:
-        if refused.code is Errno.ENOLCK:
+        if kind == LOCK_UNLCK:
+            table.unlock(path, asked, limit)
+            return (LOCK_SUCCESS,)
+        return (LOCK_SUCCESS if table.lock(path, asked, limit) else LOCK_BLOCKED,)
+    except OSError as error:
+        if linux_errno(error) is Errno.ENOLCK:
             return (LOCK_ERROR,)
         raise
 

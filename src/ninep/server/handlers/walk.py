@@ -6,7 +6,9 @@ from ninep.errors import Refused
 from ninep.linux import Errno
 from ninep.node import Node
 from ninep.server.session import Session
-from ninep.wire.types import Qid
+from ninep.wire.types import QT_DIR, Qid
+
+DOTS = frozenset({b".", b".."})
 
 
 def walk(session: Session, fid: int, newfid: int, names: list[bytes]) -> tuple[list[Qid]]:
@@ -47,10 +49,10 @@ def walk(session: Session, fid: int, newfid: int, names: list[bytes]) -> tuple[l
 
 
 def _step(node: Node, name: bytes) -> Node:
-    if name == b"..":
-        return node.parent()
-    if name == b".":
-        return node.clone()
+    if name in DOTS:
+        if not node.qid.type & QT_DIR:
+            raise Refused(Errno.ENOTDIR)
+        return node.parent() if name == b".." else node.clone()
     if not name or b"/" in name or b"\0" in name:
         raise Refused(Errno.ENOENT, f"{name!r} is not a name")
     return node.walk(name)
