@@ -11,7 +11,7 @@ from ninep.server.exports import Export, Layer
 
 
 def exports_of(settings: ServerConfig) -> list[Export]:
-    """Open what is to be served. ``OSError`` with a sentence if a folder cannot be."""
+    """Open what is to be served. ``ExportError`` with a sentence if a folder cannot be."""
     return [_export(export) for export in settings.exports]
 
 

@@ -29,6 +29,7 @@ T = TypeVar("T")
 
 def run(settings: ServerConfig) -> None:
     """Serve until told to stop. ``OSError`` with a sentence if it cannot begin."""
+    os.umask(0)  # clients say what permissions a file gets; theirs have been taken off by their own umask
     exports = exports_of(settings)
     if settings.workers > 1:
         _run_workers(settings, exports)

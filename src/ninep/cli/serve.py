@@ -16,6 +16,7 @@ import click
 from ninep import config
 from ninep.cli import running
 from ninep.config import BadConfig, ExportConfig, ServerConfig
+from ninep.drivers.local import ExportError
 from ninep.server.limits import Limits
 from ninep.transport import addresses
 
@@ -147,7 +148,7 @@ def serve(dir: str | None, listen: tuple[addresses.Address, ...], export: tuple[
             workers,
         )
         running.run(settings)
-    except (BadConfig, OSError) as error:
+    except (BadConfig, ExportError, OSError) as error:
         refuse(_sentence(error))
 
 

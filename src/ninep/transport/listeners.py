@@ -11,17 +11,18 @@ import errno
 import os
 import socket
 import stat
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from ninep.transport.addresses import Address, Descriptor, HyperV, Stdio, Systemd, Tcp, Unix, Vsock
+from ninep.transport.peers import Peer
 from ninep.transport.stream import MakeConnection, PipeProtocol, SocketProtocol
 
 BACKLOG = 512
 FIRST_SYSTEMD_FD = 3
+NOTHING_HANDED_OVER = "no sockets were handed over (LISTEN_PID and LISTEN_FDS)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def bind(address: Address) -> Bound:
         case Unix():
             return _unix(address)
         case Descriptor():
-            return Bound(address, [socket.socket(fileno=os.dup(address.number))], _nothing)
+            return Bound(address, [_inherited(address.number)], _nothing)
         case Systemd():
             return _systemd(address)
         case Vsock():
@@ -161,6 +162,9 @@ def _unix_socket(path: str) -> socket.socket:
     if family is None:
         raise OSError(errno.EAFNOSUPPORT, "this system's Python has no unix sockets")
     sock = socket.socket(family, socket.SOCK_STREAM)
+    umask = os.umask(
+        0o177
+    )  # whoever can connect, can attach: the user we run as, unless somebody opens the socket's mode
     try:
         try:
             sock.bind(path)
@@ -172,6 +176,8 @@ def _unix_socket(path: str) -> socket.socket:
     except BaseException:
         sock.close()
         raise
+    finally:
+        os.umask(umask)
     return sock
 
 
@@ -180,10 +186,13 @@ def _abandoned(family: int, path: str) -> bool:
     if not stat.S_ISSOCK(os.lstat(path).st_mode):
         return False
     with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # a server with a full backlog is alive, and would have us wait
         try:
             probe.connect(path)
         except ConnectionRefusedError:
             return True
+        except OSError:
+            return False
         return False
 
 
@@ -205,54 +214,101 @@ def _family(name: str, where: tuple[Any, ...], address: Address) -> Bound:
 def _systemd(address: Systemd) -> Bound:
     """sd_listen_fds(3): LISTEN_PID must be us, LISTEN_FDS says how many descriptors from 3 on."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()) or not os.environ.get("LISTEN_FDS", "").isdigit():
-        raise OSError(errno.ENOENT, "no sockets were handed over (LISTEN_PID and LISTEN_FDS)")
+        raise OSError(errno.ENOENT, NOTHING_HANDED_OVER)
+    if not int(os.environ["LISTEN_FDS"]):
+        raise OSError(errno.ENOENT, NOTHING_HANDED_OVER)
     numbers = range(FIRST_SYSTEMD_FD, FIRST_SYSTEMD_FD + int(os.environ["LISTEN_FDS"]))
-    return Bound(address, [socket.socket(fileno=number) for number in numbers], _nothing)
+    return Bound(address, [_inherited(number) for number in numbers], _nothing)
+
+
+def _inherited(number: int) -> socket.socket:
+    sock = socket.socket(fileno=number)
+    sock.set_inheritable(False)
+    return sock
 
 
 class _PipePair(PipeProtocol):
-    """Standard input and output as one transport."""
+    """Two pipes as one transport: this is the protocol of the one that is read."""
 
-    def attach_writer(self, writer: asyncio.WriteTransport) -> None:
+    def __init__(self, make: MakeConnection, writer: asyncio.WriteTransport) -> None:
+        super().__init__(make, Peer("stdio"))
         self._writer = writer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
+        self._transport = transport  # type: ignore[assignment] # a ReadTransport: written to is the other one
         self.write = self._writer.write
+        self.connection.made(self._peer or Peer("stdio"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing more can be read; replies that are owed still have their own pipe."""
+        del exc
+        if not self.connection.eof():
+            self._writer.close()
+
+    def eof_received(self) -> bool:
+        return False  # ``connection_lost`` follows
+
+    def writer_lost(self) -> None:
+        """The other pipe is closed, by us or by whoever read from it."""
+        self._transport.close()
+        self.connection.lost()
 
     def write_all(self, buffers: Any) -> None:
         self._writer.writelines(buffers)
 
     def close(self) -> None:
         self._writer.close()
-        super().close()
+
+    def abort(self) -> None:
+        self._writer.abort()
 
 
 class _PipeWriter(asyncio.BaseProtocol):
-    """The writing half: passes flow control on to the connection."""
+    """The protocol of the pipe that is written to: passes on what concerns the connection."""
 
-    def __init__(self, reader: _PipePair) -> None:
-        self._reader = reader
+    reader: _PipePair | None = None
 
     def pause_writing(self) -> None:
-        self._reader.pause_writing()
+        if self.reader is not None:
+            self.reader.pause_writing()
 
     def resume_writing(self) -> None:
-        self._reader.resume_writing()
+        if self.reader is not None:
+            self.reader.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
+        if self.reader is not None:
+            self.reader.writer_lost()
 
 
 async def _stdio(address: Stdio, make: MakeConnection) -> Listener:
-    if stat.S_ISSOCK(os.fstat(0).st_mode):  # inetd gives one socket as both
-        await accept(socket.socket(fileno=os.dup(0)), make)
+    for number in (0, 1):
+        mode = os.fstat(number).st_mode
+        if not stat.S_ISFIFO(mode) and not stat.S_ISSOCK(mode):  # event loops refuse others too, one of them by abort(3)
+            raise OSError(errno.EINVAL, "standard input and output have to be pipes or a socket")
+    wire_in, wire_out, same = _take_stdio()
+    if same and stat.S_ISSOCK(os.fstat(wire_in).st_mode):  # inetd gives one socket as both
+        os.close(wire_out)
+        await accept(socket.socket(fileno=wire_in), make)
         return Listener(address, _nothing)
     loop = asyncio.get_running_loop()
-    pair = _PipePair(make, "stdio")
-    writer, _ = await loop.connect_write_pipe(lambda: _PipeWriter(pair), os.fdopen(os.dup(1), "wb", 0))
+    writer, protocol = await loop.connect_write_pipe(_PipeWriter, os.fdopen(wire_out, "wb", 0))
     writer.set_write_buffer_limits(high=0)
-    pair.attach_writer(writer)
-    await loop.connect_read_pipe(lambda: pair, os.fdopen(os.dup(0), "rb", 0))
-    sys.stdout = sys.stderr  # a stray print would be taken for a reply
+    pair = protocol.reader = _PipePair(make, writer)
+    await loop.connect_read_pipe(lambda: pair, os.fdopen(wire_in, "rb", 0))
     return Listener(address, _nothing)
+
+
+def _take_stdio() -> tuple[int, int, bool]:
+    """Standard input and output for the wire alone, and whether they are one and the same.
+
+    What else is printed must not come in between the replies: standard output, and standard error if it goes the same way (inetd,
+    ``2>&1``), lead nowhere from now on.
+    """
+    wire_in, wire_out = os.dup(0), os.dup(1)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2) if os.path.sameopenfile(1, 2) else (0, 1):
+        os.dup2(nowhere, number)
+    os.close(nowhere)
+    return wire_in, wire_out, os.path.sameopenfile(wire_in, wire_out)
