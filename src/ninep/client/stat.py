@@ -91,11 +91,6 @@ class FileStat:
         return stat.S_ISLNK(self.st_mode)
 
 
-def signed(number: int) -> int:
-    """A 64-bit field that may mean a negative number: seconds before 1970."""
-    return number - (1 << 64) if number >> 63 else number
-
-
 def from_attributes(a: Attributes) -> FileStat:
     """From an Rgetattr (9P2000.L)."""
     return FileStat(
@@ -105,11 +100,11 @@ def from_attributes(a: Attributes) -> FileStat:
         st_uid=a.uid,
         st_gid=a.gid,
         st_size=a.size,
-        st_atime_ns=signed(a.atime_sec) * SECOND + a.atime_nsec,
-        st_mtime_ns=signed(a.mtime_sec) * SECOND + a.mtime_nsec,
-        st_ctime_ns=signed(a.ctime_sec) * SECOND + a.ctime_nsec,
+        st_atime_ns=a.atime_sec * SECOND + a.atime_nsec,
+        st_mtime_ns=a.mtime_sec * SECOND + a.mtime_nsec,
+        st_ctime_ns=a.ctime_sec * SECOND + a.ctime_nsec,
         # diod and others echo the request mask, claiming a birth time of 0
-        st_birthtime_ns=(signed(a.btime_sec) * SECOND + a.btime_nsec or None) if a.valid & GETATTR_BTIME else None,
+        st_birthtime_ns=(a.btime_sec * SECOND + a.btime_nsec or None) if a.valid & GETATTR_BTIME else None,
         st_rdev=a.rdev,
         st_blksize=a.blksize,
         st_blocks=a.blocks,

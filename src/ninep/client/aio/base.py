@@ -107,7 +107,8 @@ class BaseVerbs(Verbs):
         return mode
 
     async def open(self, fid: int, flags: int) -> int:
-        return (await self.connection.call(Topen(fid, self._open_mode(flags)), Ropen)).iounit
+        opened = await self.connection.call(Topen(fid, self._open_mode(flags)), Ropen)
+        return self.checked(opened.qid, opened.iounit, flags)
 
     async def create(
         self, fid: int, name: bytes, flags: int, mode: int, gid: int

@@ -88,7 +88,7 @@ def _time(time: Time | None, plain: int, given: int) -> tuple[int, int, int]:
     if time == NOW:
         return plain, 0, 0
     seconds, nanoseconds = divmod(int(time), SECOND)
-    return plain | given, seconds % (1 << 64), nanoseconds
+    return plain | given, seconds, nanoseconds
 
 
 class LinuxVerbs(Verbs):
@@ -129,11 +129,11 @@ class LinuxVerbs(Verbs):
     # -- opening -------------------------------------------------------------------------------------------------------
 
     async def open(self, fid: int, flags: int) -> int:
-        iounit = (await self.connection.call(Tlopen(fid, flags & ~(O_CREAT | O_EXCL | O_TRUNC)), Rlopen)).iounit
+        opened = await self.connection.call(Tlopen(fid, flags & ~(O_CREAT | O_EXCL | O_TRUNC)), Rlopen)
         if flags & O_TRUNC:
             # as the Linux client does it, so that it works with every server that works with Linux
             await self.setattr(fid, SetAttr(size=0))
-        return iounit
+        return self.checked(opened.qid, opened.iounit, flags)
 
     async def create(self, fid: int, name: bytes, flags: int, mode: int, gid: int) -> int:
         # Always exclusive: without, the hypervisor's server rewrites the owner and mode of a file that appeared meanwhile.

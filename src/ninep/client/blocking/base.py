@@ -108,7 +108,8 @@ class BaseVerbs(Verbs):
         return mode
 
     def open(self, fid: int, flags: int) -> int:
-        return (self.connection.call(Topen(fid, self._open_mode(flags)), Ropen)).iounit
+        opened = self.connection.call(Topen(fid, self._open_mode(flags)), Ropen)
+        return self.checked(opened.qid, opened.iounit, flags)
 
     def create(self, fid: int, name: bytes, flags: int, mode: int, gid: int) -> int:  # gid comes from the directory
         self._refuse_existing(fid, name)

@@ -89,7 +89,7 @@ def _time(time: Time | None, plain: int, given: int) -> tuple[int, int, int]:
     if time == NOW:
         return plain, 0, 0
     seconds, nanoseconds = divmod(int(time), SECOND)
-    return plain | given, seconds % (1 << 64), nanoseconds
+    return plain | given, seconds, nanoseconds
 
 
 class LinuxVerbs(Verbs):
@@ -130,11 +130,11 @@ class LinuxVerbs(Verbs):
     # -- opening -------------------------------------------------------------------------------------------------------
 
     def open(self, fid: int, flags: int) -> int:
-        iounit = (self.connection.call(Tlopen(fid, flags & ~(O_CREAT | O_EXCL | O_TRUNC)), Rlopen)).iounit
+        opened = self.connection.call(Tlopen(fid, flags & ~(O_CREAT | O_EXCL | O_TRUNC)), Rlopen)
         if flags & O_TRUNC:
             # as the Linux client does it, so that it works with every server that works with Linux
             self.setattr(fid, SetAttr(size=0))
-        return iounit
+        return self.checked(opened.qid, opened.iounit, flags)
 
     def create(self, fid: int, name: bytes, flags: int, mode: int, gid: int) -> int:
         # Always exclusive: without, the hypervisor's server rewrites the owner and mode of a file that appeared meanwhile.

@@ -16,7 +16,7 @@ from ninep.client.blocking.connection import Connection, Stream
 from ninep.client.errors import refusal
 from ninep.client.exchange import Call
 from ninep.client.stat import FileStat, FileSystem, LockInfo, SetAttr
-from ninep.linux import NO_ID, Errno
+from ninep.linux import NO_ID, O_DIRECTORY, Errno
 from ninep.wire.codec import IOHDRSZ
 from ninep.wire.messages import (
     MAX_WALK,
@@ -124,6 +124,12 @@ class Verbs(ABC):
         """How many bytes one Tread or Twrite of a file carries."""
         largest = self.connection.msize - IOHDRSZ
         return min(iounit, largest) if iounit else largest
+
+    def checked(self, qid: Qid, iounit: int, flags: int) -> int:
+        """The iounit of what was opened. ENOTDIR if it had to be a directory: read as one, a file would look like a torn listing."""
+        if flags & O_DIRECTORY and not qid.type & QT_DIR:
+            raise refusal(Errno.ENOTDIR)
+        return iounit
 
     def read(self, fid: int, offset: int, count: int) -> bytes:
         """One Tread. Empty at the end."""

@@ -1,0 +1,81 @@
+"""Both faces, and a server in a thread of its own with an empty folder in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from tests.client.faces import Asynchronous, Blocking
+
+from ninep.drivers.memory import MemoryDriver
+from ninep.server.server import Server
+
+
+@pytest.fixture(params=["blocking", "asyncio"])
+def face(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """One of the faces."""
+    if request.param == "blocking":
+        yield Blocking()
+        return
+    face = Asynchronous()
+    yield face
+    face.runner.close()
+
+
+class InThread:
+    """A server with one export in memory, reached by socket pairs."""
+
+    def __init__(self) -> None:
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), daemon=True)
+        self._thread.start()
+        assert self._ready.wait(10)
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        async with Server(MemoryDriver()) as server:
+            self._server = server
+            self._ready.set()
+            await server.wait()
+
+    def socket(self) -> socket.socket:
+        """A connected socket."""
+        ours, theirs = socket.socketpair()
+        asyncio.run_coroutine_threadsafe(self._server.adopt(theirs), self._loop).result(10)
+        return ours
+
+    def port(self) -> int:
+        """Listen on TCP as well."""
+        address = asyncio.run_coroutine_threadsafe(self._server.listen("127.0.0.1:0"), self._loop).result(10)
+        return int(str(address).rpartition(":")[2])
+
+    def stop(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._server.close(), self._loop).result(20)
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def memory() -> Iterator[InThread]:
+    """Our own server with an empty folder."""
+    server = InThread()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def connect(face: Any, memory: InThread) -> Iterator[Callable[..., Any]]:
+    """`connect(dialect)`: a client of one face, attached to the folder in memory."""
+    clients = []
+
+    def connect(dialect: str | None = None, **options: Any) -> Any:
+        clients.append(face.connect(memory.socket(), dialect=dialect, timeout=20, **options))
+        return clients[-1]
+
+    yield connect
+    for client in clients:
+        client.close()

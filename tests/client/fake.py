@@ -1,0 +1,100 @@
+"""A server that says what the test tells it, over a socket pair, in a thread: answers by a table, or raw bytes."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from ninep.wire.codec import codec, header
+from ninep.wire.messages import Message, Rattach, Rclunk, Rflush, Rversion, Tattach, Tclunk, Tflush, Tversion
+from ninep.wire.types import Qid
+
+ROOT = Qid(0x80, 1, 1)
+
+Answer = Message | bytes | None
+"""A message (sent with the request's tag), bytes (sent as they are) or nothing."""
+Rule = Callable[[Any], Answer] | Answer
+
+
+class FakeServer:
+    """`with FakeServer({Tgetattr: Rgetattr(...)}) as server: client over server.socket`.
+
+    A rule is an answer, or a function of the request that gives one; the tag of the request at hand is `server.tag`. `server.seen` holds
+    all requests. A request without a rule is answered as a friendly server would (version, attach, clunk, flush) or is a mistake of the test.
+    """
+
+    def __init__(self, rules: dict[type[Message], Rule], *, dialect: bytes = b"9P2000.L") -> None:
+        self.socket, self._peer = socket.socketpair()
+        self.seen: list[Message] = []
+        self.tag = 0
+        self.mistakes: list[str] = []
+        self.rules: dict[type[Message], Rule] = {
+            Tversion: lambda t: Rversion(min(t.msize, 65536), dialect if t.version == dialect else b"unknown"),
+            Tattach: Rattach(ROOT),
+            Tclunk: Rclunk(),
+            Tflush: Rflush(),
+            **rules,
+        }
+        self.codec = codec(extended=dialect != b"9P2000")
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.socket.close()
+        self._peer.shutdown(socket.SHUT_RDWR)
+        self._thread.join(10)
+        self._peer.close()
+        assert not self.mistakes, self.mistakes
+
+    def say(self, *pieces: Message | bytes, tag: int | None = None) -> None:
+        """Send messages with a tag (default: that of the request at hand), and bytes as they are."""
+        for piece in pieces:
+            if isinstance(piece, bytes):
+                self._peer.sendall(piece)
+            else:
+                self._peer.sendall(b"".join(self.codec.encode(self.tag if tag is None else tag, piece)))
+
+    def hang_up(self) -> None:
+        self._peer.shutdown(socket.SHUT_RDWR)
+
+    def asked(self, kind: type[Message]) -> list[Any]:
+        """The requests of a kind, in order."""
+        return [message for message in self.seen if isinstance(message, kind)]
+
+    def _serve(self) -> None:
+        buffer = b""
+        while True:
+            try:
+                data = self._peer.recv(1 << 16)
+            except OSError:
+                return
+            if not data:
+                return
+            buffer += data
+            while len(buffer) >= 7 and len(buffer) >= header(buffer, 0)[0]:
+                size = header(buffer, 0)[0]
+                self._one(buffer[:size])
+                buffer = buffer[size:]
+
+    def _one(self, frame: bytes) -> None:
+        self.tag, message = self.codec.decode(frame)
+        self.seen.append(message)
+        rule = self.rules.get(type(message))
+        if rule is None:
+            self.mistakes.append(f"no rule for {message}")
+            self.hang_up()
+            return
+        answer = rule(message) if callable(rule) else rule
+        if answer is not None:
+            try:
+                self.say(answer)
+            except OSError:
+                return  # the client has closed: that is what many tests want
