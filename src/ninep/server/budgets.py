@@ -56,9 +56,13 @@ class Budget:
 class Allowance:
     """How much of one thing a connection may have at the moment: ``granted``. Compare with that; ask ``grow`` for more."""
 
-    __slots__ = ("_budget", "_chunk", "_most", "_promised", "_used", "granted")
+    __slots__ = ("_budget", "_chunk", "_most", "_promised", "_unit", "_used", "granted")
 
-    def __init__(self, budget: Budget, promised: int, most: int, chunk: int, used: Callable[[], int]) -> None:
+    def __init__(
+        self, budget: Budget, promised: int, most: int, chunk: int, used: Callable[[], int], *, unit: int = 1
+    ) -> None:
+        """``unit``: how much of the budget one of what is counted here takes."""
+        self._unit = unit
         self._budget = budget
         self._promised = self.granted = min(promised, most)
         self._most = most
@@ -69,7 +73,7 @@ class Allowance:
         """Have ``needed``, and some to spare. False beyond the connection's own limit, and when the budget is used up."""
         while self.granted < needed:
             more = min(self._chunk, self._most - self.granted)
-            if more <= 0 or not self._budget.take(self, more):
+            if more <= 0 or not self._budget.take(self, more * self._unit):
                 return False
             self.granted += more
         return True
@@ -79,14 +83,14 @@ class Allowance:
         keep = max(self._used(), self._promised)
         given = max(0, self.granted - keep)
         self.granted -= given
-        return given
+        return given * self._unit
 
     def end(self) -> None:
         """The connection is gone: give everything back, and forget it."""
         taken = self.granted - self._promised
         self.granted = self._promised
         self._used = int
-        self._budget.give(self, taken)
+        self._budget.give(self, taken * self._unit)
 
 
 class Budgets:

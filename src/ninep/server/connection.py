@@ -31,12 +31,14 @@ from ninep.linux import Errno
 from ninep.node import WouldBlock
 from ninep.protocol.framing import BadFrame, RawFrame, Receiver
 from ninep.protocol.tags import Tags
+from ninep.server.budgets import PROMISED_REQUESTS, Allowance, Budgets
 from ninep.server.exports import Exports
 from ninep.server.limits import MIN_MSIZE, Limits
 from ninep.server.patience import LATE, LATE_EACH, Patience
 from ninep.server.requests import Request, Requests
-from ninep.server.session import Session
+from ninep.server.session import NOBODY, Session
 from ninep.server.table import TABLES, Entry
+from ninep.transport.peers import Peer
 from ninep.wire.codec import HEADER_SIZE, Malformed, codec
 from ninep.wire.dialect import Dialect, negotiate
 from ninep.wire.messages import Rerror, Rflush, Rlerror, Rversion, Tflush, Tversion
@@ -84,8 +86,10 @@ class Connection:
         workers: Executor,
         on_begin: Callable[[Connection], None],
         on_end: Callable[[Connection], None],
+        budgets: Budgets | None = None,
     ) -> None:
-        self.peer = ""
+        self.peer = NOBODY
+        self._budgets = budgets or Budgets(limits)
         self._on_begin = on_begin
         self._on_end = on_end
         self._transport = transport
@@ -107,11 +111,13 @@ class Connection:
         self._stopping = False
         self._lost = False
         self._patience = Patience()
+        self._room = self._room_for(limits.msize)
+        """How many requests may be in flight at the moment."""
         self._begin(Dialect.UNKNOWN, limits.msize)
 
     # -- the transport's calls -------------------------------------------------------------------------------------------
 
-    def made(self, peer: str) -> None:
+    def made(self, peer: Peer) -> None:
         """The transport is ready; ``peer`` is its word for the other side."""
         self.peer = self.session.peer = peer
         self._on_begin(self)
@@ -161,6 +167,7 @@ class Connection:
 
     def _ended(self) -> None:
         if self._lost and not self._requests.running and not self._closing:
+            self._room.end()
             self._on_end(self)
 
     # -- the request loop ------------------------------------------------------------------------------------------------
@@ -171,14 +178,14 @@ class Connection:
         count = 0
         interrupted = False
         out = self._out
-        table, session, owed = self._table, self.session, self._tags.owed
+        table, session, owed, room = self._table, self.session, self._tags.owed, self._room
         try:
             for size, number, tag, buffer, start in self._frames:
                 count += 1
                 entry = table[number]
                 if entry is None or owed or not session.inline:
                     self._one(size, number, tag, buffer, start)
-                    table, session = self._table, self.session
+                    table, session, room = self._table, self.session, self._room
                 else:
                     fixed, fixed_size, unpack, inline, pack, payload, _row = entry
                     try:
@@ -198,7 +205,7 @@ class Connection:
                         out.append(self._failure(tag, number, error))
                 if len(out) >= REPLIES_A_WRITE:
                     self._send()
-                if self._full or len(owed) >= self._most:
+                if self._full or (len(owed) >= room.granted and not room.grow(len(owed) + 1)):
                     interrupted = True
                     break
         except BadFrame as error:
@@ -322,12 +329,18 @@ class Connection:
         self._out.append(pack(tag, agreed, dialect.value))  # type: ignore[arg-type]
 
     def _begin(self, dialect: Dialect, msize: int) -> None:
-        self.session = Session(self._exports, self._limits, dialect, msize, self.peer)
+        self.session = Session(self._exports, self._limits, dialect, msize, self.peer, self._budgets)
         self._requests.begin(self.session)
         self._table = TABLES[dialect]
         self._receiver.msize = msize
-        self._most = max(1, min(self._limits.in_flight, self._limits.bytes_in_flight // msize))
+        self._room.end()
+        self._room = self._room_for(msize)
         self._flush_reply = dialect.codec.table[Rflush.number].pack
+
+    def _room_for(self, msize: int) -> Allowance:
+        """Each request in flight counts as a whole message. Two are always possible: one that waits must not keep out the Tflush for it."""
+        most = max(PROMISED_REQUESTS, min(self._limits.in_flight, self._limits.bytes_in_flight // msize))
+        return Allowance(self._budgets.bytes_in_flight, PROMISED_REQUESTS, most, 8, self._tags.__len__, unit=msize)
 
     def _abandon(self) -> None:
         """The session is over: nothing that is in flight will be answered, what has not begun will not be done."""
@@ -470,7 +483,10 @@ class Connection:
 
     def _go_on(self) -> None:
         """Take up a batch that was interrupted."""
-        if not self._paused or self._full or len(self._tags) >= self._most or self._stopping:
+        if not self._paused or self._full or self._stopping:
+            return
+        count = len(self._tags)
+        if count >= self._room.granted and not self._room.grow(count + 1):
             return
         self._paused = False
         self._serve()

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from ninep.errors import Refused
 from ninep.linux import Errno
 from ninep.node import Driver, Node, User
+from ninep.server.access import Access
 from ninep.server.locks import LockTable
 
 Layer = Callable[[Node, User], Node]
@@ -28,6 +30,8 @@ class Export:
     locks: LockTable = field(default_factory=LockTable)
     inline: bool = True
     """The driver may be called in the event loop, as far as is known: nodes tell, and the first one comes from the first attach."""
+    access: Access = field(default_factory=partial(Access, closed=True))
+    """Who may attach."""
 
     def attach(self, user: User) -> Node:
         """The root as this user sees it."""

@@ -7,22 +7,42 @@ last one has ended.
 
 from __future__ import annotations
 
+import threading
+
 from ninep.errors import Refused
 from ninep.linux import Errno
 from ninep.node import Node, User
+from ninep.server.budgets import (
+    PROMISED_DIRECTORIES,
+    PROMISED_FIDS,
+    PROMISED_XATTRS,
+    Allowance,
+    Budgets,
+)
 from ninep.server.exports import Export, Exports
 from ninep.server.fids import Fid
 from ninep.server.limits import Limits
+from ninep.transport.peers import Peer
 from ninep.wire.codec import IOHDRSZ
 from ninep.wire.dialect import Dialect
 from ninep.wire.messages import NOFID
+
+NOBODY = Peer()
+FID_COST = 256
+"""What a fid with an attribute counts besides the attribute's bytes."""
 
 
 class Session:
     """What one client has, from version to version."""
 
     __slots__ = (
+        "_guard",
         "_iosizes",
+        "_may",
+        "_may_hold",
+        "_may_list",
+        "_may_open",
+        "attached",
         "dialect",
         "exports",
         "extended",
@@ -30,15 +50,24 @@ class Session:
         "inline",
         "limits",
         "linux",
+        "listing",
         "msize",
-        "open_files",
+        "opened",
         "peer",
         "slow_driver",
         "threadsafe",
         "xattr_bytes",
     )
 
-    def __init__(self, exports: Exports, limits: Limits, dialect: Dialect, msize: int, peer: str = "") -> None:
+    def __init__(
+        self,
+        exports: Exports,
+        limits: Limits,
+        dialect: Dialect,
+        msize: int,
+        peer: Peer = NOBODY,
+        budgets: Budgets | None = None,
+    ) -> None:
         self.exports = exports
         self.limits = limits
         self.dialect = dialect
@@ -53,9 +82,24 @@ class Session:
         """A driver of this session says that it waits."""
         self.threadsafe = True
         """The attached drivers may be called from worker threads, should their storage turn out slow."""
-        self.open_files = 0
+        self.attached = False
+        """There was a Tattach that succeeded."""
+        self.opened: set[Fid] = set()
+        """Fids with something open: a set, because worker threads commit at the same time and a count would lose some."""
+        self.listing: set[Fid] = set()
+        """Those of them that are directories."""
         self.xattr_bytes = 0
+        self._guard = threading.Lock()
         self._iosizes: dict[int, int] = {}
+        # What is compared with at every fid and open. The common budgets are asked for chunks only: see ``budgets``.
+        budgets = budgets or Budgets(limits)
+        fids, opened, listing = self.fids, self.opened, self.listing
+        self._may = Allowance(budgets.fids, PROMISED_FIDS, limits.fids, 1024, fids.__len__)
+        self._may_open = Allowance(budgets.open_files, budgets.promised_files, limits.open_files, 64, opened.__len__)
+        self._may_list = Allowance(budgets.directories, PROMISED_DIRECTORIES, limits.directories, 8, listing.__len__)
+        self._may_hold = Allowance(
+            budgets.xattr_bytes, PROMISED_XATTRS, limits.xattr_bytes, 1 << 17, lambda: self.xattr_bytes
+        )
 
     def inline_again(self) -> None:
         """Storage that was slow for a while gets another try in the event loop."""
@@ -74,8 +118,8 @@ class Session:
         """Check that a new fid may be made: EINVAL if the number is taken, ENFILE beyond the limit."""
         if number in self.fids or number == NOFID:
             raise Refused(Errno.EINVAL, f"fid {number} is in use")
-        if len(self.fids) >= self.limits.fids:
-            raise Refused(Errno.ENFILE, f"{self.limits.fids} fids are the limit of a connection")
+        if len(self.fids) >= self._may.granted and not self._may.grow(len(self.fids) + 1):
+            raise Refused(Errno.ENFILE, "too many fids")
 
     def bind(self, number: int, node: Node, user: User, export: Export) -> Fid:
         """Commit a new fid."""
@@ -84,8 +128,21 @@ class Session:
 
     def may_open(self) -> None:
         """Check that one more file or directory may be opened: EMFILE."""
-        if self.open_files >= self.limits.open_files:
-            raise Refused(Errno.EMFILE, f"{self.limits.open_files} open files are the limit of a connection")
+        count = len(self.opened)
+        if count >= self._may_open.granted and not self._may_open.grow(count + 1):
+            raise Refused(Errno.EMFILE, "too many open files")
+
+    def may_list(self) -> None:
+        """Check that one more directory may be opened: EMFILE."""
+        count = len(self.listing)
+        if count >= self._may_list.granted and not self._may_list.grow(count + 1):
+            raise Refused(Errno.EMFILE, "too many open directories")
+
+    def open(self, fid: Fid) -> None:
+        """Commit that something was opened from a fid."""
+        self.opened.add(fid)
+        if fid.directory is not None:
+            self.listing.add(fid)
 
     def fits(self, size: int) -> None:
         """Check that a reply of ``size`` bytes may be sent: EMSGSIZE (only names and link targets can be too long for a small msize)."""
@@ -94,8 +151,14 @@ class Session:
 
     def may_hold(self, size: int) -> None:
         """Check that ``size`` more bytes of attributes may be held: ENOSPC."""
-        if self.xattr_bytes + size > self.limits.xattr_bytes:
-            raise Refused(Errno.ENOSPC, f"{self.limits.xattr_bytes} bytes of attributes are the limit of a connection")
+        needed = self.xattr_bytes + size + FID_COST
+        if needed > self._may_hold.granted and not self._may_hold.grow(needed):
+            raise Refused(Errno.ENOSPC, "too many bytes of attributes")
+
+    def hold(self, fid: Fid) -> None:
+        """Commit that a fid holds an attribute."""
+        with self._guard:
+            self.xattr_bytes += xattr_cost(fid)
 
     def retire(self, number: int) -> None:
         """Take a fid out of the table and close it. The fid is gone, whatever error that raises."""
@@ -110,10 +173,11 @@ class Session:
         fid.drop()
 
     def _uncount(self, fid: Fid) -> None:
-        if fid.file is not None or fid.directory is not None:
-            self.open_files -= 1
+        self.opened.discard(fid)
+        self.listing.discard(fid)
         if fid.xattr is not None:
-            self.xattr_bytes -= xattr_cost(fid)
+            with self._guard:
+                self.xattr_bytes -= xattr_cost(fid)
 
     def close(self) -> None:
         """The session is over: all fids at once, uncommitted attributes dropped."""
@@ -121,6 +185,8 @@ class Session:
         for fid in fids.values():
             self._uncount(fid)
             fid.drop()
+        for allowance in (self._may, self._may_open, self._may_list, self._may_hold):
+            allowance.end()
 
     # -- sizes ---------------------------------------------------------------------------------------------------------
 
@@ -141,4 +207,4 @@ def xattr_cost(fid: Fid) -> int:
     xattr = fid.xattr
     if xattr is None:
         return 0
-    return 256 + (xattr.size if hasattr(xattr, "size") else len(xattr.value))
+    return FID_COST + (xattr.size if hasattr(xattr, "size") else len(xattr.value))

@@ -285,7 +285,9 @@ class _PipeWriter(asyncio.BaseProtocol):
 async def _stdio(address: Stdio, make: MakeConnection) -> Listener:
     for number in (0, 1):
         mode = os.fstat(number).st_mode
-        if not stat.S_ISFIFO(mode) and not stat.S_ISSOCK(mode):  # event loops refuse others too, one of them by abort(3)
+        if not stat.S_ISFIFO(mode) and not stat.S_ISSOCK(
+            mode
+        ):  # event loops refuse others too, one of them by abort(3)
             raise OSError(errno.EINVAL, "standard input and output have to be pipes or a socket")
     wire_in, wire_out, same = _take_stdio()
     if same and stat.S_ISSOCK(os.fstat(wire_in).st_mode):  # inetd gives one socket as both

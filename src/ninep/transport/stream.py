@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from ninep.transport.peers import Peer, peer_of
 from ninep.wire.types import Buffer
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class _Stream(asyncio.BaseProtocol):
     write: Callable[[Buffer], None]
     """The asyncio transport's own, once there is one: a call less for each reply."""
 
-    def __init__(self, make: MakeConnection, peer: str = "") -> None:
+    def __init__(self, make: MakeConnection, peer: Peer | None = None) -> None:
         self._peer = peer
         self.connection = make(self)
 
@@ -39,8 +40,10 @@ class _Stream(asyncio.BaseProtocol):
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # A machine that vanished says nothing: after some hours (tcp(7)) its fids and locks are free again.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self.write = self._transport.write
-        self.connection.made(self._peer or peer_name(transport))
+        self.connection.made(self._peer or peer_of(transport))
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
@@ -78,7 +81,7 @@ class _Stream(asyncio.BaseProtocol):
 class SocketProtocol(_Stream, asyncio.BufferedProtocol):
     """Over a socket. The two calls that the loop makes for each arrival go straight to the connection (0.2 us a request)."""
 
-    def __init__(self, make: MakeConnection, peer: str = "") -> None:
+    def __init__(self, make: MakeConnection, peer: Peer | None = None) -> None:
         super().__init__(make, peer)
         self.get_buffer = self.connection.space  # type: ignore[method-assign]
         self.buffer_updated = self.connection.received  # type: ignore[method-assign,assignment]
@@ -89,12 +92,3 @@ class PipeProtocol(_Stream, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.connection.data(data)
-
-
-def peer_name(transport: asyncio.BaseTransport) -> str:
-    """The other side, for logs."""
-    name = transport.get_extra_info("peername")
-    if isinstance(name, tuple):
-        return f"[{name[0]}]:{name[1]}" if ":" in str(name[0]) else f"{name[0]}:{name[1]}"
-    sock = transport.get_extra_info("socket")
-    return f"unix socket {sock.fileno()}" if sock is not None else "pipe"

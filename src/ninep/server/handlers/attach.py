@@ -33,9 +33,14 @@ def attach(session: Session, fid: int, afid: int, uname: bytes, aname: bytes, n_
     if afid != NOFID:
         raise Refused(Errno.EACCES, "no authentication was begun on this afid")
     export = session.exports.choose(aname)
-    user = User(uname, n_uname, session.peer)
+    user = User(uname, n_uname, str(session.peer))
+    why = export.access.refusal(session.peer)
+    if why:
+        log.warning("refused %s: attach to %r as uname=%r uid=%d: %s", session.peer, export.name, uname, n_uname, why)
+        raise Refused(Errno.EACCES, why)
     node = export.attach(user)
     session.bind(fid, node, user, export)
+    session.attached = True
     session.threadsafe &= export.driver.threadsafe or not node.inline
     if not node.inline:
         session.inline = False

@@ -21,7 +21,7 @@ from ninep.linux import (
 )
 from ninep.node import NOW, Changes
 from ninep.server.fids import XattrBuffer, XattrValue
-from ninep.server.session import Session, xattr_cost
+from ninep.server.session import Session
 from ninep.wire.codec import HEADER_SIZE, IOHDRSZ
 from ninep.wire.types import Statfs
 
@@ -126,10 +126,10 @@ def xattrwalk(session: Session, fid: int, newfid: int, name: bytes) -> tuple[int
         raise Refused(Errno.ENODATA, f"{name!r} is not a name")
     node = held.node
     value = node.getxattr(name) if name else b"".join([one + b"\0" for one in node.listxattr()])
-    session.may_hold(256 + len(value))
+    session.may_hold(len(value))
     made = session.bind(newfid, node.clone(), held.user, held.export)
     made.xattr = XattrValue(value)
-    session.xattr_bytes += xattr_cost(made)
+    session.hold(made)
     return (len(value),)
 
 
@@ -144,7 +144,7 @@ def xattrcreate(session: Session, fid: int, name: bytes, size: int, flags: int) 
         raise Refused(Errno.EINVAL, f"flags {flags:#x}")
     if size > XATTR_SIZE_MAX:
         raise Refused(Errno.E2BIG, f"an attribute of {size} bytes")
-    session.may_hold(256 + size)
+    session.may_hold(size)
     held.xattr = XattrBuffer(name, size, flags)
-    session.xattr_bytes += xattr_cost(held)
+    session.hold(held)
     return ()

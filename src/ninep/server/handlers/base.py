@@ -101,6 +101,7 @@ def create(session: Session, fid: int, name: bytes, perm: int, mode: int, extens
     if perm & DMDIR:
         if mode & ~(OCEXEC | ORCLOSE | OEXCL) not in {OREAD, OEXEC}:
             raise Refused(Errno.EISDIR, "a directory cannot be opened for writing")
+        session.may_list()
         held.node.mkdir(name, permissions, held.user.uid, NO_ID)
         _become(held, name)
         reply = open_fid(session, held, O_RDONLY)
@@ -110,7 +111,7 @@ def create(session: Session, fid: int, name: bytes, perm: int, mode: int, extens
         node, file = held.node.create(name, flags, permissions, held.user.uid, NO_ID)
         held.node, old = node, held.node
         held.file, held.flags = file, flags
-        session.open_files += 1
+        session.open(held)
         old.release()
         reply = node.qid, session.iosize(4096)
     held.remove_on_clunk = bool(mode & ORCLOSE)

@@ -37,6 +37,7 @@ def open_fid(session: Session, held: Fid, flags: int) -> tuple[Qid, int]:
     if node.qid.type & QT_DIR:
         if flags & (O_ACCMODE | O_TRUNC):
             raise Refused(Errno.EISDIR)
+        session.may_list()
         held.directory = node.opendir()
         held.stats = None if session.linux else StatListing(node, held.directory, session.extended)
         iounit = 0
@@ -46,7 +47,7 @@ def open_fid(session: Session, held: Fid, flags: int) -> tuple[Qid, int]:
         held.file = node.open(flags & OPEN_FLAGS, held.user.uid)
         iounit = session.iosize(4096)
     held.flags = flags
-    session.open_files += 1
+    session.open(held)
     return node.qid, iounit
 
 
@@ -68,7 +69,7 @@ def lcreate(session: Session, fid: int, name: bytes, flags: int, mode: int, gid:
     node, file = held.node.create(name, flags, mode & PERMISSIONS, held.user.uid, gid)
     held.node, old = node, held.node
     held.file, held.flags = file, flags
-    session.open_files += 1
+    session.open(held)
     old.release()
     return node.qid, session.iosize(4096)
 
