@@ -75,7 +75,7 @@ NOW = -(1 << 80)
 """A time of ``Changes``: the host's clock at the moment of the call. (No nanosecond count of 9P is that small.)"""
 
 
-class WouldBlock(Exception):  # noqa: N818 - not an error: "ask again from a worker thread"
+class WouldBlock(Exception):
     """Raised by the ``*_now`` verbs: the answer needs waiting for a device, so it is for a worker thread."""
 
 
@@ -131,8 +131,9 @@ class OpenDir(ABC):
         """Entries after ``cookie`` (0: from the start, read afresh), ``.`` and ``..`` included; none at the end, and only there.
 
         ``room`` is the size of the reply in bytes, an entry takes 24 + the length of its name: a driver need not return more than
-        that (but one entry, if there is any), and the server may use fewer. An entry that existed throughout is returned exactly once between two rewinds,
-        whatever is created and deleted meanwhile. One entry that cannot be looked at never fails the call.
+        that (but one entry, if there is any), and the server may use fewer. Plain tuples of a ``Dirent``'s shape will do. An entry
+        that existed throughout is returned exactly once between two rewinds, whatever is created and deleted meanwhile. One
+        entry that cannot be looked at never fails the call.
         """
 
     def fsync(self, datasync: bool) -> None:

@@ -9,7 +9,8 @@ from ninep import linux
 from ninep.drivers.memory import MemoryDriver, MemoryNode
 from ninep.errors import Refused
 from ninep.linux import Errno
-from ninep.node import Changes, User
+from ninep.node import Changes, Node, User
+from ninep.testing.suite import DriverSuite
 
 CAPACITY = 10_000
 
@@ -42,6 +43,18 @@ def fill(root: MemoryNode, name: bytes, size: int) -> None:
 
 def refused(code: Errno) -> "pytest.RaisesExc[Refused]":
     return pytest.raises(Refused, check=lambda refusal: refusal.code is code)
+
+
+class TestSuite(DriverSuite):
+    """All that ``node.py`` promises."""
+
+    @pytest.fixture
+    def root(self) -> Iterator[Node]:
+        driver = MemoryDriver()
+        node = driver.attach(User())
+        yield node
+        node.release()
+        assert node.inode.claims == 0
 
 
 class TestLimits:

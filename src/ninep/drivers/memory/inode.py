@@ -157,11 +157,11 @@ class Entries:
             self.order = list(self.by_cookie)
 
     def after(self, cookie: int, room: int) -> list[MemoryNode]:
-        """Entries behind ``cookie`` whose records fill about ``room`` bytes."""
-        found = []
+        """Entries behind ``cookie`` whose records fill about ``room`` bytes; one at least, if there is one."""
+        found: list[MemoryNode] = []
         get = self.by_cookie.get
         for i in range(bisect_right(self.order, cookie), len(self.order)):
-            if room <= 0:
+            if room <= 0 and found:
                 break
             if (node := get(self.order[i])) is not None:
                 found.append(node)
