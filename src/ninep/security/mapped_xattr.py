@@ -150,21 +150,25 @@ class MappedXattr(Mapped):
         """A directory cannot be made without a name: a host process may see it untagged for some microseconds."""
         host.make_dir(dir, name, self.dmode)
         new = host.stat_at(dir, name)
+        tags = Tags(known_id(uid), known_id(gid), S_IFDIR | permissions(mode))
+        try:
+            made = self._tag_dir(dir, name, new, tags)
+        except OSError:
+            undo(dir, name, new)
+            raise
+        self._known.wrote(made, tags.over(made))
+        return made
+
+    def _tag_dir(self, dir: Handle, name: bytes, new: Stat, tags: Tags) -> Stat:
         pin = host.pin(dir, name)
         try:
             made = host.stat(pin)
             if not same(made, new) or made.st_mode & S_IFMT != S_IFDIR:
                 raise Refused(Errno.ESTALE)  # a host process took it away and put something else there
-            tags = Tags(known_id(uid), known_id(gid), S_IFDIR | permissions(mode))
             self._write(Place(pin, dir, name), tags)
-            made = host.stat(pin)
-        except OSError:
-            undo(dir, name, new)
-            raise
+            return host.stat(pin)
         finally:
             host.close(pin)
-        self._known.wrote(made, tags.over(made))
-        return made
 
     # -- changing ------------------------------------------------------------------------------------------------------
 

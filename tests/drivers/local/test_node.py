@@ -297,7 +297,9 @@ def test_sizes(root: LocalNode) -> None:
     ("mode", "left"), [(0o6755, 0o755), (0o4644, 0o644), (0o2644, 0o2644), (0o2654, 0o654), (0o1755, 0o1755)]
 )
 @pytest.mark.parametrize("deed", ["write", "truncate open", "truncate", "chown", "open truncating"])
-def test_privilege_bits_go_when_somebody_else_changes_the_file(root: LocalNode, mode: int, left: int, deed: str) -> None:
+def test_privilege_bits_go_when_somebody_else_changes_the_file(
+    root: LocalNode, mode: int, left: int, deed: str
+) -> None:
     node, file = root.create(b"file", NEW, 0o600, *ME)
     file.write(0, b"old")
     node.setattr(Changes(mode=mode, by=0))
@@ -392,7 +394,9 @@ def test_what_cannot_be_opened(root: LocalNode) -> None:
 
 
 def test_an_unlinked_open_file_lives_on(root: LocalNode, folder: Path) -> None:
-    node, file = root.create(b"file", NEW, 0o640, 12, 13) if os.geteuid() == 0 else root.create(b"file", NEW, 0o640, *ME)
+    node, file = (
+        root.create(b"file", NEW, 0o640, 12, 13) if os.geteuid() == 0 else root.create(b"file", NEW, 0o640, *ME)
+    )
     file.write(0, b"data")
     owner = node.getattr(GETATTR_BASIC)[5:7]
     root.unlink(b"file", directory=False)

@@ -7,6 +7,7 @@ or host it has. What must be true of names (single, without ``/`` and NUL) the s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ninep import host
@@ -356,6 +357,8 @@ class LocalNode(Node):
             return node.seen(made), file
         except OSError:
             file.close()
+            with suppress(OSError):
+                node.remove()
             node.release()
             raise
 
@@ -417,7 +420,9 @@ class LocalNode(Node):
                 return None  # a host process put another file there: that one goes
             self.tree.model.forget(node)
             self.tree.pins.fasten(node)
-        except OSError:
+        except OSError as error:
+            if linux_errno(error) not in (Errno.ENOENT, Errno.ESTALE):
+                raise
             return None  # it is gone already; the removal will say so
         return node
 
