@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.drivers.local.conftest import refusal
 from tests.security.conftest import NEW, Faults, image
 
 from ninep import host
 from ninep.drivers.local import LocalNode
-from ninep.errors import Refused, linux_errno
+from ninep.errors import Refused
 from ninep.linux import GETATTR_BASIC, NO_ID, O_CREAT, O_RDWR, Errno
 from ninep.node import Changes
 
@@ -27,12 +28,6 @@ def root(attach: Callable[..., LocalNode]) -> LocalNode:
 def owned(node: LocalNode) -> tuple[int, int, int, int]:
     attributes = node.getattr(GETATTR_BASIC)
     return attributes.mode, attributes.uid, attributes.gid, attributes.rdev
-
-
-def refusal(verb: Callable[..., object], *arguments: object) -> Errno:
-    with pytest.raises(OSError) as error:
-        verb(*arguments)
-    return linux_errno(error.value)
 
 
 def make(root: LocalNode, name: bytes, mode: int = 0o600, uid: int = 5, gid: int = 6) -> LocalNode:

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.drivers.local.conftest import refusal
 from tests.security.conftest import NEW, Faults, image
 
 from ninep import host
 from ninep.drivers.local import LocalNode
-from ninep.errors import Refused, linux_errno
+from ninep.errors import Refused
 from ninep.linux import GETATTR_BASIC, NO_ID, XATTR_CREATE, Errno
 from ninep.node import Changes
 
@@ -32,12 +33,6 @@ def tags(path: Path) -> dict[str, bytes]:
 def owned(node: LocalNode) -> tuple[int, int, int, int]:
     attributes = node.getattr(GETATTR_BASIC)
     return attributes.mode, attributes.uid, attributes.gid, attributes.rdev
-
-
-def refusal(verb: Callable[..., object], *arguments: object) -> Errno:
-    with pytest.raises(OSError) as error:
-        verb(*arguments)
-    return linux_errno(error.value)
 
 
 # -- what we write -----------------------------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ class SecurityModel(ABC):
     # -- moving and removing -------------------------------------------------------------------------------------------
 
     def rename(self, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes) -> None:
-        """Move an entry, replacing what is there, as rename(2) does."""
+        """Move an entry, replacing what is there, as the system call of that name does."""
         host.rename(olddir, oldname, newdir, newname)
 
     def unlink(self, dir: Handle, name: bytes, directory: bool) -> None:

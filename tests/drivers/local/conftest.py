@@ -8,11 +8,19 @@ from pathlib import Path
 import pytest
 
 from ninep.drivers.local import LocalDriver, LocalNode, pins_for
-from ninep.linux import O_CREAT, O_EXCL, O_RDWR
+from ninep.errors import linux_errno
+from ninep.linux import O_CREAT, O_EXCL, O_RDWR, Errno
 from ninep.node import User
 
 MODELS = ("passthrough", "none", "mapped-xattr", "mapped-file")
 NEW = O_CREAT | O_EXCL | O_RDWR
+
+
+def refusal(verb: Callable[..., object], *arguments: object) -> Errno:
+    """The Linux errno that a verb refuses with."""
+    with pytest.raises(OSError) as error:  # noqa: PT011 - the errno is looked at by the caller
+        verb(*arguments)
+    return linux_errno(error.value)
 
 
 @pytest.fixture(params=MODELS)

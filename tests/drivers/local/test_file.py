@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.drivers.local.conftest import NEW
+from tests.drivers.local.conftest import NEW, refusal
 
 from ninep import host
 from ninep.drivers.local import LocalNode
-from ninep.errors import Refused, linux_errno
+from ninep.errors import Refused
 from ninep.linux import LOCK_RDLCK, LOCK_UNLCK, LOCK_WRLCK, O_RDONLY, O_RDWR, Errno
 from ninep.node import WouldBlock
 
@@ -69,9 +69,7 @@ def test_the_lock_of_another_keeps_us_out(file: LocalNode, folder: Path) -> None
     opened = file.open(O_RDWR)
     with other_process(folder / "file", "write", 2, 3) as (said, pid):
         assert said == "locked"
-        with pytest.raises(OSError) as error:
-            opened.lock(LOCK_RDLCK, 0, 0)
-        assert linux_errno(error.value) is Errno.EAGAIN
+        assert refusal(lambda: opened.lock(LOCK_RDLCK, 0, 0)) is Errno.EAGAIN
         opened.lock(LOCK_WRLCK, 5, 0)
         assert opened.test_lock(LOCK_WRLCK, 0, 0) == (LOCK_WRLCK, 2, 3, pid)
         assert opened.test_lock(LOCK_WRLCK, 5, 0) is None

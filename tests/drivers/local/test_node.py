@@ -9,10 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.drivers.local.conftest import NEW
+from tests.drivers.local.conftest import NEW, refusal
 
 from ninep.drivers.local import LocalNode
-from ninep.errors import linux_errno
 from ninep.linux import (
     GETATTR_ALL,
     GETATTR_BASIC,
@@ -36,10 +35,7 @@ SECOND = 1_000_000_000
 
 
 def refused(errno: Errno, verb: Callable[..., object], *arguments: object) -> bool:
-    with pytest.raises(OSError) as error:
-        verb(*arguments)
-    assert linux_errno(error.value) is errno
-    return True
+    return refusal(verb, *arguments) is errno
 
 
 def make(root: LocalNode, name: bytes, content: bytes = b"", mode: int = 0o644) -> LocalNode:
@@ -372,7 +368,7 @@ def test_a_file_opened_for_reading_refuses_writes(root: LocalNode) -> None:
     file = make(root, b"file", b"data").open(O_RDONLY)
     assert refused(Errno.EBADF, file.write, 0, b"x")
     file.close()
-    node, file = root.create(b"new", O_CREAT | O_RDONLY, 0o644, *ME)
+    _, file = root.create(b"new", O_CREAT | O_RDONLY, 0o644, *ME)
     assert refused(Errno.EBADF, file.write, 0, b"x")
     file.close()
 

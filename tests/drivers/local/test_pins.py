@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.drivers.local.conftest import NEW
+from tests.drivers.local.conftest import NEW, refusal
 
 from ninep import host
 from ninep.drivers.local import LocalNode
 from ninep.drivers.local.pins import BriefPins, Pins
-from ninep.errors import Refused, linux_errno
+from ninep.errors import Refused
 from ninep.linux import GETATTR_BASIC, O_RDWR, Errno
 from ninep.node import Changes
 
@@ -51,16 +51,16 @@ def test_many_nodes_few_handles(few: LocalNode, folder: Path) -> None:
 
 def test_deep_below_a_few_handles(few: LocalNode) -> None:
     node, depth = few, 3 * LIMIT
-    for level in range(depth):
+    for _ in range(depth):
         node.mkdir(b"d", 0o700, 0, 0)
         below = node.walk(b"d")
         node.release()
         node = below
-    for _ in range(2):
+    for _turn in range(2):
         file = node.create(b"file", NEW, 0o600, 0, 0)[1]
         file.write(0, b"deep")
         file.close()
-        for level in range(depth):  # take away all that can be
+        for _ in range(depth):  # take away all that can be
             few.tree.pins.make_room()
         assert node.walk(b"file").getattr(GETATTR_BASIC).size == 4
         node.unlink(b"file", directory=False)
@@ -127,9 +127,7 @@ def test_a_link_that_took_the_name_of_a_directory(few: LocalNode, folder: Path, 
     evict(node.up)
     os.rename(folder / "d", folder / "kept")
     os.symlink(tmp_path / "outside", folder / "d")
-    with pytest.raises(OSError) as error:
-        node.getattr(GETATTR_BASIC)
-    assert linux_errno(error.value) is Errno.ESTALE
+    assert refusal(lambda: node.getattr(GETATTR_BASIC)) is Errno.ESTALE
 
 
 def test_unlinked_files_keep_their_pins(few: LocalNode, folder: Path) -> None:
