@@ -1,0 +1,55 @@
+"""The public acceptance suite on the local driver: each security model, privileged or not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ninep.drivers.local import LocalDriver, pins_for
+from ninep.node import Node, User
+from ninep.testing.suite import Capabilities, DriverSuite
+
+PRIVILEGED = os.geteuid() == 0
+
+
+def attached(folder: Path, model: str) -> Iterator[Node]:
+    driver = LocalDriver(str(folder), model, pins=pins_for(64))
+    root = driver.attach(User())
+    yield root
+    root.release()
+    assert root.children in (None, {}), "a node was not released"
+    assert root.claims == 1, "a claim was not given back"
+    driver.close()
+
+
+class TestPassthrough(DriverSuite):
+    capabilities = Capabilities(owners="kept" if PRIVILEGED else "refused", devices=PRIVILEGED, root_keeps_setid=PRIVILEGED)
+
+    @pytest.fixture
+    def root(self, tmp_path: Path) -> Iterator[Node]:
+        yield from attached(tmp_path, "passthrough")
+
+
+class TestNone(DriverSuite):
+    capabilities = Capabilities(
+        owners="kept" if PRIVILEGED else "ignored", devices=PRIVILEGED, acls=False, root_keeps_setid=PRIVILEGED
+    )
+
+    @pytest.fixture
+    def root(self, tmp_path: Path) -> Iterator[Node]:
+        yield from attached(tmp_path, "none")
+
+
+class TestMappedXattr(DriverSuite):
+    @pytest.fixture
+    def root(self, tmp_path: Path) -> Iterator[Node]:
+        yield from attached(tmp_path, "mapped-xattr")
+
+
+class TestMappedFile(DriverSuite):
+    @pytest.fixture
+    def root(self, tmp_path: Path) -> Iterator[Node]:
+        yield from attached(tmp_path, "mapped-file")
