@@ -6,9 +6,14 @@ cannot be is ``BadConfig`` with a sentence for the person who wrote it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import socket
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Any, Final
 
+from ninep.server.access import LOOPBACK, Access, Rule, parse_rule
 from ninep.server.limits import MIN_MSIZE, Limits
 from ninep.transport import addresses
 
@@ -50,6 +55,8 @@ class ExportConfig:
     dmode: int = 0o700
     multidevs: str = "remap"
     read_only: bool = False
+    allow: tuple[Rule, ...] = ()
+    """Who may attach; empty: everybody who may connect."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be served."""
@@ -67,6 +74,7 @@ class ServerConfig:
     listen: Sequence[addresses.Address] = (addresses.parse(addresses.DEFAULT),)
     limits: Limits = field(default_factory=Limits)
     workers: int = 1
+    access: Access = field(default_factory=Access)
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
@@ -84,3 +92,79 @@ class ServerConfig:
             raise BadConfig("stdio is one connection: it needs one worker")
         if sum(isinstance(address, addresses.Stdio) for address in self.listen) > 1:
             raise BadConfig("stdio can be listened at once only")
+        for address in self.listen:
+            if isinstance(address, addresses.Tcp) and not self.access.remote and not stays_here(address.host):
+                raise BadConfig(
+                    f"{address} can be reached from other computers, and 9P has no passwords: say who may connect with --allow, "
+                    f"for example --allow 192.168.0.0/16 (--allow any lets everybody in)"
+                )
+
+
+def stays_here(host: str) -> bool:
+    """Only processes of this machine reach a TCP address: all that its name stands for are loopback addresses."""
+    if not host:
+        return False
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return True  # no such name: listening will say so
+    return all(
+        any(ip_address(str(where[4][0]).partition("%")[0]) in network for network in LOOPBACK) for where in found
+    )
+
+
+# -- NAME=DIR[,OPTION...] ------------------------------------------------------------------------------------------------
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if text not in words:
+            raise BadConfig(f"{text!r} is none of {', '.join(words)}")
+        return text
+
+    return check
+
+
+def parse_model(text: str) -> str:
+    """A security model, under its name or an alias."""
+    return _one_of(*SECURITY_MODELS)(ALIASES.get(text, text))
+
+
+SETTINGS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
+    "model": ("security_model", parse_model),
+    "fmode": ("fmode", parse_mode),
+    "dmode": ("dmode", parse_mode),
+    "multidevs": ("multidevs", _one_of(*MULTIDEVS)),
+    "allow": ("allow", parse_rule),
+}
+"""KEY=VALUE of an export: the field of ``ExportConfig``, and how it is read. ``allow`` may be repeated."""
+WORDS: Final[dict[str, tuple[str, Any]]] = {"ro": ("read_only", True), "rw": ("read_only", False)}
+_PART = re.compile(r"(?:[^,]|,,)+")
+
+
+def parse_export(text: str) -> tuple[str, str, dict[str, Any]]:
+    """``NAME=DIR[,OPTION...]`` as name, folder, and fields of ``ExportConfig``. A comma in a folder's name is written twice (as QEMU has it)."""
+    name, equals, rest = text.partition("=")
+    parts = [part.replace(",,", ",") for part in _PART.findall(rest)]
+    if not equals or not name or not parts:
+        raise BadConfig(f"{text!r}: write NAME=DIR or NAME=DIR,OPTION,...")
+    path, *options = parts
+    given: dict[str, Any] = {}
+    for option in options:
+        key, _, value = option.partition("=")
+        if option in WORDS:
+            field_name, setting = WORDS[option]
+            given[field_name] = setting
+        elif key in SETTINGS:
+            field_name, read = SETTINGS[key]
+            try:
+                setting = read(value)
+            except ValueError as error:
+                raise BadConfig(f"{text!r}: {key}: {error}") from error
+            given[field_name] = (*given.get(field_name, ()), setting) if key == "allow" else setting
+        else:
+            raise BadConfig(
+                f"{text!r}: {option!r} is no option of an export: {', '.join([*WORDS, *(f'{key}=' for key in SETTINGS)])} "
+                "(a comma in a folder's name is written twice)"
+            )
+    return name, path, given

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ninep.assembly import exports_of
+from ninep.assembly import exports_of, server_of
 from ninep.config import ServerConfig
 from ninep.server.exports import Export
 from ninep.server.server import Server
@@ -52,7 +52,7 @@ def _cannot_listen(address: addresses.Address, error: OSError) -> OSError:
 
 async def _serve(settings: ServerConfig, exports: Sequence[Export]) -> None:
     stopped = asyncio.Event()
-    async with Server(exports, settings.limits) as server:
+    async with server_of(settings, exports) as server:
         places = []
         for address in settings.listen:
             try:
@@ -94,7 +94,7 @@ def _run_workers(settings: ServerConfig, exports: Sequence[Export]) -> None:
 
 async def _work(settings: ServerConfig, exports: Sequence[Export], control: socket.socket) -> None:
     stopped = asyncio.Event()
-    async with Server(exports, settings.limits) as server:
+    async with server_of(settings, exports) as server:
         on_signals(stopped)
         server.serve_for(control, stopped.set)
         log.info("worker %d serves", os.getpid())

@@ -9,15 +9,17 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import click
 
-from ninep import config
+from ninep import config, logs
 from ninep.cli import running
+from ninep.cli.groups import Grouped, grouped
 from ninep.config import BadConfig, ExportConfig, ServerConfig
-from ninep.drivers.local import ExportError
-from ninep.server.limits import Limits
+from ninep.server.access import Access, Rule, parse_rule
+from ninep.server.limits import ROWS, BadLimit, Limits, parse_limit, show_amount
 from ninep.transport import addresses
 
 
@@ -38,44 +40,58 @@ class Checked(click.ParamType[Any]):
             self.fail(str(error), param, ctx)
 
 
-def _export(text: str) -> tuple[str, str]:
-    name, equals, path = text.partition("=")
-    if not equals or not name or not path:
-        raise BadConfig(f"{text!r}: write NAME=DIR")
-    return name, path
-
-
-EXAMPLES = """\b
+LIMIT_TABLE = "\n".join(
+    f"  {f'{name}={show_amount(row.default)}':26} {row.metadata['meaning']} ({row.metadata['beyond']})"
+    for name, row in ROWS.items()
+    if name != "msize"
+)
+EXAMPLES = f"""\b
 Examples:
   ninep serve ~/src                                share a folder with a guest of this machine
   ninep serve ~/src --read-only                    and let nobody change it
   ninep serve /srv --security-model passthrough    as root: owners and modes are the real ones
-  ninep serve ~/a --export b=/data/b               two exports; mount the second with aname=b
+  ninep serve ~/a --export b=/data/b,ro            two exports; mount the second with aname=b
   ninep serve ~/src --listen unix:/run/9p.sock     for QEMU, containers, ssh -L
   ninep serve ~/src --listen stdio                 from inetd, or at the end of a pipe
+  ninep serve /srv --listen :5640 --allow 192.168.7.0/24    to other computers
+
+\b
+An export:  NAME=DIR[,OPTION...]  (a comma in DIR is written twice)
+  {", ".join([*config.WORDS, *(f"{key}=..." for key in config.SETTINGS)])}
+  What is not said is as the other options say; allow=WHO may be repeated, and lets nobody else attach.
+
+\b
+WHO may connect:
+  192.168.0.0/16, 10.0.0.7, fe80::/10    computers (TCP). Without any, only processes of this machine.
+  any                                    all computers that can reach the address. 9P has no passwords!
+  uid:N, gid:N                           users of this machine (unix socket). Without any, whom its mode lets in.
+  cid:N                                  virtual machines (vsock). Without any, all.
+
+\b
+Limits:  --limit NAME=VALUE
+{LIMIT_TABLE}
 """
 
+SERVED = "What is served"
+WHERE = "Where"
+WHO = "Who may"
+LIMITS = "How much"
+SAID = "What it says"
 
-@click.command(epilog=EXAMPLES)
+
+@click.command(cls=Grouped, epilog=EXAMPLES)
 @click.argument("dir", required=False, metavar="[DIR]")
-@click.option(
-    "--listen",
-    "-l",
-    multiple=True,
-    metavar="ADDRESS",
-    type=Checked("address", addresses.parse),
-    help=f"Where to accept clients: HOST:PORT, unix:PATH, fd:N, stdio, systemd, vsock:CID:PORT, hyperv:VM:SERVICE. "
-    f"Repeatable. [default: {addresses.DEFAULT}]",
-)
-@click.option(
+@grouped(
+    SERVED,
     "--export",
     "-e",
     multiple=True,
-    metavar="NAME=DIR",
-    type=Checked("export", _export),
-    help="Serve another folder, chosen by aname=NAME. Repeatable.",
+    metavar="NAME=DIR[,...]",
+    type=Checked("export", config.parse_export),
+    help="Serve another folder, chosen by aname=NAME, with options of its own (see below). Repeatable.",
 )
-@click.option(
+@grouped(
+    SERVED,
     "--security-model",
     "-s",
     default="mapped-xattr",
@@ -85,8 +101,9 @@ Examples:
     "chown and mknod as it likes. mapped-file: the same in hidden files. passthrough: for real, run it as root. "
     "none: as passthrough, what is not permitted is ignored.",
 )
-@click.option("--read-only", "-r", is_flag=True, help="Refuse every change.")
-@click.option(
+@grouped(SERVED, "--read-only", "-r", is_flag=True, help="Refuse every change.")
+@grouped(
+    SERVED,
     "--fmode",
     default="600",
     show_default=True,
@@ -94,7 +111,8 @@ Examples:
     type=Checked("mode", config.parse_mode),
     help="Real mode of new files in the mapped models.",
 )
-@click.option(
+@grouped(
+    SERVED,
     "--dmode",
     default="700",
     show_default=True,
@@ -102,22 +120,26 @@ Examples:
     type=Checked("mode", config.parse_mode),
     help="Real mode of new directories in the mapped models.",
 )
-@click.option(
+@grouped(
+    SERVED,
     "--multidevs",
     default="remap",
     show_default=True,
     type=click.Choice(config.MULTIDEVS),
     help="A folder with several filesystems in it: keep inode numbers apart, refuse the others, or just warn.",
 )
-@click.option(
-    "--msize",
-    default="1M",
-    show_default=True,
-    metavar="SIZE",
-    type=Checked("size", config.parse_size),
-    help="The largest message, in bytes or with K or M; up to 4M.",
+@grouped(
+    WHERE,
+    "--listen",
+    "-l",
+    multiple=True,
+    metavar="ADDRESS",
+    type=Checked("address", addresses.parse),
+    help=f"Where to accept clients: HOST:PORT, unix:PATH, fd:N, stdio, systemd, vsock:CID:PORT, hyperv:VM:SERVICE. "
+    f"Repeatable. [default: {addresses.DEFAULT}]",
 )
-@click.option(
+@grouped(
+    WHERE,
     "--workers",
     "-w",
     default=1,
@@ -126,30 +148,76 @@ Examples:
     type=click.IntRange(1, 256),
     help="Processes that share the work, one for each core to fill. Connections are spread evenly.",
 )
-@click.option("--verbose", "-v", is_flag=True, help="Log who attaches and what is refused.")
-@click.option("--trace", is_flag=True, help="Log every message.")
-def serve(dir: str | None, listen: tuple[addresses.Address, ...], export: tuple[tuple[str, str], ...],
+@grouped(
+    WHO,
+    "--allow",
+    multiple=True,
+    metavar="WHO",
+    type=Checked("peer", parse_rule),
+    help="Who may connect: a network, any, uid:N, gid:N, cid:N (see below). Repeatable. Needed to listen off the loopback.",
+)
+@grouped(
+    WHO,
+    "--socket-mode",
+    default="600",
+    show_default=True,
+    metavar="OCTAL",
+    type=Checked("mode", config.parse_mode),
+    help="Permissions of unix sockets: who may write may connect.",
+)
+@grouped(
+    LIMITS,
+    "--msize",
+    default="1M",
+    show_default=True,
+    metavar="SIZE",
+    type=Checked("size", config.parse_size),
+    help="The largest message, in bytes or with K or M; up to 4M.",
+)
+@grouped(
+    LIMITS,
+    "--limit",
+    multiple=True,
+    metavar="NAME=VALUE",
+    type=Checked("limit", parse_limit),
+    help="Change a limit (see below). Repeatable.",
+)
+@grouped(SAID, "--verbose", "-v", is_flag=True, help="Log who attaches and what is refused.")
+@grouped(SAID, "--trace", is_flag=True, help="Log every message.")
+def serve(dir: str | None, listen: tuple[addresses.Address, ...], export: tuple[tuple[str, str, dict[str, Any]], ...],
           security_model: str, read_only: bool, fmode: int, dmode: int, multidevs: str, msize: int,
+          limit: tuple[tuple[str, float], ...], allow: tuple[Rule, ...], socket_mode: int,
           workers: int, verbose: bool, trace: bool) -> None:  # fmt: skip
     """Serve a folder over 9P, to virtual machines, containers and other computers.
 
     Says the line to type in a Linux guest. Ends at SIGTERM or Ctrl-C, after answering what is in flight.
     """
     _logging(verbose=verbose, trace=trace)
-    model = config.ALIASES.get(security_model, security_model)
-    named = ([("", dir)] if dir else []) + list(export)
+    for_all: dict[str, Any] = {
+        "security_model": config.parse_model(security_model),
+        "read_only": read_only,
+        "fmode": fmode,
+        "dmode": dmode,
+        "multidevs": multidevs,
+    }
+    named: list[tuple[str, str, dict[str, Any]]] = ([("", dir, {})] if dir else []) + list(export)
     # A round figure is meant as what one read carries: 1M lets 1 MiB through, with room for the header.
     size = msize + 24 if msize & (msize - 1) == 0 and msize >= 1 << 16 else msize
     try:
         settings = ServerConfig(
-            [ExportConfig(path, name, model, fmode, dmode, multidevs, read_only) for name, path in named],
-            listen or (addresses.parse(addresses.DEFAULT),),
-            Limits(msize=size),
+            [ExportConfig(path, name, **(for_all | given)) for name, path, given in named],
+            [_with_mode(place, socket_mode) for place in listen] or (addresses.parse(addresses.DEFAULT),),
+            Limits(**({"msize": size} | dict(limit))),  # type: ignore[arg-type] # parse_limit saw to it
             workers,
+            Access(allow),
         )
         running.run(settings)
-    except (BadConfig, ExportError, OSError) as error:
+    except (BadConfig, BadLimit, OSError) as error:
         refuse(_sentence(error))
+
+
+def _with_mode(place: addresses.Address, mode: int) -> addresses.Address:
+    return replace(place, mode=mode) if isinstance(place, addresses.Unix) else place
 
 
 def refuse(sentence: str) -> None:
@@ -168,8 +236,9 @@ def _logging(*, verbose: bool, trace: bool) -> None:
     level = logging.DEBUG if trace else logging.INFO if verbose else logging.WARNING
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        logging.Formatter("%(asctime)s %(levelname)s %(message)s" if verbose or trace else "ninep: %(message)s")
+        logs.Plain("%(asctime)s %(levelname)s %(message)s" if verbose or trace else "ninep: %(message)s")
     )
+    handler.addFilter(logs.Sparing())
     root = logging.getLogger("ninep")
     root.addHandler(handler)
     root.setLevel(level)

@@ -109,11 +109,28 @@ class Connection:
         self._full = False
         self._paused = False
         self._stopping = False
+        self._served = 0
+        self._drained = 0
         self._lost = False
         self._patience = Patience()
         self._room = self._room_for(limits.msize)
         """How many requests may be in flight at the moment."""
         self._begin(Dialect.UNKNOWN, limits.msize)
+
+    @property
+    def negotiated(self) -> bool:
+        """A version was agreed on."""
+        return self.session.dialect is not Dialect.UNKNOWN
+
+    @property
+    def attached(self) -> bool:
+        """Somebody attached, since the last version."""
+        return self.session.attached
+
+    @property
+    def progress(self) -> tuple[int, int] | None:
+        """Changes whenever a whole request arrived or a reply was taken; None while a request is in flight."""
+        return None if self._tags else (self._served, self._drained)
 
     # -- the transport's calls -------------------------------------------------------------------------------------------
 
@@ -139,6 +156,7 @@ class Connection:
     def drained(self) -> None:
         """There is room for replies again."""
         self._full = False
+        self._drained += 1
         self._go_on()
 
     def eof(self) -> bool:
@@ -214,6 +232,7 @@ class Connection:
             self._send()
         if interrupted:
             self._pause()
+        self._served += count
         elapsed = monotonic() - began
         if elapsed > LATE and elapsed > LATE_EACH * count:
             self._late(began + elapsed)

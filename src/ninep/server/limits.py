@@ -70,6 +70,14 @@ class Limits:
         }
         return replace(self, **together)
 
+    def fit(self, handles: int) -> Limits:
+        """For a process that may have so many handles: a quarter of them for connections, half for open files, the rest for walking."""
+        return replace(
+            self,
+            connections=min(self.connections, max(1, handles // 4)),
+            all_open_files=min(self.all_open_files, max(1, handles // 2)),
+        )
+
 
 def _is_shared(name: str) -> bool:
     return name.startswith("all_") or name.endswith("connections")
@@ -84,6 +92,14 @@ _FACTORS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 def option_name(field_name: str) -> str:
     """As people write it."""
     return field_name.replace("_", "-")
+
+
+def show_amount(amount: float) -> str:
+    """As people write it: the largest of K and M that leaves a whole number."""
+    for factor, letter in ((1 << 20, "M"), (1 << 10, "K")):
+        if amount >= factor and amount % factor == 0:
+            return f"{amount // factor:g}{letter}"
+    return f"{amount:g}"
 
 
 def parse_limit(text: str) -> tuple[str, float]:

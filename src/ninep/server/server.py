@@ -21,7 +21,10 @@ from typing import Self
 
 from ninep.node import Driver
 from ninep.server import workers
+from ninep.server.access import Access
+from ninep.server.budgets import Budgets
 from ninep.server.connection import Connection, Transport
+from ninep.server.door import Door
 from ninep.server.exports import Export, Exports
 from ninep.server.limits import Limits
 from ninep.server.trace import TracedConnection
@@ -38,10 +41,17 @@ class Server:
     """Serves exports to any number of connections, in the running event loop."""
 
     def __init__(
-        self, exports: Driver | Iterable[Export], limits: Limits | None = None, threads: int = THREADS
+        self,
+        exports: Driver | Iterable[Export],
+        limits: Limits | None = None,
+        threads: int = THREADS,
+        access: Access | None = None,
     ) -> None:
+        """``access``: who may connect; without it unix sockets, virtual machines, and over TCP only processes of this machine."""
         self.exports = Exports([Export("", exports)] if isinstance(exports, Driver) else exports)
         self.limits = limits or Limits()
+        self.budgets = Budgets(self.limits)
+        self.door = Door(access or Access(), self.limits)
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="ninep-worker")
         self._listeners: list[listeners.Listener] = []
         self._connections: set[Connection] = set()
@@ -103,9 +113,13 @@ class Server:
 
     def _connect(self, transport: Transport) -> Connection:
         kind = TracedConnection if logging.getLogger("ninep.trace").isEnabledFor(logging.DEBUG) else Connection
-        return kind(transport, self.exports, self.limits, self._workers, self._connected, self._disconnected)
+        return kind(
+            transport, self.exports, self.limits, self._workers, self._connected, self._disconnected, self.budgets
+        )
 
     def _connected(self, connection: Connection) -> None:
+        if not self.door.enter(connection):
+            return
         self._connections.add(connection)
         self._idle.clear()
         log.debug("connected %s", connection.peer)
@@ -113,6 +127,7 @@ class Server:
             connection.stop()
 
     def _disconnected(self, connection: Connection) -> None:
+        self.door.leave(connection)
         self._connections.discard(connection)
         if self._parent is not None:
             with suppress(OSError):  # a parent that is gone has been noticed where it matters

@@ -39,6 +39,8 @@ class Unix:
     """A socket in the file system."""
 
     path: str
+    mode: int = 0o600
+    """Permissions of the socket: who may write, may connect (and attach)."""
 
     def __str__(self) -> str:
         return f"unix:{self.path}"

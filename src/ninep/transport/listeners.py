@@ -144,7 +144,7 @@ def _own(sock: socket.socket) -> None:
 
 
 def _unix(address: Unix) -> Bound:
-    sock = _unix_socket(address.path)
+    sock = _unix_socket(address.path, address.mode)
     sock.listen(BACKLOG)
     made = os.stat(address.path)
 
@@ -157,14 +157,13 @@ def _unix(address: Unix) -> Bound:
     return Bound(address, [sock], close)
 
 
-def _unix_socket(path: str) -> socket.socket:
+def _unix_socket(path: str, mode: int) -> socket.socket:
     family = getattr(socket, "AF_UNIX", None)
     if family is None:
         raise OSError(errno.EAFNOSUPPORT, "this system's Python has no unix sockets")
     sock = socket.socket(family, socket.SOCK_STREAM)
-    umask = os.umask(
-        0o177
-    )  # whoever can connect, can attach: the user we run as, unless somebody opens the socket's mode
+    # Whoever can connect, can attach: the mode is right from the first moment on.
+    umask = os.umask(0o777 & ~mode)
     try:
         try:
             sock.bind(path)

@@ -1,0 +1,143 @@
+"""Who is let in, how many, and how long they may take to say what they want.
+
+Rules
+
+* The kernel's word decides (``access``): a peer that may not connect is closed before anything it sent is read.
+* When all places are taken, the connection that has been longest without attaching loses its own to the new one: a client that means it attaches
+  within milliseconds, so those who only hold places are the ones that go. When all have attached, the new one is closed.
+* A connection has to name its version and attach in time. Afterwards it may rest for ever, as a mount does, unless an idle time is set.
+
+Whatever is closed here is logged with who and why. Knows of a connection only how far it has got.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
+
+from ninep.server.access import Access
+from ninep.server.limits import Limits
+from ninep.transport.peers import Peer
+
+log = logging.getLogger("ninep.server")
+
+
+class Visitor(Protocol):
+    """What the door sees of a connection."""
+
+    peer: Peer
+
+    @property
+    def negotiated(self) -> bool:
+        """A version was agreed on."""
+
+    @property
+    def attached(self) -> bool:
+        """Somebody attached, since the last version."""
+
+    @property
+    def progress(self) -> object:
+        """Changes whenever a whole request arrived or a reply was taken; None while a request is in flight."""
+
+    def abort(self) -> None:
+        """Close at once."""
+
+
+class Door:
+    """The connections of one server, as far as they are counted and timed."""
+
+    def __init__(self, access: Access, limits: Limits) -> None:
+        self._access = access
+        self._limits = limits
+        self._accounts: Counter[object] = Counter()
+        self._timers: dict[Visitor, asyncio.TimerHandle | None] = {}
+        """All that are in, in the order in which they came."""
+        self.refused = 0
+        """How many were closed here."""
+
+    def __len__(self) -> int:
+        return len(self._timers)
+
+    def enter(self, visitor: Visitor) -> bool:
+        """Let a connection in, or close it."""
+        why = self._refusal(visitor.peer)
+        if why:
+            self.close(visitor, why)
+            return False
+        self._accounts[visitor.peer.account] += 1
+        self._timers[visitor] = None
+        self._wait(visitor, self._limits.version_within, self._version_due)
+        return True
+
+    def leave(self, visitor: Visitor) -> None:
+        """A connection has ended, whether it was in or not."""
+        if visitor not in self._timers:
+            return
+        timer = self._timers.pop(visitor)
+        if timer is not None:
+            timer.cancel()
+        account = visitor.peer.account
+        self._accounts[account] -= 1
+        if not self._accounts[account]:
+            del self._accounts[account]
+
+    def close(self, visitor: Visitor, why: str) -> None:
+        """Close a connection and say why."""
+        self.refused += 1
+        log.warning("closing %s: %s", visitor.peer, why)
+        visitor.abort()
+
+    def _refusal(self, peer: Peer) -> str:
+        why = self._access.refusal(peer)
+        if why:
+            return why
+        most = self._limits.peer_connections
+        account = peer.account
+        if account is not None and self._accounts[account] >= most and not self._evict(account):
+            return f"{most} connections of one peer are the limit"
+        most = self._limits.connections
+        if len(self._timers) >= most and not self._evict(None):
+            return f"{most} connections are the limit"
+        return ""
+
+    def _evict(self, account: object) -> bool:
+        """Close the oldest that has not attached, of one account or of all."""
+        for visitor in self._timers:
+            if not visitor.attached and account in {None, visitor.peer.account}:
+                self.close(visitor, "it has not attached, and its place is needed")
+                self.leave(visitor)
+                return True
+        return False
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+
+    def _wait(self, visitor: Visitor, seconds: float, then: Callable[..., None], *seen: object) -> None:
+        if seconds > 0:
+            self._timers[visitor] = asyncio.get_running_loop().call_later(seconds, then, visitor, *seen)
+        else:
+            then(visitor, *seen)
+
+    def _version_due(self, visitor: Visitor) -> None:
+        limits = self._limits
+        if limits.version_within and not visitor.negotiated:
+            self.close(visitor, f"no Tversion within {limits.version_within:g} s")
+            return
+        rest = limits.attach_within - limits.version_within if limits.attach_within else 0
+        self._wait(visitor, max(rest, 0), self._attach_due)
+
+    def _attach_due(self, visitor: Visitor) -> None:
+        limits = self._limits
+        if limits.attach_within and not visitor.attached:
+            self.close(visitor, f"no Tattach within {limits.attach_within:g} s")
+        elif limits.idle:
+            self._wait(visitor, limits.idle, self._idle_due, visitor.progress)
+
+    def _idle_due(self, visitor: Visitor, before: object) -> None:
+        now = visitor.progress
+        if now is not None and now == before:
+            self.close(visitor, f"nothing for {self._limits.idle:g} s")
+        else:
+            self._wait(visitor, self._limits.idle, self._idle_due, now)
