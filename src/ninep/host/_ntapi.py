@@ -94,6 +94,7 @@ class Info(IntEnum):
     BASIC = 4
     STANDARD = 5
     INTERNAL = 6
+    NAME = 9
     RENAME = 10
     LINK = 11
     DISPOSITION = 13

@@ -194,6 +194,17 @@ def streams_of(raw: bytes) -> Iterator[str]:
         at += following
 
 
+def pack_name(name: str) -> bytes:
+    """FileNameInformation."""
+    raw = units(name)
+    return len(raw).to_bytes(4, "little") + raw
+
+
+def name_of(raw: bytes) -> str:
+    """The name in FileNameInformation: from the volume's root, for messages and comparisons, never to open anything by."""
+    return from_units(raw[4 : 4 + int.from_bytes(raw[:4], "little")])
+
+
 def full_size_of(raw: bytes) -> FullSize:
     """Unpack FileFsFullSizeInformation."""
     total, caller_free, free, sectors, sector = FULL_SIZE.unpack(raw)

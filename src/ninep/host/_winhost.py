@@ -17,6 +17,7 @@ Numbers of bugs are those of docs/windows.md. Everything here works on any ``NtC
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -134,6 +135,7 @@ class NtHost:
 
     def close(self, handle: Handle, /) -> None:
         self._appending.discard(handle)
+        self._streams.closed(handle)
         if handle in self._roots:
             self._exports.pop(self._roots.pop(handle), None)
         self._calls.close(handle)
@@ -141,16 +143,20 @@ class NtHost:
     def open_file(self, place: Place, flags: int) -> Handle:
         """Through the pin, then asked what it is: nothing lies between."""
         refuse_reparse(self._calls, place.pin)
-        return self._open(lambda access, options: reopen(self._calls, place.pin, access, options), flags)
+        open_with = functools.partial(reopen, self._calls, place.pin)
+        return self._open(open_with, flags, place.dir, place.name)
 
     def open_at(self, dir: Handle, name: bytes, flags: int, mode: int = 0) -> Handle:
-        calls = self._calls
-        if not flags & linux.O_CREAT:
-            return self._open(lambda access, options: open_entry(calls, dir, name, access, options), flags)
-        new = bool(flags & linux.O_EXCL)
-        return self._open(lambda access, options: make_entry(calls, dir, name, access, options, new=new)[0], flags)
+        if flags & linux.O_CREAT:
+            open_with = functools.partial(self._make, dir, name, new=bool(flags & linux.O_EXCL))
+        else:
+            open_with = functools.partial(open_entry, self._calls, dir, name)
+        return self._open(open_with, flags, dir, name)
 
-    def _open(self, open_with: Callable[[int, int], int], flags: int) -> Handle:
+    def _make(self, dir: Handle, name: bytes, access: int, options: int, *, new: bool) -> int:
+        return make_entry(self._calls, dir, name, access, options, new=new)[0]
+
+    def _open(self, open_with: Callable[[int, int], int], flags: int, dir: Handle, name: bytes) -> Handle:
         """DIRECT is left out: unbuffered reads want aligned buffers. TRUNC acts on the open file, never by a disposition."""
         calls = self._calls
         access = _ACCESS[flags & linux.O_ACCMODE]
@@ -164,6 +170,7 @@ class NtHost:
             refuse_reparse(calls, handle)
             if flags & linux.O_TRUNC:
                 self.truncate(handle, 0)
+            self._streams.opened(handle, dir, name)
             if flags & linux.O_APPEND:
                 self._appending.add(handle)
         return handle
@@ -182,10 +189,21 @@ class NtHost:
             export = self._exports.get(who.volume)
             typed = export is not None and export.short_ids
             if export is not None and export.by_id:
-                root = export.handle
-                return Snapshot(calls, handle, lambda: self._by_id(root, who.file), keep=False, typed=typed)
-            again = lambda: Handle(reopen(calls, handle, LIST, Options.DIRECTORY_FILE))  # noqa: E731 - as above
+                again = functools.partial(self._found_again, export.handle, who.file)
+                return Snapshot(calls, handle, again, keep=False, typed=typed)
+            again = functools.partial(self._reopened, handle)
             return Snapshot(calls, handle, again, keep=True, typed=typed)
+
+    def _reopened(self, dir: Handle) -> Handle:
+        return Handle(reopen(self._calls, dir, LIST, Options.DIRECTORY_FILE))
+
+    def _found_again(self, root: Handle, file: int) -> Handle:
+        try:
+            return self._by_id(root, file)
+        except NtError as error:
+            if error.status == Status.INVALID_PARAMETER:  # what NTFS says of an id that is not there any more
+                raise Refused(Errno.ENOENT) from None
+            raise
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
@@ -209,9 +227,11 @@ class NtHost:
         return statfs_of(self._calls, handle)
 
     def volume(self, handle: Handle) -> Volume:
-        """Named streams are asked for by flag, not by the filesystem's name (bug 19), and tried where the flag is missing."""
+        """Named streams are asked for by flag, not by the filesystem's name (bug 19), and tried where it is missing."""
         found = volume_of(self._calls, handle)
-        return found if found.xattrs else found._replace(xattrs=self._streams.work_in(handle))
+        if found.xattrs and not found.slow:
+            return found
+        return found._replace(xattrs=self._streams.work_in(handle) or found.xattrs)
 
     def read_link(self, place: Place) -> bytes:
         return _winlinks.target_of(self._calls, place.pin)

@@ -63,7 +63,10 @@ def _wsl_target(calls: NtCalls, handle: Handle, data: bytes) -> bytes:
 
 def _with_slashes(target: str) -> bytes:
     parts = target.split("\\")
-    return b"/".join(client_name(part) or part.encode("utf-8", "surrogatepass") for part in parts)
+    names = [None if part in {".", ".."} else client_name(part) for part in parts]
+    return b"/".join(
+        part.encode("utf-8", "surrogatepass") if name is None else name for part, name in zip(parts, names, strict=True)
+    )
 
 
 def rdev_of(calls: NtCalls, handle: Handle) -> int:

@@ -80,8 +80,7 @@ class Snapshot:
             self._end_scan()
             self._scan = self._again()
         self._unread = False
-        # A volume's root has no dot entries of its own. Their file ids are for the caller to know.
-        self._chunks, self._starts, self._count = [_DOTS], [0], 2
+        self._chunks, self._starts, self._count = [], [], 0
 
     def _more(self) -> bool:
         """Read on; False at the end."""
@@ -97,7 +96,8 @@ class Snapshot:
     def _pack(self, raw: bytes) -> tuple[bytes, int]:
         if not raw:
             self._end_scan()
-        out, count = bytearray(), 0
+        # A volume's root has no dot entries of its own; their file ids are for the caller to know.
+        out, count = (bytearray(), 0) if self._chunks else (bytearray(_DOTS), 2)
         for entry in info.entries_of(raw):
             if entry.name in {".", ".."}:
                 continue

@@ -9,14 +9,15 @@ NTFS refuses to rename a directory below which anything is open, by whomever: th
 
 from __future__ import annotations
 
+import contextlib
 import secrets
-from typing import Final
+from typing import Final, NamedTuple
 
 from ninep.errors import Refused
 from ninep.host import _ntinfo as info
 from ninep.host._api import Handle
 from ninep.host._ntapi import RENAME_POSIX, RENAME_READONLY, RENAME_REPLACE, Access, Attribute, Info, NtCalls, Options
-from ninep.host._ntnames import new_name
+from ninep.host._ntnames import host_name, new_name
 from ninep.host._ntstatus import NtError, Status
 from ninep.host._winopen import LIST, LOOK, NO_CLASS, closing, open_entry, refuse_alias, scratch
 from ninep.host._winremove import basic, discard, is_directory, unlocked
@@ -25,30 +26,38 @@ from ninep.linux import Errno
 
 _POSIX: Final = RENAME_REPLACE | RENAME_POSIX | RENAME_READONLY
 _MOVE: Final = Access.DELETE | Access.READ_ATTRIBUTES
+_NAME_MAX: Final = 4 + 2 * 32767
 # Answers of NTFS to a rename that an existing target hinders.
 _HINDERED: Final = frozenset(
     {Status.ACCESS_DENIED, Status.OBJECT_NAME_COLLISION, Status.SHARING_VIOLATION, Status.CANNOT_DELETE}
 )
 
 
+class _Name(NamedTuple):
+    """A name below a directory, as the host has it."""
+
+    dir: Handle
+    name: str
+
+
 def rename(calls: NtCalls, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes) -> None:
     """Rename as POSIX has it: ENOTDIR, EISDIR, ENOTEMPTY by what the target is; EINVAL into itself; EBUSY."""
     refuse_alias(calls, newdir, newname, Errno.EEXIST)
     with closing(calls, open_entry(calls, olddir, oldname, _MOVE)) as source:
+        old, new = _Name(olddir, host_name(oldname)), _Name(newdir, new_name(newname))
         target = _look(calls, newdir, newname)
         is_dir = is_directory(basic(calls, source).attributes)
-        if target is not None:
-            if is_dir != target[1]:
-                raise Refused(Errno.ENOTDIR if is_dir else Errno.EISDIR)
-            # Two names of one file: rename(2) does nothing. One name in another case: that is a rename.
-            if target[0] == identity(calls, source) and not _one_entry(calls, olddir, oldname, newdir, newname):
+        if target is not None and is_dir != target[1]:
+            raise Refused(Errno.ENOTDIR if is_dir else Errno.EISDIR)
+        if target is not None and target[0] == identity(calls, source):
+            # Two names of one file: rename(2) does nothing. One name in another case: that is a rename, and replaces nothing.
+            if not _one_entry(calls, old, new):
                 return
-            if target[0] == identity(calls, source):
-                target = None
+            target = None
         try:
-            _move(calls, source, newdir, newname, replaces=target is not None)
+            _move(calls, source, old, new, replaces=target is not None)
         except NtError as error:
-            raise _explained(error, is_dir=is_dir) from None
+            raise _explained(calls, error, source, newdir) if is_dir else error from None
 
 
 def _look(calls: NtCalls, dir: Handle, name: bytes) -> tuple[info.FileId, bool] | None:
@@ -62,52 +71,50 @@ def _look(calls: NtCalls, dir: Handle, name: bytes) -> tuple[info.FileId, bool] 
         return identity(calls, handle), is_directory(basic(calls, handle).attributes)
 
 
-def _one_entry(calls: NtCalls, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes) -> bool:
-    if new_name(newname).upper() != new_name(oldname).upper():
-        return False
-    return identity(calls, olddir) == identity(calls, newdir)
+def _one_entry(calls: NtCalls, old: _Name, new: _Name) -> bool:
+    return old.name.upper() == new.name.upper() and identity(calls, old.dir) == identity(calls, new.dir)
 
 
-def _move(calls: NtCalls, source: Handle, dir: Handle, name: bytes, *, replaces: bool) -> None:
-    wanted = new_name(name)
+def _to(calls: NtCalls, handle: Handle, new: _Name, *, replace: bool = False) -> None:
+    calls.change(handle, Info.RENAME, info.rename(int(replace), *new))
+
+
+def _move(calls: NtCalls, source: Handle, old: _Name, new: _Name, *, replaces: bool) -> None:
     try:
-        calls.change(source, Info.RENAME_EX, info.rename(_POSIX, dir, wanted))
+        calls.change(source, Info.RENAME_EX, info.rename(_POSIX, *new))
     except NtError as error:
         if error.status not in NO_CLASS and not (replaces and error.status in _HINDERED):
             raise
     else:
         return
     try:
-        calls.change(source, Info.RENAME, info.rename(int(replaces), dir, wanted))
+        _to(calls, source, new, replace=replaces)
     except NtError as error:
         if not replaces or error.status not in _HINDERED:
             raise
-        _move_over(calls, source, dir, name)
+        _move_over(calls, source, old, new)
 
 
-def _move_over(calls: NtCalls, source: Handle, dir: Handle, name: bytes) -> None:
-    """Target aside, source in its place, target away; or all as it was. A target that is merely read-only needs less."""
-    aside = f".ninep-{secrets.token_hex(8)}"
-    wanted = new_name(name)
-    with closing(calls, open_entry(calls, dir, name, _MOVE)) as target:
-        if _replaced_unlocked(calls, source, target, dir, wanted):
+def _move_over(calls: NtCalls, source: Handle, old: _Name, new: _Name) -> None:
+    """Target aside, source in its place, target away; or all as it was. A merely read-only target needs less."""
+    with scratch(calls, *new, _MOVE) as target, contextlib.ExitStack() as undo:
+        if _replaced_unlocked(calls, source, target, new):
             return
         _must_be_empty(calls, target)
-        calls.change(target, Info.RENAME, info.rename(0, dir, aside))
-        try:
-            calls.change(source, Info.RENAME, info.rename(0, dir, wanted))
-        except NtError:
-            calls.change(target, Info.RENAME, info.rename(0, dir, wanted))
-            raise
+        _to(calls, target, _Name(new.dir, f".ninep-{secrets.token_hex(8)}"))
+        undo.callback(_to, calls, target, new)
+        _to(calls, source, new)
+        undo.callback(_to, calls, source, old)
         discard(calls, target)
+        undo.pop_all()
 
 
-def _replaced_unlocked(calls: NtCalls, source: Handle, target: Handle, dir: Handle, wanted: str) -> bool:
+def _replaced_unlocked(calls: NtCalls, source: Handle, target: Handle, new: _Name) -> bool:
     if not basic(calls, target).attributes & Attribute.READONLY:
         return False
     try:
         with unlocked(calls, target):
-            calls.change(source, Info.RENAME, info.rename(1, dir, wanted))
+            _to(calls, source, new, replace=True)
     except NtError as error:
         if error.status not in _HINDERED:
             raise
@@ -124,13 +131,17 @@ def _must_be_empty(calls: NtCalls, handle: Handle) -> None:
                 raise Refused(Errno.ENOTEMPTY)
 
 
-def _explained(error: NtError, *, is_dir: bool) -> OSError:
-    """What NT means by ACCESS_DENIED, or INVALID_PARAMETER, when a directory is to be moved."""
-    if is_dir and error.status in {Status.ACCESS_DENIED, Status.SHARING_VIOLATION}:
-        return Refused(Errno.EBUSY, "something below this directory is open")
-    if is_dir and error.status in {Status.INVALID_PARAMETER, Status.OBJECT_NAME_INVALID}:
+def _explained(calls: NtCalls, error: NtError, source: Handle, newdir: Handle) -> OSError:
+    """What NT means when it does not rename a directory."""
+    if error.status not in {Status.ACCESS_DENIED, Status.SHARING_VIOLATION, Status.INVALID_PARAMETER}:
+        return error
+    try:
+        inner, outer = (info.name_of(calls.query(handle, Info.NAME, _NAME_MAX)) for handle in (newdir, source))
+    except NtError:
+        return error
+    if f"{inner}\\".upper().startswith(f"{outer}\\".upper()):
         return Refused(Errno.EINVAL, "a directory cannot be moved into itself")
-    return error
+    return Refused(Errno.EBUSY, "something below this directory is open")
 
 
 def make_link(calls: NtCalls, pin: Handle, dir: Handle, name: bytes) -> None:

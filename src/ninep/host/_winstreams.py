@@ -29,7 +29,7 @@ from ninep.host._api import NO_HANDLE, Handle, Place
 from ninep.host._ntapi import Access, Disposition, Info, NtCalls, Options
 from ninep.host._ntnames import attribute_name, host_name, stream_name
 from ninep.host._ntstatus import NtError, Status
-from ninep.host._winopen import ITSELF, LOOK, NO_CLASS, closing, make_entry, open_entry
+from ninep.host._winopen import ITSELF, LOOK, NO_CLASS, closing, make_entry, open_entry, reopen, scratch
 from ninep.host._winremove import basic, discard
 from ninep.host._winstat import identity
 from ninep.linux import XATTR_CREATE, XATTR_REPLACE, XATTR_SIZE_MAX, Errno
@@ -37,7 +37,7 @@ from ninep.linux import XATTR_CREATE, XATTR_REPLACE, XATTR_SIZE_MAX, Errno
 _LIST_MAX: Final = 1 << 20
 _DISPOSITIONS: Final = {0: Disposition.OPEN_IF, XATTR_CREATE: Disposition.CREATE, XATTR_REPLACE: Disposition.OPEN}
 _READ: Final = Access.READ_DATA | Access.READ_ATTRIBUTES
-_WRITE: Final = Access.WRITE_DATA | Access.READ_ATTRIBUTES | Access.WRITE_ATTRIBUTES | Access.DELETE
+_WRITE: Final = Access.WRITE_DATA | Access.READ_ATTRIBUTES | Access.WRITE_ATTRIBUTES
 _PROBE: Final = Access.DELETE | Access.READ_ATTRIBUTES | Access.WRITE_ATTRIBUTES
 # A system that cannot open ":stream" below a file's handle says one of these; NTFS, of a missing stream,
 # OBJECT_NAME_NOT_FOUND.
@@ -53,6 +53,18 @@ class Streams:
     def __init__(self, calls: NtCalls) -> None:
         self._calls = calls
         self.by_name = False
+        self._places: dict[Handle, Place] = {}
+
+    def opened(self, handle: Handle, dir: Handle, name: bytes) -> None:
+        """An open file may be asked for its attributes later, without a name: where they go by name, it is remembered."""
+        if self.by_name and dir != NO_HANDLE:
+            again = Handle(reopen(self._calls, dir, LOOK))
+            self._places[handle] = Place(handle, again, name)
+
+    def closed(self, handle: Handle) -> None:
+        """An open file ends."""
+        if self._places and (place := self._places.pop(handle, None)):
+            self._calls.close(place.dir)
 
     def get(self, place: Place, attribute: bytes) -> bytes:
         """ENODATA; ERANGE for a stream that no client could have written (over 64 KiB)."""
@@ -72,8 +84,12 @@ class Streams:
                 self._put_back(place, stream, before)
             except OSError:
                 if made:
-                    discard(calls, stream)
+                    self._unmake(stream)
                 raise
+
+    def _unmake(self, stream: Handle) -> None:
+        with scratch(self._calls, stream, "", Access.DELETE | Access.READ_ATTRIBUTES) as again:
+            discard(self._calls, again)
 
     def _write(self, stream: Handle, value: bytes) -> None:
         """All of it (bug 11: short writes), then the end."""
@@ -130,6 +146,8 @@ class Streams:
             yield handle, made
 
     def _find(self, place: Place, stream: str, access: int, disposition: Disposition) -> tuple[int, bool]:
+        if place.dir == NO_HANDLE:
+            place = self._places.get(place.pin, place)
         named = place.dir != NO_HANDLE
         if not (self.by_name and named):
             try:
@@ -142,7 +160,7 @@ class Streams:
             return opened, made
         with closing(self._calls, opened) as handle:
             if made:
-                discard(self._calls, handle)
+                self._unmake(handle)
         raise self._mistaken(place)
 
     def _create(self, root: Handle, name: str, access: int, disposition: Disposition) -> tuple[int, bool]:
@@ -157,20 +175,31 @@ class Streams:
         return Refused(Errno.EOPNOTSUPP, "no named streams here")
 
     def work_in(self, dir: Handle) -> bool:
-        """Try it, for a volume that does not say that it has streams (Wine, some redirectors). Leaves nothing behind."""
+        """Try it, for a volume that does not say that it has streams, or is far away. Leaves nothing behind.
+
+        Learns on the way whether they can be opened through a file's handle.
+        """
         calls = self._calls
         name = f".ninep-{secrets.token_hex(8)}".encode()
         try:
             handle, _ = make_entry(calls, dir, name, _PROBE, Options.NON_DIRECTORY_FILE)
         except OSError:
             return False
-        before, self.by_name = self.by_name, True
         with closing(calls, handle) as pin:
             try:
-                self.set(Place(pin, dir, name), b"user.probe", b"x", XATTR_CREATE)
-            except OSError:
+                if self._takes(Place(pin, NO_HANDLE, b"")):
+                    return True
+                before, self.by_name = self.by_name, True
+                if self._takes(Place(pin, dir, name)):
+                    return True
                 self.by_name = before
                 return False
             finally:
                 discard(calls, pin)
+
+    def _takes(self, place: Place) -> bool:
+        try:
+            self.set(place, b"user.probe", b"x", XATTR_CREATE)
+        except OSError:
+            return False
         return True

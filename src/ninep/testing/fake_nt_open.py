@@ -1,0 +1,306 @@
+"""The fake NT: handles, and opening by name as NTFS and the object manager do it (NtCreateFile, NtClose)."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple, NoReturn
+
+from ninep.host import _ntinfo as info
+from ninep.host._ntapi import (
+    OBJ_CASE_INSENSITIVE,
+    OBJ_DONT_REPARSE,
+    Access,
+    Attribute,
+    Disposition,
+    Options,
+    Share,
+    Tag,
+)
+from ninep.host._ntnames import MAX_UNITS, units
+from ninep.host._ntstatus import NtError, Status
+from ninep.testing.fake_nt_volume import File, Link, Stream, Volume, fold
+
+_INVALID: Final = frozenset('"*<>?|/') | frozenset(map(chr, range(0x20)))
+WRITING: Final = Access.WRITE_DATA | Access.APPEND_DATA
+_CHANGING: Final = WRITING | Access.DELETE | Access.WRITE_ATTRIBUTES | Access.WRITE_EA
+_SHARED: Final = ((Access.READ_DATA, Share.READ), (WRITING, Share.WRITE), (Access.DELETE, Share.DELETE))
+_TAGS_TO_FOLLOW: Final = {Tag.SYMLINK: 4, Tag.MOUNT_POINT: 0}
+_DEEPEST: Final = 63  # reparse points in one open
+
+
+@dataclass(eq=False)
+class Open:
+    """An open handle (a file object, in NT's words)."""
+
+    file: File
+    stream: Stream | None
+    link: Link | None
+    access: int
+    share: int
+    pattern: str | None = None
+    last: str | None = None
+    keeps_mtime: bool = False
+    posix_delete: bool = False
+
+
+class Where(NamedTuple):
+    """What a name leads to: a file by a link, or a directory that has no such name."""
+
+    directory: File | None
+    name: str
+    stream: str
+    link: Link | None
+    file: File | None
+
+
+def fail(status: Status) -> NoReturn:
+    """Raise ``NtError``."""
+    raise NtError(status, "FakeNt")
+
+
+class Opening:
+    """The table of handles, and the calls that fill and empty it."""
+
+    def __init__(self, volumes: dict[str, Volume] | None = None) -> None:
+        self.volumes = volumes or {"C:": Volume()}
+        self.handles: dict[int, Open] = {}
+        self.counts: Counter[str] = Counter()
+        self.before: Callable[[str], None] | None = None
+        self.honours_dont_reparse = True
+        self._numbers = itertools.count(4, 4)
+
+    @property
+    def volume(self) -> Volume:
+        """The first volume."""
+        return next(iter(self.volumes.values()))
+
+    def enter(self, call: str) -> None:
+        """Every call begins here."""
+        self.counts[call] += 1
+        if self.before is not None:
+            self.before(call)
+
+    def held(self, handle: int, access: int = 0) -> Open:
+        """An open handle with at least one of these rights."""
+        found = self.handles.get(handle)
+        if found is None:
+            fail(Status.INVALID_HANDLE)
+        if access and not found.access & access:
+            fail(Status.ACCESS_DENIED)
+        return found
+
+    # -- from a name to a file -----------------------------------------------------------------------------------------
+
+    def dos_path(self, path: str) -> str:
+        """An NT path; nothing is looked up."""
+        path = path.replace("/", "\\")
+        return "\\??\\UNC\\" + path[2:] if path.startswith("\\\\") else "\\??\\" + path
+
+    def _absolute(self, path: str) -> tuple[File, list[str]]:
+        path = path.removeprefix("\\??\\")
+        for name, volume in self.volumes.items():
+            if fold(path + "\\").startswith(fold(name) + "\\"):
+                return volume.root, [part for part in path[len(name) :].split("\\") if part]
+        fail(Status.OBJECT_PATH_NOT_FOUND)
+
+    def _where(self, root: int, name: str, flags: int, options: int) -> Where:
+        if not root:
+            directory, parts = self._absolute(name)
+            if not parts:
+                return Where(None, "", "", None, directory)
+            return self._below(directory, parts, flags, options)
+        start = self.held(root)
+        if name == "" or name.startswith(":"):
+            if start.link is not None and start.link.gone:
+                fail(Status.FILE_DELETED)
+            stream = start.stream.name if start.stream else ""
+            if name:
+                if not start.file.volume.streams_by_handle:
+                    fail(Status.OBJECT_PATH_NOT_FOUND)
+                stream = self._split(name, start.file.volume)[1]
+            return Where(None, "", stream, start.link, start.file)
+        if name.startswith("\\"):
+            fail(Status.OBJECT_NAME_INVALID)
+        if not start.file.is_dir:
+            fail(Status.OBJECT_TYPE_MISMATCH)
+        return self._below(start.file, name.split("\\"), flags, options)
+
+    def _below(self, directory: File, parts: list[str], flags: int, options: int, depth: int = 0) -> Where:
+        if depth > _DEEPEST:
+            fail(Status.REPARSE_POINT_NOT_RESOLVED)
+        directory = self._entered(directory, flags, depth)
+        for part in parts[:-1]:
+            self._check(part, directory.volume)
+            link = directory.find(part)
+            if link is None or not link.file.is_dir:
+                fail(Status.OBJECT_PATH_NOT_FOUND)
+            directory = self._entered(link.file, flags, depth)
+        name, stream = self._split(parts[-1], directory.volume)
+        link = directory.find(name)
+        if link is not None and link.file.reparse and not options & Options.OPEN_REPARSE_POINT:
+            followed = self._entered(link.file, flags, depth)
+            return Where(None, "", stream, None, followed)
+        return Where(directory, name, stream, link, link.file if link else None)
+
+    def _entered(self, directory: File, flags: int, depth: int) -> File:
+        """Where a path goes on after this object: elsewhere, if it is a reparse point and nobody forbids it."""
+        if directory.reparse is None:
+            return directory
+        if flags & OBJ_DONT_REPARSE and self.honours_dont_reparse:
+            fail(Status.REPARSE_POINT_ENCOUNTERED)
+        tag, data = directory.reparse
+        if tag not in _TAGS_TO_FOLLOW:
+            fail(Status.IO_REPARSE_TAG_NOT_HANDLED)
+        start, parts = self._absolute(info.link_names(data, _TAGS_TO_FOLLOW[Tag(tag)])[0])
+        if not parts:
+            return start
+        found = self._below(start, parts, flags, 0, depth + 1).file
+        if found is None:
+            fail(Status.OBJECT_PATH_NOT_FOUND)
+        return found
+
+    @staticmethod
+    def _check(name: str, volume: Volume) -> None:
+        if name in {"", ".", ".."} or _INVALID & set(name) or (":" in name and not volume.streams):
+            fail(Status.OBJECT_NAME_INVALID)
+        if len(units(name.partition(":")[0])) > 2 * MAX_UNITS:
+            fail(Status.OBJECT_NAME_INVALID)
+
+    def _split(self, name: str, volume: Volume) -> tuple[str, str]:
+        """File and stream of ``name:stream:type``."""
+        self._check(name, volume)
+        file, *rest = name.split(":")
+        if not rest:
+            return file, ""
+        if len(rest) > 2 or (len(rest) == 2 and fold(rest[1]) != "$DATA") or rest == [""]:
+            fail(Status.OBJECT_NAME_INVALID)
+        return file, rest[0]
+
+    # -- from a file to a handle ---------------------------------------------------------------------------------------
+
+    def create(
+        self,
+        root: int,
+        name: str,
+        access: int,
+        options: int,
+        *,
+        share: int = Share.ALL,
+        disposition: int = Disposition.OPEN,
+        attributes: int = 0,
+        object_attributes: int = OBJ_CASE_INSENSITIVE | OBJ_DONT_REPARSE,
+    ) -> tuple[int, bool]:
+        """NtCreateFile."""
+        self.enter("create")
+        by_id = options & Options.OPEN_BY_FILE_ID
+        where = self._by_id(root, name) if by_id else self._where(root, name, object_attributes, options)
+        file, link, made = where.file, where.link, where.file is None
+        if file is None:
+            file, link = self._made(where, disposition, attributes, options)
+        else:
+            self._may_open(file, link, access)
+            if disposition == Disposition.CREATE and not where.stream:
+                fail(Status.OBJECT_NAME_COLLISION)
+        stream, new_stream = self._stream(file, where.stream, disposition)
+        if not where.stream:
+            self._must_be(file, options)
+        if not made:
+            self._may_write(file, access, new_stream)
+        if not (made or new_stream):
+            self._may_share(file, stream, access, share)
+        if new_stream:
+            file.streams[fold(where.stream)] = stream or Stream(where.stream)
+            file.touch()
+        number = next(self._numbers)
+        self.handles[number] = Open(file, file.stream(where.stream), link, access, share)
+        return number, made or new_stream
+
+    def _by_id(self, root: int, name: str) -> Where:
+        volume, raw = self.held(root).file.volume, units(name)
+        if not volume.by_id or len(raw) not in {8, 16}:
+            fail(Status.INVALID_PARAMETER)
+        file = volume.files.get(int.from_bytes(raw, "little"))
+        if file is None:
+            fail(Status.INVALID_PARAMETER)
+        return Where(None, "", "", file.links[0] if file.links else None, file)
+
+    @staticmethod
+    def _made(where: Where, disposition: int, attributes: int, options: int) -> tuple[File, Link]:
+        directory = where.directory
+        if disposition == Disposition.OPEN or directory is None:
+            fail(Status.OBJECT_NAME_NOT_FOUND)
+        if directory.volume.read_only:
+            fail(Status.MEDIA_WRITE_PROTECTED)
+        if directory.denied & WRITING:
+            fail(Status.ACCESS_DENIED)
+        kind = Attribute.DIRECTORY if options & Options.DIRECTORY_FILE else Attribute.ARCHIVE
+        file = directory.volume.new(kind | (attributes & Attribute.READONLY))
+        return file, directory.volume.link(directory, where.name, file)
+
+    @staticmethod
+    def _may_open(file: File, link: Link | None, access: int) -> None:
+        if link is not None and link.delete_pending:
+            fail(Status.DELETE_PENDING)
+        if file.denied & access:
+            fail(Status.ACCESS_DENIED)
+        if file.volume.read_only and access & _CHANGING:
+            fail(Status.MEDIA_WRITE_PROTECTED)
+
+    @staticmethod
+    def _stream(file: File, name: str, disposition: int) -> tuple[Stream | None, bool]:
+        stream = file.stream(name)
+        if stream is not None and stream.delete_pending:
+            fail(Status.DELETE_PENDING)
+        if not name:
+            return stream, False
+        if stream is None and disposition == Disposition.OPEN:
+            fail(Status.OBJECT_NAME_NOT_FOUND)
+        if stream is not None and disposition == Disposition.CREATE:
+            fail(Status.OBJECT_NAME_COLLISION)
+        return stream, stream is None
+
+    @staticmethod
+    def _must_be(file: File, options: int) -> None:
+        if options & Options.DIRECTORY_FILE and not file.is_dir:
+            fail(Status.NOT_A_DIRECTORY)
+        if options & Options.NON_DIRECTORY_FILE and file.is_dir:
+            fail(Status.FILE_IS_A_DIRECTORY)
+
+    @staticmethod
+    def _may_write(file: File, access: int, new_stream: bool) -> None:
+        if file.attributes & Attribute.READONLY and not file.is_dir and (new_stream or access & WRITING):
+            fail(Status.ACCESS_DENIED)
+
+    def _may_share(self, file: File, stream: Stream | None, access: int, share: int) -> None:
+        """Only rights to data and to deletion take part: a handle for attributes conflicts with nobody."""
+        for other in self.handles.values():
+            if other.file is not file or other.stream is not stream:
+                continue
+            for right, allowed in _SHARED:
+                if (access & right and not other.share & allowed and other.access & _DATA) or (
+                    other.access & right and not share & allowed and access & _DATA
+                ):
+                    fail(Status.SHARING_VIOLATION)
+
+    def close(self, handle: int) -> None:
+        """NtClose: what was marked for deletion goes with its last handle, or at once by POSIX semantics."""
+        self.enter("close")
+        closed = self.held(handle)
+        del self.handles[handle]
+        link, stream, file = closed.link, closed.stream, closed.file
+        if stream is not None and stream.delete_pending and not self._others(lambda other: other.stream is stream):
+            file.streams.pop(fold(stream.name), None)
+            file.touch()
+        if link is None or link.gone or not link.delete_pending:
+            return
+        if closed.posix_delete or not self._others(lambda other: other.link is link):
+            file.volume.unlink(link)
+
+    def _others(self, which: Callable[[Open], bool]) -> bool:
+        return any(which(other) for other in self.handles.values())
+
+
+_DATA: Final = Access.READ_DATA | WRITING | Access.DELETE
