@@ -8,7 +8,8 @@ from ninep import linux
 from ninep.drivers.synthetic import File, SyntheticDriver, SyntheticNode
 from ninep.errors import Refused
 from ninep.linux import Errno
-from ninep.node import Changes, User
+from ninep.node import Changes, Node, User
+from ninep.testing.suite import ReadOnlySuite
 
 
 def attach(tree: dict) -> SyntheticNode:
@@ -35,6 +36,14 @@ def names(node: SyntheticNode) -> list[bytes]:
 
 def refused(code: Errno) -> "pytest.RaisesExc[Refused]":
     return pytest.raises(Refused, check=lambda refusal: refusal.code is code)
+
+
+class TestSuite(ReadOnlySuite):
+    """What ``node.py`` promises of a driver that changes nothing."""
+
+    @pytest.fixture
+    def root(self) -> Node:
+        return attach({"f": b"content", "d": {"g": "inner"}})
 
 
 class TestValues:
