@@ -86,7 +86,7 @@ STAT = (
 )
 
 
-def _fields(layout: str, extended: bool) -> list[tuple[str, str]]:
+def fields_of(layout: str, extended: bool) -> list[tuple[str, str]]:
     common, _, more = layout.partition("+")
     text = f"{common} {more}" if extended else common
     return re.findall(r"(\S*?)\[(count\[4\]|[-\w]+)\](?:\s|$)", text)
@@ -97,7 +97,7 @@ LAYOUT = {int(line.split()[0]): line.split(None, 2)[1:] for line in LAYOUTS.stri
 
 def names_of(number: int, extended: bool) -> list[str]:
     """The fields of a message as they travel."""
-    return [name.removeprefix("n*") for name, _ in _fields("".join(LAYOUT[number][1:]), extended)]
+    return [name.removeprefix("n*") for name, _ in fields_of("".join(LAYOUT[number][1:]), extended)]
 
 
 def _field(kind: str, value: Any) -> bytes:
@@ -115,7 +115,7 @@ def _field(kind: str, value: Any) -> bytes:
 
 def stat_record(stat: Any, extended: bool) -> bytes:
     """A stat record with its own size[2]."""
-    record = b"".join(_field(kind, getattr(stat, name)) for name, kind in _fields(STAT, extended))
+    record = b"".join(_field(kind, getattr(stat, name)) for name, kind in fields_of(STAT, extended))
     return len(record).to_bytes(2, "little") + record
 
 
@@ -133,7 +133,7 @@ def _value(message: Any, name: str) -> Any:
 def frame(number: int, tag: int, message: Any, extended: bool) -> bytes:
     """The bytes of a message."""
     body = b""
-    for name, kind in _fields("".join(LAYOUT[number][1:]), extended):
+    for name, kind in fields_of("".join(LAYOUT[number][1:]), extended):
         if name.startswith("n*"):
             items = _value(message, name[2:])
             body += len(items).to_bytes(2, "little") + b"".join(_field(kind, item) for item in items)

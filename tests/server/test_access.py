@@ -1,0 +1,66 @@
+"""Who may connect, and who may attach: rules against peers."""
+
+from ipaddress import ip_address
+
+import pytest
+
+from ninep.server.access import Access, BadRule, parse_rule
+from ninep.transport.peers import Peer
+
+HERE = Peer("here", ip_address("127.0.0.9"))
+HERE6 = Peer("here", ip_address("::1"))
+NEAR = Peer("near", ip_address("192.168.7.5"))
+FAR = Peer("far", ip_address("203.0.113.1"))
+USER = Peer("user", uid=1000, gid=100)
+UNKNOWN = Peer("unknown")
+VM = Peer("vm", cid=3)
+ALL = (HERE, HERE6, NEAR, FAR, USER, UNKNOWN, VM)
+
+
+def admitted(*rules: str, closed: bool = False) -> set[Peer]:
+    access = Access(tuple(map(parse_rule, rules)), closed)
+    return {peer for peer in ALL if not access.refusal(peer)}
+
+
+def test_without_a_list_only_other_computers_are_kept_out() -> None:
+    assert admitted() == {HERE, HERE6, USER, UNKNOWN, VM}
+
+
+@pytest.mark.parametrize(
+    ("rules", "door"),
+    [
+        (["192.168.0.0/16"], {HERE, HERE6, NEAR, USER, UNKNOWN, VM}),
+        (["any"], {HERE, HERE6, NEAR, FAR, USER, UNKNOWN, VM}),
+        (["203.0.113.1"], {HERE, HERE6, FAR, USER, UNKNOWN, VM}),
+        (["uid:1000"], {HERE, HERE6, USER, VM}),
+        (["uid:1001"], {HERE, HERE6, VM}),
+        (["gid:100", "uid:5"], {HERE, HERE6, USER, VM}),
+        (["cid:3"], {HERE, HERE6, USER, UNKNOWN, VM}),
+        (["cid:4"], {HERE, HERE6, USER, UNKNOWN}),
+        (["loopback"], {HERE, HERE6, USER, UNKNOWN, VM}),
+    ],
+)
+def test_a_door_is_narrowed_for_the_kind_that_a_rule_names(rules: list[str], door: set[Peer]) -> None:
+    assert admitted(*rules) == door
+
+
+@pytest.mark.parametrize(
+    ("rules", "named"),
+    [([], set(ALL)), (["uid:1000"], {USER}), (["192.168.7.0/24"], {NEAR}), (["loopback", "cid:3"], {HERE, HERE6, VM})],
+)
+def test_the_list_of_an_export_lets_in_nobody_else(rules: list[str], named: set[Peer]) -> None:
+    assert admitted(*rules, closed=True) == named
+
+
+@pytest.mark.parametrize(
+    "text", ["", "me", "uid:", "uid:root", "uid:-1", "gid:4294967296", "192.168.1.5/16", "300.0.0.1", "host.example"]
+)
+def test_what_names_nobody_is_refused_with_a_sentence(text: str) -> None:
+    with pytest.raises(BadRule, match=r"."):
+        parse_rule(text)
+
+
+def test_a_list_knows_whether_other_computers_may_come() -> None:
+    assert not Access().remote
+    assert not Access((parse_rule("loopback"), parse_rule("uid:1"))).remote
+    assert Access((parse_rule("10.0.0.0/8"),)).remote
