@@ -56,11 +56,11 @@ class FakeServer:
 
     def say(self, *pieces: Message | bytes, tag: int | None = None) -> None:
         """Send messages with a tag (default: that of the request at hand), and bytes as they are."""
-        for piece in pieces:
-            if isinstance(piece, bytes):
-                self._peer.sendall(piece)
-            else:
-                self._peer.sendall(b"".join(self.codec.encode(self.tag if tag is None else tag, piece)))
+        frames = [
+            piece if isinstance(piece, bytes) else b"".join(self.codec.encode(self.tag if tag is None else tag, piece))
+            for piece in pieces
+        ]
+        self._peer.sendall(b"".join(frames))
 
     def hang_up(self) -> None:
         self._peer.shutdown(socket.SHUT_RDWR)
@@ -87,11 +87,11 @@ class FakeServer:
     def _one(self, frame: bytes) -> None:
         self.tag, message = self.codec.decode(frame)
         self.seen.append(message)
-        rule = self.rules.get(type(message))
-        if rule is None:
+        if type(message) not in self.rules:
             self.mistakes.append(f"no rule for {message}")
             self.hang_up()
             return
+        rule = self.rules[type(message)]
         answer = rule(message) if callable(rule) else rule
         if answer is not None:
             try:

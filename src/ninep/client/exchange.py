@@ -242,27 +242,26 @@ class Exchange:
         """Where the next bytes from the server go."""
         return self._receiver.space()
 
-    def received(self, count: int) -> list[Call]:
-        """``count`` bytes are in the room: the calls that are over now. ``ProtocolError`` if the server may not say that."""
-        done: list[Call] = []
+    def received(self, count: int, done: list[Call]) -> None:
+        """``count`` bytes are in the room: the calls that are over now are added to ``done``.
+
+        ``ProtocolError`` if the server may not say that; ``done`` then has what it said before.
+        """
         try:
             for size, number, tag, buffer, start in self._receiver.received(count):
                 self._take(number, tag, memoryview(buffer)[start : start + size], done)
         except (BadFrame, Malformed) as error:
             raise ProtocolError(f"the server sent {error}") from None
-        return done
 
-    def feed(self, data: Buffer) -> list[Call]:
+    def feed(self, data: Buffer, done: list[Call]) -> None:
         """``room`` and ``received`` in one, for I/O that brings its own buffers."""
-        done: list[Call] = []
         position = 0
         while position < len(data):
             room = self.room()
             count = min(len(room), len(data) - position)
             room[:count] = data[position : position + count]
             position += count
-            done += self.received(count)
-        return done
+            self.received(count, done)
 
     def _take(self, number: int, tag: int, frame: memoryview, done: list[Call]) -> None:
         call = self.calls.get(tag)

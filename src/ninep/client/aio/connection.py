@@ -226,18 +226,18 @@ class AsyncConnection:
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _after(self, take: Callable[[], list[Call]]) -> None:
+    def _after(self, take: Callable[[list[Call]], None]) -> None:
         if self._error is not None:
             return
+        done: list[Call] = []
         try:
-            done = take()
+            take(done)
         except ProtocolError as error:
             self._fail(error)
-            return
         for call in done:
             if call.waiter is not None and not call.waiter.done():
                 call.waiter.set_result(None)
-        if self.exchange.outgoing:
+        if self.exchange.outgoing and self._error is None:
             self._send()
         if self._slots and len(self.exchange.calls) < MAX_IN_FLIGHT:
             self._wake_slots()

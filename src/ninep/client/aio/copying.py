@@ -75,8 +75,8 @@ class Copying(Names, Attributes, Tree):
         not copied (EOPNOTSUPP). A local file is replaced when the new one is complete.
         """
         job = _Job(keep, onerror, progress)
+        found = await self.stat(source, follow=True)
         path = await self.realpath(source)
-        found = await self.stat(path)
         place = await self.connection.run(os.path.realpath, target)
         if not found.is_dir():
             await self._get_file(path, place, found, job)

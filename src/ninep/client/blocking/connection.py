@@ -200,7 +200,7 @@ class Connection:
             self._lost(None)
             return
         try:
-            self.exchange.received(count)
+            self.exchange.received(count, [])
         except ProtocolError as error:
             self._fail(error)
             return

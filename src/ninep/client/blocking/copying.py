@@ -74,8 +74,8 @@ class Copying(Names, Attributes, Tree):
         not copied (EOPNOTSUPP). A local file is replaced when the new one is complete.
         """
         job = _Job(keep, onerror, progress)
+        found = self.stat(source, follow=True)
         path = self.realpath(source)
-        found = self.stat(path)
         place = self.connection.run(os.path.realpath, target)
         if not found.is_dir():
             self._get_file(path, place, found, job)

@@ -33,6 +33,11 @@ from ninep.wire.types import Buffer
 TO_THE_END: Final = 1 << 62
 _POLL_FIRST: Final = 0.01
 _POLL_LAST: Final = 0.5
+_NOT_LOCKED: Final = {
+    LOCK_BLOCKED: (Errno.EAGAIN, "locked by another owner"),
+    LOCK_ERROR: (Errno.ENOLCK, "the server cannot lock"),
+    LOCK_GRACE: (Errno.EAGAIN, "the server is in its grace period"),
+}
 
 
 class File:
@@ -262,17 +267,10 @@ class File:
         kind = LOCK_RDLCK if shared else LOCK_WRLCK
         deadline = None if timeout is None else time.monotonic() + timeout
         pause = _POLL_FIRST
-        while True:
-            status = self._lock(kind, start, length, owner)
-            if status == LOCK_SUCCESS:
-                return
-            if status == LOCK_ERROR:
-                raise refusal(Errno.ENOLCK)
-            if not wait:
-                raise refusal(
-                    Errno.EAGAIN,
-                    "locked by another owner" if status == LOCK_BLOCKED else "the server is in its grace period",
-                )
+        while (status := self._lock(kind, start, length, owner)) != LOCK_SUCCESS:
+            if status == LOCK_ERROR or not wait:
+                with about(self.name):
+                    raise refusal(*_NOT_LOCKED[status])
             if deadline is not None and time.monotonic() + pause > deadline:
                 raise TimeoutError(errno.ETIMEDOUT, f"still locked after {timeout:g} s", self.name)
             self._verbs.connection.sleep(pause)
@@ -282,7 +280,8 @@ class File:
         """Give a byte range back, locked or not."""
         status = self._lock(LOCK_UNLCK, start, length, owner)
         if status in {LOCK_ERROR, LOCK_GRACE}:
-            raise refusal(Errno.ENOLCK)
+            with about(self.name):
+                raise refusal(*_NOT_LOCKED[LOCK_ERROR])
 
     def _lock(self, kind: int, start: int, length: int, owner: int | None) -> int:
         self._check()

@@ -188,13 +188,13 @@ class Tree(Export):
             return [entry for batch in batches for entry in batch]
 
     def _entries(self, dirfid: int, path: str, batch: list[Listed], stat: bool) -> list[DirEntry]:
-        wanting = [entry.name for entry in batch if entry.stat is None and (stat or entry.kind == DT_UNKNOWN)]
-        looked_up: dict[bytes, FileStat | OSError] = {}
-        if wanting:
-            looked_up = dict(zip(wanting, self.verbs.stat_many(dirfid, wanting), strict=True))
+        wanting = [entry.stat is None and (stat or entry.kind == DT_UNKNOWN) for entry in batch]
+        names = [entry.name for entry, wants in zip(batch, wanting, strict=True) if wants]
+        # paired by place: a server may list a name twice
+        looked_up = iter(self.verbs.stat_many(dirfid, names))
         entries = []
-        for name, ino, kind, attributes in batch:
-            found = looked_up.get(name, attributes)
+        for (name, ino, kind, attributes), wants in zip(batch, wanting, strict=True):
+            found: FileStat | OSError | None = next(looked_up) if wants else attributes
             if isinstance(found, FileNotFoundError):
                 continue
             known = found if isinstance(found, FileStat) else None

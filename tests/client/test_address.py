@@ -1,0 +1,63 @@
+"""Where a server is, and where on it."""
+
+from __future__ import annotations
+
+import pytest
+
+from ninep.client.address import Address, Location, parse_address, parse_location
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "path"),
+    [
+        ("host", Address("host", 5640), "/"),
+        ("host/dir/file", Address("host", 5640), "/dir/file"),
+        ("host:564", Address("host", 564), "/"),
+        ("127.0.0.1:5640/a:b", Address("127.0.0.1", 5640), "/a:b"),
+        ("[::1]:5640/x", Address("::1", 5640), "/x"),
+        ("[::1]/x", Address("::1", 5640), "/x"),
+        ("unix:/run/9p.sock", Address(socket="/run/9p.sock"), "/"),
+        ("unix:/run/9p.sock:/dir", Address(socket="/run/9p.sock"), "/dir"),
+        ("unix:rel.sock:/", Address(socket="rel.sock"), "/"),
+        ("host:1//a//", Address("host", 1), "//a//"),
+    ],
+)
+def test_locations(text, address, path):
+    assert parse_location(text) == Location(address, path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ":5640",
+        "/dir",
+        "host:",
+        "host:x",
+        "host:0",
+        "host:65536",
+        "::1",
+        "[::1",
+        "[]:1",
+        "[::1]x",
+        "unix:",
+        "unix::/x",
+        "unix:/s:dir",
+        "a\0b",
+    ],
+)
+def test_what_is_no_location(text):
+    with pytest.raises(ValueError, match=r"."):
+        parse_location(text)
+
+
+def test_an_address_has_no_path():
+    assert parse_address("host:1") == Address("host", 1)
+    for text in ("host:1/", "host/dir", "unix:s:/x"):
+        with pytest.raises(ValueError, match="path"):
+            parse_address(text)
+
+
+@pytest.mark.parametrize("text", ["host:5640/a/b", "[::1]:5640/", "unix:/s:/x"])
+def test_written_as_it_is_read(text):
+    assert str(parse_location(text)) == text
