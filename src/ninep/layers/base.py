@@ -101,7 +101,8 @@ class Wrapper(Node):
 
     def create(self, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[Node, OpenFile]:
         node, file = self.inner.create(name, flags, mode, uid, gid)
-        return self.wrap(node), self.wrap_file(file)
+        wrapped = self.wrap(node)
+        return wrapped, wrapped.wrap_file(file)
 
     def mkdir(self, name: bytes, mode: int, uid: int, gid: int) -> Qid:
         return self.inner.mkdir(name, mode, uid, gid)

@@ -1,0 +1,109 @@
+"""A line in the log for every verb a driver is asked for: what, of which file, with what outcome, in how many microseconds.
+
+    DEBUG ninep.verbs uid=1000 walk '/' ('etc') -> qid 80.0.17 'etc' (3 us)
+    DEBUG ninep.verbs uid=1000 setattr 'passwd' (mode=0o600 by=1000) -> EROFS (1 us)
+
+Names are client input: they are shown as Python shows bytes, so that no control character reaches a terminal; data is shown by its
+size. Where the server's ``--trace`` shows messages, this shows what became of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from ninep.errors import linux_errno
+from ninep.layers.base import Around
+from ninep.linux import NO_ID
+from ninep.node import NOW, Attributes, Changes, Node, OpenDir, OpenFile, Qid, Statfs, User, WouldBlock
+
+log = logging.getLogger("ninep.verbs")
+LONGEST: Final = 64
+
+
+def _bytes(value: bytes | bytearray | memoryview) -> str:
+    if len(value) > LONGEST or not isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    return repr(value)[1:]
+
+
+def _changes(changes: Changes) -> str:
+    shown = []
+    for name, value in changes._asdict().items():
+        if value is None or value is False or (name == "by" and value == NO_ID):
+            continue
+        shown.append(f"{name}=" + ("now" if value == NOW else oct(value) if name == "mode" else str(value)))
+    return " ".join(shown)
+
+
+def _qid(qid: Qid) -> str:
+    return f"qid {qid.type:02x}.{qid.version:x}.{qid.path:x}"
+
+
+def show(value: object) -> str:
+    """An argument or a result in a few words."""
+    match value:
+        case None:
+            return "done"
+        case bytes() | bytearray() | memoryview():
+            return _bytes(value)
+        case Changes():
+            return _changes(value)
+        case Attributes():
+            return f"mode={value.mode:o} uid={value.uid} gid={value.gid} size={value.size} nlink={value.nlink}"
+        case Qid():
+            return _qid(value)
+        case Statfs():
+            return f"{value.bavail} of {value.blocks} blocks free"
+        case OpenFile() | OpenDir():
+            return "open"
+        case Node():
+            return f"{_qid(value.qid)} {_bytes(value.name)}"
+        case (Node() as node, _):
+            return f"{show(node)}, open"
+        case list() | tuple():
+            return f"{len(value)} entries"
+        case int() | str():
+            return str(value)
+    return type(value).__name__
+
+
+class Traced(Around):
+    """A node that is talked about."""
+
+    __slots__ = ("who",)
+
+    def __init__(self, inner: Node, layer: object, who: str) -> None:
+        super().__init__(inner, layer)
+        self.who = who
+
+    def wrap(self, inner: Node) -> Traced:
+        return Traced(inner, self.layer, self.who)
+
+    def around(self, verb: str, args: tuple[Any, ...], call: Callable[[], Any]) -> Any:
+        if not log.isEnabledFor(logging.DEBUG):
+            return call()
+        what = f"{self.who} {verb} {_bytes(self.inner.name)} ({', '.join(map(show, args))})"
+        start = time.perf_counter_ns()
+        try:
+            result = call()
+        except OSError as error:
+            self._tell(what, linux_errno(error).name, start)
+            raise
+        except WouldBlock:
+            self._tell(what, "would block", start)
+            raise
+        self._tell(what, show(result), start)
+        return result
+
+    @staticmethod
+    def _tell(what: str, outcome: str, start: int) -> None:
+        log.debug("%s -> %s (%d us)", what, outcome, (time.perf_counter_ns() - start) // 1000)
+
+
+def trace(root: Node, user: User) -> Node:
+    """The layer."""
+    who = f"uid={user.uid}" if user.uid != NO_ID else f"uname={_bytes(user.uname)}"
+    return Traced(root, trace, who)

@@ -1,0 +1,220 @@
+"""Ids of the client and ids of the driver."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ninep import linux
+from ninep.drivers.memory import MemoryDriver, MemoryNode
+from ninep.errors import Refused
+from ninep.layers.id_map import OVERFLOW_ID, IdMap, Range, Ranges, Squash
+from ninep.linux import NO_ID, Errno
+from ninep.node import Changes, Node, User
+from ninep.testing.suite import Capabilities, DriverSuite
+
+UIDS = Ranges([Range(0, 100_000, 1000), Range(1000, 1000)])
+GIDS = Ranges([Range(0, 200_000, 1000)])
+SHIFT = IdMap(UIDS, GIDS)
+ACL = "02000000 01000600ffffffff 02000400{uid} 04000400ffffffff 08000400{gid} 10000600ffffffff 20000000ffffffff"
+
+
+def acl(uid: int, gid: int) -> bytes:
+    return bytes.fromhex(
+        ACL.format(uid=uid.to_bytes(4, "little").hex(), gid=gid.to_bytes(4, "little").hex()).replace(" ", "")
+    )
+
+
+class TestRanges:
+    @pytest.mark.parametrize(
+        ("client", "host"),
+        [(0, 100_000), (999, 100_999), (1000, 1000), (1001, OVERFLOW_ID), (NO_ID - 1, OVERFLOW_ID), (NO_ID, NO_ID)],
+    )
+    def test_in(self, client: int, host: int) -> None:
+        assert UIDS.to_host(client) == host
+
+    @pytest.mark.parametrize(
+        ("host", "client"),
+        [(100_000, 0), (100_999, 999), (1000, 1000), (0, OVERFLOW_ID), (101_000, OVERFLOW_ID), (NO_ID, NO_ID)],
+    )
+    def test_out(self, host: int, client: int) -> None:
+        assert UIDS.to_client(host) == client
+
+    @given(st.integers(0, NO_ID))
+    def test_there_and_back(self, number: int) -> None:
+        host = UIDS.to_host(number)
+        assert host == OVERFLOW_ID or UIDS.to_client(host) == number
+
+    def test_text(self) -> None:
+        ranges = Ranges.parse("0:100000:1000, 1000:1000")
+        assert [ranges.to_host(number) for number in (0, 999, 1000, 1001)] == [100_000, 100_999, 1000, OVERFLOW_ID]
+
+    @pytest.mark.parametrize("text", ["", "0", "0:1:2:3", "a:b:c", "0:-1:5", "0:1,", "0:1:²"])
+    def test_text_that_is_none(self, text: str) -> None:
+        with pytest.raises(ValueError, match="no range of ids"):
+            Ranges.parse(text)
+
+    @pytest.mark.parametrize(
+        "ranges", [[(0, 0, 10), (9, 100)], [(0, 100, 10), (50, 109)], [(0, 0, 0)], [(0, NO_ID)], [(-1, 5)]]
+    )
+    def test_ranges_that_cannot_be(self, ranges: list[tuple[int, ...]]) -> None:
+        with pytest.raises(ValueError, match=r"two ranges|not a range"):
+            Ranges(Range(*r) for r in ranges)
+
+    def test_all_ids(self) -> None:
+        ranges = Ranges([Range(0, 0, NO_ID)])
+        assert ranges.to_host(NO_ID - 1) == NO_ID - 1
+
+
+@pytest.fixture
+def inside() -> MemoryNode:
+    return MemoryDriver().attach(User())
+
+
+def owner(node: Node) -> tuple[int, int]:
+    a = node.getattr(linux.GETATTR_BASIC)
+    return a.uid, a.gid
+
+
+def make(root: Node, uid: int, gid: int) -> None:
+    _, file = root.create(b"f", linux.O_RDWR, 0o6755, uid, gid)
+    file.write(0, b"content", 0)
+    file.close()
+    root.mkdir(b"d", 0o755, uid, gid)
+    root.symlink(b"l", b"to", uid, gid)
+    root.mknod(b"n", linux.S_IFIFO, 0, uid, gid)
+
+
+class TestIdMap:
+    def test_what_the_client_makes(self, inside: MemoryNode) -> None:
+        root = SHIFT(inside, User())
+        make(root, 0, 7)
+        for name in (b"f", b"d", b"l", b"n"):
+            assert owner(inside.walk(name)) == (100_000, 200_007)
+            assert owner(root.walk(name)) == (0, 7)
+
+    def test_what_belongs_to_others(self, inside: MemoryNode) -> None:
+        inside.mkdir(b"d", 0o755, 0, 0)
+        assert owner(SHIFT(inside, User()).walk(b"d")) == (OVERFLOW_ID, OVERFLOW_ID)
+
+    def test_chown(self, inside: MemoryNode) -> None:
+        root = SHIFT(inside, User())
+        make(root, 0, 0)
+        root.walk(b"f").setattr(Changes(uid=1000, by=0))
+        assert owner(inside.walk(b"f")) == (1000, 200_000)
+        root.walk(b"f").setattr(Changes(uid=5, gid=6, by=0))
+        assert owner(inside.walk(b"f")) == (100_005, 200_006)
+        root.walk(b"f").setattr(Changes(uid=50_000, by=0))
+        assert owner(inside.walk(b"f")) == (OVERFLOW_ID, 200_006)
+
+    def test_the_overflow_id_sent_back_changes_nothing(self, inside: MemoryNode) -> None:
+        """FreeBSD sends owner and group together: a chgrp must not give the file to nobody."""
+        inside.mknod(b"f", linux.S_IFREG, 0, 12, 34)
+        root = SHIFT(inside, User())
+        root.walk(b"f").setattr(Changes(uid=OVERFLOW_ID, gid=3, by=0))
+        assert owner(inside.walk(b"f")) == (12, 200_003)
+
+    def test_the_clients_own_nobody_is_an_id_like_any(self, inside: MemoryNode) -> None:
+        same = Ranges([Range(0, 0, 70_000)])
+        inside.mknod(b"f", linux.S_IFREG, 0, 12, 34)
+        IdMap(same, same)(inside, User()).walk(b"f").setattr(Changes(uid=OVERFLOW_ID, by=0))
+        assert owner(inside.walk(b"f")) == (OVERFLOW_ID, 34)
+
+    def test_acls(self, inside: MemoryNode) -> None:
+        inside.mkdir(b"d", 0o755, 0, 0)
+        folder = SHIFT(inside, User()).walk(b"d")
+        folder.setxattr(b"system.posix_acl_default", acl(3, 4), 0)
+        assert inside.walk(b"d").getxattr(b"system.posix_acl_default") == acl(100_003, 200_004)
+        assert folder.getxattr(b"system.posix_acl_default") == acl(3, 4)
+        with pytest.raises(Refused) as refusal:
+            folder.setxattr(b"system.posix_acl_access", b"not an ACL", 0)
+        assert refusal.value.code is Errno.EINVAL
+
+    def test_a_stored_value_that_is_no_acl_is_none(self, inside: MemoryNode) -> None:
+        inside.setxattr(b"system.posix_acl_default", b"garbage", 0)
+        with pytest.raises(Refused) as refusal:
+            SHIFT(inside, User()).getxattr(b"system.posix_acl_default")
+        assert refusal.value.code is Errno.ENODATA
+
+    def test_other_attributes_are_left_alone(self, inside: MemoryNode) -> None:
+        root = SHIFT(inside, User())
+        root.setxattr(b"user.x", acl(3, 4), 0)
+        assert inside.getxattr(b"user.x") == root.getxattr(b"user.x") == acl(3, 4)
+
+    def test_root_of_the_map_is_root(self, inside: MemoryNode) -> None:
+        root = SHIFT(inside, User())
+        make(root, 0, 0)
+        node = root.walk(b"f")
+        node.open(linux.O_RDWR, 0).write(0, b"x", 0)
+        node.setattr(Changes(size=3, by=0))
+        assert node.getattr(0).mode & 0o7777 == 0o6755
+
+    def test_root_outside_the_map_is_not(self, inside: MemoryNode) -> None:
+        ids = Ranges([Range(1000, 1000)])
+        root = IdMap(ids, ids)(inside, User())
+        for attempt in range(4):
+            make(inside, 0, 0)
+            node = root.walk(b"f")
+            if attempt == 0:
+                node.open(linux.O_RDWR, 0).write(0, b"x", 0)
+            elif attempt == 1:
+                node.open(linux.O_RDWR, 0).truncate(1, 0)
+            elif attempt == 2:
+                node.setattr(Changes(size=3, by=0))
+            else:
+                node.open(linux.O_WRONLY | linux.O_TRUNC, 0)
+            assert node.getattr(0).mode & 0o7777 == 0o755
+            for name in (b"f", b"l", b"n"):
+                inside.unlink(name, directory=False)
+            inside.unlink(b"d", directory=True)
+
+
+class TestSquash:
+    def test_everybody_is_somebody(self, inside: MemoryNode) -> None:
+        root = Squash(5, 6)(inside, User())
+        make(root, 0, 1000)
+        for name in (b"f", b"d", b"l", b"n"):
+            assert owner(inside.walk(name)) == owner(root.walk(name)) == (5, 6)
+
+    def test_nobody_gives_files_away_or_takes_them(self, inside: MemoryNode) -> None:
+        inside.mknod(b"f", linux.S_IFREG, 0, 12, 34)
+        Squash(5, 6)(inside, User()).walk(b"f").setattr(Changes(uid=1000, gid=1000, mode=0o600, by=0))
+        assert owner(inside.walk(b"f")) == (12, 34)
+        assert inside.walk(b"f").getattr(0).mode & 0o777 == 0o600
+
+    def test_root_only(self, inside: MemoryNode) -> None:
+        root = Squash(root_only=True)(inside, User())
+        root.mkdir(b"r", 0o755, 0, 0)
+        root.mkdir(b"u", 0o755, 1000, 1000)
+        assert owner(inside.walk(b"r")) == (OVERFLOW_ID, OVERFLOW_ID)
+        assert owner(inside.walk(b"u")) == (1000, 1000)
+        root.walk(b"u").setattr(Changes(uid=0, gid=7, by=0))
+        assert owner(inside.walk(b"u")) == (OVERFLOW_ID, 7)
+        root.walk(b"u").setattr(Changes(mode=0o700, by=0))
+        assert owner(inside.walk(b"u")) == (OVERFLOW_ID, 7)
+
+    @pytest.mark.parametrize("squash", [Squash(), Squash(root_only=True)])
+    def test_root_drops_privileges_like_anybody(self, inside: MemoryNode, squash: Squash) -> None:
+        make(inside, 0, 0)
+        node = squash(inside, User()).walk(b"f")
+        file = node.open(linux.O_RDWR, 0)
+        file.write(0, b"x", 0)
+        assert node.getattr(0).mode & 0o7777 == 0o755
+        inside.walk(b"f").setattr(Changes(mode=0o6755))
+        file.truncate(0, 0)
+        assert node.getattr(0).mode & 0o7777 == 0o755
+
+
+class TestSuite(DriverSuite):
+    """A map of all ids to others is invisible."""
+
+    capabilities = Capabilities()
+
+    @pytest.fixture
+    def root(self) -> Iterator[Node]:
+        half = 1 << 31
+        ids = Ranges([Range(0, half - 1, half), Range(half, 0, half - 1)])
+        node = MemoryDriver(uid=half - 1, gid=half - 1).attach(User())
+        yield IdMap(ids, ids)(node, User())
+        node.release()
