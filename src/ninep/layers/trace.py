@@ -42,32 +42,25 @@ def _qid(qid: Qid) -> str:
     return f"qid {qid.type:02x}.{qid.version:x}.{qid.path:x}"
 
 
+_WORDS: tuple[tuple[Any, Callable[[Any], str]], ...] = (  # the first that fits; records are tuples too
+    (type(None), lambda _: "done"),
+    ((bytes, bytearray, memoryview), _bytes),
+    (Changes, _changes),
+    (Attributes, lambda a: f"mode={a.mode:o} uid={a.uid} gid={a.gid} size={a.size} nlink={a.nlink}"),
+    (Qid, _qid),
+    (Statfs, lambda figures: f"{figures.bavail} of {figures.blocks} blocks free"),
+    ((OpenFile, OpenDir), lambda _: "open"),
+    (Node, lambda node: f"{_qid(node.qid)} {_bytes(node.name)}"),
+    ((list, tuple), lambda many: f"{len(many)} entries"),
+    ((int, str), str),
+)
+
+
 def show(value: object) -> str:
     """An argument or a result in a few words."""
-    match value:
-        case None:
-            return "done"
-        case bytes() | bytearray() | memoryview():
-            return _bytes(value)
-        case Changes():
-            return _changes(value)
-        case Attributes():
-            return f"mode={value.mode:o} uid={value.uid} gid={value.gid} size={value.size} nlink={value.nlink}"
-        case Qid():
-            return _qid(value)
-        case Statfs():
-            return f"{value.bavail} of {value.blocks} blocks free"
-        case OpenFile() | OpenDir():
-            return "open"
-        case Node():
-            return f"{_qid(value.qid)} {_bytes(value.name)}"
-        case (Node() as node, _):
-            return f"{show(node)}, open"
-        case list() | tuple():
-            return f"{len(value)} entries"
-        case int() | str():
-            return str(value)
-    return type(value).__name__
+    if isinstance(value, tuple) and value and isinstance(value[0], Node):
+        return f"{show(value[0])}, open"  # what create returns
+    return next((words(value) for kind, words in _WORDS if isinstance(value, kind)), type(value).__name__)
 
 
 class Traced(Around):
