@@ -93,7 +93,7 @@ def birth_time(fd: int) -> int | None:
 
 def utimensat(path: bytes, atime: tuple[int, int], mtime: tuple[int, int]) -> None:
     """Set times by a path, with ``(0, UTIME_NOW)`` and ``(0, UTIME_OMIT)`` as times."""
-    if _utimensat(AT_FDCWD, path, (_Timespec * 2)(atime, mtime), 0):
+    if _utimensat(AT_FDCWD, path, (_Timespec * 2)(_Timespec(*atime), _Timespec(*mtime)), 0):
         raise _failed()
 
 

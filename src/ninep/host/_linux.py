@@ -14,6 +14,7 @@ import errno
 import fcntl
 import os
 import stat as st
+import sys
 from collections.abc import Sequence
 from struct import Struct
 from typing import Final, cast
@@ -46,6 +47,9 @@ from ninep.host._posix import (
 )
 from ninep.linux import Errno
 from ninep.node import NOW, WouldBlock
+
+if sys.platform != "linux":
+    raise ImportError("not on this system")  # and nothing below is looked at when types are checked for another
 
 __all__ = [
     "BY_NAME",
@@ -173,7 +177,7 @@ class DirectoryListing:
             return ()
         data = ctypes.string_at(self._buffer, count)
         unpack, find = self._HEAD.unpack_from, data.index
-        entries = []
+        entries: list[tuple[int, int, int, bytes]] = []
         append = entries.append
         place = offset = 0
         while place < count:

@@ -16,6 +16,7 @@ import os
 import re
 import resource
 import stat as st
+import sys
 import time
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -26,6 +27,9 @@ from ninep.errors import Refused
 from ninep.host._api import Entry, Handle, Place, Stat
 from ninep.linux import Errno
 from ninep.node import NOW
+
+if sys.platform == "win32":
+    raise ImportError("not on this system")  # and nothing below is looked at when types are checked for it
 
 # Bound straight to the system's functions: a wrapper around the hottest primitives costs a fifth of the call (0.1 of 0.55 us).
 stat = os.fstat
@@ -227,7 +231,7 @@ class SnapshotListing:
         os.close(self._handle)
 
 
-# -- a place by its name -----------------------------------------------------------------------------------------------
+# -- a place by its name; ``held`` is what the pin shows --------------------------------------------------------------
 
 
 def must_be_regular(mode: int) -> None:
@@ -238,26 +242,28 @@ def must_be_regular(mode: int) -> None:
         raise Refused(Errno.ELOOP if st.S_ISLNK(mode) else Errno.ENXIO)
 
 
-def must_be_same(place: Place, found: Stat) -> None:
-    """ESTALE unless what was found is what the place's pin holds."""
-    held = os.fstat(place.pin)
+def look(place: Place) -> Stat:
+    """What the name leads to now. ENOENT for a place without one."""
+    if place.dir < 0:
+        raise Refused(Errno.ENOENT)
+    return stat_at(place.dir, place.name)
+
+
+def must_be_same(held: Stat, found: Stat) -> None:
+    """ESTALE unless both are the same object."""
     if (held.st_dev, held.st_ino) != (found.st_dev, found.st_ino):
         raise Refused(Errno.ESTALE)
 
 
-def check_name(place: Place) -> None:
-    """ESTALE unless the name still leads to what the pin holds."""
-    must_be_same(place, stat_at(place.dir, place.name))
-
-
-def open_by_name(place: Place, flags: int) -> Handle:
-    """Looks at the pin before and at what was opened afterwards: a device that was swapped in meanwhile is opened without waiting
-    and closed at once, without a byte read or written.
+def open_by_name(place: Place, held: Stat, flags: int) -> Handle:
+    """Looks before and afterwards: a device that was swapped in meanwhile is opened without waiting and closed at once, without a
+    byte read or written.
     """
-    must_be_regular(os.fstat(place.pin).st_mode)
+    must_be_regular(held.st_mode)
+    must_be_same(held, look(place))
     handle = open_at(place.dir, place.name, flags & ~(_CREATION | linux.O_TRUNC))
     try:
-        must_be_same(place, os.fstat(handle))
+        must_be_same(held, os.fstat(handle))
         if flags & linux.O_TRUNC:
             os.ftruncate(handle, 0)
     except OSError:
@@ -266,45 +272,46 @@ def open_by_name(place: Place, flags: int) -> Handle:
     return handle
 
 
-def open_dir_by_name(place: Place) -> Handle:
-    """A descriptor of the directory for reading; ``.`` below the pin itself where the pin is one for searching."""
-    return open_fd(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=place.pin)
+def read_link_by_name(place: Place, held: Stat) -> bytes:
+    must_be_same(held, look(place))
+    if not st.S_ISLNK(held.st_mode):
+        raise Refused(Errno.EINVAL)
+    return os.readlink(place.name, dir_fd=place.dir)
 
 
-def read_link_by_name(place: Place) -> bytes:
-    check_name(place)
-    target: bytes = os.readlink(place.name, dir_fd=place.dir)
-    return target
-
-
-def chmod_by_name(place: Place, mode: int) -> None:
-    held = os.fstat(place.pin)
+def chmod_by_name(place: Place, held: Stat, mode: int) -> None:
+    """Python has the call that does not follow a link on macOS only."""
     if st.S_ISLNK(held.st_mode):
         raise Refused(Errno.EOPNOTSUPP)
-    check_name(place)
+    must_be_same(held, look(place))
     os.chmod(place.name, mode & linux.PERMISSIONS, dir_fd=place.dir, follow_symlinks=False)
 
 
-def chown_by_name(place: Place, uid: int, gid: int) -> None:
-    check_name(place)
+def chown_by_name(place: Place, held: Stat, uid: int, gid: int) -> None:
+    must_be_same(held, look(place))
     os.chown(place.name, uid, gid, dir_fd=place.dir, follow_symlinks=False)
 
 
-def utimes_by_name(place: Place, atime: int | None, mtime: int | None) -> None:
-    """A time that is left alone is read and written back: os.utime knows no OMIT."""
-    check_name(place)
-    if atime == mtime == NOW:
-        os.utime(place.name, dir_fd=place.dir, follow_symlinks=False)
-        return
-    held = os.fstat(place.pin)
+def utimes_by_name(place: Place, held: Stat, atime: int | None, mtime: int | None) -> None:
+    must_be_same(held, look(place))
+    os.utime(place.name, ns=both_times(held, atime, mtime), dir_fd=place.dir, follow_symlinks=False)
+
+
+def both_times(held: Stat, atime: int | None, mtime: int | None) -> tuple[int, int]:
+    """For calls that set both: a time that is left alone is the one there is, NOW is the clock's."""
     clock = time.time_ns()
-    times = (
+    return (
         held.st_atime_ns if atime is None else clock if atime == NOW else atime,
         held.st_mtime_ns if mtime is None else clock if mtime == NOW else mtime,
     )
-    os.utime(place.name, ns=times, dir_fd=place.dir, follow_symlinks=False)
 
 
-def make_link_by_name(place: Place, dir: Handle, name: bytes) -> None:
-    check_name(place)
+def make_link_by_name(place: Place, held: Stat, dir: Handle, name: bytes) -> None:
+    """What was linked is looked at afterwards, and the new name taken back if it was another object."""
+    must_be_same(held, look(place))
     os.link(place.name, name, src_dir_fd=place.dir, dst_dir_fd=dir, follow_symlinks=False)
+    try:
+        must_be_same(held, stat_at(dir, name))
+    except Refused:
+        os.unlink(name, dir_fd=dir)
+        raise

@@ -477,7 +477,9 @@ def test_renames_that_fail(root: LocalNode) -> None:
     assert refused(Errno.EINVAL, root.rename, b"folder", inner, b"below")
     root.mkdir(b"other", 0o711, *ME)
     assert refused(Errno.ENOTEMPTY, root.rename, b"other", root, b"folder")
+    assert refused(Errno.ENOENT, root.rename, b"nothing", root, b"file")
     assert [permissions(root.walk(name)) for name in (b"folder", b"other", b"file")] == [0o700, 0o711, 0o600]
+    assert not any(root.walk(name).detached for name in (b"folder", b"other", b"file"))
     held.setattr(Changes(mode=0o604))
     assert permissions(inner.walk(b"inside")) == 0o604
 

@@ -26,7 +26,9 @@ def attached(folder: Path, model: str) -> Iterator[Node]:
 
 
 class TestPassthrough(DriverSuite):
-    capabilities = Capabilities(owners="kept" if PRIVILEGED else "refused", devices=PRIVILEGED, root_keeps_setid=PRIVILEGED)
+    capabilities = Capabilities(
+        owners="kept" if PRIVILEGED else "refused", devices=PRIVILEGED, root_keeps_setid=PRIVILEGED
+    )
 
     @pytest.fixture
     def root(self, tmp_path: Path) -> Iterator[Node]:

@@ -110,6 +110,11 @@ class LocalNode(Node):
         """The directory it is in, and its name there; None if it has none any more."""
         return None if self.detached else (self.up.held(), self.name_)
 
+    def is_at(self, dir: Handle, name: bytes) -> bool:
+        """Does this name lead to this file now?"""
+        found = host.stat_at(dir, name)
+        return found.st_ino == self.ino and found.st_dev == self.dev
+
     def seen(self, found: Stat) -> LocalNode:
         """Take over what a stat says: type and version of the qid."""
         kind = self.tree.look(self, found)[0] >> 12 & 15
@@ -415,8 +420,7 @@ class LocalNode(Node):
         if node is None:
             return None
         try:
-            found = host.stat_at(dir, name)
-            if (found.st_ino, found.st_dev) != (node.ino, node.dev):
+            if not node.is_at(dir, name):
                 return None  # a host process put another file there: that one goes
             self.tree.model.forget(node)
             self.tree.pins.fasten(node)
@@ -441,16 +445,15 @@ class LocalNode(Node):
         olddir, newdir_pin = self.held(), newdir.held()
         moved = None if self.children is None else self.children.get(name)
         replaced = newdir._doomed(newdir_pin, newname)
-        if replaced is not None:
-            source = host.stat_at(olddir, name)
-            if (source.st_ino, source.st_dev) == (replaced.ino, replaced.dev):
-                newdir._spared(replaced)  # two names of one file: rename(2) leaves both
-                replaced = moved = None
         try:
+            one = replaced is not None and replaced.is_at(olddir, name)
             tree.model.rename(olddir, name, newdir_pin, newname)
         except OSError:
             self._spared(replaced)
             raise
+        if one:  # two names of one file: rename(2) leaves both
+            self._spared(replaced)
+            return
         if replaced is not None:
             tree.detach(replaced)
         if moved is not None:
@@ -470,8 +473,7 @@ class LocalNode(Node):
             raise Refused(Errno.EBUSY)
         if self.detached:
             raise Refused(Errno.ENOENT)
-        found = host.stat_at(self.up.held(), self.name_)
-        if (found.st_ino, found.st_dev) != (self.ino, self.dev):
+        if not self.is_at(self.up.held(), self.name_):
             raise Refused(Errno.ESTALE)
 
     # -- extended attributes -------------------------------------------------------------------------------------------

@@ -154,7 +154,8 @@ class Pins:
             pin = host.pin_again(handle)
         except OSError as error:
             pin = self.again(error, host.pin_again, handle)
-        return self.keep(node, hold(pin))
+        # Where that is a second handle to the same open file, it must not outlive it: locks would.
+        return hold(pin) if host.BY_NAME else self.keep(node, hold(pin))
 
     def pin(self, dir: Handle, name: bytes) -> Handle:
         """A pin of an entry, if need be at the cost of others."""

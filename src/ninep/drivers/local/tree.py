@@ -85,6 +85,8 @@ class Tree:
                 parent.children = {}
             parent.children[name] = node
             parent.claims += 1
+            if self.by_name:
+                self.pins.drop(node)  # a pin may stand for directory and name there
             self.release(old)
 
     def version(self, found: Stat) -> int:

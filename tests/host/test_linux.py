@@ -1,0 +1,383 @@
+"""The primitives of a Linux host."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.drivers.local.conftest import refusal
+
+from ninep import host
+from ninep.errors import Refused, linux_errno
+from ninep.host import NO_HANDLE, Handle, Place
+from ninep.linux import (
+    DT_DIR,
+    DT_LNK,
+    DT_REG,
+    LOCK_RDLCK,
+    LOCK_UNLCK,
+    LOCK_WRLCK,
+    O_APPEND,
+    O_CREAT,
+    O_DIRECT,
+    O_DIRECTORY,
+    O_DSYNC,
+    O_EXCL,
+    O_NOATIME,
+    O_NONBLOCK,
+    O_RDONLY,
+    O_RDWR,
+    O_SYNC,
+    O_TRUNC,
+    O_WRONLY,
+    XATTR_CREATE,
+    XATTR_REPLACE,
+    Errno,
+)
+from ninep.node import NOW
+
+linux = pytest.importorskip("ninep.host._linux", reason="Linux only", exc_type=ImportError)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "file").write_bytes(b"0123456789")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "dir").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    return tmp_path
+
+
+@pytest.fixture
+def root(folder: Path) -> Iterator[Handle]:
+    handle = linux.open_root(str(folder))
+    yield handle
+    linux.close(handle)
+
+
+def place(root: Handle, name: bytes) -> Place:
+    return Place(linux.pin(root, name), root, name)
+
+
+# -- handles -----------------------------------------------------------------------------------------------------------
+
+
+def test_it_is_the_host_here() -> None:
+    assert host.stat is linux.stat
+    assert set(host._system.__all__) <= set(host.__all__)
+    assert all(getattr(host, name) is getattr(linux, name) for name in linux.__all__)
+
+
+def test_open_root(folder: Path) -> None:
+    assert refusal(linux.open_root, str(folder / "nothing")) is Errno.ENOENT
+    assert refusal(linux.open_root, str(folder / "file")) is Errno.ENOTDIR
+
+
+def test_pins_are_of_the_thing_itself(root: Handle) -> None:
+    kinds = {
+        name: stat.S_IFMT(linux.stat(linux.pin(root, name)).st_mode) for name in (b"file", b"link", b"dir", b"fifo")
+    }
+    assert kinds == {b"file": stat.S_IFREG, b"link": stat.S_IFLNK, b"dir": stat.S_IFDIR, b"fifo": stat.S_IFIFO}
+    assert refusal(linux.pin, root, b"nothing") is Errno.ENOENT
+    assert refusal(linux.pin, linux.pin(root, b"file"), b"x") is Errno.ENOTDIR
+    assert refusal(linux.pin, linux.pin(root, b"link"), b"x") is Errno.ENOTDIR
+
+
+def test_a_pin_again_does_not_need_the_name(root: Handle, folder: Path) -> None:
+    handle = linux.open_file(place(root, b"file"), O_RDONLY)
+    os.unlink(folder / "file")
+    assert linux.stat(linux.pin_again(handle)).st_ino == linux.stat(handle).st_ino
+
+
+def test_open_file(root: Handle) -> None:
+    assert linux.read(linux.open_file(place(root, b"file"), O_RDONLY), 5, 2) == b"23456"
+    assert refusal(linux.open_file, place(root, b"dir"), O_RDONLY) is Errno.EISDIR
+    assert refusal(linux.open_file, place(root, b"link"), O_RDONLY) is Errno.ELOOP
+    assert refusal(linux.open_file, place(root, b"fifo"), O_RDONLY) is Errno.ENXIO
+
+
+def test_open_file_goes_by_the_pin(root: Handle, folder: Path) -> None:
+    seen = place(root, b"file")
+    os.rename(folder / "file", folder / "moved")
+    os.rename(folder / "fifo", folder / "file")
+    assert linux.read(linux.open_file(seen, O_RDONLY), 3, 0) == b"012"
+
+
+@pytest.mark.parametrize(
+    "flags", [O_DIRECT, O_NOATIME, O_SYNC, O_DSYNC, O_NONBLOCK, O_DIRECTORY, O_CREAT | O_EXCL, 1 << 30]
+)
+def test_flags_that_are_known_or_ignored(root: Handle, flags: int) -> None:
+    handle = linux.open_file(place(root, b"file"), O_RDWR | flags)
+    assert linux.write(handle, b"x", 0) == 1
+    assert linux.read(handle, 100, 0) == b"x123456789"
+
+
+def test_flags_that_count(root: Handle) -> None:
+    handle = linux.open_file(place(root, b"file"), O_WRONLY | O_APPEND)
+    linux.write(handle, b"end", 0)
+    assert linux.stat(handle).st_size == 13
+    assert linux.stat(linux.open_file(place(root, b"file"), O_RDWR | O_TRUNC)).st_size == 0
+
+
+def test_noatime_of_somebody_elses_file(root: Handle, monkeypatch: pytest.MonkeyPatch) -> None:
+    really_open = linux.open_fd
+
+    def refusing(path: bytes, flags: int, *arguments: int, **keywords: int) -> Handle:
+        if flags & os.O_NOATIME:
+            raise PermissionError(1, "not yours")
+        return really_open(path, flags, *arguments, **keywords)
+
+    monkeypatch.setattr(linux, "open_fd", refusing)
+    assert linux.read(linux.open_file(place(root, b"file"), O_RDONLY | O_NOATIME), 1, 0) == b"0"
+
+
+def test_open_at(root: Handle, folder: Path) -> None:
+    handle = linux.open_at(root, b"new", O_RDWR | O_CREAT | O_EXCL, 0o600)
+    assert stat.S_IMODE(linux.stat(handle).st_mode) == 0o600
+    assert refusal(linux.open_at, root, b"new", O_RDWR | O_CREAT | O_EXCL, 0o600) is Errno.EEXIST
+    assert refusal(linux.open_at, root, b"link", O_RDWR | O_CREAT | O_EXCL) is Errno.EEXIST
+    assert refusal(linux.open_at, root, b"link", O_RDWR) is Errno.ELOOP
+    assert refusal(linux.open_at, root, b"fifo", O_RDONLY) is Errno.ENXIO
+    assert refusal(linux.open_at, root, b"fifo", O_RDWR | O_TRUNC) is Errno.ENXIO
+    assert refusal(linux.open_at, root, b"dir", O_RDONLY) is Errno.EISDIR
+    assert linux.stat(linux.open_at(root, b"file", O_RDWR | O_TRUNC)).st_size == 0
+
+
+def test_a_file_without_a_name(root: Handle, folder: Path) -> None:
+    handle = linux.open_unnamed(root, O_RDWR, 0o640)
+    linux.write(handle, b"whole", 0)
+    assert sorted(os.listdir(folder)) == ["dir", "fifo", "file", "link"]
+    linux.make_link(Place(handle, NO_HANDLE, b""), root, b"new")
+    assert (folder / "new").read_bytes() == b"whole"
+    assert refusal(linux.make_link, Place(handle, NO_HANDLE, b""), root, b"file") is Errno.EEXIST
+    assert refusal(linux.open_unnamed, root, O_RDONLY, 0o640) is Errno.EOPNOTSUPP
+
+
+# -- listings ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("listing", ["kernel", "snapshot"])
+def test_listings(root: Handle, folder: Path, listing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linux._libc, "HAS_GETDENTS", listing == "kernel")
+    opened = linux.open_dir(place(root, b"dir"))
+    assert sorted(entry[3] for entry in host.iterate(opened)) == [b".", b".."]
+    opened.close()
+    for number in range(2000):
+        (folder / f"number-{number:050}").touch()
+    opened = linux.open_dir(Place(root, root, b"."))
+    entries = list(host.iterate(opened))
+    kinds = {entry[3]: entry[2] for entry in entries}
+    assert (kinds[b"dir"], kinds[b"link"], kinds[b"."]) == (DT_DIR, DT_LNK, DT_DIR)
+    assert kinds[b"file"] in (DT_REG, 0)
+    assert len(kinds) == len(entries) == 2006
+    inodes = {entry[3]: entry[0] for entry in entries}
+    assert inodes[b"file"] == (folder / "file").stat().st_ino
+    assert [entry[3] for entry in opened.read(entries[1500][1])][0:2] == [entry[3] for entry in entries[1501:1503]]
+    (folder / "late").touch()
+    assert b"late" in [entry[3] for entry in host.iterate(opened)]
+    opened.sync()
+    opened.close()
+    assert refusal(linux.open_dir, place(root, b"file")) is Errno.ENOTDIR
+    assert refusal(linux.open_dir, place(root, b"link")) is Errno.ENOTDIR
+
+
+def test_a_removed_directory_is_at_its_end(root: Handle, folder: Path) -> None:
+    opened = linux.open_dir(place(root, b"dir"))
+    os.rmdir(folder / "dir")
+    assert list(host.iterate(opened)) == []
+    opened.close()
+
+
+# -- looking -----------------------------------------------------------------------------------------------------------
+
+
+def test_stat_at_does_not_follow(root: Handle) -> None:
+    assert stat.S_ISLNK(linux.stat_at(root, b"link").st_mode)
+
+
+def test_birth_time(root: Handle, folder: Path) -> None:
+    (folder / "file").write_bytes(b"changed")
+    os.utime(folder / "file", ns=(5, 5))
+    born = linux.birth_time(linux.pin(root, b"file"))
+    if born is None:
+        pytest.skip("this filesystem keeps no birth time")
+    assert 0 <= linux.stat_at(root, b"file").st_ctime_ns - born < 60_000_000_000
+
+
+def test_generation_needs_an_open_file(root: Handle) -> None:
+    assert linux.generation(linux.pin(root, b"file")) is None
+    found = linux.generation(linux.open_file(place(root, b"file"), O_RDONLY))
+    assert found is None or 0 <= found < 1 << 32
+
+
+def test_statfs(root: Handle, folder: Path) -> None:
+    kind, bsize, blocks, bfree, _, files, _, fsid, namelen = linux.statfs(root)
+    figures = os.statvfs(folder)
+    assert (bsize, blocks, files, namelen) == (figures.f_bsize, figures.f_blocks, figures.f_files, figures.f_namemax)
+    assert 0 <= bfree <= blocks
+    assert fsid == figures.f_fsid
+    assert kind > 0
+
+
+def test_volume(root: Handle) -> None:
+    found = linux.volume(root)
+    assert found.kind
+    assert found.unique_ino
+    assert not found.read_only
+    assert linux.volume(linux.open_root("/proc")).xattrs is False
+
+
+def test_volume_asks_without_leaving_anything(root: Handle, folder: Path) -> None:
+    before = folder.stat().st_ctime_ns
+    linux.volume(root)
+    assert (folder.stat().st_ctime_ns, os.listxattr(folder)) == (before, [])
+
+
+@pytest.mark.parametrize(
+    ("magic", "kind", "slow"), [(0x6969, "nfs", True), (0xEF53, "ext4", False), (0x12345, "0x12345", False)]
+)
+def test_kinds_of_volumes(root: Handle, monkeypatch: pytest.MonkeyPatch, magic: int, kind: str, slow: bool) -> None:
+    real = linux._libc.statfs(root)
+    real.type = magic
+    monkeypatch.setattr(linux._libc, "statfs", lambda handle: real)
+    assert linux.volume(root)[:2] == (kind, slow)
+
+
+def test_read_link(root: Handle) -> None:
+    assert linux.read_link(place(root, b"link")) == b"file"
+    assert refusal(linux.read_link, place(root, b"file")) is Errno.EINVAL
+    assert refusal(linux.read_link, place(root, b"dir")) is Errno.EINVAL
+
+
+# -- changing ----------------------------------------------------------------------------------------------------------
+
+
+def test_chmod(root: Handle, folder: Path) -> None:
+    linux.chmod(place(root, b"file"), stat.S_IFDIR | 0o4701)
+    assert (folder / "file").stat().st_mode == stat.S_IFREG | 0o4701
+    linux.chmod(place(root, b"fifo"), 0o600)
+    assert refusal(linux.chmod, place(root, b"link"), 0o600) is Errno.EOPNOTSUPP
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_chown(root: Handle, folder: Path) -> None:
+    linux.chown(place(root, b"link"), 5, 6)
+    linux.chown(place(root, b"file"), -1, 7)
+    assert ((folder / "link").lstat().st_uid, (folder / "link").lstat().st_gid) == (5, 6)
+    assert ((folder / "file").stat().st_uid, (folder / "file").stat().st_gid) == (0, 7)
+
+
+def test_utimes(root: Handle, folder: Path) -> None:
+    file = place(root, b"file")
+    linux.utimes(file, 1_500_000_000_123_456_789, -7_000_000_001)
+    linux.utimes(file, None, None)
+    found = (folder / "file").stat()
+    assert (found.st_atime_ns, found.st_mtime_ns) == (1_500_000_000_123_456_789, -7_000_000_001)
+    linux.utimes(file, None, 5)
+    linux.utimes(place(root, b"link"), NOW, 9)
+    found, link = (folder / "file").stat(), (folder / "link").lstat()
+    assert (found.st_atime_ns, found.st_mtime_ns) == (1_500_000_000_123_456_789, 5)
+    assert (link.st_mtime_ns, link.st_atime_ns > 10**18) == (9, True)
+    linux.utimes(file, NOW, NOW)
+    assert (folder / "file").stat().st_atime_ns > 1_500_000_000_123_456_789
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_attributes(root: Handle, opened: bool) -> None:
+    where = place(root, b"file")
+    if opened:
+        where = Place(linux.open_file(where, O_RDWR), NO_HANDLE, b"")
+    linux.set_xattr(where, b"user.a", b"\0value", XATTR_CREATE)
+    assert refusal(linux.set_xattr, where, b"user.a", b"", XATTR_CREATE) is Errno.EEXIST
+    assert refusal(linux.set_xattr, where, b"user.b", b"", XATTR_REPLACE) is Errno.ENODATA
+    assert linux.get_xattr(where, b"user.a") == b"\0value"
+    assert linux.list_xattrs(where) == [b"user.a"]
+    linux.remove_xattr(where, b"user.a")
+    assert refusal(linux.get_xattr, where, b"user.a") is Errno.ENODATA
+
+
+# -- names -------------------------------------------------------------------------------------------------------------
+
+
+def test_names(root: Handle, folder: Path) -> None:
+    linux.make_dir(root, b"d", 0o700)
+    linux.make_symlink(root, b"l", b"target")
+    linux.make_node(root, b"p", stat.S_IFIFO | 0o600, 0)
+    linux.make_link(place(root, b"l"), root, b"l2")
+    assert os.readlink(folder / "l2") == "target"
+    assert refusal(linux.make_link, place(root, b"d"), root, b"d2") is Errno.EPERM
+    linux.rename(root, b"l2", linux.pin(root, b"d"), b"moved")
+    assert refusal(linux.remove_dir, root, b"d") is Errno.ENOTEMPTY
+    assert refusal(linux.remove_dir, root, b"p") is Errno.ENOTDIR
+    assert refusal(linux.remove_file, root, b"d") is Errno.EISDIR
+    linux.remove_file(linux.pin(root, b"d"), b"moved")
+    linux.remove_dir(root, b"d")
+    assert refusal(linux.pin, root, b"d") is Errno.ENOENT
+
+
+# -- locks -------------------------------------------------------------------------------------------------------------
+
+
+def test_locks_belong_to_the_open_file(root: Handle) -> None:
+    one, two = (linux.open_file(place(root, b"file"), O_RDWR) for _ in range(2))
+    linux.lock(one, LOCK_WRLCK, 3, 4)
+    kind, start, length, _ = linux.test_lock(two, LOCK_RDLCK, 0, 0)
+    assert (kind, start, length) == (LOCK_WRLCK, 3, 4)
+    with pytest.raises(OSError, match="unavailable") as error:
+        linux.lock(two, LOCK_RDLCK, 0, 0)
+    assert linux_errno(error.value) is Errno.EAGAIN
+    linux.lock(one, LOCK_UNLCK, 0, 0)
+    linux.lock(two, LOCK_RDLCK, 0, 0)
+    assert linux.test_lock(one, LOCK_RDLCK, 0, 0) is None
+
+
+# -- the process -------------------------------------------------------------------------------------------------------
+
+
+def test_reserved_names() -> None:
+    ours = b".virtfs_metadata"
+    for name in (
+        ours,
+        b".VIRTFS_Metadata",
+        ".virtf\u017f_metadata".encode(),  # long s folds to s
+        ".virtfs\u200d_metadata".encode(),  # invisible to ext4 casefold and HFS+
+        "\uff0evirtfs_metadata".encode(),  # a full-width dot
+        b"VIRTFS~1",
+        b"vi1234~12",
+    ):
+        assert linux.reserved_match(name, ours), name
+    for name in (
+        b".virtfs_metadat",
+        b".virtfs_metadata2",
+        b"virtfs_metadata",
+        b"file~1",
+        b"\xff\xfe",
+        b"",
+        b"backup~",
+        b"v~1x",
+    ):
+        assert not linux.reserved_match(name, ours), name
+
+
+def test_privileged() -> None:
+    assert linux.privileged() is (os.geteuid() == 0)
+
+
+def test_raise_handle_limit() -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+    try:
+        assert linux.raise_handle_limit() == resource.getrlimit(resource.RLIMIT_NOFILE)[0] == hard
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_no_proc_no_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os.path, "isdir", lambda path: False)
+    with pytest.raises(Refused, match="/proc is not mounted"):
+        linux.open_root("/")
