@@ -15,7 +15,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import pytest
 from tests.support.judge import Judge
@@ -61,7 +61,7 @@ class RawClient:
         self.order: list[int] = []
         """The tags of all replies, in the order in which they came."""
 
-    def __enter__(self) -> RawClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -197,10 +197,8 @@ class RawClient:
     def create(self, dfid: int, fid: int, name: bytes, content: bytes = b"", mode: int = 0o644) -> Qid:
         """Make a file below a directory; ``fid`` is open for reading and writing afterwards."""
         self.walk(dfid, fid)
-        if self.dialect == b"9P2000.L":
-            made = self.rpc(m.Tlcreate(fid, name, 2, mode, NO_ID))
-        else:
-            made = self.rpc(m.Tcreate(fid, name, mode, 2, b""))
+        linux = self.dialect == b"9P2000.L"
+        made = self.rpc(m.Tlcreate(fid, name, 2, mode, NO_ID) if linux else m.Tcreate(fid, name, mode, 2, b""))
         if content:
             assert self.rpc(m.Twrite(fid, 0, content)).count == len(content)
         qid: Qid = made.qid

@@ -12,6 +12,7 @@ from typing import Any
 from tests.wire.wire_reference import LAYOUT, STAT, fields_of
 
 RLERROR, RERROR, RVERSION, TFLUSH, RFLUSH, TVERSION, TREAD, TREADDIR, TWALK = 7, 107, 101, 108, 109, 100, 116, 40, 110
+OPENS = {12, 14, 112}
 DIRECTORY, LINK = 0x80, 0x02
 PLAIN_MODE = 0x80000000 | 0o777
 UNIX_MODE = PLAIN_MODE | 0x02000000 | 0x00800000 | 0x00200000 | 0x00100000 | 0x00080000 | 0x00040000 | 0x00010000
@@ -166,10 +167,11 @@ class Judge:
             assert fields["iounit"] <= self.msize - 24, "an iounit that no message carries"
             opened_directory = fields["qid"][0] == DIRECTORY
             assert not opened_directory or fields["iounit"] == 0
+            assert asked not in OPENS or opened_directory or fields["iounit"], "FreeBSD would ask for more than fits"
             if opened_directory and self.dialect != b"9P2000.L":
                 self.reading.add(request["fid"])
             else:
-                self.reading.discard(request["fid"])
+                self.reading.discard(request.get("fid", -1))
 
     def _sizes(self, asked: int, request: dict[str, Any], fields: dict[str, Any]) -> None:
         if asked == TREAD:

@@ -13,6 +13,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, Self, TypeVar
 
 from tests.support.client import PATIENCE, RawClient
@@ -176,6 +177,15 @@ class Served:
         client.attach()
         return client
 
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Let the server's loop turn until something that it will do by itself is done."""
+
+        async def turning() -> None:
+            while not condition():  # noqa: ASYNC110 - there is no event for what is looked at
+                await asyncio.sleep(0)
+
+        self.call(asyncio.wait_for(turning(), PATIENCE))
+
     def wait_until_idle(self) -> None:
         """Until no connection is left."""
         if self._thread.is_alive():
@@ -188,10 +198,8 @@ class Served:
     def stop(self, grace: float = PATIENCE) -> None:
         """Close the server and wait for the end of its thread."""
         if self._thread.is_alive() and hasattr(self, "server"):
-            try:
+            with suppress(RuntimeError):  # it ended just now
                 self.begin_stop(grace)
-            except RuntimeError:  # it ended just now
-                pass
         self._thread.join(PATIENCE + grace)
         assert not self._thread.is_alive(), "the server does not end"
         if self._failure is not None:

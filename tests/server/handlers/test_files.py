@@ -11,7 +11,7 @@ from ninep.wire import messages as m
 from ninep.wire.types import QT_DIR
 
 ALL_FLAGS = [1 << bit for bit in range(6, 32)]
-HARMLESS = [flag for flag in ALL_FLAGS if flag not in {linux.O_TRUNC}]
+HARMLESS = [flag for flag in ALL_FLAGS if flag != linux.O_TRUNC]
 TOP = (1 << 63) - 1
 
 
