@@ -77,7 +77,7 @@ def _show(client: Client, entries: list[DirEntry], style: Style) -> None:
     """Print entries that are in their order, in columns if they are long."""
     if not style.long:
         for entry in entries:
-            click.echo(style.text(entry.name))
+            print(style.text(entry.name))
         return
     rows: list[tuple[str, ...]] = []
     for entry in entries:
@@ -92,7 +92,7 @@ def _show(client: Client, entries: list[DirEntry], style: Style) -> None:
         rows.append((mode_text(found.st_mode), links, owner, group, _size(found, style), when(found.st_mtime), name))
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(6)]
     for mode, links, owner, group, size, time, name in rows:
-        click.echo(
+        print(
             f"{mode} {links:>{widths[1]}} {owner:<{widths[2]}} {group:<{widths[3]}} {size:>{widths[4]}} {time:>{widths[5]}} {name}"
         )
 
@@ -140,7 +140,7 @@ def ls(
             for shown in _directories(remote, client, path, recursive, how):
                 if headings:
                     prefix = "" if first else "\n"
-                    click.echo(f"{prefix}{how.text(str(Location(location.address, shown[0])))}:")
+                    print(f"{prefix}{how.text(str(Location(location.address, shown[0])))}:")
                 first = False
                 _show(client, shown[1], how)
 
@@ -176,7 +176,7 @@ def tree(remote: Remote, location: Location, level: int | None, everything: bool
     """Show what is below a directory as a tree."""
     style = Style(False, everything, False, False, "name", sys.stdout.isatty())
     client = remote.client(location.address)
-    click.echo(style.text(str(location)))
+    print(style.text(str(location)))
     counts = [0, 0]
 
     def branch(path: str, indent: str, depth: int) -> None:
@@ -186,10 +186,10 @@ def tree(remote: Remote, location: Location, level: int | None, everything: bool
         for number, entry in enumerate(entries, 1):
             last = number == len(entries)
             counts[not entry.is_dir()] += 1
-            click.echo(f"{indent}{'`-- ' if last else '|-- '}{style.text(entry.name)}{_target(client, entry, style)}")
+            print(f"{indent}{'`-- ' if last else '|-- '}{style.text(entry.name)}{_target(client, entry, style)}")
             if entry.is_dir() and depth != level:
                 branch(entry.path, indent + ("    " if last else "|   "), depth + 1)
 
     branch(client.realpath(location.path), "", 1)
     directories, files = counts
-    click.echo(f"\n{directories} director{'y' if directories == 1 else 'ies'}, {files} file{'' if files == 1 else 's'}")
+    print(f"\n{directories} director{'y' if directories == 1 else 'ies'}, {files} file{'' if files == 1 else 's'}")

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import click
 
 from ninep import __version__
+from ninep.cli.show import OutputGone
 
 
 class Row(NamedTuple):
@@ -102,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 130
-    except BrokenPipeError:
+    except (OutputGone, BrokenPipeError):
         # What is still in the buffer must not fail once more when Python flushes it at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ninep.cli.params import SIZE
-from ninep.cli.show import printable
+from ninep.cli.show import OutputGone, printable
 from ninep.client.address import Address, Location
 
 if TYPE_CHECKING:
     from ninep.client.blocking import Client
 
+CONNECTION: Final = ("aname", "uname", "uid", "dialect", "msize", "timeout")
 DIALECTS: Final = ("9P2000.L", "9P2000.u", "9P2000")
 
 
@@ -95,6 +96,21 @@ _OPTIONS: Final = (
 )  # fmt: skip
 
 
+class RemoteCommand(click.Command):
+    """A command whose help shows the options of the connection apart from its own."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Click's call."""
+        sections: dict[str, list[tuple[str, str]]] = {"Options": [], "Connection": []}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                sections["Connection" if param.name in CONNECTION else "Options"].append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
 def remote_command(*examples: str) -> Callable[[Callable[..., None]], click.Command]:
     """Make a click command with the options of a connection.
 
@@ -103,7 +119,7 @@ def remote_command(*examples: str) -> Callable[[Callable[..., None]], click.Comm
 
     def decorate(function: Callable[..., None]) -> click.Command:
         def run(**parameters: Any) -> None:
-            options = {name: parameters.pop(name) for name in ("aname", "uname", "uid", "dialect", "msize", "timeout")}
+            options = {name: parameters.pop(name) for name in CONNECTION}
             _run(function, options, parameters)
 
         run.__doc__ = function.__doc__
@@ -114,7 +130,7 @@ def remote_command(*examples: str) -> Callable[[Callable[..., None]], click.Comm
             option(decorated)
         decorated.__click_params__ += own
         epilog = "\b\nExamples:\n" + "".join(f"  {example}\n" for example in examples)
-        return click.command(function.__name__, epilog=epilog)(decorated)
+        return click.command(function.__name__, cls=RemoteCommand, epilog=epilog)(decorated)
 
     return decorate
 
@@ -126,8 +142,9 @@ def _run(function: Callable[..., None], options: dict[str, Any], parameters: dic
     remote = Remote(context.command_path, options)
     try:
         function(remote, **parameters)
+        sys.stdout.flush()
     except BrokenPipeError:
-        raise
+        raise OutputGone from None  # click would make it status 1
     except OSError as error:
         remote.report(error)
     finally:

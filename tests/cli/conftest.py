@@ -1,0 +1,58 @@
+"""The program in this process, and a server with an empty folder in memory to use it on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import pytest
+from tests.client.conftest import InThread
+
+from ninep.cli.main import main
+from ninep.client.blocking import Client, connect
+
+
+class Done(NamedTuple):
+    """How a call of the program ended."""
+
+    status: int
+    out: bytes
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.decode("utf-8", "surrogateescape").splitlines()
+
+
+@pytest.fixture
+def ninep(capfdbinary: Any) -> Callable[..., Done]:
+    """`ninep("ls", ...)`: what it says and how it ends."""
+
+    def run(*arguments: object) -> Done:
+        status = main([str(argument) for argument in arguments])
+        out, err = capfdbinary.readouterr()
+        assert b"Traceback" not in err
+        return Done(status, out, err.decode("utf-8", "surrogateescape"))
+
+    return run
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """The address of our own server with an empty folder."""
+    thread = InThread()
+    yield f"127.0.0.1:{thread.port()}"
+    thread.stop()
+
+
+@pytest.fixture
+def files(server: str) -> Iterator[Client]:
+    """A client of the same server, to make and look at files with."""
+    with connect(server, dialect="9P2000.L", n_uname=1000, gid=100, timeout=20) as client:
+        yield client
+
+
+def one_line(text: str) -> bool:
+    """One line, ended, and nothing that drives a terminal."""
+    return re.fullmatch(r"[^\x00-\x1f\x7f]+\n", text) is not None

@@ -1,0 +1,131 @@
+"""The table of commands, help, errors and exit statuses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from tests.cli.conftest import one_line
+
+import ninep as package
+from ninep.cli.main import COMMANDS, LazyGroup, main
+from ninep.cli.main import ninep as program
+
+CLIENT_COMMANDS = [name for name in COMMANDS if name != "serve"]
+
+
+def test_the_version(ninep):
+    assert ninep("--version").lines == [f"ninep {package.__version__}"]
+
+
+def test_help_teaches(ninep):
+    for arguments in ([], ["--help"]):
+        done = ninep(*arguments)
+        assert done.status == 0
+        text = done.out.decode()
+        assert "HOST:PORT/PATH" in text
+        assert all(f"  {name} " in text for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", CLIENT_COMMANDS)
+def test_the_help_of_each_command(ninep, name):
+    done = ninep(name, "--help")
+    assert done.status == 0
+    text = done.out.decode()
+    assert "Examples:" in text
+    assert f"ninep {name}" in text.partition("Examples:")[2]
+    assert "Connection:" in text
+    assert "--aname" in text
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_the_table_is_right(name):
+    assert isinstance(program, LazyGroup)
+    command = program.get_command(None, name)  # type: ignore[arg-type]
+    assert command is not None
+    assert command.name == name
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["--nonsense"],
+        ["ls"],
+        ["ls", "--nonsense", "host"],
+        ["ls", ":"],
+        ["ls", "host:port"],
+        ["ls", "--dialect", "9P3000", "host"],
+        ["ls", "--msize", "much", "host"],
+        ["ls", "--timeout", "-1", "host"],
+        ["cat"],
+        ["cat", "/no/server"],
+        ["get"],
+        ["get", "host:1/a", "host:1/b", "nowhere/"],
+        ["put", "file"],
+        ["put", "file", "::"],
+        ["mkdir", "-m", "999", "host/x"],
+        ["rm", "host"],
+        ["rm", "-r", "host:1/"],
+        ["mv", "host/x"],
+        ["mv", "host:1/x", "host:2/x"],
+        ["ln", "host:1/x", "host:2/x"],
+        ["chmod", "u+x", "host/x"],
+        ["chown", "root", "host/x"],
+        ["chown", ":", "host/x"],
+        ["xattr", "host/x", "--remove"],
+        ["xattr", "host/x", "user.a", "--remove", "--set", "1"],
+        ["tree", "-L", "0", "host"],
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_status_2(ninep, arguments):
+    done = ninep(*arguments)
+    assert done.status == 2
+    assert done.out == b""
+    assert one_line(done.err), done.err
+    assert done.err.startswith("ninep")
+
+
+@pytest.mark.parametrize("name", ["ls", "cat", "stat", "tree", "df"])
+def test_a_server_that_is_not_there_is_one_line_and_status_1(ninep, name):
+    done = ninep(name, "127.0.0.1:1/x")
+    assert done.status == 1
+    assert one_line(done.err), done.err
+    assert "127.0.0.1:1" in done.err
+    assert "refused" in done.err
+
+
+def test_interruption(monkeypatch, ninep):
+    def interrupted(*_args, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ninep.client.blocking.connect", interrupted)
+    assert ninep("ls", "host").status == 130
+
+
+def test_an_output_that_nobody_reads(server, files):
+    files.write_bytes("large", bytes(10_000_000))
+    command = [sys.executable, "-m", "ninep.cli.main", "cat", f"{server}/large"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        assert program.stdout
+        assert program.stderr
+        program.stdout.read(10)
+        program.stdout.close()
+        assert program.stderr.read() == b""
+        assert program.wait(30) == 141
+
+
+def test_the_entry_point_loads_no_client_and_no_rich():
+    code = (
+        "import sys, ninep.cli.main\n"
+        "heavy = {'asyncio', 'rich', 'ninep.client.blocking', 'ninep.wire.codec'} & set(sys.modules)\n"
+        "sys.exit(' '.join(heavy) or 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_main_takes_the_arguments_of_the_process(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["ninep", "--version"])
+    assert main() == 0
+    assert capsys.readouterr().out.startswith("ninep ")

@@ -1,0 +1,139 @@
+"""`cat`, `get` and `put`."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+import pytest
+
+from ninep.linux import S_IFIFO
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def test_cat(ninep, server, files):
+    files.write_bytes("a", b"first\n")
+    files.write_bytes("b", bytes(range(256)) * 1000)
+    files.symlink("b", "link")
+    assert ninep("cat", f"{server}/a", f"{server}/link").out == b"first\n" + bytes(range(256)) * 1000
+    done = ninep("cat", f"{server}/a", f"{server}/none", f"{server}/", f"{server}/a")
+    assert done.status == 1
+    assert done.out == b"first\nfirst\n"
+    assert done.err.splitlines() == [
+        f"ninep cat: {server}/none: No such file or directory",
+        f"ninep cat: {server}/: Is a directory",
+    ]
+
+
+def test_get_a_file(ninep, server, files):
+    files.write_bytes("file", b"content")
+    os.mkdir("dir")
+    for arguments, place in (
+        ([], "file"),
+        (["name"], "name"),
+        (["dir"], "dir/file"),
+        (["dir/"], "dir/file"),
+        (["."], "file"),
+    ):
+        done = ninep("get", f"{server}/file", *arguments)
+        assert (done.status, done.out, done.err) == (0, b"", "")
+        assert read(place) == b"content"
+        os.unlink(place)
+
+
+def test_get_several(ninep, server, files):
+    files.makedirs("top/dir")
+    files.write_bytes("top/dir/deep", b"1")
+    files.write_bytes("top/file", b"2")
+    done = ninep("get", f"{server}/top/dir", f"{server}/top/file", ".")
+    assert done.status == 1
+    assert done.err == "ninep get: /top/dir: Is a directory\n"
+    assert read("file") == b"2"
+    assert ninep("get", "-r", f"{server}/top/dir", f"{server}/top/file", ".").status == 0
+    assert read("dir/deep") == b"1"
+    assert ninep("get", "-r", server, "all").status == 0
+    assert read("all/top/dir/deep") == b"1"
+    assert ninep("get", f"{server}/top/file", f"{server}/top/file", "nowhere").status == 2
+
+
+def test_get_reports_and_goes_on(ninep, server, files):
+    files.mkdir("top")
+    files.mknod("top/fifo", S_IFIFO | 0o600)
+    files.write_bytes("top/file", b"2")
+    done = ninep("get", "-r", f"{server}/top")
+    assert done.status == 1
+    assert done.err == "ninep get: /top/fifo: special files are not copied\n"
+    assert read("top/file") == b"2"
+
+
+def test_get_keeps_times_when_asked(ninep, server, files):
+    files.write_bytes("file", b"content", permissions=0o600)
+    files.utime("file", mtime=10**18 + 5)
+    assert ninep("get", f"{server}/file", "new").status == 0
+    assert os.stat("new").st_mtime_ns != 10**18 + 5
+    for option in ("-p", "-a"):
+        assert ninep("get", option, f"{server}/file", "kept" + option).status == 0
+        assert os.stat("kept" + option).st_mtime_ns == 10**18 + 5
+
+
+def test_put_a_file(ninep, server, files):
+    with open("file", "wb") as file:
+        file.write(b"content")
+    files.mkdir("dir")
+    for place, found in (("/name", "name"), ("/dir", "dir/file"), ("/dir/", "dir/file"), ("", "file")):
+        assert ninep("put", "file", f"{server}{place}").status == 0
+        assert files.read_bytes(found) == b"content"
+        files.remove(found)
+    done = ninep("put", "file", f"{server}/missing/")
+    assert done.status == 2
+    done = ninep("put", "file", f"{server}/missing/name")
+    assert (done.status, done.err) == (1, "ninep put: /missing/name: No such file or directory\n")
+    done = ninep("put", "missing", server)
+    assert (done.status, done.err) == (1, "ninep put: missing: No such file or directory\n")
+
+
+def test_put_trees(ninep, server, files):
+    os.makedirs("top/dir")
+    with open("top/dir/file", "wb") as file:
+        file.write(b"1")
+    os.symlink("dir/file", "top/link")
+    done = ninep("put", "top", server)
+    assert (done.status, done.err) == (1, "ninep put: top: Is a directory\n")
+    assert ninep("put", "-r", "top", server).status == 0
+    assert files.read_bytes("top/dir/file") == b"1"
+    assert files.readlink("top/link") == "dir/file"
+    assert ninep("put", "-r", "-L", "top", f"{server}/followed").status == 0
+    assert files.read_bytes("followed/link") == b"1"
+    os.chdir("top")
+    assert ninep("put", "-a", ".", f"{server}/archive").status == 0
+    assert files.stat("archive/dir/file").st_mtime_ns == os.stat("dir/file").st_mtime_ns
+
+
+def test_put_standard_input(ninep, server, files, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"piped" * 1_000_000)))
+    assert ninep("put", "-", f"{server}/file").status == 0
+    assert files.stat("file").st_size == 5_000_000
+    done = ninep("put", "-", server)
+    assert done.status == 2
+    assert "needs the name of a file" in done.err
+
+
+def test_a_bar_on_a_terminal_only(ninep, server, files, monkeypatch):
+    monkeypatch.setattr("ninep.cli.progress.PATIENCE", 0)
+    monkeypatch.setenv("TERM", "xterm")
+    files.write_bytes("file", bytes(100_000))
+    assert ninep("get", f"{server}/file").err == ""
+    monkeypatch.setattr(sys.stderr.__class__, "isatty", lambda self: True, raising=False)
+    assert "100%" in ninep("get", f"{server}/file").err
+    assert ninep("get", "-q", f"{server}/file").err == ""
