@@ -41,7 +41,7 @@ class Checked(click.ParamType[Any]):
 
 
 LIMIT_TABLE = "\n".join(
-    f"  {f'{name}={show_amount(row.default)}':26} {row.metadata['meaning']} ({row.metadata['beyond']})"
+    f"  {f'{name}={show_amount(getattr(Limits(), row.name))}':26} {row.metadata['meaning']} ({row.metadata['beyond']})"
     for name, row in ROWS.items()
     if name != "msize"
 )

@@ -39,7 +39,8 @@ class Budget:
         with self._guard:
             if self.left < amount:
                 for other in self._takers:
-                    self.left += other.spare()
+                    if other is not taker:  # which is about to use what it has
+                        self.left += other.spare()
             if self.left < amount:
                 return False
             self.left -= amount
@@ -73,8 +74,12 @@ class Allowance:
         """Have ``needed``, and some to spare. False beyond the connection's own limit, and when the budget is used up."""
         while self.granted < needed:
             more = min(self._chunk, self._most - self.granted)
-            if more <= 0 or not self._budget.take(self, more * self._unit):
+            if more <= 0:
                 return False
+            if not self._budget.take(self, more * self._unit):
+                more = min(more, needed - self.granted)  # the last of it
+                if not self._budget.take(self, more * self._unit):
+                    return False
             self.granted += more
         return True
 

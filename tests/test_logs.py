@@ -1,0 +1,78 @@
+"""Log lines that a hostile client cannot use."""
+
+import logging
+import sys
+
+import pytest
+
+from ninep.logs import BURST, EVERY, Plain, Sparing, plain
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain words, 100 %, naïve 文", "plain words, 100 %, naïve 文"),
+        ("a\nb\r", "a\\nb\\r"),
+        ("\x1b[2J\x07", "\\x1b[2J\\x07"),
+        ("\x9b2J", "\\x9b2J"),
+        ("txt.\u202eexe", "txt.\\u202eexe"),
+        ("a\u2028b", "a\\u2028b"),
+        ("\udcff", "\\udcff"),
+        ("tab\tstays", "tab\tstays"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_escaped(text: str, shown: str) -> None:
+    assert plain(text) == shown
+    assert Plain("%(message)s").format(record(text)) == shown
+
+
+def test_a_traceback_keeps_its_lines_and_none_can_pass_for_a_record() -> None:
+    try:
+        int("first\nninep: forged\x1b[m")
+    except ValueError:
+        made = record("failed", exc_info=sys.exc_info())
+    first, *rest = Plain("ninep: %(message)s").format(made).splitlines()
+    assert first == "ninep: failed"
+    assert all(line.startswith("    ") for line in rest)
+    assert "\x1b" not in "".join(rest)
+
+
+def record(message: str, *args: object, level: int = logging.WARNING, exc_info: object = None) -> logging.LogRecord:
+    return logging.LogRecord("ninep.server", level, "", 0, message, args, exc_info)  # type: ignore[arg-type]
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_flood_leaves_a_few_lines_and_a_count() -> None:
+    clock = Clock()
+    sparing = Sparing(clock=clock)
+    passed = [sparing.filter(record("refused %s", number)) for number in range(100_000)]
+    assert sum(passed) == BURST
+    clock.now = EVERY
+    late = record("refused %s", "100 %s")
+    assert sparing.filter(late)
+    assert late.getMessage() == f"refused 100 %s (and {100_000 - BURST} more like this)"
+
+
+def test_one_kind_of_line_does_not_swallow_another() -> None:
+    sparing = Sparing(clock=Clock())
+    for _ in range(100):
+        sparing.filter(record("refused %s", "x"))
+    assert sparing.filter(record("closing %s", "y"))
+
+
+def test_a_trace_is_not_thinned() -> None:
+    sparing = Sparing(clock=Clock())
+    assert all(sparing.filter(record("message", level=logging.DEBUG)) for _ in range(1000))
+
+
+def test_made_up_kinds_do_not_fill_the_memory() -> None:
+    sparing = Sparing(clock=Clock())
+    for number in range(10_000):
+        sparing.filter(record(f"made up {number}"))
+    assert len(sparing._kinds) <= 256
