@@ -69,7 +69,7 @@ _WORDS: Final = (
     ("bad arg", Errno.EINVAL),
     ("illegal", Errno.EINVAL),
 )
-_EXACT: Final = {text: code for code, text in reversed(TEXTS.items()) if code is not Errno.EPERM}
+_EXACT: Final = {text.lower(): code for code, text in reversed(TEXTS.items()) if code is not Errno.EPERM}
 
 
 def errno_of_words(words: str) -> Errno:

@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import textwrap
+import time
 import traceback
 
 from . import attributes, files, locks, names, nodes, ownership, trees  # noqa: F401  each registers its checks
@@ -76,9 +77,11 @@ def main() -> int:
         if reason is not None:
             print(f"na {name}: {reason}", flush=True)
             continue
+        started = time.monotonic()
         why = run(name, chosen.folder, chosen.second, setting)
+        took = time.monotonic() - started
         failures += why is not None
-        print(f"FAIL {name}: {why}" if why is not None else f"ok {name}", flush=True)
+        print(f"FAIL {name}: {why}" if why is not None else f"ok {name} {took:.1f} s", flush=True)
     return min(failures, 100)
 
 

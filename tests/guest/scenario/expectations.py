@@ -58,13 +58,19 @@ ROWS = (
     ),
     Row(("xattr*", "acl*", "server_attributes*"), "the client has no extended attributes here", dialect=LEGACY),
     Row(
-        ("flock*", "byte_ranges*", "range_to_the_end*", "lock_in_the_way*", "locks_end*"),
-        "locks stay in the client",
+        ("flock*", "byte_ranges*", "range_to_the_end*", "lock_in_the_way*", "locks_*"),
+        "the client grants every lock and asks nobody (lx v9fs_file_lock)",
         dialect=LEGACY,
     ),
     Row(("statfs",), "the client answers statfs itself (lx simple_statfs)", dialect=LEGACY),
     Row(("fsync_of_a_folder",), "the client has no fsync for folders (lx v9fs_dir_operations)", dialect=LEGACY),
     Row(("rename_to_another_folder",), "Twstat renames within a folder: the client says EXDEV", dialect=LEGACY),
+    Row(("chmod_moves_ctime",), "stat records carry no ctime: the client shows mtime", dialect=LEGACY),
+    Row(
+        ("set_group_id*", "*_users_groups"),
+        "Tcreate carries no group: the server's filesystem decides",
+        dialect=LEGACY,
+    ),
     Row(("acl*",), "mounted without posixacl", dialect=NINEP, acl=(False,)),
     # --- what the dialect cannot say
     Row(
@@ -83,6 +89,8 @@ ROWS = (
         dialect=("9P2000",),
     ),
     Row(("set_id*", "chmod_keeps*", "chmod_by_d*"), "9P2000 has no set-id and sticky bits", dialect=("9P2000",)),
+    Row(("rename_over*",), "9P2000 renames over nothing: the name must be free (stat(5))", dialect=("9P2000",)),
+    Row(("rename_errors",), "9P2000 has one error for every name that is taken", dialect=("9P2000",)),
     Row(("append_from*",), "9P2000 has no append: the client seeks to the end it knows", dialect=("9P2000",)),
     # --- what a model does not do
     Row(

@@ -14,7 +14,7 @@ DEVICES = {
     "null": (stat.S_IFCHR | 0o666, os.makedev(1, 3)),
     "zero": (stat.S_IFCHR | 0o640, os.makedev(1, 5)),
     "disk": (stat.S_IFBLK | 0o660, os.makedev(8, 17)),
-    "high": (stat.S_IFCHR | 0o600, os.makedev(4095, 1048575)),  # the largest numbers the client can carry
+    "high": (stat.S_IFCHR | 0o600, os.makedev(4094, 1048575)),  # all of 32 bits, but not -1, "unknown" on disk
 }
 
 

@@ -26,7 +26,7 @@ def drop_caches() -> None:
 
 @check
 def listing_is_complete(place: Place) -> None:
-    names = {f"entry-{number:04}" for number in range(500)}
+    names = {f"entry-{number:04}" for number in range(200)}
     for name in names:
         put(place.path(name))
     listed = os.listdir(place.here)
@@ -36,7 +36,7 @@ def listing_is_complete(place: Place) -> None:
 
 @check
 def listing_while_deleting(place: Place) -> None:
-    names = {f"entry-{number:04}" for number in range(600)}
+    names = {f"entry-{number:04}" for number in range(300)}
     for name in names:
         put(place.path(name))
     seen = []
@@ -50,7 +50,7 @@ def listing_while_deleting(place: Place) -> None:
 
 @check
 def remove_a_tree(place: Place) -> None:
-    for number in range(12):
+    for number in range(8):
         os.makedirs(place.path("t", f"d{number}", "e"))
         put(place.path("t", f"d{number}", "e", "f"))
     shutil.rmtree(place.path("t"))
