@@ -193,6 +193,7 @@ class Connection:
     def _serve(self) -> None:  # noqa: C901, PLR0912 - the hot loop: every call saved is 1 % of a request
         """Serve the frames at hand; stop where the transport is full or too much is in flight."""
         began = monotonic()
+        before = self._patience.before(began) if self._patience.watching else None
         count = 0
         interrupted = False
         out = self._out
@@ -235,7 +236,7 @@ class Connection:
         self._served += count
         elapsed = monotonic() - began
         if elapsed > LATE and elapsed > LATE_EACH * count:
-            self._late(began + elapsed)
+            self._late(began + elapsed, before)
 
     def _one(self, size: int, number: int, tag: int, buffer: Buffer, start: int) -> None:
         """A request off the fast path: Tversion, Tflush, an unknown type, or one that others in flight may stand in the way of."""
@@ -398,9 +399,9 @@ class Connection:
 
     # -- worker threads ----------------------------------------------------------------------------------------------------
 
-    def _late(self, now: float) -> None:
+    def _late(self, now: float, before: int | None) -> None:
         session = self.session
-        if session.inline and session.threadsafe and (duration := self._patience.late(now)):
+        if session.inline and session.threadsafe and (duration := self._patience.late(now, before)):
             log.info("storage answers slowly: serving %s from worker threads for %g s", self.peer, duration)
             session.inline = False
             self._loop.call_later(duration, session.inline_again)
