@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 class LocalFile(OpenFile):
     """A regular file, open."""
 
-    __slots__ = ("_locks", "_node", "_place", "_read_now", "handle", "writable")
+    __slots__ = ("_locks", "_node", "_place", "_read_now", "by", "handle", "writable")
 
-    def __init__(self, node: LocalNode, handle: Handle, flags: int) -> None:
+    def __init__(self, node: LocalNode, handle: Handle, flags: int, by: int) -> None:
         self._node = node
         self._locks = NO_HANDLE
         self._read_now: Callable[[Handle, int, int], Buffer] = host.read_now
         self._place = Place(handle, NO_HANDLE, b"")
         self.handle = handle
+        self.by = by
+        """Who opened it: nobody else's requests may use the rights that the open gave."""
         self.writable = bool(flags & O_ACCMODE)
 
     def read(self, offset: int, count: int) -> Buffer:

@@ -238,11 +238,16 @@ class LocalNode(Node):
             host.chown(self.place(), -1, -1)
 
     def _resize(self, size: int, by: int) -> None:
-        for file in self.files:
-            if file.writable:
-                file.truncate(size, by)
-                return
-        handle = self.open_handle(O_WRONLY)
+        try:
+            handle = self.open_handle(O_WRONLY)
+        except OSError:
+            # It may be open since before its mode forbade it, or have no name to be opened by any more. The rights of an
+            # open are those of who opened: under run-as nobody else may use them.
+            for file in self.files:
+                if file.writable and file.by == by:
+                    file.truncate(size, by)
+                    return
+            raise
         try:
             if by:
                 self.tree.model.drop_setid(self, Place(handle, NO_HANDLE, b""))
@@ -289,7 +294,7 @@ class LocalNode(Node):
     def open(self, flags: int, by: int = NO_ID) -> LocalFile:
         if flags & O_TRUNC and not flags & O_ACCMODE:
             self._resize(0, by)
-        file = self._opened(self.open_handle(flags & ~O_TRUNC), flags)
+        file = self._opened(self.open_handle(flags & ~O_TRUNC), flags, by)
         if flags & O_TRUNC and flags & O_ACCMODE:
             try:
                 file.truncate(0, by)
@@ -298,8 +303,8 @@ class LocalNode(Node):
                 raise
         return file
 
-    def _opened(self, handle: Handle, flags: int) -> LocalFile:
-        file = LocalFile(self, handle, flags)
+    def _opened(self, handle: Handle, flags: int, by: int) -> LocalFile:
+        file = LocalFile(self, handle, flags, by)
         tree = self.tree
         with tree.lock:
             self.files += (file,)
@@ -342,7 +347,7 @@ class LocalNode(Node):
                 if linux_errno(error) is not Errno.EEXIST or flags & O_EXCL:
                     raise
             else:
-                return self._created(name, flags, handle, made)
+                return self._created(name, flags, handle, made, uid)
             try:
                 return self._open_existing(name, flags, uid)
             except OSError as error:
@@ -350,14 +355,14 @@ class LocalNode(Node):
                     raise  # else it went away between the two looks: try to make it once more
         raise Refused(Errno.EAGAIN)
 
-    def _created(self, name: bytes, flags: int, handle: Handle, made: Stat) -> tuple[LocalNode, LocalFile]:
+    def _created(self, name: bytes, flags: int, handle: Handle, made: Stat, by: int) -> tuple[LocalNode, LocalFile]:
         """No pin yet: while it is open the handle tells who it is (0.8 us of every create)."""
         try:
             node = self.tree.enter(self, name, made, None)
         except OSError:
             host.close(handle)
             raise
-        file = node._opened(handle, flags)
+        file = node._opened(handle, flags, by)
         try:
             return node.seen(made), file
         except OSError:

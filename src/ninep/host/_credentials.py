@@ -1,0 +1,153 @@
+"""Acting as a user of the host: file-system ids and groups of **this thread**, for the length of a ``with`` block.
+
+Linux only. setfsuid(2) and setfsgid(2) change what the kernel checks file access with and whom new files belong to, and nothing else:
+not who may signal us, not what other threads are. When the file-system uid leaves 0 the kernel itself takes away the capabilities that go
+with files (CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, MKNOD: capabilities(7)) and gives them back on the return.
+setgroups(2) is made as a raw system call, because the one of the C library changes all threads.
+
+The three calls report no error that could be relied on: each is asked again afterwards. What cannot be become is EPERM, and then nothing
+has changed.
+
+Rights that were used at an *open* stay with the handle: who gets hold of another user's handle gets that user's rights.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import sys
+from types import TracebackType
+from typing import Final, NamedTuple
+
+from ninep.errors import Refused
+from ninep.linux import Errno
+
+
+class Identity(NamedTuple):
+    """Who to be: numbers of the host."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+
+
+if sys.platform == "linux":
+    import pwd
+
+    _libc = ctypes.PyDLL(None)  # keeps the interpreter's lock: these calls never wait
+    _setfsuid = _libc.setfsuid
+    _setfsgid = _libc.setfsgid
+    _syscall = _libc.syscall
+    _NOBODY: Final = ctypes.c_uint(0xFFFFFFFF)  # an id that cannot be: changes nothing, tells what is
+
+    # __NR_setgroups (on 32-bit machines setgroups32): asm/unistd.h of each
+    _SETGROUPS: Final = {
+        "x86_64": 116,
+        "aarch64": 159,
+        "riscv64": 159,
+        "loongarch64": 159,
+        "i386": 206,
+        "i686": 206,
+        "armv7l": 206,
+        "armv6l": 206,
+        "ppc64le": 81,
+        "ppc64": 81,
+        "s390x": 206,
+    }
+
+    def supported() -> bool:
+        """Whether this process can become other users: root (or its capabilities) on a machine we know."""
+        return platform.machine() in _SETGROUPS and _may_change()
+
+    def _may_change() -> bool:
+        try:
+            with become(Identity(_OTHER, _OTHER, ())):
+                return True
+        except Refused:
+            return False
+
+    _OTHER: Final = 65534
+
+    def identity_of(uid: int) -> Identity:
+        """A user with his groups, as the host's user database has them. EPERM for a uid that is not in it."""
+        try:
+            entry = pwd.getpwuid(uid)
+        except (KeyError, OverflowError):
+            raise Refused(Errno.EPERM, f"uid {uid} is no user of this host") from None
+        return _identity(entry)
+
+    def identity_named(name: bytes) -> Identity:
+        """The same by name."""
+        try:
+            entry = pwd.getpwnam(os.fsdecode(name))
+        except (KeyError, ValueError):
+            raise Refused(Errno.EPERM, f"{name!r} is no user of this host") from None
+        return _identity(entry)
+
+    def _identity(entry: pwd.struct_passwd) -> Identity:
+        groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
+        return Identity(entry.pw_uid, entry.pw_gid, tuple(sorted(set(groups))))
+
+    def _set_groups(groups: tuple[int, ...]) -> bool:
+        array = (ctypes.c_uint * len(groups))(*groups)
+        return bool(_syscall(_SETGROUPS[platform.machine()], len(groups), array) == 0)
+
+    class become:  # noqa: N801 - read as ``with become(alice):``
+        """``with become(identity):`` this thread's access to files is that user's. Not to be nested."""
+
+        __slots__ = ("_gid", "_groups", "_identity", "_uid")
+
+        def __init__(self, identity: Identity) -> None:
+            self._identity = identity
+
+        def __enter__(self) -> None:
+            uid, gid, groups = self._identity
+            self._groups = tuple(os.getgroups())
+            if not _set_groups(groups):
+                raise Refused(Errno.EPERM, "this process may not change its groups")
+            self._gid = _setfsgid(ctypes.c_uint(gid)) & 0xFFFFFFFF
+            self._uid = _setfsuid(ctypes.c_uint(uid)) & 0xFFFFFFFF  # last: with it the right to the others may go
+            if _setfsuid(_NOBODY) & 0xFFFFFFFF != uid or _setfsgid(_NOBODY) & 0xFFFFFFFF != gid:
+                self._leave()
+                raise Refused(Errno.EPERM, f"this process may not act as uid {uid}, gid {gid}")
+
+        def __exit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        ) -> None:
+            self._leave()
+
+        def _leave(self) -> None:
+            _setfsuid(ctypes.c_uint(self._uid))
+            _setfsgid(ctypes.c_uint(self._gid))
+            if not _set_groups(self._groups) or _setfsuid(_NOBODY) & 0xFFFFFFFF != self._uid:
+                # Going on would serve the next user with this one's rights.
+                os.abort()
+
+else:
+
+    def supported() -> bool:
+        """Never."""
+        return False
+
+    def identity_of(uid: int) -> Identity:
+        """EOPNOTSUPP."""
+        raise Refused(Errno.EOPNOTSUPP, f"uid {uid}: users are not changed on this system")
+
+    def identity_named(name: bytes) -> Identity:
+        """EOPNOTSUPP."""
+        raise Refused(Errno.EOPNOTSUPP, f"{name!r}: users are not changed on this system")
+
+    class become:  # noqa: N801
+        """EOPNOTSUPP."""
+
+        def __init__(self, identity: Identity) -> None:
+            self._identity = identity
+
+        def __enter__(self) -> None:
+            raise Refused(Errno.EOPNOTSUPP, "users are not changed on this system")
+
+        def __exit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        ) -> None:
+            """Nothing was entered."""

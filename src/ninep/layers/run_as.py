@@ -1,0 +1,93 @@
+"""Each attached user's requests with that user's own rights on the host: uid, gid and supplementary groups. Linux, as root.
+
+For ``passthrough`` on a machine whose users are the clients' users (diod's default). The host's kernel then checks permissions; without
+this layer it is the client's kernel alone that does.
+
+Rules
+
+* The user is who Tattach named: n_uname, else uname looked up in the host's user database. Who is not in it may not attach
+  (EPERM). ``always`` makes everybody the same user, whatever they say (squash).
+* Every verb that may touch the host runs inside ``become``, in whichever thread it runs; nothing else does. ``clone``, ``release`` and
+  ``close`` give handles back, which needs no rights.
+* What is made belongs to the user, whatever owner the client names; its group is the one the client names if the user is in it,
+  else the host's choice. Root may name whom it likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from ninep.errors import Refused
+from ninep.host import _credentials as credentials
+from ninep.layers.base import Around
+from ninep.linux import NO_ID, Errno
+from ninep.node import Node, OpenFile, Qid, User
+
+Identity = credentials.Identity
+_FREE: Final = frozenset({"clone", "release", "file.close", "dir.close"})
+
+
+class RunAs:
+    """The layer.
+
+    Args:
+        always: run everybody's requests as this user.
+
+    Raises:
+        Refused: EPERM if this process cannot become other users.
+    """
+
+    def __init__(self, always: Identity | None = None) -> None:
+        if not credentials.supported():
+            raise Refused(Errno.EPERM, "running requests as their users takes root on Linux")
+        self._always = always
+
+    def __call__(self, root: Node, user: User) -> Node:
+        """Wrap a root. EPERM for a user the host does not know."""
+        return RunAsNode(root, self, self._always or self._identity(user))
+
+    @staticmethod
+    def _identity(user: User) -> Identity:
+        if user.uid != NO_ID:
+            return credentials.identity_of(user.uid)
+        if user.uname:
+            return credentials.identity_named(user.uname)
+        raise Refused(Errno.EPERM, "the client does not say who is asking")
+
+
+class RunAsNode(Around):
+    """A node as one user."""
+
+    __slots__ = ("identity",)
+
+    def __init__(self, inner: Node, layer: object, identity: Identity) -> None:
+        super().__init__(inner, layer)
+        self.identity = identity
+
+    def wrap(self, inner: Node) -> RunAsNode:
+        return RunAsNode(inner, self.layer, self.identity)
+
+    def _owner(self, uid: int, gid: int) -> tuple[int, int]:
+        identity = self.identity
+        if identity.uid == 0:
+            return uid, gid
+        return NO_ID, gid if gid == identity.gid or gid in identity.groups else NO_ID
+
+    def create(self, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[Node, OpenFile]:
+        return super().create(name, flags, mode, *self._owner(uid, gid))
+
+    def mkdir(self, name: bytes, mode: int, uid: int, gid: int) -> Qid:
+        return super().mkdir(name, mode, *self._owner(uid, gid))
+
+    def symlink(self, name: bytes, target: bytes, uid: int, gid: int) -> Qid:
+        return super().symlink(name, target, *self._owner(uid, gid))
+
+    def mknod(self, name: bytes, mode: int, rdev: int, uid: int, gid: int) -> Qid:
+        return super().mknod(name, mode, rdev, *self._owner(uid, gid))
+
+    def around(self, verb: str, args: tuple[Any, ...], call: Callable[[], Any]) -> Any:  # noqa: ARG002 - whatever they are
+        if verb in _FREE:
+            return call()
+        with credentials.become(self.identity):
+            return call()

@@ -1,0 +1,296 @@
+"""Requests with their users' rights. The users are those that every Debian has; the host's kernel is the judge."""
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from ninep import linux
+from ninep.errors import Refused, linux_errno
+from ninep.host import _credentials as credentials
+from ninep.host._credentials import Identity, become
+from ninep.linux import NO_ID, Errno
+from ninep.node import Changes, Node, User
+
+if sys.platform != "linux" or os.geteuid() != 0:
+    pytest.skip("other users' rights are root's to take, on Linux", allow_module_level=True)
+
+from ninep.drivers.local import LocalDriver
+from ninep.drivers.memory import MemoryDriver
+from ninep.layers.run_as import RunAs
+
+ALICE = Identity(1, 1, (1, 60))
+BOB = Identity(2, 2, (2,))
+
+
+def who() -> tuple[int, int, list[int]]:
+    """The file-system ids and groups of this thread."""
+    fields = dict(
+        line.split(":\t", 1) for line in Path("/proc/thread-self/status").read_text().splitlines() if ":\t" in line
+    )
+    return int(fields["Uid"].split()[3]), int(fields["Gid"].split()[3]), sorted(map(int, fields["Groups"].split()))
+
+
+def refused(code: Errno) -> "pytest.RaisesExc[OSError]":
+    return pytest.raises(OSError, check=lambda error: linux_errno(error) is code)
+
+
+class TestBecome:
+    def test_there_and_back(self) -> None:
+        before = who()
+        with become(ALICE):
+            assert who() == (1, 1, [1, 60])
+        assert who() == before
+
+    def test_back_also_after_a_failure(self) -> None:
+        before = who()
+        with pytest.raises(ZeroDivisionError), become(ALICE):
+            raise ZeroDivisionError
+        assert who() == before
+
+    def test_other_threads_stay_who_they_are(self) -> None:
+        before = who()
+        inside, done = threading.Event(), threading.Event()
+
+        def act() -> None:
+            with become(ALICE):
+                inside.set()
+                done.wait(30)
+
+        thread = threading.Thread(target=act)
+        thread.start()
+        assert inside.wait(30)
+        try:
+            assert who() == before
+        finally:
+            done.set()
+            thread.join(30)
+
+    def test_rights_go_and_come_back(self, tmp_path: Path) -> None:
+        secret = tmp_path / "secret"
+        secret.write_text("root's")
+        secret.chmod(0o600)
+        handle = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            with become(ALICE), pytest.raises(PermissionError):
+                os.open("secret", os.O_RDONLY, dir_fd=handle)
+            os.close(os.open("secret", os.O_RDONLY, dir_fd=handle))
+        finally:
+            os.close(handle)
+
+    def test_users_of_the_host(self) -> None:
+        assert credentials.identity_of(0).uid == 0
+        assert credentials.identity_named(b"root") == credentials.identity_of(0)
+
+    @pytest.mark.parametrize("uid", [4_000_000_000, NO_ID, 1 << 40, -1])
+    def test_who_is_no_user(self, uid: int) -> None:
+        with refused(Errno.EPERM):
+            credentials.identity_of(uid)
+
+    @pytest.mark.parametrize("name", [b"no such user", b"\xff", b"", b"root\0"])
+    def test_names_of_nobody(self, name: bytes) -> None:
+        with refused(Errno.EPERM):
+            credentials.identity_named(name)
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Iterator[Node]:
+    """A folder that everybody may write in, as the driver sees it."""
+    tmp_path.chmod(0o777)
+    driver = LocalDriver(str(tmp_path), security_model="passthrough")
+    root = driver.attach(User())
+    yield root
+    root.release()
+    driver.close()
+
+
+@pytest.fixture
+def alice(export: Node) -> Node:
+    return RunAs(always=ALICE)(export, User())
+
+
+@pytest.fixture
+def bob(export: Node) -> Node:
+    return RunAs(always=BOB)(export, User())
+
+
+@pytest.fixture
+def alices(alice: Node) -> Iterator[Node]:
+    """A file that only alice may read."""
+    node, file = alice.create(b"f", linux.O_RDWR, 0o600, 1, 1)
+    file.write(0, b"alice's", 1)
+    file.close()
+    yield node
+    node.release()
+
+
+class TestRights:
+    def test_what_is_made_belongs_to_its_maker(self, alice: Node, alices: Node) -> None:
+        alice.mkdir(b"d", 0o755, 0, 0)
+        alice.symlink(b"l", b"to", 1, 60)
+        alice.mknod(b"p", linux.S_IFIFO | 0o644, 0, 1, 77)
+        owners = {}
+        for name in (b"f", b"d", b"l", b"p"):
+            node = alice.walk(name)
+            a = node.getattr(linux.GETATTR_BASIC)
+            owners[name] = (a.uid, a.gid)
+            node.release()
+        assert owners == {b"f": (1, 1), b"d": (1, 1), b"l": (1, 60), b"p": (1, 1)}
+
+    FORBIDDEN: ClassVar[dict[str, Callable[[Node, Node], object]]] = {
+        "open": lambda root, file: file.open(linux.O_RDONLY, 2),
+        "open to write": lambda root, file: file.open(linux.O_WRONLY, 2),
+        "truncate": lambda root, file: file.setattr(Changes(size=0, by=2)),
+        "set mtime": lambda root, file: file.setattr(Changes(mtime=0, by=2)),
+        "create over": lambda root, file: root.create(b"f", linux.O_RDWR, 0o644, 2, 2),
+        "set xattr": lambda root, file: file.setxattr(b"user.x", b"", 0),
+    }
+    FORBIDDEN_TO_OWN: ClassVar[dict[str, Callable[[Node, Node], object]]] = {
+        "chmod": lambda root, file: file.setattr(Changes(mode=0o777, by=2)),
+        "chown": lambda root, file: file.setattr(Changes(uid=2, by=2)),
+    }
+
+    @pytest.mark.parametrize("how", FORBIDDEN)
+    def test_other_users_are_kept_out(self, bob: Node, alices: Node, how: str) -> None:
+        node = bob.walk(b"f")
+        try:
+            with pytest.raises(OSError, check=lambda error: linux_errno(error) in {Errno.EACCES, Errno.EPERM}):
+                self.FORBIDDEN[how](bob, node)
+        finally:
+            node.release()
+        assert alices.open(linux.O_RDONLY, 1).read(0, 100) == b"alice's"
+
+    @pytest.mark.parametrize("how", FORBIDDEN_TO_OWN)
+    def test_what_belongs_to_others_stays_theirs(self, bob: Node, alices: Node, how: str) -> None:
+        node = bob.walk(b"f")
+        try:
+            with refused(Errno.EPERM):
+                self.FORBIDDEN_TO_OWN[how](bob, node)
+        finally:
+            node.release()
+        a = alices.getattr(linux.GETATTR_BASIC)
+        assert (a.uid, a.mode & 0o7777) == (1, 0o600)
+
+    def test_nobody_truncates_through_anothers_open_file(self, bob: Node, alices: Node) -> None:
+        file = alices.open(linux.O_RDWR, 1)
+        node = bob.walk(b"f")
+        try:
+            with refused(Errno.EACCES):
+                node.setattr(Changes(size=0, by=2))
+            assert file.read(0, 100) == b"alice's"
+        finally:
+            node.release()
+            file.close()
+
+    def test_a_folder_without_search_permission(self, alice: Node, bob: Node) -> None:
+        alice.mkdir(b"private", 0o700, 1, 1)
+        inner = alice.walk(b"private")
+        inner.mkdir(b"x", 0o755, 1, 1)
+        known = inner.walk(b"x")  # the driver knows it by now; bob gains nothing by that
+        folder = bob.walk(b"private")
+        try:
+            with refused(Errno.EACCES):
+                folder.walk(b"x")
+            with refused(Errno.EACCES):
+                folder.opendir()
+            with refused(Errno.EACCES):
+                folder.mkdir(b"y", 0o755, 2, 2)
+            with refused(Errno.EACCES):
+                folder.unlink(b"x", directory=True)
+        finally:
+            for node in (known, inner, folder):
+                node.release()
+
+    def test_the_sticky_bit(self, export: Node, bob: Node, alices: Node) -> None:
+        export.setattr(Changes(mode=0o1777, by=0))
+        with refused(Errno.EPERM):
+            bob.unlink(b"f", directory=False)
+        with refused(Errno.EPERM):
+            bob.rename(b"f", bob, b"g")
+
+    def test_groups_count(self, export: Node, alice: Node, bob: Node) -> None:
+        export.mkdir(b"games", 0o2770, 0, 60)
+        folder = alice.walk(b"games")
+        folder.mkdir(b"mine", 0o755, 1, 60)
+        made = folder.walk(b"mine")
+        assert made.getattr(linux.GETATTR_BASIC).gid == 60
+        with refused(Errno.EACCES):
+            bob.walk(b"games").mkdir(b"mine", 0o755, 2, 2)
+        made.release()
+        folder.release()
+
+    def test_devices_are_roots_to_make(self, alice: Node) -> None:
+        with refused(Errno.EPERM):
+            alice.mknod(b"null", linux.S_IFCHR | 0o666, 0x0103, 1, 1)
+
+    def test_a_write_by_a_user_drops_privileges_whatever_the_client_says(self, alice: Node, alices: Node) -> None:
+        alices.setattr(Changes(mode=0o4755, by=0))
+        file = alices.open(linux.O_RDWR, 0)
+        file.write(0, b"x", 0)
+        file.close()
+        assert alices.getattr(linux.GETATTR_BASIC).mode & 0o7777 == 0o755
+
+    def test_privileges_of_a_shared_file_go_too(self, bob: Node, alices: Node) -> None:
+        """bob may write alice's file, but not chmod it: the kernel takes SUID away with the write."""
+        alices.setattr(Changes(mode=0o4777, by=0))
+        node = bob.walk(b"f")
+        file = node.open(linux.O_RDWR, 2)
+        assert file.write(0, b"bob's  ", 2) == 7
+        file.close()
+        node.release()
+        assert alices.getattr(linux.GETATTR_BASIC).mode & 0o7777 == 0o777
+
+    def test_root_is_root(self, export: Node, alices: Node) -> None:
+        root = RunAs()(export, User(uid=0))
+        node = root.walk(b"f")
+        node.setattr(Changes(uid=2, gid=2, by=0))
+        file = node.open(linux.O_RDONLY, 0)
+        assert file.read(0, 100) == b"alice's"
+        file.close()
+        made, file = root.create(b"g", linux.O_RDWR, 0o600, 2, 60)
+        file.close()
+        a = made.getattr(linux.GETATTR_BASIC)
+        assert (a.uid, a.gid) == (2, 60)
+        made.release()
+        node.release()
+
+
+class TestAttach:
+    def test_by_number_or_by_name(self) -> None:
+        root = MemoryDriver().attach(User())
+        layer = RunAs()
+        assert layer(root, User(uid=0)).identity.uid == 0  # type: ignore[attr-defined]
+        assert layer(root, User(uname=b"daemon")).identity.uid == 1  # type: ignore[attr-defined]
+        assert layer(root, User(uname=b"daemon", uid=0)).identity.uid == 0  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize("user", [User(), User(uname=b"nobody here"), User(uid=4_000_000_000)])
+    def test_who_is_unknown_stays_out(self, user: User) -> None:
+        with refused(Errno.EPERM):
+            RunAs()(MemoryDriver().attach(User()), user)
+
+    def test_two_users_of_one_export_share_its_tree(self, alice: Node, bob: Node, export: Node) -> None:
+        layer = RunAs()
+        one, two = layer(export, User(uid=1)), layer(export, User(uid=2))
+        one.mkdir(b"open", 0o777, 1, 1)
+        folder = one.walk(b"open")
+        two.mkdir(b"d", 0o755, 2, 2)
+        with refused(Errno.EXDEV):
+            alice.rename(b"d", folder, b"e")  # another layer, if the same driver
+        two.rename(b"d", folder, b"e")
+        assert folder.walk(b"e").getattr(linux.GETATTR_BASIC).uid == 2
+        folder.release()
+
+    def test_a_process_that_may_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(credentials, "supported", lambda: False)
+        with refused(Errno.EPERM):
+            RunAs()
+
+
+def test_supported_is_what_it_says() -> None:
+    assert credentials.supported()
+    with become(ALICE):
+        assert not Refused(Errno.EPERM).errno
