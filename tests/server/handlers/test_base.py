@@ -565,21 +565,21 @@ class TestReadDirectory:
 
 
 class TestWords:
-    """Plain 9P2000 has no numbers: the customary words."""
+    """Plain 9P2000 has no numbers: words that the Linux client has in its table."""
 
     @pytest.mark.parametrize(
         ("message", "words"),
         [
             (m.Twalk(0, 1, [b"x"]), "file does not exist"),
-            (m.Tclunk(99), "unknown fid"),
-            (m.Topen(0, 1), "file is a directory"),
-            (m.Tremove(0), "device or object already in use"),
-            (m.Tattach(0, m.NOFID, b"", b""), "bad arg in system call"),
-            (m.Tlopen(0, 0), "function not implemented"),
+            (m.Tclunk(99), "fid unknown or out of range"),
+            (m.Topen(0, 1), "Is a directory"),
+            (m.Tremove(0), "Device or resource busy"),
+            (m.Tattach(0, m.NOFID, b"", b""), "Invalid argument"),
+            (m.Tlopen(0, 0), "Operation not supported"),
         ],
         ids=lambda value: value if isinstance(value, str) else "",
     )
-    def test_as_plan_9_says_them(self, served: Served, message: m.Message, words: str) -> None:
+    def test_as_clients_know_them(self, served: Served, message: m.Message, words: str) -> None:
         for dialect in (b"9P2000", b"9P2000.u"):
             client = served.client(dialect)
             with pytest.raises(Failed) as caught:
