@@ -48,7 +48,7 @@ class Patience:
         self._watched_until = 0.0
         self._strikes: list[float] = []
         self._duration = FIRST
-        self._ends = 0.0
+        self._ends = float("-inf")
 
     def before(self, now: float) -> int | None:
         """While watching, before a batch: how often the thread has waited so far."""
