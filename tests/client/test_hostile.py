@@ -219,6 +219,17 @@ def test_short_reads_are_continued(against):
         assert b"".join(file.chunks()) == content
 
 
+def test_small_files_cost_few_requests(against):
+    client, server = against({Tread: lambda t: Rread(b"0123456789"[t.offset : t.offset + t.count])})
+    with client.open("file") as file:
+        assert file.read() == b"0123456789"
+        assert len(server.asked(Tread)) == 1
+        assert b"".join(file.chunks(0)) == b"0123456789"
+        assert len(server.asked(Tread)) == 3
+        assert b"".join(file.chunks(0, 10)) == b"0123456789"
+        assert len(server.asked(Tread)) == 4
+
+
 def test_the_first_refusal_of_many_writes_is_told_and_nothing_is_written_after_it(against):
     client, server = against({Twrite: lambda t: Rlerror(28) if t.offset >= 8192 else Rwrite(len(t.data))})
     with client.open("file", "r+b") as file, refused(errno.ENOSPC, "file"):

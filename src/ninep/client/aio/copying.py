@@ -151,7 +151,8 @@ class Copying(Names, Attributes, Tree):
                 done = 0
                 if job.progress is not None:
                     job.progress(path, 0, found.st_size)
-                pieces = file.chunks()
+                # a file that grows meanwhile is copied as long as it was; those of /proc say 0 and are read to their end
+                pieces = file.chunks(count=found.st_size or -1)
                 async with aclosing(pieces):
                     async for piece in pieces:
                         await run(arriving.write, piece)

@@ -109,7 +109,8 @@ class AsyncFile:
         self._check()
         moving = offset is None
         start = self._position if offset is None else offset
-        pieces = self._verbs.read_ahead(self._fid, start, TO_THE_END - start if count < 0 else count, self._chunk)
+        sure = count >= 0
+        pieces = self._verbs.read_ahead(self._fid, start, count if sure else TO_THE_END - start, self._chunk, sure)
         with about(self.name):
             async with aclosing(pieces):
                 async for piece in pieces:

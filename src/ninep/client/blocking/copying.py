@@ -150,7 +150,8 @@ class Copying(Names, Attributes, Tree):
                 done = 0
                 if job.progress is not None:
                     job.progress(path, 0, found.st_size)
-                pieces = file.chunks()
+                # a file that grows meanwhile is copied as long as it was; those of /proc say 0 and are read to their end
+                pieces = file.chunks(count=found.st_size or -1)
                 with closing(pieces):
                     for piece in pieces:
                         run(arriving.write, piece)

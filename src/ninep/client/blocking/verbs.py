@@ -135,10 +135,14 @@ class Verbs(ABC):
         """One Tread. Empty at the end."""
         return bytes((self.connection.call(Tread(fid, offset, count), Rread)).data)
 
-    def read_ahead(self, fid: int, offset: int, count: int, chunk: int) -> Stream[bytes]:
-        """The bytes from ``offset``, in pieces, at most ``count``; ends at the end of the file. Several Treads are in flight."""
+    def read_ahead(self, fid: int, offset: int, count: int, chunk: int, sure: bool = True) -> Stream[bytes]:
+        """The bytes from ``offset``, in pieces, at most ``count``; ends at the end of the file. Several Treads are in flight.
+
+        Unless ``count`` is ``sure`` to be there (or nearly), it begins with one and doubles, or most files would cost
+        many requests beyond their end.
+        """
         connection = self.connection
-        window = _window(chunk)
+        window = _window(chunk) if sure else 1
         end = offset + count
         asked = offset
         pending: deque[tuple[Call, int]] = deque()
@@ -154,7 +158,7 @@ class Verbs(ABC):
                 if data:
                     yield data
                 if len(data) == size:
-                    window = _window(chunk)
+                    window = min(2 * window, _window(chunk))
                 else:
                     # What was asked beyond this is at the wrong place now. Not every server fills a reply in the middle of a
                     # file, so only an empty one is the end.
