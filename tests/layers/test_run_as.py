@@ -22,6 +22,8 @@ if sys.platform != "linux" or os.geteuid() != 0:
 from ninep.drivers.local import LocalDriver
 from ninep.drivers.memory import MemoryDriver
 from ninep.layers.run_as import RunAs
+from ninep.server.exports import Export
+from ninep.testing.audit import Audit
 
 ALICE = Identity(1, 1, (1, 60))
 BOB = Identity(2, 2, (2,))
@@ -271,6 +273,13 @@ class TestAttach:
     def test_who_is_unknown_stays_out(self, user: User) -> None:
         with refused(Errno.EPERM):
             RunAs()(MemoryDriver().attach(User()), user)
+
+    def test_who_stays_out_leaves_nothing_behind(self) -> None:
+        audit = Audit()
+        export = Export("", MemoryDriver(), [audit, RunAs()])
+        with refused(Errno.EPERM):
+            export.attach(User(uid=4_000_000_000))
+        audit.check()
 
     def test_two_users_of_one_export_share_its_tree(self, alice: Node, bob: Node, export: Node) -> None:
         layer = RunAs()

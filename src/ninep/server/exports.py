@@ -36,8 +36,12 @@ class Export:
     def attach(self, user: User) -> Node:
         """The root as this user sees it."""
         node = self.driver.attach(user)
-        for layer in self.layers:
-            node = layer(node, user)
+        try:
+            for layer in self.layers:
+                node = layer(node, user)
+        except OSError:  # a layer may refuse a user
+            node.release()
+            raise
         self.inline = node.inline
         return node
 
