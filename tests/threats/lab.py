@@ -1,0 +1,276 @@
+"""What every attack is tried on: a served folder with something worth stealing beside it.
+
+::
+
+    base/export          served
+    base/export-secret   a sibling whose name begins with the export's
+    base/canary          files, folders, links, attributes: none of it may change, none of it may be read
+
+``Lab`` is a real server in a thread (``tests.support.served``) over the real local driver, put together as ``ninep serve`` does it. At its end it
+judges, whatever the attack was: the canary is unchanged, no byte of it came in any reply, a second connection is still answered within a second,
+nothing unexpected was logged, and everything was given back: fids, open files, attributes, locks, handles.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+
+from tests.support.client import Failed, RawClient
+from tests.support.served import Served
+
+from ninep.assembly import exports_of
+from ninep.config import SECURITY_MODELS, ExportConfig, ServerConfig
+from ninep.errors import TEXTS
+from ninep.linux import GETATTR_BASIC, Errno
+from ninep.server.limits import Limits
+from ninep.wire import messages as m
+
+LINUX, UNIX, BASE = DIALECTS = (b"9P2000.L", b"9P2000.u", b"9P2000")
+MODELS = SECURITY_MODELS
+MAPPED = ("mapped-xattr", "mapped-file")
+WORDS: dict[str, set[Errno]] = {}
+for _code in Errno:
+    WORDS.setdefault(TEXTS.get(_code, _code.name), set()).add(_code)
+
+
+def codes(failure: Failed) -> set[Errno]:
+    """The errno of an error reply; in plain 9P2000 all that have those words."""
+    return {Errno(failure.code)} if isinstance(failure.code, int) else WORDS[failure.code]
+
+
+class Canary:
+    """A tree that must stay as it is."""
+
+    def __init__(self, top: Path) -> None:
+        self.top = top
+        self.marker = secrets.token_hex(24).encode()
+        """Part of every secret name and every secret content."""
+        (top / "dir" / self.marker.decode()).mkdir(parents=True)
+        (top / "file").write_bytes(b"the secret: " + self.marker + b"\n" * 5000)
+        (top / "file").chmod(0o640)
+        (top / "dir" / "inner").write_bytes(self.marker)
+        (top / "program").write_bytes(b"#!/bin/sh\n: " + self.marker)
+        (top / "program").chmod(0o6755)
+        (top / "link").symlink_to("file")
+        os.mkfifo(top / "fifo")
+        with suppress(OSError):
+            os.setxattr(top / "file", "user.secret", self.marker)
+        self._before = self.digest()
+
+    def digest(self) -> dict[str, tuple[Any, ...]]:
+        """All that can be told of the tree without changing it."""
+        seen = {}
+        for path in [self.top, *sorted(self.top.rglob("*"))]:
+            found = path.lstat()
+            content = b""
+            if path.is_symlink():
+                content = os.readlink(os.fsencode(path))
+            elif path.is_file():
+                content = hashlib.sha256(path.read_bytes()).digest()
+            names = [] if path.is_symlink() else os.listxattr(path)
+            attributes = [(name, os.getxattr(path, name)) for name in names]
+            seen[str(path)] = (
+                found.st_mode, found.st_uid, found.st_gid, found.st_nlink, found.st_size, found.st_ino, found.st_rdev,
+                found.st_mtime_ns, found.st_ctime_ns, content, attributes,
+            )  # fmt: skip
+        return seen
+
+    def check(self) -> None:
+        """Nothing has changed."""
+        now = self.digest()
+        assert now.keys() == self._before.keys(), f"entries of the canary: {now.keys() ^ self._before.keys()}"
+        for path, before in self._before.items():
+            assert now[path] == before, f"{path} was {before}, is {now[path]}"
+
+
+class Attacker(RawClient):
+    """A client that notices when it is told a secret."""
+
+    def __init__(self, sock: socket.socket, secrets: tuple[bytes, ...] = ()) -> None:
+        super().__init__(sock)
+        self._secrets = secrets
+
+    def receive_frame(self) -> bytes:
+        frame = super().receive_frame()
+        for secret in self._secrets:
+            assert secret not in frame, "a reply has a byte of what is beside the export"
+        return frame
+
+    @property
+    def linux(self) -> bool:
+        return self.dialect == LINUX
+
+    def told(self, message: m.Message) -> set[Errno]:
+        """What the server says: nothing if it did as asked, else the errno (in plain 9P2000 all that have its words)."""
+        try:
+            self.rpc(message)
+        except Failed as failure:
+            return codes(failure)
+        return set()
+
+    def refuses(self, message: m.Message, *expected: Errno) -> None:
+        """The request fails, with one of these."""
+        said = self.told(message)
+        assert said & set(expected), f"{message!r}: {said or 'done'} instead of {[code.name for code in expected]}"
+
+    def walk_or_not(self, fid: int, newfid: int, *names: bytes) -> bool:
+        """Walk all the way, or do not go at all."""
+        try:
+            return len(self.rpc(m.Twalk(fid, newfid, list(names))).qids) == len(names)
+        except Failed:
+            return False
+
+
+class Records(logging.Handler):
+    """What the server logs."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.seen: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.INFO:
+            self.seen.append(record)
+
+    def messages(self) -> list[str]:
+        return [record.getMessage() for record in self.seen]
+
+
+class Lab(Served):
+    """A served folder and its judge. ``base`` is an empty folder of ours."""
+
+    def __init__(
+        self,
+        base: Path,
+        model: str = "passthrough",
+        *,
+        limits: Limits | None = None,
+        loop: str = "uvloop",
+        **export: Any,
+    ) -> None:
+        self.model = model
+        self.base = base
+        self.top = base / "export"
+        self.canary = Canary(base / "canary")
+        self.sibling = base / "export-secret"
+        self.top.mkdir(exist_ok=True)
+        self.sibling.mkdir()
+        (self.sibling / "file").write_bytes(self.canary.marker)
+        self.settings = ServerConfig([ExportConfig(str(self.top), security_model=model, **export)])
+        self.records = Records()
+        super().__init__(exports=exports_of(self.settings), limits=limits, loop=loop)
+        self.handles_before: set[str] = set()
+
+    def __enter__(self) -> Self:
+        log = logging.getLogger("ninep")
+        log.addHandler(self.records)
+        self._level = log.level
+        log.setLevel(logging.INFO)
+        super().__enter__()
+        self.client().close()  # whatever is made once is made now
+        self.wait_until_idle()
+        self.handles_before = handles()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        log = logging.getLogger("ninep")
+        try:
+            if kind is None:
+                self.judge()
+            super().__exit__(kind, *rest)
+        finally:
+            log.removeHandler(self.records)
+            log.setLevel(self._level)
+
+    def connect(self) -> Attacker:
+        """A connection on which nothing was said yet."""
+        ours, theirs = socket.socketpair()
+        client = Attacker(ours, (self.canary.marker,))
+        self._clients.append(client)
+        self.call(self.server.adopt(theirs))
+        return client
+
+    def client(self, dialect: bytes = LINUX, msize: int = 8192 + 24) -> Attacker:
+        """A connection with a session in which fid 0 is the root."""
+        client = super().client(dialect, msize)
+        assert isinstance(client, Attacker)
+        return client
+
+    # -- the judgement
+
+    def judge(self) -> None:
+        """See the module."""
+        self.alive()
+        for client in self._clients:
+            client.close()
+        self._clients.clear()
+        self.wait_until_idle()
+        self.canary.check()
+        assert (self.sibling / "file").read_bytes() == self.canary.marker
+        assert os.listdir(self.sibling) == ["file"]
+        errors = [record.getMessage() for record in self.records.seen if record.levelno >= logging.ERROR]
+        assert not errors, errors
+        assert not any(record.exc_info for record in self.records.seen)
+        self.check_returned()
+
+    def alive(self) -> None:
+        """A second connection is answered within a second (and a connection that was not abused sees the root)."""
+        before = time.monotonic()
+        with self.client() as second:
+            second.rpc(m.Tgetattr(0, GETATTR_BASIC))
+        took = time.monotonic() - before
+        assert took < 1.0, f"another client waited {took:.1f} s"
+
+    def check_returned(self) -> None:
+        """Budgets are whole, and no handle is left but pins of the root."""
+        budgets, limits = self.server.budgets, self.server.limits
+        left = [one.left for one in (budgets.fids, budgets.open_files, budgets.directories, budgets.xattr_bytes)]
+        assert left == [limits.all_fids, limits.all_open_files, limits.all_directories, limits.all_xattr_bytes]
+        assert len(self.server.door) == 0
+        gc.collect()
+        more = handles() - self.handles_before
+        assert len(more) <= 1, f"handles left open: {more}"  # a deferred close of the last connection may be among them
+
+
+def handles() -> set[str]:
+    """The descriptors of this process and what they lead to."""
+    found = set()
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            found.add(f"{number}: {os.readlink(f'/proc/self/fd/{number}')}")
+    return found
+
+
+@contextmanager
+def beside(*loops: Any) -> Iterator[None]:
+    """Run host processes' work (functions that take a ``stop`` event) in threads as long as the ``with`` lasts."""
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def run(loop: Any) -> None:
+        try:
+            loop(stop)
+        except BaseException as failure:  # noqa: BLE001 - told in the test's thread
+            failures.append(failure)
+
+    threads = [threading.Thread(target=run, args=(loop,)) for loop in loops]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+    assert not failures, failures
