@@ -79,10 +79,13 @@ class Guest:
 
     kernel: str
 
-    def __init__(self, shares: Sequence[Share] = (), image: str = "base", memory_mib: int = 1024) -> None:
+    def __init__(
+        self, shares: Sequence[Share] = (), image: str = "base", memory_mib: int = 1024, processors: int = 1
+    ) -> None:
         self._shares = shares
         self._image = image
         self._memory = memory_mib
+        self._processors = processors
         self._scratch = ""
         self._buffer = b""
 
@@ -184,7 +187,7 @@ class Guest:
     def _machine(self) -> list[str]:
         accelerator = os.environ.get("NINEP_TEST_ACCEL", "tcg,thread=multi")
         return [
-            "-accel", accelerator, "-m", str(self._memory), "-smp", "2",
+            "-accel", accelerator, "-m", str(self._memory), "-smp", str(self._processors),
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-serial", f"file:{self._scratch}/console",
         ]  # fmt: skip
