@@ -39,6 +39,20 @@ def test_connect_can_be_awaited_or_entered(memory):
     asyncio.run(main())
 
 
+def test_on_uvloop(memory):
+    uvloop = pytest.importorskip("uvloop", reason="uvloop is for POSIX hosts")
+
+    async def main():
+        async with aio.connect(f"127.0.0.1:{memory.port()}", timeout=20) as client:
+            await client.write_bytes("file", bytes(3_000_000))
+            assert await client.read_bytes("file") == bytes(3_000_000)
+        with pytest.raises(ConnectionError):
+            await client.stat("file")
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+
+
 def test_many_tasks_share_a_connection(memory):
     async def main():
         async with aio.connect(memory.socket()) as client:

@@ -15,7 +15,7 @@ import socket
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import partial
-from typing import Final, ParamSpec, TypeAlias, TypeVar
+from typing import Final, ParamSpec, TypeAlias, TypeVar, cast
 
 from ninep.client.address import Address
 from ninep.client.errors import ProtocolError
@@ -42,8 +42,7 @@ class _Wire(asyncio.BufferedProtocol):
         self._connection = connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.WriteTransport):
-            self._connection.made(transport)
+        self._connection.made(cast("asyncio.WriteTransport", transport))  # those of uvloop are no subclasses
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the exchange knows better how much fits
         return self._connection.exchange.room()
@@ -200,6 +199,7 @@ class AsyncConnection:
             self._wake_all()
         if self._reading is not None:
             self._reading.cancel()
+        if self._reading is not None or self._transport is None:
             self._gone.set()
         await self._gone.wait()
 
