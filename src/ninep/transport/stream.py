@@ -9,15 +9,42 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ninep.transport.peers import Peer, peer_of
 from ninep.wire.types import Buffer
 
-if TYPE_CHECKING:
-    from ninep.server.connection import Connection
 
-MakeConnection = Callable[["_Stream"], "Connection"]
+class Connection(Protocol):
+    """What a stream carries: ``server.connection.Connection``, of which it knows no more than this."""
+
+    @property
+    def space(self) -> Callable[[int], Buffer]:
+        """Where the next bytes are to be put (asyncio.BufferedProtocol.get_buffer)."""
+
+    def received(self, count: int) -> None:
+        """So many bytes are there."""
+
+    def data(self, data: Buffer) -> None:
+        """These bytes arrived."""
+
+    def made(self, peer: Peer) -> None:
+        """The stream stands."""
+
+    def full(self) -> None:
+        """Nothing more can be written for now."""
+
+    def drained(self) -> None:
+        """It can again."""
+
+    def eof(self) -> bool:
+        """The other side sends no more; false: close."""
+
+    def lost(self) -> None:
+        """The stream is gone."""
+
+
+MakeConnection = Callable[["_Stream"], Connection]
 
 
 class _Stream(asyncio.BaseProtocol):
@@ -83,7 +110,7 @@ class SocketProtocol(_Stream, asyncio.BufferedProtocol):
 
     def __init__(self, make: MakeConnection, peer: Peer | None = None) -> None:
         super().__init__(make, peer)
-        self.get_buffer = self.connection.space  # type: ignore[method-assign]
+        self.get_buffer = self.connection.space  # type: ignore[method-assign,assignment]
         self.buffer_updated = self.connection.received  # type: ignore[method-assign,assignment]
 
 

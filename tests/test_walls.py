@@ -1,0 +1,47 @@
+"""Walls that no import contract sees: who asks which system this is, and who catches everything."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import ninep
+
+HOME = Path(ninep.__file__).parent
+QUESTIONS = {("sys", "platform"), ("os", "name"), ("os", "uname"), ("sys", "getwindowsversion")}
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(HOME.rglob("*.py")):
+        yield path.relative_to(HOME).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def asks_for_the_system(node: ast.AST) -> bool:
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return (node.value.id, node.attr) in QUESTIONS
+    if isinstance(node, ast.Import):
+        return any(alias.name == "platform" for alias in node.names)
+    if isinstance(node, ast.ImportFrom):
+        return node.module == "platform" or any((node.module, alias.name) in QUESTIONS for alias in node.names)
+    return False
+
+
+def test_only_the_host_asks_which_system_it_runs_on() -> None:
+    asking = {name for name, tree in modules() if any(map(asks_for_the_system, ast.walk(tree)))}
+    assert {name for name in asking if not name.startswith("host/")} == set()
+    assert "host/__init__.py" in asking  # the question is recognised
+
+
+def swallows(node: ast.AST) -> bool:
+    """A handler for everything that does not pass it on."""
+    if not isinstance(node, ast.ExceptHandler):
+        return False
+    broad = node.type is None or (isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"})
+    return broad and not any(isinstance(inner, ast.Raise) and inner.exc is None for inner in ast.walk(node))
+
+
+def test_below_the_server_nothing_is_swallowed() -> None:
+    """A bug must not look like a refusal: the server's one exit turns the unexpected into EIO, and logs it."""
+    below = ("wire/", "protocol/", "drivers/", "layers/", "security/", "host/", "transport/")
+    swallowing = {name for name, tree in modules() if any(map(swallows, ast.walk(tree)))}
+    assert {name for name in swallowing if name.startswith(below)} == set()
+    assert "server/connection.py" in swallowing  # the exit is recognised
