@@ -57,6 +57,8 @@ class Canary:
         self.marker = secrets.token_hex(24).encode()
         """Part of every secret name and every secret content."""
         (top / "dir" / self.marker.decode()).mkdir(parents=True)
+        (top / "two").mkdir()
+        (top / "two" / "leaf").write_bytes(b"a secret: " + self.marker)
         (top / "file").write_bytes(b"the secret: " + self.marker + b"\n" * 5000)
         (top / "file").chmod(0o640)
         (top / "dir" / "inner").write_bytes(self.marker)
