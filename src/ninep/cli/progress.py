@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 PATIENCE: Final = 1.0
+INTERVAL: Final = 0.1
 
 
 class Bar:
@@ -21,6 +22,7 @@ class Bar:
     def __init__(self, *, enabled: bool) -> None:
         self._enabled = enabled and sys.stderr.isatty()
         self._since = time.monotonic()
+        self._next = 0.0
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._path = ""
@@ -47,12 +49,16 @@ class Bar:
             self._files += 1
         self._bytes += done - self._before
         self._before = done
+        now = time.monotonic()
+        if now < self._next and done < size:
+            return  # an update takes rich longer than a piece takes to arrive
+        self._next = now + INTERVAL
         if self._progress is None:
-            if time.monotonic() - self._since < PATIENCE:
+            if now - self._since < PATIENCE:
                 return
             self._start()
         if self._progress is not None and self._task is not None:
-            speed = self._bytes / max(0.001, time.monotonic() - self._since)
+            speed = self._bytes / max(0.001, now - self._since)
             self._progress.update(
                 self._task,
                 description=f"{printable(path)[-50:]}",
