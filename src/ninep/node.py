@@ -251,7 +251,12 @@ class Node(ABC):
         raise Refused(Errno.EROFS)
 
     def may_remove(self) -> None:
-        """Asked when a file is opened to be removed at its clunk: refuse now (EROFS) what ``remove`` would refuse in any case."""
+        """Asked when a file is opened to be removed at its clunk: refuse now (EROFS) what ``remove`` would refuse in any case.
+
+        Default: refused if this driver has no ``remove``.
+        """
+        if type(self).remove is Node.remove:
+            raise Refused(Errno.EROFS)
 
     def move(self, newdir: Node | None, newname: bytes) -> None:
         """Rename this node from its current place (Trename, Twstat); ``newdir`` None keeps the directory. EBUSY for the root."""

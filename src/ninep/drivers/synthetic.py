@@ -177,9 +177,6 @@ class SyntheticNode(Node):
         content = _bytes(file.read()) if file.read and access in {O_RDONLY, O_RDWR} else None
         return SyntheticFile(content, file.write if access in {O_WRONLY, O_RDWR} else None)
 
-    def may_remove(self) -> None:
-        raise Refused(Errno.EROFS)
-
     def opendir(self) -> SyntheticDir:
         self._items()
         return SyntheticDir(self)
