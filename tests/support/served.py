@@ -13,7 +13,6 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from typing import Any, Self, TypeVar
 
 from tests.support.client import PATIENCE, RawClient
@@ -109,6 +108,7 @@ class Served:
         self._thread = threading.Thread(target=self._run, name="server under test")
         self._clients: list[RawClient] = []
         self._failure: BaseException | None = None
+        self._stopping = False
         self.server: Server
         self.loop: asyncio.AbstractEventLoop
 
@@ -187,19 +187,19 @@ class Served:
         self.call(asyncio.wait_for(turning(), PATIENCE))
 
     def wait_until_idle(self) -> None:
-        """Until no connection is left."""
-        if self._thread.is_alive():
+        """Until no connection is left. A server that was told to stop sees to that itself."""
+        if not self._stopping:
             self.call(asyncio.wait_for(self.server.wait_idle(), PATIENCE))
 
     def begin_stop(self, grace: float = PATIENCE) -> None:
         """Tell the server to close, without waiting for it."""
+        self._stopping = True
         self.loop.call_soon_threadsafe(lambda: asyncio.ensure_future(self.server.close(grace)))
 
     def stop(self, grace: float = PATIENCE) -> None:
         """Close the server and wait for the end of its thread."""
-        if self._thread.is_alive() and hasattr(self, "server"):
-            with suppress(RuntimeError):  # it ended just now
-                self.begin_stop(grace)
+        if not self._stopping and hasattr(self, "server"):
+            self.begin_stop(grace)
         self._thread.join(PATIENCE + grace)
         assert not self._thread.is_alive(), "the server does not end"
         if self._failure is not None:

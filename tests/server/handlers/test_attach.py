@@ -66,7 +66,6 @@ class TestAttach:
             client.version()
 
             def refuse(root: Node, user: User) -> Node:
-                root.release()
                 raise PermissionError(13, "not you")
 
             served.export.layers = [*served.export.layers, refuse]
