@@ -37,7 +37,7 @@ from ninep.linux import (
     XATTR_REPLACE,
     Errno,
 )
-from ninep.node import NOW
+from ninep.node import NOW, WouldBlock
 
 linux = pytest.importorskip("ninep.host._linux", reason="Linux only", exc_type=ImportError)
 
@@ -316,6 +316,60 @@ def test_names(root: Handle, folder: Path) -> None:
     linux.remove_file(linux.pin(root, b"d"), b"moved")
     linux.remove_dir(root, b"d")
     assert refusal(linux.pin, root, b"d") is Errno.ENOENT
+
+
+# -- reads that do not wait --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def big(root: Handle, folder: Path) -> Handle:
+    (folder / "big").write_bytes(bytes(range(256)) * 1024)
+    handle = linux.open_file(place(root, b"big"), O_RDONLY)
+    try:
+        linux.read_now(handle, 1, 0)
+    except OSError as error:
+        if linux_errno(error) is Errno.EOPNOTSUPP:
+            pytest.skip("this filesystem does not tell whether a read would wait")
+        raise
+    return handle
+
+
+@pytest.mark.parametrize("count", [1, 4096, 32767, 32768, 100_000, 262_144, 300_000, 2_000_000])
+@pytest.mark.parametrize("offset", [0, 77, 262_143, 262_144, 1 << 40])
+def test_read_now(big: Handle, count: int, offset: int) -> None:
+    assert bytes(linux.read_now(big, count, offset)) == (bytes(range(256)) * 1024)[offset : offset + count]
+
+
+def test_a_buffer_that_is_still_held_is_not_used_again(big: Handle) -> None:
+    held = [linux.read_now(big, 65536, offset) for offset in range(10)]
+    held += [memoryview(linux.read_now(big, 65536, offset)) for offset in range(10, 20)]
+    assert [part[0] for part in held] == list(range(20))
+    assert sum(len(kept) for kept in linux._buffers.values()) <= 2 * 6
+    del held
+    first = linux.read_now(big, 65536, 1)
+    kept = {id(buffer) for buffer in linux._buffers[65536]}
+    assert id(first.obj) in kept
+    del first
+    again = linux.read_now(big, 65536, 2)
+    assert id(again.obj) in kept
+    assert again[0] == 2
+
+
+def test_a_read_that_would_wait(big: Handle, monkeypatch: pytest.MonkeyPatch) -> None:
+    def waits(*arguments: object) -> int:
+        raise BlockingIOError(11, "would wait")
+
+    monkeypatch.setattr(os, "preadv", waits)
+    with pytest.raises(WouldBlock):
+        linux.read_now(big, 10, 0)
+
+
+def test_a_hole_in_the_page_cache_is_not_the_end(big: Handle, monkeypatch: pytest.MonkeyPatch) -> None:
+    preadv = os.preadv
+    monkeypatch.setattr(
+        os, "preadv", lambda fd, buffers, offset, flags: preadv(fd, [memoryview(buffers[0])[:1000]], offset)
+    )
+    assert bytes(linux.read_now(big, 100_000, 5)) == (bytes(range(256)) * 1024)[5:100_005]
 
 
 # -- locks -------------------------------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ from ninep.host._posix import (
     write,
 )
 from ninep.linux import Errno
-from ninep.node import NOW, WouldBlock
+from ninep.node import NOW, Buffer, WouldBlock
 
 if sys.platform != "linux":
     raise ImportError("not on this system")  # and nothing below is looked at when types are checked for another
@@ -366,20 +366,48 @@ def make_link(place: Place, dir: Handle, name: bytes) -> None:
 # -- data --------------------------------------------------------------------------------------------------------------
 
 
-def read_now(handle: Handle, count: int, offset: int) -> bytearray:
+def read_now(handle: Handle, count: int, offset: int) -> Buffer:
     """preadv2(2) with RWF_NOWAIT, which may stop short where the page cache has a hole: only a second try tells that from the end."""
-    buffer = bytearray(count)
+    room = memoryview(_buffer(count))[:count] if count >= _BIG else bytearray(count)
     done = 0
     try:
         while done < count:
-            more = os.preadv(handle, [memoryview(buffer)[done:]] if done else [buffer], offset + done, os.RWF_NOWAIT)
+            more = os.preadv(handle, [memoryview(room)[done:]] if done else [room], offset + done, os.RWF_NOWAIT)
             if not more:
-                del buffer[done:]
-                break
+                return room[:done]
             done += more
     except BlockingIOError:
         raise WouldBlock from None
+    return room
+
+
+_BIG: Final = 1 << 15
+_BIGGEST: Final = 1 << 20
+_KEPT: Final = 2
+_buffers: dict[int, list[bytearray]] = {}
+
+
+def _buffer(count: int) -> bytearray:
+    """Room for a big read, used again when nobody holds it any more: clearing a new one costs 2.3 of 5.7 us for 128 KiB, 20 of 54 for 1 MiB.
+
+    Who still sends from it holds a reference. Free is what only the list, the loop and the call below refer to; two threads that
+    look at the same one at once both count one more. At most two for each power of two up to 1 MiB are kept, 4 MiB in all.
+    """
+    size = 1 << (count - 1).bit_length()
+    if size > _BIGGEST or _references is None:
+        return bytearray(count)
+    kept = _buffers.setdefault(size, [])
+    for buffer in kept:
+        if _references(buffer) == _FREE:
+            return buffer
+    buffer = bytearray(size)
+    if len(kept) < _KEPT:
+        kept.append(buffer)
     return buffer
+
+
+_references = getattr(sys, "getrefcount", None)  # CPython's; where there is none, nothing is used again
+_FREE: Final = 3
 
 
 # -- locks -------------------------------------------------------------------------------------------------------------

@@ -59,8 +59,7 @@ class MappedFile(Mapped):
         where = subject.where()
         if where is None:
             return EMPTY.over(found)
-        with self._records.slot(*where) as slot:
-            return self._records.read(slot).over(found)
+        return self._records.of(*where).over(found)
 
     def links(self, subject: Subject, found: Stat) -> int:
         """Without the hidden directory, where the host counts directories at all."""
@@ -158,7 +157,9 @@ class MappedFile(Mapped):
         target = self._at(newdir, newname)
         if target is not None:
             if same(source, target):
-                return  # two names of one file: rename(2) does nothing
+                # Two names of one file: rename(2) does nothing; or one name in another case, whose record is found all the same.
+                host.rename(olddir, oldname, newdir, newname)
+                return
             if target.st_mode & S_IFMT == S_IFDIR == source.st_mode & S_IFMT:
                 self._empty(newdir, newname)
         with self._records.slot(olddir, oldname) as old:

@@ -97,10 +97,12 @@ class MappedXattr(Mapped):
         before = self.look(subject, found)
         if found.st_mode & S_IFMT == S_IFLNK:
             raise Refused(Errno.EOPNOTSUPP, "a link of the host has no place for an owner or a mode of its own")
+        # A single tag is set or not; only of several the first may have to be put back.
+        several = sum(tag is not None for tag in tags) > 1
         old = {
             attribute: self._number(place, attribute)
             for (attribute, _, _), new in zip(_FORMAT, tags, strict=True)
-            if new is not None
+            if several and new is not None
         }
         try:
             self._write(place, tags)

@@ -16,7 +16,7 @@ from typing import ClassVar
 from ninep import host
 from ninep.errors import Refused, linux_errno
 from ninep.host import Handle, Place, Stat
-from ninep.linux import NO_ID, S_IFDIR, S_IFLNK, S_IFMT, Errno
+from ninep.linux import NO_ID, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, Errno
 from ninep.security.base import (
     Owned,
     SecurityModel,
@@ -32,6 +32,7 @@ from ninep.security.base import (
 log = logging.getLogger(__name__)
 
 _ACCESS = 0o777
+_DEVICES = frozenset({S_IFCHR, S_IFBLK})
 
 
 class Passthrough(SecurityModel):
@@ -69,6 +70,8 @@ class Passthrough(SecurityModel):
         return self._finish_named(dir, name, S_IFLNK, None, uid, gid)
 
     def make_node(self, dir: Handle, name: bytes, mode: int, rdev: int, uid: int, gid: int) -> Stat:
+        if not self.devices and mode & S_IFMT in _DEVICES:
+            raise Refused(Errno.EPERM, "this export has no device nodes")
         host.make_node(dir, name, mode & (S_IFMT | _ACCESS), rdev)
         return self._finish_named(dir, name, mode & S_IFMT, mode, uid, gid)
 

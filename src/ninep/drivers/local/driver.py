@@ -9,7 +9,7 @@ from ninep.drivers.local.qids import MULTIDEVS
 from ninep.drivers.local.tree import Tree
 from ninep.errors import Refused, linux_errno
 from ninep.linux import Errno
-from ninep.node import Driver, Qid, User
+from ninep.node import Driver, User
 from ninep.security import MODELS, Unsuitable, security_model
 
 
@@ -30,7 +30,8 @@ class LocalDriver(Driver):
 
     ``security_model``: a key of ``ninep.security.MODELS``. ``fmode``, ``dmode``: host permissions of files and directories that a mapped
     model makes. ``multidevs``: ``remap``, ``forbid`` or ``warn``, what to do about other filesystems mounted below. ``pins``: how many
-    handles the nodes may keep; exports of one process share them unless told otherwise.
+    handles the nodes may keep; exports of one process share them unless told otherwise. ``devices``: clients may make device nodes
+    that are ones for the host too (in ``passthrough`` and ``none``; EPERM otherwise).
 
     Raises ``ExportError`` if the folder is missing or its filesystem unfit for the model, ValueError for unknown words.
 
@@ -47,12 +48,15 @@ class LocalDriver(Driver):
         dmode: int = 0o700,
         multidevs: str = "remap",
         pins: Pins | None = None,
+        *,
+        devices: bool = True,
     ) -> None:
         if security_model not in MODELS:
             raise ValueError(f"no security model {security_model!r}: there are {', '.join(MODELS)}")
         if multidevs not in MULTIDEVS:
             raise ValueError(f"no multidevs {multidevs!r}: there are {', '.join(MULTIDEVS)}")
         model = make_model(security_model, fmode, dmode)
+        model.devices = devices
         try:
             handle = host.open_root(path)
         except OSError as error:
@@ -68,8 +72,8 @@ class LocalDriver(Driver):
         found = host.stat(root)
         self._tree = tree = Tree(model, MULTIDEVS[multidevs](found.st_dev), pins or shared_pins())
         kind = SlowNode if self.volume.slow else LocalNode
-        tree.root = kind(tree, None, b"/", found.st_dev, found.st_ino)
-        tree.root.qid = Qid(0, 0, tree.qids.path(found.st_dev, found.st_ino))
+        device, ino = found.st_dev, found.st_ino
+        tree.root = kind(tree, None, b"/", device, ino, tree.qids.path(device, ino))
         with tree.lock:
             tree.pins.keep(tree.root, root)
 

@@ -18,13 +18,12 @@ if TYPE_CHECKING:
 class LocalFile(OpenFile):
     """A regular file, open."""
 
-    __slots__ = ("_locks", "_node", "_place", "_read_now", "by", "handle", "writable")
+    __slots__ = ("_locks", "_node", "_read_now", "by", "handle", "writable")
 
     def __init__(self, node: LocalNode, handle: Handle, flags: int, by: int) -> None:
         self._node = node
         self._locks = NO_HANDLE
         self._read_now: Callable[[Handle, int, int], Buffer] = host.read_now
-        self._place = Place(handle, NO_HANDLE, b"")
         self.handle = handle
         self.by = by
         """Who opened it: nobody else's requests may use the rights that the open gave."""
@@ -52,12 +51,12 @@ class LocalFile(OpenFile):
 
     def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:
         if by:
-            self._node.tree.model.drop_setid(self._node, self._place)
+            self._node.tree.model.drop_setid(self._node, Place(self.handle, NO_HANDLE, b""))
         return host.write(self.handle, data, offset)
 
     def truncate(self, size: int, by: int = NO_ID) -> None:
         if by:
-            self._node.tree.model.drop_setid(self._node, self._place)
+            self._node.tree.model.drop_setid(self._node, Place(self.handle, NO_HANDLE, b""))
         host.truncate(self.handle, size)
 
     def fsync(self, datasync: bool) -> None:

@@ -39,9 +39,9 @@ class Tree:
 
     def enter(self, parent: LocalNode, name: bytes, found: Stat, pin: Handle | None) -> LocalNode:
         """A new node for what was found under ``name``, claimed once; in the map it takes the place of what was known there."""
-        device = self.devices.setdefault(found.st_dev, found.st_dev)  # one int for all nodes
-        node = type(parent)(self, parent, name, device, found.st_ino)
-        node.qid = Qid(0, 0, self.qids.path(device, found.st_ino))
+        device, ino = found.st_dev, found.st_ino
+        device = self.devices.setdefault(device, device)  # one int for all nodes
+        node = type(parent)(self, parent, name, device, ino, self.qids.path(device, ino))
         with self.lock:
             if pin is not None:
                 self.pins.keep(node, pin)
@@ -89,7 +89,8 @@ class Tree:
                 self.pins.drop(node)  # a pin may stand for directory and name there
             self.release(old)
 
-    def version(self, found: Stat) -> int:
+    @staticmethod
+    def version(found: Stat) -> int:
         """32 bits that change when contents or attributes do, never on access alone. hash() of a tuple mixes well (xxHash) and is the
         same in every process; a XOR of the two times would cancel for every file just written.
         """
