@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, Final
 
+from ninep.layers.id_map import Ranges
+from ninep.linux import NO_ID
 from ninep.server.access import LOOPBACK, Access, Rule, parse_rule
 from ninep.server.limits import MIN_MSIZE, Limits
 from ninep.transport import addresses
@@ -20,6 +22,7 @@ from ninep.transport import addresses
 SECURITY_MODELS = ("mapped-xattr", "mapped-file", "passthrough", "none")
 ALIASES = {"mapped": "mapped-xattr"}
 MULTIDEVS = ("remap", "forbid", "warn")
+SQUASH = ("none", "root", "all", "peer")
 MAX_MSIZE = 4 << 20 | 24
 
 
@@ -57,6 +60,15 @@ class ExportConfig:
     read_only: bool = False
     allow: tuple[Rule, ...] = ()
     """Who may attach; empty: everybody who may connect."""
+    devices: bool = False
+    """Clients may make device nodes that are real on the host (passthrough, none)."""
+    run_as_user: bool = False
+    """Each request with the rights of the user who attached, as the host knows him (passthrough; root on Linux)."""
+    squash: str = "none"
+    """Whom to make into ``anon``: ``none``, ``root``, ``all``; or ``peer``: everybody is who the kernel says is at the other end."""
+    anon: tuple[int, int] = (65534, 65534)
+    map_uids: Ranges | None = None
+    map_gids: Ranges | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be served."""
@@ -64,6 +76,14 @@ class ExportConfig:
             raise BadConfig(f"{self.security_model!r} is not a security model: {', '.join(SECURITY_MODELS)}")
         if self.multidevs not in MULTIDEVS:
             raise BadConfig(f"{self.multidevs!r} is not a way with several devices: {', '.join(MULTIDEVS)}")
+        if self.squash not in SQUASH:
+            raise BadConfig(f"{self.squash!r} is not a way to squash: {', '.join(SQUASH)}")
+        if self.run_as_user and self.security_model != "passthrough":
+            raise BadConfig(f"{self.security_model} keeps owners itself: running as the user needs passthrough")
+        if self.run_as_user and (self.map_uids or self.map_gids):
+            raise BadConfig("ids cannot be mapped for users that requests are run as: the host has to know them")
+        if (self.map_uids is None) != (self.map_gids is None):
+            raise BadConfig("map both, uids and gids")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +150,32 @@ def parse_model(text: str) -> str:
     return _one_of(*SECURITY_MODELS)(ALIASES.get(text, text))
 
 
+def parse_anon(text: str) -> tuple[int, int]:
+    """``UID`` or ``UID:GID``."""
+    numbers = text.split(":")
+    if len(numbers) > 2 or not all(number.isdecimal() and int(number) < NO_ID for number in numbers):
+        raise BadConfig(f"{text!r} is not UID or UID:GID")
+    return int(numbers[0]), int(numbers[-1])
+
+
 SETTINGS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "model": ("security_model", parse_model),
     "fmode": ("fmode", parse_mode),
     "dmode": ("dmode", parse_mode),
     "multidevs": ("multidevs", _one_of(*MULTIDEVS)),
     "allow": ("allow", parse_rule),
+    "squash": ("squash", _one_of(*SQUASH)),
+    "anon": ("anon", parse_anon),
+    "map-uids": ("map_uids", Ranges.parse),
+    "map-gids": ("map_gids", Ranges.parse),
 }
 """KEY=VALUE of an export: the field of ``ExportConfig``, and how it is read. ``allow`` may be repeated."""
-WORDS: Final[dict[str, tuple[str, Any]]] = {"ro": ("read_only", True), "rw": ("read_only", False)}
+WORDS: Final[dict[str, tuple[str, Any]]] = {
+    "ro": ("read_only", True),
+    "rw": ("read_only", False),
+    "devices": ("devices", True),
+    "run-as-user": ("run_as_user", True),
+}
 _PART = re.compile(r"(?:[^,]|,,)+")
 
 

@@ -65,7 +65,7 @@ def server_user(combination: Combination, export: Path) -> int | None:
 def test_mounted_folder(guest: Machine, export: Path, serve: Callable[..., Server], combination: Combination) -> None:
     user = server_user(combination, export)
     root = may_become_another_user() and not combination.ordinary_user
-    server = serve(export, "--security-model", combination.model, user=user)
+    server = serve(export, "--security-model", combination.model, "--devices", user=user)
     with guest.served(server.port, combination.mount, times=2) as (here, there):
         done = guest.scenario(here, "--second", there, *combination.scenario_arguments(root=root))
     lines = done.output.splitlines()
@@ -87,7 +87,7 @@ def test_mounted_folder(guest: Machine, export: Path, serve: Callable[..., Serve
 def test_what_the_guest_made_survives_a_restart(guest: Machine, export: Path, combination: Combination) -> None:
     if combination.model == "passthrough" and not may_become_another_user():
         pytest.skip(NOT_ROOT)
-    options = ("--security-model", combination.model)
+    options = ("--security-model", combination.model, "--devices")
     with Server(export, *options, user=server_user(combination, export)) as server:
         with guest.served(server.port, combination.mount) as (folder,):
             made = guest.scenario(folder, "--leave", "--acl").check().output

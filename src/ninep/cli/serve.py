@@ -18,6 +18,7 @@ from ninep import config, logs
 from ninep.cli import running
 from ninep.cli.groups import Grouped, grouped
 from ninep.config import BadConfig, ExportConfig, ServerConfig
+from ninep.layers.id_map import Ranges
 from ninep.server.access import Access, Rule, parse_rule
 from ninep.server.limits import ROWS, BadLimit, Limits, parse_limit, show_amount
 from ninep.transport import addresses
@@ -122,6 +123,12 @@ SAID = "What it says"
 )
 @grouped(
     SERVED,
+    "--devices",
+    is_flag=True,
+    help="Let clients make real device nodes (passthrough, none). In the mapped models they are harmless and always allowed.",
+)
+@grouped(
+    SERVED,
     "--multidevs",
     default="remap",
     show_default=True,
@@ -158,6 +165,40 @@ SAID = "What it says"
 )
 @grouped(
     WHO,
+    "--squash",
+    default="none",
+    show_default=True,
+    type=click.Choice(config.SQUASH),
+    help="Make root, or everybody, the user of --anon. peer: everybody is who the kernel says is at the other end of the unix socket, "
+    "whatever the client says.",
+)
+@grouped(
+    WHO,
+    "--anon",
+    default="65534",
+    show_default=True,
+    metavar="UID[:GID]",
+    type=Checked("user", config.parse_anon),
+    help="Who they become.",
+)
+@grouped(
+    WHO,
+    "--map-uids",
+    metavar="CLIENT:HOST:N,...",
+    type=Checked("ranges", Ranges.parse),
+    help="N uids of clients, from CLIENT on, are those from HOST on. With --map-gids.",
+)
+@grouped(
+    WHO, "--map-gids", metavar="CLIENT:HOST:N,...", type=Checked("ranges", Ranges.parse), help="The same for groups."
+)
+@grouped(
+    WHO,
+    "--run-as-user",
+    is_flag=True,
+    help="Do each request with the rights of the user who attached, as this machine knows him (passthrough, as root, on Linux).",
+)
+@grouped(
+    WHO,
     "--socket-mode",
     default="600",
     show_default=True,
@@ -187,7 +228,7 @@ SAID = "What it says"
 def serve(dir: str | None, listen: tuple[addresses.Address, ...], export: tuple[tuple[str, str, dict[str, Any]], ...],
           security_model: str, read_only: bool, fmode: int, dmode: int, multidevs: str, msize: int,
           limit: tuple[tuple[str, float], ...], allow: tuple[Rule, ...], socket_mode: int,
-          workers: int, verbose: bool, trace: bool) -> None:  # fmt: skip
+          workers: int, verbose: bool, trace: bool, **users: Any) -> None:  # fmt: skip
     """Serve a folder over 9P, to virtual machines, containers and other computers.
 
     Says the line to type in a Linux guest. Ends at SIGTERM or Ctrl-C, after answering what is in flight.
@@ -199,7 +240,7 @@ def serve(dir: str | None, listen: tuple[addresses.Address, ...], export: tuple[
         "fmode": fmode,
         "dmode": dmode,
         "multidevs": multidevs,
-    }
+    } | users
     named: list[tuple[str, str, dict[str, Any]]] = ([("", dir, {})] if dir else []) + list(export)
     # A round figure is meant as what one read carries: 1M lets 1 MiB through, with room for the header.
     size = msize + 24 if msize & (msize - 1) == 0 and msize >= 1 << 16 else msize

@@ -15,6 +15,7 @@ from ninep.linux import Errno
 from ninep.node import Driver, Node, User
 from ninep.server.access import Access
 from ninep.server.locks import LockTable
+from ninep.transport.peers import Peer
 
 Layer = Callable[[Node, User], Node]
 """Wraps the root of an export for one user; see ``ninep.layers``."""
@@ -32,6 +33,16 @@ class Export:
     """The driver may be called in the event loop, as far as is known: nodes tell, and the first one comes from the first attach."""
     access: Access = field(default_factory=partial(Access, closed=True))
     """Who may attach."""
+    trusting: bool = True
+    """Users are who the client says they are; otherwise who the kernel says is at the other end (EPERM where it says nothing)."""
+
+    def user(self, uname: bytes, uid: int, peer: Peer) -> User:
+        """Who attaches."""
+        if self.trusting:
+            return User(uname, uid, str(peer))
+        if peer.uid is None:
+            raise Refused(Errno.EPERM, "the system does not say who is at the other end")
+        return User(b"", peer.uid, str(peer))
 
     def attach(self, user: User) -> Node:
         """The root as this user sees it."""
@@ -50,7 +61,7 @@ class Exports:
     """The exports of a server, by name.
 
     The empty aname and ``/`` mean the one named ``""`` (``ninep serve DIR``), or the only one there is. Any other name that is
-    not in the table is ENOENT: it is compared, never joined to a path.
+    not in the table leads nowhere: it is compared, never joined to a path.
     """
 
     def __init__(self, exports: Iterable[Export]) -> None:
@@ -66,14 +77,12 @@ class Exports:
     def __iter__(self) -> Iterator[Export]:
         return iter(self._by_name.values())
 
-    def choose(self, aname: bytes) -> Export:
+    def find(self, aname: bytes) -> Export | None:
         """The export of an aname."""
         key = aname.strip(b"/")
         export = self._by_name.get(key)
         if export is None and not key and len(self._by_name) == 1:
             export = next(iter(self._by_name.values()))
-        if export is None:
-            raise Refused(Errno.ENOENT, f"no export is named {aname!r}")
         return export
 
     def close(self) -> None:

@@ -6,7 +6,8 @@ import logging
 
 from ninep.errors import Refused
 from ninep.linux import NO_ID, Errno
-from ninep.node import User, WouldBlock
+from ninep.node import WouldBlock
+from ninep.server.exports import Export
 from ninep.server.session import Session
 from ninep.wire.messages import NOFID
 from ninep.wire.types import Qid
@@ -22,7 +23,8 @@ def auth(session: Session, afid: int, uname: bytes, aname: bytes, n_uname: int =
 
 def attach_now(session: Session, fid: int, afid: int, uname: bytes, aname: bytes, n_uname: int = NO_ID) -> tuple[Qid]:
     """Tattach in the event loop, unless the export is known to be slow."""
-    if not session.exports.choose(aname).inline:
+    export = session.exports.find(aname)
+    if export is not None and not export.inline:
         raise WouldBlock
     return attach(session, fid, afid, uname, aname, n_uname)
 
@@ -30,25 +32,35 @@ def attach_now(session: Session, fid: int, afid: int, uname: bytes, aname: bytes
 def attach(session: Session, fid: int, afid: int, uname: bytes, aname: bytes, n_uname: int = NO_ID) -> tuple[Qid]:
     """The root of an export, for a user. Linux attaches once for each uid, on one connection."""
     session.unused(fid)
-    if afid != NOFID:
-        raise Refused(Errno.EACCES, "no authentication was begun on this afid")
-    export = session.exports.choose(aname)
-    user = User(uname, n_uname, str(session.peer))
-    why = export.access.refusal(session.peer)
-    if why:
-        log.warning("refused %s: attach to %r as uname=%r uid=%d: %s", session.peer, export.name, uname, n_uname, why)
-        raise Refused(Errno.EACCES, why)
-    node = export.attach(user)
+    who = f"uname={uname!r} uid={n_uname if n_uname != NO_ID else '-'}"
+    try:
+        if afid != NOFID:
+            raise Refused(Errno.EACCES, "no authentication was begun on this afid")
+        export = _admit(session, aname)
+        user = export.user(uname, n_uname, session.peer)
+        node = export.attach(user)
+    except OSError as error:
+        log.warning("refused %s: attach to %r as %s: %s", session.peer, aname, who, error)
+        raise
     session.bind(fid, node, user, export)
     session.attached = True
     session.threadsafe &= export.driver.threadsafe or not node.inline
     if not node.inline:
         session.inline = False
         session.slow_driver = True
-    log.info(
-        "attach %s: uname=%r uid=%s export=%r", session.peer, uname, n_uname if n_uname != NO_ID else "-", export.name
-    )
+    log.info("attach %s: %s export=%r", session.peer, who, export.name)
     return (node.qid,)
+
+
+def _admit(session: Session, aname: bytes) -> Export:
+    """The export, if the peer may have it: ENOENT, EACCES."""
+    export = session.exports.find(aname)
+    if export is None:
+        raise Refused(Errno.ENOENT, "there is no such export")
+    why = export.access.refusal(session.peer)
+    if why:
+        raise Refused(Errno.EACCES, why)
+    return export
 
 
 def clunk(session: Session, fid: int) -> tuple[()]:
