@@ -183,7 +183,7 @@ def parse_export(text: str) -> tuple[str, str, dict[str, Any]]:
     """``NAME=DIR[,OPTION...]`` as name, folder, and fields of ``ExportConfig``. A comma in a folder's name is written twice (as QEMU has it)."""
     name, equals, rest = text.partition("=")
     parts = [part.replace(",,", ",") for part in _PART.findall(rest)]
-    if not equals or not name or not parts:
+    if not equals or not name or _PART.match(rest) is None:
         raise BadConfig(f"{text!r}: write NAME=DIR or NAME=DIR,OPTION,...")
     path, *options = parts
     given: dict[str, Any] = {}
