@@ -267,6 +267,9 @@ def test_a_failed_change_changes_nothing(root: LocalNode, folder: Path, faults: 
         if failed != "chown":  # which comes last, and only moves ctime
             assert image(folder) == before, f"after {failed} failed"
     assert owned(root.walk(b"old")) == (0o100600, 70, 80, 0)
+    root.walk(b"old").setattr(Changes(mode=0o6755))
+    root.walk(b"old").setattr(Changes(uid=71, by=71))
+    assert owned(root.walk(b"old")) == (0o100755, 71, 80, 0)
     assert os.listdir(folder / METADATA) == ["old"]
 
 

@@ -124,12 +124,12 @@ class SecurityModel(ABC):
         """The low 12 bits of ``mode``."""
 
     @abstractmethod
-    def chown(self, subject: Subject, uid: int, gid: int) -> None:
-        """Owner and group; -1 leaves one alone, both -1 just move ctime."""
+    def chown(self, subject: Subject, uid: int, gid: int, drop: bool) -> None:
+        """Owner and group; -1 leaves one alone, both -1 just move ctime. ``drop``: SUID goes, and SGID where the group may execute."""
 
     @abstractmethod
     def drop_setid(self, subject: Subject, place: Place) -> None:
-        """Somebody other than root is about to change contents or owner: SUID goes, and SGID where the group may execute.
+        """Somebody other than root is about to change the contents: SUID goes, and SGID where the group may execute.
 
         ``place``: the subject's, or ``Place(handle, NO_HANDLE, b"")`` of an open handle, which costs less.
         """

@@ -23,7 +23,7 @@ from ninep.linux import (
     S_IFREG,
     Errno,
 )
-from ninep.security.base import Owned, SecurityModel, Subject, creation, permissions
+from ninep.security.base import Owned, SecurityModel, Subject, carries_setid, creation, permissions, without_setid
 
 
 class Tags(NamedTuple):
@@ -89,6 +89,21 @@ class Mapped(SecurityModel):
         handle, made = self.make_regular(dir, name, O_WRONLY, content, tags)
         host.close(handle)
         return made
+
+    @abstractmethod
+    def change(self, subject: Subject, tags: Tags) -> None:
+        """Write the tags that are not None: all or, on an error, none."""
+
+    def chmod(self, subject: Subject, mode: int) -> None:
+        kind = self.look(subject, host.stat(subject.place().pin))[0] & S_IFMT
+        self.change(subject, Tags(mode=kind | permissions(mode)))
+
+    def chown(self, subject: Subject, uid: int, gid: int, drop: bool) -> None:
+        if uid == gid == -1:
+            host.chown(subject.place(), -1, -1)
+            return
+        mode = self.look(subject, host.stat(subject.place().pin))[0] if drop else 0
+        self.change(subject, Tags(known_id(uid), known_id(gid), without_setid(mode) if carries_setid(mode) else None))
 
     def read_link(self, subject: Subject) -> bytes:
         place = subject.place()

@@ -239,29 +239,19 @@ class MappedFile(Mapped):
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
-    def _change(self, subject: Subject, change: Tags) -> None:
+    def change(self, subject: Subject, tags: Tags) -> None:
         where = subject.where()
         if subject.memory is not None:
             mode, uid, gid, rdev = subject.memory
             uid, gid, mode, rdev = (
-                was if new is None else new for was, new in zip((uid, gid, mode, rdev), change, strict=True)
+                was if new is None else new for was, new in zip((uid, gid, mode, rdev), tags, strict=True)
             )
             subject.memory = (mode, uid, gid, rdev)
         elif where is not None:
             with self._records.slot(*where, make=True) as slot:
                 if slot is not None:
-                    self._records.write(slot, self._records.read(slot).changed(change))
+                    self._records.write(slot, self._records.read(slot).changed(tags))
         host.chown(subject.place(), -1, -1)
-
-    def chmod(self, subject: Subject, mode: int) -> None:
-        kind = self.look(subject, host.stat(subject.place().pin))[0] & S_IFMT
-        self._change(subject, Tags(mode=kind | permissions(mode)))
-
-    def chown(self, subject: Subject, uid: int, gid: int) -> None:
-        if uid == gid == -1:
-            host.chown(subject.place(), -1, -1)
-        else:
-            self._change(subject, Tags(known_id(uid), known_id(gid)))
 
     def drop_setid(self, subject: Subject, place: Place) -> None:
         mode = self.look(subject, host.stat(place.pin))[0]

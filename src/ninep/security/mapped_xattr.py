@@ -90,7 +90,7 @@ class MappedXattr(Mapped):
             if value is not None:
                 host.set_xattr(place, attribute, value.to_bytes(width, "little"))
 
-    def _change(self, subject: Subject, tags: Tags) -> None:
+    def change(self, subject: Subject, tags: Tags) -> None:
         """Set some tags of an existing file: all, or those that were set are put back."""
         place = subject.place()
         found = host.stat(place.pin)
@@ -173,16 +173,6 @@ class MappedXattr(Mapped):
             host.close(pin)
 
     # -- changing ------------------------------------------------------------------------------------------------------
-
-    def chmod(self, subject: Subject, mode: int) -> None:
-        kind = self.look(subject, host.stat(subject.place().pin))[0] & S_IFMT
-        self._change(subject, Tags(mode=kind | permissions(mode)))
-
-    def chown(self, subject: Subject, uid: int, gid: int) -> None:
-        if uid == gid == -1:
-            host.chown(subject.place(), -1, -1)
-        else:
-            self._change(subject, Tags(known_id(uid), known_id(gid)))
 
     def drop_setid(self, subject: Subject, place: Place) -> None:
         """Asks for the mode alone: after each write ctime has moved and the cache knows nothing."""

@@ -35,9 +35,9 @@ class Unowned(Passthrough):
             if linux_errno(error) is not Errno.EPERM:
                 raise
 
-    def chown(self, subject: Subject, uid: int, gid: int) -> None:
+    def chown(self, subject: Subject, uid: int, gid: int, drop: bool) -> None:
         try:
-            super().chown(subject, uid, gid)
+            super().chown(subject, uid, gid, drop)
         except OSError as error:
             if linux_errno(error) is not Errno.EPERM:
                 raise

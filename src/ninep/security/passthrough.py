@@ -123,8 +123,12 @@ class Passthrough(SecurityModel):
     def chmod(self, subject: Subject, mode: int) -> None:
         host.chmod(subject.place(), permissions(mode))
 
-    def chown(self, subject: Subject, uid: int, gid: int) -> None:
-        host.chown(subject.place(), uid, gid)
+    def chown(self, subject: Subject, uid: int, gid: int, drop: bool) -> None:
+        """Linux drops the bits itself, whoever asks (fs/open.c chown_common); macOS does for who is not privileged."""
+        place = subject.place()
+        host.chown(place, uid, gid)
+        if drop:
+            self.drop_setid(subject, place)
 
     def drop_setid(self, subject: Subject, place: Place) -> None:
         """The kernel does this itself when the server has no privileges (CAP_FSETID): then there is nothing left to see here."""

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ninep import host
+from ninep.drivers.local import moves
 from ninep.drivers.local.directory import QID_TYPES, LocalDir
 from ninep.drivers.local.file import LocalFile
 from ninep.drivers.local.pins import NO_BIRTH, birth_of, hold, is_still
@@ -231,9 +232,7 @@ class LocalNode(Node):
         if size is not None:
             self._resize(size, by)
         if uid is not None or gid is not None:
-            if by:
-                model.drop_setid(self, self.place())
-            model.chown(self, _id(uid), _id(gid))
+            model.chown(self, _id(uid), _id(gid), drop=by != 0)
         if mode is not None:
             model.chmod(self, mode)
         if atime is not None or mtime is not None:
@@ -417,79 +416,20 @@ class LocalNode(Node):
     # -- unmaking ------------------------------------------------------------------------------------------------------
 
     def unlink(self, name: bytes, directory: bool) -> None:
-        tree = self.tree
-        tree.model.admit(name)
-        dir = self.held()
-        doomed = self._doomed(dir, name)
-        try:
-            tree.model.unlink(dir, name, directory)
-        except OSError:
-            self._spared(doomed)
-            raise
-        if doomed is not None:
-            tree.detach(doomed)
-
-    def _doomed(self, dir: Handle, name: bytes) -> LocalNode | None:
-        """The node of a name that is about to go, made ready to live without it; None if no client holds it."""
-        node = None if self.children is None else self.children.get(name)
-        if node is None:
-            return None
-        try:
-            if not node.is_at(dir, name):
-                return None  # a host process put another file there: that one goes
-            self.tree.model.forget(node)
-            self.tree.pins.fasten(node)
-        except OSError as error:
-            if linux_errno(error) not in (Errno.ENOENT, Errno.ESTALE):
-                raise
-            return None  # it is gone already; the removal will say so
-        return node
-
-    def _spared(self, node: LocalNode | None) -> None:
-        """The removal failed, or meant something else: what the name says counts again."""
-        if node is not None:
-            node.memory = None
-            self.tree.pins.unfasten(node)
+        moves.unlink(self, name, directory)
 
     def rename(self, name: bytes, newdir: Node, newname: bytes) -> None:
-        tree = self.tree
-        if not isinstance(newdir, LocalNode) or newdir.tree is not tree:
+        if not isinstance(newdir, LocalNode) or newdir.tree is not self.tree:
             raise Refused(Errno.EXDEV)
-        tree.model.admit(name)
-        tree.model.admit(newname)
-        olddir, newdir_pin = self.held(), newdir.held()
-        moved = None if self.children is None else self.children.get(name)
-        replaced = newdir._doomed(newdir_pin, newname)
-        try:
-            one = replaced is not None and replaced.is_at(olddir, name)
-            tree.model.rename(olddir, name, newdir_pin, newname)
-        except OSError:
-            self._spared(replaced)
-            raise
-        if one:  # two names of one file: rename(2) leaves both
-            self._spared(replaced)
-            return
-        if replaced is not None:
-            tree.detach(replaced)
-        if moved is not None:
-            tree.move(moved, newdir, newname)
+        moves.rename(self, name, newdir, newname)
 
     def remove(self) -> None:
-        self._still_there()
+        moves.must_still_be_there(self)
         self.up.unlink(self.name_, self.kind == DT_DIR)
 
     def move(self, newdir: Node | None, newname: bytes) -> None:
-        self._still_there()
+        moves.must_still_be_there(self)
         self.up.rename(self.name_, newdir or self.up, newname)
-
-    def _still_there(self) -> None:
-        """Is this file still what its name leads to? Else a verb on the name would hit another one."""
-        if self.up is self:
-            raise Refused(Errno.EBUSY)
-        if self.detached:
-            raise Refused(Errno.ENOENT)
-        if not self.is_at(self.up.held(), self.name_):
-            raise Refused(Errno.ESTALE)
 
     # -- extended attributes -------------------------------------------------------------------------------------------
 
