@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.client import Failed
-from tests.threats.lab import Attacker, Lab, codes
+from tests.threats.lab import Lab, codes
 from tests.threats.verbs import FILE, FOLDER, ROOT, SPARE, VERBS
 
 from ninep.drivers.local import LocalDriver
