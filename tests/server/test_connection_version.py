@@ -183,6 +183,22 @@ class TestBegin:
             served.until(lambda: not served.audit.open)
             assert served.faults.calls["file.write"] == 1
 
+    def test_nor_those_that_wait_for_a_thread_that_others_have(self) -> None:
+        with Served("waits", threads=1) as served:
+            other, client = served.client(), served.client()
+            other.create(0, 1, b"f")
+            client.walk(0, 1, b"f")
+            client.open(1, 2)
+            hold = served.faults.hold("file.read")
+            read = other.send(m.Tread(1, 0, 100))
+            assert hold.reached.wait(20)
+            client.send(m.Twrite(1, 0, b"x"))
+            client.version()
+            hold.go.set()
+            assert other.reply(read) == m.Rread(b"")
+            served.until(lambda: len(served.audit.open) <= 3)  # what ``other`` has
+            assert served.faults.calls["file.write"] == 0
+
     def test_locks_are_free_for_the_new_session(self, served: Served, client: RawClient) -> None:
         client.create(0, 1, b"f")
         assert client.rpc(m.Tlock(1, 1, 0, 0, 0, 1, b"c")).status == 0

@@ -1,5 +1,6 @@
 """Treaddir, and the making, moving and removing of entries, through the wire."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 import pytest
@@ -7,8 +8,32 @@ from tests.support.client import Failed, RawClient, refused
 from tests.support.served import Served
 
 from ninep import linux
+from ninep.layers.base import DirWrapper, Wrapper
 from ninep.linux import NO_ID, Errno
+from ninep.node import Dirent, OpenDir
 from ninep.wire import messages as m
+
+
+class Literal(Wrapper):
+    """A layer of directories that return what fits and nothing else."""
+
+    __slots__ = ()
+
+    def wrap_dir(self, listing: OpenDir) -> OpenDir:
+        return _LiteralDir(listing, self)
+
+
+class _LiteralDir(DirWrapper):
+    __slots__ = ()
+
+    def read(self, cookie: int, room: int) -> Sequence[Dirent]:
+        found = []
+        for entry in super().read(cookie, room):
+            room -= 24 + len(entry[5])
+            if room < 0:
+                break
+            found.append(entry)
+        return found
 
 
 @pytest.fixture
@@ -53,6 +78,23 @@ class TestReaddir:
         with refused(Errno.EINVAL):
             listing.entries(1, last_dot, count)
         assert listing.names(1)[0] == b"00"
+
+    @pytest.mark.parametrize("count", [26, 27, 100, 4096])
+    def test_a_driver_that_takes_the_room_literally(self, count: int) -> None:
+        # It should return one entry at least; to take nothing for the end would lose the rest of the directory.
+        with Served(layers=[lambda root, user: Literal(root, Literal)]) as served:
+            client = served.client()
+            for i in range(20):
+                client.rpc(m.Tmknod(0, b"%02d" % i, 0o100644, 0, 0, NO_ID))
+            client.walk(0, 1)
+            client.open(1)
+            assert client.names(1, count) == [b"%02d" % i for i in range(20)]
+            with refused(Errno.EINVAL):
+                client.entries(1, 0, 24)
+            base = served.client(b"9P2000")
+            base.walk(0, 1)
+            base.open(1)
+            assert len(base.read(1, 0, 70)) > 0
 
     def test_nothing_at_the_end(self, listing: RawClient) -> None:
         last = listing.entries(1, 0)[-1][1]
