@@ -152,7 +152,7 @@ def scaling(bench: Bench, one: Server, two: Server) -> list[Check]:
 def fsync_load(bench: Bench, server: Server) -> list[Check]:
     """The 99th percentile of getattr alone, and while two other connections write and fsync."""
     cores = cores_for(Load(1, 2), bench.cpus)
-    plan = Plan(max(bench.plan.seconds, 0.5), bench.plan.warmup)
+    plan = Plan(max(bench.plan.seconds, 0.5))
     alone, beside = [], []
     with running(server, bench.tree.root, bench.programs, cores.server) as where:
         disturb = command(bench.programs.p9load, where, FSYNC, Load(2, 2), bench.tree)

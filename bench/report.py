@@ -7,6 +7,7 @@ import json
 import math
 import os
 import platform
+import statistics
 import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,10 +19,10 @@ from bench.targets import Check, Verdict
 from bench.workloads import Load, Workload
 
 
-def _first_line(path: str, prefix: str) -> str:
+def _field(path: str, name: str, separator: str) -> str:
     try:
         with open(path, encoding="utf-8", errors="replace") as f:
-            return next((line.split(":", 1)[1].strip() for line in f if line.startswith(prefix)), "")
+            return next((line.partition(separator)[2].strip().strip('"') for line in f if line.startswith(name)), "")
     except OSError:
         return ""
 
@@ -38,10 +39,10 @@ def _version(command: Sequence[str]) -> str:
 def machine(bench: Bench) -> dict[str, object]:
     """The machine and the versions, for whoever compares the figures with their own."""
     return {
-        "processor": _first_line("/proc/cpuinfo", "model name"),
+        "processor": _field("/proc/cpuinfo", "model name", ":"),
         "cores_used": list(bench.cpus),
         "kernel": platform.release(),
-        "system": _first_line("/etc/os-release", "PRETTY_NAME") or platform.platform(),
+        "system": _field("/etc/os-release", "PRETTY_NAME", "=") or platform.platform(),
         "python": platform.python_version(),
         "file_system": _version(["stat", "-f", "-c", "%T", bench.tree.root]),
         "diod": _version(["dpkg-query", "-W", "-f", "${Version}", "diod"]),
@@ -73,6 +74,25 @@ def rates(samples: Sequence[Sample], servers: Sequence[Server], workloads: Seque
         if any(v is not None for v in values):
             rows.append([f"{w.title} ({w.unit})", *("" if v is None else number(v) for v in values)])
     return _table([load.key, *(s.title for s in servers)], rows)
+
+
+def processor_time(
+    samples: Sequence[Sample], servers: Sequence[Server], workloads: Sequence[Workload], load: Load
+) -> str:
+    """Microseconds of processor time the server's processes spend on one operation (entry): what no other load changes much."""
+    rows = []
+    for w in workloads:
+        cells = []
+        for s in servers:
+            found = [
+                x.server_cpu_us
+                for x in samples
+                if (x.server, x.workload, x.load) == (s.key, w.key, load.key) and not x.errors
+            ]
+            cells.append(f"{statistics.median(found):.2f}" if found else "")
+        if any(cells):
+            rows.append([w.title, *cells])
+    return _table([f"us, {load.key}", *(s.title for s in servers)], rows)
 
 
 def ratios(
@@ -120,7 +140,7 @@ def as_markdown(
     checks: Sequence[Check], verdicts: Sequence[Verdict],
 ) -> str:  # fmt: skip
     """Everything, as it is printed."""
-    parts = [f"{k}: {v}" for k, v in machine(bench).items()]
+    parts = [f"* {k.replace('_', ' ')}: {v}" for k, v in machine(bench).items()]
     text = ["# Benchmark", "\n".join(parts)]
     measured = [s for s in servers if any(x.server == s.key for x in samples)]
     for ours in measured:
@@ -136,6 +156,9 @@ def as_markdown(
     text += (
         ["## Figures\n\n" + "\n\n".join(rates(samples, measured, workloads, load) for load in loads)] if samples else []
     )
+    if samples:
+        tables = [processor_time(samples, measured, workloads, load) for load in loads]
+        text.append("## Processor time of the server per operation\n\n" + "\n\n".join(tables))
     text += ["## Properties\n\n" + checks_table(checks)] if checks else []
     text += ["## Targets\n\n" + missed(verdicts)] if verdicts else []
     return "\n\n".join(text) + "\n"
@@ -143,7 +166,7 @@ def as_markdown(
 
 def as_json(bench: Bench, samples: Sequence[Sample], checks: Sequence[Check], verdicts: Sequence[Verdict]) -> str:
     """Everything, for programs."""
-    plan = {"seconds": bench.plan.seconds, "warmup": bench.plan.warmup, "rounds": bench.rounds}
+    plan = {"seconds": bench.plan.seconds, "rounds": bench.rounds}
     return json.dumps(
         {
             "machine": machine(bench),

@@ -134,9 +134,9 @@ def main(argv: list[str]) -> int:
     if options.short:
         return short_verdict(samples)
     judged = verdicts(samples)
+    write(out, "results.json", report.as_json(bench, samples, checks, judged))
     text = report.as_markdown(bench, samples, present, workloads, loads, checks, judged)
     write(out, "results.md", text)
-    write(out, "results.json", report.as_json(bench, samples, checks, judged))
     write(out, "results.svg", plot.svg(samples, servers.BY_KEY["ninep"], servers.BY_KEY["diod"], workloads, loads))
     print(text)
     return 0

@@ -66,17 +66,16 @@ class Plan:
     """How long a measurement runs: seconds, or a number of operations of each slot when `count` is given."""
 
     seconds: float = 0.4
-    warmup: float = 0.1
     count: int = 0
 
-    def options(self) -> list[str]:
+    def options(self, warmup: float) -> list[str]:
         """As options of p9load."""
-        return ["-n", str(self.count)] if self.count else ["-t", str(self.seconds), "-W", str(self.warmup)]
+        return ["-n", str(self.count)] if self.count else ["-t", str(self.seconds), "-W", str(warmup)]
 
     @property
     def timeout(self) -> float:
         """When a run is given up, in seconds."""
-        return 60.0 if self.count else self.seconds + self.warmup + 30.0
+        return 60.0 if self.count else self.seconds + 60.0
 
 
 def command(
@@ -90,11 +89,15 @@ def command(
     ]  # fmt: skip
 
 
-def run(argv: Sequence[str], cpus: Sequence[int], plan: Plan) -> dict[str, object]:
+def run(argv: Sequence[str], cpus: Sequence[int], plan: Plan, warmup: float) -> dict[str, object]:
     """Run p9load; what it printed, or {"fail": reason}."""
     try:
         done = subprocess.run(
-            pinned([*argv, *plan.options()], cpus), capture_output=True, text=True, timeout=plan.timeout, check=False
+            pinned([*argv, *plan.options(warmup)], cpus),
+            capture_output=True,
+            text=True,
+            timeout=plan.timeout,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return {"fail": f"no end after {plan.timeout:.0f} s"}
@@ -130,4 +133,10 @@ def measure(
 ) -> Sample:  # fmt: skip
     """One measurement of one workload at one load."""
     argv = command(p9load, where, workload, load, tree, extra)
-    return as_sample(run(argv, cores.client, plan), where, workload, load, number)
+    return as_sample(
+        run(argv, cores.client, plan, workload.warmup if load.conns * load.depth > 1 else 0.1),
+        where,
+        workload,
+        load,
+        number,
+    )

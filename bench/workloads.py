@@ -42,6 +42,7 @@ class Workload:
     base: bool = False  # exists in 9P2000, too
     connects: bool = False  # one operation makes a connection: not to be pipelined
     unit: str = "op/s"
+    warmup: float = 0.1  # seconds until what is measured is under way
 
     @property
     def transfer(self) -> bool:
@@ -70,7 +71,7 @@ WORKLOADS = (
     Workload("attach", "attach, clunk", "attach", base=True),
     Workload("connect", "connect, version, attach, close", "connect", base=True, connects=True),
     Workload("readdir", "readdir of 10,000", "readdir", base=True, unit="entries/s"),
-    Workload("lsl", "ls -l of 10,000 (walk, getattr, clunk each)", "lsl", base=True, unit="entries/s"),
+    Workload("lsl", "ls -l of 10,000 (walk, getattr, clunk each)", "lsl", base=True, unit="entries/s", warmup=0.8),
     Workload("read4k", "random read of 4 KiB", "randread", 4 * KIB, base=True, unit="MB/s"),
     Workload("read128k", "sequential read of 128 KiB", "read", 128 * KIB, base=True, unit="MB/s"),
     Workload("read1m", "sequential read of 1 MiB", "read", MIB_OF_PAGES, base=True, unit="MB/s"),

@@ -1,0 +1,189 @@
+"""One real job through the kernel's 9p client: `python bench/guest_job.py`.
+
+A guest unpacks a source tree (this benchmark's C sources and the headers they need, and a git repository of them), asks `git status` twice,
+builds, builds again with nothing to do and removes the tree.  It does so on our server and on diod over TCP, on the
+hypervisor's own 9pfs over virtio, and in its own memory as the floor: in turns, all in one guest.  What the guest computes
+is the same everywhere, so the differences are the file servers'.  Needs what tests/guest needs (QEMU, busybox, apt).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, ROOT)
+
+from tests.guest.debs import Unavailable  # noqa: E402 - found by the line above
+from tests.guest.vm import HOST, Guest, Lost, Share  # noqa: E402
+
+from bench import install, servers  # noqa: E402
+
+HERE = os.path.join(ROOT, "bench")
+MSIZE = 262144
+# Made in the guest's memory, once: what every server is then asked to store.
+PREPARE = r"""
+set -e
+mkdir -p /tmp/made/source && cd /tmp/made/source
+cp /run/c/* .
+gcc -M *.c > /tmp/needed
+for header in $(tr ' ' '\n' < /tmp/needed | grep '^/usr/include/' | sort -u); do mkdir -p ".$(dirname $header)" && cp $header .$header; done
+cat > Makefile <<'MAKE'
+CC = gcc
+OBJECTS = $(patsubst %.c,%.o,$(wildcard *.c))
+BUILTIN := $(shell $(CC) -print-file-name=include)
+all: $(OBJECTS)
+%.o: %.c ; $(CC) -nostdinc -Iusr/include -Iusr/include/x86_64-linux-gnu -I$(BUILTIN) -O0 -w -c -o $@ $<
+MAKE
+echo '*.o' > .gitignore
+git init -q . && git config user.name bench && git config user.email bench@localhost
+git config gc.auto 0 && git config core.preloadIndex false
+git add -A && git commit -q -m tree
+cd .. && tar cf /tmp/source.tar source && rm -rf source
+"""
+STEPS = {
+    "unpack": "tar xf /tmp/source.tar",
+    "git status, first": "cd source && git status --porcelain",
+    "git status, again": "cd source && git status --porcelain",
+    "build": "cd source && make -s -j2",
+    "build, nothing to do": "cd source && make -s",
+    "remove": "rm -rf source",
+}
+LIMIT = 600.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the job is done: a name, and the mount command for `{at}` ("" for the guest's own memory)."""
+
+    key: str
+    mount: str
+
+
+def tcp(port: int, aname: str = "") -> str:
+    extra = f",aname={aname}" if aname else ""
+    return f"mount -t 9p -o trans=tcp,port={port},version=9p2000.L,msize={MSIZE},access=any,uname=root{extra} {HOST} {{at}}"
+
+
+def virtio(tag: str) -> str:
+    return f"mount -t 9p -o trans=virtio,version=9p2000.L,msize={MSIZE},access=any {tag} {{at}}"
+
+
+def job(guest: Guest, place: Place) -> dict[str, float]:
+    """Do the job once: seconds of each step, as the guest's clock counts them.
+
+    Raises:
+        AssertionError: a step failed; the text is what it said.
+    """
+    at = f"/mnt/{place.key}"
+    guest.run(f"mkdir -p {at}").check()
+    if place.mount:
+        guest.run(place.mount.format(at=at)).check()
+    times: dict[str, float] = {}
+    try:
+        for step, command in STEPS.items():
+            start = time.monotonic()
+            done = guest.run(command, cwd=at, limit=LIMIT).check()
+            times[step] = time.monotonic() - start
+            # The tree is as it was packed; `make` may complain of the host's clock being a little ahead of the guest's.
+            assert "git" not in step or not done.output.strip(), f"{place.key}: {step} said: {done.output}"
+            print(f"  {place.key:<20} {step:<20} {times[step]:7.2f} s", file=sys.stderr, flush=True)
+    finally:
+        if place.mount and guest.alive:
+            guest.run(f"umount {at}").check()
+    return times
+
+
+@contextlib.contextmanager
+def serving(keys: list[str], programs: servers.Programs, scratch: str) -> Iterator[list[Place]]:
+    """The servers of the table that are installed, each with a directory of its own."""
+    every = tuple(sorted(os.sched_getaffinity(0)))
+    with contextlib.ExitStack() as stack:
+        places = []
+        for key in keys:
+            server = servers.BY_KEY[key]
+            if reason := servers.missing(server, programs):
+                print(f"left out: {key}: {reason}", file=sys.stderr)
+                continue
+            folder = os.path.join(scratch, key)
+            os.mkdir(folder)
+            up = stack.enter_context(servers.running(server, folder, programs, every))
+            places.append(Place(key, tcp(up.port, up.aname)))
+        yield places
+
+
+def report(results: dict[str, list[dict[str, float]]], rounds: int) -> str:
+    """Medians of each step and of the whole, in seconds, a column a place."""
+    head = ["seconds, medians of " + str(rounds), *results]
+    rows = {step: [[t[step] for t in runs] for runs in results.values()] for step in STEPS}
+    rows["whole"] = [[sum(t.values()) for t in runs] for runs in results.values()]
+    lines = ["| " + " | ".join(head) + " |", "|---" + "|--:" * len(results) + "|"]
+    lines += [
+        f"| {name} | " + " | ".join(f"{statistics.median(x):.2f}" for x in row) + " |" for name, row in rows.items()
+    ]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--rounds", type=int, default=3)
+    p.add_argument(
+        "--servers", default="ninep,ninep-mapped-xattr,diod-names", help="comma separated keys of bench/servers.py"
+    )
+    p.add_argument("--models", default="passthrough,mapped-xattr", help="security models of the hypervisor's own 9pfs")
+    p.add_argument("--out", default=os.path.join(HERE, "out"))
+    options = p.parse_args()
+    os.makedirs(options.out, exist_ok=True)
+    programs = install.tools(HERE, os.path.abspath(options.out))
+    scratch = tempfile.mkdtemp(prefix="bench-guest.", dir=options.out)
+    try:
+        shares = [Share(model, Path(scratch, model), model) for model in options.models.split(",") if model]
+        for share in shares:
+            share.folder.mkdir()
+        with serving([k for k in options.servers.split(",") if k], programs, scratch) as served:
+            places = [*served, *(Place("9pfs-" + s.tag, virtio(s.tag)) for s in shares), Place("memory", "")]
+            results = measure(shares, places, options.rounds)
+    except Unavailable as missing:
+        print(f"no guest: {missing}", file=sys.stderr)
+        return 2
+    except Lost as lost:
+        print(f"the guest was lost: {lost}", file=sys.stderr)
+        return 1
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    with open(os.path.join(options.out, "guest.json"), "w", encoding="utf-8") as f:
+        json.dump(results, f, indent=1)
+    text = report(results, options.rounds)
+    with open(os.path.join(options.out, "guest.md"), "w", encoding="utf-8") as f:
+        f.write(text + "\n")
+    print(text)
+    return 0
+
+
+def measure(shares: list[Share], places: list[Place], rounds: int) -> dict[str, list[dict[str, float]]]:
+    """The job in every place in turns, in one guest."""
+    results: dict[str, list[dict[str, float]]] = {place.key: [] for place in places}
+    with Guest(shares, "full", memory_mib=1536) as guest:
+        guest.put(Path(HERE, "load"), "/run/c")
+        guest.put(Path(HERE, "limit"), "/run/c")
+        guest.run(PREPARE, limit=LIMIT).check()
+        for number in range(rounds):
+            for place in places:
+                times = job(guest, place)
+                results[place.key].append(times)
+                print(f"round {number + 1} {place.key:<20} {sum(times.values()):7.2f} s", file=sys.stderr)
+    return results
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

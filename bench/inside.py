@@ -1,0 +1,185 @@
+"""What a request costs inside the server: one process, no sockets, no client. `python bench/inside.py [--profile]`.
+
+Frames are put into a connection's buffer and its replies thrown away, so the figures are the framing, the decoding, the
+handler, the driver and the system calls of the file system, and nothing else.  The rest of a round trip is the event loop and
+the sockets.  This is the one file here that imports the package: it looks inside, where the others compare from outside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import cProfile
+import os
+import pstats
+import struct
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from bench import tree
+from ninep.drivers.local import LocalDriver
+from ninep.server.connection import Connection
+from ninep.server.exports import Export, Exports
+from ninep.server.limits import Limits
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT, FILE, WORK, NEW, DIR = 0, 1, 2, 16, 3
+MSIZE = 1 << 20
+
+
+def message(number: int, body: bytes, tag: int = 1) -> bytes:
+    return struct.pack("<IBH", 7 + len(body), number, tag) + body
+
+
+def string(text: bytes) -> bytes:
+    return struct.pack("<H", len(text)) + text
+
+
+def walk(fid: int, new: int, *names: bytes) -> bytes:
+    return message(110, struct.pack("<IIH", fid, new, len(names)) + b"".join(map(string, names)))
+
+
+def of_fid(number: int, fid: int, rest: bytes = b"") -> bytes:
+    return message(number, struct.pack("<I", fid) + rest)
+
+
+CLUNK = of_fid(120, NEW)
+LOCK = [of_fid(52, FILE, struct.pack("<BIQQI", kind, 0, 0, 0, 42) + string(b"localhost")) for kind in (1, 2)]
+# what an operation of the workload of the same name sends
+SEQUENCES: dict[str, list[bytes]] = {
+    "getattr": [of_fid(24, FILE, struct.pack("<Q", 0x7FF))],
+    "setattr": [of_fid(26, FILE, struct.pack("<IIIIQQQQQ", 1, 0o644, 0, 0, 0, 0, 0, 0, 0))],
+    "clone": [walk(FILE, NEW), CLUNK],
+    "walk1": [walk(ROOT, NEW, b"f4k"), CLUNK],
+    "walk4": [walk(ROOT, NEW, b"d1", b"d2", b"d3", b"f"), CLUNK],
+    "statpath": [walk(ROOT, NEW, b"d1", b"d2", b"g"), of_fid(24, NEW, struct.pack("<Q", 0x7FF)), CLUNK],
+    "orc": [
+        walk(ROOT, NEW, b"files", b"f0001"),
+        of_fid(12, NEW, struct.pack("<I", 0o100000)),
+        of_fid(116, NEW, struct.pack("<QI", 0, 4096)),
+        CLUNK,
+    ],
+    "create": [
+        walk(WORK, NEW),
+        of_fid(14, NEW, string(b"new") + struct.pack("<III", 0o101101, 0o100644, 0)),
+        of_fid(118, NEW, struct.pack("<QI", 0, 4096) + bytes(4096)),
+        CLUNK,
+        of_fid(76, WORK, string(b"new") + struct.pack("<I", 0)),
+    ],
+    "symlink": [
+        of_fid(16, WORK, string(b"link") + string(b"../d1/d2/g") + struct.pack("<I", 0)),
+        walk(WORK, NEW, b"link"),
+        of_fid(22, NEW),
+        CLUNK,
+        of_fid(76, WORK, string(b"link") + struct.pack("<I", 0)),
+    ],
+    "xattr": [of_fid(30, 4, struct.pack("<I", NEW) + string(b"user.test")), of_fid(116, NEW, struct.pack("<QI", 0, 64)), CLUNK],
+    "lock": LOCK,
+    "statfs": [of_fid(8, ROOT)],
+    "attach": [message(104, struct.pack("<II", NEW, 0xFFFFFFFF) + string(b"root") + string(b"") + struct.pack("<I", 0)), CLUNK],
+    "readdir": [walk(DIR, NEW), of_fid(12, NEW, struct.pack("<I", 0o300000)), of_fid(40, NEW, struct.pack("<QI", 0, MSIZE - 24)), CLUNK],
+    "read4k": [of_fid(116, 5, struct.pack("<QI", 0, 4096))],
+    "write4k": [of_fid(118, FILE, struct.pack("<QI", 0, 4096) + bytes(4096))],
+}  # fmt: skip
+SETUP = [
+    message(100, struct.pack("<I", MSIZE) + string(b"9P2000.L"), 0xFFFF),
+    message(104, struct.pack("<II", ROOT, 0xFFFFFFFF) + string(b"root") + string(b"") + struct.pack("<I", 0)),
+    walk(ROOT, FILE, b"f4k"),
+    of_fid(12, FILE, struct.pack("<I", 0o100002)),
+    walk(ROOT, WORK, b"w"),
+    walk(ROOT, 4, b"xa"),
+    walk(ROOT, 5, b"big"),
+    of_fid(12, 5, struct.pack("<I", 0o100000)),
+    walk(ROOT, DIR, b"dirs", b"10000"),
+]
+
+
+class Sink:
+    """A transport that looks at the type of each reply and forgets it."""
+
+    def __init__(self) -> None:
+        self.errors = 0
+        self.replies = 0
+
+    def write(self, buffer: bytes | bytearray | memoryview) -> None:
+        """Type 7 is Rlerror."""
+        self.replies += 1
+        if buffer[4] == 7:
+            self.errors += 1
+
+    def write_all(self, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
+        """The first buffer has the header."""
+        self.write(buffers[0])
+
+    def pause(self) -> None:
+        """Never asked for: the sink is never full."""
+
+    resume = close = abort = pause
+
+
+def connection(root: str, model: str) -> tuple[Connection, Sink]:
+    """A connection with a session on the benchmark's tree, as far as SETUP goes."""
+    sink = Sink()
+    exports = Exports([Export("", LocalDriver(root, security_model=model))])
+    made = Connection(sink, exports, Limits(), ThreadPoolExecutor(1), lambda _: None, lambda _: None)
+    for frame in SETUP:
+        feed(made, frame)
+    if sink.errors:
+        raise RuntimeError(f"{sink.errors} errors while setting up")
+    return made, sink
+
+
+def feed(made: Connection, frame: bytes) -> None:
+    """As a socket would: bytes into the connection's space."""
+    made.space(len(frame))[: len(frame)] = frame
+    made.received(len(frame))
+
+
+def repeat(made: Connection, frames: list[bytes], seconds: float) -> tuple[int, float]:
+    """Operations and the processor time they took."""
+    count, begin, end = 0, time.process_time(), time.perf_counter() + seconds
+    space, received = made.space, made.received
+    while time.perf_counter() < end:
+        for _ in range(10):
+            for frame in frames:
+                size = len(frame)
+                space(size)[:size] = frame
+                received(size)
+        count += 10
+    return count, time.process_time() - begin
+
+
+async def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--only", default="")
+    p.add_argument("--model", default="passthrough")
+    p.add_argument("--seconds", type=float, default=0.3)
+    p.add_argument("--rounds", type=int, default=3)
+    p.add_argument(
+        "--profile", action="store_true", help="also show where the time goes, by function (cProfile: inflated)"
+    )
+    p.add_argument("--dir", default=os.path.join(HERE, "out", "tree"))
+    options = p.parse_args()
+    tree.build(tree.Tree(options.dir))
+    made, sink = connection(options.dir, options.model)
+    keys = [k for k in options.only.split(",") if k] or list(SEQUENCES)
+    for key in keys:
+        frames = SEQUENCES[key]
+        best = min(cpu / n for n, cpu in (repeat(made, frames, options.seconds) for _ in range(options.rounds)))
+        print(f"{key:<10} {best * 1e6:9.2f} us for {len(frames)} request(s), {sink.errors} errors")
+        if options.profile:
+            show(lambda frames=frames: repeat(made, frames, options.seconds))  # type: ignore[misc]
+
+
+def show(call: Callable[[], object]) -> None:
+    profile = cProfile.Profile()
+    profile.runcall(call)
+    pstats.Stats(profile).sort_stats("tottime").print_stats(18)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
