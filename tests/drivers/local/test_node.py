@@ -12,6 +12,7 @@ import pytest
 from tests.drivers.local.conftest import NEW, refusal
 
 from ninep.drivers.local import LocalNode
+from ninep.drivers.local.tree import LINGERING
 from ninep.linux import (
     GETATTR_ALL,
     GETATTR_BASIC,
@@ -547,6 +548,44 @@ def test_a_node_keeps_its_parents(root: LocalNode) -> None:
     assert b.parent() is a
     a.release()
     b.release()
+    assert root.walk(b"a") is a  # it lingered
+    a.release()
+    root.release()
+    assert root.children == {}  # nobody is here any more
+
+
+def test_few_directories_linger_and_files_never(root: LocalNode) -> None:
+    make(root, b"file").release()
+    assert root.children == {}
+    for number in range(LINGERING + 10):
+        name = b"%d" % number
+        root.mkdir(name, 0o755, *ME)
+        root.walk(name).release()
+    assert list(root.children or ()) == [b"%d" % number for number in range(10, LINGERING + 10)]
+
+
+def test_a_directory_removed_while_it_lingers_is_gone(root: LocalNode, folder: Path) -> None:
+    for name, remove in (
+        (b"by a client", lambda: root.unlink(b"by a client", True)),
+        (b"by the host", (folder / "by the host").rmdir),
+    ):
+        root.mkdir(name, 0o755, *ME)
+        root.walk(name).release()
+        remove()
+        assert refused(Errno.ENOENT, root.walk, name)
+
+
+def test_a_chain_of_lingering_directories_ends_without_recursion(root: LocalNode) -> None:
+    depth = 400
+    node = root
+    for _ in range(depth):
+        node.mkdir(b"d", 0o755, *ME)
+        below = node.walk(b"d")
+        if node is not root:
+            node.release()
+        node = below
+    node.release()
+    root.release()
     assert root.children == {}
 
 

@@ -85,7 +85,11 @@ class LocalDriver(Driver):
         return root.seen(found).clone()
 
     def close(self) -> None:
-        self._tree.root.release()
+        tree = self._tree
+        with tree.lock:
+            tree.settle()
+            tree.root.claims -= 1
+            tree.pins.drop(tree.root)
 
 
 make_model = security_model

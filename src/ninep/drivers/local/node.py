@@ -57,6 +57,7 @@ class LocalNode(Node):
         "files",
         "ino",
         "kind",
+        "lingers",
         "memory",
         "name_",
         "path",
@@ -80,6 +81,7 @@ class LocalNode(Node):
         self.pin: Handle | None = None
         self.used = True
         self.claims = 1
+        self.lingers = False
         self.children: dict[bytes, LocalNode] | None = None
         self.files: tuple[LocalFile, ...] = ()
         self.detached = False
@@ -89,8 +91,9 @@ class LocalNode(Node):
     # -- life ----------------------------------------------------------------------------------------------------------
 
     def clone(self) -> LocalNode:
-        with self.tree.lock:
-            self.claims += 1
+        tree = self.tree
+        with tree.lock:
+            tree.claim(self)
         return self
 
     def release(self) -> None:
@@ -160,7 +163,7 @@ class LocalNode(Node):
         with self.tree.lock:
             if self.children is None or self.children.get(name) is not known:
                 return False
-            known.claims += 1
+            self.tree.claim(known)
             known.used = True
             return True
 

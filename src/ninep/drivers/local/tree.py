@@ -2,17 +2,23 @@
 
 A file that clients hold under one name is one node, however many fids walked there: the parent's ``children`` finds it, ``claims`` counts
 fids and children. So cloning a fid costs no system call, and when a client renames a directory one node changes and all below follow.
+
+A directory that nobody claims any more lingers for a while with its pin, because clients walk through the same few directories again and again:
+a step to one that lingers is one look (0.9 us) instead of open, look, close and a new node (5 us). Only a few do, files never (a pin
+would keep a deleted file's blocks), none when no fid is left, and none on hosts where pins hinder others.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import deque
+from typing import TYPE_CHECKING, Final
 
 from ninep import host
 from ninep.drivers.local.directory import QID_TYPES, shown_types
 from ninep.drivers.local.pins import Pins
 from ninep.drivers.local.qids import QidMap
 from ninep.host import Handle, Stat
+from ninep.linux import DT_DIR
 from ninep.node import Qid
 from ninep.security import SecurityModel
 
@@ -20,10 +26,26 @@ if TYPE_CHECKING:
     from ninep.drivers.local.node import LocalNode
 
 
+LINGERING: Final = 64
+"""Directories that stay for a while after their last claim."""
+
+
 class Tree:
     """One export: its model, its qid numbers, its nodes."""
 
-    __slots__ = ("by_name", "devices", "lock", "look", "model", "pins", "qids", "root", "shown_types")
+    __slots__ = (
+        "_lingering",
+        "by_name",
+        "claimed",
+        "devices",
+        "lock",
+        "look",
+        "model",
+        "pins",
+        "qids",
+        "root",
+        "shown_types",
+    )
 
     root: LocalNode
 
@@ -36,6 +58,9 @@ class Tree:
         self.by_name = host.BY_NAME
         self.shown_types = shown_types(model.plain_types)
         self.devices: dict[int, int] = {}
+        self.claimed = 0
+        """Claims of fids on nodes of this tree; those that nodes have on their parents are not counted."""
+        self._lingering: deque[LocalNode] = deque()
 
     def enter(self, parent: LocalNode, name: bytes, found: Stat, pin: Handle | None) -> LocalNode:
         """A new node for what was found under ``name``, claimed once; in the map it takes the place of what was known there."""
@@ -49,37 +74,74 @@ class Tree:
                 parent.children = {}
             parent.children[name] = node
             parent.claims += 1
+            self.claimed += 1
         return node
 
+    def claim(self, node: LocalNode) -> None:
+        """One more fid holds a node. Call with the lock held."""
+        node.claims += 1
+        self.claimed += 1
+
     def release(self, node: LocalNode) -> None:
-        """A claim ends; what nobody claims leaves the tree, and so may its parents."""
+        """The claim of a fid ends; what nobody claims leaves the tree, now or after it lingered."""
         with self.lock:
+            self.claimed -= 1
             node.claims -= 1
-            while not node.claims:
-                self.pins.drop(node)
-                parent = node.up
-                if parent is node:
-                    return
-                children = parent.children
-                if children is not None and children.get(node.name) is node:
-                    del children[node.name]
-                node = parent
-                node.claims -= 1
+            if not node.claims:
+                self._unclaimed(node)
+                while len(self._lingering) > LINGERING:
+                    self._end_lingering()
+            if not self.claimed:
+                self.settle()
+
+    def settle(self) -> None:
+        """Nobody is here: nothing lingers. Call with the lock held."""
+        while self._lingering:
+            self._end_lingering()
+
+    def _unclaimed(self, node: LocalNode) -> None:
+        """Nobody claims this node: it lingers (perhaps it does already), or leaves, and maybe its parents after it."""
+        while node.kind != DT_DIR or node.pin is None or node.detached:
+            parent = self._leave(node)
+            if parent.claims:
+                return
+            node = parent
+        if not node.lingers:
+            node.lingers = True
+            self._lingering.append(node)
+
+    def _end_lingering(self) -> None:
+        node = self._lingering.popleft()
+        node.lingers = False
+        if not node.claims:
+            parent = self._leave(node)
+            if not parent.claims:
+                self._unclaimed(parent)
+
+    def _leave(self, node: LocalNode) -> LocalNode:
+        """Take a node out of the tree, and its claim off its parent, which is returned."""
+        self.pins.drop(node)
+        parent = node.up
+        children = parent.children
+        if children is not None and children.get(node.name_) is node:
+            del children[node.name_]
+        parent.claims -= 1
+        return parent
 
     def detach(self, node: LocalNode) -> None:
         """Its name is gone: it lives on by its pin until it is released."""
         with self.lock:
             node.detached = True
             children = node.up.children
-            if children is not None and children.get(node.name) is node:
-                del children[node.name]
+            if children is not None and children.get(node.name_) is node:
+                del children[node.name_]
 
     def move(self, node: LocalNode, parent: LocalNode, name: bytes) -> None:
         """It was renamed. What was known under the new name must have been detached."""
         with self.lock:
             old = node.up
-            if old.children is not None and old.children.get(node.name) is node:
-                del old.children[node.name]
+            if old.children is not None and old.children.get(node.name_) is node:
+                del old.children[node.name_]
             node.up, node.name_ = parent, name
             if parent.children is None:
                 parent.children = {}
@@ -87,7 +149,9 @@ class Tree:
             parent.claims += 1
             if self.by_name:
                 self.pins.drop(node)  # a pin may stand for directory and name there
-            self.release(old)
+            old.claims -= 1
+            if not old.claims:
+                self._unclaimed(old)
 
     @staticmethod
     def version(found: Stat) -> int:
