@@ -16,7 +16,7 @@ import errno as host_errno
 from ninep.linux import Errno
 
 
-class Refused(OSError):  # noqa: N818 - the word of the field: a request is refused
+class Refused(OSError):
     """A request that cannot be done, with a **Linux** errno in ``code`` (whatever the host's numbers are)."""
 
     def __init__(self, code: Errno, why: str = "") -> None:

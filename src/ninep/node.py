@@ -136,6 +136,13 @@ class OpenDir(ABC):
         entry that cannot be looked at never fails the call.
         """
 
+    def read_packed(self, cookie: int, room: int) -> Buffer | None:
+        """As ``read``, in the form of Rreaddir (``wire.codec.pack_dirents``): whole entries, at most ``room`` bytes, empty at the end.
+
+        For drivers that have entries at hand in this form. None: ask ``read`` (also when not even one entry fits).
+        """
+        return None
+
     def fsync(self, datasync: bool) -> None:
         """As ``OpenFile.fsync``, for the directory's entries."""
 

@@ -191,6 +191,9 @@ class DirWrapper(OpenDir):
     def read(self, cookie: int, room: int) -> Sequence[Dirent]:
         return self.inner.read(cookie, room)
 
+    def read_packed(self, cookie: int, room: int) -> Buffer | None:
+        return self.inner.read_packed(cookie, room)
+
     def fsync(self, datasync: bool) -> None:
         self.inner.fsync(datasync)
 
@@ -206,7 +209,7 @@ NODE_VERBS = (
     "setxattr", "removexattr",
 )  # fmt: skip
 FILE_VERBS = ("read", "read_now", "write", "truncate", "fsync", "lock", "test_lock", "close")
-DIR_VERBS = ("read", "fsync", "close")
+DIR_VERBS = ("read", "read_packed", "fsync", "close")
 
 
 class Around(Wrapper):

@@ -129,6 +129,13 @@ def pack_dirents(entries: Sequence[Dirent], room: int) -> tuple[list[bytes], int
 
 
 _DIRENT_HEAD = struct.Struct("<BIQQBH").unpack_from
+_DIRENT_COOKIE = struct.Struct("<Q").unpack_from
+
+
+def dirent_cookie(data: Buffer, start: int) -> int:
+    """The cookie of the packed entry that begins at ``start``."""
+    cookie: int = _DIRENT_COOKIE(data, start + 13)[0]
+    return cookie
 
 
 def unpack_dirents(data: Buffer) -> list[Dirent]:

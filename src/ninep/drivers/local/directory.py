@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, cast
 
 from ninep import host
+from ninep.drivers.local.packed import PackedListing, Recorder, pack
 from ninep.errors import linux_errno
 from ninep.host import Entry, Listing
 from ninep.linux import DT_DIR, DT_LNK, DT_REG, DT_UNKNOWN, Errno
-from ninep.node import Dirent, OpenDir
+from ninep.node import Buffer, Dirent, OpenDir
 from ninep.wire.types import QT_DIR, QT_FILE, QT_SYMLINK
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ QID_TYPES: Final = tuple({DT_DIR: QT_DIR, DT_LNK: QT_SYMLINK}.get(kind, QT_FILE)
 class LocalDir(OpenDir):
     """A directory, open. A batch of the host's entries is kept between two reads, so that the host need not seek."""
 
-    __slots__ = ("_at", "_batch", "_listing", "_next", "_node")
+    __slots__ = ("_at", "_batch", "_cookie", "_listing", "_next", "_node", "_packed", "_position", "_recorder")
 
     def __init__(self, node: LocalNode, listing: Listing) -> None:
         self._node = node
@@ -37,6 +38,63 @@ class LocalDir(OpenDir):
         self._batch: list[Dirent] = []
         self._at = 0
         self._next = 0
+        self._packed: PackedListing | None = None
+        self._position = 0  # in the packed listing, and the cookie that leads there
+        self._cookie = 0
+        self._recorder: Recorder | None = None
+
+    def read_packed(self, cookie: int, room: int) -> Buffer | None:
+        """From the listing that is kept, or from the host, to be kept."""
+        if cookie == 0:
+            self._begin()
+        elif self._packed is not None and cookie != self._cookie:
+            self._packed = None  # somewhere else, as seekdir(3) goes: the host knows all cookies
+        if self._packed is None:
+            return self._read_and_pack(cookie, room)
+        data, end, last = self._packed.slice(self._position, room)
+        if not data:
+            return data if end == len(self._packed.data) else None
+        self._position, self._cookie = end, last
+        return data
+
+    def _begin(self) -> None:
+        node = self._node
+        found = host.stat(node.held())
+        listings = node.tree.listings
+        self._packed = listings.get((node.dev, node.ino), found)
+        self._position = 0
+        self._recorder = None if self._packed or not node.inline else listings.recorder(found)
+
+    def _read_and_pack(self, cookie: int, room: int) -> bytes | None:
+        recorder = self._recorder
+        if recorder is not None and cookie != recorder.cookie:
+            recorder = None
+        parts: list[bytes] = []
+        while entries := self.read(cookie, room):
+            pieces, size, last = pack(entries, room)
+            if not last:
+                if not parts:
+                    return None
+                break
+            parts += pieces
+            room -= size
+            cookie = last
+            if recorder is not None and not recorder.add(pieces, cookie):
+                recorder = None
+            if last != entries[-1][3]:
+                break
+        else:
+            if recorder is not None and not parts:
+                self._keep(recorder)
+        self._recorder = recorder
+        return b"".join(parts)
+
+    def _keep(self, recorder: Recorder) -> None:
+        """The end was reached: keep what was recorded if the directory stood still meanwhile."""
+        node = self._node
+        found = host.stat(node.held())
+        if recorder.stamp == (found.st_mtime_ns, found.st_ctime_ns):
+            node.tree.listings.keep((node.dev, node.ino), recorder.listing())
 
     def read(self, cookie: int, room: int) -> Sequence[Dirent]:
         """At least one entry if there is any, even when it does not fit: who asked must see that his room is too small."""

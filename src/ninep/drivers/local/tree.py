@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from ninep import host
 from ninep.drivers.local.directory import QID_TYPES, shown_types
+from ninep.drivers.local.packed import Listings
 from ninep.drivers.local.pins import Pins
 from ninep.drivers.local.qids import QidMap
 from ninep.host import Handle, Stat
@@ -38,6 +39,7 @@ class Tree:
         "by_name",
         "claimed",
         "devices",
+        "listings",
         "lock",
         "look",
         "model",
@@ -58,6 +60,7 @@ class Tree:
         self.by_name = host.BY_NAME
         self.shown_types = shown_types(model.plain_types)
         self.devices: dict[int, int] = {}
+        self.listings = Listings()
         self.claimed = 0
         """Claims of fids on nodes of this tree; those that nodes have on their parents are not counted."""
         self._lingering: deque[LocalNode] = deque()

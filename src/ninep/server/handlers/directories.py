@@ -10,12 +10,12 @@ from ninep.server.session import Session
 from ninep.wire.codec import DIRENT_SIZE, READ_HEADER, pack_dirents
 from ninep.wire.messages import NOFID
 from ninep.wire.modes import makedev
-from ninep.wire.types import Qid
+from ninep.wire.types import Buffer, Qid
 
 MAX_COOKIE = (1 << 63) - 1
 
 
-def readdir(session: Session, fid: int, offset: int, count: int) -> tuple[bytes]:
+def readdir(session: Session, fid: int, offset: int, count: int) -> tuple[Buffer]:
     """Whole entries after the cookie ``offset``, as many as fit. EINVAL if not even one does: 0 bytes would read as the end."""
     held = session.fid(fid)
     directory = held.directory
@@ -24,6 +24,9 @@ def readdir(session: Session, fid: int, offset: int, count: int) -> tuple[bytes]
     if offset > MAX_COOKIE:
         raise Refused(Errno.EINVAL, f"offset {offset}")
     room = min(count, session.msize - READ_HEADER)
+    packed = directory.read_packed(offset, room)
+    if packed is not None:
+        return (packed,)
     pieces: list[bytes] = []
     while entries := directory.read(offset, max(room, LONGEST_ENTRY)):
         more, taken = pack_dirents(entries, room)

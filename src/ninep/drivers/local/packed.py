@@ -1,0 +1,122 @@
+"""Listings kept in the form of Rreaddir, for directories that have not changed since.
+
+To list 10,000 entries costs 6 ms of asking the host and packing, and a client without a cache (or several clients) lists the same directories again
+and again. A directory whose entries change gets another mtime, so a listing that was read from start to end while mtime and ctime stood
+still is kept under them, and served as slices of one buffer as long as they stand.
+
+Timestamps are coarse (a tick of the kernel, 1 to 10 ms): a change in the same tick as the last one would not show. So a listing is kept only if it
+began well after the directory's last change. The buffers of an export together are bounded; the least recently used go first.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final
+
+from ninep.host import Stat
+from ninep.node import Dirent
+from ninep.wire.codec import dirent_cookie, pack_dirents
+
+BUDGET: Final = 8 << 20
+"""Bytes of listings that an export keeps."""
+QUIET: Final = 50_000_000
+"""Nanoseconds since the last change of a directory: later changes are sure to show in its times."""
+
+Stamp = tuple[int, int]
+
+
+class PackedListing:
+    """All entries of a directory, packed, and where each ends."""
+
+    __slots__ = ("data", "ends", "stamp")
+
+    def __init__(self, stamp: Stamp, data: bytes, ends: array[int]) -> None:
+        self.stamp = stamp
+        self.data = data
+        self.ends = ends
+
+    def slice(self, start: int, room: int) -> tuple[memoryview, int, int]:
+        """Whole entries from ``start`` (where one begins) that fit in ``room``: the bytes, where they end, and the cookie there."""
+        index = bisect_right(self.ends, start + room)
+        end = self.ends[index - 1] if index else 0
+        if end <= start:
+            return memoryview(b""), start, 0
+        begin = self.ends[index - 2] if index > 1 else 0
+        return memoryview(self.data)[start:end], end, dirent_cookie(self.data, begin)
+
+
+class Recorder:
+    """A listing being read from its start, to be kept if it gets to its end."""
+
+    __slots__ = ("_ends", "_parts", "_size", "cookie", "stamp")
+
+    def __init__(self, stamp: Stamp) -> None:
+        self.stamp = stamp
+        self.cookie = 0
+        """Where the recording has got to."""
+        self._parts: list[bytes] = []
+        self._ends = array("I")
+        self._size = 0
+
+    def add(self, pieces: Sequence[bytes], cookie: int) -> bool:
+        """More packed entries, each as its head and its name; False when they have become too many."""
+        size = self._size
+        for head, name in zip(pieces[::2], pieces[1::2], strict=True):
+            size += len(head) + len(name)
+            self._ends.append(size)
+        self._parts.append(b"".join(pieces))
+        self._size = size
+        self.cookie = cookie
+        return size <= BUDGET
+
+    def listing(self) -> PackedListing:
+        """What was recorded."""
+        return PackedListing(self.stamp, b"".join(self._parts), self._ends)
+
+
+class Listings:
+    """The listings that an export keeps, by device and inode number."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[int, int], PackedListing] = OrderedDict()
+        self._size = 0
+
+    def get(self, key: tuple[int, int], found: Stat) -> PackedListing | None:
+        """The listing of a directory, if it has not changed."""
+        listing = self._kept.get(key)
+        if listing is None:
+            return None
+        if listing.stamp != (found.st_mtime_ns, found.st_ctime_ns):
+            self._drop(key)
+            return None
+        self._kept.move_to_end(key)
+        return listing
+
+    def recorder(self, found: Stat) -> Recorder | None:
+        """Record the listing that begins now; None if the directory changed just before."""
+        changed = max(found.st_mtime_ns, found.st_ctime_ns)
+        if not time.time_ns() - changed > QUIET:
+            return None
+        return Recorder((found.st_mtime_ns, found.st_ctime_ns))
+
+    def keep(self, key: tuple[int, int], listing: PackedListing) -> None:
+        """Keep a listing, and as many of the others as there is room for."""
+        if key in self._kept:
+            self._drop(key)
+        self._kept[key] = listing
+        self._size += len(listing.data)
+        while self._size > BUDGET:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, key: tuple[int, int]) -> None:
+        self._size -= len(self._kept.pop(key).data)
+
+
+def pack(entries: Sequence[Dirent], room: int) -> tuple[list[bytes], int, int]:
+    """Whole entries that fit: the pieces, their size, and the cookie after them (0: none fits)."""
+    pieces, taken = pack_dirents(entries, room)
+    return pieces, sum(map(len, pieces)), entries[taken - 1][3] if taken else 0
