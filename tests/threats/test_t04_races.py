@@ -1,7 +1,8 @@
 """T04: names that change between look and use.
 
 Two processes of the host exchange a folder, a folder in it, or the file in that, with links that lead outside, as fast as they can, while
-every verb is run below. What comes of a verb is chance; that nothing outside is read or changed must not be. ``NINEP_LONG=1`` gives every verb 30 seconds.
+every verb is run below. What comes of a verb is chance; that nothing outside is read or changed must not be.
+``NINEP_LONG=1`` gives every verb 30 seconds.
 """
 
 from __future__ import annotations

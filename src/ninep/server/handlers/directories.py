@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ninep.errors import Refused
-from ninep.linux import AT_REMOVEDIR, PATH_MAX, PERMISSIONS, S_IFBLK, S_IFCHR, S_IFMT, Errno
+from ninep.linux import AT_REMOVEDIR, PATH_MAX, PERMISSIONS, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK, Errno
 from ninep.server.handlers import names
 from ninep.server.listing import LONGEST_ENTRY
 from ninep.server.session import Session
@@ -13,6 +13,8 @@ from ninep.wire.modes import makedev
 from ninep.wire.types import Buffer, Qid
 
 MAX_COOKIE = (1 << 63) - 1
+MAKEABLE = frozenset({0, S_IFREG, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK})
+"""What Tmknod makes; 0 is a regular file (mknod(2)), folders and links have messages of their own."""
 
 
 def readdir(session: Session, fid: int, offset: int, count: int) -> tuple[Buffer]:
@@ -67,7 +69,10 @@ def mknod(session: Session, fid: int, name: bytes, mode: int, major: int, minor:
     """Make a device, FIFO, socket or file. The numbers mean something for devices only."""
     names.check(name, names.CREATE)
     held = session.fid(fid)
-    rdev = makedev(major, minor) if mode & S_IFMT in {S_IFCHR, S_IFBLK} else 0
+    kind = mode & S_IFMT
+    if kind not in MAKEABLE:
+        raise Refused(Errno.EINVAL, f"file type {kind:#o}")
+    rdev = makedev(major, minor) if kind in {S_IFCHR, S_IFBLK} else 0
     return (held.node.mknod(name, mode, rdev, held.user.uid, gid),)
 
 
