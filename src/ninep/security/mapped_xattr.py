@@ -56,11 +56,18 @@ class MappedXattr(Mapped):
     # -- looking -------------------------------------------------------------------------------------------------------
 
     def look(self, subject: Subject, found: Stat) -> Owned:
+        if subject.memory is not None:
+            return subject.memory
         owned = self._known.get(found)
         if owned is None:
             owned = self._read(subject.place(), found).over(found)
             self._known.learned(found, owned)
         return owned
+
+    def forget(self, subject: Subject) -> None:
+        """Where attributes are reached by the name, they go with it; clients that hold the file still see who owns it."""
+        if host.BY_NAME:
+            subject.memory = self.look(subject, host.stat(subject.place().pin))
 
     def _read(self, place: Place, found: Stat) -> Tags:
         """Three or four calls (1.4 us each); the cache spares them where nothing changed. Only files and directories can have tags."""
@@ -93,6 +100,10 @@ class MappedXattr(Mapped):
     def change(self, subject: Subject, tags: Tags) -> None:
         """Set some tags of an existing file: all, or those that were set are put back."""
         place = subject.place()
+        if subject.memory is not None:
+            subject.memory = _changed(subject.memory, tags)
+            host.chown(place, -1, -1)
+            return
         found = host.stat(place.pin)
         before = self.look(subject, found)
         if found.st_mode & S_IFMT == S_IFLNK:
@@ -176,7 +187,7 @@ class MappedXattr(Mapped):
 
     def drop_setid(self, subject: Subject, place: Place) -> None:
         """Asks for the mode alone: after each write ctime has moved and the cache knows nothing."""
-        mode = self._number(place, _MODE)
+        mode = self._number(place, _MODE) if subject.memory is None else subject.memory[0]
         if carries_setid(host.stat(place.pin).st_mode if mode is None else mode):
             mode = self.look(subject, host.stat(place.pin))[0]
             self.chmod(subject, without_setid(mode))
@@ -212,3 +223,9 @@ class MappedXattr(Mapped):
         except OSError as error:
             if name not in ACLS or linux_errno(error) is not Errno.ENODATA:
                 raise
+
+
+def _changed(owned: Owned, tags: Tags) -> Owned:
+    mode, uid, gid, rdev = owned
+    uid, gid, mode, rdev = (was if new is None else new for was, new in zip((uid, gid, mode, rdev), tags, strict=True))
+    return mode, uid, gid, rdev

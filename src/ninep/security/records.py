@@ -139,11 +139,11 @@ class Records:
 
     @staticmethod
     def find(slot: Slot) -> Stat | None:
-        """The metadata file itself, if it is there."""
+        """The metadata file itself, if it is there. Where a link or a file stands in place of the metadata directory nothing is there."""
         try:
             return host.stat_at(slot.dir, slot.name)
         except OSError as error:
-            if linux_errno(error) in (Errno.ENOENT, Errno.ENAMETOOLONG):
+            if linux_errno(error) in (Errno.ENOENT, Errno.ENOTDIR, Errno.ENAMETOOLONG):
                 return None
             raise
 

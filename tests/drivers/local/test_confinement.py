@@ -277,7 +277,9 @@ def test_metadata_that_is_a_link_leads_nowhere(attach: Callable[..., LocalNode],
     root = attach("mapped-file")
     (folder / "file").write_bytes(b"")
     (folder / ".virtfs_metadata").symlink_to(canary)
-    assert refusal(lambda: root.walk(b"file").setattr(Changes(mode=0o777))) in NO_WAY
+    file = root.walk(b"file")
+    assert refusal(file.setattr, Changes(mode=0o777)) in NO_WAY
+    assert refusal(root.create, b"new", NEW, 0o666, 5, 6) in NO_WAY
     (folder / ".virtfs_metadata").unlink()
     (folder / ".virtfs_metadata").mkdir()
     (folder / ".virtfs_metadata" / "file").symlink_to(canary / "file")

@@ -79,7 +79,7 @@ class LocalNode(Node):
         self.path = path
         self.kind = 0
         self.pin: Handle | None = None
-        self.used = True
+        self.used = False
         self.claims = 1
         self.lingers = False
         self.children: dict[bytes, LocalNode] | None = None

@@ -65,7 +65,6 @@ class Pins:
     def keep(self, node: LocalNode, pin: Handle) -> Handle:
         """Give a node its pin; call with the lock held."""
         node.pin = pin
-        node.used = True
         self.held += 1
         self._ring[node] = None
         if self.held + self.opened > self.budget:
