@@ -9,7 +9,7 @@ What happens to a request
 4. replies are collected and sent after every few: one write a reply wastes system calls, one write for a long batch leaves the client's
    core idle (63 % busy at sixteen outstanding on a prototype).
 
-Every failure becomes an error reply at one place, ``_failure``. When the transport is full, or too much is in flight, the loop stops in the
+Every failure becomes an error reply at one place, ``refusals``. When the transport is full, or too much is in flight, the loop stops in the
 middle of a batch and nothing more is read until there is room.
 
 Knows nothing of sockets: a transport gives it bytes and has ``write``, ``pause`` and ``resume``.
@@ -26,7 +26,7 @@ from functools import partial
 from time import monotonic
 from typing import Any, Protocol
 
-from ninep.errors import Refused, linux_errno, text_of
+from ninep.errors import Refused
 from ninep.linux import Errno
 from ninep.node import WouldBlock
 from ninep.protocol.framing import BadFrame, RawFrame, Receiver
@@ -35,13 +35,14 @@ from ninep.server.budgets import PROMISED_REQUESTS, Allowance, Budgets
 from ninep.server.exports import Exports
 from ninep.server.limits import MIN_MSIZE, Limits
 from ninep.server.patience import LATE, LATE_EACH, Patience
+from ninep.server.refusals import refusal
 from ninep.server.requests import Request, Requests
 from ninep.server.session import NOBODY, Session
 from ninep.server.table import TABLES, Entry
 from ninep.transport.peers import Peer
-from ninep.wire.codec import HEADER_SIZE, Malformed, codec
+from ninep.wire.codec import HEADER_SIZE, codec
 from ninep.wire.dialect import Dialect, negotiate
-from ninep.wire.messages import Rerror, Rflush, Rlerror, Rversion, Tflush, Tversion
+from ninep.wire.messages import Rflush, Rversion, Tflush, Tversion
 from ninep.wire.types import Buffer
 
 log = logging.getLogger("ninep.server")
@@ -220,8 +221,8 @@ class Connection:
                             out.append(pack(tag, *inline(session, *fields)))
                     except WouldBlock:
                         self._defer(tag, entry, fields)
-                    except Exception as error:  # noqa: BLE001 - the one exit: see _failure
-                        out.append(self._failure(tag, number, error))
+                    except Exception as error:  # noqa: BLE001 - the one exit: see refusals
+                        out.append(refusal(session, tag, number, error))
                 if len(out) >= REPLIES_A_WRITE:
                     self._send()
                 if self._full or (len(owed) >= room.granted and not room.grow(len(owed) + 1)):
@@ -251,8 +252,8 @@ class Connection:
             else:
                 entry = self._entry(number, tag)
                 self._in_order(Request(tag, entry, entry.unpack(buffer, start, end), session))
-        except Exception as error:  # noqa: BLE001 - the one exit: see _failure
-            self._out.append(self._failure(tag, number, error))
+        except Exception as error:  # noqa: BLE001 - the one exit: see refusals
+            self._out.append(refusal(session, tag, number, error))
 
     def _entry(self, number: int, tag: int) -> Entry:
         entry = self._table[number]
@@ -292,32 +293,6 @@ class Connection:
         else:
             self._out.append(frame)
 
-    def _failure(self, tag: int, number: int, error: Exception) -> bytes:
-        """The error reply for anything that was raised."""
-        if isinstance(error, OSError):
-            code = linux_errno(error)
-            if log.isEnabledFor(logging.DEBUG):
-                log.debug("refused %s: type %d: %s", self.peer, number, error)
-        elif isinstance(error, Malformed):
-            code = Errno.EPROTO
-            log.info("malformed message from %s: type %d: %s", self.peer, number, error)
-        else:
-            code = Errno.EIO
-            log.error("type %d from %s failed", number, self.peer, exc_info=error)
-        return self._error(tag, code)
-
-    def _error(self, tag: int, code: Errno) -> bytes:
-        session = self.session
-        table = session.dialect.codec.table
-        if session.linux:
-            frame = table[Rlerror.number].pack(tag, code)
-        elif session.extended:
-            frame = table[Rerror.number].pack(tag, text_of(code), code)
-        else:
-            frame = table[Rerror.number].pack(tag, text_of(code))
-        assert isinstance(frame, bytes)  # noqa: S101 - neither has a payload
-        return frame
-
     def _bad_frame(self, error: BadFrame) -> None:
         log.warning("closing %s: %s", self.peer, error)
         self._send()
@@ -337,11 +312,14 @@ class Connection:
             return
         if agreed < MIN_MSIZE:
             self._begin(dialect, self._limits.msize)  # so that the refusal is in the words of the dialect
-            refusal = self._failure(
-                tag, Tversion.number, Refused(Errno.EMSGSIZE, f"msize {msize}; at least {MIN_MSIZE} is needed")
+            too_small = refusal(
+                self.session,
+                tag,
+                Tversion.number,
+                Refused(Errno.EMSGSIZE, f"msize {msize}; at least {MIN_MSIZE} is needed"),
             )
             self._begin(Dialect.UNKNOWN, self._limits.msize)
-            self._out.append(refusal)
+            self._out.append(too_small)
             return
         self._begin(dialect, agreed)
         if agreed <= 8192:
@@ -453,8 +431,8 @@ class Connection:
         """Answer a request that was in flight, and the Tflush requests that waited for it."""
         try:
             self._answer(request.tag, request.entry, result())
-        except Exception as error:  # noqa: BLE001 - the one exit: see _failure
-            self._out.append(self._failure(request.tag, request.entry.row.message.number, error))
+        except Exception as error:  # noqa: BLE001 - the one exit: see refusals
+            self._out.append(refusal(request.session, request.tag, request.entry.row.message.number, error))
         self._settle(request)
 
     def _settle(self, request: Request) -> None:
@@ -467,8 +445,8 @@ class Connection:
         for request in requests.free() if requests.waiting else ():
             try:
                 served = self._at_once(request)
-            except Exception as error:  # noqa: BLE001 - the one exit: see _failure
-                self._out.append(self._failure(request.tag, request.entry.row.message.number, error))
+            except Exception as error:  # noqa: BLE001 - the one exit: see refusals
+                self._out.append(refusal(request.session, request.tag, request.entry.row.message.number, error))
                 served = True
             if served:
                 requests.leave(request)

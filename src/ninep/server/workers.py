@@ -1,8 +1,8 @@
 """Several processes behind the same sockets: one event loop fills one core, more cores take more processes.
 
 The parent accepts and hands each connection to the process that has the fewest (SCM_RIGHTS, unix(7)): with all accepting by
-themselves, whoever wakes first would take most. A worker is a fork of the parent that serves what it is given and says when a connection has ended; one
-that dies is replaced, and its connections are gone with it, as with any server that dies.
+themselves, whoever wakes first would take most. A worker is a fork of the parent that serves what it is given and says when a
+connection has ended; one that dies is replaced, and its connections are gone with it, as with any server that dies.
 
 What workers share is what the host shares: files, and locks (open-file-description locks keep the clients of different workers apart).
 What they do not share: the numbers that stand for a second and third device of an export (``multidevs``), which only one

@@ -1,0 +1,73 @@
+"""The one exit for failures: whatever a handler raised becomes an error reply in the words of the dialect, and a line in the log.
+
+* ``OSError``: its Linux errno. What a client may not do is logged for people (``--verbose``), what merely is not there for a trace.
+* ``Malformed``: EPROTO.
+* Anything else is our own defect: its traceback is logged, the client gets EIO, and the connection lives on.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from ninep.errors import linux_errno, text_of
+from ninep.linux import Errno
+from ninep.server.session import Session
+from ninep.wire.codec import Malformed
+from ninep.wire.messages import BY_NUMBER, Rerror, Rlerror
+
+log = logging.getLogger("ninep.server")
+
+TOLD = frozenset(
+    {
+        Errno.EACCES,
+        Errno.EPERM,
+        Errno.EROFS,
+        Errno.ELOOP,
+        Errno.ENXIO,
+        Errno.EMFILE,
+        Errno.ENFILE,
+        Errno.ENOSPC,
+        Errno.EDQUOT,
+    }
+    | {Errno.EIO, Errno.ESTALE, Errno.ENOLCK}
+)
+"""What the person who runs the server wants to know of; ENOENT and its like are a client's daily bread."""
+
+
+def refusal(session: Session, tag: int, number: int, error: Exception) -> bytes:
+    """The error reply to a request of type ``number``, for anything that was raised."""
+    if isinstance(error, OSError):
+        code = linux_errno(error)
+        level = logging.INFO if code in TOLD else logging.DEBUG
+        if log.isEnabledFor(level):
+            log.log(level, "refused %s %s: %s", session.peer, _name(number), _why(code, error))
+    elif isinstance(error, Malformed):
+        code = Errno.EPROTO
+        log.info("malformed %s from %s: %s", _name(number), session.peer, error)
+    else:
+        code = Errno.EIO
+        log.error("%s from %s failed", _name(number), session.peer, exc_info=error)
+    return error_reply(session, tag, code)
+
+
+def error_reply(session: Session, tag: int, code: Errno) -> bytes:
+    """Rlerror with the number, Rerror with words and the number, or Rerror with words alone."""
+    table = session.dialect.codec.table
+    if session.linux:
+        frame = table[Rlerror.number].pack(tag, code)
+    elif session.extended:
+        frame = table[Rerror.number].pack(tag, text_of(code), code)
+    else:
+        frame = table[Rerror.number].pack(tag, text_of(code))
+    assert isinstance(frame, bytes)  # noqa: S101 - neither has a payload
+    return frame
+
+
+def _name(number: int) -> str:
+    message = BY_NUMBER.get(number)
+    return message.__name__ if message else f"type {number}"
+
+
+def _why(code: Errno, error: OSError) -> str:
+    words = str(error)
+    return words if words.startswith(code.name) else f"{code.name}: {words}"
