@@ -120,13 +120,11 @@ class MappedXattr(Mapped):
         except OSError:
             self._restore(place, old)
             raise
-        mode, uid, gid, rdev = before
-        uid, gid, mode, _ = (was if new is None else new for was, new in zip((uid, gid, mode, rdev), tags, strict=True))
         changed = host.stat(place.pin)
         if changed.st_ctime_ns == found.st_ctime_ns:  # ext4 leaves ctime alone when an attribute is set to what it was
             host.chown(place, -1, -1)
             changed = host.stat(place.pin)
-        self._known.wrote(changed, (mode, uid, gid, rdev))
+        self._known.wrote(changed, _changed(before, tags))
 
     def _restore(self, place: Place, old: dict[bytes, int | None]) -> None:
         for attribute, width, _ in _FORMAT:
