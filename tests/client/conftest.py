@@ -79,3 +79,25 @@ def connect(face: Any, memory: InThread) -> Iterator[Callable[..., Any]]:
     yield connect
     for client in clients:
         client.close()
+
+
+DIALECTS = ["9P2000.L", "9P2000.u", "9P2000"]
+EXTENDED = DIALECTS[:2]
+
+
+@pytest.fixture(params=DIALECTS)
+def client(request: pytest.FixtureRequest, connect: Callable[..., Any]) -> Any:
+    """A client in each dialect."""
+    return connect(request.param)
+
+
+@pytest.fixture
+def linux(connect: Callable[..., Any]) -> Any:
+    """A client in 9P2000.L."""
+    return connect("9P2000.L")
+
+
+@pytest.fixture(params=EXTENDED)
+def extended(request: pytest.FixtureRequest, connect: Callable[..., Any]) -> Any:
+    """A client in each dialect that has links and devices."""
+    return connect(request.param)

@@ -18,7 +18,12 @@ def test_an_example(number, memory, tmp_path):
     (tmp_path / "served").touch()
     code = EXAMPLES[number].replace("127.0.0.1:5640", f"127.0.0.1:{memory.port()}")
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "")
     shown = ["b'first line\\nsecond line\\n'", "/ 0 100", "['served']"][number]

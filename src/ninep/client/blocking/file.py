@@ -77,7 +77,8 @@ class File:
         """``close`` was called."""
         return self._closed
 
-    def fileno_of_protocol(self) -> int:
+    @property
+    def fid(self) -> int:
         """The fid, for messages that this class does not send."""
         self._check()
         return self._fid
