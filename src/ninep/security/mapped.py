@@ -17,13 +17,20 @@ from ninep.linux import (
     O_RDONLY,
     O_WRONLY,
     PATH_MAX,
+    S_IFBLK,
+    S_IFCHR,
     S_IFDIR,
+    S_IFIFO,
     S_IFLNK,
     S_IFMT,
     S_IFREG,
+    S_IFSOCK,
     Errno,
 )
 from ninep.security.base import Owned, SecurityModel, Subject, carries_setid, creation, permissions, without_setid
+
+
+_TYPES = frozenset(kind >> 12 for kind in (S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK))
 
 
 class Tags(NamedTuple):
@@ -43,7 +50,7 @@ class Tags(NamedTuple):
         native = found.st_mode
         if mode is None:
             mode = native
-        elif not mode & S_IFMT or (mode & S_IFMT == S_IFDIR) != (native & S_IFMT == S_IFDIR):
+        elif mode >> 12 not in _TYPES or (mode & S_IFMT == S_IFDIR) != (native & S_IFMT == S_IFDIR):
             mode = native & S_IFMT | permissions(mode)
         return (
             mode,
