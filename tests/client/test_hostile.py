@@ -61,9 +61,9 @@ LINK = Qid(2, 1, 6)
 EOPNOTSUPP, ENOENT, EACCES = 95, 2, 13
 
 
-def patient(client):
-    """From here on a slow machine may take its time."""
-    getattr(client, "_thing", client).connection.timeout = 20
+def allow(client, seconds):
+    """How long a request may take from here on."""
+    getattr(client, "_thing", client).connection.timeout = seconds
 
 
 def walk_to(qid):
@@ -92,8 +92,9 @@ def against(face, request):
         server = FakeServer({**(FRIENDLY if friendly else {}), **rules}, dialect=dialect)
         server.__enter__()
         opened.append(server)
-        client = face.connect(server.socket, "", dialect=dialect.decode(), timeout=timeout, n_uname=0, uname="u")
+        client = face.connect(server.socket, "", dialect=dialect.decode(), timeout=20, n_uname=0, uname="u")
         opened.append(client)
+        allow(client, timeout)
         return client, server
 
     yield begin
@@ -393,7 +394,7 @@ def test_a_silent_server_is_not_waited_for(against):
         client.stat("x")
     assert (caught.value.errno, caught.value.filename) == (errno.ETIMEDOUT, "x")
     server.rules[Tgetattr] = Rgetattr(Attributes(mode=0o100644))
-    patient(client)
+    allow(client, 20)
     assert client.stat("x").is_file()  # the request was flushed, the connection lives on
     assert len(server.asked(Tflush)) == 1
     assert not [call for call in client.connection.exchange.calls.values() if not isinstance(call.request, Tclunk)]
@@ -431,7 +432,7 @@ def test_a_reply_before_the_rflush_is_undone(against):
     with pytest.raises(TimeoutError):
         client.stat("x")
     server.rules[Twalk] = walk_to(FILE)
-    patient(client)
+    allow(client, 20)
     client.stat("y")
     made = server.asked(Twalk)[0].newfid
     assert Tclunk(made) in server.seen
