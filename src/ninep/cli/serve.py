@@ -17,6 +17,7 @@ import click
 from ninep import config, logs
 from ninep.cli import running
 from ninep.cli.groups import Grouped, grouped
+from ninep.cli.params import ParamType
 from ninep.config import BadConfig, ExportConfig, ServerConfig
 from ninep.layers.id_map import Ranges
 from ninep.server.access import Access, Rule, parse_rule
@@ -24,7 +25,7 @@ from ninep.server.limits import ROWS, BadLimit, Limits, parse_limit, show_amount
 from ninep.transport import addresses
 
 
-class Checked(click.ParamType[Any]):
+class Checked(ParamType):
     """An option's text through a function that raises ``ValueError`` with a sentence."""
 
     def __init__(self, name: str, check: Callable[[str], Any]) -> None:
