@@ -29,7 +29,6 @@ from ninep.linux import (
 )
 from ninep.security.base import Owned, SecurityModel, Subject, carries_setid, creation, permissions, without_setid
 
-
 _TYPES = frozenset(kind >> 12 for kind in (S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK))
 
 
