@@ -14,18 +14,42 @@ if TYPE_CHECKING:
     from ninep.client.aio import connect as aconnect
     from ninep.client.blocking import Client, File, connect
     from ninep.client.errors import DialectError, ProtocolError
+    from ninep.drivers.local import LocalDriver
+    from ninep.drivers.memory import MemoryDriver
+    from ninep.drivers.synthetic import SyntheticDriver
+    from ninep.server.exports import Export
+    from ninep.server.server import Server
 
 __version__ = "0.1.0"
 
-__all__ = ["AsyncClient", "AsyncFile", "Client", "DialectError", "File", "ProtocolError", "aconnect", "connect"]
+__all__ = [
+    "AsyncClient",
+    "AsyncFile",
+    "Client",
+    "DialectError",
+    "Export",
+    "File",
+    "LocalDriver",
+    "MemoryDriver",
+    "ProtocolError",
+    "Server",
+    "SyntheticDriver",
+    "aconnect",
+    "connect",
+]
 
 _WHERE: Final = {
     "AsyncClient": ("ninep.client.aio", "AsyncClient"),
     "AsyncFile": ("ninep.client.aio", "AsyncFile"),
     "Client": ("ninep.client.blocking", "Client"),
     "DialectError": ("ninep.client.errors", "DialectError"),
+    "Export": ("ninep.server.exports", "Export"),
     "File": ("ninep.client.blocking", "File"),
+    "LocalDriver": ("ninep.drivers.local", "LocalDriver"),
+    "MemoryDriver": ("ninep.drivers.memory", "MemoryDriver"),
     "ProtocolError": ("ninep.client.errors", "ProtocolError"),
+    "Server": ("ninep.server.server", "Server"),
+    "SyntheticDriver": ("ninep.drivers.synthetic", "SyntheticDriver"),
     "aconnect": ("ninep.client.aio", "connect"),
     "connect": ("ninep.client.blocking", "connect"),
 }
