@@ -57,6 +57,7 @@ class Passthrough(SecurityModel):
             if self._differs(made, mode, uid, gid):
                 made = self._finish(Place(handle, dir, name), made, mode, uid, gid)
         except OSError:
+            undo(dir, name, host.stat(handle))
             host.close(handle)
             raise
         return handle, made
@@ -82,13 +83,17 @@ class Passthrough(SecurityModel):
             raise Refused(Errno.ESTALE)  # a host process put something else there since
         if not self._differs(made, mode, uid, gid):
             return made
-        pin = host.pin(dir, name)
         try:
-            if not same(host.stat(pin), made):
-                raise Refused(Errno.ESTALE)
-            return self._finish(Place(pin, dir, name), made, mode, uid, gid)
-        finally:
-            host.close(pin)
+            pin = host.pin(dir, name)
+            try:
+                if not same(host.stat(pin), made):
+                    raise Refused(Errno.ESTALE)
+                return self._finish(Place(pin, dir, name), made, mode, uid, gid)
+            finally:
+                host.close(pin)
+        except OSError:
+            undo(dir, name, made)
+            raise
 
     @staticmethod
     def _differs(made: Stat, mode: int | None, uid: int, gid: int) -> bool:
@@ -97,14 +102,11 @@ class Passthrough(SecurityModel):
         return mode is not None and permissions(made.st_mode) != permissions(mode)
 
     def _finish(self, place: Place, made: Stat, mode: int | None, uid: int, gid: int) -> Stat:
-        try:
-            if uid not in (NO_ID, made.st_uid) or gid not in (NO_ID, made.st_gid):
-                self._give(place, uid, gid)
-            if mode is not None and permissions(host.stat(place.pin).st_mode) != permissions(mode):
-                host.chmod(place, permissions(mode))
-        except OSError:
-            undo(place.dir, place.name, made)
-            raise
+        """Owner, then mode; whoever called undoes the file if that fails."""
+        if uid not in (NO_ID, made.st_uid) or gid not in (NO_ID, made.st_gid):
+            self._give(place, uid, gid)
+        if mode is not None and permissions(host.stat(place.pin).st_mode) != permissions(mode):
+            host.chmod(place, permissions(mode))
         return host.stat(place.pin)
 
     def _give(self, place: Place, uid: int, gid: int) -> None:

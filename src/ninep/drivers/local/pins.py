@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _OTHERS: Final = (
     400  # handles left for sockets, open files of other drivers and Python itself (QEMU 9p.c v9fs_set_fd_limit)
 )
+_MOST: Final = 1 << 17  # each keeps an inode in the kernel's memory, about a KiB that nobody else can have
 NO_BIRTH: Final = -1
 
 T = TypeVar("T")
@@ -208,7 +209,7 @@ def shared_pins() -> Pins:
     global _shared  # noqa: PLW0603 - the limit is the process's own
     if _shared is None:
         limit = host.raise_handle_limit()
-        _shared = pins_for(limit - min(_OTHERS, limit // 3))
+        _shared = pins_for(min(limit - min(_OTHERS, limit // 3), _MOST))
     return _shared
 
 
