@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from dataclasses import dataclass
 
@@ -107,7 +108,7 @@ VSOCK_SERVICE = "-facb-11e6-bd58-64006a7986d3"
 
 
 def _number(text: str, what: str, low: int, high: int) -> int:
-    if not text.lstrip("-").isdigit() or not low <= int(text) <= high:
+    if not re.fullmatch("-?[0-9]{1,10}", text) or not low <= int(text) <= high:
         raise BadAddress(f"{text!r} is not {what} ({low} to {high})")
     return int(text)
 
@@ -130,7 +131,7 @@ def _hyperv(rest: str) -> HyperV:
     if not colon:
         raise BadAddress(f"hyperv:{rest!r}: expected hyperv:VM:SERVICE")
     vm = HYPERV_WILDCARDS.get(vm, vm)
-    if service.isdigit():
+    if re.fullmatch("[0-9]{1,10}", service):
         service = f"{int(service):08x}{VSOCK_SERVICE}"
     try:
         return HyperV(str(uuid.UUID(vm)), str(uuid.UUID(service)))
@@ -147,7 +148,7 @@ def parse(text: str) -> Address:
         case "systemd", "":
             return Systemd()
         case "unix", ":":
-            if not rest:
+            if not rest or "\0" in rest:
                 raise BadAddress("unix: needs a path")
             return Unix(rest)
         case "fd", ":":
