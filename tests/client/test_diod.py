@@ -32,7 +32,8 @@ def diod(face, tmp_path):
     command = [DIOD, "-f", "-n", "-N", "-c", "/dev/null", "-L", "stderr", "-e", str(top), "-r", number, "-w", number]
     if os.geteuid():
         command += ["-u", str(os.geteuid())]
-    with subprocess.Popen(command, pass_fds=[theirs.fileno()], stderr=subprocess.DEVNULL) as server:
+    # In a folder of its own: it may end with a core dump when the connection does.
+    with subprocess.Popen(command, pass_fds=[theirs.fileno()], stderr=subprocess.DEVNULL, cwd=tmp_path) as server:
         theirs.close()
         client = face.connect(ours, str(top), timeout=20)
         yield client, top
