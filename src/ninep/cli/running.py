@@ -35,7 +35,7 @@ def run(settings: ServerConfig) -> None:
     if settings.workers > 1:
         _run_workers(settings, exports)
     else:
-        in_loop(lambda: _serve(settings, exports))
+        in_loop(settings, lambda: _serve(settings, exports))
 
 
 def spare_the_collector() -> None:
@@ -49,9 +49,11 @@ def spare_the_collector() -> None:
     gc.set_threshold(100_000, 50, 100)
 
 
-def in_loop(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine in the fastest event loop there is."""
+def in_loop(settings: ServerConfig, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine in the fastest event loop that knows the sockets listened at: uvloop knows TCP and unix sockets only."""
     spare_the_collector()
+    if any(isinstance(address, addresses.Vsock | addresses.HyperV) for address in settings.listen):
+        return asyncio.run(main())
     try:
         import uvloop  # noqa: PLC0415 - there is none for Windows
     except ImportError:
@@ -95,7 +97,7 @@ def _run_workers(settings: ServerConfig, exports: Sequence[Export]) -> None:
             raise _cannot_listen(address, error) from error
 
     def work(control: socket.socket) -> None:
-        in_loop(lambda: _work(settings, exports, control))
+        in_loop(settings, lambda: _work(settings, exports, control))
 
     pool = Pool([sock for one in bound for sock in one.sockets], settings.workers, work)
     announce(settings, [one.address for one in bound])
