@@ -27,7 +27,7 @@ from ninep import linux
 from ninep.errors import Refused
 from ninep.host import _ntinfo as info
 from ninep.host import _winlinks, _winremove, _winrename
-from ninep.host._api import Handle, Listing, Place, Stat, Volume
+from ninep.host._api import NO_HANDLE, Handle, Listing, Place, Stat, Volume
 from ninep.host._ntapi import (
     END,
     NULL,
@@ -40,10 +40,22 @@ from ninep.host._ntapi import (
     Share,
     VolumeInfo,
 )
-from ninep.host._ntnames import folds_to, from_units
+from ninep.host._ntnames import client_name, folds_to, from_units
 from ninep.host._ntstatus import NtError, Status
 from ninep.host._winlist import Snapshot, flush
-from ninep.host._winopen import ITSELF, LIST, LOOK, closing, kept, make_entry, open_entry, refuse_reparse, reopen
+from ninep.host._winopen import (
+    ITSELF,
+    LINKS,
+    LIST,
+    LOOK,
+    closing,
+    kept,
+    make_entry,
+    open_entry,
+    refuse_reparse,
+    reopen,
+    tag_of,
+)
 from ninep.host._winremove import basic, is_directory
 from ninep.host._winstat import identity, stat_of, statfs_of, volume_of
 from ninep.host._winstreams import Streams
@@ -82,6 +94,8 @@ class NtHost:
         self._streams = Streams(calls)
         self._exports: dict[int, _Export] = {}
         self._roots: dict[Handle, int] = {}
+        self._paths: dict[Handle, str] = {}
+        self._files: set[Handle] = set()
         self._appending: set[Handle] = set()
         self._warned: set[str] = set()
 
@@ -91,17 +105,17 @@ class NtHost:
         """Links in ``path`` are followed: the person who starts the server chose it."""
         calls = self._calls
         options = Options.DIRECTORY_FILE | Options.OPEN_FOR_BACKUP_INTENT
+        where = calls.dos_path(path)
         # Only an open with data access takes part in sharing: with a pin's rights anybody could still rename the
         # folder.
         share = Share.READ | Share.WRITE
-        opened, _ = calls.create(
-            NULL, calls.dos_path(path), LIST, options, share=share, object_attributes=OBJ_CASE_INSENSITIVE
-        )
+        opened, _ = calls.create(NULL, where, LIST, options, share=share, object_attributes=OBJ_CASE_INSENSITIVE)
         with kept(calls, opened) as root:
             who = identity(calls, root)
             found = info.volume_attributes_of(calls.query_volume(root, VolumeInfo.ATTRIBUTE, 256))
             self._exports[who.volume] = _Export(root, self._finds(root, who.file), found.name == "NTFS")
             self._roots[root] = who.volume
+            self._paths[root] = where
         return root
 
     def _finds(self, root: Handle, file: int) -> bool:
@@ -134,10 +148,12 @@ class NtHost:
         return open_with(LOOK)
 
     def close(self, handle: Handle, /) -> None:
+        self._files.discard(handle)
         self._appending.discard(handle)
         self._streams.closed(handle)
         if handle in self._roots:
             self._exports.pop(self._roots.pop(handle), None)
+            del self._paths[handle]
         self._calls.close(handle)
 
     def open_file(self, place: Place, flags: int) -> Handle:
@@ -171,6 +187,7 @@ class NtHost:
             if flags & linux.O_TRUNC:
                 self.truncate(handle, 0)
             self._streams.opened(handle, dir, name)
+            self._files.add(handle)
             if flags & linux.O_APPEND:
                 self._appending.add(handle)
         return handle
@@ -231,7 +248,24 @@ class NtHost:
         found = volume_of(self._calls, handle)
         if found.xattrs and not found.slow:
             return found
-        return found._replace(xattrs=self._streams.work_in(handle) or found.xattrs)
+        works = self._streams.work_in(handle)
+        if works and handle in self._paths:
+            self._name_root(handle)
+        return found._replace(xattrs=works or found.xattrs)
+
+    def _name_root(self, root: Handle) -> None:
+        """Where streams go by name, the root too needs a directory to be looked up in, and it alone has none so far."""
+        above, _, name = self._paths[root].rpartition("\\")
+        known = client_name(name)
+        if known is None:  # a drive
+            return
+        options = Options.DIRECTORY_FILE | Options.OPEN_FOR_BACKUP_INTENT
+        try:
+            opened, _ = self._calls.create(NULL, f"{above}\\", LOOK, options, object_attributes=OBJ_CASE_INSENSITIVE)
+        except NtError:  # a network share
+            return
+        with closing(self._calls, opened) as dir:
+            self._streams.opened(root, dir, known)
 
     def read_link(self, place: Place) -> bytes:
         return _winlinks.target_of(self._calls, place.pin)
@@ -239,41 +273,50 @@ class NtHost:
     # -- changing attributes -------------------------------------------------------------------------------------------
 
     def chmod(self, place: Place, mode: int) -> None:
+        """Moves ctime in any case: clients see that something was done."""
         attributes = basic(self._calls, place.pin).attributes
-        if attributes & Attribute.REPARSE_POINT:
+        if attributes & Attribute.REPARSE_POINT and tag_of(self._calls, place.pin) in LINKS:
             raise Refused(Errno.EOPNOTSUPP)
         if mode & 0o777 not in {0o777, 0o555}:
             self._say_once("Windows keeps no permission bits but read-only: chmod drops the others")
-        locked = not mode & 0o222
-        if is_directory(attributes) or locked == bool(attributes & Attribute.READONLY):
-            return
-        wanted = attributes ^ Attribute.READONLY
-        self._set_basic(place, info.Basic(attributes=wanted or Attribute.NORMAL))
+        if not attributes & (Attribute.REPARSE_POINT | Attribute.DIRECTORY):
+            attributes &= ~Attribute.READONLY
+            attributes |= 0 if mode & 0o222 else Attribute.READONLY
+        self._set_basic(place, info.Basic(changed=_now(), attributes=attributes or Attribute.NORMAL))
 
     def chown(self, place: Place, uid: int, gid: int) -> None:
-        if uid == gid == -1:
-            self._set_basic(place, info.Basic(changed=info.to_filetime(time.time_ns())))
-        else:
+        if (uid, gid) != (-1, -1):
             self._say_once("Windows keeps no owners for Linux: chown does nothing")
+        self._set_basic(place, info.Basic(changed=_now()))
 
     def utimes(self, place: Place, atime: int | None, mtime: int | None) -> None:
         """By the handle, to 100 ns, also before 1970; what is None is left alone (bug 15)."""
-        clock = time.time_ns()
         accessed, written = (
-            0 if when is None else info.to_filetime(clock if when == NOW else when) for when in (atime, mtime)
+            0 if when is None else _now() if when == NOW else info.to_filetime(when) for when in (atime, mtime)
         )
         self._set_basic(place, info.Basic(accessed=accessed, written=written))
 
     def _set_basic(self, place: Place, wanted: info.Basic) -> None:
-        """Through the pin if it has the right, else through another handle to the same object."""
+        """Through a pin itself if it has the right, else through another handle to the same object.
+
+        Never through an open file, unless it has no name to be opened again by: a time that is set through a handle stays as it was
+        set, whatever is written through that handle afterwards [MS-FSA 2.1.5.15.2].
+        """
         calls, raw = self._calls, info.BASIC.pack(*wanted)
+        if place.pin not in self._files:
+            try:
+                return calls.change(place.pin, Info.BASIC, raw)
+            except NtError as error:
+                if error.status != Status.ACCESS_DENIED:
+                    raise
         try:
-            calls.change(place.pin, Info.BASIC, raw)
+            opened = reopen(calls, place.pin, Access.WRITE_ATTRIBUTES)
         except NtError as error:
-            if error.status != Status.ACCESS_DENIED:
+            if error.code is not Errno.ENOENT:
                 raise
-            with closing(calls, reopen(calls, place.pin, Access.WRITE_ATTRIBUTES)) as again:
-                calls.change(again, Info.BASIC, raw)
+            return calls.change(place.pin, Info.BASIC, raw)
+        with closing(calls, opened) as again:
+            return calls.change(again, Info.BASIC, raw)
 
     def _say_once(self, what: str) -> None:
         if what not in self._warned:
@@ -281,7 +324,15 @@ class NtHost:
             log.warning("%s (a mapped security model keeps them)", what)
 
     def truncate(self, handle: Handle, size: int, /) -> None:
-        self._calls.change(handle, Info.END_OF_FILE, info.END_OF_FILE.pack(size))
+        """A size that is the old one is a change too, for clients that keep the contents."""
+        calls = self._calls
+        before = info.STANDARD.unpack(calls.query(handle, Info.STANDARD, info.STANDARD.size))[1]
+        try:
+            calls.change(handle, Info.END_OF_FILE, info.END_OF_FILE.pack(size))
+        except NtError as error:
+            raise _unwritable(error) from None
+        if before == size:
+            self._set_basic(Place(handle, NO_HANDLE, b""), info.Basic(written=_now()))
 
     # -- extended attributes -------------------------------------------------------------------------------------------
 
@@ -329,7 +380,7 @@ class NtHost:
         try:
             return self._calls.read(handle, count, offset)
         except NtError as error:
-            raise _unreadable(error) from None
+            raise _unwritable(error) from None
 
     def read_now(self, handle: Handle, count: int, offset: int, /) -> Buffer:
         """A synchronous handle cannot be asked whether it would wait."""
@@ -339,7 +390,7 @@ class NtHost:
         try:
             return self._calls.write(handle, data, END if handle in self._appending else offset)
         except NtError as error:
-            raise _unreadable(error) from None
+            raise _unwritable(error) from None
 
     def sync(self, handle: Handle, datasync: bool) -> None:
         flush(self._calls, handle)
@@ -361,6 +412,17 @@ class NtHost:
         return False
 
 
-def _unreadable(error: NtError) -> OSError:
-    """A handle without the right to read or write: EBADF, as read(2) and write(2) say."""
-    return Refused(Errno.EBADF) if error.status == Status.ACCESS_DENIED else error
+_WHY_NOT: Final[dict[int, Errno]] = {
+    Status.ACCESS_DENIED: Errno.EBADF,  # a handle without the right to read or write, as read(2) and write(2) say
+    Status.INVALID_PARAMETER: Errno.EFBIG,  # beyond what the filesystem can hold
+}
+
+
+def _unwritable(error: NtError) -> OSError:
+    """What NT means when it does not read, write or cut an open file."""
+    code = _WHY_NOT.get(error.status)
+    return error if code is None else Refused(code)
+
+
+def _now() -> int:
+    return info.to_filetime(time.time_ns())

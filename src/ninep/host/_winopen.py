@@ -76,7 +76,7 @@ def open_entry(calls: NtCalls, dir: Handle, name: bytes, access: int, options: i
     try:
         return calls.create(dir, host_name(name), access, ITSELF | options)[0]
     except NtError as error:
-        raise _below_a_file(calls, dir, error) from None
+        raise below_a_file(calls, dir, error) from None
 
 
 def make_entry(
@@ -96,7 +96,7 @@ def make_entry(
             share=share,
         )
     except NtError as error:
-        raise _below_a_file(calls, dir, error) from None
+        raise below_a_file(calls, dir, error) from None
 
 
 def reopen(calls: NtCalls, handle: Handle, access: int, options: int = 0) -> int:
@@ -133,7 +133,7 @@ def kept(calls: NtCalls, handle: int) -> Iterator[Handle]:
         raise
 
 
-def _below_a_file(calls: NtCalls, dir: Handle, error: NtError) -> OSError:
+def below_a_file(calls: NtCalls, dir: Handle, error: NtError) -> OSError:
     """ENOTDIR where NT says only that there is no such path, because what should be a directory is a file."""
     if error.status in {Status.OBJECT_PATH_NOT_FOUND, Status.OBJECT_TYPE_MISMATCH, Status.INVALID_PARAMETER}:
         with contextlib.suppress(NtError):

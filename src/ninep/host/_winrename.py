@@ -19,7 +19,7 @@ from ninep.host._api import Handle
 from ninep.host._ntapi import RENAME_POSIX, RENAME_READONLY, RENAME_REPLACE, Access, Attribute, Info, NtCalls, Options
 from ninep.host._ntnames import host_name, new_name
 from ninep.host._ntstatus import NtError, Status
-from ninep.host._winopen import LIST, LOOK, NO_CLASS, closing, open_entry, refuse_alias, scratch
+from ninep.host._winopen import LIST, LOOK, NO_CLASS, below_a_file, closing, open_entry, refuse_alias, scratch
 from ninep.host._winremove import basic, discard, is_directory, unlocked
 from ninep.host._winstat import identity
 from ninep.linux import Errno
@@ -57,7 +57,7 @@ def rename(calls: NtCalls, olddir: Handle, oldname: bytes, newdir: Handle, newna
         try:
             _move(calls, source, old, new, replaces=target is not None)
         except NtError as error:
-            raise _explained(calls, error, source, newdir) if is_dir else error from None
+            raise _explained(calls, error, source, newdir) if is_dir else below_a_file(calls, newdir, error) from None
 
 
 def _look(calls: NtCalls, dir: Handle, name: bytes) -> tuple[info.FileId, bool] | None:
@@ -150,4 +150,7 @@ def make_link(calls: NtCalls, pin: Handle, dir: Handle, name: bytes) -> None:
         raise Refused(Errno.EPERM)
     refuse_alias(calls, dir, name, Errno.EEXIST)
     with scratch(calls, pin, "", Access.WRITE_ATTRIBUTES) as again:
-        calls.change(again, Info.LINK, info.rename(0, dir, new_name(name)))
+        try:
+            calls.change(again, Info.LINK, info.rename(0, dir, new_name(name)))
+        except NtError as error:
+            raise below_a_file(calls, dir, error) from None

@@ -57,8 +57,9 @@ class Streams:
 
     def opened(self, handle: Handle, dir: Handle, name: bytes) -> None:
         """An open file may be asked for its attributes later, without a name: where they go by name, it is remembered."""
-        if self.by_name and dir != NO_HANDLE:
+        if self.by_name and dir != NO_HANDLE and handle not in self._places:
             again = Handle(reopen(self._calls, dir, LOOK))
+            handle = Handle(int(handle))  # the number alone: a pin of the driver closes itself when nobody refers to it
             self._places[handle] = Place(handle, again, name)
 
     def closed(self, handle: Handle) -> None:
@@ -146,22 +147,35 @@ class Streams:
             yield handle, made
 
     def _find(self, place: Place, stream: str, access: int, disposition: Disposition) -> tuple[int, bool]:
-        if place.dir == NO_HANDLE:
-            place = self._places.get(place.pin, place)
+        if place.dir == NO_HANDLE or b"/" in place.name:  # an open file, or the export's root
+            place = self._places.get(place.pin, Place(place.pin, NO_HANDLE, b""))
         named = place.dir != NO_HANDLE
         if not (self.by_name and named):
             try:
-                return self._create(place.pin, f":{stream}", access, disposition)
+                opened, made = self._create(place.pin, f":{stream}", access, disposition)
             except NtError as error:
-                if error.status not in _NOT_BELOW_A_FILE or not named:
+                if error.status not in _NOT_BELOW_A_FILE:
                     raise
+                if not named:
+                    raise Refused(Errno.EOPNOTSUPP, "streams go by name here, and it has none") from None
+            else:
+                # Wine, below a folder, makes a file with a colon in its name.
+                if not made or self._belongs(opened, made, place):
+                    return opened, made
+                raise Refused(Errno.EOPNOTSUPP, "no named streams here")
         opened, made = self._create(place.dir, f"{host_name(place.name)}:{stream}", access, disposition)
-        if identity(self._calls, opened) == identity(self._calls, place.pin):
+        if self._belongs(opened, made, place):
             return opened, made
+        raise self._mistaken(place)
+
+    def _belongs(self, opened: int, made: bool, place: Place) -> bool:
+        """Is this the file's stream? If not it is closed, and unmade if it was made."""
+        if identity(self._calls, opened) == identity(self._calls, place.pin):
+            return True
         with closing(self._calls, opened) as handle:
             if made:
                 self._unmake(handle)
-        raise self._mistaken(place)
+        return False
 
     def _create(self, root: Handle, name: str, access: int, disposition: Disposition) -> tuple[int, bool]:
         options = ITSELF | Options.NON_DIRECTORY_FILE

@@ -22,7 +22,7 @@ from ninep.host._ntapi import END, REMOTE_DEVICE, Access, Attribute, Control, Vo
 from ninep.host._ntnames import units
 from ninep.host._ntstatus import Status
 from ninep.testing.fake_nt_info import Informing
-from ninep.testing.fake_nt_open import WRITING, fail
+from ninep.testing.fake_nt_open import FILE_MAX, WRITING, fail
 from ninep.testing.fake_nt_volume import File, Link, fold
 
 _DISK: Final = 7  # FILE_DEVICE_DISK
@@ -51,6 +51,10 @@ class FakeNt(Informing):
         opened = self.held(handle, WRITING)
         if opened.stream is None:
             fail(Status.INVALID_DEVICE_REQUEST)
+        if offset + len(data) > FILE_MAX:
+            fail(Status.INVALID_PARAMETER)
+        if not len(data):
+            return 0
         content = opened.stream.data
         start = len(content) if offset == END else offset
         if start > len(content):

@@ -18,7 +18,7 @@ from ninep.host._ntapi import (
     Info,
 )
 from ninep.host._ntstatus import Status
-from ninep.testing.fake_nt_open import WRITING, Open, Opening, fail
+from ninep.testing.fake_nt_open import FILE_MAX, WRITING, Open, Opening, fail
 from ninep.testing.fake_nt_volume import File, Link, Volume
 
 _CLUSTER: Final = 4096
@@ -137,7 +137,7 @@ class Informing(Opening):
         if not opened.access & WRITING:
             fail(Status.ACCESS_DENIED)
         (size,) = info.END_OF_FILE.unpack(raw)
-        if opened.stream is None or size < 0:
+        if opened.stream is None or not 0 <= size <= FILE_MAX:
             fail(Status.INVALID_PARAMETER)
         if opened.file.mapped:
             fail(Status.USER_MAPPED_FILE)
@@ -172,6 +172,7 @@ class Informing(Opening):
         directory = self.held(root).file
         if not directory.is_dir:
             fail(Status.INVALID_PARAMETER)
+        self.must_be_there(directory)
         if "\\" in name:
             fail(Status.OBJECT_NAME_INVALID)
         self._check(name, directory.volume)
@@ -233,7 +234,7 @@ class Informing(Opening):
 
     def _open_below(self, directory: File) -> bool:
         """Is anything open below a directory, by whomever?"""
-        links = [other.link for other in self.handles.values() if other.link and not other.link.gone]
+        links = [other.link for other in list(self.handles.values()) if other.link and not other.link.gone]
         return any(self._is_below(link.parent, directory) for link in links)
 
     def _link(self, opened: Open, raw: bytes) -> None:

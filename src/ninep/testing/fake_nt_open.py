@@ -25,9 +25,11 @@ from ninep.testing.fake_nt_volume import File, Link, Stream, Volume, fold
 
 _INVALID: Final = frozenset('"*<>?|/') | frozenset(map(chr, range(0x20)))
 WRITING: Final = Access.WRITE_DATA | Access.APPEND_DATA
+FILE_MAX: Final = 1 << 44  # NTFS with clusters of 4 KiB
 _CHANGING: Final = WRITING | Access.DELETE | Access.WRITE_ATTRIBUTES | Access.WRITE_EA
 _SHARED: Final = ((Access.READ_DATA, Share.READ), (WRITING, Share.WRITE), (Access.DELETE, Share.DELETE))
 _TAGS_TO_FOLLOW: Final = {Tag.SYMLINK: 4, Tag.MOUNT_POINT: 0}
+_FIRST_HANDLE: Final = 1 << 28  # never the number of a real file descriptor, should one end up where those are closed
 _DEEPEST: Final = 63  # reparse points in one open
 
 
@@ -64,13 +66,14 @@ def fail(status: Status) -> NoReturn:
 class Opening:
     """The table of handles, and the calls that fill and empty it."""
 
+    _numbers = itertools.count(_FIRST_HANDLE, 4)  # of all fakes: a stale handle of one is none of another's
+
     def __init__(self, volumes: dict[str, Volume] | None = None) -> None:
         self.volumes = volumes or {"C:": Volume()}
         self.handles: dict[int, Open] = {}
         self.counts: Counter[str] = Counter()
         self.before: Callable[[str], None] | None = None
         self.honours_dont_reparse = True
-        self._numbers = itertools.count(4, 4)
 
     @property
     def volume(self) -> Volume:
@@ -132,6 +135,7 @@ class Opening:
         if depth > _DEEPEST:
             fail(Status.REPARSE_POINT_NOT_RESOLVED)
         directory = self._entered(directory, flags, depth)
+        self.must_be_there(directory)
         for part in parts[:-1]:
             self._check(part, directory.volume)
             link = directory.find(part)
@@ -144,6 +148,12 @@ class Opening:
             followed = self._entered(link.file, flags, depth)
             return Where(None, "", stream, None, followed)
         return Where(directory, name, stream, link, link.file if link else None)
+
+    @staticmethod
+    def must_be_there(directory: File) -> None:
+        """Nothing is found, made or moved below a directory that was removed."""
+        if directory is not directory.volume.root and not directory.links:
+            fail(Status.DELETE_PENDING)
 
     def _entered(self, directory: File, flags: int, depth: int) -> File:
         """Where a path goes on after this object: elsewhere, if it is a reparse point and nobody forbids it."""
@@ -276,7 +286,7 @@ class Opening:
 
     def _may_share(self, file: File, stream: Stream | None, access: int, share: int) -> None:
         """Only rights to data and to deletion take part: a handle for attributes conflicts with nobody."""
-        for other in self.handles.values():
+        for other in list(self.handles.values()):
             if other.file is not file or other.stream is not stream:
                 continue
             for right, allowed in _SHARED:
@@ -300,7 +310,7 @@ class Opening:
             file.volume.unlink(link)
 
     def _others(self, which: Callable[[Open], bool]) -> bool:
-        return any(which(other) for other in self.handles.values())
+        return any(which(other) for other in list(self.handles.values()))
 
 
 _DATA: Final = Access.READ_DATA | WRITING | Access.DELETE

@@ -5,13 +5,14 @@ data). Names keep their case and are found without it, unless the directory is c
 as NTFS makes them where a volume has them.
 
 What is modelled is what [MS-FSA] and the driver kit's documentation say about objects and names; what the calls make
-of it is in ``fake_nt``. Time is a counter: each tick is 100 ns, so that a test can tell "later" from "the same".
+of it is in ``fake_nt``. No two moments are the same, so that a test can tell "later" from "at once".
 """
 
 from __future__ import annotations
 
 import itertools
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -20,7 +21,6 @@ from ninep.host import _ntinfo as info
 from ninep.host._ntapi import Attribute, VolumeFlag
 from ninep.host._ntstatus import NtError, Status
 
-_START: Final = info.EPOCH + 1_700_000_000 * 10_000_000
 _PLAIN_83: Final = re.compile(r"[^ .+,;=\[\]]{1,8}(\.[^ .+,;=\[\]]{1,3})?")
 _ODD_83: Final = re.compile(r"[ .+,;=\[\]]")
 
@@ -133,13 +133,14 @@ class Volume:
         self.remote = remote
         self.units = units
         self.files: dict[int, File] = {}
-        self._clock = itertools.count(_START)
+        self._last = 0
         self._numbers = itertools.count(5)
         self.root = self.new(Attribute.DIRECTORY)
 
     def tick(self) -> int:
-        """The time, later than ever before."""
-        return next(self._clock)
+        """The time, and later than ever before."""
+        self._last = max(self._last + 1, info.to_filetime(time.time_ns()))
+        return self._last
 
     @property
     def flags(self) -> int:

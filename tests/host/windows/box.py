@@ -21,6 +21,7 @@ from tests.host.windows.outside import Outside
 FAKES: dict[str, Callable[[], Volume]] = {
     "ntfs": lambda: Volume(short_names=True),
     "refs": lambda: Volume(kind="ReFS", wide_ids=True),
+    "by-name": lambda: Volume(remote=True, streams_by_handle=False),
     # A network share, or Windows before 10: no POSIX semantics, no opening by id.
     "share": lambda: Volume(remote=True, posix=False, by_id=False, streams_by_handle=False),
 }

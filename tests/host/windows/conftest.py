@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Known differences of Wine must fail as expected: one that works again is to be struck off the list."""
     kind = wine_kind()
     for item in items:
-        name = getattr(item, "originalname", item.name)
+        names = {item.name, getattr(item, "originalname", item.name)}
         for difference in DIFFERENCES:
-            if name in difference.tests and kind in difference.on and "[system" in item.name:
+            if names & difference.tests and kind in difference.on and "[system" in item.name:
                 item.add_marker(pytest.mark.xfail(reason=f"Wine: {difference.reason}", strict=True))

@@ -167,6 +167,11 @@ def test_a_read_only_file_opens_for_reading(box: Box) -> None:
     handle = box.host.open_at(box.root, b"file", linux.O_RDONLY)
     assert box.host.read(handle, 4, 0) == b"cont"
     box.host.close(handle)
+
+
+def test_a_read_only_file_does_not_open_for_writing(box: Box) -> None:
+    box.outside.write("file", b"contents")
+    box.outside.make_readonly("file")
     with refused(Errno.EACCES):
         box.host.open_at(box.root, b"file", linux.O_RDWR)
 

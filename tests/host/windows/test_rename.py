@@ -123,12 +123,17 @@ def test_a_directory_into_itself(box: Box) -> None:
 
 
 def test_a_directory_below_which_a_file_is_open(box: Box) -> None:
-    """NTFS refuses, whoever has it open: EBUSY. The directory itself may be open."""
+    """NTFS refuses, whoever has it open: EBUSY."""
     box.outside.mkdir("dir")
     box.outside.write("dir\\file")
     with box.outside.open("dir\\file", Access.READ_DATA), refused(Errno.EBUSY):
         box.host.rename(box.root, b"dir", box.root, b"other")
     assert box.outside.names() == {"dir"}
+
+
+def test_a_directory_that_is_open_itself(box: Box) -> None:
+    box.outside.mkdir("dir")
+    box.outside.write("dir\\file")
     with box.outside.open("dir", Access.READ_DATA):
         box.host.rename(box.root, b"dir", box.root, b"other")
     assert box.outside.names() == {"other"}

@@ -1,0 +1,25 @@
+"""The contract of the Windows host inside a genuine Windows Python: on Wine's own folders, and on an NTFS volume."""
+
+from __future__ import annotations
+
+import pytest
+from tests.guest.debs import Unavailable
+from tests.wine.lab import Lab, ntfs_volume, windows_path
+
+LIMIT = 600.0
+CONTRACT = ["-m", "pytest", "-c", "tests/wine/pytest.ini", "-q", "tests/host/windows"]
+
+pytestmark = [pytest.mark.wine, pytest.mark.slow, pytest.mark.timeout(LIMIT + 400)]
+
+
+def test_on_a_folder_of_linux(lab: Lab) -> None:
+    """Also the fakes and the names, by the Windows build of Python."""
+    lab.python(CONTRACT, LIMIT).check()
+
+
+def test_on_an_ntfs_volume(lab: Lab) -> None:
+    try:
+        with ntfs_volume() as folder:
+            lab.python([*CONTRACT, "-k", "system"], LIMIT, NINEP_WINDOWS_DIR=windows_path(folder)).check()
+    except Unavailable as missing:
+        pytest.skip(f"no NTFS volume: {missing}")
