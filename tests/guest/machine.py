@@ -67,7 +67,7 @@ class Machine(Guest):
             if self.alive:
                 self.run("cd / && umount " + " ".join(folders)).check()
 
-    def scenario(self, *arguments: str, limit: float = 240) -> Finished:
+    def scenario(self, *arguments: str, limit: float = 500) -> Finished:
         """Run the scenario in the guest; see scenario/__main__.py for its arguments."""
         return self.run(["/usr/bin/python3", "-m", "scenario", *arguments], limit=limit, cwd="/run")
 

@@ -148,7 +148,9 @@ class Guest:
             try:
                 answer = self._answer(deadline)
             except Lost as lost:
-                raise Lost(f"`{' '.join(argv)}`: {lost}\n--- its output so far\n{''.join(pieces)}") from None
+                raise Lost(
+                    f"`{' '.join(argv)}`: {lost}\n--- the end of its output\n{''.join(pieces)[-1000:]}"
+                ) from None
             if "exit" in answer:
                 return Finished(" ".join(argv), int(str(answer["exit"])), "".join(pieces))
             pieces.append(str(answer["out"]))

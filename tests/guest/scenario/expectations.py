@@ -51,9 +51,9 @@ ROWS = (
         cache=("none",),
     ),
     Row(
-        ("*mounts", "*there*", "*the_other_mount"),
-        "cache=loose expects to be the only client: what another mount does is not seen",
-        dialect=NINEP,
+        ("link_counts", "write_through_a_link*"),
+        "with a cache the client gives each name of a file an inode of its own (lx v9fs_vfs_link)",
+        dialect=("9P2000.u",),
         cache=("loose",),
     ),
     Row(("xattr*", "acl*", "server_attributes*"), "the client has no extended attributes here", dialect=LEGACY),
