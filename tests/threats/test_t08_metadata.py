@@ -136,7 +136,8 @@ def test_garbage_in_attributes_is_no_reply_that_a_kernel_chokes_on(
     "content",
     [
         b"", b"virtfs.mode=\n", b"virtfs.mode=-1\n", b"virtfs.mode=99999999999999999999\n", b"virtfs.mode=12\0\n" * 1000, b"\xff\xfe\n",
-        b"virtfs.uid=0x5\nvirtfs.mode=9\n", b"virtfs.mode=%d\n" % 0o30644, b"virtfs.mode=%d\n" % 0o40755, b"virtfs.rdev=-5\nvirtfs.mode=%d\n" % 0o20644,
+        b"virtfs.uid=0x5\nvirtfs.mode=9\n", b"virtfs.mode=%d\n" % 0o30644, b"virtfs.mode=%d\n" % 0o40755,
+        b"virtfs.rdev=-5\nvirtfs.mode=%d\n" % 0o20644,
     ],
     ids=range(10),
 )  # fmt: skip
