@@ -10,6 +10,7 @@ import asyncio
 import gc
 import logging
 import os
+import shlex
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Sequence
@@ -134,21 +135,24 @@ def announce(settings: ServerConfig, places: Sequence[addresses.Address]) -> Non
         click.echo(f"ninep: serving {export.path}{name} ({', '.join(what)})", err=True)
     for place in places:
         click.echo(f"ninep: listening on {place}", err=True)
-    first = settings.exports[0].name
     for place in places:
-        if line := mount_line(place, first, settings.limits.msize):
-            click.echo(f"ninep: in a Linux guest: {line}", err=True)
+        for export in settings.exports:
+            if line := mount_line(place, export.name, settings.limits.msize):
+                click.echo(f"ninep: in a Linux guest: {line}", err=True)
 
 
 def mount_line(place: addresses.Address, name: str, msize: int) -> str:
     """The command that mounts an export in a Linux guest; empty for places a kernel cannot reach by itself."""
+    if "," in name:  # ends an option for mount(8), which knows no escape here
+        return ""
     options = f"version=9p2000.L,msize={min(msize, 1 << 20)}" + (f",aname={name}" if name else "")
     match place:
         case addresses.Tcp(host, port):
             # In a guest with QEMU's user networking, the host's loopback is 10.0.2.2.
-            local = host in {"127.0.0.1", "::1", "localhost", ""} or host.startswith("0.")
-            return f"mount -t 9p -o trans=tcp,port={port},{options} {'10.0.2.2' if local else host} /mnt"
+            local = host in {"", "localhost", "::1", "::", "0.0.0.0"} or host.startswith("127.")  # noqa: S104 - compared
+            transport, device = f"trans=tcp,port={port}", "10.0.2.2" if local else host
         case addresses.Unix(path):
-            return f"mount -t 9p -o trans=unix,{options} {path} /mnt"
+            transport, device = "trans=unix", os.path.abspath(path)
         case _:
             return ""
+    return shlex.join(["mount", "-t", "9p", "-o", f"{transport},{options}", device, "/mnt"])
