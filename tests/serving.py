@@ -25,14 +25,18 @@ DROP_RIGHTS = Path(__file__).with_name("drop_rights.py")
 class Server:
     """`ninep serve FOLDER ...` on 127.0.0.1, from `with` to its end.
 
-    `user` is the uid to run as: that needs a test run as root.  What the program says is kept and told when it fails.
+    `user` is the uid to run as: that needs a test run as root.  `descriptors`: no more than that many, soft and hard.
+    What the program says is kept and told when it fails.
     """
 
     port: int  # known once it listens
 
-    def __init__(self, folder: Path | str, *options: str, user: int | None = None) -> None:
+    def __init__(
+        self, folder: Path | str, *options: str, user: int | None = None, descriptors: int | None = None
+    ) -> None:
         self._argv = ["serve", str(folder), "--listen", "127.0.0.1:0", *options]
         self._user = user
+        self._limit = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(descriptors)] if descriptors else []
 
     def __enter__(self) -> Self:
         self.start()
@@ -48,7 +52,7 @@ class Server:
         self._said: list[str] = []
         self._told = threading.Event()
         self._process = subprocess.Popen(
-            program(self._user) + self._argv,
+            self._limit + program(self._user) + self._argv,
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

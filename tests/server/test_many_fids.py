@@ -5,7 +5,6 @@ The real server as a process, over TCP; requests are pipelined in windows so tha
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,8 +15,6 @@ from tests.support.client import RawClient
 
 from ninep.wire import messages as m
 from ninep.wire.types import Qid
-
-resource = pytest.importorskip("resource", reason="limits of descriptors are set with POSIX calls")
 
 FOLDERS = 50
 FILES = 200  # in each: 10,000 files, ten times as many as there are descriptors
@@ -35,19 +32,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
         (tmp_path / f"{folder:02}").mkdir()
         for file in range(FILES):
             (tmp_path / f"{folder:02}" / f"{file:03}").write_text(f"{folder} {file}")
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    server = Server(tmp_path, "--security-model", "none")
-    # Only root can raise the hard limit again; for others the server starts with more, and loses it at once.
-    resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, before[1] if os.geteuid() else DESCRIPTORS))
-    try:
-        server.start()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
-    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
-    try:
+    with Server(tmp_path, "--security-model", "none", descriptors=DESCRIPTORS) as server:
         yield server
-    finally:
-        server.stop()
 
 
 def status(pid: int, field: str) -> int:
