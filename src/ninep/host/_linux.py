@@ -283,6 +283,8 @@ def volume(handle: Handle) -> Volume:
         os.getxattr(_SELF % handle, b"user.ninep.probe")
         xattrs = True
     except OSError as error:
+        if error.errno == errno.EACCES:
+            raise  # it cannot be told, nor read
         xattrs = error.errno == errno.ENODATA
     return Volume(
         kind=kind,

@@ -58,13 +58,12 @@ class LocalDriver(Driver):
         model = make_model(security_model, fmode, dmode)
         model.devices = devices
         try:
-            handle = host.open_root(path)
+            root = hold(host.open_root(path))
+            self.volume = host.volume(root)
+            """What the filesystem of the folder can do."""
         except OSError as error:
             why = _WHY.get(linux_errno(error)) or getattr(error, "strerror", None) or str(error)
             raise ExportError(f"cannot export {path}: {why}") from error
-        root = hold(handle)
-        self.volume = host.volume(root)
-        """What the filesystem of the folder can do."""
         try:
             model.check(self.volume)
         except Unsuitable as error:
