@@ -229,9 +229,14 @@ def reparse_of(raw: bytes) -> tuple[int, bytes]:
 
 
 def link_names(data: bytes, flags_size: int) -> tuple[str, str]:
-    """Substitute and print name of a symbolic link (``flags_size`` 4) or mount point (0) [MS-FSCC 2.1.2.4, 2.1.2.5]."""
+    """Substitute and print name of a symbolic link (``flags_size`` 4) or mount point (0) [MS-FSCC 2.1.2.4, 2.1.2.5].
+
+    ValueError, or struct's own error, for damaged data.
+    """
     at, length, print_at, print_length = _LINK_OFFSETS.unpack_from(data)
     names = data[_LINK_OFFSETS.size + flags_size :]
+    if max(at + length, print_at + print_length) > len(names):
+        raise ValueError("a name ends beyond the data")
     return from_units(names[at : at + length]), from_units(names[print_at : print_at + print_length])
 
 

@@ -48,7 +48,7 @@ def target_of(calls: NtCalls, handle: Handle) -> bytes:
         if tag in {Tag.SYMLINK, Tag.MOUNT_POINT}:
             substitute, shown = info.link_names(data, 4 if tag == Tag.SYMLINK else 0)
             return _with_slashes(shown or substitute.removeprefix(_NT_PREFIX))
-    except (StructError, UnicodeDecodeError):
+    except (StructError, ValueError):
         raise Refused(Errno.EIO, "the link's data is damaged") from None
     raise Refused(Errno.EINVAL)
 

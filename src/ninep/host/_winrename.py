@@ -4,6 +4,11 @@ First as POSIX has it (FILE_RENAME_POSIX_SEMANTICS: atomic, over open and read-o
 or unknown (FAT, network shares, Windows before 10; a directory as target), an existing target is moved aside first,
 and put back if the rename fails: for that moment the new name is missing.
 
+The directory that a name is moved to is another matter than one that is opened below: NT opens it by itself, and
+nothing tells it not to follow a junction. So either no directory is named (a rename within one), or the directory is
+kept from becoming a junction meanwhile: only an empty one can, and for the length of the call it has an entry that
+nobody can remove (``anchored``).
+
 NTFS refuses to rename a directory below which anything is open, by whomever: that is EBUSY.
 """
 
@@ -11,15 +16,27 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from ninep.errors import Refused
 from ninep.host import _ntinfo as info
 from ninep.host._api import Handle
-from ninep.host._ntapi import RENAME_POSIX, RENAME_READONLY, RENAME_REPLACE, Access, Attribute, Info, NtCalls, Options
+from ninep.host._ntapi import (
+    NULL,
+    RENAME_POSIX,
+    RENAME_READONLY,
+    RENAME_REPLACE,
+    Access,
+    Attribute,
+    Disposition,
+    Info,
+    NtCalls,
+    Options,
+)
 from ninep.host._ntnames import host_name, new_name
 from ninep.host._ntstatus import NtError, Status
-from ninep.host._winopen import LIST, LOOK, NO_CLASS, below_a_file, closing, open_entry, refuse_alias, scratch
+from ninep.host._winopen import ITSELF, LIST, LOOK, NO_CLASS, below_a_file, closing, open_entry, refuse_alias, scratch
 from ninep.host._winremove import basic, discard, is_directory, unlocked
 from ninep.host._winstat import identity
 from ninep.linux import Errno
@@ -50,7 +67,8 @@ def rename(calls: NtCalls, olddir: Handle, oldname: bytes, newdir: Handle, newna
         if target is not None and is_dir != target[1]:
             raise Refused(Errno.ENOTDIR if is_dir else Errno.EISDIR)
         if target is not None and target[0] == identity(calls, source):
-            # Two names of one file: rename(2) does nothing. One name in another case: that is a rename, and replaces nothing.
+            # Two names of one file: rename(2) does nothing. One name in another case: that is a rename, and replaces
+            # nothing.
             if not _one_entry(calls, old, new):
                 return
             target = None
@@ -75,20 +93,45 @@ def _one_entry(calls: NtCalls, old: _Name, new: _Name) -> bool:
     return old.name.upper() == new.name.upper() and identity(calls, old.dir) == identity(calls, new.dir)
 
 
-def _to(calls: NtCalls, handle: Handle, new: _Name, *, replace: bool = False) -> None:
-    calls.change(handle, Info.RENAME, info.rename(int(replace), *new))
+@contextlib.contextmanager
+def anchored(calls: NtCalls, dir: Handle) -> Iterator[None]:
+    """The directory cannot be emptied, hence not be turned into a reparse point, for the length of a block."""
+    opened, _ = calls.create(
+        dir,
+        f".ninep-{secrets.token_hex(8)}",
+        _MOVE,
+        ITSELF | Options.NON_DIRECTORY_FILE | Options.DELETE_ON_CLOSE,
+        share=0,
+        disposition=Disposition.CREATE,
+        attributes=Attribute.TEMPORARY | Attribute.HIDDEN,
+    )
+    with closing(calls, opened):
+        yield
+
+
+def _name(calls: NtCalls, handle: Handle, kind: Info, flags: int, new: _Name, *, here: bool = False) -> None:
+    """Give an open file a name; ``here``: in the directory where it is."""
+    if here:
+        try:
+            return calls.change(handle, kind, info.rename(flags, NULL, new.name))
+        except NtError as error:
+            if error.status != Status.OBJECT_PATH_SYNTAX_BAD:  # Wine wants to be told the directory
+                raise
+    with anchored(calls, new.dir):
+        return calls.change(handle, kind, info.rename(flags, new.dir, new.name))
 
 
 def _move(calls: NtCalls, source: Handle, old: _Name, new: _Name, *, replaces: bool) -> None:
+    here = identity(calls, old.dir) == identity(calls, new.dir)
     try:
-        calls.change(source, Info.RENAME_EX, info.rename(_POSIX, *new))
+        _name(calls, source, Info.RENAME_EX, _POSIX, new, here=here)
     except NtError as error:
         if error.status not in NO_CLASS and not (replaces and error.status in _HINDERED):
             raise
     else:
         return
     try:
-        _to(calls, source, new, replace=replaces)
+        _name(calls, source, Info.RENAME, int(replaces), new, here=here)
     except NtError as error:
         if not replaces or error.status not in _HINDERED:
             raise
@@ -101,10 +144,10 @@ def _move_over(calls: NtCalls, source: Handle, old: _Name, new: _Name) -> None:
         if _replaced_unlocked(calls, source, target, new):
             return
         _must_be_empty(calls, target)
-        _to(calls, target, _Name(new.dir, f".ninep-{secrets.token_hex(8)}"))
-        undo.callback(_to, calls, target, new)
-        _to(calls, source, new)
-        undo.callback(_to, calls, source, old)
+        _name(calls, target, Info.RENAME, 0, _Name(new.dir, f".ninep-{secrets.token_hex(8)}"), here=True)
+        undo.callback(_name, calls, target, Info.RENAME, 0, new, here=True)
+        _name(calls, source, Info.RENAME, 0, new)
+        undo.callback(_name, calls, source, Info.RENAME, 0, old)
         discard(calls, target)
         undo.pop_all()
 
@@ -114,7 +157,7 @@ def _replaced_unlocked(calls: NtCalls, source: Handle, target: Handle, new: _Nam
         return False
     try:
         with unlocked(calls, target):
-            _to(calls, source, new, replace=True)
+            _name(calls, source, Info.RENAME, 1, new)
     except NtError as error:
         if error.status not in _HINDERED:
             raise
@@ -151,6 +194,6 @@ def make_link(calls: NtCalls, pin: Handle, dir: Handle, name: bytes) -> None:
     refuse_alias(calls, dir, name, Errno.EEXIST)
     with scratch(calls, pin, "", Access.WRITE_ATTRIBUTES) as again:
         try:
-            calls.change(again, Info.LINK, info.rename(0, dir, new_name(name)))
+            _name(calls, again, Info.LINK, 0, _Name(dir, new_name(name)))
         except NtError as error:
             raise below_a_file(calls, dir, error) from None

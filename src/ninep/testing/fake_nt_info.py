@@ -167,9 +167,15 @@ class Informing(Opening):
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
-    def _target(self, raw: bytes) -> tuple[int, File, str]:
+    def _target(self, opened: Open, raw: bytes) -> tuple[int, File, str]:
+        """Flags, directory and name. The directory is opened anew, by the unkind rule: a junction is followed, whatever was asked for before."""
         flags, root, name = info.unpack_rename(raw)
-        directory = self.held(root).file
+        if not root:
+            if opened.link is None or opened.link.gone:
+                fail(Status.FILE_DELETED)
+            directory = opened.link.parent
+        else:
+            directory = self._entered(self.held(root).file, 0, 0)
         if not directory.is_dir:
             fail(Status.INVALID_PARAMETER)
         self.must_be_there(directory)
@@ -183,7 +189,7 @@ class Informing(Opening):
     def _rename(self, opened: Open, raw: bytes, *, ex: bool) -> None:
         if not opened.access & Access.DELETE:
             fail(Status.ACCESS_DENIED)
-        flags, directory, name = self._target(raw if ex else bytes([bool(raw[0]), 0, 0, 0]) + raw[4:])
+        flags, directory, name = self._target(opened, raw if ex else bytes([bool(raw[0]), 0, 0, 0]) + raw[4:])
         link, volume = opened.link, opened.file.volume
         if link is None or link.gone:
             fail(Status.FILE_DELETED if link else Status.ACCESS_DENIED)
@@ -238,7 +244,7 @@ class Informing(Opening):
         return any(self._is_below(link.parent, directory) for link in links)
 
     def _link(self, opened: Open, raw: bytes) -> None:
-        flags, directory, name = self._target(bytes([bool(raw[0]), 0, 0, 0]) + raw[4:])
+        flags, directory, name = self._target(opened, bytes([bool(raw[0]), 0, 0, 0]) + raw[4:])
         file = opened.file
         if file.is_dir:
             fail(Status.FILE_IS_A_DIRECTORY)

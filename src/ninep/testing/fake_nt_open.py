@@ -226,6 +226,8 @@ class Opening:
             file.touch()
         number = next(self._numbers)
         self.handles[number] = Open(file, file.stream(where.stream), link, access, share)
+        if options & Options.DELETE_ON_CLOSE and link is not None:
+            link.delete_pending = True
         return number, made or new_stream
 
     def _by_id(self, root: int, name: str) -> Where:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.host.windows.outside import Outside
 
 from ninep.errors import linux_errno
 from ninep.host import Handle, Place
@@ -16,7 +17,6 @@ from ninep.host._winhost import NtHost
 from ninep.linux import Errno
 from ninep.testing.fake_nt import FakeNt
 from ninep.testing.fake_nt_volume import Volume
-from tests.host.windows.outside import Outside
 
 FAKES: dict[str, Callable[[], Volume]] = {
     "ntfs": lambda: Volume(short_names=True),
@@ -54,7 +54,9 @@ class Box:
             self.host.close(place.pin)
 
 
+@contextlib.contextmanager
 def fake_box(kind: str) -> Iterator[Box]:
+    """A folder on a fake volume; nothing stays open, and nothing beside the folder changes."""
     fake = FakeNt({"C:": FAKES[kind]()})
     fake.volume.add("share")
     fake.volume.add("share-secret")
@@ -72,7 +74,9 @@ def fake_box(kind: str) -> Iterator[Box]:
     assert after == before, "something outside the folder changed"
 
 
+@contextlib.contextmanager
 def system_box(tmp_path: Path) -> Iterator[Box]:
+    """A folder of the system."""
     from ninep.host import _windows
 
     above = Path(os.environ.get("NINEP_WINDOWS_DIR") or tmp_path)

@@ -16,13 +16,15 @@ from tests.host.windows.known_wine import DIFFERENCES, wine_kind
 @pytest.fixture(params=[*FAKES, *(["system"] if sys.platform == "win32" else [])])
 def box(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Box]:
     """Each kind of system in turn."""
-    yield from system_box(tmp_path) if request.param == "system" else fake_box(request.param)
+    with system_box(tmp_path) if request.param == "system" else fake_box(request.param) as box:
+        yield box
 
 
 @pytest.fixture(params=["ntfs"])
 def ntfs(request: pytest.FixtureRequest) -> Iterator[Box]:
     """The fake of NTFS alone, for what must be arranged between two calls."""
-    yield from fake_box(request.param)
+    with fake_box(request.param) as box:
+        yield box
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

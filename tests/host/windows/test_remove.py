@@ -1,7 +1,8 @@
 """Removing files, and links between them, on the Windows host."""
 
 import pytest
-from tests.host.windows.box import Box, refused
+from tests.host.windows.box import Box, fake_box, refused
+from tests.host.windows.outside import junction_data
 
 from ninep import linux
 from ninep.host import NO_HANDLE, Place, iterate
@@ -105,9 +106,7 @@ def test_a_running_program_stays(ntfs: Box) -> None:
 
 
 def test_the_attribute_comes_back_if_the_removal_fails() -> None:
-    from tests.host.windows.box import fake_box
-
-    for box in fake_box("share"):
+    with fake_box("share") as box:
         file = box.fake.volume.add("share\\file", b"")
         file.attributes |= Attribute.READONLY
         file.mapped = True
@@ -190,8 +189,6 @@ def test_too_many_links(ntfs: Box) -> None:
 @pytest.mark.parametrize("verb", ["remove_file", "remove_dir"])
 def test_a_junction_is_removed_as_a_link(ntfs: Box, verb: str) -> None:
     """Never the folder that it leads to (bug 2)."""
-    from tests.host.windows.outside import junction_data
-
     ntfs.outside.mkdir("junction")
     ntfs.outside.set_reparse("junction", 0xA0000003, junction_data("\\??\\C:\\share-secret"))
     if verb == "remove_dir":

@@ -69,7 +69,7 @@ def test_identity_lasts_and_differs(box: Box) -> None:
 
 def test_ids_of_128_bits_are_not_cut() -> None:
     """On ReFS the lower 64 bits alone are not unique; the volume says so and the server maps them."""
-    for box in fake_box("refs"):
+    with fake_box("refs") as box:
         box.outside.write("file")
         assert box.host.stat_at(box.root, b"file").st_ino >> 64
         assert not box.host.volume(box.root).unique_ino
@@ -222,7 +222,7 @@ def test_statfs(box: Box) -> None:
 
 def test_statfs_of_a_big_volume() -> None:
     """Bugs 16 and 20: counts of 64 bits, asked by handle; the fsid is the volume's own."""
-    for box in fake_box("ntfs"):
+    with fake_box("ntfs") as box:
         box.fake.volume.units = 1 << 40
         figures = box.host.statfs(box.root)
         assert figures[1] * figures[2] == 1 << 52
@@ -231,7 +231,7 @@ def test_statfs_of_a_big_volume() -> None:
 
 def test_a_network_share() -> None:
     """A UNC path is opened as it stands (bugs 9, 16); what is remote is slow."""
-    for box in fake_box("share"):
+    with fake_box("share") as box:
         box.fake.volumes["UNC\\server\\folder"] = box.fake.volumes.pop("C:")
         root = box.host.open_root("\\\\server\\folder\\share")
         assert box.host.stat(root).st_ino == box.host.stat(box.root).st_ino
@@ -250,7 +250,7 @@ def test_volume(box: Box) -> None:
 
 def test_streams_are_asked_for_by_flag_not_by_name() -> None:
     """Bug 19: ReFS has streams too; and a volume without them is told apart, with nothing left on it."""
-    for box in fake_box("refs"):
+    with fake_box("refs") as box:
         assert box.host.volume(box.root).xattrs
         box.fake.volume.kind, box.fake.volume.streams = "NTFS", False
         assert not box.host.volume(box.root).xattrs
