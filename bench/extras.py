@@ -27,7 +27,7 @@ MB = 1024.0  # kB of /proc
 FLAT = 1.10  # ten per cent
 FIDS = (1, 10, 1_000, 100_000)
 DEPTHS = (1, 4, 16, DEEPEST)
-ENTRIES = (10, 1_000, 100_000, 1_000_000)
+ENTRIES = (10, 1_000, 10_000, 100_000, 1_000_000)
 
 
 def _median(bench: Bench, where: Running, cores: Cores, workload: Workload, options: Sequence[str]) -> Sample:
@@ -43,17 +43,27 @@ def _median(bench: Bench, where: Running, cores: Cores, workload: Workload, opti
     return sample
 
 
-def _interleaved(
-    bench: Bench, where: Running, cores: Cores, workload: Workload, variants: dict[int, list[str]]
+def _cheapest(
+    bench: Bench,
+    where: Running,
+    cores: Cores,
+    workload: Workload,
+    variants: dict[int, list[str]],
+    plan: Plan | None = None,
 ) -> dict[int, float]:
-    """Microseconds per operation (per entry for listings) of each variant, medians of rounds over all variants."""
-    got: dict[int, list[float]] = {n: [] for n in variants}
+    """Microseconds per operation of each variant: the best of the rounds, which go over all variants.
+
+    The best, not the median: what is asked is whether one variant costs more than another, and whatever else the machine does
+    only ever adds.
+    """
+    best = dict.fromkeys(variants, math.inf)
     for number, (n, options) in itertools.product(range(bench.rounds), variants.items()):
-        s = measure(bench.programs.p9load, where, workload, ONE, bench.tree, cores, bench.plan, number, options)
-        got[n].append(math.inf if s.errors or not s.value else 1e6 / s.value)
-        if s.errors:
+        s = measure(bench.programs.p9load, where, workload, ONE, bench.tree, cores, plan or bench.plan, number, options)
+        if s.errors or not s.mean_us:
             say(s)
-    return {n: statistics.median(v) for n, v in got.items()}
+        else:
+            best[n] = min(best[n], s.mean_us)
+    return best
 
 
 def _flat(name: str, cost: dict[int, float]) -> list[Check]:
@@ -94,9 +104,7 @@ def flat_fids(bench: Bench, server: Server) -> list[Check]:
     checks = []
     with running(server, bench.tree.root, bench.programs, cores.server) as where:
         for key in ("getattr", "walk1"):
-            checks += _flat(
-                f"{server.title}: {key}, fids held", _interleaved(bench, where, cores, BY_KEY[key], variants)
-            )
+            checks += _flat(f"{server.title}: {key}, fids held", _cheapest(bench, where, cores, BY_KEY[key], variants))
     return checks
 
 
@@ -107,22 +115,27 @@ def flat_depth(bench: Bench, server: Server) -> list[Check]:
     checks = []
     with running(server, bench.tree.root, bench.programs, cores.server) as where:
         for key in ("getattr", "walk1"):
-            checks += _flat(f"{server.title}: {key}, depth", _interleaved(bench, where, cores, BY_KEY[key], variants))
+            checks += _flat(f"{server.title}: {key}, depth", _cheapest(bench, where, cores, BY_KEY[key], variants))
     return checks
 
 
 def flat_entries(bench: Bench, server: Server) -> list[Check]:
-    """What one more entry costs a listing: the whole less that of an empty directory, by the number of entries."""
+    """What one more entry costs a listing: the whole less that of an empty directory, by the number of entries.
+
+    Whole listings are counted, not seconds: the largest takes longer than a measurement should.
+    """
     cores = cores_for(ONE, bench.cpus)
     checks = []
     with running(server, bench.tree.root, bench.programs, cores.server) as where:
-        for key, sizes in (("lsl", ENTRIES[:3]), ("readdir", ENTRIES[1:])):
-            variants = {n: ["--dir", directory(bench.tree, n), "--entries", str(n)] for n in sizes}
-            empty = _median(
-                bench, where, cores, BY_KEY["readdir"], ["--dir", directory(bench.tree, 0), "--entries", "0"]
-            )
-            cost = _interleaved(bench, where, cores, BY_KEY[key], variants)
-            checks += _flat(f"{server.title}: {key}, entries", {n: us - empty.mean_us / n for n, us in cost.items()})
+        nothing = ["--dir", directory(bench.tree, 0), "--entries", "0"]
+        for key, sizes, enough in (("lsl", ENTRIES[:3], 5_000), ("readdir", ENTRIES[1:], 1_000_000)):
+            empty = _cheapest(bench, where, cores, BY_KEY["readdir"], {0: nothing}, Plan(count=100))[0]
+            cost: dict[int, float] = {}
+            for n in sizes:
+                options = ["--dir", directory(bench.tree, n), "--entries", str(n)]
+                listings = Plan(count=max(1, enough // n))
+                cost |= _cheapest(bench, where, cores, BY_KEY[key], {n: options}, listings)
+            checks += _flat(f"{server.title}: {key}, entries", {n: (us - empty) / n for n, us in cost.items()})
     return checks
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -112,6 +113,7 @@ def write(out: str, name: str, text: str) -> None:
 
 def main(argv: list[str]) -> int:
     options = parse(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end with us
     out = os.path.abspath(options.out)
     os.makedirs(out, exist_ok=True)
     if options.install:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-START_TIMEOUT = 15.0
+START_TIMEOUT = 60.0  # servers in memory read the tree first
 STOP_TIMEOUT = 5.0
 ORPHANS_END = ("setpriv", "--pdeathsig", "TERM")  # a benchmark that is killed leaves no server behind
 

@@ -37,13 +37,13 @@ def stat_of(qid, mode, name, length):
 
 
 def load(tree):
-    """Every directory and file but the deep ones: the example's three tables."""
+    """Every directory and file but the deep and the large ones: the example's three tables."""
     qids = {"": BASEQID}
     stats, contents, entries = {BASEQID: stat_of(BASEQID, DMDIR | 0o755, b"/", 0)}, {}, {BASEQID: {}}
     for base, dirs, files in os.walk(tree):
         below = os.path.relpath(base, tree)
         prefix = "" if below == "." else below + "/"
-        if prefix.startswith("deep"):
+        if prefix.startswith(("deep", "dirs")):
             continue
         here = entries[qids[prefix.rstrip("/")]]
         for name in dirs:
