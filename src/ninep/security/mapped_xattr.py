@@ -74,10 +74,19 @@ class MappedXattr(Mapped):
         if found.st_mode & S_IFMT not in (S_IFREG, S_IFDIR):
             return Tags()
         mode = self._number(place, _MODE)
-        if mode is None and not any(name.startswith(PREFIX) for name in host.list_xattrs(place)):
+        if mode is None and not self._may_have_tags(place):
             return Tags()
         rdev = self._number(place, _RDEV) if mode is not None and mode & S_IFMT in _DEVICES else 0
         return Tags(self._number(place, _UID), self._number(place, _GID), mode, rdev)
+
+    @staticmethod
+    def _may_have_tags(place: Place) -> bool:
+        try:
+            return any(name.startswith(PREFIX) for name in host.list_xattrs(place))
+        except OSError as error:
+            if linux_errno(error) is not Errno.EOPNOTSUPP:
+                raise
+            return True  # attributes that cannot be listed can still be asked for one by one
 
     @staticmethod
     def _number(place: Place, attribute: bytes) -> int | None:
