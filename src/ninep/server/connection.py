@@ -24,7 +24,7 @@ from concurrent.futures import Executor, Future
 from contextlib import suppress
 from functools import partial
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 from ninep.errors import Refused
 from ninep.linux import Errno
@@ -39,6 +39,7 @@ from ninep.server.refusals import refusal
 from ninep.server.requests import Request, Requests
 from ninep.server.session import NOBODY, Session
 from ninep.server.table import TABLES, Entry
+from ninep.server.transport import GONE, Transport
 from ninep.transport.peers import Peer
 from ninep.wire.codec import HEADER_SIZE, codec
 from ninep.wire.dialect import Dialect, negotiate
@@ -52,28 +53,6 @@ BYTES_A_WRITE = 1 << 18
 JOIN_BELOW = 1 << 14
 MANY_FIDS = 1000
 """Closing more than these at once is for a thread, if the driver allows it: others would wait a millisecond for each thousand."""
-
-
-class Transport(Protocol):
-    """What a connection needs of the transport under it."""
-
-    def write(self, buffer: Buffer) -> None:
-        """Send, in order. May keep the buffer until it is sent."""
-
-    def write_all(self, buffers: Sequence[Buffer]) -> None:
-        """Send several, in order."""
-
-    def pause(self) -> None:
-        """Read no more until ``resume``."""
-
-    def resume(self) -> None:
-        """Read again."""
-
-    def close(self) -> None:
-        """Send what is written, then close. ``Connection.lost`` is called at the end."""
-
-    def abort(self) -> None:
-        """Close at once."""
 
 
 class Connection:
@@ -169,6 +148,7 @@ class Connection:
         """The connection is gone: nobody wants the replies. What runs in threads ends by itself, and the session with it."""
         self._lost = True
         self._frames = iter(())
+        self._transport = GONE  # it knows us: see _done
         self._abandon()
         self._ended()
 
@@ -412,6 +392,9 @@ class Connection:
             self._loop.call_soon_threadsafe(call, *args)
 
     def _done(self, request: Request, future: Future[tuple[Any, ...]]) -> None:
+        request.future = (
+            None  # which knows this request: a circle that would keep what was read until the collector comes
+        )
         if not self._requests.leave(request):
             return  # withdrawn before it began
         if request.abandoned:

@@ -23,16 +23,18 @@ from ninep.node import Driver
 from ninep.server import workers
 from ninep.server.access import Access
 from ninep.server.budgets import Budgets
-from ninep.server.connection import Connection, Transport
+from ninep.server.connection import Connection
 from ninep.server.door import Door
 from ninep.server.exports import Export, Exports
 from ninep.server.limits import Limits
 from ninep.server.trace import TracedConnection
+from ninep.server.transport import Transport
 from ninep.transport import addresses, listeners
 from ninep.transport.addresses import Address
 
 log = logging.getLogger("ninep.server")
 
+THREAD_NAME = "ninep-worker"
 THREADS = 64
 """Worker threads: how many requests may wait for devices at the same time. They are started as they are needed."""
 
@@ -52,7 +54,7 @@ class Server:
         self.limits = limits or Limits()
         self.budgets = Budgets(self.limits)
         self.door = Door(access or Access(), self.limits)
-        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="ninep-worker")
+        self._workers = ThreadPoolExecutor(threads, thread_name_prefix=THREAD_NAME)
         self._listeners: list[listeners.Listener] = []
         self._connections: set[Connection] = set()
         self._closing = False
