@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from bench.sample import Plan, Sample, cores_for, measure
 from bench.servers import Programs, Running, Server, running
-from bench.tree import Tree, sweep
+from bench.tree import Tree, sweep, warm
 from bench.workloads import Load, Workload
 
 
@@ -74,6 +74,7 @@ def measure_all(
 
 def _cell(bench: Bench, where: Running, workload: Workload, load: Load, number: int) -> Sample:
     cores = cores_for(load, bench.cpus, where.server.cores)
+    warm(bench.tree, workload.program)
     sample = measure(bench.programs.p9load, where, workload, load, bench.tree, cores, bench.plan, number)
     sweep(bench.tree)
     return sample

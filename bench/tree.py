@@ -29,7 +29,7 @@ class Tree:
     root: str
     files: int = 1000
     entries: int = 10_000
-    big: int = 256 << 20
+    big: int = 64 << 20
 
     @property
     def listing(self) -> str:
@@ -101,6 +101,24 @@ def build(tree: Tree) -> None:
     os.makedirs(os.path.join(root, "w"), exist_ok=True)
     with open(done, "wb"):
         pass
+
+
+def warm(tree: Tree, program: str) -> None:
+    """Bring what a workload reads into the caches: what is measured are servers, and some machines empty caches all the time."""
+    if program in {"read", "randread"}:
+        _read(os.path.join(tree.root, "big"))
+    elif program == "orc":
+        for i in range(tree.files):
+            _read(os.path.join(tree.root, f"files/f{i:04d}"))
+    elif program == "lsl":
+        for entry in os.scandir(os.path.join(tree.root, tree.listing)):
+            entry.stat(follow_symlinks=False)
+
+
+def _read(path: str) -> None:
+    with open(path, "rb", buffering=0) as f:
+        while f.read(1 << 20):
+            pass
 
 
 def sweep(tree: Tree) -> None:

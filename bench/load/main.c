@@ -40,7 +40,7 @@ const struct workload workloads[] = {
 
 struct options opt = {
     .aname = "", .uname = "root", .workload = "getattr", .label = "", .start = "", .dir = "dirs/10000", .msize = 1 << 20,
-    .block = 4096, .conns = 1, .depth = 1, .nfiles = 1000, .entries = 10000, .seconds = 2, .warmup = 0.3, .bigsize = 256ull << 20,
+    .block = 4096, .conns = 1, .depth = 1, .nfiles = 1000, .entries = 10000, .seconds = 2, .warmup = 0.3, .bigsize = 64ull << 20,
 };
 const struct workload *work;
 int use_remove, use_trename;
