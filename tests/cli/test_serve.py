@@ -8,6 +8,7 @@ import shlex
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -270,6 +271,41 @@ class TestEnds:
             assert client.ended()
         server.stop()
         assert (export / "f").stat().st_size == 1 << 20
+
+
+HANGS = """
+import logging, threading
+from concurrent.futures import ThreadPoolExecutor
+from ninep.cli import running
+from ninep.server.server import THREAD_NAME
+logging.basicConfig()
+pool = ThreadPoolExecutor(3, thread_name_prefix=THREAD_NAME)
+pool.submit(int).result()
+begun = threading.Event()
+{hang}
+pool.shutdown(wait=False)
+running.leave_what_hangs(0.1)
+print("ended by itself")
+"""
+
+
+class TestHanging:
+    """A device that does not answer cannot keep the program from ending."""
+
+    def run(self, hang: str) -> subprocess.CompletedProcess[str]:
+        script = HANGS.format(hang=hang)
+        return subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+
+    def test_what_hangs_is_left(self) -> None:
+        done = self.run("pool.submit(lambda: (begun.set(), threading.Event().wait())); begun.wait()")
+        assert done.returncode == 1
+        assert "does not answer" in done.stderr
+
+    def test_nothing_hangs(self) -> None:
+        done = self.run("")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "ended by itself\n", "")
 
 
 class TestRefuses:

@@ -13,7 +13,9 @@ import os
 import shlex
 import signal
 import socket
+import threading
 from collections.abc import Callable, Coroutine, Sequence
+from time import monotonic
 from typing import Any, TypeVar
 
 import click
@@ -21,7 +23,7 @@ import click
 from ninep.assembly import exports_of, server_of
 from ninep.config import ServerConfig
 from ninep.server.exports import Export
-from ninep.server.server import Server
+from ninep.server.server import THREAD_NAME, Server
 from ninep.server.workers import Pool
 from ninep.transport import addresses, listeners
 
@@ -37,6 +39,21 @@ def run(settings: ServerConfig) -> None:
         _run_workers(settings, exports)
     else:
         in_loop(settings, lambda: _serve(settings, exports))
+        leave_what_hangs()
+
+
+def leave_what_hangs(patience: float = 1.0) -> None:
+    """End the process although a thread waits for a device that does not answer: Python would wait for it before it ends."""
+    deadline = monotonic() + patience
+    hanging = 0
+    for thread in threading.enumerate():
+        if thread.name.startswith(THREAD_NAME):
+            thread.join(max(0.0, deadline - monotonic()))
+            hanging += thread.is_alive()
+    if hanging:
+        log.error("%d requests still wait for a device that does not answer: ending without them", hanging)
+        logging.shutdown()
+        os._exit(1)
 
 
 def spare_the_collector() -> None:
