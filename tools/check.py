@@ -28,7 +28,6 @@ PACKAGES = {
     "peer": ("diod", "attr", "acl"),
     # "wine": ("wine", "wine64", "binutils-mingw-w64-x86-64", "ntfs-3g"),
 }
-REQUIRED = tuple(marker for marker in PACKAGES if marker != "venv")
 
 CHECKS: dict[str, Sequence[str]] = {
     "ruff": ("ruff", "check", "."),
@@ -36,8 +35,11 @@ CHECKS: dict[str, Sequence[str]] = {
     "mypy darwin": ("mypy", "--platform", "darwin"),
     "mypy win32": ("mypy", "--platform", "win32"),
     "layers": ("lint-imports",),
-    "pytest": ("pytest", "-q", "--durations=15"),
+    "pytest": ("pytest", "-q", "--durations=15", "-m", "not guest"),
+    "pytest in a guest": ("pytest", "-q", "--durations=15", "-m", "guest", "-n", "2", "--dist", "worksteal"),
 }
+# The markers whose tests must run when everything was installed: see tests/conftest.py.
+REQUIRED = {"pytest": "peer", "pytest in a guest": "guest,peer"}
 
 
 def main() -> int:
@@ -55,10 +57,9 @@ def main() -> int:
             step("guest", ("python", "-m", "tests.guest.vm", "echo the guest boots: $(uname -r)"))
     except (OSError, subprocess.CalledProcessError) as error:
         return refuse(f"cannot make things ready: {error}")
-    if chosen.install:
-        os.environ["NINEP_REQUIRE"] = ",".join(REQUIRED)
-    else:
+    if not chosen.install:
         print("Nothing is installed outside .venv: tests that miss something are skipped, each with its reason.")
+        REQUIRED.clear()
     failed = [name for name, argv in CHECKS.items() if not passes(name, argv)]
     print(f"\nFAILED: {', '.join(failed)}" if failed else "\nAll checks passed.")
     return 1 if failed else 0
@@ -95,6 +96,7 @@ def step(name: str, argv: Sequence[str]) -> None:
     """Run a program of the environment and say how long it took."""
     print(f"--- {name}", flush=True)
     started = time.monotonic()
+    os.environ["NINEP_REQUIRE"] = REQUIRED.get(name, "")
     run([str(VENV / "bin" / argv[0]), *argv[1:]])
     print(f"--- {name}: {time.monotonic() - started:.0f} s", flush=True)
 
