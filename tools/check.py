@@ -26,7 +26,7 @@ PACKAGES = {
     "venv": ("python3-venv",),
     "guest": ("qemu-system-x86", "busybox-static", "kmod", "e2fsprogs", "zstd"),
     "peer": ("diod", "attr", "acl"),
-    # "wine": ("wine", "wine64", "binutils-mingw-w64-x86-64", "ntfs-3g"),
+    "wine": ("wine", "wine64", "binutils-mingw-w64-x86-64", "ntfs-3g"),
 }
 
 CHECKS: dict[str, Sequence[str]] = {
@@ -39,7 +39,7 @@ CHECKS: dict[str, Sequence[str]] = {
     "pytest in a guest": ("pytest", "-q", "--durations=15", "-m", "guest", "-n", "2", "--dist", "worksteal"),
 }
 # The markers whose tests must run when everything was installed: see tests/conftest.py.
-REQUIRED = {"pytest": "peer", "pytest in a guest": "guest,peer"}
+REQUIRED = {"pytest": "peer,wine", "pytest in a guest": "guest,peer"}
 
 
 def main() -> int:
