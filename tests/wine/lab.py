@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
@@ -105,6 +106,9 @@ class Lab:
             self.environment.pop(name, None)
 
     def __enter__(self) -> Self:
+        # Two runs would end each other's programs: they have one prefix, and its server.
+        self._lock = (cache_dir() / "wine-prefix.lock").open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
         if not self.home.exists():
             with appear_whole(self.home) as made:
                 _put_together(made)
@@ -121,6 +125,7 @@ class Lab:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._quietly([self._server, "-k"], check=False)
+        self._lock.close()
 
     def _quietly(self, argv: list[str], *, check: bool = True) -> None:
         try:
@@ -189,7 +194,7 @@ def ntfs_volume() -> Iterator[Path]:
             folder.mkdir()
             yield folder
         finally:
-            system(["umount", str(mounted)])
+            system(["umount", "--lazy", str(mounted)])  # a program of Wine's may take a moment to let go
 
 
 def mount(image: Path, where: Path, streams: str) -> None:

@@ -175,6 +175,9 @@ class NtCalls(Protocol):
     def close(self, handle: int) -> None:
         """NtClose."""
 
+    def duplicate(self, handle: int) -> int:
+        """NtDuplicateObject: another handle to the same open file, with the same rights."""
+
     def read(self, handle: int, count: int, offset: int) -> bytes:
         """NtReadFile; empty at and beyond the end."""
 

@@ -49,6 +49,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
         (POINTER(c_void_p), _U32, POINTER(_ObjectAttributes), _IO, c_void_p, _U32, _U32, _U32, _U32, *_DATA),
     ),
     "NtClose": (_NTSTATUS, (c_void_p,)),
+    "NtDuplicateObject": (_NTSTATUS, (c_void_p, c_void_p, c_void_p, POINTER(c_void_p), _U32, _U32, _U32)),
     "NtReadFile": (_NTSTATUS, (c_void_p, *_EVENT_APC_CONTEXT, _IO, *_DATA, POINTER(c_int64), c_void_p)),
     "NtWriteFile": (_NTSTATUS, (c_void_p, *_EVENT_APC_CONTEXT, _IO, *_DATA, POINTER(c_int64), c_void_p)),
     "NtFlushBuffersFile": (_NTSTATUS, (c_void_p, _IO)),
@@ -81,6 +82,8 @@ def _pointer(data: bytes | bytearray | memoryview) -> Any:
     return bytes(view) if view.readonly else (ctypes.c_char * view.nbytes).from_buffer(view)
 
 
+_THIS_PROCESS = -1
+_SAME_ACCESS = 2  # DUPLICATE_SAME_ACCESS
 _FILE_CREATED = 2  # IoStatusBlock.Information of NtCreateFile
 
 
@@ -147,6 +150,12 @@ class SystemCalls:
     def close(self, handle: int) -> None:
         """NtClose."""
         self._call("NtClose", handle)
+
+    def duplicate(self, handle: int) -> int:
+        """NtDuplicateObject."""
+        copy = c_void_p()
+        self._call("NtDuplicateObject", _THIS_PROCESS, handle, _THIS_PROCESS, byref(copy), 0, 0, _SAME_ACCESS)
+        return copy.value or 0
 
     def read(self, handle: int, count: int, offset: int) -> bytes:
         """NtReadFile."""

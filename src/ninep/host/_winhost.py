@@ -136,7 +136,15 @@ class NtHost:
         return Handle(self._for_attributes(lambda access: open_entry(self._calls, dir, name, access)))
 
     def pin_again(self, handle: Handle) -> Handle:
-        return Handle(self._for_attributes(lambda access: reopen(self._calls, handle, access)))
+        """A file without a name cannot be opened again: then it is the same open file once more."""
+        try:
+            return Handle(self._for_attributes(lambda access: reopen(self._calls, handle, access)))
+        except NtError as error:
+            if error.code is not Errno.ENOENT:
+                raise
+        copy = Handle(self._calls.duplicate(handle))
+        self._files.add(copy)
+        return copy
 
     @staticmethod
     def _for_attributes(open_with: Callable[[int], int]) -> int:
@@ -232,7 +240,8 @@ class NtHost:
             return stat_of(self._calls, handle)
 
     def birth_time(self, handle: Handle) -> int | None:
-        return info.to_ns(basic(self._calls, handle).created)
+        """Any program may set a CreationTime, and Wine makes one up: it says nothing about identity, which file ids do alone."""
+        return None
 
     def generation(self, handle: Handle) -> int | None:
         return None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, NamedTuple, NoReturn
 
 from ninep.host import _ntinfo as info
@@ -33,7 +33,7 @@ _FIRST_HANDLE: Final = 1 << 28  # never the number of a real file descriptor, sh
 _DEEPEST: Final = 63  # reparse points in one open
 
 
-@dataclass(eq=False)
+@dataclasses.dataclass(eq=False)
 class Open:
     """An open handle (a file object, in NT's words)."""
 
@@ -296,6 +296,13 @@ class Opening:
                     other.access & right and not share & allowed and access & _DATA
                 ):
                     fail(Status.SHARING_VIOLATION)
+
+    def duplicate(self, handle: int) -> int:
+        """NtDuplicateObject, as a second open file, which makes no difference to what is modelled here."""
+        self.enter("duplicate")
+        number = next(self._numbers)
+        self.handles[number] = dataclasses.replace(self.held(handle))
+        return number
 
     def close(self, handle: int) -> None:
         """NtClose: what was marked for deletion goes with its last handle, or at once by POSIX semantics."""

@@ -237,6 +237,29 @@ def test_an_open_file_is_pinned_again(box: Box) -> None:
     box.host.close(handle)
 
 
+def test_an_open_file_without_a_name_is_pinned_again(ntfs: Box) -> None:
+    handle = ntfs.host.open_at(ntfs.root, b"file", NEW)
+    ntfs.host.write(handle, b"abc", 0)
+    ntfs.host.remove_file(ntfs.root, b"file")
+    pin = ntfs.host.pin_again(handle)
+    assert ntfs.host.stat(pin).st_size == 3
+    ntfs.host.utimes(Place(pin, NO_HANDLE, b""), 100, 100)
+    assert ntfs.host.stat(handle).st_mtime_ns == 100
+    ntfs.host.close(handle)
+    assert ntfs.host.stat(pin).st_size == 3
+    ntfs.host.close(pin)
+
+
+def test_a_time_that_was_set_does_not_stop_the_clock(ntfs: Box) -> None:
+    """NT leaves a time alone that was set through the same handle, whatever is written through it afterwards."""
+    handle = ntfs.host.open_at(ntfs.root, b"file", NEW)
+    ntfs.host.utimes(Place(handle, NO_HANDLE, b""), 100, 100)
+    assert ntfs.host.stat(handle).st_mtime_ns == 100
+    ntfs.host.write(handle, b"x", 0)
+    assert ntfs.host.stat(handle).st_mtime_ns > 100
+    ntfs.host.close(handle)
+
+
 def test_the_root_cannot_be_taken_away(box: Box) -> None:
     """Bug 23: the root's handle does not share deletion."""
     with refused(Errno.EBUSY), box.outside.open("", Access.DELETE, share=Share.ALL):
