@@ -1,0 +1,63 @@
+"""The README's first promises: its programs run, its links lead somewhere, its names can be imported."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import ninep
+
+TOP = Path(__file__).parent.parent
+README = (TOP / "README.md").read_text()
+PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_there_are_a_server_and_a_client() -> None:
+    assert ["Server" in program for program in PROGRAMS] == [True, False]
+
+
+def test_the_server_serves_and_the_client_lists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The README's two programs, with a port of their own, talk to each other."""
+    (tmp_path / "a file").touch()
+    server, client = PROGRAMS
+    listening = threading.Event()
+    places: list[str] = []
+    stop: list[Callable[[], None]] = []
+
+    def announced(*words: object) -> None:
+        places.append(str(words[-1]))
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        stop.append(lambda: loop.call_soon_threadsafe(task.cancel))
+        listening.set()
+
+    def serve() -> None:
+        program = server.replace("/srv/files", str(tmp_path)).replace("127.0.0.1:5640", "127.0.0.1:0")
+        with pytest.raises(asyncio.CancelledError):
+            exec(program, {"print": announced})
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    assert listening.wait(30)
+    try:
+        exec(client.replace("127.0.0.1:5640", places[0]), {})
+    finally:
+        stop[0]()
+        thread.join(30)
+    assert "a file" in capsys.readouterr().out
+
+
+def test_every_link_to_a_file_leads_to_one() -> None:
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
+    assert len(links) > 5
+    assert [link for link in links if not (TOP / link).exists()] == []
+
+
+@pytest.mark.parametrize("name", ninep.__all__)
+def test_every_name_of_the_package_is_there(name: str) -> None:
+    assert getattr(ninep, name).__name__
