@@ -42,6 +42,7 @@ from ninep.host._ntapi import (
 )
 from ninep.host._ntnames import client_name, folds_to, from_units
 from ninep.host._ntstatus import NtError, Status
+from ninep.host._winbury import Graveyard
 from ninep.host._winlist import Snapshot, flush
 from ninep.host._winopen import (
     ITSELF,
@@ -92,6 +93,7 @@ class NtHost:
     def __init__(self, calls: NtCalls) -> None:
         self._calls = calls
         self._streams = Streams(calls)
+        self._graveyard = Graveyard(calls)
         self._exports: dict[int, _Export] = {}
         self._roots: dict[Handle, int] = {}
         self._paths: dict[Handle, str] = {}
@@ -115,6 +117,7 @@ class NtHost:
             found = info.volume_attributes_of(calls.query_volume(root, VolumeInfo.ATTRIBUTE, 256))
             self._exports[who.volume] = _Export(root, self._finds(root, who.file), found.name == "NTFS")
             self._roots[root] = who.volume
+            self._graveyard.opened(who.volume, root)
             self._paths[root] = where
         return root
 
@@ -160,7 +163,9 @@ class NtHost:
         self._appending.discard(handle)
         self._streams.closed(handle)
         if handle in self._roots:
-            self._exports.pop(self._roots.pop(handle), None)
+            volume = self._roots.pop(handle)
+            self._graveyard.closed(volume)
+            self._exports.pop(volume, None)
             del self._paths[handle]
         self._calls.close(handle)
 
@@ -372,13 +377,13 @@ class NtHost:
         _winrename.make_link(self._calls, place.pin, dir, name)
 
     def rename(self, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes) -> None:
-        _winrename.rename(self._calls, olddir, oldname, newdir, newname)
+        _winrename.rename(self._calls, olddir, oldname, newdir, newname, self._graveyard.bury)
 
     def remove_file(self, dir: Handle, name: bytes) -> None:
-        _winremove.remove_file(self._calls, dir, name)
+        _winremove.remove_file(self._calls, dir, name, self._graveyard.bury)
 
     def remove_dir(self, dir: Handle, name: bytes) -> None:
-        _winremove.remove_dir(self._calls, dir, name)
+        _winremove.remove_dir(self._calls, dir, name, self._graveyard.bury)
 
     def reserved_match(self, name: bytes, reserved: bytes) -> bool:
         return folds_to(name, reserved)

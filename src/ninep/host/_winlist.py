@@ -27,7 +27,7 @@ from ninep.host._api import Entry, Handle
 from ninep.host._ntapi import Access, NtCalls
 from ninep.host._ntnames import client_name
 from ninep.host._ntstatus import NtError, Status
-from ninep.host._winopen import closing, scratch
+from ninep.host._winopen import closing, is_own, scratch
 from ninep.host._winstat import mode_of
 
 log = logging.getLogger(__name__)
@@ -104,6 +104,8 @@ class Snapshot:
             name = client_name(entry.name)
             if name is None:
                 self._leave_out(entry.name)
+                continue
+            if is_own(name):
                 continue
             kind = mode_of(entry.attributes, entry.tag) >> 12 if self._typed else linux.DT_UNKNOWN
             out += _PACKED.pack(entry.ino & _MASK, kind, len(name)) + name

@@ -17,6 +17,7 @@ Numbers of bugs are those of the Windows list in docs/windows.md.
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import Iterator
 from typing import Final
 
@@ -28,6 +29,7 @@ from ninep.host._ntnames import host_name, looks_short, new_name
 from ninep.host._ntstatus import NtError, Status
 from ninep.linux import Errno
 
+OURS: Final = b".ninep-"  # names of this host's own, which clients neither see nor use
 ITSELF: Final = Options.OPEN_REPARSE_POINT | Options.OPEN_FOR_BACKUP_INTENT
 # Looking needs no more than this: files that are unreadable, or open elsewhere without sharing, can be looked at all
 # the same (bug 13).
@@ -59,8 +61,20 @@ def refuse_reparse(calls: NtCalls, handle: int) -> None:
         raise Refused(Errno.ELOOP if tag in LINKS else Errno.ENXIO, f"reparse point 0x{tag:08X}")
 
 
+def own_name() -> str:
+    """A name of this host's own that nobody else uses."""
+    return f"{OURS.decode()}{secrets.token_hex(8)}"
+
+
+def is_own(name: bytes) -> bool:
+    """Is it a name of this host's own, in any case?"""
+    return name[: len(OURS)].lower() == OURS
+
+
 def refuse_alias(calls: NtCalls, dir: Handle, name: bytes, code: Errno = Errno.ENOENT) -> None:
-    """``code`` if the directory knows ``name`` only as the 8.3 form of a longer one."""
+    """``code`` if the directory knows ``name`` only as the 8.3 form of a longer one, or if it is one of the host's own."""
+    if is_own(name):
+        raise Refused(code, "a name of the server's own")
     if not looks_short(name):
         return
     wanted = host_name(name)

@@ -2,7 +2,7 @@
 
 First as POSIX has it (FILE_DISPOSITION_POSIX_SEMANTICS: the name goes at once, open handles stay good; read-only is
 no hindrance). Where the filesystem does not know that, the old way: a read-only attribute is taken off and put back
-if it fails, and an open file's name goes with its last handle (another open meets DELETE_PENDING, which is ENOENT).
+if it fails; and since an open file's name would stay until its last handle goes, it is moved out of the way first.
 
 A junction, a mount point or a link to a directory is removed as the link it is: never the folder that it leads to.
 """
@@ -10,37 +10,64 @@ A junction, a mount point or a link to a directory is removed as the link it is:
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Final, TypeAlias
 
 from ninep.errors import Refused
 from ninep.host import _ntinfo as info
 from ninep.host._api import Handle
-from ninep.host._ntapi import REMOVE, REMOVE_POSIX, REMOVE_READONLY, Access, Attribute, Info, NtCalls
+from ninep.host._ntapi import REMOVE, REMOVE_POSIX, REMOVE_READONLY, Access, Attribute, Info, NtCalls, Options
+from ninep.host._ntnames import host_name
 from ninep.host._ntstatus import NtError, Status
-from ninep.host._winopen import NO_CLASS, closing, open_entry, scratch
+from ninep.host._winopen import LIST, NO_CLASS, closing, open_entry, scratch
 from ninep.linux import Errno
 
 _POSIX: Final = (REMOVE | REMOVE_POSIX | REMOVE_READONLY).to_bytes(4, "little")
 _PLAIN: Final = b"\1"
 
 
-def remove_file(calls: NtCalls, dir: Handle, name: bytes) -> None:
+Bury: TypeAlias = Callable[[Handle], bool]
+"""Take something out of the way before it is marked for deletion; see ``_winbury``."""
+
+
+def remove_file(calls: NtCalls, dir: Handle, name: bytes, bury: Bury) -> None:
     """EISDIR for a directory."""
-    _remove(calls, dir, name, directory=False)
+    _remove(calls, dir, name, bury, directory=False)
 
 
-def remove_dir(calls: NtCalls, dir: Handle, name: bytes) -> None:
+def remove_dir(calls: NtCalls, dir: Handle, name: bytes, bury: Bury) -> None:
     """ENOTDIR for anything else, ENOTEMPTY."""
-    _remove(calls, dir, name, directory=True)
+    _remove(calls, dir, name, bury, directory=True)
 
 
-def _remove(calls: NtCalls, dir: Handle, name: bytes, *, directory: bool) -> None:
+def _remove(calls: NtCalls, dir: Handle, name: bytes, bury: Bury, *, directory: bool) -> None:
     with closing(calls, open_entry(calls, dir, name, Access.DELETE | Access.READ_ATTRIBUTES)) as handle:
         attributes = basic(calls, handle).attributes
         if is_directory(attributes) != directory:
             raise Refused(Errno.ENOTDIR if directory else Errno.EISDIR)
-        discard(calls, handle)
+        if not discarded_as_posix(calls, handle):
+            _discard_buried(calls, handle, dir, name, bury)
+
+
+def _discard_buried(calls: NtCalls, handle: Handle, dir: Handle, name: bytes, bury: Bury) -> None:
+    must_be_empty(calls, handle)
+    moved = bury(handle)
+    try:
+        discard_plainly(calls, handle)
+    except NtError:
+        if moved:
+            calls.change(handle, Info.RENAME, info.rename(0, dir, host_name(name)))
+        raise
+
+
+def must_be_empty(calls: NtCalls, handle: Handle) -> None:
+    """ENOTEMPTY for a directory with entries."""
+    if not is_directory(basic(calls, handle).attributes):
+        return
+    with scratch(calls, handle, "", LIST, Options.DIRECTORY_FILE) as again:
+        while batch := calls.query_directory(again, 4096):
+            if any(entry.name not in {".", ".."} for entry in info.entries_of(batch)):
+                raise Refused(Errno.ENOTEMPTY)
 
 
 def is_directory(attributes: int) -> bool:
@@ -55,15 +82,23 @@ def basic(calls: NtCalls, handle: int) -> info.Basic:
 
 def discard(calls: NtCalls, handle: Handle) -> None:
     """Remove what is open with DELETE access: a file, a directory (ENOTEMPTY), a link or a stream."""
+    if not discarded_as_posix(calls, handle):
+        discard_plainly(calls, handle)
+
+
+def discarded_as_posix(calls: NtCalls, handle: Handle) -> bool:
+    """Remove with POSIX semantics; False where there are none."""
     try:
         calls.change(handle, Info.DISPOSITION_EX, _POSIX)
     except NtError as error:
         if error.status not in NO_CLASS:
             raise
-        _discard_plainly(calls, handle)
+        return False
+    return True
 
 
-def _discard_plainly(calls: NtCalls, handle: Handle) -> None:
+def discard_plainly(calls: NtCalls, handle: Handle) -> None:
+    """Mark for deletion with the last handle, read-only or not."""
     try:
         calls.change(handle, Info.DISPOSITION, _PLAIN)
     except NtError as error:

@@ -15,7 +15,6 @@ NTFS refuses to rename a directory below which anything is open, by whomever: th
 from __future__ import annotations
 
 import contextlib
-import secrets
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -36,8 +35,18 @@ from ninep.host._ntapi import (
 )
 from ninep.host._ntnames import host_name, new_name
 from ninep.host._ntstatus import NtError, Status
-from ninep.host._winopen import ITSELF, LIST, LOOK, NO_CLASS, below_a_file, closing, open_entry, refuse_alias, scratch
-from ninep.host._winremove import basic, discard, is_directory, unlocked
+from ninep.host._winopen import (
+    ITSELF,
+    LOOK,
+    NO_CLASS,
+    below_a_file,
+    closing,
+    open_entry,
+    own_name,
+    refuse_alias,
+    scratch,
+)
+from ninep.host._winremove import Bury, basic, discard, is_directory, must_be_empty, unlocked
 from ninep.host._winstat import identity
 from ninep.linux import Errno
 
@@ -50,18 +59,18 @@ _HINDERED: Final = frozenset(
 )
 
 
-class _Name(NamedTuple):
+class Name(NamedTuple):
     """A name below a directory, as the host has it."""
 
     dir: Handle
     name: str
 
 
-def rename(calls: NtCalls, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes) -> None:
+def rename(calls: NtCalls, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes, bury: Bury) -> None:
     """Rename as POSIX has it: ENOTDIR, EISDIR, ENOTEMPTY by what the target is; EINVAL into itself; EBUSY."""
     refuse_alias(calls, newdir, newname, Errno.EEXIST)
     with closing(calls, open_entry(calls, olddir, oldname, _MOVE)) as source:
-        old, new = _Name(olddir, host_name(oldname)), _Name(newdir, new_name(newname))
+        old, new = Name(olddir, host_name(oldname)), Name(newdir, new_name(newname))
         target = _look(calls, newdir, newname)
         is_dir = is_directory(basic(calls, source).attributes)
         if target is not None and is_dir != target[1]:
@@ -73,7 +82,7 @@ def rename(calls: NtCalls, olddir: Handle, oldname: bytes, newdir: Handle, newna
                 return
             target = None
         try:
-            _move(calls, source, old, new, replaces=target is not None)
+            _move(calls, source, old, new, bury, replaces=target is not None)
         except NtError as error:
             raise _explained(calls, error, source, newdir) if is_dir else below_a_file(calls, newdir, error) from None
 
@@ -89,7 +98,7 @@ def _look(calls: NtCalls, dir: Handle, name: bytes) -> tuple[info.FileId, bool] 
         return identity(calls, handle), is_directory(basic(calls, handle).attributes)
 
 
-def _one_entry(calls: NtCalls, old: _Name, new: _Name) -> bool:
+def _one_entry(calls: NtCalls, old: Name, new: Name) -> bool:
     return old.name.upper() == new.name.upper() and identity(calls, old.dir) == identity(calls, new.dir)
 
 
@@ -98,7 +107,7 @@ def anchored(calls: NtCalls, dir: Handle) -> Iterator[None]:
     """The directory cannot be emptied, hence not be turned into a reparse point, for the length of a block."""
     opened, _ = calls.create(
         dir,
-        f".ninep-{secrets.token_hex(8)}",
+        own_name(),
         _MOVE,
         ITSELF | Options.NON_DIRECTORY_FILE | Options.DELETE_ON_CLOSE,
         share=0,
@@ -109,7 +118,7 @@ def anchored(calls: NtCalls, dir: Handle) -> Iterator[None]:
         yield
 
 
-def _name(calls: NtCalls, handle: Handle, kind: Info, flags: int, new: _Name, *, here: bool = False) -> None:
+def give_name(calls: NtCalls, handle: Handle, kind: Info, flags: int, new: Name, *, here: bool = False) -> None:
     """Give an open file a name; ``here``: in the directory where it is."""
     if here:
         try:
@@ -121,57 +130,49 @@ def _name(calls: NtCalls, handle: Handle, kind: Info, flags: int, new: _Name, *,
         return calls.change(handle, kind, info.rename(flags, new.dir, new.name))
 
 
-def _move(calls: NtCalls, source: Handle, old: _Name, new: _Name, *, replaces: bool) -> None:
+def _move(calls: NtCalls, source: Handle, old: Name, new: Name, bury: Bury, *, replaces: bool) -> None:
     here = identity(calls, old.dir) == identity(calls, new.dir)
     try:
-        _name(calls, source, Info.RENAME_EX, _POSIX, new, here=here)
+        give_name(calls, source, Info.RENAME_EX, _POSIX, new, here=here)
     except NtError as error:
         if error.status not in NO_CLASS and not (replaces and error.status in _HINDERED):
             raise
     else:
         return
     try:
-        _name(calls, source, Info.RENAME, int(replaces), new, here=here)
+        give_name(calls, source, Info.RENAME, int(replaces), new, here=here)
     except NtError as error:
         if not replaces or error.status not in _HINDERED:
             raise
-        _move_over(calls, source, old, new)
+        _move_over(calls, source, old, new, bury)
 
 
-def _move_over(calls: NtCalls, source: Handle, old: _Name, new: _Name) -> None:
+def _move_over(calls: NtCalls, source: Handle, old: Name, new: Name, bury: Bury) -> None:
     """Target aside, source in its place, target away; or all as it was. A merely read-only target needs less."""
     with scratch(calls, *new, _MOVE) as target, contextlib.ExitStack() as undo:
         if _replaced_unlocked(calls, source, target, new):
             return
-        _must_be_empty(calls, target)
-        _name(calls, target, Info.RENAME, 0, _Name(new.dir, f".ninep-{secrets.token_hex(8)}"), here=True)
-        undo.callback(_name, calls, target, Info.RENAME, 0, new, here=True)
-        _name(calls, source, Info.RENAME, 0, new)
-        undo.callback(_name, calls, source, Info.RENAME, 0, old)
+        must_be_empty(calls, target)
+        if not bury(target):
+            give_name(calls, target, Info.RENAME, 0, Name(new.dir, own_name()), here=True)
+        undo.callback(give_name, calls, target, Info.RENAME, 0, new)
+        give_name(calls, source, Info.RENAME, 0, new)
+        undo.callback(give_name, calls, source, Info.RENAME, 0, old)
         discard(calls, target)
         undo.pop_all()
 
 
-def _replaced_unlocked(calls: NtCalls, source: Handle, target: Handle, new: _Name) -> bool:
+def _replaced_unlocked(calls: NtCalls, source: Handle, target: Handle, new: Name) -> bool:
     if not basic(calls, target).attributes & Attribute.READONLY:
         return False
     try:
         with unlocked(calls, target):
-            _name(calls, source, Info.RENAME, 1, new)
+            give_name(calls, source, Info.RENAME, 1, new)
     except NtError as error:
         if error.status not in _HINDERED:
             raise
         return False
     return True
-
-
-def _must_be_empty(calls: NtCalls, handle: Handle) -> None:
-    if not is_directory(basic(calls, handle).attributes):
-        return
-    with scratch(calls, handle, "", LIST, Options.DIRECTORY_FILE) as again:
-        while batch := calls.query_directory(again, 4096):
-            if any(entry.name not in {".", ".."} for entry in info.entries_of(batch)):
-                raise Refused(Errno.ENOTEMPTY)
 
 
 def _explained(calls: NtCalls, error: NtError, source: Handle, newdir: Handle) -> OSError:
@@ -194,6 +195,6 @@ def make_link(calls: NtCalls, pin: Handle, dir: Handle, name: bytes) -> None:
     refuse_alias(calls, dir, name, Errno.EEXIST)
     with scratch(calls, pin, "", Access.WRITE_ATTRIBUTES) as again:
         try:
-            _name(calls, again, Info.LINK, 0, _Name(dir, new_name(name)))
+            give_name(calls, again, Info.LINK, 0, Name(dir, new_name(name)))
         except NtError as error:
             raise below_a_file(calls, dir, error) from None

@@ -19,7 +19,6 @@ Rules
 from __future__ import annotations
 
 import contextlib
-import secrets
 from collections.abc import Iterator
 from typing import Final
 
@@ -29,7 +28,7 @@ from ninep.host._api import NO_HANDLE, Handle, Place
 from ninep.host._ntapi import Access, Disposition, Info, NtCalls, Options
 from ninep.host._ntnames import attribute_name, host_name, stream_name
 from ninep.host._ntstatus import NtError, Status
-from ninep.host._winopen import ITSELF, LOOK, NO_CLASS, closing, make_entry, open_entry, reopen, scratch
+from ninep.host._winopen import ITSELF, LOOK, NO_CLASS, closing, open_entry, own_name, reopen, scratch
 from ninep.host._winremove import basic, discard
 from ninep.host._winstat import identity
 from ninep.linux import XATTR_CREATE, XATTR_REPLACE, XATTR_SIZE_MAX, Errno
@@ -194,17 +193,17 @@ class Streams:
         Learns on the way whether they can be opened through a file's handle.
         """
         calls = self._calls
-        name = f".ninep-{secrets.token_hex(8)}".encode()
+        name, options = own_name(), ITSELF | Options.NON_DIRECTORY_FILE
         try:
-            handle, _ = make_entry(calls, dir, name, _PROBE, Options.NON_DIRECTORY_FILE)
-        except OSError:
+            handle, _ = calls.create(dir, name, _PROBE, options, disposition=Disposition.CREATE)
+        except NtError:
             return False
         with closing(calls, handle) as pin:
             try:
                 if self._takes(Place(pin, NO_HANDLE, b"")):
                     return True
                 before, self.by_name = self.by_name, True
-                if self._takes(Place(pin, dir, name)):
+                if self._takes(Place(pin, dir, name.encode())):
                     return True
                 self.by_name = before
                 return False

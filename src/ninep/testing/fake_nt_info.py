@@ -71,7 +71,8 @@ class Informing(Opening):
 
     def _standard(self, opened: Open) -> bytes:
         pending = bool(opened.link and (opened.link.delete_pending or opened.link.gone))
-        return info.STANDARD.pack(*self._size(opened), len(opened.file.links), pending, opened.file.is_dir)
+        links = sum(not link.delete_pending for link in opened.file.links)
+        return info.STANDARD.pack(*self._size(opened), links, pending, opened.file.is_dir)
 
     def _all(self, opened: Open) -> bytes:
         raw = self._basic(opened) + self._standard(opened) + info.INDEX.pack(opened.file.id & 0x7FFFFFFFFFFFFFFF)

@@ -152,7 +152,7 @@ class Opening:
     @staticmethod
     def must_be_there(directory: File) -> None:
         """Nothing is found, made or moved below a directory that was removed."""
-        if directory is not directory.volume.root and not directory.links:
+        if directory is not directory.volume.root and all(link.delete_pending for link in directory.links):
             fail(Status.DELETE_PENDING)
 
     def _entered(self, directory: File, flags: int, depth: int) -> File:

@@ -23,10 +23,6 @@ DIFFERENCES = [
         frozenset({"test_a_read_only_file_does_not_open_for_writing"}),
     ),
     Difference(
-        "a name that is marked for deletion can still be opened",
-        frozenset({"test_an_open_file_where_there_are_no_posix_semantics"}),
-    ),
-    Difference(
         "a directory below which something is open can be renamed",
         frozenset({"test_a_directory_below_which_a_file_is_open"}),
     ),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from ninep.host import _ntinfo as info
 from ninep.host._ntapi import Access, Attribute, Control, Disposition, Info, NtCalls, Options, Share
+from ninep.host._winopen import OURS
 
 _OPTIONS = Options.OPEN_REPARSE_POINT | Options.OPEN_FOR_BACKUP_INTENT
 _ALL = Access.READ_DATA | Access.WRITE_DATA | Access.READ_ATTRIBUTES | Access.WRITE_ATTRIBUTES | Access.DELETE
@@ -82,12 +83,12 @@ class Outside:
             self.calls.control(handle, Control.SET_REPARSE_POINT, info.reparse(tag, data), 0)
 
     def names(self, directory: str = "") -> set[str]:
-        """What stands in a directory."""
+        """What stands in a directory, without what the host module keeps there for itself."""
         found: set[str] = set()
         with self.open(directory, Access.READ_DATA, options=Options.DIRECTORY_FILE) as handle:
             while raw := self.calls.query_directory(handle, 65536):
                 found |= {entry.name for entry in info.entries_of(raw)}
-        return found - {".", ".."}
+        return {name for name in found - {".", ".."} if not name.startswith(OURS.decode())}
 
     def exists(self, name: str) -> bool:
         """Is there anything of that name?"""

@@ -125,11 +125,11 @@ class TestMappedFile(WindowsSuite):
         yield from attached(monkeypatch, "refs", "mapped-file")
 
 
-class TestStreamsByName(WindowsSuite):
-    """mapped-xattr where streams cannot be opened through a file's handle."""
+class TestOnAShare(WindowsSuite):
+    """Without POSIX semantics, opening by id, or streams that can be opened through a file's handle."""
 
     capabilities = MAPPED
 
     @pytest.fixture
     def root(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
-        yield from attached(monkeypatch, "by-name", "mapped-xattr")
+        yield from attached(monkeypatch, "share", "mapped-xattr")

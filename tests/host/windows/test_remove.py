@@ -58,17 +58,73 @@ def test_an_open_file_lives_on(ntfs: Box) -> None:
     host.close(again)
 
 
-def test_an_open_file_where_there_are_no_posix_semantics(box: Box) -> None:
-    """Its name goes with the last handle; until then it cannot be opened."""
+def test_the_name_of_an_open_file_is_free_at_once(box: Box) -> None:
+    """Also where there are no POSIX semantics: there it waits for its last handle in a directory that no client sees."""
     host = box.host
-    handle = host.open_at(box.root, b"file", NEW)
+    box.outside.mkdir("dir")
+    dir = host.pin(box.root, b"dir")
+    handle = host.open_at(dir, b"file", NEW)
     host.write(handle, b"old", 0)
-    host.remove_file(box.root, b"file")
-    assert host.read(handle, 10, 0) == b"old"
+    host.remove_file(dir, b"file")
     with refused(Errno.ENOENT):
-        host.stat_at(box.root, b"file")
+        host.stat_at(dir, b"file")
+    again = host.open_at(dir, b"file", NEW)
+    host.write(again, b"new", 0)
+    assert host.read(handle, 10, 0) == b"old"
+    host.close(again)
+    host.remove_file(dir, b"file")
+    host.remove_dir(box.root, b"dir")
+    host.close(dir)
+    host.make_dir(box.root, b"dir", 0o755)
+    assert host.read(handle, 10, 0) == b"old"
+    host.close(handle)
+    assert box.outside.names() == {"dir"}
+
+
+def test_an_open_file_that_was_replaced_waits_elsewhere(box: Box) -> None:
+    host = box.host
+    box.outside.mkdir("dir")
+    dir = host.pin(box.root, b"dir")
+    handle = host.open_at(dir, b"file", NEW)
+    host.write(handle, b"old", 0)
+    box.outside.write("new", b"new")
+    host.rename(box.root, b"new", dir, b"file")
+    host.remove_file(dir, b"file")
+    host.remove_dir(box.root, b"dir")
+    assert host.read(handle, 10, 0) == b"old"
+    host.close(dir)
     host.close(handle)
     assert box.outside.names() == set()
+
+
+def test_the_waiting_place_is_no_clients() -> None:
+    """Neither seen, nor found, nor made; it goes with the export if nobody holds anything in it."""
+    with fake_box("share") as box:
+        box.outside.write("file")
+        box.host.remove_file(box.root, b"file")
+        assert ".ninep-removed" in {link.name for link in box.fake.volume.at("share").children.values()}
+        listing = box.host.open_dir(Place(box.root, NO_HANDLE, b""))
+        assert [entry.name for entry in iterate(listing)] == [b".", b".."]
+        listing.close()
+        for name in (b".ninep-removed", b".NINEP-Removed", b".ninep-x"):
+            with refused(Errno.ENOENT):
+                box.host.pin(box.root, name)
+            with refused(Errno.EEXIST):
+                box.host.make_dir(box.root, name, 0o755)
+            with refused(Errno.EEXIST):
+                box.host.rename(box.root, b"file", box.root, name)
+        another = box.host.open_root("C:\\share")
+        box.host.close(another)
+        assert box.fake.volume.at("share").children == {}
+
+
+def test_a_full_directory_is_not_even_moved() -> None:
+    with fake_box("share") as box:
+        box.outside.mkdir("dir")
+        box.outside.write("dir\\file")
+        with refused(Errno.ENOTEMPTY):
+            box.host.remove_dir(box.root, b"dir")
+        assert box.outside.names() == {"dir"}
 
 
 def test_a_pin_survives_the_removal(ntfs: Box) -> None:
