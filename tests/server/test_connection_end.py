@@ -178,14 +178,14 @@ class TestStop:
 
     def test_replies_that_were_not_read_yet_are_sent(self, served: Served) -> None:
         client = served.client(msize=1 << 20)
-        client.create(0, 1, b"f", bytes(1 << 19))
-        tags = client.send_all(*[m.Tread(1, 0, 1 << 19) for _ in range(8)])
+        client.create(0, 1, b"f", bytes(200_000))
+        tags = client.send_all(*[m.Tread(1, 0, 200_000) for _ in range(8)])
         (connection,) = served.do(lambda: list(served.server._connections))
         served.until(lambda: connection._full)
         served.begin_stop()
         served.until(lambda: served.server._closing)
-        assert client.reply(tags[0]) == m.Rread(bytes(1 << 19))
-        assert client.reply(tags[1]) == m.Rread(bytes(1 << 19))
+        assert client.reply(tags[0]) == m.Rread(bytes(200_000))
+        assert client.reply(tags[1]) == m.Rread(bytes(200_000))
 
     def test_what_hangs_is_left_behind(
         self, waiting: Served, client: RawClient, caplog: pytest.LogCaptureFixture

@@ -131,6 +131,35 @@ class TestNotReading:
                 assert client.reply(tag) == m.Rread(bytes(MEGABYTE))
             assert client.silent()
 
+    def test_large_replies_are_not_collected(self, served: Served) -> None:
+        client = self.fill(served, "uvloop")
+        connection = connection_of(served)
+        client.send_all(*[m.Tread(1, 0, MEGABYTE) for _ in range(8)])
+        served.until(lambda: connection._paused)
+        assert served.faults.calls["file.read_now"] <= 2  # the first fills the socket; its rest is all that waits
+        assert not connection._out
+
+    @pytest.mark.parametrize("kind", ["misses", "waits"])
+    def test_replies_not_taken_are_still_in_flight(self, kind: str) -> None:
+        # What waits in front of a client that does not read must not be granted to the next one that does not.
+        limits = Limits(all_bytes_in_flight=8 * MEGABYTE, bytes_in_flight=16 * MEGABYTE, msize=MEGABYTE)
+        with Served(kind, limits=limits) as served:
+            first = self.fill(served, "uvloop")
+            before = served.faults.calls["file.read"]
+            first.send_all(*[m.Tread(1, 0, MEGABYTE) for _ in range(40)])
+            one = connection_of(served)
+            served.until(lambda: one._paused and not one._requests.running)
+            assert served.faults.calls["file.read"] - before >= 10  # the promised two and what all have together
+            second = served.client(msize=MEGABYTE)
+            second.walk(0, 1, b"f")
+            second.open(1)
+            before = served.faults.calls["file.read"]
+            second.send_all(*[m.Tread(1, 0, MEGABYTE) for _ in range(40)])
+            other = next(each for each in served.do(lambda: list(served.server._connections)) if each is not one)
+            served.until(lambda: other._paused and not other._requests.running)
+            # The promised two, and the one that filled the socket.
+            assert served.faults.calls["file.read"] - before <= 3
+
     def test_and_goes_away(self, served: Served) -> None:
         client = self.fill(served, "uvloop")
         connection = connection_of(served)

@@ -50,6 +50,7 @@ log = logging.getLogger("ninep.server")
 
 REPLIES_A_WRITE = 8
 BYTES_A_WRITE = 1 << 18
+"""A payload of so many bytes waits for no others: what is collected is less than four of these (each is two buffers) and one more reply."""
 JOIN_BELOW = 1 << 14
 MANY_FIDS = 1000
 """Closing more than these at once is for a thread, if the driver allows it: others would wait a millisecond for each thousand."""
@@ -196,7 +197,10 @@ class Connection:
                         if inline is None:
                             self._defer(tag, entry, fields)
                         elif payload:
-                            out += pack(tag, *inline(session, *fields))
+                            frame = pack(tag, *inline(session, *fields))
+                            out += frame
+                            if len(frame[1]) >= BYTES_A_WRITE:
+                                self._send()
                         else:
                             out.append(pack(tag, *inline(session, *fields)))
                     except WouldBlock:
@@ -318,7 +322,11 @@ class Connection:
     def _room_for(self, msize: int) -> Allowance:
         """Each request in flight counts as a whole message. Two are always possible: one that waits must not keep out the Tflush for it."""
         most = max(PROMISED_REQUESTS, min(self._limits.in_flight, self._limits.bytes_in_flight // msize))
-        return Allowance(self._budgets.bytes_in_flight, PROMISED_REQUESTS, most, 8, self._tags.__len__, unit=msize)
+        return Allowance(self._budgets.bytes_in_flight, PROMISED_REQUESTS, most, 8, self._in_use, unit=msize)
+
+    def _in_use(self) -> int:
+        """Replies that the client does not take stay in memory: until it does, nobody gets back what it was granted."""
+        return self._room.granted if self._full else len(self._tags)
 
     def _abandon(self) -> None:
         """The session is over: nothing that is in flight will be answered, what has not begun will not be done."""
