@@ -1,0 +1,81 @@
+"""Our server as a process of its own, looked at from outside: memory, handles, threads."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+
+from tests.serving import Server
+from tests.support.client import RawClient
+
+from ninep.wire import messages as m
+
+PATIENCE = 20.0
+
+
+class Program(Server):
+    """A server process and what it costs."""
+
+    def start(self) -> None:
+        super().start()
+        self.handles_at_rest = self.handles + 1  # what is opened once
+
+    def connect(self) -> RawClient:
+        """A connection on which nothing was said yet."""
+        return RawClient(socket.create_connection(("127.0.0.1", self.port)))
+
+    def client(self, dialect: bytes = b"9P2000.L", msize: int = 8192 + 24, aname: bytes = b"") -> RawClient:
+        """A session in which fid 0 is the root."""
+        client = self.connect()
+        client.version(dialect, msize)
+        client.attach(aname=aname)
+        return client
+
+    def _status(self, key: str) -> int:
+        with open(f"/proc/{self.pid}/status") as lines:
+            return next(int(line.split()[1]) for line in lines if line.startswith(key + ":"))
+
+    @property
+    def memory(self) -> int:
+        """Resident bytes."""
+        return self._status("VmRSS") << 10
+
+    @property
+    def threads(self) -> int:
+        return self._status("Threads")
+
+    @property
+    def handles(self) -> int:
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def holds_its_memory(self, work: Callable[[], object], growth: int) -> None:
+        """Do something until it is done once without growing by ``growth`` bytes. What leaks grows each time; what is needed once (a thread,
+        a table that doubles) does not.
+        """
+        grown = []
+        for _ in range(4):
+            before = self.memory
+            work()
+            grown.append(self.memory - before)
+            if grown[-1] < growth:
+                return
+        raise AssertionError(f"the server grew by {grown} bytes, and would go on")
+
+    def settles(self, figure: Callable[[], int], at_most: int) -> None:
+        """Wait until a figure has come down; what a connection held is given back a moment after it ended."""
+        until = time.monotonic() + PATIENCE
+        while figure() > at_most:
+            assert time.monotonic() < until, f"{figure()} instead of {at_most}\n{self.said()}"
+            time.sleep(0.01)
+
+
+def pipelined(client: RawClient, messages: Sequence[m.Message], rounds: int, batch: int = 32) -> None:
+    """Send the same messages again and again, some rounds at a time; whatever the answers are, there is one for each."""
+    frames = b"".join(client.encode(message, tag) for tag, message in enumerate(messages, 1))
+    data = frames * batch
+    for _ in range(rounds // batch):
+        client.sock.sendall(data)
+        for _ in range(len(messages) * batch):
+            client.receive_frame()
