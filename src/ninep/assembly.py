@@ -29,7 +29,7 @@ def limits_of(settings: ServerConfig) -> Limits:
 
 def server_of(settings: ServerConfig, exports: Sequence[Export]) -> Server:
     """A server (one process of it) that listens nowhere yet."""
-    return Server(exports, limits_of(settings), access=settings.access)
+    return Server(exports, limits_of(settings), access=settings.access, owns_loop=True)
 
 
 def _export(settings: ExportConfig) -> Export:

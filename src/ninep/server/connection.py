@@ -68,7 +68,10 @@ class Connection:
         on_begin: Callable[[Connection], None],
         on_end: Callable[[Connection], None],
         budgets: Budgets | None = None,
+        alone: Callable[[], bool] = bool,
     ) -> None:
+        """``alone`` says whether there is nothing else to do in this loop at the moment (``transport.turns``)."""
+        self.alone = alone
         self.peer = NOBODY
         self._budgets = budgets or Budgets(limits)
         self._on_begin = on_begin
@@ -120,10 +123,10 @@ class Connection:
         self.peer = self.session.peer = peer
         self._on_begin(self)
 
-    def received(self, count: int) -> None:
-        """``count`` bytes were put there."""
+    def received(self, count: int) -> bool:
+        """``count`` bytes were put there. True: nothing is in flight now, and more may come."""
         self._frames = self._receiver.received(count)
-        self._serve()
+        return self._serve()
 
     def data(self, data: Buffer) -> None:
         """Bytes of a transport that brings its own buffers."""
@@ -172,8 +175,8 @@ class Connection:
 
     # -- the request loop ------------------------------------------------------------------------------------------------
 
-    def _serve(self) -> None:  # noqa: C901, PLR0912 - the hot loop: every call saved is 1 % of a request
-        """Serve the frames at hand; stop where the transport is full or too much is in flight."""
+    def _serve(self) -> bool:  # noqa: C901, PLR0912 - the hot loop: every call saved is 1 % of a request
+        """Serve the frames at hand; stop where the transport is full or too much is in flight. True: it is the client's turn."""
         began = monotonic()
         before = self._patience.before(began) if self._patience.watching else None
         count = 0
@@ -222,6 +225,7 @@ class Connection:
         elapsed = monotonic() - began
         if elapsed > LATE and elapsed > LATE_EACH * count:
             self._late(began + elapsed, before)
+        return not (owed or self._paused or self._full or self._stopping)
 
     def _one(self, size: int, number: int, tag: int, buffer: Buffer, start: int) -> None:
         """A request off the fast path: Tversion, Tflush, an unknown type, or one that others in flight may stand in the way of."""

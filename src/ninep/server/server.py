@@ -48,8 +48,14 @@ class Server:
         limits: Limits | None = None,
         threads: int = THREADS,
         access: Access | None = None,
+        *,
+        owns_loop: bool = False,
     ) -> None:
-        """``access``: who may connect; without it unix sockets, virtual machines, and over TCP only processes of this machine."""
+        """``access``: who may connect; without it unix sockets, virtual machines, and over TCP only processes of this machine.
+
+        ``owns_loop``: the event loop does nothing but serve, so that a single client's next request may be waited for in its thread
+        (``transport.turns``), some milliseconds at a time.
+        """
         self.exports = Exports([Export("", exports)] if isinstance(exports, Driver) else exports)
         self.limits = limits or Limits()
         self.budgets = Budgets(self.limits)
@@ -57,6 +63,7 @@ class Server:
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix=THREAD_NAME)
         self._listeners: list[listeners.Listener] = []
         self._connections: set[Connection] = set()
+        self._owns_loop = owns_loop
         self._closing = False
         self._parent: socket.socket | None = None
         self._idle = asyncio.Event()
@@ -116,8 +123,18 @@ class Server:
     def _connect(self, transport: Transport) -> Connection:
         kind = TracedConnection if logging.getLogger("ninep.trace").isEnabledFor(logging.DEBUG) else Connection
         return kind(
-            transport, self.exports, self.limits, self._workers, self._connected, self._disconnected, self.budgets
+            transport,
+            self.exports,
+            self.limits,
+            self._workers,
+            self._connected,
+            self._disconnected,
+            self.budgets,
+            self._alone if self._owns_loop else bool,
         )
+
+    def _alone(self) -> bool:
+        return len(self._connections) == 1 and not self._closing
 
     def _connected(self, connection: Connection) -> None:
         if not self.door.enter(connection):

@@ -21,10 +21,10 @@ LONGEST = 300
 class TracedConnection(Connection):
     """A connection that logs its messages."""
 
-    def received(self, count: int) -> None:
+    def received(self, count: int) -> bool:
         """As ``Connection.received``."""
         self._frames = self._logged(self._receiver.received(count))
-        self._serve()
+        return self._serve()
 
     def data(self, data: Buffer) -> None:
         """As ``Connection.data``."""
