@@ -209,6 +209,12 @@ class TestRefused:
         with refused(Errno.EINVAL):
             begin(client, 1, name=name)
 
+    def test_names_that_are_too_long(self, client: RawClient) -> None:
+        # A fid would keep them, and its price does not count them.
+        put(client, b"green", name=b"user." + b"x" * 250)
+        with refused(Errno.ERANGE):
+            begin(client, 0, name=b"user." + b"x" * 251)
+
     def test_fids_that_are_something_else(self, client: RawClient) -> None:
         client.walk(FILE, 5)
         client.open(5)

@@ -14,6 +14,9 @@ from ninep.wire.types import Qid
 
 log = logging.getLogger("ninep.server")
 
+LONGEST_UNAME = 255
+"""Each fid keeps it. Linux names users in 32 bytes (useradd(8))."""
+
 
 def auth(session: Session, afid: int, uname: bytes, aname: bytes, n_uname: int = NO_ID) -> tuple[Qid]:
     """No authentication is needed: attach(5) says to answer Tauth with an error then, and clients go on without."""
@@ -32,6 +35,8 @@ def attach_now(session: Session, fid: int, afid: int, uname: bytes, aname: bytes
 def attach(session: Session, fid: int, afid: int, uname: bytes, aname: bytes, n_uname: int = NO_ID) -> tuple[Qid]:
     """The root of an export, for a user. Linux attaches once for each uid, on one connection."""
     session.unused(fid)
+    if len(uname) > LONGEST_UNAME:
+        raise Refused(Errno.EINVAL, f"a user name of {len(uname)} bytes")
     who = f"uname={uname!r} uid={n_uname if n_uname != NO_ID else '-'}"
     try:
         if afid != NOFID:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ninep.errors import Refused
 from ninep.linux import (
+    NAME_MAX,
     NO_ID,
     SETATTR_ATIME,
     SETATTR_ATIME_SET,
@@ -142,6 +143,8 @@ def xattrcreate(session: Session, fid: int, name: bytes, size: int, flags: int) 
         raise Refused(Errno.EINVAL, "the fid is open")
     if not name or b"\0" in name:
         raise Refused(Errno.EINVAL, f"{name!r} is not a name")
+    if len(name) > NAME_MAX:  # as setxattr(2) will say; here, because the fid would keep it
+        raise Refused(Errno.ERANGE, f"a name of {len(name)} bytes")
     if flags & ~(XATTR_CREATE | XATTR_REPLACE) or flags == XATTR_CREATE | XATTR_REPLACE:
         raise Refused(Errno.EINVAL, f"flags {flags:#x}")
     if size > XATTR_SIZE_MAX:
