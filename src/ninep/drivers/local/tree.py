@@ -115,6 +115,8 @@ class Tree:
 
     def _end_lingering(self) -> None:
         node = self._lingering.popleft()
+        if not node.lingers:
+            return  # it was removed, and left when its last claim ended
         node.lingers = False
         if not node.claims:
             parent = self._leave(node)
@@ -124,6 +126,7 @@ class Tree:
     def _leave(self, node: LocalNode) -> LocalNode:
         """Take a node out of the tree, and its claim off its parent, which is returned."""
         self.pins.drop(node)
+        node.lingers = False
         parent = node.up
         children = parent.children
         if children is not None and children.get(node.name_) is node:
