@@ -37,8 +37,22 @@ def rename(source: LocalNode, name: bytes, target: LocalNode, newname: bytes) ->
     tree.model.admit(name)
     tree.model.admit(newname)
     olddir, newdir = source.held(), target.held()
-    moved = None if source.children is None else source.children.get(name)
     replaced = _doomed(target, newdir, newname)
+    with tree.moves:
+        _rename(source, name, target, newname, olddir, newdir, replaced)
+
+
+def _rename(
+    source: LocalNode,
+    name: bytes,
+    target: LocalNode,
+    newname: bytes,
+    olddir: Handle,
+    newdir: Handle,
+    replaced: LocalNode | None,
+) -> None:
+    tree = source.tree
+    moved = _child(source, name)
     try:
         one = replaced is not None and replaced.is_at(olddir, name)
         tree.model.rename(olddir, name, newdir, newname)
@@ -50,8 +64,17 @@ def rename(source: LocalNode, name: bytes, target: LocalNode, newname: bytes) ->
         return
     if replaced is not None:
         tree.detach(replaced)
+    if moved is None:
+        moved = _child(source, name)  # entered by another thread, perhaps before the entry moved
+        if moved is not None and not moved.is_at(newdir, newname):
+            return
     if moved is not None:
         tree.move(moved, target, newname)
+
+
+def _child(directory: LocalNode, name: bytes) -> LocalNode | None:
+    """The node of an entry, if any client holds it."""
+    return None if directory.children is None else directory.children.get(name)
 
 
 def must_still_be_there(node: LocalNode) -> None:
@@ -66,7 +89,7 @@ def must_still_be_there(node: LocalNode) -> None:
 
 def _doomed(directory: LocalNode, dir: Handle, name: bytes) -> LocalNode | None:
     """The node of a name that is about to go, made ready to live without it; None if no client holds it."""
-    node = None if directory.children is None else directory.children.get(name)
+    node = _child(directory, name)
     if node is None:
         return None
     try:

@@ -130,6 +130,14 @@ class LocalNode(Node):
         self.qid = _new(Qid, (QID_TYPES[kind], version, self.path))
         return self
 
+    def reached(self, found: Stat) -> LocalNode:
+        """As ``seen``, at the end of a walk: if the model cannot say what this is, the walk's claim on it ends."""
+        try:
+            return self.seen(found)
+        except OSError:
+            self.release()
+            raise
+
     # -- names ---------------------------------------------------------------------------------------------------------
 
     @property
@@ -145,7 +153,7 @@ class LocalNode(Node):
             # One look instead of open, look and close; as long as the pin is held its inode number cannot be used again.
             found = host.stat_at(dir, name)
             if found.st_ino == known.ino and found.st_dev == known.dev and self._claim(known, name):
-                return known.seen(found)
+                return known.reached(found)
         try:
             pin = hold(host.pin(dir, name))
         except OSError as error:
@@ -155,8 +163,8 @@ class LocalNode(Node):
             if known.pin is None:
                 with tree.lock:
                     tree.pins.keep(known, pin)
-            return known.seen(found)
-        return tree.enter(self, name, found, pin).seen(found)
+            return known.reached(found)
+        return tree.enter(self, name, found, pin).reached(found)
 
     def _claim(self, known: LocalNode, name: bytes) -> bool:
         """Claim a child, unless another thread released it just now."""

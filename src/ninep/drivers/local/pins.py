@@ -145,18 +145,26 @@ class Pins:
     def revive(self, node: LocalNode) -> Handle:
         """The pin of a node that lost it: from what it has open, else by name from the nearest ancestor that has one.
 
-        ENOENT if the name is gone, ESTALE if it leads to another object.
+        ENOENT if the name is gone, ESTALE if it leads to another object; not because another thread is renaming something on the way.
         """
         with self.lock:
-            missing = []
-            while node.pin is None and not node.files:
-                missing.append(node)
-                node = node.up
-            pin = self._again(node) if node.pin is None else node.pin
-            while missing:
-                below = missing.pop()
-                pin = self.keep(below, self._by_name(pin, below))
-            return pin
+            while True:
+                try:
+                    return self._revive(node)
+                except OSError as error:
+                    if linux_errno(error) not in (Errno.ENOENT, Errno.ESTALE) or node.tree.moves.settled():
+                        raise
+
+    def _revive(self, node: LocalNode) -> Handle:
+        missing = []
+        while node.pin is None and not node.files:
+            missing.append(node)
+            node = node.up
+        pin = self._again(node) if node.pin is None else node.pin
+        while missing:
+            below = missing.pop()
+            pin = self.keep(below, self._by_name(pin, below))
+        return pin
 
     def _again(self, node: LocalNode) -> Handle:
         handle = node.files[0].handle

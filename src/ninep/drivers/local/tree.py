@@ -11,6 +11,7 @@ would keep a deleted file's blocks), none when no fid is left, and none on hosts
 from __future__ import annotations
 
 from collections import deque
+from threading import Condition
 from typing import TYPE_CHECKING, Final
 
 from ninep import host
@@ -24,11 +25,39 @@ from ninep.node import Qid
 from ninep.security import SecurityModel
 
 if TYPE_CHECKING:
+    from threading import RLock
+
     from ninep.drivers.local.node import LocalNode
 
 
+PATIENCE: Final = 0.5
+"""Seconds that a look by name waits for a rename in another thread: the storage may be slow, or not answer any more."""
 LINGERING: Final = 64
 """Directories that stay for a while after their last claim."""
+
+
+class Moves:
+    """Renames that are under way: the host's entry may have moved and the tree not yet, so that no name in it can be relied on."""
+
+    __slots__ = ("_ended", "_lock", "_under_way")
+
+    def __init__(self, lock: RLock) -> None:
+        self._lock = lock
+        self._ended = Condition(lock)
+        self._under_way = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._under_way += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._under_way -= 1
+            self._ended.notify_all()
+
+    def settled(self) -> bool:
+        """Call with the lock held, when a name led nowhere. False: some rename has ended meanwhile, try again."""
+        return not self._under_way or not self._ended.wait(PATIENCE)
 
 
 class Tree:
@@ -43,6 +72,7 @@ class Tree:
         "lock",
         "look",
         "model",
+        "moves",
         "pins",
         "qids",
         "root",
@@ -57,6 +87,7 @@ class Tree:
         self.qids = qids
         self.pins = pins
         self.lock = pins.lock
+        self.moves = Moves(pins.lock)
         self.by_name = host.BY_NAME
         self.shown_types = shown_types(model.plain_types)
         self.devices: dict[int, int] = {}
@@ -66,11 +97,24 @@ class Tree:
         self._lingering: deque[LocalNode] = deque()
 
     def enter(self, parent: LocalNode, name: bytes, found: Stat, pin: Handle | None) -> LocalNode:
-        """A new node for what was found under ``name``, claimed once; in the map it takes the place of what was known there."""
+        """A new node for what was found under ``name``, claimed once; in the map it takes the place of what was known there.
+
+        Unless another thread entered the same file just now: one node for a name, or a rename would move one and leave the other behind.
+        """
         device, ino = found.st_dev, found.st_ino
         device = self.devices.setdefault(device, device)  # one int for all nodes
         node = type(parent)(self, parent, name, device, ino, self.qids.path(device, ino))
         with self.lock:
+            known = None if parent.children is None else parent.children.get(name)
+            if (
+                pin is not None
+                and known is not None
+                and known.pin is not None
+                and known.ino == ino
+                and known.dev == device
+            ):
+                self.claim(known)
+                return known
             if pin is not None:
                 self.pins.keep(node, pin)
             if parent.children is None:
@@ -143,11 +187,16 @@ class Tree:
                 del children[node.name_]
 
     def move(self, node: LocalNode, parent: LocalNode, name: bytes) -> None:
-        """It was renamed. What was known under the new name must have been detached."""
+        """It was renamed. What was known under the new name must have been detached.
+
+        A node that left the tree meanwhile (the last fid was clunked in another thread) is nobody's any more and stays away.
+        """
         with self.lock:
             old = node.up
             if old.children is not None and old.children.get(node.name_) is node:
                 del old.children[node.name_]
+            elif not node.claims:
+                return
             node.up, node.name_ = parent, name
             if parent.children is None:
                 parent.children = {}
