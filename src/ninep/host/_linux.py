@@ -15,6 +15,7 @@ import fcntl
 import os
 import stat as st
 import sys
+import threading
 from collections.abc import Sequence
 from struct import Struct
 from typing import Final, cast
@@ -149,6 +150,10 @@ def open_dir(place: Place) -> Listing:
     return DirectoryListing(handle) if _libc.HAS_GETDENTS else SnapshotListing(handle)
 
 
+_scratch = threading.local()
+"""A buffer for entries, one for each thread: a client may have thousands of directories open."""
+
+
 class DirectoryListing:
     """getdents64 with the kernel's own cookies (d_off), which stay right whatever is created and deleted meanwhile.
 
@@ -158,24 +163,26 @@ class DirectoryListing:
 
     SIZE = 32768
     _HEAD = Struct("=QqHB")  # struct linux_dirent64: d_ino, d_off, d_reclen, d_type; d_name follows, NUL-terminated
-    __slots__ = ("_at", "_buffer", "_handle")
+    __slots__ = ("_at", "_handle")
 
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
         self._at = 0
-        self._buffer = ctypes.create_string_buffer(self.SIZE)
 
     def read(self, cookie: int) -> Sequence[Entry]:
         if cookie != self._at or cookie == 0:
             os.lseek(self._handle, cookie, os.SEEK_SET)
             self._at = cookie
+        buffer: ctypes.Array[ctypes.c_char] | None = getattr(_scratch, "buffer", None)
+        if buffer is None:
+            buffer = _scratch.buffer = ctypes.create_string_buffer(self.SIZE)
         try:
-            count = _libc.getdents(self._handle, self._buffer)
+            count = _libc.getdents(self._handle, buffer)
         except FileNotFoundError:
             return ()  # the directory was removed, which POSIX wants to look like its end (readdir(3))
         if not count:
             return ()
-        data = ctypes.string_at(self._buffer, count)
+        data = ctypes.string_at(buffer, count)
         unpack, find = self._HEAD.unpack_from, data.index
         entries: list[tuple[int, int, int, bytes]] = []
         append = entries.append

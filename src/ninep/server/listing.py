@@ -60,13 +60,17 @@ class StatListing:
             entries = self._directory.read(self._cookie, max(LONGEST_ENTRY, min(count, BATCH)))
             if not entries:
                 return False
+            size = 0
             for entry in entries:
                 if entry[5] not in DOTS:
-                    self._add(*entry)
-            self._cookie = entries[-1][3]
+                    size += self._add(*entry)
+                self._cookie = entry[3]
+                if size > BATCH:
+                    break  # the record of a link has its target, 4 KiB perhaps
         return True
 
-    def _add(self, qid_type: int, version: int, path: int, cookie: int, kind: int, name: bytes) -> None:
+    def _add(self, qid_type: int, version: int, path: int, cookie: int, kind: int, name: bytes) -> int:
+        """Add an entry's record; its size, 0 if the entry is gone."""
         del cookie
         try:
             node = self._node.walk(name)
@@ -76,7 +80,9 @@ class StatListing:
                 node.release()
         except OSError as error:
             if linux_errno(error) is Errno.ENOENT:
-                return
+                return 0
             mode = mode_to_wire((kind or (DT_DIR if qid_type & QT_DIR else DT_UNKNOWN)) << 12, self._extended)
             record = Stat(qid=Qid(qid_type, version, path), mode=mode, name=name)
-        self._waiting.append(pack_stat(record, self._extended))
+        packed = pack_stat(record, self._extended)
+        self._waiting.append(packed)
+        return len(packed)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from array import array
 from pathlib import Path
+from weakref import ref
 
 import pytest
 
 from ninep.drivers.local import LocalNode
 from ninep.drivers.local import packed as packed_module
-from ninep.drivers.local.packed import PackedListing, Recorder
+from ninep.drivers.local.packed import Listings, PackedListing, Recorder
 from ninep.node import Dirent, OpenDir
 from ninep.wire.codec import unpack_dirents
 
@@ -112,7 +114,7 @@ def test_too_little_room_for_an_entry_is_left_to_read(root: LocalNode, folder: P
 
 
 def test_listings_are_bounded_together(root: LocalNode, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed_module, "BUDGET", 2000)
+    monkeypatch.setattr(packed_module, "BUDGET", 3200)  # a listing has 1.5 KB
     nodes = []
     for name in (b"one", b"two", b"three"):
         (folder / name.decode()).mkdir()
@@ -126,8 +128,67 @@ def test_listings_are_bounded_together(root: LocalNode, folder: Path, monkeypatc
         node.release()
 
 
+def test_recordings_are_bounded_together(root: LocalNode, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that read many listings to just before their end, and never the last of them."""
+    monkeypatch.setattr(packed_module, "BUDGET", 3000)
+    fill(folder, 50)
+    listings = root.tree.listings
+    directories = [root.opendir() for _ in range(10)]
+    for directory in directories:
+        assert directory.read_packed(0, 1000)
+    assert sum(directory._recorder is not None for directory in directories) == 2  # type: ignore[attr-defined]
+    assert 0 < listings._recorded <= 3000
+    for directory in directories:
+        directory.close()
+    del directory, directories
+    assert listings._recorded == 0
+
+
+def test_a_listing_that_is_dropped_is_not_held_by_who_reads_it(
+    root: LocalNode, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(folder, 50)
+    directory = root.opendir()
+    entries = read_packed(directory, 4096)
+    first = unpack_dirents(directory.read_packed(0, 1000) or b"")
+    known = ref(listing_of(root))
+    monkeypatch.setattr(packed_module, "BUDGET", 0)
+    root.tree.listings.keep((0, 0), PackedListing((0, 0), b"", array("I")))
+    assert known() is None
+    assert first + unpack_dirents(directory.read_packed(first[-1].cookie, 1 << 20) or b"") == entries
+    directory.close()
+
+
+def test_a_small_part_does_not_hold_the_whole(root: LocalNode, folder: Path) -> None:
+    fill(folder, 50)
+    directory = root.opendir()
+    read_packed(directory, 4096)
+    assert isinstance(directory.read_packed(0, 500), bytes)
+    assert isinstance(directory.read_packed(0, 1 << 20), memoryview)
+    directory.close()
+
+
+def test_the_last_few_directories_have_entries_at_hand(
+    root: LocalNode, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed_module, "READERS", 3)
+    fill(folder, 50)
+    directories = [root.opendir() for _ in range(10)]
+    seen = [list(directory.read(0, 200)) for directory in directories]
+    assert sum(bool(directory._rest[0]) for directory in directories) == 3  # type: ignore[attr-defined]
+    for directory, begun in zip(directories, seen, strict=True):
+        while more := directory.read(begun[-1][3], 200):
+            begun.extend(more)
+        assert len({entry[5] for entry in begun}) == len(begun) == 52
+    directories[0].read(0, 200)
+    assert len(root.tree.listings._readers) == 1
+    for directory in directories:
+        directory.close()
+    assert not root.tree.listings._readers
+
+
 def test_a_listing_larger_than_all_of_the_room_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed_module, "BUDGET", 30)
-    recorder = Recorder((0, 0))
+    monkeypatch.setattr(packed_module, "BUDGET", 40)
+    recorder = Recorder(Listings(), (0, 0))
     assert recorder.add([b"x" * 24, b"name"], 1)
     assert not recorder.add([b"x" * 24, b"name"], 2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, cast
+from weakref import ref
 
 from ninep import host
 from ninep.drivers.local.packed import PackedListing, Recorder, pack
@@ -22,23 +23,26 @@ if TYPE_CHECKING:
     from ninep.drivers.local.node import LocalNode
 
 _LOOK_AT: Final = frozenset((DT_DIR, DT_UNKNOWN))
+_NOTHING: Final[tuple[list[Dirent], int]] = ([], 0)
 _HEAD: Final = 24  # qid, cookie, type and the length of the name: what an entry takes besides its name
 QID_TYPES: Final = tuple({DT_DIR: QT_DIR, DT_LNK: QT_SYMLINK}.get(kind, QT_FILE) for kind in range(16))
 """From the type of a file, ``mode >> 12`` or a ``linux.DT_*``, to the type of its qid."""
 
 
 class LocalDir(OpenDir):
-    """A directory, open. A batch of the host's entries is kept between two reads, so that the host need not seek."""
+    """A directory, open. What is left of a batch of the host's entries is kept between two reads, so that the host need not seek; unless too many
+    others read (``Listings.reading``). A kept listing is not held: when it goes, the host is asked, who knows its cookies.
+    """
 
-    __slots__ = ("_at", "_batch", "_cookie", "_listing", "_next", "_node", "_packed", "_position", "_recorder")
+    __slots__ = ("_cookie", "_listing", "_next", "_node", "_packed", "_position", "_recorder", "_rest")
 
     def __init__(self, node: LocalNode, listing: Listing) -> None:
         self._node = node
         self._listing = listing
-        self._batch: list[Dirent] = []
-        self._at = 0
-        self._next = 0
-        self._packed: PackedListing | None = None
+        self._rest: tuple[list[Dirent], int] = _NOTHING
+        """A batch, and how much of it was read: replaced as one, because another thread may say ``forget``."""
+        self._next = 0  # the cookie after that
+        self._packed: ref[PackedListing] | None = None
         self._position = 0  # in the packed listing, and the cookie that leads there
         self._cookie = 0
         self._recorder: Recorder | None = None
@@ -49,11 +53,13 @@ class LocalDir(OpenDir):
             self._begin()
         elif self._packed is not None and cookie != self._cookie:
             self._packed = None  # somewhere else, as seekdir(3) goes: the host knows all cookies
-        if self._packed is None:
+        packed = None if self._packed is None else self._packed()
+        if packed is None:
+            self._packed = None
             return self._read_and_pack(cookie, room)
-        data, end, last = self._packed.slice(self._position, room)
+        data, end, last = packed.slice(self._position, room)
         if not data:
-            return data if end == len(self._packed.data) else None
+            return data if end == len(packed.data) else None
         self._position, self._cookie = end, last
         return data
 
@@ -61,9 +67,10 @@ class LocalDir(OpenDir):
         node = self._node
         found = host.stat(node.held())
         listings = node.tree.listings
-        self._packed = listings.get((node.dev, node.ino), found)
+        packed = listings.get((node.dev, node.ino), found)
+        self._packed = None if packed is None else ref(packed)
         self._position = 0
-        self._recorder = None if self._packed or not node.inline else listings.recorder(found)
+        self._recorder = None if packed or not node.inline else listings.recorder(found)
 
     def _read_and_pack(self, cookie: int, room: int) -> bytes | None:
         recorder = self._recorder
@@ -98,11 +105,9 @@ class LocalDir(OpenDir):
 
     def read(self, cookie: int, room: int) -> Sequence[Dirent]:
         """At least one entry if there is any, even when it does not fit: who asked must see that his room is too small."""
-        if cookie == 0 or cookie != self._next:
-            self._find(cookie)
+        batch, start = self._find(cookie)
         taken: list[Dirent] = []
         while True:
-            batch, start = self._batch, self._at
             end = start
             for entry in batch[start:] if start else batch:
                 room -= _HEAD + len(entry[5])
@@ -110,40 +115,46 @@ class LocalDir(OpenDir):
                     break
                 end += 1
             taken += batch[start:end] if start or end < len(batch) else batch
-            self._at = end
             if end < len(batch) or room < 0:
                 break
-            if end:
-                self._next = batch[end - 1][3]
-            self._fill(self._next)
-            if not self._batch:
+            if batch:
+                cookie = batch[-1][3]
+            batch, end = self._fill(cookie), 0
+            if not batch:
                 break
+            start = 0
         if taken:
             self._next = taken[-1][3]
+        if end < len(batch):
+            self._rest = (batch, end)
+            self._node.tree.listings.reading(self)
+        elif self._rest is not _NOTHING:
+            self._rest = _NOTHING
+            self._node.tree.listings.read(self)
         return taken
 
-    def _find(self, cookie: int) -> None:
-        """Go on after ``cookie``: in the batch at hand, else where the host finds it."""
-        if cookie:
-            for place, entry in enumerate(self._batch):
-                if entry[3] == cookie:
-                    self._at, self._next = place + 1, cookie
-                    return
-        self._next = cookie
-        self._fill(cookie)
+    def forget(self) -> None:
+        """For ``Listings``: keep no entries at hand."""
+        self._rest = _NOTHING
 
-    def _fill(self, cookie: int) -> None:
-        """The next batch that has anything to show."""
-        self._at = 0
-        self._batch = []
-        while not self._batch:
-            entries = self._listing.read(cookie)
-            if not entries:
-                return
+    def _find(self, cookie: int) -> tuple[list[Dirent], int]:
+        """Go on after ``cookie``: in the batch at hand, else where the host finds it."""
+        batch, at = self._rest
+        if cookie and cookie == self._next and batch:
+            return batch, at
+        if cookie:
+            for place, entry in enumerate(batch):
+                if entry[3] == cookie:
+                    return batch, place + 1
+        return self._fill(cookie), 0
+
+    def _fill(self, cookie: int) -> list[Dirent]:
+        """The next batch that has anything to show; nothing at the end."""
+        while entries := self._listing.read(cookie):
             cookie = entries[-1][1]
-            self._batch = self._shown(entries)
-            if not self._batch:
-                self._next = cookie
+            if batch := self._shown(entries):
+                return batch
+        return []
 
     def _shown(self, entries: Sequence[Entry]) -> list[Dirent]:
         tree = self._node.tree
@@ -188,6 +199,7 @@ class LocalDir(OpenDir):
         self._listing.sync()
 
     def close(self) -> None:
+        self._node.tree.listings.read(self)
         self._node.tree.pins.count_opened(-1)
         self._listing.close()
 

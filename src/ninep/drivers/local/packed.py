@@ -5,24 +5,30 @@ and again. A directory whose entries change gets another mtime, so a listing tha
 still is kept under them, and served as slices of one buffer as long as they stand.
 
 Timestamps are coarse (a tick of the kernel, 1 to 10 ms): a change in the same tick as the last one would not show. So a listing is kept only if it
-began well after the directory's last change. The buffers of an export together are bounded; the least recently used go first.
+began well after the directory's last change. What an export keeps is bounded; the least recently used go first. What is being recorded is bounded
+as well, or a client that reads many listings to just before their end would fill the memory: who comes last is not recorded.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from array import array
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from ninep.host import Stat
-from ninep.node import Dirent
+from ninep.node import Buffer, Dirent
 from ninep.wire.codec import dirent_cookie, pack_dirents
 
 BUDGET: Final = 8 << 20
-"""Bytes of listings that an export keeps."""
+"""Bytes of listings that an export keeps, and bytes that it records at the same time."""
+COST: Final = 512
+"""What a listing takes besides its bytes: a thousand of nothing but ``.`` and ``..`` are not free."""
+READERS: Final = 64
+"""Open directories that have entries at hand: a batch of the host, up to 1400 entries, 300 KiB."""
 QUIET: Final = 50_000_000
 """Nanoseconds since the last change of a directory: later changes are sure to show in its times."""
 
@@ -32,29 +38,40 @@ Stamp = tuple[int, int]
 class PackedListing:
     """All entries of a directory, packed, and where each ends."""
 
-    __slots__ = ("data", "ends", "stamp")
+    __slots__ = ("__weakref__", "data", "ends", "stamp")
 
     def __init__(self, stamp: Stamp, data: bytes, ends: array[int]) -> None:
         self.stamp = stamp
         self.data = data
         self.ends = ends
 
-    def slice(self, start: int, room: int) -> tuple[memoryview, int, int]:
-        """Whole entries from ``start`` (where one begins) that fit in ``room``: the bytes, where they end, and the cookie there."""
+    @property
+    def size(self) -> int:
+        """Bytes that it takes."""
+        return COST + len(self.data) + len(self.ends) * self.ends.itemsize
+
+    def slice(self, start: int, room: int) -> tuple[Buffer, int, int]:
+        """Whole entries from ``start`` (where one begins) that fit in ``room``: the bytes, where they end, and the cookie there.
+
+        A reply that nobody reads must not keep much more alive than itself: a small part is a copy.
+        """
         index = bisect_right(self.ends, start + room)
         end = self.ends[index - 1] if index else 0
         if end <= start:
-            return memoryview(b""), start, 0
+            return b"", start, 0
         begin = self.ends[index - 2] if index > 1 else 0
-        return memoryview(self.data)[start:end], end, dirent_cookie(self.data, begin)
+        part = memoryview(self.data)[start:end]
+        return bytes(part) if 2 * len(part) < len(self.data) else part, end, dirent_cookie(self.data, begin)
 
 
 class Recorder:
-    """A listing being read from its start, to be kept if it gets to its end."""
+    """A listing being read from its start, to be kept if it gets to its end. What it took of the budget is given back when it goes."""
 
-    __slots__ = ("_ends", "_parts", "_size", "cookie", "stamp")
+    __slots__ = ("_ends", "_listings", "_parts", "_size", "_taken", "cookie", "stamp")
 
-    def __init__(self, stamp: Stamp) -> None:
+    def __init__(self, listings: Listings, stamp: Stamp) -> None:
+        self._listings = listings
+        self._taken = 0
         self.stamp = stamp
         self.cookie = 0
         """Where the recording has got to."""
@@ -64,26 +81,45 @@ class Recorder:
 
     def add(self, pieces: Sequence[bytes], cookie: int) -> bool:
         """More packed entries, each as its head and its name; False when they have become too many."""
-        size = self._size
+        before = size = self._size
         for head, name in zip(pieces[::2], pieces[1::2], strict=True):
             size += len(head) + len(name)
             self._ends.append(size)
+        if not self._take(size - before + len(pieces) // 2 * self._ends.itemsize):
+            return False
         self._parts.append(b"".join(pieces))
         self._size = size
         self.cookie = cookie
-        return size <= BUDGET
+        return True
+
+    def _take(self, count: int) -> bool:
+        self._taken += count
+        return self._listings.record(count)
+
+    def __del__(self) -> None:
+        self._listings.record(-self._taken)
 
     def listing(self) -> PackedListing:
         """What was recorded."""
         return PackedListing(self.stamp, b"".join(self._parts), self._ends)
 
 
+class Reader(Protocol):
+    """A directory that is being read, and has some entries at hand."""
+
+    def forget(self) -> None:
+        """Ask the host again."""
+
+
 class Listings:
-    """The listings that an export keeps, by device and inode number."""
+    """The listings that an export keeps, by device and inode number, and which directories have entries at hand."""
 
     def __init__(self) -> None:
+        self._readers: OrderedDict[Reader, None] = OrderedDict()
         self._kept: OrderedDict[tuple[int, int], PackedListing] = OrderedDict()
         self._size = 0
+        self._recorded = 0
+        self._guard = threading.RLock()  # a recorder that goes while this thread has it gives back as well
 
     def get(self, key: tuple[int, int], found: Stat) -> PackedListing | None:
         """The listing of a directory, if it has not changed."""
@@ -101,19 +137,39 @@ class Listings:
         changed = max(found.st_mtime_ns, found.st_ctime_ns)
         if not time.time_ns() - changed > QUIET:
             return None
-        return Recorder((found.st_mtime_ns, found.st_ctime_ns))
+        return Recorder(self, (found.st_mtime_ns, found.st_ctime_ns))
+
+    def record(self, count: int) -> bool:
+        """So many more bytes are recorded; False when they have become too many."""
+        with self._guard:
+            self._recorded += count
+            return self._recorded <= BUDGET
 
     def keep(self, key: tuple[int, int], listing: PackedListing) -> None:
         """Keep a listing, and as many of the others as there is room for."""
         if key in self._kept:
             self._drop(key)
         self._kept[key] = listing
-        self._size += len(listing.data)
+        self._size += listing.size
         while self._size > BUDGET:
             self._drop(next(iter(self._kept)))
 
+    def reading(self, reader: Reader) -> None:
+        """It has entries at hand. The last few directories may; a client can have thousands open."""
+        with self._guard:
+            self._readers[reader] = None
+            self._readers.move_to_end(reader)
+            oldest = self._readers.popitem(last=False)[0] if len(self._readers) > READERS else None
+        if oldest is not None:
+            oldest.forget()
+
+    def read(self, reader: Reader) -> None:
+        """It has none."""
+        with self._guard:
+            self._readers.pop(reader, None)
+
     def _drop(self, key: tuple[int, int]) -> None:
-        self._size -= len(self._kept.pop(key).data)
+        self._size -= self._kept.pop(key).size
 
 
 def pack(entries: Sequence[Dirent], room: int) -> tuple[list[bytes], int, int]:

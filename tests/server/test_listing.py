@@ -1,0 +1,30 @@
+"""Directories as stat records: what waits to be read is bounded. (What is read: ``handlers/test_base.py``.)"""
+
+from __future__ import annotations
+
+import pytest
+
+from ninep.drivers.memory import MemoryDriver
+from ninep.node import User
+from ninep.server.listing import BATCH, LONGEST_ENTRY, StatListing
+from ninep.wire.codec import unpack_stat
+
+TARGET = b"t" * 4000
+
+
+@pytest.mark.parametrize("target", [TARGET, b"t"])
+def test_records_at_hand_are_few_however_large_they_are(target: bytes) -> None:
+    root = MemoryDriver().attach(User())
+    for number in range(200):
+        root.symlink(b"%d" % number, target, 0, 0)
+    listing = StatListing(root, root.opendir(), extended=True)
+    names: list[bytes] = []
+    offset = 0
+    while data := listing.read(offset, len(target) + 500):
+        offset += len(data)
+        assert sum(map(len, listing._waiting)) <= BATCH + len(target) + LONGEST_ENTRY
+        at = 0
+        while at < len(data):
+            record, at = unpack_stat(data, at, len(data), extended=True)
+            names.append(record.name)
+    assert sorted(names) == sorted(b"%d" % number for number in range(200))
