@@ -1,5 +1,6 @@
 """How connections end: in the middle of anything, with everything given back; or stopped, with everything answered."""
 
+import gc
 import logging
 import socket
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from tests.support.client import RawClient, refused
 from tests.support.served import Served
 from tests.wire.wire_examples import UNTOUCHED
 
+from ninep.errors import Refused
 from ninep.linux import NO_ID, Errno
 from ninep.wire import messages as m
 
@@ -223,3 +225,22 @@ def test_what_is_refused_is_told_in_the_log(served: Served, caplog: pytest.LogCa
     with refused(Errno.EISDIR):
         client.open(0, 1)
     assert "EISDIR" in caplog.text
+
+
+def test_what_a_refused_request_held_is_free_without_the_collector() -> None:
+    """An error has a traceback, whose frames have handles: should it know itself by any way, they stay open."""
+    gc.collect()
+    before = {id(error) for error in gc.get_objects() if isinstance(error, Refused)}
+    gc.disable()
+    try:
+        with Served("waits") as served:
+            client = served.client()
+            for number in (1, 2, 3):
+                with refused(Errno.ENOENT):
+                    client.walk(0, number, b"nowhere")
+            client.close()
+            served.wait_until_idle()
+            kept = [error for error in gc.get_objects() if isinstance(error, Refused) and id(error) not in before]
+        assert not kept
+    finally:
+        gc.enable()
