@@ -19,6 +19,7 @@ import logging
 import os
 import secrets
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -33,10 +34,13 @@ from ninep.assembly import exports_of
 from ninep.config import SECURITY_MODELS, ExportConfig, ServerConfig
 from ninep.errors import TEXTS
 from ninep.linux import GETATTR_BASIC, Errno
+from ninep.server.exports import Layer
 from ninep.server.limits import Limits
 from ninep.wire import messages as m
 
 LINUX, UNIX, BASE = DIALECTS = (b"9P2000.L", b"9P2000.u", b"9P2000")
+LONG = bool(os.environ.get("NINEP_LONG"))
+"""Attack for as long, or as often, as the class of attack asks for; without it, for as long as there is time in CI."""
 MODELS = SECURITY_MODELS
 MAPPED = ("mapped-xattr", "mapped-file")
 WORDS: dict[str, set[Errno]] = {}
@@ -211,6 +215,11 @@ class Lab(Served):
         assert isinstance(client, Attacker)
         return client
 
+    def put_around(self, *layers: Layer) -> None:
+        """Layers around everything that is served, outside of its policies."""
+        for export in self.server.exports:
+            export.layers = [*export.layers, *layers]
+
     # -- the judgement
 
     def judge(self) -> None:
@@ -260,8 +269,19 @@ def handles() -> set[str]:
 
 
 @contextmanager
-def beside(*loops: Any) -> Iterator[None]:
-    """Run host processes' work (functions that take a ``stop`` event) in threads as long as the ``with`` lasts."""
+def restless(seconds: float = 1e-4) -> Iterator[None]:
+    """Threads of this process, the server's among them, take turns fifty times as often as they would."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(seconds)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+@contextmanager
+def beside(*loops: Any) -> Iterator[list[BaseException]]:
+    """Run host processes' work (functions that take a ``stop`` event) in threads as long as the ``with`` lasts. Gives what they fail with."""
     stop = threading.Event()
     failures: list[BaseException] = []
 
@@ -275,7 +295,7 @@ def beside(*loops: Any) -> Iterator[None]:
     for thread in threads:
         thread.start()
     try:
-        yield
+        yield failures
     finally:
         stop.set()
         for thread in threads:
