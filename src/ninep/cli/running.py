@@ -142,6 +142,12 @@ def on_signals(stopped: asyncio.Event) -> None:
             loop.add_signal_handler(number, stopped.set)
         except NotImplementedError:  # the Proactor loop of Windows has no signal handlers of its own
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
+            wake_quietly()
+
+
+def wake_quietly() -> None:
+    """That a signal finds the loop's own wake-up pipe full is no failure to tell of, with a traceback: the loop is awake then."""
+    signal.set_wakeup_fd(signal.set_wakeup_fd(-1), warn_on_full_buffer=False)
 
 
 def announce(settings: ServerConfig, places: Sequence[addresses.Address]) -> None:

@@ -38,6 +38,8 @@ _DISPOSITIONS: Final = {0: Disposition.OPEN_IF, XATTR_CREATE: Disposition.CREATE
 _READ: Final = Access.READ_DATA | Access.READ_ATTRIBUTES
 _WRITE: Final = Access.WRITE_DATA | Access.READ_ATTRIBUTES | Access.WRITE_ATTRIBUTES
 _PROBE: Final = Access.DELETE | Access.READ_ATTRIBUTES | Access.WRITE_ATTRIBUTES
+# The second is Wine's, of what Linux thought was there: a mount remembers for a while the streams of a file whose name another one has now.
+_MISSING: Final = frozenset({Status.OBJECT_NAME_NOT_FOUND, Status.NO_SUCH_FILE})
 # A system that cannot open ":stream" below a file's handle says one of these; NTFS, of a missing stream,
 # OBJECT_NAME_NOT_FOUND.
 _NOT_BELOW_A_FILE: Final = frozenset(
@@ -139,7 +141,7 @@ class Streams:
         try:
             opened, made = self._find(place, stream, access, disposition)
         except NtError as error:
-            if error.status == Status.OBJECT_NAME_NOT_FOUND:
+            if error.status in _MISSING:
                 raise Refused(Errno.ENODATA) from None
             raise
         with closing(self._calls, opened) as handle:
@@ -178,7 +180,12 @@ class Streams:
 
     def _create(self, root: Handle, name: str, access: int, disposition: Disposition) -> tuple[int, bool]:
         options = ITSELF | Options.NON_DIRECTORY_FILE
-        return self._calls.create(root, name, access, options, disposition=disposition)
+        try:
+            return self._calls.create(root, name, access, options, disposition=disposition)
+        except NtError as error:
+            if disposition != Disposition.OPEN_IF or error.status != Status.NO_SUCH_FILE:
+                raise
+        return self._calls.create(root, name, access, options, disposition=Disposition.CREATE)
 
     def _mistaken(self, place: Place) -> OSError:
         """Why the stream was not the file's: somebody swapped the file, or the filesystem made a file with a colon in its name."""

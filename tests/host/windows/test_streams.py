@@ -6,6 +6,7 @@ from tests.host.windows.box import Box, fake_box, refused
 from ninep import linux
 from ninep.host import NO_HANDLE, Place
 from ninep.host._ntapi import Access
+from ninep.host._ntstatus import NtError, Status
 from ninep.linux import XATTR_CREATE, XATTR_REPLACE, Errno
 
 UID, MODE = b"user.virtfs.uid", b"user.virtfs.mode"
@@ -184,8 +185,6 @@ def test_a_stream_that_no_client_wrote(ntfs: Box) -> None:
 
 def test_a_failing_write_leaves_no_attribute(ntfs: Box) -> None:
     """What fails is undone: no empty owner."""
-    from ninep.host._ntstatus import NtError, Status
-
     ntfs.outside.write("file")
     place = ntfs.place(b"file")
 
@@ -258,6 +257,28 @@ def test_by_name_a_swapped_file_is_told_apart() -> None:
         streams = {path: list(file.streams) for path, file in box.fake.volume.walk() if file.streams}
         assert all(names == [""] for names in streams.values())
         box.free(place)
+
+
+def test_a_stream_that_only_seemed_to_be_there(ntfs: Box) -> None:
+    """Wine over ntfs-3g: for a second Linux remembers the streams of a file whose name another file has now."""
+
+    def seems_to_be_there(call: str) -> None:
+        if call == "create":
+            ntfs.fake.before = None
+            raise NtError(Status.NO_SUCH_FILE, "a mount that remembers")
+
+    ntfs.outside.write("file")
+    place = ntfs.place(b"file")
+    ntfs.fake.before = seems_to_be_there
+    with refused(Errno.ENODATA):
+        ntfs.host.get_xattr(place, UID)
+    ntfs.fake.before = seems_to_be_there
+    with refused(Errno.ENODATA):
+        ntfs.host.set_xattr(place, UID, b"1", XATTR_REPLACE)
+    ntfs.fake.before = seems_to_be_there
+    ntfs.host.set_xattr(place, UID, b"2")
+    assert ntfs.host.get_xattr(place, UID) == b"2"
+    ntfs.free(place)
 
 
 def test_a_volume_without_streams(ntfs: Box) -> None:
