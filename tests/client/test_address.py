@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ninep.client.address import Address, Location, parse_address, parse_location
+from ninep.transport.addresses import HYPERV_WILDCARDS, HyperV, Vsock
+
+SERVICE = "00001608-facb-11e6-bd58-64006a7986d3"
 
 
 @pytest.mark.parametrize(
@@ -20,6 +23,10 @@ from ninep.client.address import Address, Location, parse_address, parse_locatio
         ("unix:/run/9p.sock:/dir", Address(socket="/run/9p.sock"), "/dir"),
         ("unix:rel.sock:/", Address(socket="rel.sock"), "/"),
         ("host:1//a//", Address("host", 1), "//a//"),
+        ("vsock:2:5640", Address(virtual=Vsock(2, 5640)), "/"),
+        ("vsock:1:4294967295/a:b", Address(virtual=Vsock(1, 0xFFFFFFFF)), "/a:b"),
+        ("hyperv:parent:5640/x", Address(virtual=HyperV(HYPERV_WILDCARDS["parent"], SERVICE)), "/x"),
+        (f"hyperv:{SERVICE}:{SERVICE.upper()}", Address(virtual=HyperV(SERVICE, SERVICE)), "/"),
     ],
 )
 def test_locations(text, address, path):
@@ -44,6 +51,16 @@ def test_locations(text, address, path):
         "unix::/x",
         "unix:/s:dir",
         "a\0b",
+        "vsock:",
+        "vsock:2",
+        "vsock:x:1",
+        "vsock:2:1:/path",
+        "vsock:-1:5640",
+        "vsock:4294967295:5640",
+        "hyperv:parent",
+        "hyperv:nobody:1",
+        "hyperv:any:5640",
+        "hyperv:children:5640/x",
     ],
 )
 def test_what_is_no_location(text):
@@ -53,11 +70,14 @@ def test_what_is_no_location(text):
 
 def test_an_address_has_no_path():
     assert parse_address("host:1") == Address("host", 1)
-    for text in ("host:1/", "host/dir", "unix:s:/x"):
+    assert parse_address("vsock:2:1") == Address(virtual=Vsock(2, 1))
+    for text in ("host:1/", "host/dir", "unix:s:/x", "vsock:2:1/", "hyperv:parent:1/x"):
         with pytest.raises(ValueError, match="path"):
             parse_address(text)
 
 
-@pytest.mark.parametrize("text", ["host:5640/a/b", "[::1]:5640/", "unix:/s:/x"])
+@pytest.mark.parametrize(
+    "text", ["host:5640/a/b", "[::1]:5640/", "unix:/s:/x", "vsock:2:5640/x", f"hyperv:{SERVICE}:{SERVICE}/x"]
+)
 def test_written_as_it_is_read(text):
     assert str(parse_location(text)) == text

@@ -5,27 +5,35 @@
 ``HOST:PORT``                 TCP
 ``[V6ADDRESS]:PORT``          TCP over IPv6
 ``unix:SOCKET``               a unix socket; SOCKET is a path without ``:``
+``vsock:CID:PORT``            a vsock: CID 2 is the host, 1 this machine
+``hyperv:VM:SERVICE``         a Hyper-V socket: GUIDs, ``parent``, a vsock port
 ============================  =============================================
 
-A *location* is an address and, after it, a path on the server: ``HOST:PORT/dir/file``, ``unix:SOCKET:/dir/file``. Without a path it
-means the root of the export.
+A *location* is an address and, after it, a path on the server: ``HOST:PORT/dir/file``, ``unix:SOCKET:/dir/file``,
+``vsock:2:5640/dir/file``. Without a path it means the root of the export.
 """
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from ninep.transport.addresses import BadAddress, HyperV, Vsock, parse
+from ninep.transport.virtual import names_one
+
 DEFAULT_PORT: Final = 5640
 
 
 class Address(NamedTuple):
-    """Where a server listens: ``socket`` is a unix socket's path, or empty for TCP to ``host`` and ``port``."""
+    """Where a server listens: ``virtual`` a virtual machine's socket, ``socket`` a unix socket's path, else TCP to ``host`` and ``port``."""
 
     host: str = ""
     port: int = DEFAULT_PORT
     socket: str = ""
+    virtual: Vsock | HyperV | None = None
 
     def __str__(self) -> str:
+        if self.virtual is not None:
+            return str(self.virtual)
         if self.socket:
             return f"unix:{self.socket}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -56,12 +64,25 @@ def _unix(text: str) -> Location:
     return Location(Address(socket=socket), path or "/")
 
 
+def _virtual(text: str) -> Location:
+    server, slash, path = text.partition("/")
+    try:
+        address = parse(server)
+    except BadAddress as error:
+        raise ValueError(f"{text!r}: {error}") from None
+    if not isinstance(address, Vsock | HyperV) or not names_one(address):
+        raise ValueError(f"{text!r} stands for any machine: it can be listened at, not connected to")
+    return Location(Address(virtual=address), slash + path or "/")
+
+
 def parse_location(text: str) -> Location:
     """An address with an optional path. ``ValueError`` (with words for the user) for what is neither."""
     if "\0" in text:
         raise ValueError(f"{text!r}: embedded null byte")
     if text.startswith("unix:"):
         return _unix(text)
+    if text.startswith(("vsock:", "hyperv:")):
+        return _virtual(text)
     server, slash, path = text.partition("/")
     path = slash + path or "/"
     if not server:

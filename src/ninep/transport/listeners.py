@@ -19,6 +19,7 @@ from typing import Any
 from ninep.transport.addresses import Address, Descriptor, HyperV, Stdio, Systemd, Tcp, Unix, Vsock
 from ninep.transport.peers import Peer
 from ninep.transport.stream import MakeConnection, PipeProtocol, SocketProtocol
+from ninep.transport.virtual import virtual_socket
 
 BACKLOG = 512
 FIRST_SYSTEMD_FD = 3
@@ -55,10 +56,8 @@ def bind(address: Address) -> Bound:
             return Bound(address, [_inherited(address.number)], _nothing)
         case Systemd():
             return _systemd(address)
-        case Vsock():
-            return _family("AF_VSOCK", (address.cid & 0xFFFFFFFF, address.port), address)
-        case HyperV():
-            return _family("AF_HYPERV", (address.vm, address.service), address)
+        case Vsock() | HyperV():
+            return _virtual(address)
         case Stdio():
             raise OSError(errno.EINVAL, "standard input and output cannot be shared")
 
@@ -195,12 +194,8 @@ def _abandoned(family: int, path: str) -> bool:
         return False
 
 
-def _family(name: str, where: tuple[Any, ...], address: Address) -> Bound:
-    family = getattr(socket, name, None)
-    if family is None:
-        raise OSError(errno.EAFNOSUPPORT, f"this system's Python has no {name}")
-    protocol = getattr(socket, "HV_PROTOCOL_RAW", 0) if name == "AF_HYPERV" else 0
-    sock = socket.socket(family, socket.SOCK_STREAM, protocol)
+def _virtual(address: Vsock | HyperV) -> Bound:
+    sock, where = virtual_socket(address)
     try:
         sock.bind(where)
         sock.listen(BACKLOG)

@@ -30,6 +30,8 @@ class Peer:
     gid: int | None = None
     cid: int | None = None
     """Vsock: the virtual machine."""
+    vm: str | None = None
+    """Hyper-V sockets: the virtual machine's GUID."""
 
     def __str__(self) -> str:
         return self.shown
@@ -37,9 +39,8 @@ class Peer:
     @property
     def account(self) -> object:
         """Peers of one account count together against what one of them may have; None for those that nothing is known of."""
-        if self.address is not None:
-            return self.address
-        return ("uid", self.uid) if self.uid is not None else ("cid", self.cid) if self.cid is not None else None
+        known = (("address", self.address), ("uid", self.uid), ("cid", self.cid), ("vm", self.vm))
+        return next((what for what in known if what[1] is not None), None)
 
 
 def peer_of(transport: asyncio.BaseTransport) -> Peer:
@@ -55,6 +56,8 @@ def peer_of(transport: asyncio.BaseTransport) -> Peer:
             return _unix(sock)
         case "AF_VSOCK" if isinstance(name, tuple):
             return Peer(f"vsock:{name[0]}:{name[1]}", cid=int(name[0]))
+        case "AF_HYPERV" if isinstance(name, tuple):
+            return Peer(f"hyperv:{name[0]}", vm=str(name[0]).lower())
         case family:
             return Peer(f"{family} socket {sock.fileno()}")
 

@@ -150,7 +150,7 @@ async def connect(
 ) -> AsyncClient:
     """Connect to a server and attach an export.
 
-    ``address`` is ``HOST:PORT``, ``HOST``, ``unix:SOCKET`` or a connected socket; ``aname`` names the export, where the server has several.
+    ``address`` is one that ``client.address`` reads, or a connected socket; ``aname`` names the export, where the server has several.
     ``uname`` and ``n_uname`` say who asks (default: this user), ``gid`` which group new files get. ``dialect`` is ``9P2000.L``, ``9P2000.u``
     or ``9P2000``; by default the first of these that the server has. ``msize`` is the largest message asked for. ``timeout``, in
     seconds, holds for connecting and for each request; None waits for ever.

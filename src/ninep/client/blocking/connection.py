@@ -22,6 +22,7 @@ from typing import Final, ParamSpec, TypeAlias, TypeVar
 from ninep.client.address import Address
 from ninep.client.errors import ProtocolError
 from ninep.client.exchange import Call, Exchange, answer_of
+from ninep.transport.virtual import connect_virtual
 from ninep.wire.dialect import Dialect
 from ninep.wire.messages import Message
 
@@ -252,7 +253,9 @@ class Connection:
 
 def open_connection(address: Address, timeout: float | None = None) -> Connection:
     """Connect to a server. ``OSError`` if nobody listens there; ``TimeoutError`` after ``timeout`` seconds."""
-    if not address.socket:
+    if address.virtual is not None:
+        sock = connect_virtual(address.virtual, timeout)
+    elif not address.socket:
         sock = socket.create_connection((address.host, address.port), timeout)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     elif hasattr(socket, "AF_UNIX"):
