@@ -39,7 +39,7 @@ CHECKS: dict[str, Sequence[str]] = {
     "pytest in a guest": ("pytest", "-q", "--durations=15", "-m", "guest", "-n", "2", "--dist", "worksteal"),
 }
 # The markers whose tests must run when everything was installed: see tests/conftest.py.
-REQUIRED = {"pytest": "peer,wine", "pytest in a guest": "guest,peer"}
+REQUIRED = {"pytest": "peer,wine,fuzz", "pytest in a guest": "guest,peer"}
 
 
 def main() -> int:
@@ -80,7 +80,7 @@ def make_environment() -> None:
     """`.venv` with the project and its development tools."""
     if not (VENV / "bin" / "python").exists():
         run([sys.executable, "-m", "venv", str(VENV)])
-    step("pip", ("python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "-e", ".[dev]"))
+    step("pip", ("python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "-e", ".[dev,fuzz]"))
 
 
 def passes(name: str, argv: Sequence[str]) -> bool:

@@ -9,6 +9,7 @@ format strings in net/9p/client.c).
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 LAYOUTS = """
@@ -86,6 +87,7 @@ STAT = (
 )
 
 
+@cache
 def fields_of(layout: str, extended: bool) -> list[tuple[str, str]]:
     common, _, more = layout.partition("+")
     text = f"{common} {more}" if extended else common

@@ -1,0 +1,145 @@
+"""The decoder and the framing. An input is type, tag and body of a frame; its size is put in front here. The same bytes are a stream too.
+
+The only legal outcomes, for each dialect:
+
+* a frame decodes, and the message encodes to the same bytes (where a client may leave out the last field: to the same message); or
+* it raises ``Malformed``, and nothing else;
+* which of the two, an independent reader says too (``tests.support.judge``), and so do all kinds of buffers the frame can be in;
+* what decodes by itself decodes in the middle of other bytes to the same fields: nothing is read behind its end;
+* the server's short cut for messages of numbers only gives the same fields;
+* a stream gives the same frames however it is cut up, or ``BadFrame`` at the same place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.support import judge
+
+from fuzz.frames import cut, frame
+from ninep.protocol.framing import BadFrame, Receiver
+from ninep.server.table import TABLES
+from ninep.wire.codec import MAX_WALK, Codec, Malformed, dirent_cookie, unpack_dirents
+from ninep.wire.dialect import Dialect
+from ninep.wire.messages import Message, Rread, Rreaddir, Tcreate, Tfsync, Twalk, Twrite
+
+NAME = "decoder"
+SESSION = False
+LONGEST = 512
+MSIZE = 4096
+SHORT = {Tfsync.number: bytes(4), Tcreate.number: bytes(2)}
+"""Messages whose last field clients may leave out, and what it is then. (That of Tcreate is not there in plain 9P2000.)"""
+
+
+def try_one(data: bytes) -> None:
+    """One input. An exception is a finding."""
+    if len(data) >= 3:
+        whole = frame(data[0], data[1] | data[2] << 8, data[3:])
+        for dialect in (Dialect.BASE, Dialect.UNIX, Dialect.LINUX):
+            _one_frame(whole, dialect)
+        _entries(data[3:])
+    _stream(data)
+
+
+def begin() -> None:
+    """Nothing is needed."""
+
+
+def finish() -> None:
+    """Nothing is kept between inputs."""
+
+
+def _decoded(table: Codec, whole: Any) -> tuple[int, Message] | None:
+    try:
+        return table.decode(whole)
+    except Malformed:
+        return None
+
+
+def _one_frame(whole: bytes, dialect: Dialect) -> None:
+    if dialect is not Dialect.UNIX:  # which has the encoding of .L
+        _both_ways(whole, dialect.codec)
+    entry = TABLES[dialect][whole[4]]
+    if entry is not None and entry.fixed is not None and len(whole) == entry.size:
+        assert list(entry.fixed(whole, 7)) == list(entry.unpack(whole, 7, len(whole))), "the short cut says otherwise"
+
+
+def _both_ways(whole: bytes, table: Codec) -> None:
+    found = _decoded(table, whole)
+    legal = reads(whole, extended=table.extended)
+    assert (found is not None) == legal, f"decoded: {found!r}; an independent reader: {legal}"
+    for other in (bytearray(whole), memoryview(whole)):
+        assert _decoded(table, other) == found, f"another outcome for {type(other).__name__}"
+    if found is None:
+        return
+    tag, message = found
+    again = b"".join(table.encode(tag, message))
+    if again != whole:
+        assert whole[4] in SHORT, f"{message!r} became {again.hex()}"
+        assert _decoded(table, again) == found
+        return
+    compiled = table.table[message.number]
+    around = b"\xa5\xa5" + whole + b"\xa5" * 40
+    fields = compiled.unpack(around, 9, 2 + len(whole))
+    assert compiled.build(fields) == message, "what stands behind the frame was read"
+
+
+def reads(whole: bytes, *, extended: bool) -> bool:
+    """Whether a reader that shares nothing with ``ninep.wire`` understands a frame."""
+    try:
+        number, _, fields = judge.parse(in_full(whole, extended=extended), extended)
+    except AssertionError:
+        return False
+    return number != Twalk.number or len(fields["wnames"]) <= MAX_WALK
+
+
+def in_full(whole: bytes, *, extended: bool) -> bytes:
+    """A frame with the last field that its client left out; any other as it is."""
+    number = whole[4]
+    short = (number == Tfsync.number and len(whole) == 11) or (
+        number == Tcreate.number and extended and reads(whole, extended=False)
+    )
+    return frame(whole[4], whole[5] | whole[6] << 8, whole[7:] + SHORT[whole[4]]) if short else whole
+
+
+def _entries(data: bytes) -> None:
+    """The data of an Rreaddir, as the client reads it."""
+    try:
+        entries = unpack_dirents(data)
+    except Malformed:
+        return
+    expected = judge.dirents(data)
+    assert [tuple(entry) for entry in entries] == [(*qid, cookie, kind, name) for qid, cookie, kind, name in expected]
+    if entries:
+        assert dirent_cookie(data, 0) == entries[0].cookie
+
+
+def _frames(data: bytes, step: int) -> tuple[list[bytes], bool]:
+    """What the framing makes of a stream that comes in pieces of ``step`` bytes, and whether it broke off."""
+    receiver = Receiver(MSIZE)
+    found = []
+    try:
+        for start in range(0, len(data), step):
+            for size, number, tag, buffer, begin in receiver.feed(data[start : start + step]):
+                taken = bytes(buffer[begin : begin + size])
+                assert taken[4] == number
+                assert int.from_bytes(taken[5:7], "little") == tag
+                found.append(taken)
+    except BadFrame:
+        return found, True
+    return found, False
+
+
+def _stream(data: bytes) -> None:
+    found, broken = _frames(data, len(data) or 1)
+    assert _frames(data, 5) == (found, broken), "cut up otherwise, the stream has other frames"
+    pieces = cut(data)
+    whole = [piece for piece in pieces if len(piece) >= 7 and int.from_bytes(piece[:4], "little") == len(piece)]
+    rest = pieces[-1] if len(whole) < len(pieces) else b""
+    bad = len(rest) >= 7 and not 7 <= int.from_bytes(rest[:4], "little") <= MSIZE
+    assert (found, broken) == (whole, bad)
+
+
+assert {Rread.number, Rreaddir.number, Twrite.number} == {
+    number for number, one in Dialect.LINUX.codec.table.items() if one.payload
+}

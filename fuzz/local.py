@@ -1,0 +1,176 @@
+"""Whole sessions over folders of the host. An input is a conversation (``frames``); the exports are one folder for each security model, by
+its name, ``read-only`` (passthrough), and ``waits`` (mapped-file, every request in a worker thread).
+
+The only legal outcomes: those that ``conversation`` states; and
+
+* what is beside the exported folders is as it was, and no byte of it came in a reply; what is in the read-only one is as it was;
+* no temporary file is left, and no handle;
+* no device is there that was not there before (they would be real ones).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tests.support.served import Waits
+
+from fuzz import conversation
+from fuzz.conversation import LIMITS, Conversation
+from ninep.assembly import exports_of
+from ninep.config import SECURITY_MODELS, ExportConfig, ServerConfig
+from ninep.node import Node, User
+from ninep.server.budgets import Budgets
+from ninep.server.exports import Export, Exports
+
+NAME = "local"
+SESSION = True
+LONGEST = 4096
+SECRET = b"what-no-client-may-read"
+TEMPORARY = b".virtfs_metadata_new."
+
+
+class Folders:
+    """The exported folders and the canary beside them, made once for a process."""
+
+    def __init__(self) -> None:
+        self.top = Path(tempfile.mkdtemp(prefix="ninep-fuzz."))
+        self.canary = self.top / "canary"
+        (self.canary / "inner").mkdir(parents=True)
+        (self.canary / "secret").write_bytes(SECRET)
+        (self.canary / "inner" / SECRET.decode()).write_bytes(SECRET)
+        for name in (*SECURITY_MODELS, "read-only", "waits"):
+            self.fill(name)
+        self.umask = os.umask(0)
+        settings = [ExportConfig(str(self.top / model), model, model) for model in SECURITY_MODELS]
+        settings.append(ExportConfig(str(self.top / "read-only"), "read-only", "passthrough", read_only=True))
+        settings.append(ExportConfig(str(self.top / "waits"), "waits", "mapped-file"))
+        self.touched: set[str] = set()
+        exports = exports_of(ServerConfig(settings))
+        for export in exports:
+            export.layers = [*export.layers, self._notices(export)]
+        self.exports = Exports(exports)
+        self.beside = self.looks(self.canary)
+        self.unchanged = self.looks(self.top / "read-only")
+        self.handles = self.open_handles()
+
+    def _notices(self, export: Export) -> Any:
+        def layer(root: Node, _: User) -> Node:
+            self.touched.add(export.name)
+            return Waits(root, Waits) if export.name == "waits" else root
+
+        return layer
+
+    def fill(self, name: str) -> None:
+        """What there is before a conversation."""
+        folder = self.top / name
+        folder.mkdir(exist_ok=True)
+        (folder / "dir").mkdir()
+        (folder / "file").write_bytes(b"some content\n" * 9)
+        (folder / "link").symlink_to("../canary/secret")
+        os.mkfifo(folder / "pipe")
+
+    @staticmethod
+    def looks(folder: Path) -> dict[str, tuple[int, ...]]:
+        """All that a change would change."""
+        found = {}
+        for path in (folder, *folder.rglob("*")):
+            seen = path.lstat()
+            found[str(path)] = (
+                seen.st_mode,
+                seen.st_uid,
+                seen.st_gid,
+                seen.st_nlink,
+                seen.st_size,
+                seen.st_mtime_ns,
+                seen.st_ctime_ns,
+            )
+        return found
+
+    @staticmethod
+    def open_handles() -> set[str]:
+        """What the process has open, but for the handle that this listing takes."""
+        found = set()
+        for number in os.listdir("/proc/self/fd"):
+            with suppress(OSError):
+                found.add(f"{number}: {os.readlink('/proc/self/fd/' + number)}")
+        return found
+
+    def check(self) -> None:
+        """After a conversation; the folders that were attached to are made anew."""
+        for export in self.exports:
+            tree = export.driver._tree  # type: ignore[attr-defined]
+            assert (tree.claimed, tree.root.claims) == (0, 1), (
+                f"claims on nodes of {export.name}: {tree.claimed}, {tree.root.claims}"
+            )
+        now = self.open_handles()
+        assert now <= self.handles, f"handles left open: {now - self.handles}"
+        assert self.looks(self.canary) == self.beside, "the canary has changed"
+        if "read-only" in self.touched:
+            assert self.looks(self.top / "read-only") == self.unchanged, "the read-only folder has changed"
+        beside = set(os.listdir(self.top)) ^ {*SECURITY_MODELS, "canary", "read-only", "waits"}
+        assert not beside, f"beside the exports: {beside}"
+        for name in self.touched - {"read-only"}:
+            self._judge(os.fsencode(self.top / name), hidden=name in {"mapped-file", "waits"})
+            self._empty(self.top / name)
+            self.fill(name)
+        self.touched.clear()
+
+    @staticmethod
+    def _judge(folder: bytes, *, hidden: bool) -> None:
+        """``hidden``: clients cannot make names like those of temporary files, so that any such file is the server's."""
+        for where, folders, files in os.walk(folder):
+            for name in (*folders, *files):
+                assert not (hidden and name.startswith(TEMPORARY)), f"left behind: {name!r} in {where!r}"
+                kind = os.lstat(os.path.join(where, name)).st_mode
+                assert not stat.S_ISBLK(kind), f"a block device: {name!r}"
+                assert not stat.S_ISCHR(kind), f"a device: {name!r}"
+
+    def close(self) -> None:
+        """Nothing is left."""
+        self.exports.close()
+        os.umask(self.umask)
+        shutil.rmtree(self.top)
+
+    @staticmethod
+    def _empty(folder: Path) -> None:
+        """All that is in it, and all that was done to it; the folder itself is held by the driver."""
+        if os.getuid():  # whom modes keep out
+            for where, _, _ in os.walk(folder):
+                os.chmod(where, 0o700)
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        for attribute in os.listxattr(folder):
+            os.removexattr(folder, attribute)
+        os.chown(folder, os.getuid(), os.getgid())
+        folder.chmod(0o755)
+
+
+_made: list[Folders] = []
+
+
+def begin() -> None:
+    """Make the folders."""
+    conversation.listen()
+    _made.append(Folders())
+
+
+def try_one(data: bytes) -> None:
+    """One input. An exception is a finding."""
+    folders = _made[-1]
+    Conversation(folders.exports, Budgets(LIMITS), SECRET).run(data)
+    folders.check()
+
+
+def finish() -> None:
+    """Away with the folders."""
+    conversation.finish()
+    _made.pop().close()

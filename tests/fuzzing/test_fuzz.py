@@ -1,0 +1,219 @@
+"""The harnesses of ``fuzz`` for a fixed number of inputs; and that they see what they are there to see."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fuzz import engine, frames
+from fuzz.frames import said
+from tests.serving import keeps_user_attributes
+
+from ninep.drivers.local.tree import Tree
+from ninep.linux import O_RDONLY, O_RDWR
+from ninep.server.connection import Connection
+from ninep.server.session import Session
+from ninep.wire import codec
+from ninep.wire import messages as m
+
+TOP = Path(__file__).parent.parent.parent
+GUIDED = {"decoder": 30_000, "memory": 1_500, "local": 700}
+BY_CHANCE = {"decoder": 4_000, "memory": 500, "local": 300}
+BEGIN = (m.Tversion(8192, b"9P2000.L"), m.Tattach(0, m.NOFID, b"root", b"", 0))
+
+
+@pytest.fixture(params=engine.HARNESSES)
+def harness(request: pytest.FixtureRequest) -> str:
+    if request.param == "local" and not keeps_user_attributes(tempfile.gettempdir()):
+        pytest.skip(f"the filesystem of {tempfile.gettempdir()} keeps no user attributes (set TMPDIR to one that does)")
+    return str(request.param)
+
+
+def test_the_corpus(harness: str) -> None:
+    paths = engine.corpus(harness)
+    assert len(paths) > 10
+    assert sum(path.stat().st_size for path in paths) < 1 << 16, "a corpus in the tree is small"
+    engine.replay(harness, paths)
+
+
+def test_inputs_made_by_chance(harness: str) -> None:
+    engine.by_chance(harness, BY_CHANCE[harness], seed=11)
+
+
+@pytest.mark.fuzz
+def test_inputs_guided_by_coverage(harness: str) -> None:
+    if not engine.have_atheris():
+        pytest.skip("atheris is not installed (pip install -e .[fuzz]; there are wheels for Linux on x86-64 only)")
+    made = subprocess.run(
+        [sys.executable, "-m", "fuzz", harness, "--runs", str(GUIDED[harness]), "--seed", "7", "--seconds", "60"],
+        cwd=TOP,
+        env=os.environ | {"PYTHONPATH": str(TOP)},
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=200,
+        check=False,
+    )
+    said_last = made.stderr[-3000:]
+    assert made.returncode == 0, said_last
+    tried = [line for line in made.stderr.splitlines() if line.startswith("stat::number_of_executed_units")]
+    assert int(tried[0].split()[1]) > GUIDED[harness] // 10, said_last
+
+
+# -- what a harness must see -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def memory() -> Iterator[Any]:
+    with engine.begun("memory") as tried:
+        yield tried
+
+
+@pytest.fixture
+def local() -> Iterator[Any]:
+    with engine.begun("local") as tried:
+        yield tried
+
+
+def finds(tried: Any, data: bytes, words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        tried.try_one(data)
+
+
+def test_a_decoder_that_takes_what_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = codec.codec(extended=True).table
+    honest = table[120]
+    monkeypatch.setitem(table, 120, honest._replace(unpack=lambda b, p, e: honest.unpack(b, p, min(e, p + 4))))
+    finds(engine.harness("decoder"), b"\x78\1\0" + bytes(5), "an independent reader")
+
+
+def test_a_decoder_that_raises_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = codec.codec(extended=False).table
+    monkeypatch.setitem(table, 120, table[120]._replace(unpack=lambda b, p, e: 1 // 0))
+    with pytest.raises(ZeroDivisionError):
+        engine.harness("decoder").try_one(b"\x78\1\0" + bytes(4))
+
+
+def test_a_request_that_is_not_answered(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Connection, "_reply", lambda *_: None)
+    finds(memory, said(*BEGIN, m.Tattach(1, m.NOFID, b"", b"waits", 0), m.Tgetattr(1, 1)), "never answered")
+
+
+def test_a_request_that_is_answered_twice(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = Connection._answer
+
+    def twice(self: Connection, *args: Any) -> None:
+        honest(self, *args)
+        honest(self, *args)
+
+    monkeypatch.setattr(Connection, "_answer", twice)
+    finds(memory, said(*BEGIN, m.Tattach(1, m.NOFID, b"", b"waits", 0), m.Tgetattr(1, 1)), "not in flight")
+
+
+def test_a_connection_that_is_closed_without_need(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Connection, "_flush", lambda self, *_: self._transport.close())
+    finds(memory, said(*BEGIN, m.Tflush(9)), "closed: True; must be: False")
+
+
+def test_a_stream_that_goes_on_behind_a_bad_size(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Connection, "_bad_frame", lambda *_: None)
+    finds(memory, said(*BEGIN) + bytes(7), "closed: False; must be: True")
+
+
+def test_an_exception_that_no_handler_may_raise(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Connection, "_version", fails)
+    finds(memory, said(*BEGIN), "Tversion from somebody failed.*ZeroDivision")
+
+
+def test_a_node_that_is_kept(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Session, "close", lambda self: self.fids.clear())
+    finds(memory, said(*BEGIN), "never released")
+
+
+def harmful(monkeypatch: pytest.MonkeyPatch, act: Callable[[Path], object], aname: bytes = b"none") -> bytes:
+    """Something that a request does beside what it should."""
+    honest = Tree.release
+
+    def release(self: Tree, node: Any) -> None:
+        act(Path(os.readlink(f"/proc/self/fd/{int(self.root.pin)}")).parent)  # type: ignore[arg-type]
+        honest(self, node)
+
+    monkeypatch.setattr(Tree, "release", release)
+    return said(BEGIN[0], m.Tattach(0, m.NOFID, b"", aname, 0), m.Tclunk(0))
+
+
+def test_a_canary_that_changes(local: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    finds(local, harmful(monkeypatch, lambda top: (top / "canary" / "secret").touch()), "canary has changed")
+
+
+def test_a_file_left_beside_the_exports(local: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    finds(local, harmful(monkeypatch, lambda top: (top / "escaped").touch()), "escaped")
+
+
+def test_a_temporary_file_left_behind(local: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = ".virtfs_metadata_new.1.2"
+    finds(local, harmful(monkeypatch, lambda top: (top / "mapped-file" / left).touch(), b"mapped-file"), "left behind")
+
+
+def test_a_handle_left_open(local: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[int] = []
+    data = harmful(monkeypatch, lambda top: opened.append(os.open(top / "canary" / "secret", O_RDONLY)))
+    finds(local, data, "handles left open")
+    for handle in opened:
+        os.close(handle)
+
+
+def test_a_secret_that_is_told(local: Any) -> None:
+    folders = engine.harness("local")._made[-1]
+    (folders.top / "none" / "file").write_bytes(b"so: " + engine.harness("local").SECRET)
+    asked = said(
+        BEGIN[0],
+        m.Tattach(0, m.NOFID, b"", b"none", 0),
+        m.Twalk(0, 1, [b"file"]),
+        m.Tlopen(1, O_RDWR),
+        m.Tread(1, 0, 99),
+    )
+    finds(local, asked, "what is beside the export")
+
+
+def test_claims_that_are_miscounted(local: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def enter(self: Tree, *args: Any) -> Any:
+        self.claimed += 1
+        return honest_enter(self, *args)
+
+    honest_enter = Tree.enter
+    monkeypatch.setattr(Tree, "enter", enter)
+    finds(
+        local,
+        said(BEGIN[0], m.Tattach(0, m.NOFID, b"", b"none", 0), m.Twalk(0, 1, [b"dir"])),
+        "claims on nodes of none: 1",
+    )
+
+
+# -- the generator -----------------------------------------------------------------------------------------------------
+
+
+def test_conversations_stay_conversations() -> None:
+    """Most of what the generator makes is well-formed, or the server would never be reached."""
+    whole = broken = 0
+    data = said(*BEGIN, *(m.Twalk(0, n, [b"dir"]) for n in range(1, 6)))
+    for seed in range(300):
+        data = frames.mutate(data, 4096, seed)
+        pieces = frames.cut(data)
+        for at, piece in enumerate(pieces):
+            extended = frames.extended_at(pieces, at)
+            try:
+                codec.codec(extended=extended).decode(piece)
+                whole += 1
+            except codec.Malformed:
+                broken += piece[4:5] != b"\0"
+    assert whole > 5 * broken > 0
