@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
 
 from tests.serving import Server
-from tests.support.client import RawClient
+from tests.support.client import Failed, RawClient
+from tests.threats.lab import Canary, codes
 
+from ninep.linux import GETATTR_BASIC, Errno
 from ninep.wire import messages as m
 
 PATIENCE = 20.0
@@ -17,6 +22,27 @@ PATIENCE = 20.0
 
 class Program(Server):
     """A server process and what it costs."""
+
+    handles_at_rest: int
+
+    @classmethod
+    @contextmanager
+    def beside_a_canary(cls, base: Path, *options: str, **more: Any) -> Iterator[Self]:
+        """Serve ``base/export``; in the end the canary beside it is unchanged and another client is served within a second."""
+        canary = Canary(base / "canary")
+        (base / "export").mkdir()
+        with cls(base / "export", *options, **more) as program:
+            yield program
+            program.alive()
+            canary.check()
+
+    def alive(self) -> None:
+        """Another client is served within a second."""
+        before = time.monotonic()
+        with self.client() as other:
+            other.rpc(m.Tgetattr(0, GETATTR_BASIC))
+        took = time.monotonic() - before
+        assert took < 1.0, f"another client waited {took:.1f} s"
 
     def start(self) -> None:
         super().start()
@@ -69,6 +95,20 @@ class Program(Server):
         while figure() > at_most:
             assert time.monotonic() < until, f"{figure()} instead of {at_most}\n{self.said()}"
             time.sleep(0.01)
+
+
+def answers(client: RawClient, messages: Sequence[m.Message], window: int = 500) -> list[set[Errno]]:
+    """What the server says to each, some at a time: nothing if it did as asked, else the errno (see ``lab.codes``)."""
+    said: list[set[Errno]] = []
+    for start in range(0, len(messages), window):
+        tags = client.send_all(*messages[start : start + window])
+        for tag in tags:
+            try:
+                client.reply(tag)
+                said.append(set())
+            except Failed as failure:
+                said.append(codes(failure))
+    return said
 
 
 def pipelined(client: RawClient, messages: Sequence[m.Message], rounds: int, batch: int = 32) -> None:

@@ -14,7 +14,7 @@ from contextlib import suppress
 import pytest
 from tests.support.client import RawClient
 from tests.threats.lab import MODELS, Canary, Lab
-from tests.threats.process import Program, pipelined
+from tests.threats.process import Program, answers, pipelined
 from tests.threats.verbs import UNTOUCHED, setattr_
 
 from ninep.linux import (
@@ -126,17 +126,10 @@ def furnish(client: RawClient) -> RawClient:
 def room(client: RawClient) -> tuple[int, int]:
     """How many more fids the client may have, and how many more open files."""
     walks = answers(client, [m.Twalk(FILE, MORE + number, []) for number in range(FIDS)])
-    fids = [MORE + number for number, reply in enumerate(walks) if reply == m.Rwalk.number]
+    fids = [MORE + number for number, said in enumerate(walks) if not said]
     opens = answers(client, [m.Tlopen(fid, 0) for fid in fids])
     answers(client, [m.Tclunk(fid) for fid in fids])
-    return len(fids), opens.count(m.Rlopen.number)
-
-
-def answers(client: RawClient, messages: list[m.Message]) -> list[int]:
-    """The types of the replies."""
-    client.sock.sendall(b"".join(client.encode(message, tag) for tag, message in enumerate(messages)))
-    frames = [client.receive_frame() for _ in messages]
-    return [frame[4] for frame in sorted(frames, key=lambda frame: frame[5:7][::-1])]
+    return len(fids), opens.count(set())
 
 
 @pytest.mark.timeout(3600 if LONG else 300)

@@ -1,0 +1,257 @@
+"""T17: more fids, attaches, open files, tags, requests and connections than there may be, and connections that do nothing, slowly.
+
+``NINEP_LONG=1`` sends a million requests without reading a reply, and uses every tag there is.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+
+import pytest
+from tests.support.client import RawClient
+from tests.threats.lab import LINUX, Attacker, Lab
+from tests.threats.process import Program, answers
+from tests.threats.verbs import FILE, ROOT
+
+from ninep.linux import GETATTR_BASIC, NO_ID, O_RDWR, Errno
+from ninep.server.budgets import PROMISED_FIDS
+from ninep.server.limits import Limits
+from ninep.wire import messages as m
+
+LONG = bool(os.environ.get("NINEP_LONG"))
+REQUESTS = 1_000_000 if LONG else 50_000
+TAGS = 65_535 if LONG else 5_000
+LATENCY = 1.0
+"""Seconds that another client may wait: generous, for machines that do other things as well."""
+
+BY: dict[str, Callable[[int], m.Message]] = {
+    "walk": lambda fid: m.Twalk(ROOT, fid, []),
+    "walk to a file": lambda fid: m.Twalk(ROOT, fid, [b"file"]),
+    "attach": lambda fid: m.Tattach(fid, m.NOFID, b"somebody", b"", 1000),
+}
+
+
+@pytest.mark.parametrize("by", BY)
+def test_fids_of_a_connection(labs: Callable[..., Lab], dialect: bytes, by: str) -> None:
+    lab = labs(limits=Limits(fids=2000))
+    (lab.top / "file").touch()
+    with lab.client(dialect) as client:
+        said = answers(client, [BY[by](fid) for fid in range(1, 2100)])
+        assert said[:1999] == [set()] * 1999
+        assert all(Errno.ENFILE in one for one in said[1999:])
+        client.clunk(7)
+        client.rpc(BY[by](3000))
+        client.refuses(BY[by](3001), Errno.ENFILE)
+        lab.alive()
+
+
+def test_fids_of_all_connections(labs: Callable[..., Lab]) -> None:
+    """Two take all there is; a third has what every connection is promised, and more as soon as one of them goes."""
+    lab = labs(limits=Limits(fids=5000, all_fids=6000))
+
+    def most(client: Attacker, first: int = 10_000) -> int:
+        said = answers(client, [BY["walk"](fid) for fid in range(first, first + 6000)])
+        had = said.count(set())
+        assert said == [set()] * had + [{Errno.ENFILE}] * (6000 - had)
+        return had + 1
+
+    hogs = [lab.client(), lab.client()]
+    assert [most(hog) for hog in hogs] == [5000, 6000 - (5000 - PROMISED_FIDS) + PROMISED_FIDS]
+    third = lab.client()
+    assert most(third) == PROMISED_FIDS
+    lab.alive()
+    hogs[0].close()
+    lab.until(lambda: lab.server.connections == 2)
+    assert most(third, 20_000) - 1 == 5000 - PROMISED_FIDS
+
+
+def test_open_files_of_a_connection(labs: Callable[..., Lab], dialect: bytes) -> None:
+    lab = labs(limits=Limits(open_files=100, directories=10))
+    (lab.top / "file").touch()
+    with lab.client(dialect) as client:
+        answers(client, [m.Twalk(ROOT, fid, [b"file"] if fid > 20 else []) for fid in range(1, 130)])
+        opens = [m.Tlopen(fid, 0) if client.linux else m.Topen(fid, 0) for fid in range(1, 130)]
+        said = answers(client, opens)
+        assert said[:10] + said[20:110] == [set()] * 100
+        assert all(Errno.EMFILE in one for one in said[10:20] + said[110:])
+        create = m.Tlcreate(20, b"new", O_RDWR, 0o644, NO_ID) if client.linux else m.Tcreate(20, b"new", 0o644, 2, b"")
+        client.refuses(create, Errno.EMFILE)
+        assert not (lab.top / "new").exists()
+        client.clunk(1)
+        client.rpc(opens[11])
+        client.refuses(opens[12], Errno.EMFILE)
+        client.clunk(30)
+        client.rpc(create)
+
+
+def test_every_tag_at_once(lab: Lab) -> None:
+    """Requests that wait, with all tags: each is answered once. What the judge of the client sees to."""
+    with lab.client() as client:
+        client.create(ROOT, FILE, b"file")
+        tags = list(range(TAGS))
+        sender = threading.Thread(target=client.send_all, args=[m.Tfsync(FILE)] * TAGS, kwargs={"tags": tags})
+        sender.start()
+        lab.alive()
+        for _ in tags:
+            assert client.receive()[1] == m.Rfsync()
+        sender.join()
+        assert sorted(client.order[-TAGS:]) == tags
+        assert client.silent()
+
+
+# -- connections -------------------------------------------------------------------------------------------------------
+
+
+def test_connections_that_all_mean_it(labs: Callable[..., Lab]) -> None:
+    lab = labs(limits=Limits(connections=8))
+    attached = [lab.client() for _ in range(8)]
+    for _ in range(20):
+        assert lab.connect().ended()
+    assert sum("8 connections are the limit" in said for said in lab.records.messages()) == 20
+    for client in attached:
+        client.rpc(m.Tgetattr(ROOT, GETATTR_BASIC))
+    attached[3].close()
+    lab.until(lambda: lab.server.connections == 7)
+    lab.alive()
+
+
+def test_connections_that_only_hold_a_place(labs: Callable[..., Lab]) -> None:
+    lab = labs(limits=Limits(connections=8))
+    serious = lab.client()
+    idlers = [lab.connect() for _ in range(30)]
+    assert all(idler.ended() for idler in idlers[:23])
+    others = [lab.client() for _ in range(7)]
+    for client in (serious, *others):
+        client.rpc(m.Tgetattr(ROOT, GETATTR_BASIC))
+    assert all(idler.ended() for idler in idlers[23:])
+    others[0].close()
+    lab.until(lambda: lab.server.connections == 7)
+
+
+def _nothing(client: Attacker) -> Iterator[None]:
+    while True:
+        yield
+
+
+def _bytes_of_a_version(client: Attacker) -> Iterator[None]:
+    data = client.encode(m.Tversion(8192, LINUX), m.NOTAG)
+    for at in range(len(data)):
+        client.sock.sendall(data[at : at + 1])
+        yield
+
+
+def _only_versions(client: Attacker) -> Iterator[None]:
+    while True:
+        client.version()
+        yield
+
+
+def _refused_attaches(client: Attacker) -> Iterator[None]:
+    client.version()
+    while True:
+        client.refuses(m.Tattach(ROOT, m.NOFID, b"", b"nothing", 0), Errno.ENOENT)
+        yield
+
+
+@pytest.mark.parametrize("slowly", [_nothing, _bytes_of_a_version, _only_versions, _refused_attaches])
+def test_who_does_not_attach_in_time(labs: Callable[..., Lab], slowly: Callable[[Attacker], Iterator[None]]) -> None:
+    lab = labs(limits=Limits(version_within=0.3, attach_within=0.6))
+    with lab.client() as resting, lab.connect() as client:
+        began = time.monotonic()
+        with suppress(ConnectionError):
+            for _ in slowly(client):
+                client.sock.settimeout(0.1)
+                with suppress(TimeoutError):
+                    if not client.sock.recv(1, socket.MSG_PEEK):
+                        break
+                assert time.monotonic() - began < 10
+        assert any("no Tversion" in said or "no Tattach" in said for said in lab.records.messages())
+        resting.rpc(m.Tgetattr(ROOT, GETATTR_BASIC))
+
+
+def test_idle_connections(labs: Callable[..., Lab]) -> None:
+    """With an idle time, whoever sends no whole request and takes no reply is closed, however busy he looks."""
+    lab = labs(limits=Limits(version_within=1, attach_within=1, idle=0.4))
+    resting, dribbling, deaf, busy = (lab.client(msize=1 << 20) for _ in range(4))
+    deaf.create(ROOT, FILE, b"file")
+    deaf.rpc(m.Twrite(FILE, 0, bytes(500_000)))
+    deaf.send_all(*[m.Tread(FILE, 0, 500_000)] * 20)
+    frame = iter(dribbling.encode(m.Twrite(FILE, 0, bytes(1000)), 5))
+    left = {resting, dribbling, deaf}
+    for _ in count():
+        busy.rpc(m.Tgetattr(ROOT, GETATTR_BASIC))
+        with suppress(ConnectionError):
+            dribbling.sock.sendall(bytes([next(frame)]))
+        time.sleep(0.05)
+        if sum("nothing for 0.4 s" in said for said in lab.records.messages()) == len(left):
+            break
+    assert resting.ended()
+    assert lab.server.connections == 1
+    busy.rpc(m.Tgetattr(ROOT, GETATTR_BASIC))
+
+
+# -- a server from outside ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(3600 if LONG else 300)
+def test_requests_whose_replies_nobody_reads(tmp_path: Path) -> None:
+    """The server reads no more when it cannot answer, and answers all when the client comes round to reading."""
+    path = str(tmp_path / "socket")  # whose buffers, unlike those of TCP, hold some thousand replies and no more
+    with (
+        Program.beside_a_canary(tmp_path, "--listen", f"unix:{path}") as program,
+        program.client() as other,
+        RawClient(socket.socket(socket.AF_UNIX)) as client,
+    ):
+        client.sock.connect(path)
+        client.version()
+        client.attach()
+        before = program.memory
+        request = client.encode(m.Tgetattr(ROOT, GETATTR_BASIC), 5)
+        client.sock.sendall(request)
+        reply = client.receive_frame()
+        sent = 0
+
+        def send() -> None:
+            nonlocal sent
+            for _ in range(REQUESTS // 1000):
+                client.sock.sendall(request * 1000)
+                sent += 1000
+
+        client.sock.settimeout(None)
+        sender = threading.Thread(target=send)
+        sender.start()
+        slowest, until = 0.0, time.monotonic() + 3
+        while (began := time.monotonic()) < until:
+            other.rpc(m.Tgetattr(ROOT, GETATTR_BASIC))
+            slowest = max(slowest, time.monotonic() - began)
+        assert slowest < LATENCY
+        assert 0 < sent < REQUESTS, "it went on reading"
+        assert program.memory - before < 4 << 20
+        for _ in range(REQUESTS // 1000):
+            assert client._exactly(1000 * len(reply)) == reply * 1000
+        sender.join()
+        assert program.memory - before < 4 << 20
+
+
+def test_frames_that_are_announced_and_do_not_come(tmp_path: Path) -> None:
+    """A hundred connections that each announce a MiB, and then send a byte now and then."""
+    with Program.beside_a_canary(tmp_path) as program:
+        clients = [program.client(msize=1 << 20) for _ in range(100)]
+        before = program.memory
+        for client in clients:
+            client.sock.sendall((1 << 20).to_bytes(4, "little") + b"\x76\5\0" + bytes(100))
+        for _ in range(20):
+            for client in clients:
+                client.sock.sendall(b"x")
+            program.alive()
+        assert program.memory - before < 100 * (64 << 10) + (2 << 20)
+        for client in clients:
+            client.close()
+        program.settles(lambda: program.handles, program.handles_at_rest)
