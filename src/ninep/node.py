@@ -175,6 +175,14 @@ class Node(ABC):
         """The entry ``name`` of this directory. ENOENT if there is none, ENOTDIR if this is no directory."""
         raise Refused(Errno.ENOTDIR)
 
+    def through(self, names: Sequence[bytes]) -> tuple[Node, list[Qid]]:
+        """As far along directories as a driver gets for less than a ``walk`` each: where that is, and the qids on the way.
+
+        Never an error: what is not reached is walked to. Without qids the node is this one, with them another one to be released.
+        """
+        del names
+        return self, []
+
     @abstractmethod
     def parent(self) -> Node:
         """The directory this is in (walk of ``..``); at the root of the export, the root itself."""

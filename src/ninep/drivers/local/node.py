@@ -166,6 +166,25 @@ class LocalNode(Node):
             return known.reached(found)
         return tree.enter(self, name, found, pin).reached(found)
 
+    def through(self, names: Sequence[bytes]) -> tuple[LocalNode, list[Qid]]:
+        """Directories that are known and pinned take one look each, and only the last of them is claimed (1 us less for each)."""
+        node: LocalNode = self
+        qids: list[Qid] = []
+        with suppress(OSError):  # which the walk that follows runs into, too
+            for name in names:
+                known = None if node.children is None else node.children.get(name)
+                if known is None or known.pin is None or known.kind != DT_DIR:
+                    break
+                found = host.stat_at(node.held(), name)
+                if found.st_ino != known.ino or found.st_dev != known.dev:
+                    break
+                qids.append(known.seen(found).qid)
+                node = known
+        while qids and not node.up._claim(node, node.name_):  # another thread released it just now
+            node = node.up
+            qids.pop()
+        return node, qids
+
     def _claim(self, known: LocalNode, name: bytes) -> bool:
         """Claim a child, unless another thread released it just now."""
         with self.tree.lock:

@@ -26,26 +26,37 @@ def walk(session: Session, fid: int, newfid: int, names: list[bytes]) -> tuple[l
         raise Refused(Errno.EINVAL, "an open fid cannot be walked")
     if start.xattr is not None:
         raise Refused(Errno.EINVAL, "an attribute cannot be walked from")
-    qids: list[Qid] = []
-    node = start.node.clone() if not names else start.node
-    for name in names:
-        try:
-            found = _step(node, name)
-        except OSError:
-            if not qids:
-                raise
-            node.release()
-            return (qids,)
-        if qids:
-            node.release()
-        node = found
-        qids.append(found.qid)
+    node, qids = _along(start.node, names)
+    if node is None:
+        return (qids,)
     if newfid != fid:
         session.bind(newfid, node, start.user, start.export)
     else:
         start.node, old = node, start.node
         old.release()
     return (qids,)
+
+
+def _along(node: Node, names: list[bytes]) -> tuple[Node | None, list[Qid]]:
+    """The node at the end of ``names``, None if only the first of them could be walked, and the qids of those that could."""
+    if not names:
+        return node.clone(), []
+    qids: list[Qid] = []
+    if len(names) > 1 and DOTS.isdisjoint(names):
+        node, qids = node.through(names[:-1])
+    for name in names[len(qids) :]:
+        try:
+            found = _step(node, name)
+        except OSError:
+            if not qids:
+                raise
+            node.release()
+            return None, qids
+        if qids:
+            node.release()
+        node = found
+        qids.append(found.qid)
+    return node, qids
 
 
 def _step(node: Node, name: bytes) -> Node:
