@@ -14,6 +14,7 @@ from tests.security.conftest import NEW, Faults, image
 from ninep import host
 from ninep.drivers.local import LocalNode
 from ninep.errors import Refused
+from ninep.host import Handle
 from ninep.linux import GETATTR_BASIC, NO_ID, O_CREAT, O_RDWR, Errno
 from ninep.node import Changes
 
@@ -187,6 +188,39 @@ def test_a_rename_takes_the_record_along(root: LocalNode, folder: Path) -> None:
     assert owned(root.walk(b"d").walk(b"new")) == (0o100604, 5, 6, 0)
     assert os.listdir(folder / METADATA) == ["d"]
     assert os.listdir(folder / "d" / METADATA) == ["new"]
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["with hard links", "without"])
+@pytest.mark.parametrize("fails", [False, True], ids=["done", "failed"])
+def test_a_rename_over_a_file(
+    root: LocalNode, folder: Path, monkeypatch: pytest.MonkeyPatch, links: bool, fails: bool
+) -> None:
+    """FAT and some network filesystems have no hard links: a record is moved there, where otherwise it gets a second name first."""
+    make(root, b"source", 0o4711, 1, 2)
+    make(root, b"target", 0o640, 3, 4)
+    before = image(folder)
+
+    def refuse(*_: object) -> None:
+        raise Refused(Errno.EPERM)
+
+    honest = host.rename
+
+    def rename(olddir: Handle, old: bytes, newdir: Handle, new: bytes) -> None:
+        if fails and (old, olddir) == (b"source", root.held()):
+            raise Refused(Errno.EIO)
+        honest(olddir, old, newdir, new)
+
+    monkeypatch.setattr(host, "rename", rename)
+    if not links:
+        monkeypatch.setattr(host, "make_link", refuse)
+    if fails:
+        assert refusal(root.rename, b"source", root, b"target") is Errno.EIO
+        assert image(folder) == before
+        return
+    root.rename(b"source", root, b"target")
+    assert os.listdir(folder / METADATA) == ["target"]
+    assert owned(root.walk(b"target")) == (0o104711, 1, 2, 0)
+    assert (folder / METADATA / "target").stat().st_nlink == 1
 
 
 def test_a_rename_of_what_has_no_record(root: LocalNode, folder: Path) -> None:

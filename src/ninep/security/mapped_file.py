@@ -7,8 +7,12 @@ Order of steps, so that a failure at any of them leaves everything as it was:
 
 * make: the record first (it means nothing without its entry), then the entry; if that fails the record goes again;
 * remove: the entry first, then its record, whose removal cannot fail the request;
-* rename: the record of the target is put aside, that of the source moved, then the entries are; if that fails both records go back;
+* rename: the record of the source gets the target's name besides its own (that of the target is put aside), then the entries are moved, then the
+  other names go; if that fails both records are as they were;
 * link: as make, with the record linked too, so that both names share one, as the hypervisor has it. A file without a record gets an empty one first.
+
+A server that is killed between two steps leaves a record too many, which means nothing, or a name too many of a record. There is one exception: a
+target that was about to be replaced, and was not, has the source's record. No order of two renames is without such a moment.
 
 A change of attributes lives in another file, so the data file's own ctime is moved by hand: clients see their chmod, and caches notice.
 """
@@ -27,6 +31,7 @@ from ninep.security.mapped import Mapped, Tags, draft, fill, known_id, publish
 from ninep.security.records import EMPTY, Records, Slot
 
 _ASIDE: Final = records.TEMPORARY + b"aside."
+_NO_LINKS: Final = frozenset({Errno.EPERM, Errno.EOPNOTSUPP, Errno.ENOSYS, Errno.EMLINK})
 
 
 class MappedFile(Mapped):
@@ -173,20 +178,54 @@ class MappedFile(Mapped):
                     )
 
     def _rename_with_records(self, source: Slot, target: Slot, old: Slot | None, new: Slot) -> None:
+        """``old``: the record of the source, None if there is none. ``new``: where that of the target is, or would be."""
         aside = Slot(new.dir, _ASIDE + records.unique())
-        stood = self._moved(new, aside)
-        moved = False
+        stood = self._moved(new, aside) if old is None else self._linked(new, aside)
+        placed = False
         try:
-            moved = old is not None and self._moved(old, new)
+            placed = old is not None and self._placed(old, new)
             host.rename(*source, *target)
         except OSError:
-            if moved and old is not None:
-                self._moved(new, old)
+            if placed and old is not None:
+                self._moved(new, old)  # two names of one file: a rename does nothing, and the one too many goes below
             if stood:
                 self._moved(aside, new)
+                self._unrecord(aside)
+            elif placed:
+                self._unrecord(new)
             raise
+        if old is not None:
+            self._unrecord(old)
         if stood:
-            records.discard(*aside)
+            self._unrecord(aside)
+
+    def _placed(self, old: Slot, new: Slot) -> bool:
+        """Put the source's record in the place of the target's. False if there is none."""
+        between = Slot(new.dir, _ASIDE + records.unique())
+        if not self._linked(old, between):
+            return False
+        try:
+            return self._moved(between, new)
+        finally:
+            self._unrecord(between)  # it is still there if both were names of one file, or the rename failed
+
+    def _linked(self, source: Slot, target: Slot) -> bool:
+        """Another name for a record, or where the filesystem has no hard links, a new one. False if there is no record."""
+        try:
+            pin = host.pin(*source)
+        except OSError as error:
+            if linux_errno(error) is Errno.ENOENT:
+                return False
+            raise
+        try:
+            host.make_link(Place(pin, *source), *target)
+        except OSError as error:
+            if linux_errno(error) not in _NO_LINKS:
+                raise
+            return self._moved(source, target)
+        finally:
+            host.close(pin)
+        return True
 
     @staticmethod
     def _moved(source: Slot, target: Slot) -> bool:

@@ -101,8 +101,11 @@ class MappedXattr(Mapped):
     # -- writing tags --------------------------------------------------------------------------------------------------
 
     @staticmethod
-    def _write(place: Place, tags: Tags) -> None:
-        for (attribute, width, _), value in zip(_FORMAT, tags, strict=True):
+    def _write(place: Place, tags: Tags, *, mode_first: bool = False) -> None:
+        rows = list(zip(_FORMAT, tags, strict=True))
+        if mode_first:
+            rows.insert(0, rows.pop(2))
+        for (attribute, width, _), value in rows:
             if value is not None:
                 host.set_xattr(place, attribute, value.to_bytes(width, "little"))
 
@@ -125,7 +128,8 @@ class MappedXattr(Mapped):
             if several and new is not None
         }
         try:
-            self._write(place, tags)
+            # A server killed in between leaves a part of them changed: the new owner must not have the old set-user bit.
+            self._write(place, tags, mode_first=True)
         except OSError:
             self._restore(place, old)
             raise

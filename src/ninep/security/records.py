@@ -7,6 +7,9 @@ if it is known. Readers cut lines at 99 bytes, compare the key by its beginning 
 
 A file is replaced by a temporary one and a rename, so that nobody reads half of it. One with several names (the metadata of hard
 links) is rewritten in place instead, by a single write that is valid as a whole, since all its names must agree.
+
+A server that is killed in between leaves its temporary file there: hidden from clients, in the way of nothing, removed by whoever replaces a file of
+that directory later (or removes the directory).
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
@@ -30,6 +34,9 @@ ROOT: Final = b".virtfs_metadata_root"
 ROOT_NAME: Final = b"/"  # the name of the export's root, which no entry can have
 TEMPORARY: Final = b".virtfs_metadata_new."
 _LONGEST: Final = 4096
+ABANDONED: Final = 60.0
+"""Seconds after which a temporary file is nobody's. Were it somebody's after all, his rename would fail, and his request."""
+_SWEPT: Final = 4096
 _LINE: Final = 99
 _NUMBER = re.compile(rb"virtfs\.(uid|gid|mode|rdev).[ \t]*([+-]?[0-9]*)", re.DOTALL)
 _counter = itertools.count()
@@ -72,6 +79,8 @@ class Records:
 
     def __init__(self) -> None:
         self._known: Known[Tags] = Known()
+        self._swept: set[tuple[int, int]] = set()
+        """Directories in which no temporary files of others are, as far as is known."""
 
     @contextmanager
     def slot(self, dir: Handle, name: bytes, make: bool = False) -> Iterator[Slot | None]:
@@ -175,6 +184,7 @@ class Records:
         content = render(tags)
         if new and self._publish(slot, tags, content):
             return
+        self._sweep(slot.dir)
         temporary = TEMPORARY + unique()
         handle = host.open_at(slot.dir, temporary, O_WRONLY | O_CREAT | O_EXCL, 0o600)
         try:
@@ -205,6 +215,24 @@ class Records:
             host.close(handle)
         return True
 
+    def _sweep(self, dir: Handle) -> None:
+        """Remove what killed servers left. Once for each directory, or again and again as long as there is something too young to tell."""
+        found = host.stat(dir)
+        if (found.st_dev, found.st_ino) in self._swept:
+            return
+        try:
+            left = [name for name in _names(dir) if name.startswith(TEMPORARY)]
+            limit = (time.time() - ABANDONED) * 1e9
+            old = [name for name in left if host.stat_at(dir, name).st_mtime_ns < limit]
+        except OSError:
+            return  # the request does not depend on it, and the next one looks again
+        for name in old:
+            discard(dir, name)
+        if len(old) == len(left):
+            if len(self._swept) >= _SWEPT:
+                self._swept.clear()
+            self._swept.add((found.st_dev, found.st_ino))
+
     # -- a whole directory's -------------------------------------------------------------------------------------------
 
     def purge(self, dir: Handle) -> None:
@@ -212,11 +240,7 @@ class Records:
 
         (The hypervisor leaves them, and the directory can then never be removed.)
         """
-        listing = host.open_dir(Place(dir, NO_HANDLE, b"."))
-        try:
-            kept = [entry[3] for entry in host.iterate(listing) if entry[3] not in (b".", b"..")]
-        finally:
-            listing.close()
+        kept = _names(dir)
         if kept != [DIRECTORY]:
             if kept:
                 raise Refused(Errno.ENOTEMPTY)
@@ -237,6 +261,14 @@ class Records:
         finally:
             host.close(metadata)
         host.remove_dir(dir, DIRECTORY)
+
+
+def _names(dir: Handle) -> list[bytes]:
+    listing = host.open_dir(Place(dir, NO_HANDLE, b"."))
+    try:
+        return [entry[3] for entry in host.iterate(listing) if entry[3] not in (b".", b"..")]
+    finally:
+        listing.close()
 
 
 def unique() -> bytes:
