@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,11 +10,12 @@ import pytest
 
 from ninep.drivers.local import LocalDriver, LocalNode, pins_for
 from ninep.errors import linux_errno
-from ninep.linux import O_CREAT, O_EXCL, O_RDWR, Errno
+from ninep.linux import GETATTR_BASIC, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, Errno
 from ninep.node import User
 
 MODELS = ("passthrough", "none", "mapped-xattr", "mapped-file")
 NEW = O_CREAT | O_EXCL | O_RDWR
+ME = (os.geteuid(), os.getegid())
 
 
 def refusal(verb: Callable[..., object], *arguments: object) -> Errno:
@@ -21,6 +23,29 @@ def refusal(verb: Callable[..., object], *arguments: object) -> Errno:
     with pytest.raises(OSError) as error:  # noqa: PT011 - the errno is looked at by the caller
         verb(*arguments)
     return linux_errno(error.value)
+
+
+def refused(errno: Errno, verb: Callable[..., object], *arguments: object) -> bool:
+    return refusal(verb, *arguments) is errno
+
+
+def make(root: LocalNode, name: bytes, content: bytes = b"", mode: int = 0o644) -> LocalNode:
+    node, file = root.create(name, NEW, mode, *ME)
+    file.write(0, content, by=0)
+    file.close()
+    return node
+
+
+def content(node: LocalNode) -> bytes:
+    file = node.open(O_RDONLY)
+    try:
+        return bytes(file.read(0, 1 << 16))
+    finally:
+        file.close()
+
+
+def permissions(node: LocalNode) -> int:
+    return node.getattr(GETATTR_BASIC).mode & 0o7777
 
 
 @pytest.fixture(params=MODELS)
