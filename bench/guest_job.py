@@ -65,7 +65,9 @@ STEPS = {
     "build, nothing to do": "cd source && make -s",
     "remove": "rm -rf source",
 }
+CPU = "processor time of the server"
 LIMIT = 600.0
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,13 @@ class Place:
     key: str
     mount: str
     steps: tuple[str, ...] = tuple(STEPS)
+    pid: int = 0  # of a server that is a process of its own
+
+    def processor(self) -> float:
+        """Seconds of processor time that the server has used (proc(5): utime and stime)."""
+        with open(f"/proc/{self.pid}/stat", encoding="ascii", errors="replace") as f:
+            fields = f.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def tcp(port: int, aname: str = "") -> str:
@@ -87,7 +96,7 @@ def virtio(tag: str) -> str:
 
 
 def job(guest: Guest, place: Place) -> dict[str, float]:
-    """Do the job once: seconds of each step, as the guest's clock counts them.
+    """Do the job once: seconds of each step, and of processor time that the server took.
 
     Raises:
         AssertionError: a step failed; the text is what it said.
@@ -97,6 +106,7 @@ def job(guest: Guest, place: Place) -> dict[str, float]:
     if place.mount:
         guest.run(place.mount.format(at=at)).check()
     times: dict[str, float] = {}
+    used = place.processor() if place.pid else 0.0
     try:
         for step in place.steps:
             command = STEPS[step]
@@ -106,6 +116,8 @@ def job(guest: Guest, place: Place) -> dict[str, float]:
             # The tree is as it was packed; `make` may complain of the host's clock being a little ahead of the guest's.
             assert "git" not in step or not done.output.strip(), f"{place.key}: {step} said: {done.output}"
             print(f"  {place.key:<20} {step:<20} {times[step]:7.2f} s", file=sys.stderr, flush=True)
+        if place.pid:
+            times[CPU] = place.processor() - used
     finally:
         if place.mount and guest.alive:
             guest.run(f"umount {at}").check()
@@ -128,7 +140,7 @@ def serving(keys: list[str], programs: servers.Programs, scratch: str) -> Iterat
             up = stack.enter_context(servers.running(server, folder, programs, every))
             # The limit server has no code for most of the job: it shows what the round trips alone take.
             steps = (PROBE,) if server.kind == "limit" else tuple(STEPS)
-            places.append(Place(key, tcp(up.port, up.aname), steps))
+            places.append(Place(key, tcp(up.port, up.aname), steps, up.pid))
         yield places
 
 
@@ -136,7 +148,10 @@ def report(results: dict[str, list[dict[str, float]]], rounds: int) -> str:
     """Medians of each step and of the whole, in seconds, a column a place."""
     head = ["seconds, medians of " + str(rounds), *results]
     rows = {step: [[t[step] for t in runs if step in t] for runs in results.values()] for step in STEPS}
-    rows["whole"] = [[sum(t.values()) for t in runs if len(t) == len(STEPS)] for runs in results.values()]
+    rows["whole"] = [
+        [sum(t[step] for step in STEPS) for t in runs if STEPS.keys() <= t.keys()] for runs in results.values()
+    ]
+    rows[CPU] = [[t[CPU] for t in runs if CPU in t and STEPS.keys() <= t.keys()] for runs in results.values()]
     lines = ["| " + " | ".join(head) + " |", "|---" + "|--:" * len(results) + "|"]
     lines += [
         f"| {name} | " + " | ".join(f"{statistics.median(x):.2f}" if x else "" for x in row) + " |"
@@ -193,7 +208,8 @@ def measure(shares: list[Share], places: list[Place], rounds: int) -> dict[str, 
             for place in places:
                 times = job(guest, place)
                 results[place.key].append(times)
-                print(f"round {number + 1} {place.key:<20} {sum(times.values()):7.2f} s", file=sys.stderr)
+                whole = sum(seconds for step, seconds in times.items() if step in STEPS)
+                print(f"round {number + 1} {place.key:<20} {whole:7.2f} s", file=sys.stderr)
     return results
 
 
