@@ -204,6 +204,13 @@ def _fold(name: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).upper().casefold())
 
 
+def _plain(name: bytes) -> str:
+    """What is left of a name when case, width, accents and invisible code points are taken for nothing."""
+    text = name.decode("utf-8", "replace")
+    text = "".join(c for c in text if unicodedata.category(c) not in {"Cf", "Mn", "Cc"})
+    return _fold(text).replace("\u0131", "i")
+
+
 def folds_to(name: bytes, reserved: bytes) -> bool:
     """Whether the host could take ``name`` for ``reserved`` (ASCII).
 
@@ -211,8 +218,11 @@ def folds_to(name: bytes, reserved: bytes) -> bool:
     points and dots and spaces at the end all count, so that a volume formatted by another system with another table
     gives no way round.
     """
-    if name == reserved:
-        return True
-    text = name.decode("utf-8", "replace")
-    text = "".join(c for c in text if unicodedata.category(c) not in {"Cf", "Mn", "Cc"})
-    return _fold(text).replace("\u0131", "i").rstrip(". ") == _fold(reserved.decode("ascii"))
+    return name == reserved or _plain(name).rstrip(". ") == _fold(reserved.decode("ascii"))
+
+
+def folds_below(name: bytes, reserved: bytes) -> bool:
+    """Whether the host could take ``name`` for one that begins with ``reserved`` (ASCII, in small letters)."""
+    if name.isascii():
+        return name[: len(reserved)].lower() == reserved
+    return _plain(name).startswith(reserved.decode("ascii"))

@@ -25,7 +25,7 @@ from ninep.errors import Refused
 from ninep.host import _ntinfo as info
 from ninep.host._api import Handle
 from ninep.host._ntapi import Access, Attribute, Disposition, Info, NtCalls, Options, Tag
-from ninep.host._ntnames import host_name, looks_short, new_name
+from ninep.host._ntnames import folds_below, host_name, looks_short, new_name
 from ninep.host._ntstatus import NtError, Status
 from ninep.linux import Errno
 
@@ -67,8 +67,8 @@ def own_name() -> str:
 
 
 def is_own(name: bytes) -> bool:
-    """Is it a name of this host's own, in any case?"""
-    return name[: len(OURS)].lower() == OURS
+    """Is it a name of this host's own, in any spelling that would open it?"""
+    return folds_below(name, OURS)
 
 
 def refuse_alias(calls: NtCalls, dir: Handle, name: bytes, code: Errno = Errno.ENOENT) -> None:

@@ -192,6 +192,18 @@ def test_other_names_are_not_reserved(other: bytes) -> None:
     assert not names.folds_to(other, b".virtfs_metadata")
 
 
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        (".ninep-removed", True), (".NINEP-x", True), (".n\u0131nep-removed", True), ("\uff0eninep-x", True), (".ni\u200bnep-x", True),
+        (".ninep", False), ("ninep-x", False), (".n\u00e4nep-x", False), ("x.ninep-", False),
+    ],
+    ids=ascii,
+)  # fmt: skip
+def test_names_of_the_hosts_own_are_known_in_every_spelling(name: str, ours: bool) -> None:
+    assert names.folds_below(name.encode(), b".ninep-") is ours
+
+
 @pytest.mark.parametrize(("name", "short"), [(b"VIRTFS~1", True), (b"a~1.txt", True), (b"A~123456.T", True), (b"a~b", False), (b"a", False),
                                              (b"toolong7~1", False), (b"a~1.html", False)])  # fmt: skip
 def test_what_may_be_a_short_alias(name: bytes, short: bool) -> None:

@@ -106,7 +106,7 @@ def test_the_waiting_place_is_no_clients() -> None:
         listing = box.host.open_dir(Place(box.root, NO_HANDLE, b""))
         assert [entry.name for entry in iterate(listing)] == [b".", b".."]
         listing.close()
-        for name in (b".ninep-removed", b".NINEP-Removed", b".ninep-x"):
+        for name in (b".ninep-removed", b".NINEP-Removed", ".n\u0131nep-removed".encode(), b".ninep-x"):
             with refused(Errno.ENOENT):
                 box.host.pin(box.root, name)
             with refused(Errno.EEXIST):
