@@ -1,12 +1,11 @@
-"""A genuine Windows CPython on this Debian machine, under Wine, and a real NTFS volume for it.
+"""A genuine Windows CPython on this Debian machine, under Wine.
 
-    with Lab() as lab, ntfs_volume() as folder:
+    with Lab() as lab:
         lab.python(["-m", "pytest", "..."], limit=600).check()
 
 * python3xx.dll and the extension modules come from panda3d's wheel for Windows (its folder deploy_libs), the library in Python from the
   interpreter that runs this, which must be of the same minor version; python.exe is ten instructions that call Py_Main, put together with the
   GNU assembler for Windows. All is kept in the tests' cache (about 700 MB with Wine's prefix; set-up takes half a minute).
-* The volume is a file with NTFS on it, mounted by ntfs-3g with `file:stream` names; that needs root.
 * Every process has a time limit. Wine's own server is started apart, since it would keep a pipe open, and ended with the lab.
 * Under Wine Windows CPython dies at start if its standard output is a plain file: it gets a pipe.
 
@@ -25,20 +24,20 @@ import sys
 import sysconfig
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from tests.guest.debs import Unavailable, appear_whole, cache_dir, need, system
+from tests.wine.volume import ntfs_volume
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 DEBIAN_PACKAGES = ("wine", "wine64", "binutils-mingw-w64-x86-64", "ntfs-3g", "attr")
 PACKAGES = ("pytest", "pytest-timeout", "hypothesis", "click", "rich")
 SETUP_LIMIT = 300.0
-IMAGE_MIB = 64
 # What a program on Windows has no use for.
 LEFT_OUT = {
     "__pycache__",
@@ -176,34 +175,6 @@ def windows_path(path: Path) -> str:
     return "Z:" + str(path.resolve()).replace("/", "\\")
 
 
-@contextlib.contextmanager
-def ntfs_volume() -> Iterator[Path]:
-    """A folder on a freshly made NTFS volume, mounted for the length of a block. ``Unavailable`` without root or ntfs-3g."""
-    if os.geteuid():
-        raise Unavailable("mounting an NTFS image needs root")
-    with tempfile.TemporaryDirectory(prefix="ninep-ntfs.") as scratch:
-        image, mounted = Path(scratch, "image"), Path(scratch, "mounted")
-        mounted.mkdir()
-        with image.open("wb") as file:
-            file.truncate(IMAGE_MIB << 20)
-        system(["mkfs.ntfs", "-F", "-q", "-Q", str(image)], stdout=subprocess.DEVNULL)
-        mount(image, mounted, "windows")
-        try:
-            # Wine takes a mount point for a reparse point: tests get a folder below it.
-            folder = mounted / "folder"
-            folder.mkdir()
-            yield folder
-        finally:
-            system(["umount", "--lazy", str(mounted)])  # a program of Wine's may take a moment to let go
-
-
-def mount(image: Path, where: Path, streams: str) -> None:
-    """Mount an image; ``streams`` is ``windows`` (as ``file:stream``) or ``xattr`` (as ``user.`` attributes)."""
-    system(
-        ["ntfs-3g", str(image), str(where), "-o", f"streams_interface={streams},permissions"], stdout=subprocess.DEVNULL
-    )
-
-
 # -- Windows CPython ---------------------------------------------------------------------------------------------------
 
 
@@ -258,7 +229,7 @@ def main() -> int:
     with Lab() as lab, contextlib.ExitStack() as stack:
         environment = {}
         if options.ntfs:
-            environment["NINEP_WINDOWS_DIR"] = windows_path(stack.enter_context(ntfs_volume()))
+            environment["NINEP_WINDOWS_DIR"] = windows_path(stack.enter_context(ntfs_volume()).folder)
         arguments = [word for word in options.arguments if word != "--"]
         ended = lab.python(arguments, options.limit, **environment)
     sys.stdout.write(ended.output)

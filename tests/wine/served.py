@@ -45,6 +45,11 @@ class WindowsServer:
             assert status == 0, f"the server ended with {status}:\n{self.said()}"
             assert "Traceback" not in self.said(), self.said()
 
+    @property
+    def address(self) -> str:
+        """For a client on this machine."""
+        return f"127.0.0.1:{self.port}"
+
     def stop(self) -> int:
         """Ctrl-C: Wine hands SIGINT to the program as the console's event."""
         if self._process.poll() is None:

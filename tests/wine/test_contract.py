@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from tests.guest.debs import Unavailable
-from tests.wine.lab import Lab, ntfs_volume, windows_path
+from tests.wine.lab import Lab, windows_path
+from tests.wine.volume import ntfs_volume
 
 LIMIT = 600.0
 CONTRACT = ["-m", "pytest", "-c", "tests/wine/pytest.ini", "-q", "tests/host/windows"]
@@ -19,7 +20,7 @@ def test_on_a_folder_of_linux(lab: Lab) -> None:
 
 def test_on_an_ntfs_volume(lab: Lab) -> None:
     try:
-        with ntfs_volume() as folder:
-            lab.python([*CONTRACT, "-k", "system"], LIMIT, NINEP_WINDOWS_DIR=windows_path(folder)).check()
+        with ntfs_volume() as volume:
+            lab.python([*CONTRACT, "-k", "system"], LIMIT, NINEP_WINDOWS_DIR=windows_path(volume.folder)).check()
     except Unavailable as missing:
         pytest.skip(f"no NTFS volume: {missing}")
