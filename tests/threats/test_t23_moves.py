@@ -142,7 +142,9 @@ class Inhabitant:
         qid = self.client.create(HOME, SPOT, name, mode=mode)
         self.files[name] = qid.path, mode, b""
         self.client.rpc(m.Twrite(SPOT, 0, name * 9))
-        self.files[name] = qid.path, mode, name * 9
+        _, made, _ = look(self.client, SPOT)
+        assert made in {mode & shown for shown in self.shown}  # plain 9P2000: no more than the folder has
+        self.files[name] = qid.path, made, name * 9
 
     def read(self) -> None:
         if self.files:
