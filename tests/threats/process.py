@@ -133,6 +133,15 @@ def answers(client: RawClient, messages: Sequence[m.Message], window: int = 500)
     return said
 
 
+def forget(file: Path, stop: threading.Event) -> None:
+    """Let the page cache have nothing of a file, so that reads of it wait for the disk: the server serves them in threads."""
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+        while not stop.is_set():
+            os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            stop.wait(0.001)
+
+
 def pipelined(client: RawClient, messages: Sequence[m.Message], rounds: int, batch: int = 32) -> None:
     """Send the same messages again and again, some rounds at a time; whatever the answers are, there is one for each."""
     frames = b"".join(client.encode(message, tag) for tag, message in enumerate(messages, 1))

@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from tests.support.client import RawClient
 from tests.threats.lab import LINUX, Attacker, Lab, beside
-from tests.threats.process import Program
+from tests.threats.process import Program, forget
 from tests.threats.verbs import FILE, FOLDER, ROOT
 
 from ninep.linux import AT_REMOVEDIR, GETATTR_BASIC, Errno
@@ -128,23 +129,16 @@ def test_large_reads_that_nobody_takes(tmp_path: Path, cold: bool) -> None:
     """Twenty connections ask for everything and read nothing: each has what is in front of its socket, and what was granted to it."""
     connections, in_flight = 20, 8 * MIB
 
-    def forget(stop: threading.Event) -> None:
-        """Let the page cache have nothing of the file, so that reads wait for the disk, in threads."""
-        with open(tmp_path / "export" / "file", "rb") as opened:
-            os.fsync(opened.fileno())
-            while not stop.is_set():
-                os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-                stop.wait(0.001)
-
+    file = tmp_path / "export" / "file"
     with Program.beside_a_canary(tmp_path, "--limit", f"all-bytes-in-flight={in_flight}") as program:
-        (tmp_path / "export" / "file").write_bytes(b"x" * (8 * MIB))
+        file.write_bytes(b"x" * (8 * MIB))
         clients = [program.client(msize=MIB) for _ in range(connections)]
         for client in clients:
             client.walk(ROOT, FILE, b"file")
             client.open(FILE)
         program.alive()
         # In front of the socket one reply, and those of the two requests that may always be in flight.
-        with program.peak(connections * 3 * MIB + in_flight + 8 * MIB), beside(*[forget] * cold):
+        with program.peak(connections * 3 * MIB + in_flight + 8 * MIB), beside(*[partial(forget, file)] * cold):
             for client in clients:
                 client.send_all(*[m.Tread(FILE, number % 7 * MIB, MIB - 24) for number in range(16)])
             for _ in range(10):
