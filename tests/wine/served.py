@@ -69,9 +69,10 @@ class WindowsServer:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._said.append(line)
-            if found := LISTENS.search(line):
-                self.port = int(found[1])
-                self._told.set()
+        with self._process.stdout as lines:
+            for line in lines:
+                self._said.append(line)
+                if found := LISTENS.search(line):
+                    self.port = int(found[1])
+                    self._told.set()
         self._told.set()
