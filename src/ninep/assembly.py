@@ -29,7 +29,9 @@ def limits_of(settings: ServerConfig) -> Limits:
 
 def server_of(settings: ServerConfig, exports: Sequence[Export]) -> Server:
     """A server (one process of it) that listens nowhere yet."""
-    return Server(exports, limits_of(settings), access=settings.access, owns_loop=True)
+    return Server(
+        exports, limits_of(settings), access=settings.access, owns_loop=True, counted=settings.metrics is not None
+    )
 
 
 def _export(settings: ExportConfig) -> Export:

@@ -95,6 +95,8 @@ class ServerConfig:
     limits: Limits = field(default_factory=Limits)
     workers: int = 1
     access: Access = field(default_factory=Access)
+    metrics: addresses.Tcp | None = None
+    """Where to tell numbers over HTTP; with several workers each at a port of its own, from this one on."""
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
@@ -112,12 +114,20 @@ class ServerConfig:
             raise BadConfig("stdio is one connection: it needs one worker")
         if sum(isinstance(address, addresses.Stdio) for address in self.listen) > 1:
             raise BadConfig("stdio can be listened at once only")
-        for address in self.listen:
+        for address in (*self.listen, self.metrics):
             if isinstance(address, addresses.Tcp) and not self.access.remote and not stays_here(address.host):
                 raise BadConfig(
                     f"{address} can be reached from other computers, and 9P has no passwords: say who may connect with --allow, "
                     f"for example --allow 192.168.0.0/16 (--allow any lets everybody in)"
                 )
+
+
+def parse_metrics(text: str) -> addresses.Tcp:
+    """``HOST:PORT``, or a port of the loopback."""
+    address = addresses.parse(f"127.0.0.1:{text}" if text.isdecimal() else text)
+    if not isinstance(address, addresses.Tcp):
+        raise BadConfig(f"{text!r}: metrics are told over HTTP: write PORT or HOST:PORT")
+    return address
 
 
 def stays_here(host: str) -> bool:

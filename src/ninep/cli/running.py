@@ -15,17 +15,21 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import nullcontext
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ninep.assembly import exports_of, server_of
-from ninep.config import ServerConfig
+from ninep.config import BadConfig, ServerConfig
 from ninep.server.exports import Export
 from ninep.server.server import THREAD_NAME, Server
 from ninep.server.workers import Pool
 from ninep.transport import addresses, listeners
+
+if TYPE_CHECKING:
+    from ninep.metrics import Telling
 
 log = logging.getLogger("ninep.serve")
 T = TypeVar("T")
@@ -33,12 +37,13 @@ T = TypeVar("T")
 
 def run(settings: ServerConfig) -> None:
     """Serve until told to stop. ``OSError`` with a sentence if it cannot begin."""
+    telling = _telling(settings)
     os.umask(0)  # clients say what permissions a file gets; theirs have been taken off by their own umask
     exports = exports_of(settings)
     if settings.workers > 1:
-        _run_workers(settings, exports)
+        _run_workers(settings, exports, telling)
     else:
-        in_loop(settings, lambda: _serve(settings, exports))
+        in_loop(settings, lambda: _serve(settings, exports, telling))
         leave_what_hangs()
 
 
@@ -83,7 +88,7 @@ def _cannot_listen(address: addresses.Address, error: OSError) -> OSError:
     return OSError(error.errno, f"cannot listen on {address}: {error.strerror or error}")
 
 
-async def _serve(settings: ServerConfig, exports: Sequence[Export]) -> None:
+async def _serve(settings: ServerConfig, exports: Sequence[Export], telling: Sequence[Telling]) -> None:
     stopped = asyncio.Event()
     async with server_of(settings, exports) as server:
         places = []
@@ -93,9 +98,26 @@ async def _serve(settings: ServerConfig, exports: Sequence[Export]) -> None:
             except OSError as error:
                 raise _cannot_listen(address, error) from error
         on_signals(stopped)
-        announce(settings, places)
-        await (stopped.wait() if server.accepting else _until_idle(server, stopped))
+        announce(settings, places, telling)
+        with telling[0].of(server) if telling else nullcontext():
+            await (stopped.wait() if server.accepting else _until_idle(server, stopped))
         log.info("stopping")
+
+
+def _telling(settings: ServerConfig) -> Sequence[Telling]:
+    """A socket to tell numbers at for each process, bound before anything is served. ``BadConfig`` without the library."""
+    if settings.metrics is None:
+        return ()
+    try:
+        from ninep.metrics import tellings  # noqa: PLC0415 - the library is an extra
+    except ImportError as error:
+        if error.name is None or not error.name.startswith("prometheus_client"):
+            raise
+        raise BadConfig("--metrics needs the library prometheus_client: pip install 'ninep[metrics]'") from error
+    try:
+        return tellings(settings.metrics, settings.workers, settings.access)
+    except OSError as error:
+        raise _cannot_listen(settings.metrics, error) from error
 
 
 async def _until_idle(server: Server, stopped: asyncio.Event) -> None:
@@ -106,7 +128,7 @@ async def _until_idle(server: Server, stopped: asyncio.Event) -> None:
         task.cancel()
 
 
-def _run_workers(settings: ServerConfig, exports: Sequence[Export]) -> None:
+def _run_workers(settings: ServerConfig, exports: Sequence[Export], telling: Sequence[Telling]) -> None:
     bound: list[listeners.Bound] = []
     for address in settings.listen:
         try:
@@ -114,24 +136,27 @@ def _run_workers(settings: ServerConfig, exports: Sequence[Export]) -> None:
         except OSError as error:
             raise _cannot_listen(address, error) from error
 
-    def work(control: socket.socket) -> None:
-        in_loop(settings, lambda: _work(settings, exports, control))
+    def work(control: socket.socket, place: int) -> None:
+        in_loop(settings, lambda: _work(settings, exports, control, telling[place] if telling else None))
 
     pool = Pool([sock for one in bound for sock in one.sockets], settings.workers, work)
-    announce(settings, [one.address for one in bound])
+    announce(settings, [one.address for one in bound], telling)
     log.info("workers: %s", ", ".join(str(worker.pid) for worker in pool.workers))
     pool.run()
     for one in bound:
         one.close()
 
 
-async def _work(settings: ServerConfig, exports: Sequence[Export], control: socket.socket) -> None:
+async def _work(
+    settings: ServerConfig, exports: Sequence[Export], control: socket.socket, telling: Telling | None
+) -> None:
     stopped = asyncio.Event()
     async with server_of(settings, exports) as server:
         on_signals(stopped)
         server.serve_for(control, stopped.set)
         log.info("worker %d serves", os.getpid())
-        await stopped.wait()
+        with telling.of(server) if telling else nullcontext():
+            await stopped.wait()
 
 
 def on_signals(stopped: asyncio.Event) -> None:
@@ -150,7 +175,7 @@ def wake_quietly() -> None:
     signal.set_wakeup_fd(signal.set_wakeup_fd(-1), warn_on_full_buffer=False)
 
 
-def announce(settings: ServerConfig, places: Sequence[addresses.Address]) -> None:
+def announce(settings: ServerConfig, places: Sequence[addresses.Address], telling: Sequence[Telling] = ()) -> None:
     """Say on stderr what is served, where, and what to type in a guest."""
     for export in settings.exports:
         what = [export.security_model] + (["read-only"] if export.read_only else [])
@@ -158,6 +183,8 @@ def announce(settings: ServerConfig, places: Sequence[addresses.Address]) -> Non
         click.echo(f"ninep: serving {export.path}{name} ({', '.join(what)})", err=True)
     for place in places:
         click.echo(f"ninep: listening on {place}", err=True)
+    for one in telling:
+        click.echo(f"ninep: metrics on http://{one.address}/metrics", err=True)
     for place in places:
         for export in settings.exports:
             if line := mount_line(place, export.name, settings.limits.msize):

@@ -224,12 +224,20 @@ SAID = "What it says"
     type=Checked("limit", parse_limit),
     help="Change a limit (see below). Repeatable.",
 )
+@grouped(
+    SAID,
+    "--metrics",
+    metavar="ADDRESS",
+    type=Checked("address", config.parse_metrics),
+    help="Tell numbers to Prometheus over HTTP: PORT (on the loopback) or HOST:PORT. With --workers each process at a port of its own, from "
+    "this one on. Needs ninep[metrics].",
+)
 @grouped(SAID, "--verbose", "-v", is_flag=True, help="Log who attaches and what is refused.")
 @grouped(SAID, "--trace", is_flag=True, help="Log every message.")
 def serve(dir: str | None, listen: tuple[addresses.Address, ...], export: tuple[tuple[str, str, dict[str, Any]], ...],
           security_model: str, read_only: bool, fmode: int, dmode: int, multidevs: str, msize: int,
           limit: tuple[tuple[str, float], ...], allow: tuple[Rule, ...], socket_mode: int,
-          workers: int, verbose: bool, trace: bool, **users: Any) -> None:  # fmt: skip
+          workers: int, metrics: addresses.Tcp | None, verbose: bool, trace: bool, **users: Any) -> None:  # fmt: skip
     """Serve a folder over 9P, to virtual machines, containers and other computers.
 
     Says the line to type in a Linux guest. Ends at SIGTERM or Ctrl-C, after answering what is in flight.
@@ -252,6 +260,7 @@ def serve(dir: str | None, listen: tuple[addresses.Address, ...], export: tuple[
             Limits(**({"msize": size} | dict(limit))),  # type: ignore[arg-type] # parse_limit saw to it
             workers,
             Access(allow),
+            metrics,
         )
         running.run(settings)
     except (BadConfig, BadLimit, OSError) as error:

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from ninep.server.counts import Counts
 from ninep.server.limits import Limits
 
 PROMISED_FIDS: Final = 1024
@@ -99,12 +100,22 @@ class Allowance:
 
 
 class Budgets:
-    """The budgets of a server, made from its limits."""
+    """The budgets of a server, made from its limits; and the count of what became of them."""
 
-    __slots__ = ("bytes_in_flight", "directories", "fids", "limits", "open_files", "promised_files", "xattr_bytes")
+    __slots__ = (
+        "bytes_in_flight",
+        "counts",
+        "directories",
+        "fids",
+        "limits",
+        "open_files",
+        "promised_files",
+        "xattr_bytes",
+    )
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self.counts = Counts()
         self.fids = Budget(limits.all_fids)
         self.open_files = Budget(limits.all_open_files)
         self.directories = Budget(limits.all_directories)

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ninep.server.access import Access
+from ninep.server.counts import Counts
 from ninep.server.limits import Limits
 from ninep.transport.peers import Peer
 
@@ -49,9 +50,10 @@ class Visitor(Protocol):
 class Door:
     """The connections of one server, as far as they are counted and timed."""
 
-    def __init__(self, access: Access, limits: Limits) -> None:
+    def __init__(self, access: Access, limits: Limits, counts: Counts | None = None) -> None:
         self._access = access
         self._limits = limits
+        self._counts = counts or Counts()
         self._accounts: Counter[object] = Counter()
         self._timers: dict[Visitor, asyncio.TimerHandle | None] = {}
         """All that are in, in the order in which they came."""
@@ -63,10 +65,11 @@ class Door:
 
     def enter(self, visitor: Visitor) -> bool:
         """Let a connection in, or close it."""
-        why = self._refusal(visitor.peer)
+        limit, why = self._refusal(visitor.peer)
         if why:
-            self.close(visitor, why)
+            self.close(visitor, limit, why)
             return False
+        self._counts.connections += 1
         self._accounts[visitor.peer.account] += 1
         self._timers[visitor] = None
         self._wait(visitor, self._limits.version_within, self._version_due)
@@ -84,30 +87,32 @@ class Door:
         if not self._accounts[account]:
             del self._accounts[account]
 
-    def close(self, visitor: Visitor, why: str) -> None:
+    def close(self, visitor: Visitor, limit: str, why: str) -> None:
         """Close a connection and say why."""
         self.refused += 1
+        self._counts.beyond(limit)
         log.warning("closing %s: %s", visitor.peer, why)
         visitor.abort()
 
-    def _refusal(self, peer: Peer) -> str:
+    def _refusal(self, peer: Peer) -> tuple[str, str]:
+        """The name of the limit and the words; no words if the peer may come in."""
         why = self._access.refusal(peer)
         if why:
-            return why
+            return "access", why
         most = self._limits.peer_connections
         account = peer.account
-        if account is not None and self._accounts[account] >= most and not self._evict(account):
-            return f"{most} connections of one peer are the limit"
+        if account is not None and self._accounts[account] >= most and not self._evict("peer_connections", account):
+            return "peer_connections", f"{most} connections of one peer are the limit"
         most = self._limits.connections
-        if len(self._timers) >= most and not self._evict(None):
-            return f"{most} connections are the limit"
-        return ""
+        if len(self._timers) >= most and not self._evict("connections", None):
+            return "connections", f"{most} connections are the limit"
+        return "", ""
 
-    def _evict(self, account: object) -> bool:
+    def _evict(self, limit: str, account: object) -> bool:
         """Close the oldest that has not attached, of one account or of all."""
         for visitor in self._timers:
             if not visitor.attached and account in {None, visitor.peer.account}:
-                self.close(visitor, "it has not attached, and its place is needed")
+                self.close(visitor, limit, "it has not attached, and its place is needed")
                 self.leave(visitor)
                 return True
         return False
@@ -123,7 +128,7 @@ class Door:
     def _version_due(self, visitor: Visitor) -> None:
         limits = self._limits
         if limits.version_within and not visitor.negotiated:
-            self.close(visitor, f"no Tversion within {limits.version_within:g} s")
+            self.close(visitor, "version_within", f"no Tversion within {limits.version_within:g} s")
             return
         rest = limits.attach_within - limits.version_within if limits.attach_within else 0
         self._wait(visitor, max(rest, 0), self._attach_due)
@@ -131,13 +136,13 @@ class Door:
     def _attach_due(self, visitor: Visitor) -> None:
         limits = self._limits
         if limits.attach_within and not visitor.attached:
-            self.close(visitor, f"no Tattach within {limits.attach_within:g} s")
+            self.close(visitor, "attach_within", f"no Tattach within {limits.attach_within:g} s")
         elif limits.idle:
             self._wait(visitor, limits.idle, self._idle_due, visitor.progress)
 
     def _idle_due(self, visitor: Visitor, before: object) -> None:
         now = visitor.progress
         if now is not None and now == before:
-            self.close(visitor, f"nothing for {self._limits.idle:g} s")
+            self.close(visitor, "idle", f"nothing for {self._limits.idle:g} s")
         else:
             self._wait(visitor, self._limits.idle, self._idle_due, now)

@@ -10,12 +10,23 @@ import re
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
+from ninep.errors import Refused
+from ninep.linux import Errno
+
 MIN_MSIZE = 4096
 """Below this a client cannot be served: Linux refuses it too, and a Rgetattr with a 255-byte name must fit."""
 
 
 class BadLimit(ValueError):
     """A limit that cannot be; the message says why."""
+
+
+class OverLimit(Refused):
+    """A request is beyond a limit: one of ``Limits``, by the name of its field."""
+
+    def __init__(self, limit: str, code: Errno, words: str) -> None:
+        super().__init__(code, words)
+        self.limit = limit
 
 
 def _limit(default: float, beyond: str, meaning: str, low: float = 1) -> Any:

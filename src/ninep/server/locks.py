@@ -16,9 +16,10 @@ from __future__ import annotations
 import threading
 from typing import NamedTuple
 
-from ninep.errors import Refused, linux_errno
+from ninep.errors import linux_errno
 from ninep.linux import LOCK_RDLCK, LOCK_UNLCK, LOCK_WRLCK, Errno
 from ninep.node import OpenFile
+from ninep.server.limits import OverLimit
 
 END = 1 << 63
 """Where a lock 'to the end of the file' ends."""
@@ -195,7 +196,7 @@ class LockTable:
     def _counted(self, path: int, one: Range, ranges: list[Range], limit: int) -> list[Range]:
         more = len(ranges) - len(self._files.get(path, ()))
         if more > 0 and self._counts.get(one.owner.session, 0) + more > limit:
-            raise Refused(Errno.ENOLCK, f"{limit} locks are the limit of a connection")
+            raise OverLimit("locks", Errno.ENOLCK, f"{limit} locks are the limit of a connection")
         return ranges
 
     def _less(self, path: int, cut: Range) -> list[Range]:

@@ -11,6 +11,7 @@ import logging
 
 from ninep.errors import linux_errno, text_of
 from ninep.linux import Errno
+from ninep.server.limits import OverLimit
 from ninep.server.session import Session
 from ninep.wire.codec import Malformed
 from ninep.wire.messages import BY_NUMBER, Rerror, Rlerror
@@ -38,6 +39,8 @@ def refusal(session: Session, tag: int, number: int, error: Exception) -> bytes:
     """The error reply to a request of type ``number``, for anything that was raised."""
     if isinstance(error, OSError):
         code = linux_errno(error)
+        if isinstance(error, OverLimit):
+            session.counts.beyond(error.limit)
         level = logging.INFO if code in TOLD else logging.DEBUG
         if log.isEnabledFor(level):
             log.log(level, "refused %s %s: %s", session.peer, _name(number), _why(code, error))
@@ -47,6 +50,7 @@ def refusal(session: Session, tag: int, number: int, error: Exception) -> bytes:
     else:
         code = Errno.EIO
         log.error("%s from %s failed", _name(number), session.peer, exc_info=error)
+    session.counts.errors[code] += 1
     return error_reply(session, tag, code)
 
 

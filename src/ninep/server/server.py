@@ -17,13 +17,14 @@ import socket
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Self
+from typing import Final, Self
 
 from ninep.node import Driver
 from ninep.server import workers
 from ninep.server.access import Access
 from ninep.server.budgets import Budgets
 from ninep.server.connection import Connection
+from ninep.server.counted import CountedConnection, CountedThreads, CountedTracedConnection
 from ninep.server.door import Door
 from ninep.server.exports import Export, Exports
 from ninep.server.limits import Limits
@@ -39,6 +40,15 @@ THREADS = 64
 """Worker threads: how many requests may wait for devices at the same time. They are started as they are needed."""
 
 
+KINDS: Final[dict[tuple[bool, bool], type[Connection]]] = {
+    (False, False): Connection,
+    (False, True): TracedConnection,
+    (True, False): CountedConnection,
+    (True, True): CountedTracedConnection,
+}
+"""By whether it is counted, and whether it is traced."""
+
+
 class Server:
     """Serves exports to any number of connections, in the running event loop."""
 
@@ -50,17 +60,24 @@ class Server:
         access: Access | None = None,
         *,
         owns_loop: bool = False,
+        counted: bool = False,
     ) -> None:
         """``access``: who may connect; without it unix sockets, virtual machines, and over TCP only processes of this machine.
 
         ``owns_loop``: the event loop does nothing but serve, so that a single client's next request may be waited for in its thread
-        (``transport.turns``), some milliseconds at a time.
+        (``transport.turns``), some milliseconds at a time. ``counted``: count requests, bytes and times too (``counts``).
         """
         self.exports = Exports([Export("", exports)] if isinstance(exports, Driver) else exports)
         self.limits = limits or Limits()
         self.budgets = Budgets(self.limits)
-        self.door = Door(access or Access(), self.limits)
-        self._workers = ThreadPoolExecutor(threads, thread_name_prefix=THREAD_NAME)
+        self.counts = self.budgets.counts
+        self.door = Door(access or Access(), self.limits, self.counts)
+        self._counted = counted
+        self._workers = (
+            CountedThreads(threads, THREAD_NAME, self.counts.threads)
+            if counted
+            else ThreadPoolExecutor(threads, thread_name_prefix=THREAD_NAME)
+        )
         self._listeners: list[listeners.Listener] = []
         self._connections: set[Connection] = set()
         self._owns_loop = owns_loop
@@ -85,6 +102,10 @@ class Server:
     def connections(self) -> int:
         """How many connections there are."""
         return len(self._connections)
+
+    def counted(self) -> list[CountedConnection]:
+        """The connections, if they are counted: to be looked at, from any thread."""
+        return [one for one in tuple(self._connections) if isinstance(one, CountedConnection)]
 
     async def listen(self, address: str | Address) -> Address:
         """Accept connections at an address; what it became (with the port that the system chose)."""
@@ -121,8 +142,8 @@ class Server:
         loop.add_reader(parent, arrived)
 
     def _connect(self, transport: Transport) -> Connection:
-        kind = TracedConnection if logging.getLogger("ninep.trace").isEnabledFor(logging.DEBUG) else Connection
-        return kind(
+        traced = logging.getLogger("ninep.trace").isEnabledFor(logging.DEBUG)
+        return KINDS[self._counted, traced](
             transport,
             self.exports,
             self.limits,

@@ -21,7 +21,7 @@ from ninep.server.budgets import (
 )
 from ninep.server.exports import Export, Exports
 from ninep.server.fids import Fid
-from ninep.server.limits import Limits
+from ninep.server.limits import Limits, OverLimit
 from ninep.transport.peers import Peer
 from ninep.wire.codec import IOHDRSZ
 from ninep.wire.dialect import Dialect
@@ -43,6 +43,7 @@ class Session:
         "_may_list",
         "_may_open",
         "attached",
+        "counts",
         "dialect",
         "exports",
         "extended",
@@ -93,6 +94,7 @@ class Session:
         self._iosizes: dict[int, int] = {}
         # What is compared with at every fid and open. The common budgets are asked for chunks only: see ``budgets``.
         budgets = budgets or Budgets(limits)
+        self.counts = budgets.counts
         fids, opened, listing = self.fids, self.opened, self.listing
         self._may = Allowance(budgets.fids, PROMISED_FIDS, limits.fids, 1024, fids.__len__)
         self._may_open = Allowance(budgets.open_files, budgets.promised_files, limits.open_files, 64, opened.__len__)
@@ -119,7 +121,7 @@ class Session:
         if number in self.fids or number == NOFID:
             raise Refused(Errno.EINVAL, f"fid {number} is in use")
         if len(self.fids) >= self._may.granted and not self._may.grow(len(self.fids) + 1):
-            raise Refused(Errno.ENFILE, "too many fids")
+            raise OverLimit("fids", Errno.ENFILE, "too many fids")
 
     def bind(self, number: int, node: Node, user: User, export: Export) -> Fid:
         """Commit a new fid."""
@@ -130,13 +132,13 @@ class Session:
         """Check that one more file or directory may be opened: EMFILE."""
         count = len(self.opened)
         if count >= self._may_open.granted and not self._may_open.grow(count + 1):
-            raise Refused(Errno.EMFILE, "too many open files")
+            raise OverLimit("open_files", Errno.EMFILE, "too many open files")
 
     def may_list(self) -> None:
         """Check that one more directory may be opened: EMFILE."""
         count = len(self.listing)
         if count >= self._may_list.granted and not self._may_list.grow(count + 1):
-            raise Refused(Errno.EMFILE, "too many open directories")
+            raise OverLimit("directories", Errno.EMFILE, "too many open directories")
 
     def open(self, fid: Fid) -> None:
         """Commit that something was opened from a fid."""
@@ -153,7 +155,7 @@ class Session:
         """Check that ``size`` more bytes of attributes may be held: ENOSPC."""
         needed = self.xattr_bytes + size + FID_COST
         if needed > self._may_hold.granted and not self._may_hold.grow(needed):
-            raise Refused(Errno.ENOSPC, "too many bytes of attributes")
+            raise OverLimit("xattr_bytes", Errno.ENOSPC, "too many bytes of attributes")
 
     def hold(self, fid: Fid) -> None:
         """Commit that a fid holds an attribute."""

@@ -28,15 +28,17 @@ ENDED = b"-"
 _fork: Callable[[], int] | None = getattr(os, "fork", None)
 _send: Any = getattr(socket, "send_fds", None)
 _receive: Any = getattr(socket, "recv_fds", None)
-Work = Callable[[socket.socket], None]
-"""What a worker does with its control socket until it is told to stop (by SIGTERM, or the end of the parent)."""
+Work = Callable[[socket.socket, int], None]
+"""What a worker does with its control socket, and as which of them (from 0), until it is told to stop (by SIGTERM, or the end of the parent)."""
 
 
 class Worker:
     """One process, as the parent sees it."""
 
-    def __init__(self, pid: int, control: socket.socket) -> None:
+    def __init__(self, pid: int, control: socket.socket, place: int) -> None:
         self.pid = pid
+        self.place = place
+        """Which of them it is; one that takes its place is the same."""
         self.control = control
         self.connections = 0
 
@@ -51,24 +53,24 @@ class Pool:
         self._wake, self._woken = socket.socketpair()
         self._stopping = False
         self.workers: list[Worker] = []
-        for _ in range(count):
-            self._start()
+        for place in range(count):
+            self._start(place)
 
-    def _start(self) -> None:
+    def _start(self, place: int) -> None:
         ours, theirs = socket.socketpair()
         if _fork is None or _send is None:
             raise OSError(errno.ENOSYS, "several workers need fork(2), which this system does not have")
         pid = _fork()
         if pid == 0:
             ours.close()
-            self._become_worker(theirs)
+            self._become_worker(theirs, place)
         theirs.close()
         ours.setblocking(False)
-        worker = Worker(pid, ours)
+        worker = Worker(pid, ours, place)
         self.workers.append(worker)
         self._selector.register(ours, selectors.EVENT_READ, worker)
 
-    def _become_worker(self, control: socket.socket) -> NoReturn:
+    def _become_worker(self, control: socket.socket, place: int) -> NoReturn:
         """In the child: let go of what is the parent's, work, and never return into the parent's code."""
         status = 1
         try:
@@ -77,7 +79,7 @@ class Pool:
                 worker.control.close()
             for sock in (*self._listening, self._wake, self._woken):
                 sock.close()
-            self._work(control)
+            self._work(control, place)
             status = 0
         finally:
             os._exit(status)
@@ -137,7 +139,7 @@ class Pool:
             self.workers.remove(worker)
             _, status = os.waitpid(worker.pid, 0)
             log.error("worker %d ended (%s); starting another", worker.pid, _how(status))
-            self._start()
+            self._start(worker.place)
 
     def _end(self) -> None:
         for sock in self._listening:

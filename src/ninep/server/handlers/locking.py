@@ -13,6 +13,7 @@ from ninep.linux import (
     Errno,
 )
 from ninep.server.fids import Fid
+from ninep.server.limits import OverLimit
 from ninep.server.locks import END, Owner, Range, conflict_kind
 from ninep.server.session import Session
 
@@ -48,6 +49,8 @@ def lock(
         return (LOCK_SUCCESS if table.lock(path, asked, limit) else LOCK_BLOCKED,)
     except OSError as error:
         if linux_errno(error) is Errno.ENOLCK:
+            if isinstance(error, OverLimit):
+                session.counts.beyond(error.limit)
             return (LOCK_ERROR,)
         raise
 

@@ -1,0 +1,219 @@
+"""A server's numbers for Prometheus, over HTTP (``ninep serve --metrics``, ``pip install ninep[metrics]``).
+
+Rules
+
+* Nothing is collected until somebody asks: the collector reads what ``server.counts`` and the connections have at that moment.
+* Labels are words of this program and names of exports. What a client says is no label: it could make as many as it likes.
+* Answered by threads of its own, a few at a time, so that whoever reads slowly keeps nobody from his files.
+* The door is that of the shares: this machine, and the networks that ``--allow`` names.
+
+Several processes have several sets of numbers: each tells its own, at ports that follow each other. Prometheus adds them up
+(``sum without (instance)``); one process that adds for others would have to be asked by them while they serve.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from socketserver import ThreadingMixIn
+from typing import Any, Final
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from ninep.server.access import Access
+from ninep.server.counted import CountedConnection
+from ninep.server.counts import SECONDS, Counts, Times
+from ninep.server.server import Server
+from ninep.transport.addresses import Tcp
+from ninep.transport.peers import Peer
+from ninep.wire.messages import BY_NUMBER
+
+READERS: Final = 8
+"""How many may be answered at the same time; more are turned away."""
+PATIENCE: Final = 10.0
+"""Seconds in which a reader has to say or take something."""
+
+COUNTERS: Final[Sequence[tuple[str, str, Callable[[Counts], float]]]] = (
+    ("connections", "Connections that were let in.", lambda counts: counts.connections),
+    ("received_bytes", "Bytes of requests.", lambda counts: counts.received),
+    ("sent_bytes", "Bytes of replies.", lambda counts: counts.sent),
+    ("pauses", "Times a connection was not read from: too much in flight, or replies not taken.", lambda counts: counts.pauses),
+    ("slow_storage", "Times storage turned out to be slow.", lambda counts: counts.slow),
+)  # fmt: skip
+LABELLED: Final[Sequence[tuple[str, str, str, Callable[[Counts], Iterable[tuple[str, int]]]]]] = (
+    ("requests", "type", "Requests.", lambda counts: _requests(counts.requests)),
+    ("errors", "errno", "Error replies.", lambda counts: [(code.name, n) for code, n in tuple(counts.errors.items())]),
+    ("limited", "limit", "Requests refused and connections closed because of a limit.", lambda counts: tuple(counts.limits.items())),
+    ("attaches", "export", "Attaches that succeeded.", lambda counts: tuple(counts.attaches.items())),
+)  # fmt: skip
+GAUGES: Final[Sequence[tuple[str, str, Callable[[CountedConnection], int]]]] = (
+    ("open_connections", "Connections.", lambda _: 1),
+    ("sessions", "Connections on which somebody attached.", lambda one: one.attached),
+    ("fids", "Fids.", lambda one: len(one.session.fids)),
+    ("open_files", "Open files and directories.", lambda one: len(one.session.opened)),
+    ("open_directories", "Open directories.", lambda one: len(one.session.listing)),
+    ("attribute_bytes", "Bytes of extended attributes in fids.", lambda one: one.session.xattr_bytes),
+    ("requests_in_flight", "Requests not answered yet.", lambda one: one.in_flight),
+    ("requests_in_threads", "Requests that worker threads are busy with.", lambda one: one.in_threads),
+    ("slow_sessions", "Sessions whose storage answers slowly at the moment.", lambda one: one.slow),
+)
+TIMES: Final[Sequence[tuple[str, str, Callable[[Counts], Times]]]] = (
+    ("batch_seconds", "What one connection kept the event loop for, at a time.", lambda counts: counts.batches),
+    ("thread_seconds", "What requests took in worker threads.", lambda counts: counts.threads),
+)
+
+
+def _requests(counted: Sequence[int]) -> Iterator[tuple[str, int]]:
+    """By name; types that no client may send are one."""
+    others = 0
+    for number, count in enumerate(counted):
+        message = BY_NUMBER.get(number)
+        if message is None or number % 2:
+            others += count
+        elif count:
+            yield message.__name__, count
+    if others:
+        yield "other", others
+
+
+class Numbers(Collector):
+    """The numbers of one server."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing has to be collected to know the names."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """All of it, as it is now."""
+        counts, connections = self._server.counts, self._server.counted()
+        for name, meaning, number in COUNTERS:
+            yield CounterMetricFamily(f"ninep_{name}", meaning, value=number(counts))
+        for name, label, meaning, rows in LABELLED:
+            counter = CounterMetricFamily(f"ninep_{name}", meaning, labels=[label])
+            for value, count in rows(counts):
+                counter.add_metric([_shown(value)], count)
+            yield counter
+        for name, meaning, of in GAUGES:
+            yield GaugeMetricFamily(f"ninep_{name}", meaning, value=sum(map(of, connections)))
+        locks = GaugeMetricFamily("ninep_locks", "Byte ranges that clients hold locked.", labels=["export"])
+        for export in self._server.exports:
+            locks.add_metric([_shown(export.name)], len(export.locks))
+        yield locks
+        for name, meaning, times in TIMES:
+            yield _histogram(f"ninep_{name}", meaning, times(counts))
+
+
+def _shown(name: str) -> str:
+    """A label's value is text; the name of an export may be any bytes."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _histogram(name: str, meaning: str, times: Times) -> Metric:
+    total, buckets = 0, []
+    for end, count in zip((*map(str, SECONDS), "+Inf"), tuple(times.classes), strict=True):
+        total += count
+        buckets.append((end, total))
+    return HistogramMetricFamily(name, meaning, buckets=buckets, sum_value=times.total)
+
+
+# -- HTTP ----------------------------------------------------------------------------------------------------------------
+
+
+class _Handler(WSGIRequestHandler):
+    """One request, in time; no line in the log for it."""
+
+    timeout = PATIENCE
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nobody wants to read that the numbers were read."""
+
+
+class _Http(ThreadingMixIn, WSGIServer):
+    """An HTTP server on a socket that is bound already."""
+
+    daemon_threads = True
+
+    def __init__(self, sock: socket.socket, access: Access) -> None:
+        super().__init__(sock.getsockname()[:2], _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = sock
+        self.server_name, self.server_port = "ninep", sock.getsockname()[1]  # not by DNS, which may take its time
+        self.setup_environ()
+        self._access = access
+        self._free = threading.BoundedSemaphore(READERS)
+
+    def verify_request(self, request: object, client_address: Any) -> bool:
+        """Whoever may connect to the shares."""
+        del request
+        address = ipaddress.ip_address(str(client_address[0]).partition("%")[0])
+        return not self._access.refusal(Peer(str(address), getattr(address, "ipv4_mapped", None) or address))
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """In a thread, if one is free."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """In that thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A reader that went away is nobody's concern."""
+
+
+class Telling:
+    """A place where numbers are told."""
+
+    def __init__(self, sock: socket.socket, access: Access) -> None:
+        self._sock = sock
+        self._access = access
+        host, port = sock.getsockname()[:2]
+        self.address = Tcp(host, port)
+
+    @contextmanager
+    def of(self, server: Server) -> Iterator[None]:
+        """Tell the numbers of a server as long as the ``with`` lasts."""
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(Numbers(server))
+        ProcessCollector(registry=registry)
+        http = _Http(self._sock, self._access)
+        http.set_app(make_wsgi_app(registry))
+        thread = threading.Thread(target=http.serve_forever, args=(0.1,), name="ninep-metrics", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            http.shutdown()
+            http.server_close()
+            thread.join()
+
+
+def tellings(address: Tcp, count: int, access: Access) -> list[Telling]:
+    """Listen at ``count`` places, at ports that follow each other (any, if the first is 0). ``OSError`` if one is taken."""
+    made: list[Telling] = []
+    for number in range(count):
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((address.host, address.port + number if address.port else 0))
+            sock.listen()  # from now on readers wait, until a process is there and when it is replaced
+        except OSError:
+            sock.close()
+            raise
+        made.append(Telling(sock, access))
+    return made

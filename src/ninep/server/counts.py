@@ -1,0 +1,91 @@
+"""What a server has done since it began, in numbers: for whoever runs it, never for a client.
+
+Rules
+
+* What is counted in any case is rare or fails anyway: attaches, errors, what is beyond a limit. Requests, bytes and times are counted only if
+  somebody asked for them (``server.counted``).
+* Keys are this program's own words (message types, errnos, limits, names of exports), so that no client can make a table grow.
+* Counted in the event loop and in worker threads, read in any thread. A number may be one behind, never wrong for good.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections import Counter
+from typing import Final
+
+from ninep.linux import Errno
+
+SECONDS: Final = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)
+"""Upper ends of the classes that times are sorted into."""
+
+
+class Times:
+    """How often something took how long."""
+
+    __slots__ = ("_guard", "classes", "total")
+
+    def __init__(self) -> None:
+        self.classes = [0] * (len(SECONDS) + 1)
+        """One for each of ``SECONDS``, and one for what took longer."""
+        self.total = 0.0
+        self._guard = threading.Lock()
+
+    def add(self, seconds: float) -> None:
+        """Something took so long."""
+        with self._guard:
+            self.classes[bisect_left(SECONDS, seconds)] += 1
+            self.total += seconds
+
+
+class Counts:
+    """The numbers of one server process."""
+
+    __slots__ = (
+        "_guard",
+        "attaches",
+        "batches",
+        "connections",
+        "errors",
+        "limits",
+        "pauses",
+        "received",
+        "requests",
+        "sent",
+        "slow",
+        "threads",
+    )
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self.connections = 0
+        """That were let in."""
+        self.attaches: Counter[str] = Counter()
+        """That succeeded, by export."""
+        self.errors: Counter[Errno] = Counter()
+        """Error replies."""
+        self.limits: Counter[str] = Counter()
+        """Requests refused and connections closed because of a limit, by its name; ``access``: who was not let in."""
+        self.requests = [0] * 256
+        """By type."""
+        self.received = 0
+        self.sent = 0
+        self.pauses = 0
+        """Times a connection was not read from, because its replies were not taken or too much was in flight."""
+        self.slow = 0
+        """Times storage turned out to be slow."""
+        self.batches = Times()
+        """What one connection kept the event loop for, at a time."""
+        self.threads = Times()
+        """What requests took in worker threads."""
+
+    def attached(self, export: str) -> None:
+        """Somebody attached."""
+        with self._guard:
+            self.attaches[export] += 1
+
+    def beyond(self, limit: str) -> None:
+        """Something was beyond a limit."""
+        with self._guard:
+            self.limits[limit] += 1
