@@ -19,6 +19,7 @@ A change of attributes lives in another file, so the data file's own ctime is mo
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import ClassVar, Final
 
 from ninep import host
@@ -286,11 +287,13 @@ class MappedFile(Mapped):
                 was if new is None else new for was, new in zip((uid, gid, mode, rdev), tags, strict=True)
             )
             subject.memory = (mode, uid, gid, rdev)
-        elif where is not None:
+        host.chown(subject.place(), -1, -1)  # may be refused: before anything is changed
+        if subject.memory is None and where is not None:
             with self._records.slot(*where, make=True) as slot:
                 if slot is not None:
                     self._records.write(slot, self._records.read(slot).changed(tags))
-        host.chown(subject.place(), -1, -1)
+            with suppress(OSError):  # it is changed; that moving ctime worked a moment ago has to do
+                host.chown(subject.place(), -1, -1)
 
     def drop_setid(self, subject: Subject, place: Place) -> None:
         mode = self.look(subject, host.stat(place.pin))[0]
