@@ -1,4 +1,11 @@
-"""An open file of the local driver: a handle and what a write must see to."""
+"""Open files of the local driver: a handle and what a write must see to.
+
+``IdleFile`` is one that was opened for reading only. A client may have more of these open than the process may have handles: like a node's pin,
+its handle may be taken away while it is not used (``pins``), and comes back from the node's pin, or by name with a check that it is
+still the same file. So with more files open than handles, a file that a host process renames or removes meanwhile cannot be read any more: ENOENT
+or ESTALE, never another file's bytes. Who opened for writing keeps the handle: it is what tells of writes that failed later (fsync(2), close(2)),
+and so does who has a lock (it would be gone).
+"""
 
 from __future__ import annotations
 
@@ -6,19 +13,33 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ninep import host
-from ninep.errors import linux_errno
+from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, Place
-from ninep.linux import LOCK_UNLCK, NO_ID, O_ACCMODE, O_RDWR, Errno
+from ninep.linux import LOCK_UNLCK, NO_ID, O_ACCMODE, O_RDWR, O_TRUNC, Errno
 from ninep.node import Buffer, OpenFile
 
 if TYPE_CHECKING:
     from ninep.drivers.local.node import LocalNode
 
 
+def read_whole(handle: Handle, offset: int, count: int) -> Buffer:
+    """Short is not the end yet on every filesystem (FUSE, NFS); only nothing is."""
+    data = host.read(handle, count, offset)
+    while 0 < len(data) < count:
+        more = host.read(handle, count - len(data), offset + len(data))
+        if not more:
+            break
+        data += more
+    return data
+
+
 class LocalFile(OpenFile):
     """A regular file, open."""
 
     __slots__ = ("_locks", "_node", "_read_now", "by", "handle", "writable")
+
+    idle = False
+    """The handle may be taken away while it is not used."""
 
     def __init__(self, node: LocalNode, handle: Handle, flags: int, by: int) -> None:
         self._node = node
@@ -30,14 +51,7 @@ class LocalFile(OpenFile):
         self.writable = bool(flags & O_ACCMODE)
 
     def read(self, offset: int, count: int) -> Buffer:
-        data = host.read(self.handle, count, offset)
-        # Short is not the end yet on every filesystem (FUSE, NFS); only nothing is.
-        while 0 < len(data) < count:
-            more = host.read(self.handle, count - len(data), offset + len(data))
-            if not more:
-                break
-            data += more
-        return data
+        return read_whole(self.handle, offset, count)
 
     def read_now(self, offset: int, count: int) -> Buffer:
         try:
@@ -84,4 +98,71 @@ class LocalFile(OpenFile):
         if self._locks != NO_HANDLE:
             node.tree.pins.count_opened(-1)
             host.close(self._locks)
+        self._close_handle()
+
+    def _close_handle(self) -> None:
         host.close(self.handle)
+
+
+class IdleFile(LocalFile):
+    """A regular file, open for reading: see above. Its handle closes itself (``pins.hold``): who reads with it has it for as long."""
+
+    __slots__ = ("_flags", "used")
+
+    idle = True
+
+    def __init__(self, node: LocalNode, handle: Handle, flags: int, by: int) -> None:
+        super().__init__(node, handle, flags, by)
+        self._flags = flags & ~O_TRUNC
+        self.used = True
+
+    @property
+    def node(self) -> LocalNode:
+        """What it was opened from."""
+        return self._node
+
+    def held(self) -> Handle:
+        """The handle. Keep it in a local variable while it is used."""
+        self.used = True
+        handle = self.handle
+        return self._node.tree.pins.reopen(self) if handle is NO_HANDLE else handle
+
+    def open_again(self) -> Handle:
+        """Another handle, for ``pins``."""
+        return self._node.open_handle(self._flags)
+
+    def read(self, offset: int, count: int) -> Buffer:
+        return read_whole(self.held(), offset, count)
+
+    def read_now(self, offset: int, count: int) -> Buffer:
+        self.used = True
+        handle = self.handle
+        if handle is NO_HANDLE:
+            handle = self._node.tree.pins.reopen(self)
+        try:
+            return self._read_now(handle, count, offset)
+        except OSError as error:
+            if linux_errno(error) is not Errno.EOPNOTSUPP:
+                raise
+            self._read_now = host.read
+            return read_whole(handle, offset, count)
+
+    def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:  # noqa: ARG002
+        raise Refused(Errno.EBADF)
+
+    def truncate(self, size: int, by: int = NO_ID) -> None:  # noqa: ARG002
+        raise Refused(Errno.EBADF)
+
+    def fsync(self, datasync: bool) -> None:
+        host.sync(self.held(), datasync)
+
+    def lock(self, kind: int, start: int, length: int) -> None:
+        self._node.tree.pins.fasten_file(self)
+        super().lock(kind, start, length)
+
+    def test_lock(self, kind: int, start: int, length: int) -> tuple[int, int, int, int] | None:
+        self._node.tree.pins.fasten_file(self)
+        return super().test_lock(kind, start, length)
+
+    def _close_handle(self) -> None:
+        self.handle = NO_HANDLE

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from ninep import host
 from ninep.drivers.local import moves
 from ninep.drivers.local.directory import QID_TYPES, LocalDir
-from ninep.drivers.local.file import LocalFile
+from ninep.drivers.local.file import IdleFile, LocalFile
 from ninep.drivers.local.pins import NO_BIRTH, birth_of, hold, is_still
 from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, Place, Stat
@@ -214,7 +214,7 @@ class LocalNode(Node):
         version = hash((mtime, ctime, size)) & 0xFFFFFFFF  # as Tree.version, without the call
         kind, qid_version, path = self.qid
         if version != qid_version:
-            self.seen(found)
+            kind = self.seen(found).qid.type
         valid, birth = GETATTR_BASIC, 0
         if mask & GETATTR_BTIME:
             birth = self.birth or self._learn_birth()
@@ -325,28 +325,35 @@ class LocalNode(Node):
             return self.tree.pins.again(error, host.open_file, place, flags)
 
     def open(self, flags: int, by: int = NO_ID) -> LocalFile:
-        if not flags & O_TRUNC:
-            return self._opened(self.open_handle(flags), flags, by)
         if not flags & O_ACCMODE:
-            self._resize(0, by)
-        file = self._opened(self.open_handle(flags & ~O_TRUNC), flags, by)
-        if flags & O_ACCMODE:
-            try:
-                file.truncate(0, by)
-            except OSError:
-                file.close()
-                raise
+            if flags & O_TRUNC:
+                self._resize(0, by)
+            handle = self.open_handle(flags & ~O_TRUNC)
+            # Elsewhere an open handle is what keeps others from removing the file.
+            idle = not host.BY_NAME
+            return self._opened(IdleFile(self, hold(handle), flags, by) if idle else LocalFile(self, handle, flags, by))
+        file = self._opened(LocalFile(self, self.open_handle(flags & ~O_TRUNC), flags, by))
+        if not flags & O_TRUNC:
+            return file
+        try:
+            file.truncate(0, by)
+        except OSError:
+            file.close()
+            raise
         return file
 
-    def _opened(self, handle: Handle, flags: int, by: int) -> LocalFile:
-        file = LocalFile(self, handle, flags, by)
-        pins = self.tree.pins
-        with pins.lock:
+    def _opened(self, file: LocalFile) -> LocalFile:
+        with self.tree.pins.lock:
             self.files += (file,)
-            pins.opened += 1
-            if pins.held + pins.opened > pins.budget:
-                pins.trim()
+            self.tree.pins.begin(file)
         return file
+
+    def opened(self) -> Handle:
+        """A handle of something opened from it, NO_HANDLE if there is none."""
+        for file in self.files:
+            if file.handle is not NO_HANDLE:
+                return file.handle
+        return NO_HANDLE
 
     def closed(self, file: LocalFile) -> None:
         """An open file ends; its handle is about to be closed and is no way back to a pin any more."""
@@ -354,7 +361,7 @@ class LocalNode(Node):
         with pins.lock:
             files = self.files
             self.files = () if len(files) == 1 else tuple(other for other in files if other is not file)
-            pins.opened -= 1
+            pins.end(file)
 
     def opendir(self) -> LocalDir:
         if self.kind != DT_DIR:
@@ -401,7 +408,7 @@ class LocalNode(Node):
         except OSError:
             host.close(handle)
             raise
-        file = node._opened(handle, flags, by)
+        file = node._opened(LocalFile(node, handle, flags, by))
         try:
             return node.seen(made), file
         except OSError:

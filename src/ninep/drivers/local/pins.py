@@ -2,7 +2,8 @@
 
 A client may walk to 100,000 files while the process may have 1024 handles, so a node's pin is only a cache: it is taken away when it has
 not been used for a while and comes back by name from the parent's, with a check that it is still the same object. What has no name
-any more (unlinked while a client holds it) keeps its pin.
+any more (unlinked while a client holds it) keeps its pin. When no pins are left to take away, the handles of files that are only read are
+taken the same way (``file.IdleFile``).
 
 A pin closes itself when the last reference to it goes. That is what makes reclaiming safe without a lock or a count in every verb:
 a verb holds the pin it works with in a local variable, and a thread that reclaims it meanwhile only lets go of the node's reference. It costs
@@ -20,10 +21,11 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from ninep import host
 from ninep.errors import Refused, linux_errno
-from ninep.host import Handle, Stat
+from ninep.host import NO_HANDLE, Handle, Stat
 from ninep.linux import Errno
 
 if TYPE_CHECKING:
+    from ninep.drivers.local.file import IdleFile, LocalFile
     from ninep.drivers.local.node import LocalNode
 
 _OTHERS: Final = (
@@ -51,7 +53,7 @@ hold = cast("Callable[[Handle], Handle]", _Pin)
 class Pins:
     """The pins of all trees of this process, bounded: a second-chance clock over the nodes that hold one.
 
-    ``budget``: how many handles nodes and what they opened may hold; open files count but are never taken away.
+    ``budget``: how many handles nodes and what they opened may hold; ``opened`` counts those of open files and directories.
     """
 
     def __init__(self, budget: int) -> None:
@@ -62,6 +64,8 @@ class Pins:
         # In the order of the clock. A dict, because nodes leave it from anywhere: those left behind until the hand comes by would keep
         # the garbage collector busy (3.5 us for each walk).
         self._ring: dict[LocalNode, None] = {}
+        self._files: dict[IdleFile, None] = {}
+        """Open files whose handles may be taken away, in the same order."""
 
     def keep(self, node: LocalNode, pin: Handle) -> Handle:
         """Give a node its pin; call with the lock held."""
@@ -107,11 +111,11 @@ class Pins:
         self.reclaim(self.budget - self.budget // 8)
 
     def make_room(self) -> bool:
-        """The host has no handle left: give back half of the pins. False if there are none to give."""
+        """The host has no handle left: give back half of what can be. False if there is nothing to give."""
         with self.lock:
-            before = self.held
-            self.reclaim(self.opened + self.held // 2)
-            return self.held < before
+            before = self.held + self.opened
+            self.reclaim(before - max(1, (self.held + len(self._files)) // 2))
+            return self.held + self.opened < before
 
     def again(self, error: OSError, call: Callable[..., T], *arguments: object) -> T:
         """Repeat a call that found no handle left, once some pins are given back; any other error goes on its way."""
@@ -125,7 +129,7 @@ class Pins:
         return call(*arguments)
 
     def reclaim(self, goal: int) -> None:
-        """Take pins away until no more than ``goal`` handles are in use, oldest unused first. Call with the lock held."""
+        """Take pins away, and then handles of files, until no more than ``goal`` are in use, oldest unused first. Call with the lock held."""
         ring = self._ring
         for node in (*ring, *ring):  # twice: the first pass may find them all in use
             if self.held + self.opened <= goal:
@@ -141,6 +145,59 @@ class Pins:
             if node.birth is None:
                 node.birth = birth_of(pin)
             self.drop(node)
+        self._reclaim_files(goal)
+
+    def _reclaim_files(self, goal: int) -> None:
+        files = self._files
+        for file in (*files, *files):
+            if self.held + self.opened <= goal:
+                return
+            if file not in files:
+                continue
+            del files[file]
+            if file.used:
+                file.used = False
+                files[file] = None
+                continue
+            node = file.node
+            if node.birth is None:
+                node.birth = birth_of(file.handle)
+            if node.birth == NO_BIRTH:
+                continue  # its inode number alone would not tell it from another file: it keeps its handle
+            file.handle = NO_HANDLE
+            self.opened -= 1
+
+    def begin(self, file: LocalFile) -> None:
+        """An open file has a handle. Call with the lock held."""
+        if file.idle:
+            self._files[cast("IdleFile", file)] = None
+        self.count_opened(1)
+
+    def fasten_file(self, file: IdleFile) -> None:
+        """From now on it keeps its handle."""
+        file.held()
+        with self.lock:
+            if file.handle is NO_HANDLE:  # taken between the two lines
+                file.held()
+            self._files.pop(file, None)
+
+    def reopen(self, file: IdleFile) -> Handle:
+        """The handle of a file that lost it: ENOENT or ESTALE as for a pin, EACCES if its mode forbids it now."""
+        handle = hold(file.open_again())
+        with self.lock:
+            if file.handle is not NO_HANDLE:
+                return file.handle  # another thread was faster
+            if file in file.node.files:  # else it was closed meanwhile
+                file.handle = handle
+                self.begin(file)
+        return handle
+
+    def end(self, file: LocalFile) -> None:
+        """An open file ends. Call with the lock held."""
+        if file.handle is not NO_HANDLE:
+            self.opened -= 1
+        if file.idle:
+            self._files.pop(cast("IdleFile", file), None)
 
     def revive(self, node: LocalNode) -> Handle:
         """The pin of a node that lost it: from what it has open, else by name from the nearest ancestor that has one.
@@ -157,7 +214,7 @@ class Pins:
 
     def _revive(self, node: LocalNode) -> Handle:
         missing = []
-        while node.pin is None and not node.files:
+        while node.pin is None and node.opened() is NO_HANDLE:
             missing.append(node)
             node = node.up
         pin = self._again(node) if node.pin is None else node.pin
@@ -167,7 +224,7 @@ class Pins:
         return pin
 
     def _again(self, node: LocalNode) -> Handle:
-        handle = node.files[0].handle
+        handle = node.opened()
         try:
             pin = host.pin_again(handle)
         except OSError as error:
