@@ -68,9 +68,10 @@ class CountedConnection(Connection):
         finally:
             counts.batches.add(monotonic() - began)
 
-    def _send(self) -> None:
+    def send(self) -> None:
+        """As ``Connection.send``."""
         self._budgets.counts.sent += sum(map(len, self._out))
-        super()._send()
+        super().send()
 
     def _pause(self) -> None:
         self._budgets.counts.pauses += not (self._paused or self._stopping)

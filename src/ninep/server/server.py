@@ -28,6 +28,7 @@ from ninep.server.counted import CountedConnection, CountedThreads, CountedTrace
 from ninep.server.door import Door
 from ninep.server.exports import Export, Exports
 from ninep.server.limits import Limits
+from ninep.server.outbox import Outbox
 from ninep.server.trace import TracedConnection
 from ninep.server.transport import Transport
 from ninep.transport import addresses, listeners
@@ -80,6 +81,7 @@ class Server:
         )
         self._listeners: list[listeners.Listener] = []
         self._connections: set[Connection] = set()
+        self._outbox = Outbox()
         self._owns_loop = owns_loop
         self._closing = False
         self._parent: socket.socket | None = None
@@ -151,6 +153,7 @@ class Server:
             self._connected,
             self._disconnected,
             self.budgets,
+            self._outbox,
             self._alone if self._owns_loop else bool,
         )
 
@@ -161,6 +164,7 @@ class Server:
         if not self.door.enter(connection):
             return
         self._connections.add(connection)
+        self._outbox.shared = len(self._connections) > 1
         self._idle.clear()
         log.debug("connected %s", connection.peer)
         if self._closing:
@@ -169,6 +173,7 @@ class Server:
     def _disconnected(self, connection: Connection) -> None:
         self.door.leave(connection)
         self._connections.discard(connection)
+        self._outbox.shared = len(self._connections) > 1
         if self._parent is not None:
             with suppress(OSError):  # a parent that is gone has been noticed where it matters
                 self._parent.send(workers.ENDED)

@@ -37,13 +37,14 @@ class TracedConnection(Connection):
             self._log("<-", bytes(buffer[start : start + size]))
             yield frame
 
-    def _send(self) -> None:
+    def send(self) -> None:
+        """As ``Connection.send``."""
         sent = b"".join(self._out)
         while len(sent) >= HEADER_SIZE:
             size = header(sent, 0)[0]
             self._log("->", sent[:size])
             sent = sent[size:]
-        super()._send()
+        super().send()
 
     def _log(self, arrow: str, frame: bytes) -> None:
         try:
