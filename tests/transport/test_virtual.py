@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import tempfile
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,14 @@ SERVICE = "00001608-facb-11e6-bd58-64006a7986d3"  # vsock port 5640, as a Linux 
 
 
 @pytest.fixture
-def hyperv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[socket.socket]:
+def short() -> Iterator[Path]:
+    """A folder whose name leaves room for one more in the 107 bytes of a unix socket's path."""
+    with tempfile.TemporaryDirectory(prefix="ninep.", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def hyperv(monkeypatch: pytest.MonkeyPatch, short: Path) -> type[socket.socket]:
     """A Python with AF_HYPERV: its sockets take (VM, service), two GUIDs, and nothing else."""
 
     class HyperVSocket(socket.socket):
@@ -50,7 +59,7 @@ def hyperv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[socket.socke
             vm, service = address
             assert (str(uuid.UUID(vm)), str(uuid.UUID(service))) == address
             self.asked.append(address)
-            return str(tmp_path / service)
+            return str(short / service)
 
         def bind(self, address: Any) -> None:
             super().bind(self._path(address))
