@@ -116,6 +116,7 @@ def guided(name: str, runs: int, folders: list[str], options: list[str]) -> None
         return bytes(atheris.Mutate(data, len(data))) if seed % 8 == 0 and data else mutate(data, max_size, seed)
 
     argv = [f"fuzz-{name}", f"-runs={runs}", f"-max_len={tried.LONGEST}", "-rss_limit_mb=2048", "-timeout=30", *options]
+    argv.append(f"-artifact_prefix={tempfile.gettempdir()}/fuzz-{name}-")  # where a finding is kept
     own = {"custom_mutator": conversation} if tried.SESSION else {}
     atheris.Setup([*argv, *folders, str(CORPUS / name)], tried.try_one, **own)
     tried.begin()

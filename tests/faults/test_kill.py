@@ -281,6 +281,15 @@ def judge_some(client: RawClient, writers: list[Writer]) -> None:
             client.walk(0, 8, writer.name("nothing"))
 
 
+def test_an_end_while_a_worker_is_replaced(export: Path) -> None:
+    """One that has just begun is told to end like all others, and does."""
+    for _ in range(5):
+        with Program(export, "--workers", "2") as server:
+            os.kill(min(children(server.pid)), signal.SIGKILL)
+            wait_for(lambda: "starting another" in server.said(), "nobody noticed")
+            wait_for(lambda: len(children(server.pid)) == 2, "nobody took its place")
+
+
 @root
 def test_of_the_parent_of_workers(export: Path) -> None:
     """They end with it, and the next server finds what was promised."""

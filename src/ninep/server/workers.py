@@ -20,12 +20,18 @@ import selectors
 import signal
 import socket
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Any, NoReturn
 
 log = logging.getLogger("ninep.server")
 
 ENDED = b"-"
+REST = 1.0
+"""Seconds until the system is asked again for a handle or a process that it did not have."""
+ENDING = (signal.SIGTERM, signal.SIGINT)
 _fork: Callable[[], int] | None = getattr(os, "fork", None)
+_mask: Any = getattr(signal, "pthread_sigmask", None)
+_BLOCK, _UNBLOCK, _SET = (getattr(signal, name, 0) for name in ("SIG_BLOCK", "SIG_UNBLOCK", "SIG_SETMASK"))
 _send: Any = getattr(socket, "send_fds", None)
 _receive: Any = getattr(socket, "recv_fds", None)
 Work = Callable[[socket.socket, int], None]
@@ -52,18 +58,31 @@ class Pool:
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
         self._stopping = False
+        self._resting: float | None = None
+        """Until when nothing is accepted."""
+        self._missing: list[int] = []
+        """The places of workers that could not be replaced yet."""
         self.workers: list[Worker] = []
         for place in range(count):
             self._start(place)
 
     def _start(self, place: int) -> None:
-        ours, theirs = socket.socketpair()
         if _fork is None or _send is None:
             raise OSError(errno.ENOSYS, "several workers need fork(2), which this system does not have")
-        pid = _fork()
-        if pid == 0:
+        ours, theirs = socket.socketpair()
+        # A worker that is told to end while it begins must not have our handlers any more, which do nothing.
+        before = _mask(_BLOCK, ENDING)
+        try:
+            pid = _fork()
+            if pid == 0:
+                ours.close()
+                self._become_worker(theirs, place)
+        except OSError:
             ours.close()
-            self._become_worker(theirs, place)
+            theirs.close()
+            raise
+        finally:
+            _mask(_SET, before)
         theirs.close()
         ours.setblocking(False)
         worker = Worker(pid, ours, place)
@@ -74,6 +93,10 @@ class Pool:
         """In the child: let go of what is the parent's, work, and never return into the parent's code."""
         status = 1
         try:
+            signal.set_wakeup_fd(-1)
+            for number in ENDING:
+                signal.signal(number, signal.SIG_DFL)
+            _mask(_UNBLOCK, ENDING)
             self._selector.close()
             for worker in self.workers:
                 worker.control.close()
@@ -86,7 +109,7 @@ class Pool:
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT; then the workers answer what is in flight, and end."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in ENDING:
             signal.signal(number, lambda *_: None)
         self._wake.setblocking(False)
         self._woken.setblocking(False)
@@ -96,17 +119,43 @@ class Pool:
             sock.setblocking(False)
             self._selector.register(sock, selectors.EVENT_READ, sock)
         while not self._stopping:
-            for key, _ in self._selector.select():
+            for key, _ in self._selector.select(None if self._resting is None else REST):
                 if isinstance(key.data, Worker):
                     self._hear(key.data)
                 elif key.data is None:
                     self._signalled()
                 else:
                     self._accept(key.data)
+            self._go_on()
         self._end()
 
+    def _rest(self) -> None:
+        """The system gives no handle or no process now: accept nothing for a moment, rather than ask again and again."""
+        if self._resting is None:
+            for sock in self._listening:
+                self._selector.unregister(sock)
+        self._resting = monotonic() + REST
+
+    def _go_on(self) -> None:
+        if self._resting is None or monotonic() < self._resting:
+            return
+        self._resting = None
+        for sock in self._listening:
+            self._selector.register(sock, selectors.EVENT_READ, sock)
+        missing, self._missing = self._missing, []
+        for place in missing:
+            self._replace(place)
+
+    def _replace(self, place: int) -> None:
+        try:
+            self._start(place)
+        except OSError as error:
+            log.error("cannot start a worker: %s", error.strerror)  # noqa: TRY400 - what is to be known is in the line
+            self._missing.append(place)
+            self._rest()
+
     def _signalled(self) -> None:
-        if any(number in {signal.SIGTERM, signal.SIGINT} for number in self._woken.recv(64)):
+        if any(number in ENDING for number in self._woken.recv(64)):
             self._stopping = True
 
     def _accept(self, listening: socket.socket) -> None:
@@ -115,6 +164,10 @@ class Pool:
         except OSError as error:
             if error.errno not in {errno.EAGAIN, errno.ECONNABORTED, errno.EINTR}:
                 log.warning("accept: %s", error.strerror)
+                self._rest()
+            return
+        if not self.workers:  # and none could be started: the client may try again
+            sock.close()
             return
         with sock:
             worker = min(self.workers, key=lambda one: one.connections)
@@ -139,7 +192,7 @@ class Pool:
             self.workers.remove(worker)
             _, status = os.waitpid(worker.pid, 0)
             log.error("worker %d ended (%s); starting another", worker.pid, _how(status))
-            self._start(worker.place)
+            self._replace(worker.place)
 
     def _end(self) -> None:
         for sock in self._listening:
