@@ -35,7 +35,7 @@ CHECKS: dict[str, Sequence[str]] = {
     "mypy darwin": ("mypy", "--platform", "darwin"),
     "mypy win32": ("mypy", "--platform", "win32"),
     "layers": ("lint-imports",),
-    "pytest": ("pytest", "-q", "--durations=15", "-m", "not guest"),
+    "pytest": ("pytest", "-q", "--durations=15", "-m", "not guest", "-n", "2", "--dist", "loadgroup"),
     "pytest in a guest": ("pytest", "-q", "--durations=15", "-m", "guest", "-n", "2", "--dist", "worksteal"),
 }
 # The markers whose tests must run when everything was installed: see tests/conftest.py.
