@@ -141,6 +141,38 @@ def test_unlinked_files_keep_their_pins(few: LocalNode, folder: Path) -> None:
     assert node.getattr(GETATTR_BASIC).nlink == 0
 
 
+def test_more_unlinked_files_than_pins(few: LocalNode, folder: Path) -> None:
+    """A quarter of the pins is for them. Beyond that what is open cannot be removed, and what is not goes with its name."""
+    nodes = []
+    for number in range(2 * LIMIT):
+        (folder / f"{number}").write_bytes(b"x" * number)
+        nodes.append(few.walk(b"%d" % number))
+    for number in range(2 * LIMIT - 1):
+        few.unlink(b"%d" % number, directory=False)
+    kept, others, last = nodes[: LIMIT // 4], nodes[LIMIT // 4 : -1], nodes[-1]
+    assert [node.getattr(GETATTR_BASIC).size for node in kept] == list(range(LIMIT // 4))
+    assert {refusal(node.getattr, GETATTR_BASIC) for node in others} == {Errno.ENOENT}
+    file = last.open(O_RDWR)
+    assert refusal(few.unlink, last.name, False) is Errno.EMFILE
+    assert (folder / last.name.decode()).exists()
+    kept[0].release()
+    few.unlink(last.name, directory=False)
+    assert last.getattr(GETATTR_BASIC).size == 2 * LIMIT - 1
+    file.close()
+    for node in nodes[1:]:
+        node.release()
+    assert (few.tree.pins.held <= 1, few.tree.pins.fastened) == (True, 0)
+
+
+def test_a_removal_that_fails_fastens_nothing(few: LocalNode, folder: Path) -> None:
+    (folder / "d" / "e").mkdir(parents=True)
+    node = few.walk(b"d")
+    for _ in range(LIMIT):
+        assert refusal(few.unlink, b"d", True) is Errno.ENOTEMPTY
+    assert few.tree.pins.fastened == 0
+    node.release()
+
+
 def test_an_open_file_finds_back_through_its_handle(few: LocalNode, folder: Path) -> None:
     node, file = few.create(b"file", NEW, 0o600, 0, 0)
     evict(node)

@@ -60,6 +60,7 @@ class Pins:
         self.budget = budget
         self.held = 0
         self.opened = 0
+        self.fastened = 0
         self.lock = threading.RLock()
         # In the order of the clock. A dict, because nodes leave it from anywhere: those left behind until the hand comes by would keep
         # the garbage collector busy (3.5 us for each walk).
@@ -81,22 +82,37 @@ class Pins:
         if node.pin is not None:
             node.pin = None
             self.held -= 1
+            self.fastened -= node.detached
             self._ring.pop(node, None)
 
     def fasten(self, node: LocalNode) -> None:
-        """Its name is about to go: from now on it keeps its pin, which must not be taken away."""
+        """Its name is about to go: from now on it keeps its pin, which must not be taken away.
+
+        Only so many can, or a client that removes what it holds would leave no handles to others. Beyond that EMFILE for what is open, and what
+        is not goes with its name.
+        """
         with self.lock:
             pin = node.held()
+            if self.fastened >= self.budget // 4:
+                if node.files:
+                    raise Refused(Errno.EMFILE, "too many removed files are open")
+                self.drop(node)
+                node.detached = True
+                return
+            self.fastened += 1
             node.detached = True
-            if node.pin is None:
-                self.keep(node, pin)
             self._ring.pop(node, None)
+            if node.pin is None:
+                # Not by ``keep``: when all others are fastened too, its clock would take this one.
+                node.pin = pin
+                self.held += 1
 
     def unfasten(self, node: LocalNode) -> None:
         """Its name stays after all."""
         with self.lock:
             node.detached = False
             if node.pin is not None:
+                self.fastened -= 1
                 self._ring[node] = None
 
     def count_opened(self, change: int) -> None:
