@@ -85,6 +85,9 @@ class OpenFile(ABC):
     Stays usable when the file is renamed or unlinked. Verbs may be called from worker threads.
     """
 
+    idle: bool = False
+    """It keeps nothing while nobody uses it that there are few of, such as a handle of the host, until it is locked."""
+
     @abstractmethod
     def read(self, offset: int, count: int) -> Buffer:
         """Up to ``count`` bytes from ``offset``; short only at the end of the file, empty beyond it."""

@@ -147,9 +147,10 @@ class Wrapper(Node):
 class FileWrapper(OpenFile):
     """An open file that does what the one inside does."""
 
-    __slots__ = ("inner", "node")
+    __slots__ = ("idle", "inner", "node")
 
     def __init__(self, inner: OpenFile, node: Wrapper) -> None:
+        self.idle = inner.idle
         self.inner = inner
         self.node = node
         """Where it was opened: for its layer, not for its claim, which ends on its own."""

@@ -53,7 +53,9 @@ class Limits:
     peer_connections: int = _limit(512, "closed", "connections from one address, user or virtual machine")
     all_fids: int = _limit(1 << 21, "ENFILE", "fids of all connections")
     all_open_files: int = _limit(
-        1 << 17, "EMFILE", "open files of all connections; no more than half of the handles there are"
+        1 << 17,
+        "EMFILE",
+        "open files of all connections, but those only read; no more than half of the handles there are",
     )
     all_directories: int = _limit(1 << 12, "EMFILE", "open directories of all connections")
     all_xattr_bytes: int = _limit(64 << 20, "ENOSPC", "bytes of extended attributes of all connections", 1 << 17)

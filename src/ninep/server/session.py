@@ -48,6 +48,7 @@ class Session:
         "exports",
         "extended",
         "fids",
+        "idle",
         "inline",
         "limits",
         "linux",
@@ -87,8 +88,10 @@ class Session:
         """There was a Tattach that succeeded."""
         self.opened: set[Fid] = set()
         """Fids with something open: a set, because worker threads commit at the same time and a count would lose some."""
+        self.idle: set[Fid] = set()
+        """Others, with an open file that keeps no handle (``OpenFile.idle``)."""
         self.listing: set[Fid] = set()
-        """Those of them that are directories."""
+        """Those of ``opened`` that are directories."""
         self.xattr_bytes = 0
         self._guard = threading.Lock()
         self._iosizes: dict[int, int] = {}
@@ -128,10 +131,12 @@ class Session:
         fid = self.fids[number] = Fid(node, user, export)
         return fid
 
-    def may_open(self) -> None:
-        """Check that one more file or directory may be opened: EMFILE."""
+    def may_open(self, *, idle: bool = False) -> None:
+        """Check that one more file or directory may be opened: EMFILE. ``idle``: one that keeps no handle, of which there are few for all."""
         count = len(self.opened)
-        if count >= self._may_open.granted and not self._may_open.grow(count + 1):
+        if count + len(self.idle) >= self.limits.open_files or (
+            not idle and count >= self._may_open.granted and not self._may_open.grow(count + 1)
+        ):
             raise OverLimit("open_files", Errno.EMFILE, "too many open files")
 
     def may_list(self) -> None:
@@ -142,9 +147,23 @@ class Session:
 
     def open(self, fid: Fid) -> None:
         """Commit that something was opened from a fid."""
+        if fid.file is not None and fid.file.idle:
+            self.idle.add(fid)
+            return
         self.opened.add(fid)
         if fid.directory is not None:
             self.listing.add(fid)
+
+    def keeps(self, fid: Fid) -> None:
+        """A fid is about to be locked through: from now on it keeps a handle. EMFILE as for an open."""
+        if fid in self.idle:
+            self.idle.discard(fid)
+            try:
+                self.may_open()
+            except OverLimit:
+                self.idle.add(fid)
+                raise
+            self.opened.add(fid)
 
     def fits(self, size: int) -> None:
         """Check that a reply of ``size`` bytes may be sent: EMSGSIZE (only names and link targets can be too long for a small msize)."""
@@ -179,6 +198,7 @@ class Session:
 
     def _uncount(self, fid: Fid) -> None:
         self.opened.discard(fid)
+        self.idle.discard(fid)
         self.listing.discard(fid)
         if fid.xattr is not None:
             with self._guard:

@@ -38,9 +38,6 @@ class LocalFile(OpenFile):
 
     __slots__ = ("_locks", "_node", "_read_now", "by", "handle", "writable")
 
-    idle = False
-    """The handle may be taken away while it is not used."""
-
     def __init__(self, node: LocalNode, handle: Handle, flags: int, by: int) -> None:
         self._node = node
         self._locks = NO_HANDLE
@@ -161,8 +158,7 @@ class IdleFile(LocalFile):
         super().lock(kind, start, length)
 
     def test_lock(self, kind: int, start: int, length: int) -> tuple[int, int, int, int] | None:
-        self._node.tree.pins.fasten_file(self)
-        return super().test_lock(kind, start, length)
+        return host.test_lock(self.held() if self._locks == NO_HANDLE else self._locks, kind, start, length)
 
     def _close_handle(self) -> None:
         self.handle = NO_HANDLE

@@ -18,6 +18,7 @@ from ninep.linux import (
 )
 from ninep.server.fids import Fid, XattrBuffer, XattrValue
 from ninep.server.handlers import names
+from ninep.server.limits import OverLimit
 from ninep.server.listing import StatListing
 from ninep.server.session import Session
 from ninep.wire.codec import READ_HEADER
@@ -32,7 +33,8 @@ def open_fid(session: Session, held: Fid, flags: int) -> tuple[Qid, int]:
     """Open what a fid stands for: qid and iounit (0 for a directory, where Linux would otherwise be bound by it)."""
     if held.opened:
         raise Refused(Errno.EINVAL, "the fid is open already")
-    session.may_open()
+    idle = not flags & O_ACCMODE and not held.node.qid.type & QT_DIR
+    session.may_open(idle=idle)
     node = held.node
     if node.qid.type & QT_DIR:
         if flags & (O_ACCMODE | O_TRUNC):
@@ -44,7 +46,14 @@ def open_fid(session: Session, held: Fid, flags: int) -> tuple[Qid, int]:
     else:
         if flags & O_ACCMODE == O_ACCMODE:
             raise Refused(Errno.EINVAL, "access mode 3")
-        held.file = node.open(flags & OPEN_FLAGS, held.user.uid)
+        file = node.open(flags & OPEN_FLAGS, held.user.uid)
+        if idle and not file.idle:
+            try:
+                session.may_open()
+            except OverLimit:
+                file.close()
+                raise
+        held.file = file
         iounit = session.iosize(4096)
     held.flags = flags
     session.open(held)

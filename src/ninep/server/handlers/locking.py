@@ -46,6 +46,7 @@ def lock(
         if kind == LOCK_UNLCK:
             table.unlock(path, asked, limit)
             return (LOCK_SUCCESS,)
+        session.keeps(held)
         return (LOCK_SUCCESS if table.lock(path, asked, limit) else LOCK_BLOCKED,)
     except OSError as error:
         if linux_errno(error) is Errno.ENOLCK:
