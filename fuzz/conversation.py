@@ -223,8 +223,16 @@ class Witness:
 class Conversation:
     """One connection, from its first byte to its end."""
 
-    def __init__(self, exports: Exports, budgets: Budgets, secret: bytes = b"") -> None:
+    def __init__(
+        self,
+        exports: Exports,
+        budgets: Budgets,
+        secret: bytes = b"",
+        fail: Callable[[int], object] = lambda _: None,
+    ) -> None:
+        """``fail`` is told when a call to the driver or the host is to fail, with a number that says which."""
         self.exports = exports
+        self._fail = fail
         self.witness = Witness(secret)
         self.line = Line(self.witness.heard)
         self.turns = Turns()
@@ -265,12 +273,12 @@ class Conversation:
             elif WORDS[piece[5] % len(WORDS)] == "hang up":
                 return True
             else:
-                self._do(WORDS[piece[5] % len(WORDS)])
+                self._do(WORDS[piece[5] % len(WORDS)], piece[6])
         return False
 
     # -- words
 
-    def _do(self, word: str) -> None:
+    def _do(self, word: str, number: int) -> None:
         match word:
             case "run oldest" | "run newest":
                 self.threads.run(newest=word == "run newest")
@@ -286,6 +294,8 @@ class Conversation:
             case "glue":
                 self._deliver()
                 self._gluing = not self._gluing
+            case "fail":
+                self._fail(number)
 
     def _drained(self) -> None:
         if self._full:

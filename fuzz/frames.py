@@ -19,7 +19,7 @@ from ninep.wire.codec import Malformed, codec
 from ninep.wire.types import Qid, Stat
 
 WORD = 0
-WORDS = ("run oldest", "run newest", "run all", "turn", "full", "drained", "glue", "hang up")
+WORDS = ("run oldest", "run newest", "run all", "turn", "full", "drained", "glue", "hang up", "fail")
 MOST_PIECES = 48
 
 DIALECTS = (b"9P2000.L", b"9P2000.u", b"9P2000", b"9P2000.x", b"9P1999", b"")
@@ -162,9 +162,9 @@ def cut(data: bytes) -> list[bytes]:
     return [*pieces, data[start:]] if start < len(data) else pieces
 
 
-def word(text: str) -> bytes:
-    """A word to the harness."""
-    return bytes([7, 0, 0, 0, WORD, WORDS.index(text), 0])
+def word(text: str, number: int = 0) -> bytes:
+    """A word to the harness; which call is to fail, if it is that."""
+    return bytes([7, 0, 0, 0, WORD, WORDS.index(text), number])
 
 
 def frame(number: int, tag: int, body: bytes) -> bytes:
@@ -172,12 +172,15 @@ def frame(number: int, tag: int, body: bytes) -> bytes:
     return (7 + len(body)).to_bytes(4, "little") + bytes([number]) + tag.to_bytes(2, "little") + body
 
 
-def said(*messages: m.Message | str, extended: bool = True) -> bytes:
+def said(*messages: m.Message | str | bytes, extended: bool = True) -> bytes:
     """A conversation, from messages and words; tags count up from 1."""
     table = codec(extended=extended)
     parts = []
     for tag, message in enumerate(messages, 1):
-        parts.append(word(message) if isinstance(message, str) else b"".join(table.encode(tag, message)))
+        if isinstance(message, str):
+            parts.append(word(message))
+        else:
+            parts.append(message if isinstance(message, bytes) else b"".join(table.encode(tag, message)))
     return b"".join(parts)
 
 
@@ -197,7 +200,7 @@ def encode(message: m.Message, tag: int, *, extended: bool) -> bytes | None:
 def new(chance: Chance, extended: bool) -> bytes | None:
     """A frame that was not there before."""
     if chance.random() < 0.15:
-        return word(chance.choice(WORDS))
+        return word(chance.choice(WORDS), chance.randrange(256))
     cls = chance.choice(OFTEN if chance.random() < 0.5 else REQUESTS)
     return encode(make(chance, cls), chance.randrange(1, 12), extended=extended)
 
@@ -207,7 +210,7 @@ def altered(chance: Chance, piece: bytes, extended: bool) -> bytes | None:
     if len(piece) < 7 or chance.random() < 0.1:
         return spoilt(chance, piece)
     if piece[4] == WORD:
-        return word(chance.choice(WORDS))
+        return word(chance.choice(WORDS), chance.randrange(256))
     try:
         tag, message = codec(extended=extended).decode(piece)
     except Malformed:

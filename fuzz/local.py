@@ -1,6 +1,8 @@
 """Whole sessions over folders of the host. An input is a conversation (``frames``); the exports are one folder for each security model, by
 its name, ``read-only`` (passthrough), and ``waits`` (mapped-file, every request in a worker thread).
 
+A call that changes something on the host may be made to fail (not one that removes: what is to be undone then stays, and has to).
+
 The only legal outcomes: those that ``conversation`` states; and
 
 * what is beside the exported folders is as it was, and no byte of it came in a reply; what is in the read-only one is as it was;
@@ -10,10 +12,12 @@ The only legal outcomes: those that ``conversation`` states; and
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,6 +26,7 @@ from tests.support.served import Waits
 
 from fuzz import conversation
 from fuzz.conversation import LIMITS, Conversation
+from ninep import host
 from ninep.assembly import exports_of
 from ninep.config import SECURITY_MODELS, ExportConfig, ServerConfig
 from ninep.node import Node, User
@@ -33,6 +38,38 @@ SESSION = True
 LONGEST = 4096
 SECRET = b"what-no-client-may-read"
 TEMPORARY = b".virtfs_metadata_new."
+
+
+class Host:
+    """The host's changing calls, one of which may be made to fail."""
+
+    VERBS = ("chmod", "chown", "make_dir", "make_link", "make_node", "make_symlink", "open_at", "open_unnamed", "pin", "rename", "set_xattr",
+             "truncate", "utimes", "write")  # fmt: skip
+
+    def __init__(self) -> None:
+        self.left = 0
+        self._honest = {verb: getattr(host, verb) for verb in self.VERBS}
+        for verb, call in self._honest.items():
+            setattr(host, verb, self._failing(call))
+
+    def _failing(self, call: Callable[..., object]) -> Callable[..., object]:
+        def verb(*arguments: object) -> object:
+            if self.left:
+                self.left -= 1
+                if not self.left:
+                    raise OSError(errno.ENOSPC, "by order")
+            return call(*arguments)
+
+        return verb
+
+    def fail(self, number: int) -> None:
+        """The n-th call from now."""
+        self.left = number % 8 + 1
+
+    def close(self) -> None:
+        """As it was."""
+        for verb, call in self._honest.items():
+            setattr(host, verb, call)
 
 
 class Folders:
@@ -51,6 +88,7 @@ class Folders:
         settings.append(ExportConfig(str(self.top / "read-only"), "read-only", "passthrough", read_only=True))
         settings.append(ExportConfig(str(self.top / "waits"), "waits", "mapped-file"))
         self.touched: set[str] = set()
+        self.host = Host()
         exports = exports_of(ServerConfig(settings))
         for export in exports:
             export.layers = [*export.layers, self._notices(export)]
@@ -133,6 +171,7 @@ class Folders:
 
     def close(self) -> None:
         """Nothing is left."""
+        self.host.close()
         self.exports.close()
         os.umask(self.umask)
         shutil.rmtree(self.top)
@@ -166,7 +205,10 @@ def begin() -> None:
 def try_one(data: bytes) -> None:
     """One input. An exception is a finding."""
     folders = _made[-1]
-    Conversation(folders.exports, Budgets(LIMITS), SECRET).run(data)
+    try:
+        Conversation(folders.exports, Budgets(LIMITS), SECRET, folders.host.fail).run(data)
+    finally:
+        folders.host.left = 0
     folders.check()
 
 

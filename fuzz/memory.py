@@ -6,6 +6,8 @@ There are three exports of the same folder:
 * ``waits``: every request goes to a worker thread;
 * ``misses``: every Tread does.
 
+A call of the driver may be made to fail, before or after it did its work.
+
 The only legal outcomes: those that ``conversation`` states; and every node, file and listing that the server got of the driver was released
 exactly once and not used after that (``ninep.testing.audit``).
 """
@@ -16,11 +18,13 @@ from tests.support.served import Misses, Waits
 
 from fuzz.conversation import LIMITS, Conversation, finish, listen
 from ninep.drivers.memory import MemoryDriver
-from ninep.linux import NO_ID, O_RDWR
+from ninep.linux import NO_ID, O_RDWR, Errno
 from ninep.node import User
 from ninep.server.budgets import Budgets
 from ninep.server.exports import Export, Exports
 from ninep.testing.audit import Audit
+from ninep.testing.faults import VERBS as ALL_VERBS
+from ninep.testing.faults import Faults
 
 __all__ = ["LONGEST", "NAME", "SESSION", "begin", "finish", "try_one"]
 
@@ -28,6 +32,10 @@ NAME = "memory"
 SESSION = True
 LONGEST = 4096
 begin = listen
+VERBS = sorted(ALL_VERBS - {"clone", "release", "parent", "file.close", "dir.close"})
+"""What may fail: not what gives back, and not what only counts."""
+RETURNING = {"walk", "create", "open", "opendir"}
+"""What these return would be lost if they failed afterwards."""
 CLOCK = 1_700_000_000_000_000_000
 
 
@@ -49,13 +57,18 @@ def folder() -> MemoryDriver:
 def try_one(data: bytes) -> None:
     """One input. An exception is a finding."""
     driver = folder()
-    audit = Audit()
+    audit, faults = Audit(), Faults()
+
+    def fail(number: int) -> None:
+        verb = VERBS[number % len(VERBS)]
+        faults.fail(verb, Errno.EIO, after=number & 0x80 != 0 and verb not in RETURNING)
+
     exports = Exports(
         [
-            Export("", driver, [audit]),
-            Export("waits", driver, [audit, lambda root, _: Waits(root, Waits)]),
-            Export("misses", driver, [audit, lambda root, _: Misses(root, Misses)]),
+            Export("", driver, [audit, faults]),
+            Export("waits", driver, [audit, faults, lambda root, _: Waits(root, Waits)]),
+            Export("misses", driver, [audit, faults, lambda root, _: Misses(root, Misses)]),
         ]
     )
-    Conversation(exports, Budgets(LIMITS)).run(data)
+    Conversation(exports, Budgets(LIMITS), fail=fail).run(data)
     audit.check()

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from tests.wire.wire_examples import EXAMPLES
 
 from fuzz.engine import CORPUS
-from fuzz.frames import KEEP, said
+from fuzz.frames import KEEP, said, word
 from ninep.linux import NO_ID
 from ninep.wire import messages as m
 from ninep.wire.messages import NOFID
 
-LINUX: dict[str, list[m.Message | str]] = {
+LINUX: dict[str, list[m.Message | str | bytes]] = {
     "files": [
         m.Twalk(0, 1, [b"dir"]), m.Tlcreate(1, b"a", 0o102, 0o644, NO_ID), m.Twrite(1, 0, b"hello"), m.Tread(1, 0, 9),
         m.Tgetattr(1, 0x7FF), m.Tsetattr(1, 8, 0, 0, 0, 2, 0, 0, 0, 0), m.Tfsync(1, 0), m.Tclunk(1),
@@ -39,6 +39,10 @@ LINUX: dict[str, list[m.Message | str]] = {
         m.Twalk(0, 1, [b"file"]), m.Tlopen(1, 2), m.Tunlinkat(0, b"file", 0), m.Tgetattr(1, 0x3FFF), m.Twrite(1, 0, b"x"), m.Tremove(1),
     ],
     "lingering": [m.Twalk(0, 1, [b"dir"]), m.Tclunk(1), m.Twalk(0, 1, [b"dir"]), m.Tremove(1), m.Tmkdir(0, b"dir", 0o755, 0)],
+    "failures": [
+        word("fail", 1), m.Tmkdir(0, b"a", 0o755, 0), word("fail", 2), m.Trenameat(0, b"file", 0, b"dir"), word("fail", 0),
+        m.Tsymlink(0, b"b", b"file", 0), m.Twalk(0, 1, [b"file"]), word("fail", 1), m.Tsetattr(1, 7, 0o600, 5, 6, 0, 0, 0, 0, 0),
+    ],
     "flushes": [
         m.Twalk(0, 1, [b"file"]), m.Tlopen(1, 0), "glue", m.Tfsync(1), m.Tread(1, 0, 9), m.Tclunk(1), m.Tflush(6), m.Tflush(7),
         m.Tflush(9), "glue", "run newest", "turn", m.Tgetattr(0, 1), "run oldest", "turn",
@@ -51,7 +55,7 @@ LINUX: dict[str, list[m.Message | str]] = {
         m.Twalk(0, 1, []), m.Tcreate(1, b"a", 0o644, 2, b""), m.Twstat(1, KEEP._replace(name=b"b")), m.Tstat(1), m.Tremove(1),
     ],
 }  # fmt: skip
-UNIX: dict[str, list[m.Message | str]] = {
+UNIX: dict[str, list[m.Message | str | bytes]] = {
     "files": [
         m.Twalk(0, 1, [b"dir"]), m.Tcreate(1, b"a", 0o644, 0x42, b""), m.Twrite(1, 0, b"hello"), m.Tread(1, 0, 9), m.Tstat(1), m.Tclunk(1),
         m.Twalk(0, 1, [b"file"]), m.Topen(1, 0x12), m.Twstat(1, KEEP._replace(name=b"b", mode=0o600)), m.Tremove(1),
