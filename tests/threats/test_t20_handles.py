@@ -80,6 +80,7 @@ def test_only_those_who_write_run_out(program: Program) -> None:
         most = said.count(set())
         assert HANDLES // 4 <= most <= HANDLES // 2 + 1  # all have together half, and each is promised one
         assert said == [set()] * most + [{Errno.EMFILE}] * (HANDLES - most)
+        opened(client, range(2 * FIRST * FILES, 2 * FIRST * FILES + FILES))
         assert answers(client, [m.Tlock(fids[0], 0, 0, 0, 0, 1, b"me")]) == [{Errno.EMFILE}]
         assert all(right(client, fid) for fid in fids)
         program.alive()
