@@ -109,6 +109,13 @@ def test_links_replace_links_only(tmp_path):
         local.make_link(str(tmp_path / "file"), "two")
 
 
+def test_a_target_that_no_link_can_have(tmp_path):
+    """What a server says is answered with an OSError, which a copy goes on after."""
+    with refused(errno.EINVAL, str(tmp_path / "link")):
+        local.make_link(str(tmp_path / "link"), "a\0b")
+    assert not os.path.lexists(tmp_path / "link")
+
+
 def test_children_stay_children(tmp_path):
     assert local.child("dir", "name", "shown") == os.path.join("dir", "name")
     with refused(errno.EINVAL, "remote/.."):

@@ -60,7 +60,9 @@ def make_directory(path: str) -> None:
 
 
 def make_link(path: str, target: str) -> None:
-    """Make a symbolic link, in place of another one if there is one."""
+    """Make a symbolic link, in place of another one if there is one. EINVAL for a target that no host can have."""
+    if "\0" in target:
+        raise OSError(errno.EINVAL, "a link target with NUL in it", path)
     try:
         os.symlink(target, path)
     except FileExistsError:
