@@ -166,17 +166,15 @@ class Pool:
                 log.warning("accept: %s", error.strerror)
                 self._rest()
             return
-        if not self.workers:  # and none could be started: the client may try again
-            sock.close()
-            return
         with sock:
-            worker = min(self.workers, key=lambda one: one.connections)
-            try:
-                _send(worker.control, [b"+"], [sock.fileno()])
-            except OSError as error:
-                log.warning("worker %d takes no connection: %s", worker.pid, error.strerror)
-                return
-            worker.connections += 1
+            for worker in sorted(self.workers, key=lambda one: one.connections):
+                try:
+                    _send(worker.control, [b"+"], [sock.fileno()])
+                except OSError as error:  # it has just died, or its line is full: the next one
+                    log.warning("worker %d takes no connection: %s", worker.pid, error.strerror)
+                else:
+                    worker.connections += 1
+                    return
 
     def _hear(self, worker: Worker) -> None:
         try:
