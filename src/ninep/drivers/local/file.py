@@ -109,8 +109,14 @@ class IdleFile(LocalFile):
     idle = True
 
     def __init__(self, node: LocalNode, handle: Handle, flags: int, by: int) -> None:
-        super().__init__(node, handle, flags, by)
+        # Not by super(), which takes 0.2 us of every open.
+        self._node = node
+        self._locks = NO_HANDLE
+        self._read_now = host.read_now
         self._flags = flags & ~O_TRUNC
+        self.handle = handle
+        self.by = by
+        self.writable = False
         self.used = True
 
     @property

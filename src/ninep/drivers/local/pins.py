@@ -185,9 +185,11 @@ class Pins:
 
     def begin(self, file: LocalFile) -> None:
         """An open file has a handle. Call with the lock held."""
+        self.opened += 1
         if file.idle:
             self._files[cast("IdleFile", file)] = None
-        self.count_opened(1)
+        if self.held + self.opened > self.budget:
+            self.trim()
 
     def fasten_file(self, file: IdleFile) -> None:
         """From now on it keeps its handle."""
