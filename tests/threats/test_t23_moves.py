@@ -25,8 +25,8 @@ from tests.threats.verbs import ROOT, UNTOUCHED
 from ninep.linux import GETATTR_BASIC, Errno
 from ninep.wire import messages as m
 
-SECONDS = 60.0 if LONG else 0.3
-LEAST = 100
+SECONDS = 60.0 if LONG else 0.2
+LEAST = 40
 """However slow the machine: so many acts of each."""
 HOME, SPOT, OTHER = 1, 2, 3
 """Fids of an inhabitant: its folder, and two for what it does at the moment."""
@@ -103,9 +103,7 @@ class Inhabitant:
         self.done: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.number = 0
-
-    def run(self, stop: threading.Event) -> None:
-        acts = [
+        self.acts = [
             self.create,
             self.read,
             self.list_,
@@ -115,8 +113,10 @@ class Inhabitant:
             self.by_name,
             self.visit,
         ]
+
+    def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
-            act = self.chance.choice(acts)
+            act = self.chance.choice(self.acts)
             try:
                 act()
             except Failed as failure:
@@ -128,6 +128,14 @@ class Inhabitant:
                 self.client.told(m.Tclunk(fid))
             if self.chance.random() < 0.05:
                 forget_handles(self.lab)
+
+    def has_tried(self) -> bool:
+        """Enough of everything, and a path has led somewhere."""
+        return (
+            self.done.total() > LEAST
+            and len(self.done) == len(self.acts)
+            and self.refused["by_name"] < self.done["by_name"]
+        )
 
     def fresh(self) -> bytes:
         self.number += 1
@@ -238,12 +246,10 @@ def test_fids_follow_and_nothing_is_made_elsewhere(lab: Lab, dialect: bytes, kin
     people = [Inhabitant(lab, dialect, kind, which) for which in range(2)]
     until = time.monotonic() + SECONDS
     with restless(), beside(mover.run, *(one.run for one in people)) as failures:
-        while not failures and (time.monotonic() < until or any(one.done.total() < LEAST for one in people)):
+        while not failures and (time.monotonic() < until or not all(one.has_tried() for one in people)):
             threading.Event().wait(0.02)
     for which, one in enumerate(people):
         assert kind == "waits" or not (one.refused.keys() & OWN or mover.refused), (one.refused, mover.refused)
-        assert one.done.keys() >= {"create", "read", "list_", "remove", "by_name", "visit"}, one.done
-        assert one.refused["by_name"] < one.done["by_name"], "no path ever led anywhere"
         expected = one.files.keys() | {b"below"} | {name for other in people for name in other.guests[one.home]}
         (found,) = (path for path in lab.top.glob("?/?") if folders.get(path.stat().st_ino) == which)
         assert {os.fsencode(name) for name in os.listdir(found)} - {b".virtfs_metadata"} == expected
