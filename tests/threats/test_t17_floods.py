@@ -21,6 +21,7 @@ from tests.threats.process import Program, answers
 from tests.threats.verbs import FILE, ROOT
 
 from ninep.linux import GETATTR_BASIC, NO_ID, O_RDWR, Errno
+from ninep.server import connection
 from ninep.server.budgets import PROMISED_FIDS
 from ninep.server.limits import Limits
 from ninep.wire import messages as m
@@ -36,6 +37,12 @@ BY: dict[str, Callable[[int], m.Message]] = {
     "walk to a file": lambda fid: m.Twalk(ROOT, fid, [b"file"]),
     "attach": lambda fid: m.Tattach(fid, m.NOFID, b"somebody", b"", 1000),
 }
+
+
+@pytest.fixture(autouse=True)
+def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that takes the disk for slow serves in threads, and may then allow one too many for each: not while we count."""
+    monkeypatch.setattr(connection, "LATE", 3600)
 
 
 @pytest.mark.parametrize("by", BY)

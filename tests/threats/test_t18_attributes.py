@@ -27,7 +27,7 @@ FIRST = 100
 def announced(client: RawClient, fids: range, size: int) -> int:
     """How many of the fids can be made buffers for an attribute of so many bytes; the rest are refused, and stay what they are."""
     answers(client, [m.Twalk(FILE, fid, []) for fid in fids])
-    said = answers(client, [m.Txattrcreate(fid, b"user.x", size, 0) for fid in fids])
+    said = answers(client, [m.Txattrcreate(fid, b"user.x", size, 0) for fid in fids], window=1)
     had = said.count(set())
     assert said == [set()] * had + [{Errno.ENOSPC}] * (len(fids) - had)
     for fid in fids[had:]:
@@ -38,7 +38,7 @@ def announced(client: RawClient, fids: range, size: int) -> int:
 
 def looked_up(client: RawClient, fids: range, name: bytes) -> int:
     """How many of the fids can be made values of an attribute; the rest are refused, and not made."""
-    said = answers(client, [m.Txattrwalk(FILE, fid, name) for fid in fids])
+    said = answers(client, [m.Txattrwalk(FILE, fid, name) for fid in fids], window=1)
     had = said.count(set())
     assert said == [set()] * had + [{Errno.ENOSPC}] * (len(fids) - had)
     assert answers(client, [m.Tclunk(fid) for fid in fids[had:]]) == [{Errno.EBADF}] * (len(fids) - had)
