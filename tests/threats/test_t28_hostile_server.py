@@ -174,18 +174,34 @@ def resized(frame: bytes) -> bytes:
     return len(frame).to_bytes(4, "little") + frame[4:]
 
 
+LENGTHS = {m.Rreaddir.number: ((7, 4),), m.Rread.number: ((7, 4), (11, 2)), m.Rstat.number: ((7, 2), (9, 2))}
+"""Where, in messages with records, the lengths are that a string in the first record counts for."""
+
+
+def fitted(frame: bytes, more: int) -> bytes:
+    """The lengths around a string that has become longer: only the string is to be wrong."""
+    for at, size in LENGTHS.get(frame[4], ()):
+        length = int.from_bytes(frame[at : at + size], "little") + more
+        frame = frame[:at] + length.to_bytes(size, "little") + frame[at + size :]
+    return frame
+
+
 def wrong(frame: bytes, extended: bool) -> Iterator[tuple[str, bytes]]:
     """The frame with each field wrong, and as a whole: cut, longer, twice, of another type, for another tag."""
     for at, length, is_string in spans(frame, extended):
         if is_string:
             for text in TEXTS:
                 string = len(text).to_bytes(2, "little") + text
-                yield f"{text!r} at {at}", resized(frame[:at] + string + frame[at + length :])
+                whole = frame[:at] + string + frame[at + length :]
+                yield f"{text!r} at {at}", resized(fitted(whole, len(string) - length))
         size = 2 if is_string else length
         for value in VALUES:
             number = (value & (1 << 8 * size) - 1).to_bytes(size, "little")
             if number != frame[at : at + size]:
                 yield f"{value} at {at}", frame[:at] + number + frame[at + size :]
+    if frame[4] in {m.Rread.number, m.Rreaddir.number}:
+        much = frame[11:] + b"\0" * 5000
+        yield "b'more than was asked for'", resized(frame[:7] + len(much).to_bytes(4, "little") + much)
     yield "cut", resized(frame[: 7 + (len(frame) - 7) // 2])
     yield "longer", resized(frame + b"\0\0\0")
     yield "twice", frame + frame
