@@ -397,6 +397,7 @@ def test_reserved_names() -> None:
         ours,
         b".VIRTFS_Metadata",
         ".virtf\u017f_metadata".encode(),  # long s folds to s
+        ".v\u0131rtfs_metadata".encode(),  # dotless i, to those who fold by capitals
         ".virtfs\u200d_metadata".encode(),  # invisible to ext4 casefold and HFS+
         "\uff0evirtfs_metadata".encode(),  # a full-width dot
         b"VIRTFS~1",

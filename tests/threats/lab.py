@@ -229,13 +229,17 @@ class Lab(Served):
             client.close()
         self._clients.clear()
         self.wait_until_idle()
-        self.canary.check()
-        assert (self.sibling / "file").read_bytes() == self.canary.marker
-        assert os.listdir(self.sibling) == ["file"]
+        self.check_beside()
         errors = [record.getMessage() for record in self.records.seen if record.levelno >= logging.ERROR]
         assert not errors, errors
         assert not any(record.exc_info for record in self.records.seen)
         self.check_returned()
+
+    def check_beside(self) -> None:
+        """Nothing outside the export has changed."""
+        self.canary.check()
+        assert (self.sibling / "file").read_bytes() == self.canary.marker
+        assert os.listdir(self.sibling) == ["file"]
 
     def alive(self) -> None:
         """A second connection is answered within a second (and a connection that was not abused sees the root)."""

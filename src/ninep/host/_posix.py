@@ -158,7 +158,7 @@ def reserved_match(name: bytes, reserved: bytes) -> bool:
         return name[:2].lower() == reserved.lstrip(b".")[:2].lower()
     if name.isascii():
         return name.lower() == reserved
-    folded = unicodedata.normalize("NFKD", name.decode("utf-8", "replace")).casefold()
+    folded = unicodedata.normalize("NFKD", name.decode("utf-8", "replace")).casefold().replace("\u0131", "i")
     return folded.encode("ascii", "ignore") == reserved
 
 
