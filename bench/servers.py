@@ -17,6 +17,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from bench.workloads import WORKLOADS
+
 START_TIMEOUT = 60.0  # servers in memory read the tree first
 STOP_TIMEOUT = 5.0
 ORPHANS_END = ("setpriv", "--pdeathsig", "TERM")  # a benchmark that is killed leaves no server behind
@@ -41,6 +43,7 @@ OURS = "{ninep} serve {tree} --listen 127.0.0.1:{port} --security-model "
 DIOD = "diod -f -n -L stderr -c /dev/null -l 127.0.0.1:{port} -e {tree} "
 LISTED_WHOLE = frozenset({"readdir", "lsl"})
 FORGETS_NAMES = frozenset({"rename"})  # the fid of a renamed file is lost
+BARE = frozenset(w.key for w in WORKLOADS) - {"getattr", "walk1"}
 READ_ONLY = frozenset({"create", "mkdir", "rename", "write4k", "write128k", "write1m"})
 
 SERVERS = (
@@ -49,6 +52,7 @@ SERVERS = (
     # The kernel's client attaches by name before it knows a number: that diod must look names up.
     Server("diod-names", "diod", DIOD, "c", attach_path=True),
     Server("rawd", "C limit", "{rawd} {tree} 127.0.0.1:{port}", "limit"),
+    Server("bare-python", "Python limit", "{python} {bench}/limit/bare.py {tree} {port}", "limit", module="os", lacks=BARE),
     Server("ninep-none", "ninep, none", OURS + "none", "ours"),
     Server("ninep-mapped-xattr", "ninep, mapped-xattr", OURS + "mapped-xattr", "ours"),
     Server("ninep-mapped-file", "ninep, mapped-file", OURS + "mapped-file", "ours"),
