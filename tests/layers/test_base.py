@@ -26,13 +26,17 @@ def inside() -> MemoryNode:
     return MemoryDriver().attach(User())
 
 
+SHORTCUTS = {"through"}
+"""Their defaults take the long way, by verbs that each layer sees."""
+
+
 @pytest.mark.parametrize(
     ("wrapper", "wrapped", "table"),
     [(Wrapper, Node, NODE_VERBS), (FileWrapper, OpenFile, FILE_VERBS), (DirWrapper, OpenDir, DIR_VERBS)],
 )
 def test_no_verb_is_forgotten(wrapper: type, wrapped: type, table: tuple[str, ...]) -> None:
     """A verb with a default would answer EOPNOTSUPP for a driver that has it."""
-    assert verbs_of(wrapped) == set(table)
+    assert verbs_of(wrapped) - SHORTCUTS == set(table)
     assert set(table) <= set(vars(wrapper))
     assert all(inspect.signature(getattr(wrapper, verb)) == inspect.signature(getattr(wrapped, verb)) for verb in table)
     assert {"qid", "name"} <= set(vars(Wrapper))

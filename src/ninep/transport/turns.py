@@ -29,7 +29,7 @@ PATIENCE: Final = 0.001
 LONGEST: Final = 0.005
 """Seconds until the event loop gets its turn."""
 DONT_WAIT: Final = getattr(socket, "MSG_DONTWAIT", 0) | getattr(socket, "MSG_NOSIGNAL", 0)
-POSSIBLE: Final = os.name == "posix" and hasattr(socket, "MSG_DONTWAIT")
+POSSIBLE: Final = hasattr(socket, "MSG_DONTWAIT")  # and so a recv that waits can be told apart from one that does not
 
 
 class Turns:
