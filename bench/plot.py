@@ -11,7 +11,7 @@ from bench.sample import Sample
 from bench.servers import Server
 from bench.workloads import Load, Workload
 
-LEFT, TOP, WIDTH, ROW, BOTTOM = 290, 64, 560, 20, 40
+LEFT, TOP, WIDTH, ROW, BOTTOM = 330, 64, 560, 20, 40
 COLOURS = ("#4269d0", "#efb118", "#ff725c", "#3ca951", "#a463f2")
 FONT = 'font-family="sans-serif" font-size="12" fill="#222"'
 
