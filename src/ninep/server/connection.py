@@ -35,7 +35,7 @@ from ninep.protocol.tags import Tags
 from ninep.server.budgets import PROMISED_REQUESTS, Allowance, Budgets
 from ninep.server.exports import Exports
 from ninep.server.limits import MIN_MSIZE, Limits
-from ninep.server.outbox import Outbox
+from ninep.server.outbox import BYTES_A_WRITE, JOIN_BELOW, MOST_A_WRITE, REPLIES_A_WRITE, Outbox
 from ninep.server.patience import LATE, LATE_EACH, Patience
 from ninep.server.refusals import refusal
 from ninep.server.requests import Request, Requests
@@ -50,14 +50,6 @@ from ninep.wire.types import Buffer
 
 log = logging.getLogger("ninep.server")
 
-REPLIES_A_WRITE = 8
-MOST_A_WRITE = 32
-"""Replies are sent in writes of half a batch, within these two: the client works on one half while the other is served, and is woken twice and
-not eight times (with 64 outstanding 300,000 instead of 206,000 getattr a second).
-"""
-BYTES_A_WRITE = 1 << 18
-"""A payload of so many bytes waits for no others: what is collected is less than four of these (each is two buffers) and one more reply."""
-JOIN_BELOW = 1 << 14
 MANY_FIDS = 1000
 """Closing more than these at once is for a thread, if the driver allows it: others would wait a millisecond for each thousand."""
 
@@ -318,12 +310,8 @@ class Connection:
             return
         if agreed < MIN_MSIZE:
             self._begin(dialect, self._limits.msize)  # so that the refusal is in the words of the dialect
-            too_small = refusal(
-                self.session,
-                tag,
-                Tversion.number,
-                Refused(Errno.EMSGSIZE, f"msize {msize}; at least {MIN_MSIZE} is needed"),
-            )
+            why = Refused(Errno.EMSGSIZE, f"msize {msize}; at least {MIN_MSIZE} is needed")
+            too_small = refusal(self.session, tag, Tversion.number, why)
             self._begin(Dialect.UNKNOWN, self._limits.msize)
             self._out.append(too_small)
             return
