@@ -23,14 +23,6 @@ REQUIRED = frozenset(filter(None, os.environ.get("NINEP_REQUIRE", "").split(",")
 RAN: set[str] = set()
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist looks at the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """There is one Wine: what needs it runs in one process (`--dist loadgroup`), and does not wait for another."""
-    for item in items:
-        if item.get_closest_marker("wine"):
-            item.add_marker(pytest.mark.xdist_group("wine"))
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield

@@ -35,11 +35,12 @@ CHECKS: dict[str, Sequence[str]] = {
     "mypy darwin": ("mypy", "--platform", "darwin"),
     "mypy win32": ("mypy", "--platform", "win32"),
     "layers": ("lint-imports",),
-    "pytest": ("pytest", "-q", "--durations=15", "-m", "not guest", "-n", "2", "--dist", "loadgroup"),
+    "pytest": ("pytest", "-q", "--durations=15", "-m", "not guest and not wine", "-n", "2"),
+    "pytest under Wine": ("pytest", "-q", "--durations=5", "-m", "wine and not guest"),  # there is one Wine
     "pytest in a guest": ("pytest", "-q", "--durations=15", "-m", "guest", "-n", "2", "--dist", "worksteal"),
 }
 # The markers whose tests must run when everything was installed: see tests/conftest.py.
-REQUIRED = {"pytest": "peer,wine,fuzz", "pytest in a guest": "guest,peer,wine"}
+REQUIRED = {"pytest": "peer,fuzz", "pytest under Wine": "wine", "pytest in a guest": "guest,peer,wine"}
 
 
 def main() -> int:
