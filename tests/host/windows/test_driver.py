@@ -24,7 +24,7 @@ MAPPED = Capabilities(case_sensitive=False, time_step=100)
 FAKED: list[tuple[FakeNt, NtHost]] = []
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def close_pins_where_they_belong() -> Iterator[None]:
     """A pin closes itself when it is collected, which a traceback may put off until the next test."""
     with pytest.MonkeyPatch.context() as patch:
