@@ -70,7 +70,7 @@ class TestRounds:
 
 
 class TestConnections:
-    """``waiting`` clients are in nobody's way, several at once are each answered in order."""
+    """Several at once are each answered, in order, whatever comes behind their requests."""
 
     def test_each_gets_its_own_in_order(self, served: Served) -> None:
         clients = [served.client() for _ in range(MOST + 4)]

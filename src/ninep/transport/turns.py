@@ -5,7 +5,7 @@ would have told as well. So while one connection is all there is, the socket is 
 request, which saves 0.6 of the 7.6 us of a getattr. As soon as the client hesitates, wants something that takes long, or does not
 take its reply, the loop has the socket back; and it gets a turn of its own every few milliseconds, for new connections, timers and signals.
 
-This waits in the thread of the event loop. It is for a loop that does nothing but serve (``Server(alone=...)`` says so), and only on systems where
+This waits in the thread of the event loop. It is for a loop that does nothing but serve (``Server(owns_loop=True)``), and only on systems where
 one ``recv`` can be told how long to wait.
 """
 
@@ -29,7 +29,7 @@ PATIENCE: Final = 0.001
 LONGEST: Final = 0.005
 """Seconds until the event loop gets its turn."""
 DONT_WAIT: Final = getattr(socket, "MSG_DONTWAIT", 0) | getattr(socket, "MSG_NOSIGNAL", 0)
-POSSIBLE: Final = hasattr(socket, "MSG_DONTWAIT")  # and so a recv that waits can be told apart from one that does not
+POSSIBLE: Final = hasattr(socket, "MSG_DONTWAIT")  # without it a send could wait for the client
 
 
 class Turns:
