@@ -32,7 +32,7 @@ TWINS = [
 ]  # fmt: skip
 
 
-def prepared(lab: WindowsLab, dialect: bytes) -> Attacker:
+def prepared(lab: Lab, dialect: bytes) -> Attacker:
     """A file with an owner, whose metadata an attacker would like to write."""
     client = lab.client(dialect)
     client.mkdir(ROOT, b"folder")
@@ -133,13 +133,7 @@ def test_on_a_filesystem_that_folds(folding: Path) -> None:
     assert (folding / "PROBE").exists()
     (folding / "probe").unlink()
     with Lab(folding, "mapped-file") as lab:
-        client = lab.client(LINUX)
-        client.mkdir(ROOT, b"folder")
-        client.walk(ROOT, FOLDER, b"folder")
-        client.create(FOLDER, FILE, b"in", b"inside")
-        client.clunk(FILE)
-        client.walk(FOLDER, FILE, b"in")
-        client.rpc(m.Tsetattr(FILE, SETATTR_UID | SETATTR_GID, 0, 1000, 2000, 0, 0, 0, 0, 0))
+        client = prepared(lab, LINUX)
         for name in (name.encode() for name in RESERVED):
             for dialects, build, _ in MESSAGES.values():
                 if LINUX in dialects:

@@ -18,6 +18,7 @@ from typing import Any
 
 from ninep.transport.addresses import Address, Descriptor, HyperV, Stdio, Systemd, Tcp, Unix, Vsock
 from ninep.transport.peers import Peer
+from ninep.transport.sockets import closed_on_error
 from ninep.transport.stream import MakeConnection, PipeProtocol, SocketProtocol
 from ninep.transport.virtual import virtual_socket
 
@@ -115,7 +116,7 @@ def _tcp(address: Tcp) -> Bound:
     where = socket.getaddrinfo(address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
     port = address.port
-    try:
+    with closed_on_error(sockets):
         for family, kind, protocol, _, place in dict.fromkeys(where):
             sock = socket.socket(family, kind, protocol)
             sockets.append(sock)
@@ -126,10 +127,6 @@ def _tcp(address: Tcp) -> Bound:
             sock.bind((place[0], port, *place[2:]))
             port = sock.getsockname()[1]
             sock.listen(BACKLOG)
-    except BaseException:
-        for sock in sockets:
-            sock.close()
-        raise
     return Bound(Tcp(address.host, port), sockets, _nothing)
 
 
@@ -164,19 +161,21 @@ def _unix_socket(path: str, mode: int) -> socket.socket:
     # Whoever can connect, can attach: the mode is right from the first moment on.
     umask = os.umask(0o777 & ~mode)
     try:
-        try:
-            sock.bind(path)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE or not _abandoned(family, path):
-                raise
-            os.unlink(path)
-            sock.bind(path)
-    except BaseException:
-        sock.close()
-        raise
+        with closed_on_error([sock]):
+            _bind_unix(sock, path)
     finally:
         os.umask(umask)
     return sock
+
+
+def _bind_unix(sock: socket.socket, path: str) -> None:
+    try:
+        sock.bind(path)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE or not _abandoned(sock.family, path):
+            raise
+        os.unlink(path)
+        sock.bind(path)
 
 
 def _abandoned(family: int, path: str) -> bool:
@@ -196,12 +195,9 @@ def _abandoned(family: int, path: str) -> bool:
 
 def _virtual(address: Vsock | HyperV) -> Bound:
     sock, where = virtual_socket(address)
-    try:
+    with closed_on_error([sock]):
         sock.bind(where)
         sock.listen(BACKLOG)
-    except BaseException:
-        sock.close()
-        raise
     return Bound(address, [sock], _nothing)
 
 

@@ -9,6 +9,7 @@ import errno
 import socket
 
 from ninep.transport.addresses import HYPERV_WILDCARDS, HyperV, Vsock
+from ninep.transport.sockets import closed_on_error
 
 _ANYBODY = (HYPERV_WILDCARDS["any"], HYPERV_WILDCARDS["children"])
 _ANY_CID = 0xFFFFFFFF  # VMADDR_CID_ANY
@@ -36,10 +37,7 @@ def names_one(address: Vsock | HyperV) -> bool:
 def connect_virtual(address: Vsock | HyperV, timeout: float | None = None) -> socket.socket:
     """A connected socket. It waits: event loops know no such addresses, so they have a thread call this."""
     sock, where = virtual_socket(address)
-    try:
+    with closed_on_error([sock]):
         sock.settimeout(timeout)
         sock.connect(where)
-    except BaseException:
-        sock.close()
-        raise
     return sock

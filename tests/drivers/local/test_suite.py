@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.drivers import end
 
 from ninep.drivers.local import LocalDriver, pins_for
 from ninep.node import Node, User
@@ -19,10 +20,7 @@ def attached(folder: Path, model: str) -> Iterator[Node]:
     driver = LocalDriver(str(folder), model, pins=pins_for(64))
     root = driver.attach(User())
     yield root
-    root.release()
-    assert root.children in (None, {}), "a node was not released"
-    assert root.claims == 1, "a claim was not given back"
-    driver.close()
+    end(driver, root)
 
 
 class TestPassthrough(DriverSuite):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.host.windows.box import FAKES
+from tests.support.drivers import end
 
 from ninep import host
 from ninep.drivers.local import LocalDriver, pins_for
@@ -51,10 +52,7 @@ def attached(monkeypatch: pytest.MonkeyPatch, kind: str, model: str) -> Iterator
     driver = LocalDriver("C:\\share", model, pins=pins_for(64))
     root = driver.attach(User())
     yield root
-    root.release()
-    assert root.children in (None, {}), "a node was not released"
-    assert root.claims == 1, "a claim was not given back"
-    driver.close()
+    end(driver, root)
     del root, driver
     if fake.handles:
         gc.collect()

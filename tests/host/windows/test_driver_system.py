@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from tests.host.windows.known_wine import wine_kind
 from tests.host.windows.test_driver import MAPPED, NtfsRenames, NtfsXattrs
+from tests.support.drivers import end
 
 from ninep.drivers.local import LocalDriver
 from ninep.node import Node, User
@@ -27,10 +28,7 @@ def attached(above: Path, model: str) -> Iterator[Node]:
     driver = LocalDriver(str(folder), model)
     root = driver.attach(User())
     yield root
-    root.release()
-    assert root.children in (None, {}), "a node was not released"
-    assert root.claims == 1, "a claim was not given back"
-    driver.close()
+    end(driver, root)
     del root, driver
     gc.collect()
     shutil.rmtree(folder, ignore_errors=True)  # what a test has left read-only stays

@@ -1,0 +1,13 @@
+"""What every test of a whole local driver asks at its end."""
+
+from __future__ import annotations
+
+from ninep.drivers.local import LocalDriver, LocalNode
+
+
+def end(driver: LocalDriver, root: LocalNode) -> None:
+    """Close a driver whose test is over: all nodes and claims must have been given back."""
+    root.release()
+    assert root.children in (None, {}), "a node was not released"
+    assert root.claims == 1, "a claim was not given back"
+    driver.close()
