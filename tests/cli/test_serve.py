@@ -260,6 +260,16 @@ class TestEnds:
         client.close()
         server.stop()  # which looks at the exit status
 
+    @pytest.mark.parametrize("workers", ["1", "2"])
+    def test_by_many_signals(self, serve: Serve, export: Path, workers: str) -> None:
+        """Ctrl-C, and the service manager's SIGTERM while it ends: still a clean end."""
+        server = serve(export, "--workers", workers)
+        with connect(server):
+            while os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                os.kill(server.pid, signal.SIGINT)
+                os.kill(server.pid, signal.SIGTERM)
+        server.stop()
+
     def test_after_answering_what_has_come(self, serve: Serve, export: Path) -> None:
         server = serve(export)
         with connect(server) as client:

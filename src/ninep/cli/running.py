@@ -102,6 +102,7 @@ async def _serve(settings: ServerConfig, exports: Sequence[Export], telling: Seq
         with telling[0].of(server) if telling else nullcontext():
             await (stopped.wait() if server.accepting else _until_idle(server, stopped))
         log.info("stopping")
+    hear_no_more_signals()
 
 
 def _telling(settings: ServerConfig) -> Sequence[Telling]:
@@ -143,6 +144,7 @@ def _run_workers(settings: ServerConfig, exports: Sequence[Export], telling: Seq
     announce(settings, [one.address for one in bound], telling)
     log.info("workers: %s", ", ".join(str(worker.pid) for worker in pool.workers))
     pool.run()
+    hear_no_more_signals()
     for one in bound:
         one.close()
 
@@ -157,6 +159,7 @@ async def _work(
         log.info("worker %d serves", os.getpid())
         with telling.of(server) if telling else nullcontext():
             await stopped.wait()
+    hear_no_more_signals()
 
 
 def on_signals(stopped: asyncio.Event) -> None:
@@ -168,6 +171,15 @@ def on_signals(stopped: asyncio.Event) -> None:
         except NotImplementedError:  # the Proactor loop of Windows has no signal handlers of its own
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
             wake_quietly()
+
+
+def hear_no_more_signals() -> None:
+    """All is done: a second signal must not turn the clean end that follows into a death by signal. The event loop gives the signals back to the
+    system when it closes, so they are blocked, where a system can do that.
+    """
+    mask: Callable[[int, set[signal.Signals]], object] | None = getattr(signal, "pthread_sigmask", None)
+    if mask is not None:
+        mask(getattr(signal, "SIG_BLOCK"), {signal.SIGTERM, signal.SIGINT})  # noqa: B009 - not on Windows
 
 
 def wake_quietly() -> None:
