@@ -432,7 +432,45 @@ def test_raise_handle_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+# -- /proc/self/fd, held -----------------------------------------------------------------------------------------------
+
+
 def test_no_proc_no_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os.path, "isdir", lambda path: False)
+    def missing(path: str) -> os.stat_result:
+        raise FileNotFoundError(2, "No such file or directory", path)
+
+    monkeypatch.setattr(os, "stat", missing)
     with pytest.raises(Refused, match="/proc is not mounted"):
         linux.open_root("/")
+
+
+def test_a_fork_reaches_its_own_handles(root: Handle, folder: Path) -> None:
+    """The child puts another file in the place of the handle; through the parent's descriptors it would open the parent's file."""
+    (folder / "other").write_bytes(b"other")
+    held = place(root, b"file")
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            os.dup2(linux.pin(root, b"other"), held.pin)
+            code = 0 if linux.read(linux.open_file(held, O_RDONLY), 10, 0) == b"other" else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert linux.read(linux.open_file(held, O_RDONLY), 10, 0) == b"0123456789"
+
+
+def test_after_all_descriptors_were_closed(root: Handle, folder: Path) -> None:
+    """As a program does that becomes a daemon after its imports: the number may stand for another directory now."""
+    before = linux._own.fds
+    wrong = os.open(folder, os.O_RDONLY)
+    os.dup2(wrong, before, inheritable=False)
+    try:
+        again = linux.open_root(str(folder))
+        assert linux._own.fds != before
+        handle = linux.open_file(Place(linux.pin(again, b"file"), again, b"file"), O_RDONLY)
+        assert linux.read(handle, 10, 0) == b"0123456789"
+        assert os.path.samestat(os.fstat(before), os.fstat(wrong)), "that one is not ours any more"
+    finally:
+        os.close(wrong)
+        os.close(before)
