@@ -121,6 +121,46 @@ class TestPieces:
         assert not receiver.partial
 
 
+class TestLone:
+    """One small frame and nothing else; whatever is not, `received` has still to cut."""
+
+    @staticmethod
+    def put(receiver: Receiver, data: bytes) -> bytes | None:
+        receiver.space()[: len(data)] = data
+        return receiver.lone(len(data))
+
+    @pytest.mark.parametrize("size", [7, 11, 500, SMALL])
+    def test_again_and_again(self, size: int) -> None:
+        receiver = Receiver(MSIZE)
+        for tag in range(3):
+            assert self.put(receiver, frame(size, tag=tag)) == frame(size, tag=tag)
+            assert not receiver.partial
+
+    @pytest.mark.parametrize(
+        "data",
+        [frame(9) + frame(9), frame(9)[:-1], b"\7\0\0", frame(9) + b"\0", b"\6\0\0\0\x18\1\0", frame(101)],
+        ids=["two", "cut off", "no header", "one and a tail", "a size that cannot be", "more than msize"],
+    )
+    def test_is_not(self, data: bytes) -> None:
+        receiver = Receiver(100)
+        assert self.put(receiver, data) is None
+        whole = Receiver(100)
+        whole.space()[: len(data)] = data
+        for one in receiver, whole:  # as if nobody had asked
+            if data in (frame(101), b"\6\0\0\0\x18\1\0"):
+                with pytest.raises(BadFrame):
+                    take(one.received(len(data)))
+            else:
+                assert take(one.received(len(data))) == [(TGETATTR, 1, frame(9))] * data.count(frame(9))
+
+    def test_is_not_the_rest_of_another(self) -> None:
+        receiver = Receiver(MSIZE)
+        assert fill(receiver, frame(30)[:10]) == []
+        rest = frame(30)[10:]
+        assert self.put(receiver, rest) is None
+        assert take(receiver.received(len(rest))) == [(TGETATTR, 1, frame(30))]
+
+
 class TestSizes:
     @pytest.mark.parametrize("size", [0, 1, 6, MSIZE + 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF])
     def test_that_cannot_be(self, size: int) -> None:

@@ -82,16 +82,18 @@ class Receiver:
             position += count
             yield from self.received(count)
 
+    def lone(self, count: int) -> bytes | None:
+        """``count`` more bytes are in the buffer: the frame, if they are one small frame and nothing else. None leaves them to ``received``.
+
+        So it nearly always is with a client that waits for each reply, and the iterator of ``received`` takes 0.2 us more.
+        """
+        if self._end or count < HEADER_SIZE or count > self.msize or len(self._buffer) != SMALL:
+            return None
+        frame = bytes(self._first[:count])
+        return frame if header(frame, 0)[0] == count else None
+
     def received(self, count: int) -> Iterator[RawFrame]:
         """``count`` more bytes are in the buffer: the frames that are complete now. Exhaust it before the next ``space``."""
-        if not self._end and count >= HEADER_SIZE and len(self._buffer) == SMALL:
-            # One small frame and nothing else: so it nearly always is with a client that waits for each reply (0.25 us less).
-            size, number, tag = header(self._buffer, 0)
-            if size == count and size <= self.msize:
-                return iter(((size, number, tag, bytes(self._first[:count]), 0),))
-        return self._received(count)
-
-    def _received(self, count: int) -> Iterator[RawFrame]:
         start = self._start
         self._end = end = self._end + count
         if end - start > SMALL:

@@ -7,8 +7,7 @@ What happens to a request
 3. unless it has to wait (its row says so, the device does, or the driver is slow): then it goes to a worker thread, where it holds its fids,
    and later requests pass it by; those that need one of its fids alone wait in order;
 4. replies are collected and sent after every few: one write a reply wastes system calls and wakes the client each time, one write for a long
-   batch leaves the client's core idle (63 % busy at sixteen outstanding on a prototype). With several connections, those of a round of the
-   event loop leave together (``outbox``).
+   batch leaves the client's core idle (63 % busy at sixteen outstanding). Those of several connections leave together (``outbox``).
 
 Every failure becomes an error reply at one place, ``refusals``. When the transport is full, or too much is in flight, the loop stops in the
 middle of a batch and nothing more is read until there is room.
@@ -22,8 +21,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import suppress
-from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -35,12 +32,13 @@ from ninep.protocol.tags import Tags
 from ninep.server.budgets import PROMISED_REQUESTS, Allowance, Budgets
 from ninep.server.exports import Exports
 from ninep.server.limits import MIN_MSIZE, Limits
-from ninep.server.outbox import BYTES_A_WRITE, JOIN_BELOW, MOST_A_WRITE, REPLIES_A_WRITE, Outbox
+from ninep.server.outbox import BYTES_A_WRITE, JOIN_BELOW, MOST_A_WRITE, REPLIES_A_WRITE, Outbox, deliver
 from ninep.server.patience import LATE, LATE_EACH, Patience
 from ninep.server.refusals import refusal
 from ninep.server.requests import Request, Requests
 from ninep.server.session import NOBODY, Session
 from ninep.server.table import TABLES, Entry
+from ninep.server.threads import Threads
 from ninep.server.transport import GONE, Transport
 from ninep.transport.peers import Peer
 from ninep.wire.codec import HEADER_SIZE, codec
@@ -81,25 +79,20 @@ class Connection:
         self._transport = transport
         self._exports = exports
         self._limits = limits
-        self._workers = workers
         self._loop = asyncio.get_running_loop()
         self._receiver = Receiver(limits.msize)
         self.space = self._receiver.space
         """Where the transport puts the next bytes."""
         self._frames: Iterator[RawFrame] = iter(())
         self._tags = Tags()
+        self._owed = self._tags.owed
         self._requests = Requests()
-        self._closing = 0
-        """Sessions that worker threads are closing."""
+        self._threads = Threads(workers, limits.threads, self._requests)
         self._out: list[Buffer] = []
         self._most = REPLIES_A_WRITE
         """So many replies are sent together, according to the last batch."""
-        self._full = False
-        self._paused = False
-        self._stopping = False
-        self._served = 0
-        self._drained = 0
-        self._lost = False
+        self._full = self._paused = self._stopping = self._lost = False
+        self._served = self._drained = 0
         self._patience = Patience()
         self._room = self._room_for(limits.msize)
         """How many requests may be in flight at the moment."""
@@ -129,8 +122,11 @@ class Connection:
 
     def received(self, count: int) -> bool:
         """``count`` bytes were put there. True: nothing is in flight now, and more may come."""
-        self._frames = self._receiver.received(count)
-        return self._serve()
+        frame = self._receiver.lone(count)
+        if frame is None or self._owed or self._out or not self.session.inline:
+            return self._batch(count)
+        entry = self._table[frame[4]]
+        return self._batch(count) if entry is None else self._serve_lone(entry, count, frame)
 
     def data(self, data: Buffer) -> None:
         """Bytes of a transport that brings its own buffers."""
@@ -174,11 +170,53 @@ class Connection:
         self._transport.abort()
 
     def _ended(self) -> None:
-        if self._lost and not self._requests.running and not self._closing:
+        if self._lost and not self._threads.busy:
             self._room.end()
             self._on_end(self)
 
     # -- the request loop ------------------------------------------------------------------------------------------------
+
+    def _serve_lone(self, entry: Entry, size: int, frame: bytes) -> bool:
+        """As ``_serve``, for a small request that came alone while nothing is in flight, as they do from a client that waits for each reply:
+        0.35 of 4.3 us less.
+        """
+        began = monotonic()
+        before = self._patience.before(began) if self._patience.watching else None
+        session, out = self.session, self._out
+        fixed, fixed_size, unpack, inline, pack, payload, _row = entry
+        tag = frame[5] | frame[6] << 8
+        try:
+            fields = fixed(frame, 7) if size == fixed_size else unpack(frame, 7, size)  # type: ignore[misc]
+            if inline is None:
+                self._defer(tag, entry, fields)
+            elif payload:
+                out += pack(tag, *inline(session, *fields))
+            else:
+                out.append(pack(tag, *inline(session, *fields)))
+        except WouldBlock:
+            self._defer(tag, entry, fields)
+        except Exception as error:  # noqa: BLE001 - the one exit: see refusals
+            out.append(refusal(session, tag, frame[4], error))
+        if out:
+            if self._outbox.shared and len(out[-1]) < JOIN_BELOW:
+                self._outbox.add(self, began)
+            elif len(out) == 1:
+                self._transport.write(out[0])
+                out.clear()
+            else:
+                self.send()
+        if self._full:
+            self._pause()
+        self._served += 1
+        elapsed = monotonic() - began
+        if elapsed > LATE:
+            self._late(began + elapsed, before)
+        return not (self._owed or self._paused or self._stopping)
+
+    def _batch(self, count: int) -> bool:
+        """Serve all that came."""
+        self._frames = self._receiver.received(count)
+        return self._serve()
 
     def _serve(self) -> bool:  # noqa: C901, PLR0912, PLR0915 - the hot loop: every call saved is 1 % of a request
         """Serve the frames at hand; stop where the transport is full or too much is in flight. True: it is the client's turn."""
@@ -270,7 +308,7 @@ class Connection:
             self._requests.wait(request)
         elif not self._at_once(request):
             self._enter(request)
-            self._start(request)
+            self._threads.start(request, self._done)
 
     def _at_once(self, request: Request) -> bool:
         """Serve in the event loop, if that is possible."""
@@ -302,23 +340,19 @@ class Connection:
         """Begin a session. Whatever was in flight is forgotten, all fids are gone, before the string is even looked at."""
         self._abandon()
         dialect = negotiate(version)
+        known = dialect is not Dialect.UNKNOWN
         agreed = min(msize, self._limits.msize)
-        pack = codec(extended=False).table[Rversion.number].pack
-        if dialect is Dialect.UNKNOWN:
-            self._begin(dialect, self._limits.msize)
-            self._out.append(pack(tag, msize, dialect.value))  # type: ignore[arg-type]
-            return
-        if agreed < MIN_MSIZE:
-            self._begin(dialect, self._limits.msize)  # so that the refusal is in the words of the dialect
+        too_small = known and agreed < MIN_MSIZE
+        self._begin(dialect, agreed if known and not too_small else self._limits.msize)
+        if too_small:
             why = Refused(Errno.EMSGSIZE, f"msize {msize}; at least {MIN_MSIZE} is needed")
-            too_small = refusal(self.session, tag, Tversion.number, why)
+            self._out.append(refusal(self.session, tag, Tversion.number, why))  # in the words of the dialect
             self._begin(Dialect.UNKNOWN, self._limits.msize)
-            self._out.append(too_small)
             return
-        self._begin(dialect, agreed)
-        if agreed <= 8192:
+        if known and agreed <= 8192:
             log.warning("%s asked for msize %d: large files will be slow; mount with msize=1048576", self.peer, agreed)
-        self._out.append(pack(tag, agreed, dialect.value))  # type: ignore[arg-type]
+        pack = codec(extended=False).table[Rversion.number].pack
+        self._out.append(pack(tag, agreed if known else msize, dialect.value))  # type: ignore[arg-type]
 
     def _begin(self, dialect: Dialect, msize: int) -> None:
         self.session = Session(self._exports, self._limits, dialect, msize, self.peer, self._budgets)
@@ -342,7 +376,7 @@ class Connection:
         """The session is over: nothing that is in flight will be answered, what has not begun will not be done."""
         self._tags.abandon()
         for request in list(self._requests.running):
-            self._withdraw(request)
+            self._threads.withdraw(request)
         self._requests.begin(None)
         self._end(self.session)
 
@@ -353,19 +387,14 @@ class Connection:
         many = session.threadsafe and len(session.fids) > MANY_FIDS
         if not session.fids or (session.inline and not many):
             session.close()
-            return
-        self._closing += 1
-        self._workers.submit(session.close).add_done_callback(lambda _: self._soon(self._closed))
-
-    def _closed(self) -> None:
-        self._closing -= 1
-        self._ended()
+        else:
+            self._threads.close(session, self._ended)
 
     def _flush(self, tag: int, oldtag: int) -> None:
         if tag in self._tags:
             raise Refused(Errno.EINVAL, f"tag {tag} is in flight")
         old = self._tags.get(oldtag)
-        if isinstance(old, Request) and self._withdraw(old):
+        if isinstance(old, Request) and self._threads.withdraw(old):
             # Not begun: it gets no reply. Tflush requests that waited for it are answered, and what it stood in the way of goes on.
             self._settle(old)
             self._out.append(self._flush_reply(tag))  # type: ignore[arg-type]
@@ -385,29 +414,12 @@ class Connection:
     def _defer(self, tag: int, entry: Entry, fields: Sequence[Any]) -> None:
         request = Request(tag, entry, fields, self.session)
         self._enter(request)
-        self._start(request)
+        self._threads.start(request, self._done)
 
     def _enter(self, request: Request) -> None:
         self._tags.enter(request)
         if isinstance(request.fields[-1], memoryview):
             self._receiver.keep()
-
-    def _start(self, request: Request) -> None:
-        """Hand over to a thread, as soon as the connection may have one more."""
-        self._requests.hold(request)
-        self._run_ready()
-
-    def _run_ready(self) -> None:
-        requests = self._requests
-        while requests.ready and len(requests.running) < self._limits.threads:
-            request = requests.next()
-            request.future = self._workers.submit(request.entry.row.handler, request.session, *request.fields)
-            request.future.add_done_callback(partial(self._soon, self._done, request))
-
-    def _soon(self, call: Callable[..., None], *args: object) -> None:
-        """From a thread. One that hung and comes back after the server's end finds the loop closed: RuntimeError."""
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(call, *args)
 
     def _done(self, request: Request, future: Future[tuple[Any, ...]]) -> None:
         request.future = (
@@ -455,26 +467,15 @@ class Connection:
                 self._settle(request)
             else:
                 requests.hold(request)
-        self._run_ready()
-
-    def _withdraw(self, request: Request) -> bool:
-        """Take back a request that no thread has begun with; it will never be served."""
-        return (request.future is None or request.future.cancel()) and self._requests.leave(request)
+        self._threads.run(self._done)
 
     # -- flow ----------------------------------------------------------------------------------------------------------------
 
     def send(self) -> None:
         """Send the replies that are ready."""
         out = self._out
-        if not out or self._lost:
-            out.clear()
-            return
-        if len(out) == 1:
-            self._transport.write(out[0])
-        elif sum(map(len, out)) < JOIN_BELOW:
-            self._transport.write(b"".join(out))
-        else:
-            self._transport.write_all(out.copy())
+        if out and not self._lost:
+            deliver(out, self._transport)
         out.clear()
 
     def _pause(self) -> None:

@@ -52,7 +52,7 @@ class CountedConnection(Connection):
     def received(self, count: int) -> bool:
         """As ``Connection.received``."""
         self._budgets.counts.received += count
-        return super().received(count)
+        return self._batch(count)
 
     def data(self, data: Buffer) -> None:
         """As ``Connection.data``."""

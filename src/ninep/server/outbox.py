@@ -12,7 +12,11 @@ nobody's reply waits for somebody else's slow request, and so that clients have 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final, Protocol
+
+from ninep.server.transport import Transport
+from ninep.wire.types import Buffer
 
 REPLIES_A_WRITE: Final = 8
 MOST_A_WRITE: Final = 32
@@ -27,6 +31,16 @@ MOST: Final = 16
 """Connections whose replies wait for one another. With 4 half of the gain is left, more than 16 gain nothing."""
 LONGEST: Final = 0.0002
 """Seconds that a reply waits for others."""
+
+
+def deliver(replies: Sequence[Buffer], transport: Transport) -> None:
+    """Send some replies together: one as it is, small ones joined, large ones side by side."""
+    if len(replies) == 1:
+        transport.write(replies[0])
+    elif sum(map(len, replies)) < JOIN_BELOW:
+        transport.write(b"".join(replies))
+    else:
+        transport.write_all(list(replies))
 
 
 class Sender(Protocol):

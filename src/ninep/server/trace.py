@@ -23,6 +23,9 @@ class TracedConnection(Connection):
 
     def received(self, count: int) -> bool:
         """As ``Connection.received``."""
+        return self._batch(count)
+
+    def _batch(self, count: int) -> bool:
         self._frames = self._logged(self._receiver.received(count))
         return self._serve()
 

@@ -1,0 +1,68 @@
+"""What worker threads do for one connection: requests that have to wait for a device, and the closing of sessions with many fids.
+
+Everything here is called in the event loop; what comes back from a thread is brought there. Knows no reply and no transport.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeAlias
+
+from ninep.server.requests import Request, Requests
+from ninep.server.session import Session
+
+Done: TypeAlias = Callable[[Request, Future[tuple[Any, ...]]], None]
+
+
+class Threads:
+    """The threads of one connection: ``most`` requests at a time run in ``workers``, which it shares with others.
+
+    Who is to be told of an end comes with each call: a connection that its own threads knew would be a circle.
+    """
+
+    def __init__(self, workers: Executor, most: int, requests: Requests) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._workers = workers
+        self._most = most
+        self._requests = requests
+        self._closing = 0
+
+    @property
+    def busy(self) -> bool:
+        """A request is running, or a session is being closed."""
+        return bool(self._requests.running or self._closing)
+
+    def start(self, request: Request, done: Done) -> None:
+        """Hand over a request that has its fids, as soon as the connection may have one more in threads."""
+        self._requests.hold(request)
+        self.run(done)
+
+    def run(self, done: Done) -> None:
+        """Hand over the requests that are ready, as many as the connection may have in threads. ``done`` is told of each that comes back."""
+        requests = self._requests
+        while requests.ready and len(requests.running) < self._most:
+            request = requests.next()
+            request.future = self._workers.submit(request.entry.row.handler, request.session, *request.fields)
+            request.future.add_done_callback(partial(self._soon, done, request))
+
+    def withdraw(self, request: Request) -> bool:
+        """Take back a request that no thread has begun with; it will never be served."""
+        return (request.future is None or request.future.cancel()) and self._requests.leave(request)
+
+    def close(self, session: Session, ended: Callable[[], None]) -> None:
+        """Close a session whose fids are many, or slow to close; ``ended`` is called when it is done."""
+        self._closing += 1
+        self._workers.submit(session.close).add_done_callback(partial(self._soon, self._closed, ended))
+
+    def _closed(self, ended: Callable[[], None], _: Future[None]) -> None:
+        self._closing -= 1
+        ended()
+
+    def _soon(self, call: Callable[..., None], *args: object) -> None:
+        """From a thread. One that hung and comes back after the server's end finds the loop closed: RuntimeError."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(call, *args)
