@@ -11,6 +11,7 @@ import argparse
 import os
 import signal
 import sys
+from dataclasses import replace
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -35,6 +36,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
         help="install diod and gcc with apt-get, Python peers into a private environment",
     )
     p.add_argument("--servers", default=DEFAULT_SERVERS, help=f"comma separated, or `all`: {', '.join(servers.BY_KEY)}")
+    p.add_argument(
+        "--against",
+        default="",
+        metavar="CHECKOUT",
+        help="another checkout of ninep: what a change gained, in the same run",
+    )
     p.add_argument("--only", default="", help=f"comma separated workloads: {', '.join(w.key for w in WORKLOADS)}")
     p.add_argument(
         "--loads",
@@ -80,6 +87,8 @@ def load_of(key: str) -> Load:
 def available(options: argparse.Namespace, programs: servers.Programs) -> list[servers.Server]:
     """The servers asked for that can be started here; the others are named on stderr."""
     keys = chosen(options.servers, dict(servers.BY_KEY), [])
+    if options.against and "against" not in keys:
+        keys.append("against")
     found = []
     for key in keys:
         reason = servers.missing(servers.BY_KEY[key], programs)
@@ -118,7 +127,7 @@ def main(argv: list[str]) -> int:
     os.makedirs(out, exist_ok=True)
     if options.install:
         install.install(HERE, out)
-    programs = install.tools(HERE, out)
+    programs = replace(install.tools(HERE, out), against=os.path.abspath(options.against) if options.against else "")
     size = SHORT_SIZE if options.short else {}
     data = tree.Tree(
         os.path.abspath(options.dir or os.path.join(out, "tree-short" if options.short else "tree")), **size

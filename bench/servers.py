@@ -31,7 +31,7 @@ class Server:
     key: str
     title: str
     command: str
-    kind: str  # ours, limit, c, python
+    kind: str  # ours, limit, c, python, other
     dialect: str = "L"  # as p9load's -P wants it
     attach_path: bool = False  # the attach names the directory, not the export
     lacks: frozenset[str] = field(default_factory=frozenset)  # workloads it has no code for
@@ -53,6 +53,8 @@ SERVERS = (
     Server("diod-names", "diod", DIOD, "c", attach_path=True),
     Server("rawd", "C limit", "{rawd} {tree} 127.0.0.1:{port}", "limit"),
     Server("bare-python", "Python limit", "{python} {bench}/limit/bare.py {tree} {port}", "limit", module="os", lacks=BARE),
+    # --against: what a change gained, measured as everything else is
+    Server("against", "ninep of the other checkout", "env PYTHONPATH={against}/src " + OURS + "passthrough", "other"),
     Server("ninep-none", "ninep, none", OURS + "none", "ours"),
     Server("ninep-mapped-xattr", "ninep, mapped-xattr", OURS + "mapped-xattr", "ours"),
     Server("ninep-mapped-file", "ninep, mapped-file", OURS + "mapped-file", "ours"),
@@ -77,6 +79,7 @@ class Programs:
     rawd: str
     ninep: tuple[str, ...]  # a program and its first arguments
     python: str
+    against: str = ""  # a checkout of ninep that is compared with this one
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,13 @@ class Running:
 def missing(server: Server, programs: Programs) -> str:
     """Why this server cannot be started here, or "" when it can."""
     command = server.command
+    if "{against}" in command:
+        package = os.path.join(programs.against, "src", "ninep")
+        return (
+            ""
+            if programs.against and os.path.isdir(package)
+            else "there is no checkout to compare with (see --against)"
+        )
     if command.startswith("{ninep}"):
         return "" if shutil.which(programs.ninep[0]) else "ninep is not installed (try --install)"
     if command.startswith("{python}"):
