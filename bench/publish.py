@@ -13,7 +13,13 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OUT = os.path.join(ROOT, "bench", "out")
 PAGE = os.path.join(ROOT, "docs", "performance.md")
-PARTS = {"results": "results.md", "bare": "bare/results.md", "python": "python/results.md", "guest": "guest.md"}
+PARTS = {
+    "results": "results.md",
+    "parts": "parts.md",
+    "bare": "bare/results.md",
+    "python": "python/results.md",
+    "guest": "guest.md",
+}
 
 
 def between(page: str, name: str, text: str) -> str:

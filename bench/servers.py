@@ -59,6 +59,7 @@ SERVERS = (
     Server("ninep-mapped-xattr", "ninep, mapped-xattr", OURS + "mapped-xattr", "ours"),
     Server("ninep-mapped-file", "ninep, mapped-file", OURS + "mapped-file", "ours"),
     Server("ninep-2", "ninep, passthrough, 2 workers", OURS + "passthrough --workers 2", "ours", cores=2),
+    Server("diod-2", "diod, all cores", DIOD + "-N", "c", attach_path=True, cores=2),
     Server("ninep-9p2000", "ninep, 9P2000", OURS + "passthrough", "ours", dialect="9"),
     Server("p9fs", "py9p of p9fs, 9P2000", "{python} -m py9p -w -r {tree} -a 127.0.0.1 -p {port}", "python", "9",
            module="py9p", lacks=FORGETS_NAMES),
