@@ -240,9 +240,8 @@ def test_volume_asks_without_leaving_anything(root: Handle, folder: Path) -> Non
     ("magic", "kind", "slow"), [(0x6969, "nfs", True), (0xEF53, "ext4", False), (0x12345, "0x12345", False)]
 )
 def test_kinds_of_volumes(root: Handle, monkeypatch: pytest.MonkeyPatch, magic: int, kind: str, slow: bool) -> None:
-    real = linux._libc.statfs(root)
-    real.type = magic
-    monkeypatch.setattr(linux._libc, "statfs", lambda handle: real)
+    figures = (magic, *linux._libc.statfs(root)[1:])
+    monkeypatch.setattr(linux._libc, "statfs", lambda handle: figures)
     assert linux.volume(root)[:2] == (kind, slow)
 
 
@@ -255,7 +254,12 @@ def test_read_link(root: Handle) -> None:
 # -- changing ----------------------------------------------------------------------------------------------------------
 
 
-def test_chmod(root: Handle, folder: Path) -> None:
+@pytest.mark.parametrize("way", ["fchmodat2", "proc"])
+def test_chmod(root: Handle, folder: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if way == "proc":
+        monkeypatch.setattr(linux._libc, "HAS_FCHMODAT2", False)
+    elif not linux._libc.HAS_FCHMODAT2:
+        pytest.skip("this kernel is older than Linux 6.6")
     linux.chmod(place(root, b"file"), stat.S_IFDIR | 0o4701)
     assert (folder / "file").stat().st_mode == stat.S_IFREG | 0o4701
     linux.chmod(place(root, b"fifo"), 0o600)

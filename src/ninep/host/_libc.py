@@ -1,4 +1,5 @@
-"""Linux calls that Python does not offer: statx, getdents64, fstatfs, utimensat with its special times, by ctypes.
+"""Linux calls that Python does not offer: statx, getdents64, fstatfs, utimensat with its special times, chmod and chown of an O_PATH
+descriptor itself; by ctypes.
 
 Each is one C function with its types told, an ``OSError`` on failure, and plain numbers back. ctypes lets other threads run during
 the call (which costs about half a microsecond), so nothing here is on the way of a getattr.
@@ -7,6 +8,7 @@ the call (which costs about half a microsecond), so nothing here is on the way o
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 from struct import Struct
 from typing import Final
@@ -27,27 +29,12 @@ class _Timespec(ctypes.Structure):
     _fields_ = (("sec", ctypes.c_longlong), ("nsec", ctypes.c_long))
 
 
-class _Statfs(ctypes.Structure):
-    """``struct statfs`` of 64-bit Linux (statfs(2)), with room to spare."""
-
-    _fields_ = (
-        ("type", ctypes.c_long),
-        ("bsize", ctypes.c_long),
-        ("blocks", ctypes.c_ulong),
-        ("bfree", ctypes.c_ulong),
-        ("bavail", ctypes.c_ulong),
-        ("files", ctypes.c_ulong),
-        ("ffree", ctypes.c_ulong),
-        ("fsid", ctypes.c_uint * 2),
-        ("namelen", ctypes.c_long),
-        ("frsize", ctypes.c_long),
-        ("flags", ctypes.c_long),
-        ("spare", ctypes.c_long * 16),
-    )
-
+_STATFS = Struct("@ll5L2I3l")
+"""``struct statfs`` of 64-bit Linux (statfs(2)): type, bsize, blocks, bfree, bavail, files, ffree, fsid (two), namelen, frsize, flags."""
+_Statfs = ctypes.c_char * (_STATFS.size + 16 * 8)  # and some room to spare
 
 _fstatfs = _libc.fstatfs
-_fstatfs.argtypes = (ctypes.c_int, ctypes.POINTER(_Statfs))
+_fstatfs.argtypes = (ctypes.c_int, ctypes.c_char_p)
 _utimensat = _libc.utimensat
 _utimensat.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.POINTER(_Timespec), ctypes.c_int)
 # Both are in glibc since 2.28 and 2.30 and in musl since 1.2; without them there is no birth time, and listings go by snapshot.
@@ -59,7 +46,22 @@ if _getdents64 is not None:
     _getdents64.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
     _getdents64.restype = ctypes.c_ssize_t
 
+_fchownat = _libc.fchownat
+_fchownat.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint, ctypes.c_uint, ctypes.c_int)
+# Linux 6.6 has it, libraries do not yet. The number is the same on all machines that count with others (include/uapi/asm-generic/unistd.h).
+_FCHMODAT2: Final = 452
+_syscall = _libc.syscall
+_syscall.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint, ctypes.c_int)
+_syscall.restype = ctypes.c_long
+
+
+def _knows_fchmodat2() -> bool:
+    """An older kernel says ENOSYS, a container's filter perhaps EPERM; who knows the call says that -1 is no descriptor."""
+    return _syscall(_FCHMODAT2, -1, b"", 0, _AT_EMPTY_PATH) < 0 and ctypes.get_errno() == errno.EBADF
+
+
 HAS_GETDENTS: Final = _getdents64 is not None
+HAS_FCHMODAT2: Final = _knows_fchmodat2()
 
 _Statx = ctypes.c_char * 256  # a third of the price of create_string_buffer (0.2 us)
 _STATX_MASK = Struct("=I")  # struct statx: stx_mask is its first field,
@@ -71,12 +73,12 @@ def _failed() -> OSError:
     return OSError(number, os.strerror(number))
 
 
-def statfs(fd: int) -> _Statfs:
-    """fstatfs(2), O_PATH descriptors included."""
+def statfs(fd: int) -> tuple[int, ...]:
+    """fstatfs(2), O_PATH descriptors included: the fields of ``struct statfs`` (12: the type first, the flags last)."""
     answer = _Statfs()
     if _fstatfs(fd, answer):
         raise _failed()
-    return answer
+    return _STATFS.unpack_from(answer)
 
 
 def birth_time(fd: int) -> int | None:
@@ -95,6 +97,18 @@ def birth_time(fd: int) -> int | None:
 def utimensat(path: bytes, atime: tuple[int, int], mtime: tuple[int, int]) -> None:
     """Set times by a path, with ``(0, UTIME_NOW)`` and ``(0, UTIME_OMIT)`` as times."""
     if _utimensat(AT_FDCWD, path, (_Timespec * 2)(_Timespec(*atime), _Timespec(*mtime)), 0):
+        raise _failed()
+
+
+def chmod(fd: int, mode: int) -> None:
+    """fchmodat2(2) of a descriptor itself, O_PATH included; 0.7 us less than by way of /proc. Only if ``HAS_FCHMODAT2``."""
+    if _syscall(_FCHMODAT2, fd, b"", mode, _AT_EMPTY_PATH) < 0:
+        raise _failed()
+
+
+def chown(fd: int, uid: int, gid: int) -> None:
+    """fchownat(2) of a descriptor itself, O_PATH included; -1 leaves one alone. 0.7 us less than by way of /proc."""
+    if _fchownat(fd, b"", uid, gid, _AT_EMPTY_PATH):
         raise _failed()
 
 

@@ -262,19 +262,8 @@ def linux_rdev(rdev: int) -> int:
 
 
 def statfs(handle: Handle) -> tuple[int, int, int, int, int, int, int, int, int]:
-    figures = _libc.statfs(handle)
-    fsid = figures.fsid[0] | figures.fsid[1] << 32
-    return (
-        figures.type & 0xFFFFFFFF,
-        figures.bsize,
-        figures.blocks,
-        figures.bfree,
-        figures.bavail,
-        figures.files,
-        figures.ffree,
-        fsid,
-        figures.namelen,
-    )
+    kind, bsize, blocks, bfree, bavail, files, ffree, low, high, namelen, _, _ = _libc.statfs(handle)
+    return kind & 0xFFFFFFFF, bsize, blocks, bfree, bavail, files, ffree, low | high << 32, namelen
 
 
 # include/uapi/linux/magic.h and the filesystems' own headers: name, and whether every call may wait for somebody else
@@ -318,7 +307,7 @@ _READ_ONLY: Final = 1  # ST_RDONLY of statfs(2)
 
 def volume(handle: Handle) -> Volume:
     figures = _libc.statfs(handle)
-    number = figures.type & 0xFFFFFFFF
+    number = figures[0] & 0xFFFFFFFF
     kind, slow = _KINDS.get(number, (f"0x{number:x}", False))
     try:
         os.getxattr(_SELF % handle, b"user.ninep.probe")
@@ -333,7 +322,7 @@ def volume(handle: Handle) -> Volume:
         xattrs=xattrs,
         posix_owners=kind not in _WITHOUT_OWNERS,
         unique_ino=True,
-        read_only=bool(figures.flags & _READ_ONLY),
+        read_only=bool(figures[-1] & _READ_ONLY),
     )
 
 
@@ -350,7 +339,10 @@ def read_link(place: Place) -> bytes:
 
 def chmod(place: Place, mode: int) -> None:
     try:
-        os.chmod(_OWN % place.pin, mode & linux.PERMISSIONS, dir_fd=_own.fds)
+        if _libc.HAS_FCHMODAT2:
+            _libc.chmod(place.pin, mode & linux.PERMISSIONS)
+        else:
+            os.chmod(_OWN % place.pin, mode & linux.PERMISSIONS, dir_fd=_own.fds)
     except OSError:
         if st.S_ISLNK(os.fstat(place.pin).st_mode):  # kernels differ in the number
             raise Refused(Errno.EOPNOTSUPP) from None
@@ -358,7 +350,7 @@ def chmod(place: Place, mode: int) -> None:
 
 
 def chown(place: Place, uid: int, gid: int) -> None:
-    os.chown(_OWN % place.pin, uid, gid, dir_fd=_own.fds)
+    _libc.chown(place.pin, uid, gid)
 
 
 def utimes(place: Place, atime: int | None, mtime: int | None) -> None:

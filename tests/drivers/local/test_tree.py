@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ninep import host
 from ninep.drivers.local import LocalNode
 from ninep.drivers.local.tree import LINGERING
 
@@ -131,17 +132,17 @@ class TestThrough:
     def test_a_thread_that_releases_meanwhile(
         self, root: LocalNode, deep: LocalNode, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        plain = LocalNode.seen
+        plain = host.stat_at
         goal = deep
 
-        def seen(self: LocalNode, found: Any) -> LocalNode:
-            result = plain(self, found)
-            if self is goal and goal.claims:
+        def looking(dir: Any, name: bytes) -> Any:
+            found = plain(dir, name)
+            if name == goal.name_ and goal.claims:
                 goal.detached = True  # so that it does not linger
                 goal.release()
-            return result
+            return found
 
-        monkeypatch.setattr(LocalNode, "seen", seen)
+        monkeypatch.setattr(host, "stat_at", looking)
         reached, qids = root.through([b"a", b"b", b"c"])
         assert reached is goal.up
         assert len(qids) == 2

@@ -178,7 +178,11 @@ class LocalNode(Node):
                 found = host.stat_at(node.held(), name)
                 if found.st_ino != known.ino or found.st_dev != known.dev:
                     break
-                qids.append(known.seen(found).qid)
+                # A directory stays one, so that of what ``seen`` does only the version is left (0.35 us).
+                version = hash((found.st_mtime_ns, found.st_ctime_ns, found.st_size)) & 0xFFFFFFFF
+                if version != known.qid[1]:
+                    known.qid = _new(Qid, (known.qid[0], version, known.path))
+                qids.append(known.qid)
                 node = known
         while qids and not node.up._claim(node, node.name_):  # another thread released it just now
             node = node.up

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from ninep import host
 from ninep.errors import Refused, linux_errno
@@ -42,8 +42,8 @@ class _Pin(int):
 
     __slots__ = ()
 
-    def __del__(self) -> None:
-        host.close(cast("Handle", self))
+    def __del__(self: Any) -> None:  # a cast to Handle would be a call more for each pin
+        host.close(self)
 
 
 hold = cast("Callable[[Handle], Handle]", _Pin)

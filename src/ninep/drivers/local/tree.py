@@ -39,12 +39,13 @@ LINGERING: Final = 64
 class Moves:
     """Renames that are under way: the host's entry may have moved and the tree not yet, so that no name in it can be relied on."""
 
-    __slots__ = ("_ended", "_lock", "_under_way")
+    __slots__ = ("_ended", "_lock", "_under_way", "_waiting")
 
     def __init__(self, lock: RLock) -> None:
         self._lock = lock
         self._ended = Condition(lock)
         self._under_way = 0
+        self._waiting = 0
 
     def __enter__(self) -> None:
         with self._lock:
@@ -53,11 +54,18 @@ class Moves:
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._under_way -= 1
-            self._ended.notify_all()
+            if self._waiting:
+                self._ended.notify_all()
 
     def settled(self) -> bool:
         """Call with the lock held, when a name led nowhere. False: some rename has ended meanwhile, try again."""
-        return not self._under_way or not self._ended.wait(PATIENCE)
+        if not self._under_way:
+            return True
+        self._waiting += 1
+        try:
+            return not self._ended.wait(PATIENCE)
+        finally:
+            self._waiting -= 1
 
 
 class Tree:
