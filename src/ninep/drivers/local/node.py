@@ -170,7 +170,7 @@ class LocalNode(Node):
         """Directories that are known and pinned take one look each, and only the last of them is claimed (1 us less for each)."""
         node: LocalNode = self
         qids: list[Qid] = []
-        with suppress(OSError):  # which the walk that follows runs into, too
+        try:
             for name in names:
                 known = None if node.children is None else node.children.get(name)
                 if known is None or known.pin is None or known.kind != DT_DIR:
@@ -184,6 +184,8 @@ class LocalNode(Node):
                     known.qid = _new(Qid, (known.qid[0], version, known.path))
                 qids.append(known.qid)
                 node = known
+        except OSError:
+            pass  # the walk that follows runs into it, too
         while qids and not node.up._claim(node, node.name_):  # another thread released it just now
             node = node.up
             qids.pop()
