@@ -168,7 +168,13 @@ def main() -> None:
     )
     p.add_argument("--dir", default=os.path.join(HERE, "out", "tree"))
     options = p.parse_args()
-    tree.build(tree.Tree(options.dir))
+    data = tree.Tree(options.dir)
+    tree.build(data)
+    for program in (
+        "read",
+        "orc",
+    ):  # a read that has to wait for the disk would go to a thread, and nobody is here to take it back
+        tree.warm(data, program)
     if options.parts:
         table = asyncio.run(parts(options))
         with open(os.path.join(HERE, "out", "parts.md"), "w", encoding="utf-8") as f:

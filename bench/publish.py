@@ -16,6 +16,8 @@ PAGE = os.path.join(ROOT, "docs", "performance.md")
 PARTS = {
     "results": "results.md",
     "parts": "parts.md",
+    "changes": "changes.md",
+    "cores": "cores/results.md",
     "bare": "bare/results.md",
     "python": "python/results.md",
     "guest": "guest.md",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+from bench.changes import CHANGES, Change
 from bench.rounds import ratio, runs
 from bench.sample import Cores, Sample, cores_for
 from bench.servers import BY_KEY
 from bench.targets import Check, verdicts
-from bench.workloads import WORKLOADS, Load
+from bench.workloads import LOADS, WORKLOADS, Load
 
 CELL = Sample(
     server="ninep", workload="getattr", load="1x1", round=0, value=100.0, unit="op/s", mean_us=0, p50_us=0, p99_us=0,
@@ -64,3 +66,10 @@ def test_a_bound_may_be_an_upper_or_a_lower_one() -> None:
     assert not Check("memory", float("inf"), "MB", 60).met
     assert not Check("workers", 1.5, "x", 1.6, at_most=False).met
     assert Check("latency", 1e9, "us", None).met
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.commit)
+def test_changes_name_cells_that_are_measured(change: Change) -> None:
+    by_key = {w.key: w for w in WORKLOADS}
+    loads = {x.key: x for x in LOADS}
+    assert all(runs(BY_KEY["ninep"], by_key[w], loads[x]) for w in change.workloads for x in change.loads)

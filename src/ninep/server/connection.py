@@ -178,7 +178,7 @@ class Connection:
 
     def _serve_lone(self, entry: Entry, size: int, frame: bytes) -> bool:
         """As ``_serve``, for a small request that came alone while nothing is in flight, as they do from a client that waits for each reply:
-        0.35 of 4.3 us less.
+        0.3 of the 4.3 us between receiving and sending less.
         """
         began = monotonic()
         before = self._patience.before(began) if self._patience.watching else None

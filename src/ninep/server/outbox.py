@@ -1,9 +1,9 @@
 """When replies are sent: several of a connection together, and those of one round of the event loop.
 
 With several connections, epoll brings requests of many of them at once. A reply that is sent at once wakes its client on another core (an
-interrupt, 3 us or more in a virtual machine), again and again, since that client is asleep before the next reply comes. When the replies of a round
-leave one right after the other, the first one wakes whoever reads them and the others find him awake: 8 connections get 1.3 times as
-many requests served, 100 connections 1.65 times.
+interrupt, 1 to 3 us in a virtual machine), again and again, since that client is asleep before the next reply comes. When the replies of a
+round leave one right after the other, the first one wakes whoever reads them and the others find him awake. What that brings depends on what
+waking costs: 8 connections get 1.0 to 1.3 times as many requests served, 100 connections 1.1 to 1.65 times (``bench/changes.py``).
 
 Large payloads do not wait: their buffers are wanted again. A round ends after some connections or a fraction of a millisecond, so that
 nobody's reply waits for somebody else's slow request, and so that clients have something to do meanwhile. One connection alone sends by itself.
@@ -21,7 +21,7 @@ from ninep.wire.types import Buffer
 REPLIES_A_WRITE: Final = 8
 MOST_A_WRITE: Final = 32
 """Replies are sent in writes of half a batch, within these two: the client works on one half while the other is served, and is woken twice and
-not eight times (with 64 outstanding 300,000 instead of 206,000 getattr a second).
+not eight times (with 64 outstanding 1.2 to 1.45 times as many getattr a second).
 """
 BYTES_A_WRITE: Final = 1 << 18
 """A payload of so many bytes waits for no others: what is collected is less than four of these (each is two buffers) and one more reply."""
