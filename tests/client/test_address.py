@@ -68,6 +68,13 @@ def test_what_is_no_location(text):
         parse_location(text)
 
 
+@pytest.mark.parametrize(("text", "meant"), [("box:564:/a/b", "box:564/a/b"), ("box:/a", "box/a")])
+def test_a_colon_as_scp_has_it(text, meant):
+    with pytest.raises(ValueError, match=f": {meant}$"):
+        parse_location(text)
+    assert str(parse_location(meant)).endswith(meant.partition("/")[2])
+
+
 def test_an_address_has_no_path():
     assert parse_address("host:1") == Address("host", 1)
     assert parse_address("vsock:2:1") == Address(virtual=Vsock(2, 1))

@@ -92,6 +92,8 @@ def parse_location(text: str) -> Location:
         if not (host and bracket) or (rest and not rest.startswith(":")):
             raise ValueError(f"{text!r}: an IPv6 address is written [ADDRESS]:PORT")
         return Location(Address(host, _port(rest[1:], text) if rest else DEFAULT_PORT), path)
+    if slash and server.endswith(":"):
+        raise ValueError(f"{text!r}: no colon before the path of a TCP address: {server.rstrip(':')}{path}")
     host, colon, port = server.partition(":")
     if not host:
         raise ValueError(f"{text!r}: no host before the port")
