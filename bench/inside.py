@@ -213,7 +213,7 @@ async def parts(options: argparse.Namespace) -> str:
 
     rows = {
         "a whole getattr, without sockets and event loop": whole,
-        "framing": lambda: [None for _ in receiver.received(len(frame))],
+        "framing": lambda: receiver.lone(len(frame)),
         "unpacking the request": lambda: entry.fixed(frame, 7),
         "fstat, and the object Python makes of it": lambda: os.fstat(pin),
         "the handler: fid, node, security model, fields, with that fstat": lambda: entry.inline(session, *fields),
