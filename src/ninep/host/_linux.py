@@ -139,6 +139,8 @@ class _Own:
 
 _own: Final = _Own()
 os.register_at_fork(after_in_child=_own.forked)
+with suppress(OSError):  # open_root will say what is wrong
+    _own.find()  # now, so that no export costs a descriptor more than another
 
 # -- handles -----------------------------------------------------------------------------------------------------------
 

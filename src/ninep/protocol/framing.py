@@ -85,7 +85,7 @@ class Receiver:
     def lone(self, count: int) -> bytes | None:
         """``count`` more bytes are in the buffer: the frame, if they are one small frame and nothing else. None leaves them to ``received``.
 
-        So it nearly always is with a client that waits for each reply, and the iterator of ``received`` takes 0.2 us more.
+        So it nearly always is with a client that waits for each reply, and the iterator of ``received`` takes 0.35 us more.
         """
         if self._end or count < HEADER_SIZE or count > self.msize or len(self._buffer) != SMALL:
             return None
