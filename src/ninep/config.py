@@ -124,10 +124,9 @@ class ServerConfig:
 
 def parse_metrics(text: str) -> addresses.Tcp:
     """``HOST:PORT``, or a port of the loopback."""
-    address = addresses.parse(f"127.0.0.1:{text}" if text.isdecimal() else text)
-    if not isinstance(address, addresses.Tcp):
+    if text.startswith(("unix:", "vsock:", "hyperv:", "fd:")):
         raise BadConfig(f"{text!r}: metrics are told over HTTP: write PORT or HOST:PORT")
-    return address
+    return addresses.parse_tcp(text)
 
 
 def stays_here(host: str) -> bool:
