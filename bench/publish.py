@@ -1,7 +1,7 @@
-"""Puts the last results into docs/performance.md: `python bench/publish.py`.
+"""Puts the last results into docs/performance-data.md, and the few rows that docs/performance.md shows: `python bench/publish.py`.
 
-The page's words are written by hand; everything between its markers is what run.py and guest_job.py left in the output
-directory, unchanged, so that no figure there was ever typed.
+The pages' words are written by hand; everything between the markers of the data page is what run.py and guest_job.py left in the output
+directory, unchanged, and the table of the other page is taken from it, so that no figure there was ever typed.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OUT = os.path.join(ROOT, "bench", "out")
+DATA = os.path.join(ROOT, "docs", "performance-data.md")
 PAGE = os.path.join(ROOT, "docs", "performance.md")
 PARTS = {
     "results": "results.md",
     "parts": "parts.md",
     "changes": "changes.md",
+    "listings": "listings/results.md",
+    "equal": "equal/results.md",
     "cores": "cores/results.md",
     "bare": "bare/results.md",
     "python": "python/results.md",
@@ -37,9 +40,42 @@ def between(page: str, name: str, text: str) -> str:
         raise ValueError(f"the page has no {begin} ... {end}")
     return f"{head}{begin}\n\n{text.strip()}\n\n{end}{tail}"
 
+RATIOS = "### Ratios: ninep, passthrough"
+SUMMARY = (
+    ("results", "getattr of a fid"),
+    ("results", "stat of a path of 3 (walk, getattr, clunk)"),
+    ("results", "open, read 4 KiB, close (walk, lopen, read, clunk)"),
+    ("results", "create, write 4 KiB, close, unlink"),
+    ("listings", "readdir of 10,000, unchanged since the last"),
+    ("listings", "readdir of 10,000, changed before each"),
+    ("results", "random read of 4 KiB"),
+    ("equal", "sequential read of 128 KiB"),
+    ("equal", "write of 128 KiB"),
+)
+"""The rows that docs/performance.md shows: of which part of the data page, and their names there."""
+COLUMNS = ("1x1 / diod", "1x16 / diod")
+
+
+def part(page: str, name: str) -> str:
+    """What stands between the markers of ``name``."""
+    return page.partition(f"<!-- begin {name} -->")[2].partition(f"<!-- end {name} -->")[0]
+
+
+def summary(data: str) -> str:
+    """The table of docs/performance.md, from the data page."""
+    lines = ["| times as fast as diod | one request outstanding | sixteen outstanding |", "|---|--:|--:|"]
+    for name, row in SUMMARY:
+        table = part(data, name).partition(RATIOS)[2].strip().splitlines()
+        head = [cell.strip() for cell in table[0].split("|")]
+        cells = next(([c.strip() for c in line.split("|")] for line in table if line.startswith(f"| {row} |")), None)
+        if cells is None:
+            raise ValueError(f"{row!r} is not a row of {name}")
+        lines.append(f"| {row} | {' | '.join(cells[head.index(column)] for column in COLUMNS)} |")
+    return "\n".join(lines)
+
 
 def main() -> int:
-    with open(PAGE, encoding="utf-8") as f:
+    with open(DATA, encoding="utf-8") as f:
         page = f.read()
     for name, file in PARTS.items():
         path = os.path.join(OUT, file)
@@ -50,8 +86,12 @@ def main() -> int:
             text = f.read()
         # results.md is a page of its own with headings one level higher
         page = between(page, name, text.replace("\n## ", "\n### ").removeprefix("# Benchmark\n"))
-    with open(PAGE, "w", encoding="utf-8") as f:
+    with open(DATA, "w", encoding="utf-8") as f:
         f.write(page)
+    with open(PAGE, encoding="utf-8") as f:
+        short = between(f.read(), "summary", summary(page))
+    with open(PAGE, "w", encoding="utf-8") as f:
+        f.write(short)
     picture = os.path.join(OUT, "results.svg")
     if os.path.exists(picture):
         shutil.copyfile(picture, os.path.join(os.path.dirname(PAGE), "performance.svg"))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import json
 import math
 import os
 import platform
 import statistics
 import subprocess
-from collections.abc import Sequence
+import timeit
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from bench.rounds import Bench, median_of, ratio
@@ -36,6 +38,19 @@ def _version(command: Sequence[str]) -> str:
     return lines[0] if lines else ""
 
 
+def _nanoseconds(call: Callable[[], object]) -> float:
+    """What one call costs: the best of some loops."""
+    return min(timeit.repeat(call, number=20_000, repeat=7)) / 20_000 * 1e9
+
+
+def system_call() -> str:
+    """What entering the kernel costs here (getppid(2)), without the call of a Python function around it.
+
+    All ratios hang on it: where system calls are dear, servers differ less from each other.
+    """
+    return f"{_nanoseconds(os.getppid) - _nanoseconds(gc.isenabled):.0f} ns"
+
+
 def machine(bench: Bench) -> dict[str, object]:
     """The machine and the versions, for whoever compares the figures with their own."""
     return {
@@ -47,7 +62,9 @@ def machine(bench: Bench) -> dict[str, object]:
         "file_system": _version(["stat", "-f", "-c", "%T", bench.tree.root]),
         "diod": _version(["dpkg-query", "-W", "-f", "${Version}", "diod"]),
         "when": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d"),
-        "load_average": list(os.getloadavg()),
+        "a_system_call_costs": system_call(),
+        "msize_asked_for": bench.plan.msize or 1 << 20,
+        "load_average": [round(x, 2) for x in os.getloadavg()],
     }
 
 

@@ -57,6 +57,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
     p.add_argument("--rounds", type=int, default=5, help="measurements of each cell (default 5)")
     p.add_argument("--seconds", type=float, default=0.4, help="length of each (default 0.4)")
     p.add_argument(
+        "--msize",
+        type=int,
+        default=0,
+        help="what the client asks for, in bytes (default 1 MiB); 65536 is the most that diod 1.0.24 agrees to",
+    )
+    p.add_argument(
         "--short", action="store_true", help="a few operations of each workload; fails if any reply was wrong"
     )
     p.add_argument(
@@ -134,7 +140,7 @@ def main(argv: list[str]) -> int:
     )
     os.makedirs(data.root, exist_ok=True)
     tree.build(data)
-    plan = Plan(count=3) if options.short else Plan(seconds=options.seconds)
+    plan = replace(Plan(count=3) if options.short else Plan(seconds=options.seconds), msize=options.msize)
     bench = Bench(programs, data, tuple(sorted(os.sched_getaffinity(0))), plan, 1 if options.short else options.rounds)
     present = available(options, programs)
     table = {w.key: w for w in WORKLOADS}

@@ -63,14 +63,18 @@ class Sample:
 
 @dataclass(frozen=True)
 class Plan:
-    """How long a measurement runs: seconds, or a number of operations of each slot when `count` is given."""
+    """How long a measurement runs: seconds, or a number of operations of each slot when `count` is given; and the msize that the client
+    asks for, 1 MiB unless one is given.
+    """
 
     seconds: float = 0.4
     count: int = 0
+    msize: int = 0
 
     def options(self, warmup: float) -> list[str]:
         """As options of p9load."""
-        return ["-n", str(self.count)] if self.count else ["-t", str(self.seconds), "-W", str(warmup)]
+        duration = ["-n", str(self.count)] if self.count else ["-t", str(self.seconds), "-W", str(warmup)]
+        return [*duration, *(["-m", str(self.msize)] if self.msize else [])]
 
     @property
     def timeout(self) -> float:

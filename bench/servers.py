@@ -41,7 +41,7 @@ class Server:
 
 OURS = "{ninep} serve {tree} --listen 127.0.0.1:{port} --security-model "
 DIOD = "diod -f -n -L stderr -c /dev/null -l 127.0.0.1:{port} -e {tree} "
-LISTED_WHOLE = frozenset({"readdir", "lsl"})
+LISTED_WHOLE = frozenset({"readdir", "readdircold", "lsl"})
 FORGETS_NAMES = frozenset({"rename"})  # the fid of a renamed file is lost
 BARE = frozenset(w.key for w in WORKLOADS) - {"getattr", "walk1"}
 READ_ONLY = frozenset({"create", "mkdir", "rename", "write4k", "write128k", "write1m"})

@@ -104,14 +104,16 @@ static int take_entries(struct slot *s, int keep) {
     if (opt.base) s->off += bytes;
     return (int)entries;
 }
-/* Lists the directory from its beginning; with `stat_each` also walks to, stats and clunks every entry, as `ls -l` does. */
-static void list(struct slot *s, int stat_each) {
+/* Lists the directory from its beginning; with `stat_each` also walks to, stats and clunks every entry, as `ls -l` does; with `changed`
+ * changes the directory before (chmod moves its ctime), so that a server has to read it again and no reply kept from before will do. */
+static void list(struct slot *s, int stat_each, int changed) {
     struct conn *c = s->c;
     int n;
     BEGIN
 again:
     for (;;) {
         op_begin(s);
+        if (changed) { t_setattr_mode(c, TAG, FID_DIR, 0755); RPC(Tsetattr); }
         t_walk(c, TAG, FID_DIR, SLOTFID(s, 0), 0); RPC(Twalk);
         t_opendir(c, TAG, SLOTFID(s, 0)); RPC(Tlopen);
         for (s->off = 0, s->entries = 0;;) {
@@ -138,5 +140,6 @@ again:
     }
     END(again)
 }
-void w_readdir(struct slot *s) { list(s, 0); }
-void w_lsl(struct slot *s) { list(s, 1); }
+void w_readdir(struct slot *s) { list(s, 0, 0); }
+void w_readdircold(struct slot *s) { list(s, 0, 1); }
+void w_lsl(struct slot *s) { list(s, 1, 0); }

@@ -33,6 +33,7 @@ const struct workload workloads[] = {
     { "randread", w_randread, 0, NEED_BIG, 0 },
     { "write", w_write, 0, NEED_OUT, 0 },
     { "readdir", w_readdir, 0, NEED_DIR, ENTRIES },
+    { "readdircold", w_readdircold, L, NEED_DIR, ENTRIES },
     { "lsl", w_lsl, 0, NEED_DIR, ENTRIES },
     { "attach", w_attach, 0, 0, 0 },
     { "connect", NULL, 0, 0, 0 },

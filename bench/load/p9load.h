@@ -156,7 +156,8 @@ void w_getattr(struct slot *s), w_held(struct slot *s), w_flush(struct slot *s),
     w_clone(struct slot *s), w_walk1(struct slot *s), w_walk4(struct slot *s), w_statpath(struct slot *s), w_orc(struct slot *s),
     w_create(struct slot *s), w_mkdir(struct slot *s), w_symlink(struct slot *s), w_rename(struct slot *s), w_xattr(struct slot *s),
     w_xattrset(struct slot *s), w_lock(struct slot *s), w_fsync(struct slot *s), w_attach(struct slot *s), w_read(struct slot *s),
-    w_randread(struct slot *s), w_write(struct slot *s), w_readdir(struct slot *s), w_lsl(struct slot *s);
+    w_randread(struct slot *s), w_write(struct slot *s), w_readdir(struct slot *s), w_readdircold(struct slot *s),
+    w_lsl(struct slot *s);
 
 /* The state machines: a workload is a function that is entered again at the place where it waited for its reply.
  * RPC gives the slot up until the reply came and leaves for `fail` if it is not the one wanted. */
