@@ -35,6 +35,7 @@ CHECKS: dict[str, Sequence[str]] = {
     "mypy darwin": ("mypy", "--platform", "darwin"),
     "mypy win32": ("mypy", "--platform", "win32"),
     "layers": ("lint-imports",),
+    "docs": ("sphinx-build", "-q", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html"),
     "pytest": ("pytest", "-q", "--durations=15", "-m", "not guest and not wine", "-n", "2"),
     "pytest under Wine": ("pytest", "-q", "--durations=5", "-m", "wine and not guest"),  # there is one Wine
     "pytest in a guest": ("pytest", "-q", "--durations=15", "-m", "guest", "-n", "2", "--dist", "worksteal"),
@@ -81,7 +82,7 @@ def make_environment() -> None:
     """`.venv` with the project and its development tools."""
     if not (VENV / "bin" / "python").exists():
         run([sys.executable, "-m", "venv", str(VENV)])
-    step("pip", ("python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "-e", ".[dev,fuzz]"))
+    step("pip", ("python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "-e", ".[dev,fuzz,docs]"))
 
 
 def passes(name: str, argv: Sequence[str]) -> bool:
