@@ -31,7 +31,7 @@ from ninep.protocol.framing import BadFrame, RawFrame, Receiver
 from ninep.protocol.tags import Tags
 from ninep.server.budgets import PROMISED_REQUESTS, Allowance, Budgets
 from ninep.server.exports import Exports
-from ninep.server.limits import MIN_MSIZE, Limits
+from ninep.server.limits import MIN_MSIZE, SMALLEST_MSIZE, Limits
 from ninep.server.outbox import BYTES_A_WRITE, JOIN_BELOW, MOST_A_WRITE, REPLIES_A_WRITE, Outbox, deliver
 from ninep.server.patience import LATE, LATE_EACH, Patience
 from ninep.server.refusals import refusal
@@ -342,10 +342,10 @@ class Connection:
         dialect = negotiate(version)
         known = dialect is not Dialect.UNKNOWN
         agreed = min(msize, self._limits.msize)
-        too_small = known and agreed < MIN_MSIZE
+        too_small = known and agreed < SMALLEST_MSIZE
         self._begin(dialect, agreed if known and not too_small else self._limits.msize)
         if too_small:
-            why = Refused(Errno.EMSGSIZE, f"msize {msize}; at least {MIN_MSIZE} is needed")
+            why = Refused(Errno.EMSGSIZE, f"msize {msize}; at least {SMALLEST_MSIZE} is needed")
             self._out.append(refusal(self.session, tag, Tversion.number, why))  # in the words of the dialect
             self._begin(Dialect.UNKNOWN, self._limits.msize)
             return
@@ -360,7 +360,7 @@ class Connection:
         self._table = TABLES[dialect]
         self._receiver.msize = msize
         self._room.end()
-        self._room = self._room_for(msize)
+        self._room = self._room_for(max(msize, MIN_MSIZE))
         self._flush_reply = dialect.codec.table[Rflush.number].pack
 
     def _room_for(self, msize: int) -> Allowance:

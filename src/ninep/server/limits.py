@@ -13,8 +13,14 @@ from typing import Any, Final
 from ninep.errors import Refused
 from ninep.linux import Errno
 
+SMALLEST_MSIZE = 256
+"""What a client must take, in every dialect: whatever has no string in it fits (the largest is an Rwalk of 16 qids, 217 bytes), and errors with their
+words. 9front asks for no less either. A name, a link target or a directory entry may not fit: EMSGSIZE, or EINVAL for an entry.
+"""
 MIN_MSIZE = 4096
-"""Below this a client cannot be served: Linux refuses it too, and a Rgetattr with a 255-byte name must fit."""
+"""What a server may be told to take at most: Linux's client refuses one that takes less. A request in flight is counted as this at least, because
+it takes more memory than its bytes.
+"""
 
 
 class BadLimit(ValueError):

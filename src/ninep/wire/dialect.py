@@ -38,11 +38,12 @@ class Dialect(Enum):
 def negotiate(version: bytes) -> Dialect:
     """The dialect for a client's version string.
 
-    Exact for ``.L`` and ``.u``. Otherwise version(5): what stands after a period is a variant we may refuse by agreeing on the
-    part before it, so ``9P2000.x`` gets ``9P2000``; a string that does not begin with that gets ``unknown``.
+    version(5): what stands behind a period is a variant, and a server answers with what is left when it takes off one such suffix after the other,
+    from the right, until it knows the string: ``9P2000.L.Google.7`` gets ``9P2000.L``, ``9P2000.x.L`` gets ``9P2000``. That is the longest known
+    string that ends where a period follows, found without taking apart 64 KiB of periods. Letters count as they are (``9P2000.l`` is a variant of
+    ``9P2000``). Another number than 2000 gets ``unknown``, also a larger one, for which version(5) would allow ``9P2000``.
     """
-    if version in {Dialect.LINUX.value, Dialect.UNIX.value}:
-        return Dialect(version)
-    if version.partition(b".")[0] == Dialect.BASE.value:
-        return Dialect.BASE
+    for dialect in (Dialect.LINUX, Dialect.UNIX, Dialect.BASE):
+        if version == dialect.value or version.startswith(dialect.value + b"."):
+            return dialect
     return Dialect.UNKNOWN
