@@ -21,6 +21,8 @@ from ninep.linux import (
     S_IFLNK,
     S_IFMT,
     S_IFSOCK,
+    S_ISGID,
+    S_ISUID,
     Errno,
 )
 from ninep.node import Attributes, Changes, Node
@@ -40,6 +42,7 @@ from ninep.wire.modes import (
 from ninep.wire.types import Qid, Stat
 
 KINDS = DMDIR | reduce(or_, TYPE_BITS.values())
+NANO = 1_000_000_000
 LONGEST_ID = len(str(NO_ID))
 
 
@@ -102,11 +105,40 @@ def _identity(text: bytes, number: int, extended: bool) -> int | None:
     return int(text)
 
 
+def differing(changes: Changes, a: Attributes, extended: bool) -> Changes:
+    """What of the changes a file does not have already.
+
+    A length that it has, which is 0 for a directory, is no change. And some clients send a record back as they got it, with one field changed or
+    none: then what Rstat shows with this value is left alone (times are whole seconds there), or a file of another owner could not be
+    touched. But what another of the changes moves is set all the same, so that the end is what was asked for: a truncation moves mtime,
+    and with a chown it drops SUID and SGID. A record with some of these fields only is meant as it stands.
+    """
+    size, uid, gid, mode, atime, mtime = changes[:6]
+    if size == (0 if a.mode & S_IFMT == S_IFDIR else a.size):
+        size = None
+    if changes.size is None or mode is None or mtime is None:
+        return changes._replace(size=size)
+    if uid == a.uid:
+        uid = None
+    if gid == a.gid:
+        gid = None
+    shown = permissions_from_wire(mode_to_wire(a.mode, extended), extended)
+    moved = shown & (S_ISUID | S_ISGID) and (size, uid, gid) != (None, None, None)
+    if mode == shown and not moved:
+        mode = None
+    if atime == (a.atime_sec & 0xFFFFFFFF) * NANO:
+        atime = None
+    if mtime == (a.mtime_sec & 0xFFFFFFFF) * NANO and size is None:
+        mtime = None
+    return changes._replace(size=size, uid=uid, gid=gid, mode=mode, atime=atime, mtime=mtime)
+
+
 def changes_of(stat: Stat, mode: int | None, extended: bool, by: int) -> Changes | None:
-    """What a Twstat asks to change besides the name; None if nothing.
+    """What a Twstat asks to change besides the name; None if nothing. The type, dev, qid, muid and extension of the record are not looked at:
+    nothing changes them, and clients send there what they have.
 
     ``mode`` is the file's present ``st_mode``: EPERM if another type is asked for (no type at all counts as the same, except for a
-    directory), or append-only, which nobody here keeps.
+    directory), or append-only or exclusive use, which are not kept.
     """
     permissions = None
     if stat.mode != LEAVE32:
@@ -118,8 +150,8 @@ def changes_of(stat: Stat, mode: int | None, extended: bool, by: int) -> Changes
         uid=_identity(stat.uid, stat.n_uid, extended),
         gid=_identity(stat.gid, stat.n_gid, extended),
         mode=permissions,
-        atime=None if stat.atime == LEAVE32 else stat.atime * 1_000_000_000,
-        mtime=None if stat.mtime == LEAVE32 else stat.mtime * 1_000_000_000,
+        atime=None if stat.atime == LEAVE32 else stat.atime * NANO,
+        mtime=None if stat.mtime == LEAVE32 else stat.mtime * NANO,
         by=by,
     )
     return changes if changes != Changes(by=by) else None

@@ -179,14 +179,18 @@ class TestCreate:
             with refused(Errno.ENOTDIR):
                 file.rpc(m.Tcreate(1, b"new", perm, 0, b""))
 
-    @pytest.mark.parametrize("perm", [DMAPPEND, DMEXCL, DMAUTH, DMDIR | DMEXCL], ids=hex)
-    def test_what_is_not_kept_is_not_promised(self, file: RawClient, perm: int) -> None:
-        # A lock file that excludes nobody does harm.
-        file.walk(0, 2)
+    @pytest.mark.parametrize("asked", [DMAPPEND, DMEXCL, DMTMP, DMAPPEND | DMEXCL], ids=hex)
+    @pytest.mark.parametrize("kind", [0, DMDIR], ids=["file", "directory"])
+    def test_what_is_not_kept_is_not_shown(self, any_client: RawClient, asked: int, kind: int) -> None:
+        any_client.walk(0, 1)
+        made = any_client.rpc(m.Tcreate(1, b"x", kind | asked | 0o644, 0, b"")).qid
+        assert made.type == kind >> 24
+        assert any_client.rpc(m.Tstat(1)).stat.mode == kind | 0o644
+
+    def test_no_file_for_authentication(self, any_client: RawClient) -> None:
+        any_client.walk(0, 1)
         with refused(Errno.EINVAL):
-            file.rpc(m.Tcreate(2, b"new", perm | 0o644, 0, b""))
-        with refused(Errno.ENOENT):
-            file.walk(0, 3, b"new")
+            any_client.rpc(m.Tcreate(1, b"x", DMAUTH | 0o644, 0, b""))
 
     def test_temporary_files_are_files(self, file: RawClient) -> None:
         file.walk(0, 2)

@@ -25,6 +25,16 @@ from ninep.wire.modes import (
 )
 
 
+def zoo(served: Served) -> None:
+    """A file of each kind, made in .L."""
+    other = served.client()
+    other.create(0, 1, b"f", b"hello")
+    other.mkdir(0, b"d")
+    other.rpc(m.Tsymlink(0, b"l", b"target", NO_ID))
+    for name, mode in ((b"p", 0o010640), (b"s", 0o140777), (b"c", 0o020600), (b"suid", 0o106755)):
+        other.rpc(m.Tmknod(0, name, mode, 1, 3, NO_ID))
+
+
 class TestStat:
     def test_of_a_file(self, file: RawClient) -> None:
         found = stat_of(file, 1)
@@ -179,6 +189,58 @@ class TestWstat:
             wstat(file, 1, name=b"g", mode=0o600)
         assert (stat_of(file, 1).name, stat_of(file, 1).mode) == (b"f", 0o644)
         file.walk(0, 2, b"f")
+
+    @pytest.mark.parametrize("name", [b"f", b"d", b"l", b"p", b"s", b"c", b"suid", b"."], ids=bytes.decode)
+    def test_a_record_sent_back_changes_nothing(self, served: Served, base_client: RawClient, name: bytes) -> None:
+        zoo(served)
+        base_client.walk(0, 1, name)
+        found = stat_of(base_client, 1)
+        calls = served.faults.calls.copy()
+        base_client.rpc(m.Twstat(1, found))
+        for verb in ("setattr", "fsync", "move"):
+            assert served.faults.calls[verb] == calls[verb]
+        assert stat_of(base_client, 1) == found
+
+    @pytest.mark.parametrize("name", [b"f", b"d", b"p", b"suid"], ids=bytes.decode)
+    def test_a_record_sent_back_with_one_field_changed(
+        self, served: Served, base_client: RawClient, name: bytes
+    ) -> None:
+        zoo(served)
+        base_client.walk(0, 1, name)
+        found = stat_of(base_client, 1)
+        plain = base_client.dialect == b"9P2000"
+        changes: dict[str, object] = {"mtime": 12345, "atime": 54321, "mode": found.mode & ~0o777 | 0o501}
+        if name in {b"f", b"suid"}:
+            changes["length"] = 3
+        for field, value in changes.items():
+            found = stat_of(base_client, 1)
+            base_client.rpc(m.Twstat(1, found._replace(**{field: value})))
+            # What the change moves by itself (mtime, a SUID bit) is as it was asked for, too.
+            after = stat_of(base_client, 1)
+            assert after._replace(qid=found.qid) == found._replace(**{field: value})
+        found = stat_of(base_client, 1)
+        owner = {"uid": b"7"} if plain else {"n_uid": 7}
+        base_client.rpc(m.Twstat(1, found._replace(**owner)))
+        assert (stat_of(base_client, 1).uid, stat_of(base_client, 1).mode) == (b"7", found.mode)
+
+    def test_a_directory_has_no_other_length(self, base_client: RawClient) -> None:
+        base_client.mkdir(0, b"d")
+        base_client.walk(0, 1, b"d")
+        with refused(Errno.EISDIR):
+            wstat(base_client, 1, length=1)
+        wstat(base_client, 1, length=0)
+
+    def test_a_length_that_is_the_present_one_leaves_times_alone(self, file: RawClient) -> None:
+        wstat(file, 1, mtime=1000)
+        wstat(file, 1, length=5)
+        assert stat_of(file, 1).mtime == 1000
+        wstat(file, 1, length=4, mtime=1000)
+        assert (stat_of(file, 1).length, stat_of(file, 1).mtime) == (4, 1000)
+
+    def test_what_nothing_can_change_is_not_looked_at(self, file: RawClient) -> None:
+        before = stat_of(file, 1)
+        wstat(file, 1, type=7, dev=8, qid=(1, 2, 3), muid=b"glenda", mode=0o600)
+        assert stat_of(file, 1)._replace(mode=before.mode) == before
 
     def test_of_an_attribute(self, client: RawClient) -> None:
         client.rpc(m.Txattrwalk(0, 1, b""))

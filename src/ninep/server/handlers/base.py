@@ -6,6 +6,7 @@ import re
 
 from ninep.errors import Refused, linux_errno
 from ninep.linux import (
+    GETATTR_BASIC,
     GETATTR_MODE,
     NO_ID,
     O_APPEND,
@@ -26,14 +27,12 @@ from ninep.server.handlers import names
 from ninep.server.handlers.directories import check_target
 from ninep.server.handlers.files import MAX_OFFSET, open_fid
 from ninep.server.session import Session
-from ninep.server.stats import changes_of, stat_of, stat_size
+from ninep.server.stats import changes_of, differing, stat_of, stat_size
 from ninep.wire.codec import HEADER_SIZE
 from ninep.wire.modes import (
-    DMAPPEND,
     DMAUTH,
     DMDEVICE,
     DMDIR,
-    DMEXCL,
     DMLINK,
     DMNAMEDPIPE,
     DMSOCKET,
@@ -57,8 +56,6 @@ OAPPEND = 0x80
 ACCESS = {OREAD: O_RDONLY, OWRITE: O_WRONLY, ORDWR: O_RDWR, OEXEC: O_RDONLY}
 SPECIAL = DMSYMLINK | DMLINK | DMDEVICE | DMNAMEDPIPE | DMSOCKET
 KINDS = SPECIAL | DMDIR
-UNKEPT = DMAPPEND | DMEXCL | DMAUTH
-"""What a client may ask of a new file and no driver here keeps: refused, because a lock file that excludes nobody does harm."""
 
 
 def flags_of(mode: int) -> int:
@@ -82,14 +79,18 @@ def open_(session: Session, fid: int, mode: int) -> tuple[Qid, int]:
 
 
 def create(session: Session, fid: int, name: bytes, perm: int, mode: int, extension: bytes = b"") -> tuple[Qid, int]:
-    """Create and open; the fid becomes the new file. In the extended encodings also links, devices, FIFOs and sockets, which are not opened."""
+    """Create and open; the fid becomes the new file. In the extended encodings also links, devices, FIFOs and sockets, which are not opened.
+
+    DMAPPEND, DMEXCL and DMTMP are taken and not kept, as by other servers on Unix files: no host keeps them. The new file's qid and mode do not have
+    them, which is how a client learns of it; a Twstat that asks for one is refused (``stats``). A file for authentication is not made (DMAUTH).
+    """
     names.check(name, names.CREATE)
     held = session.fid(fid)
     if held.opened:
         raise Refused(Errno.EINVAL, "the fid is open already")
     session.may_open()
     kind = perm & KINDS
-    if kind & (kind - 1) or perm & UNKEPT or (kind & SPECIAL and not session.extended):
+    if kind & (kind - 1) or perm & DMAUTH or (kind & SPECIAL and not session.extended):
         raise Refused(Errno.EINVAL, f"permissions {perm:#x}")
     if kind & SPECIAL:
         return _create_special(session, held, name, perm, extension)
@@ -199,22 +200,28 @@ def wstat(session: Session, fid: int, stat: Stat) -> tuple[()]:
 
 
 def _asked(session: Session, held: Fid, stat: Stat) -> Changes | None:
-    """What a Twstat asks for besides a name, if it may be asked."""
+    """What a Twstat asks for besides a name, if it may be asked; without what the file has already (perhaps nothing is left)."""
     if held.xattr is not None:
         raise Refused(Errno.EINVAL, "an attribute has no attributes")
-    if stat.name:
+    present = held.node.getattr(GETATTR_BASIC)
+    changes = changes_of(stat, present.mode, session.extended, held.user.uid)
+    if stat.name and (
+        changes is None or stat.name != held.node.name
+    ):  # in a record sent back the root is called as Rstat calls it
         names.check(stat.name, names.RENAME)
-    changes = changes_of(stat, held.node.getattr(GETATTR_MODE).mode, session.extended, held.user.uid)
-    if changes is not None and changes.size is not None and changes.size > MAX_OFFSET:
+    if changes is None:
+        return None
+    if changes.size is not None and changes.size > MAX_OFFSET:
         raise Refused(Errno.EINVAL, f"size {changes.size}")
-    return changes
+    return differing(changes, present, session.extended)
 
 
 def _change(held: Fid, changes: Changes) -> None:
     if changes.size is not None and held.writable and held.file is not None:
         held.file.truncate(changes.size, held.user.uid)
         changes = changes._replace(size=None)
-    held.node.setattr(changes)
+    if changes != Changes(by=changes.by):
+        held.node.setattr(changes)
 
 
 def _must_be_free(held: Fid, name: bytes) -> None:
