@@ -17,12 +17,16 @@ from ninep.linux import Errno
 
 
 class Refused(OSError):
-    """A request that cannot be done, with a **Linux** errno in ``code`` (whatever the host's numbers are)."""
+    """A request that cannot be done, with a **Linux** errno in ``code`` (whatever the host's numbers are).
 
-    def __init__(self, code: Errno, why: str = "") -> None:
+    ``words`` are sent to clients of 9P2000 and 9P2000.u in place of those of the errno.
+    """
+
+    def __init__(self, code: Errno, why: str = "", words: bytes = b"") -> None:
         # OSError(errno, text) would pick a subclass by the *host's* numbers; the two-step keeps ours out of its hands.
         super().__init__(why or code.name)
         self.code = code
+        self.words = words
 
     def __str__(self) -> str:
         why = self.args[0]

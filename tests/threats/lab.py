@@ -35,6 +35,7 @@ from ninep.config import SECURITY_MODELS, ExportConfig, ServerConfig
 from ninep.errors import TEXTS
 from ninep.linux import GETATTR_BASIC, Errno
 from ninep.server.exports import Layer
+from ninep.server.handlers.attach import NOT_REQUIRED
 from ninep.server.limits import Limits
 from ninep.wire import messages as m
 
@@ -46,6 +47,7 @@ MAPPED = ("mapped-xattr", "mapped-file")
 WORDS: dict[str, set[Errno]] = {}
 for _code in Errno:
     WORDS.setdefault(TEXTS.get(_code, _code.name), set()).add(_code)
+WORDS[NOT_REQUIRED.decode()] = {Errno.ENOENT}
 
 
 def codes(failure: Failed) -> set[Errno]:

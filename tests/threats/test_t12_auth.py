@@ -23,7 +23,7 @@ def test_an_afid_is_good_for_nothing(lab: Lab, dialect: bytes, where: str, *, be
         for client in (first, second):
             client.version(dialect)
         if begun:
-            (first if where == "own" else second).refuses(m.Tauth(AFID, b"root", b"", 0), Errno.EOPNOTSUPP)
+            (first if where == "own" else second).refuses(m.Tauth(AFID, b"root", b"", 0), Errno.ENOENT)
         for uname in (b"root", b"other", b""):
             first.refuses(m.Tattach(ROOT, AFID, uname, b"", 0), Errno.EACCES)
         for message in (
@@ -41,7 +41,7 @@ def test_a_flood_of_tauth_leaves_nothing(lab: Lab, dialect: bytes) -> None:
     with lab.connect() as client:
         client.version(dialect)
         for number in range(10_000):
-            client.refuses(m.Tauth(number, b"root", b"", 0), Errno.EOPNOTSUPP)
+            client.refuses(m.Tauth(number, b"root", b"", 0), Errno.ENOENT)
         assert not lab.do(lambda: [fid for one in lab.server._connections for fid in one.session.fids])
 
 

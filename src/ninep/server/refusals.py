@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 
-from ninep.errors import linux_errno, text_of
+from ninep.errors import Refused, linux_errno, text_of
 from ninep.linux import Errno
 from ninep.server.limits import OverLimit
 from ninep.server.session import Session
@@ -37,8 +37,11 @@ TOLD = frozenset(
 
 def refusal(session: Session, tag: int, number: int, error: Exception) -> bytes:
     """The error reply to a request of type ``number``, for anything that was raised."""
+    words = b""
     if isinstance(error, OSError):
         code = linux_errno(error)
+        if isinstance(error, Refused):
+            words = error.words
         if isinstance(error, OverLimit):
             session.counts.beyond(error.limit)
         level = logging.INFO if code in TOLD else logging.DEBUG
@@ -51,18 +54,18 @@ def refusal(session: Session, tag: int, number: int, error: Exception) -> bytes:
         code = Errno.EIO
         log.error("%s from %s failed", _name(number), session.peer, exc_info=error)
     session.counts.errors[code] += 1
-    return error_reply(session, tag, code)
+    return error_reply(session, tag, code, words)
 
 
-def error_reply(session: Session, tag: int, code: Errno) -> bytes:
-    """Rlerror with the number, Rerror with words and the number, or Rerror with words alone."""
+def error_reply(session: Session, tag: int, code: Errno, words: bytes = b"") -> bytes:
+    """Rlerror with the number, Rerror with words and the number, or Rerror with words alone: ``words``, or the usual ones."""
     table = session.dialect.codec.table
     if session.linux:
         frame = table[Rlerror.number].pack(tag, code)
     elif session.extended:
-        frame = table[Rerror.number].pack(tag, text_of(code), code)
+        frame = table[Rerror.number].pack(tag, words or text_of(code), code)
     else:
-        frame = table[Rerror.number].pack(tag, text_of(code))
+        frame = table[Rerror.number].pack(tag, words or text_of(code))
     assert isinstance(frame, bytes)  # noqa: S101 - neither has a payload
     return frame
 

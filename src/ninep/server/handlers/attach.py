@@ -14,14 +14,24 @@ from ninep.wire.types import Qid
 
 log = logging.getLogger("ninep.server")
 
+NOT_REQUIRED = b"authentication not required"
 LONGEST_UNAME = 255
 """Each fid keeps it. Linux names users in 32 bytes (useradd(8))."""
 
 
 def auth(session: Session, afid: int, uname: bytes, aname: bytes, n_uname: int = NO_ID) -> tuple[Qid]:
-    """No authentication is needed: attach(5) says to answer Tauth with an error then, and clients go on without."""
+    """No authentication is needed: attach(5) says to answer Tauth with an error then, and clients go on without.
+
+    ==========  ===============================================  ======================================================================
+    dialect     answer                                           who asks
+    ==========  ===============================================  ======================================================================
+    9P2000.L    Rlerror ENOENT                                   diod's programs, which give up on any other number; Linux never asks
+    9P2000.u    Rerror "authentication not required", ENOENT     clients of both families
+    9P2000      Rerror "authentication not required"             9front and plan9port, which go on after any Rerror and may show its words
+    ==========  ===============================================  ======================================================================
+    """
     del session, afid, uname, aname, n_uname
-    raise Refused(Errno.EOPNOTSUPP, "authentication not required")
+    raise Refused(Errno.ENOENT, "authentication not required", NOT_REQUIRED)
 
 
 def attach_now(session: Session, fid: int, afid: int, uname: bytes, aname: bytes, n_uname: int = NO_ID) -> tuple[Qid]:
