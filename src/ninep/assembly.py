@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from ninep import host
 from ninep.config import ExportConfig, ServerConfig
 from ninep.drivers.local import LocalDriver
-from ninep.layers.id_map import IdMap, Squash
+from ninep.layers.id_map import IdMap, Squash, peer_ids
 from ninep.layers.read_only import read_only
-from ninep.layers.run_as import Identity, RunAs
-from ninep.node import Node, User
+from ninep.layers.run_as import RunAs
 from ninep.server.access import Access
 from ninep.server.exports import Export, Layer
 from ninep.server.limits import Limits
@@ -55,24 +54,14 @@ def _export(settings: ExportConfig) -> Export:
 def layers_of(settings: ExportConfig) -> list[Layer]:
     """The policies of an export, from the driver outwards: the outermost hears of a request first."""
     layers: list[Layer] = []
-    uid, gid = settings.anon
     if settings.run_as_user:
-        layers.append(_run_as(settings.squash, Identity(uid, gid, ())))
-    elif settings.squash in {"root", "all"}:
-        layers.append(Squash(uid, gid, root_only=settings.squash == "root"))
+        layers.append(RunAs())
+    elif settings.squash == "peer":
+        layers.append(peer_ids)
+    if settings.squash in {"root", "all"}:
+        layers.append(Squash(*settings.anon, root_only=settings.squash == "root"))
     if settings.map_uids is not None and settings.map_gids is not None:
         layers.append(IdMap(settings.map_uids, settings.map_gids))
     if settings.read_only:
         layers.append(read_only)
     return layers
-
-
-def _run_as(squash: str, anon: Identity) -> Layer:
-    """Requests run as the user, or as ``anon`` for those who are squashed."""
-    as_user, as_anon = RunAs(), RunAs(always=anon)
-
-    def layer(root: Node, user: User) -> Node:
-        squashed = squash == "all" or (squash == "root" and (user.uid == 0 or user.uname == b"root"))
-        return (as_anon if squashed else as_user)(root, user)
-
-    return as_anon if squash == "all" else as_user if squash in {"none", "peer"} else layer

@@ -41,6 +41,7 @@ __all__ = [
     "Changes",
     "Dirent",
     "Driver",
+    "Identity",
     "Node",
     "OpenDir",
     "OpenFile",
@@ -160,6 +161,13 @@ class Node(ABC):
     """True when every verb returns in microseconds without waiting for a device or a network. The server then calls the
     verbs in its event loop (a hand-over to a thread costs ten times a system call); otherwise in worker threads."""
 
+    @property
+    def bsd_groups(self) -> bool:
+        """Owners are only recorded, so that no right of the host hangs on them: where a dialect cannot name a group (9P2000, 9P2000.u) a new
+        file gets its directory's, as create(5) has it (and Linux with the mount option bsdgroups), and not the server process's.
+        """
+        return False
+
     qid: Qid
     """The qid as last seen: set by ``walk``, ``getattr``, ``open``, ``create`` and friends. The type and path are always right."""
 
@@ -230,7 +238,7 @@ class Node(ABC):
         """Open a directory for listing. ENOTDIR for anything else."""
         raise Refused(Errno.ENOTDIR)
 
-    # -- making: uid and gid own the new entry; linux.NO_ID leaves that to the host --------------------------------------
+    # -- making: uid and gid own the new entry; linux.NO_ID leaves that to the host (the server process, or a directory with SGID) ---
 
     def create(self, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[Node, OpenFile]:
         """Create a regular file and open it. If ``name`` exists: EEXIST with ``linux.O_EXCL`` in flags, else it is opened as
@@ -299,16 +307,29 @@ class Node(ABC):
         raise Refused(Errno.EOPNOTSUPP)
 
 
+class Identity(NamedTuple):
+    """A user of the host, as its kernel checks access: numbers, whatever the names are."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+
+
 class User(NamedTuple):
     """Who attached: what Tattach said, and what the transport knows of its peer.
 
-    ``uid`` is ``linux.NO_ID`` when the client named nobody (plain 9P2000, or n_uname ~0). ``peer`` is the transport's word for
-    the other side (an address, or ``uid=1000 pid=17`` of a unix socket), for logs.
+    ``uid`` is ``linux.NO_ID`` when the client named no number (plain 9P2000, or n_uname ~0). A driver makes such a user's files as those of
+    the server process, as QEMU's 9pfs does; an export with a policy (squash, id map, run-as) never lets it come to that. ``peer`` is the
+    transport's word for the other side (an address, or ``uid=1000 pid=17`` of a unix socket), for logs. ``gid``: the group that the kernel
+    tells of the peer, where the user is who the kernel says. ``identity``: where requests run with users' rights, the user of the host that it
+    comes to, found once, when the attach is made (``layers.run_as``).
     """
 
     uname: bytes = b""
     uid: int = NO_ID
     peer: str = ""
+    gid: int = NO_ID
+    identity: Identity | None = None
 
 
 class Driver(ABC):

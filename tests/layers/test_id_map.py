@@ -1,6 +1,7 @@
 """Ids of the client and ids of the driver."""
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -9,9 +10,10 @@ from hypothesis import strategies as st
 from ninep import linux
 from ninep.drivers.memory import MemoryDriver, MemoryNode
 from ninep.errors import Refused
-from ninep.layers.id_map import OVERFLOW_ID, IdMap, Range, Ranges, Squash
+from ninep.layers.base import Layer
+from ninep.layers.id_map import OVERFLOW_ID, IdMap, Range, Ranges, Squash, peer_ids
 from ninep.linux import NO_ID, Errno
-from ninep.node import Changes, Node, User
+from ninep.node import Changes, Identity, Node, User
 from ninep.testing.suite import Capabilities, DriverSuite
 
 UIDS = Ranges([Range(0, 100_000, 1000), Range(1000, 1000)])
@@ -170,7 +172,60 @@ class TestIdMap:
             inside.unlink(b"d", directory=True)
 
 
+class TestLeftOut:
+    """What a client leaves out is what the policy says: below it, no id would mean the server process."""
+
+    POLICIES: ClassVar[dict[str, tuple[Layer, tuple[int, int]]]] = {
+        "map": (SHIFT, (OVERFLOW_ID, OVERFLOW_ID)),
+        "squash all": (Squash(5, 6), (5, 6)),
+        "squash root": (Squash(5, 6, root_only=True), (5, 6)),
+        "peer": (peer_ids, (7, 8)),
+        "peer without a group": (lambda root, user: peer_ids(root, user._replace(gid=NO_ID)), (7, OVERFLOW_ID)),
+    }
+
+    @pytest.mark.parametrize("how", POLICIES)
+    def test_in_what_is_made(self, inside: MemoryNode, how: str) -> None:
+        layer, expected = self.POLICIES[how]
+        make(layer(inside, User(uid=7, gid=8)), NO_ID, NO_ID)
+        for name in (b"f", b"d", b"l", b"n"):
+            assert owner(inside.walk(name)) == expected
+
+    @pytest.mark.parametrize("how", ["map", "squash all", "squash root"])
+    def test_in_a_chown_it_stays_what_it_was(self, inside: MemoryNode, how: str) -> None:
+        inside.mknod(b"f", linux.S_IFREG, 0, 12, 34)
+        node = self.POLICIES[how][0](inside, User(uid=7, gid=8)).walk(b"f")
+        node.setattr(Changes(uid=NO_ID, gid=NO_ID, by=NO_ID))
+        assert owner(inside.walk(b"f")) == (12, 34)
+
+    @pytest.mark.parametrize("how", POLICIES)
+    def test_in_an_acl_it_is_no_id(self, inside: MemoryNode, how: str) -> None:
+        root = self.POLICIES[how][0](inside, User(uid=7, gid=8))
+        for value in (acl(NO_ID, 4), acl(3, NO_ID)):
+            with pytest.raises(Refused) as refusal:
+                root.setxattr(b"system.posix_acl_access", value, 0)
+            assert refusal.value.code is Errno.EINVAL
+
+    @pytest.mark.parametrize("group", [60, 0])
+    def test_a_directory_with_sgid_gives_its_group(self, inside: MemoryNode, group: int) -> None:
+        inside.mkdir(b"d", 0o2777, 0, group)
+        Squash(5, 6, root_only=True)(inside, User()).walk(b"d").mkdir(b"new", 0o755, NO_ID, NO_ID)
+        assert owner(inside.walk(b"d").walk(b"new")) == (5, group or 6)
+
+    def test_two_attaches_of_a_peer_are_of_one_tree(self, inside: MemoryNode) -> None:
+        one, two = (peer_ids(inside.clone(), User(uid=7, gid=8)) for _ in range(2))
+        one.mkdir(b"d", 0o755, NO_ID, NO_ID)
+        one.rename(b"d", two, b"e")
+        assert owner(inside.walk(b"e")) == (7, 8)
+
+
 class TestSquash:
+    def test_a_user_of_the_host(self) -> None:
+        squash = Squash(5, 6, root_only=True)
+        assert squash.squashed(Identity(0, 0, (0, 4))) == (5, 6, ())
+        assert squash.squashed(Identity(1000, 100, (4, 100))) == (1000, 100, (4, 100))
+        assert squash.squashed(Identity(1000, 0, (0, 4))) == (1000, 6, (4, 6))
+        assert Squash(5, 6).squashed(Identity(1000, 100, (4,))) == (5, 6, ())
+
     def test_everybody_is_somebody(self, inside: MemoryNode) -> None:
         root = Squash(5, 6)(inside, User())
         make(root, 0, 1000)

@@ -21,7 +21,9 @@ if sys.platform != "linux" or os.geteuid() != 0:
 
 from ninep.drivers.local import LocalDriver
 from ninep.drivers.memory import MemoryDriver
-from ninep.layers.run_as import RunAs
+from ninep.layers.base import Layer
+from ninep.layers.id_map import Squash
+from ninep.layers.run_as import RunAs, RunAsNode
 from ninep.server.exports import Export
 from ninep.testing.audit import Audit
 from ninep.testing.suite import Capabilities, DriverSuite
@@ -261,6 +263,56 @@ class TestRights:
         assert (a.uid, a.gid) == (2, 60)
         made.release()
         node.release()
+
+
+class TestIdentity:
+    """Who is asking is decided once: the user of the host, with all groups."""
+
+    def test_who_asks_is_the_user_of_the_host(self, alice: Node) -> None:
+        """Not the number that the client names, which is that of no file here."""
+        made, file = alice.create(b"f", linux.O_RDWR, 0o644, NO_ID, NO_ID)
+        made.setattr(Changes(mode=0, by=NO_ID))
+        made.setattr(Changes(size=3, by=77))
+        assert made.getattr(linux.GETATTR_BASIC).size == 3
+        file.close()
+        made.release()
+
+    @pytest.mark.parametrize("other", [BOB, Identity(1, 1, (1,)), Identity(1, 60, (1, 60))])
+    def test_no_open_file_is_shared_with_other_rights(self, export: Node, alices: Node, other: Identity) -> None:
+        """The same uid with other groups has other rights."""
+        file = alices.open(linux.O_RDWR)
+        export.walk(b"f").setattr(Changes(mode=0, by=0))
+        layer = RunAs(always=other)
+        node = layer(export, User()).walk(b"f")
+        try:
+            for act in (lambda: node.setattr(Changes(size=0)), node.fsync):
+                with refused(Errno.EACCES):
+                    act()
+            assert file.read(0, 100) == b"alice's"
+        finally:
+            node.release()
+            file.close()
+
+    def test_a_squash_below_or_above_makes_no_difference(self, export: Node) -> None:
+        del export
+        users = {"root": User(uid=0), "by name": User(uname=b"root"), "daemon": User(uname=b"daemon"), "1": User(uid=1)}
+        for squash in (Squash(2, 60, root_only=True), Squash(2, 60)):
+            both = [self.attached([RunAs(), squash], user) for user in users.values()]
+            assert both == [self.attached([squash, RunAs()], user) for user in users.values()]
+            assert both == [(2, 60, ()), (2, 60, ())] + (
+                [(2, 60, ())] * 2 if squash.everybody else [credentials.identity_of(1)] * 2
+            )
+
+    @staticmethod
+    def attached(layers: list[Layer], user: User) -> Identity:
+        root = Export("", MemoryDriver(), layers).attach(user)
+        assert isinstance(root, RunAsNode)
+        return root.identity
+
+    def test_whoever_is_squashed_need_not_be_known(self) -> None:
+        assert self.attached([RunAs(), Squash(2, 60)], User(uname=b"no such user")) == (2, 60, ())
+        with refused(Errno.EPERM):
+            self.attached([RunAs(), Squash(2, 60, root_only=True)], User(uname=b"no such user"))
 
 
 class TestSuite(DriverSuite):

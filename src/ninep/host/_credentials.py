@@ -8,7 +8,8 @@ setgroups(2) is made as a raw system call, because the one of the C library chan
 The three calls report no error that could be relied on: each is asked again afterwards. What cannot be become is EPERM, and then nothing
 has changed.
 
-Rights that were used at an *open* stay with the handle: who gets hold of another user's handle gets that user's rights.
+Rights that were used at an *open* stay with the handle: who gets hold of another user's handle gets that user's rights. So the driver
+remembers with each open file whose rights were used (``acting``) and never uses it for somebody else.
 """
 
 from __future__ import annotations
@@ -17,20 +18,28 @@ import ctypes
 import os
 import platform
 import sys
+import threading
 from functools import lru_cache
 from types import TracebackType
-from typing import Final, NamedTuple
+from typing import Final
 
 from ninep.errors import Refused
 from ninep.linux import Errno
+from ninep.node import Identity
+
+__all__ = ["Identity", "acting", "become", "identity_named", "identity_of", "supported"]
 
 
-class Identity(NamedTuple):
-    """Who to be: numbers of the host."""
+class _Acting(threading.local):
+    identity: Identity | None = None
 
-    uid: int
-    gid: int
-    groups: tuple[int, ...]
+
+_acting: Final = _Acting()
+
+
+def acting() -> Identity | None:
+    """Whose access to files this thread has now; None for the process's own."""
+    return _acting.identity
 
 
 if sys.platform == "linux":
@@ -121,6 +130,7 @@ if sys.platform == "linux":
             if _setfsuid(_NOBODY) != uid or _setfsgid(_NOBODY) != gid:
                 self._leave()
                 raise Refused(Errno.EPERM, f"this process may not act as uid {uid}, gid {gid}")
+            _acting.identity = self._identity
 
         def __exit__(
             self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -128,6 +138,7 @@ if sys.platform == "linux":
             self._leave()
 
         def _leave(self) -> None:
+            _acting.identity = None
             _setfsuid(self._uid)
             _setfsgid(self._gid)
             if not _set_groups(self._groups) or _setfsuid(_NOBODY) != self._uid:

@@ -11,7 +11,7 @@ from struct import Struct, error
 from typing import Final
 
 from ninep.errors import Refused
-from ninep.linux import Errno
+from ninep.linux import NO_ID, Errno
 
 ACL_NAMES: Final = frozenset({b"system.posix_acl_access", b"system.posix_acl_default"})
 _VERSION: Final = (2).to_bytes(4, "little")
@@ -21,7 +21,9 @@ _GROUP: Final = 0x08
 
 
 def translate(acl: bytes, uid: Callable[[int], int], gid: Callable[[int], int]) -> bytes:
-    """The ACL with every id put through ``uid`` or ``gid``. EINVAL for what is no ACL."""
+    """The ACL with every id put through ``uid`` or ``gid``. EINVAL for what is no ACL: also for an entry that names -1, as in Linux's
+    fs/posix_acl.c (posix_acl_from_xattr).
+    """
     if acl[:4] != _VERSION:
         raise Refused(Errno.EINVAL, "not an ACL of version 2")
     try:
@@ -29,6 +31,8 @@ def translate(acl: bytes, uid: Callable[[int], int], gid: Callable[[int], int]) 
     except error:
         raise Refused(Errno.EINVAL, "an ACL that is cut off") from None
     ways = {_USER: uid, _GROUP: gid}
+    if any(tag in ways and number == NO_ID for tag, _, number in entries):
+        raise Refused(Errno.EINVAL, "an ACL with an entry for no id")
     return _VERSION + b"".join(
         _ENTRY.pack(tag, permissions, ways[tag](number) if tag in ways else number)
         for tag, permissions, number in entries

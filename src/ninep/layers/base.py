@@ -65,6 +65,10 @@ class Wrapper(Node):
     def name(self) -> bytes:
         return self.inner.name
 
+    @property
+    def bsd_groups(self) -> bool:
+        return self.inner.bsd_groups
+
     def clone(self) -> Node:
         inner = self.inner.clone()
         return self if inner is self.inner else self.wrap(inner)

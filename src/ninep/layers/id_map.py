@@ -5,8 +5,9 @@ the same somebody. Both cover what getattr shows, what create and chown give, wh
 
 Rules
 
-* An id outside all ranges is shown, and taken, as the overflow id 65534 (``/proc/sys/kernel/overflowuid``); ``NO_ID`` stays
-  ``NO_ID``.
+* An id outside all ranges is shown, and taken, as the overflow id 65534 (``/proc/sys/kernel/overflowuid``).
+* A client that names no id (``NO_ID``) is outside all ranges, and is squashed wherever root is: below these layers ``NO_ID`` would mean the
+  user and group of the server process. In a chown ``NO_ID`` leaves the owner or the group alone, as -1 does in chown(2).
 * Root that a map knows stays root where privileges are dropped; root that is squashed or unmapped does not.
 
 Knows nothing of permissions: what an owner may do is for the client's kernel, or for ``run_as``.
@@ -21,11 +22,12 @@ from typing import Final, NamedTuple, Protocol
 from ninep.errors import Refused
 from ninep.layers.acl import ACL_NAMES, translate
 from ninep.layers.base import FileWrapper, Wrapper
-from ninep.linux import NO_ID, Errno
-from ninep.node import Attributes, Buffer, Changes, Node, OpenFile, Qid, User
+from ninep.linux import GETATTR_BASIC, NO_ID, S_ISGID, Errno
+from ninep.node import Attributes, Buffer, Changes, Identity, Node, OpenFile, Qid, User
 
 OVERFLOW_ID: Final = 65534
 ALL_IDS: Final = NO_ID  # how many ids there are: NO_ID itself is none
+_SQUASHED: Final = (0, NO_ID)  # root, and who does not say who he is
 
 
 class Range(NamedTuple):
@@ -56,7 +58,7 @@ class Ranges:
         """The driver's id for a chown. The overflow id, unless it is one of the client's own, is what files outside the ranges
         show: sent back (FreeBSD's client sends owner and group together) it means that nothing shall change.
         """
-        if number is None:
+        if number is None or number == NO_ID:
             return None
         given = self._in.find(number)
         return None if number == OVERFLOW_ID == given and not self._in.has(number) else given
@@ -131,15 +133,21 @@ class IdMap:
     def __init__(self, uids: Ranges, gids: Ranges) -> None:
         self.shown_uid = uids.to_client
         self.shown_gid = gids.to_client
-        self.given_uid = uids.to_host
-        self.given_gid = gids.to_host
         self._uids = uids
         self._gids = gids
         self._root = 0 if uids.to_host(0) != OVERFLOW_ID else OVERFLOW_ID
 
     def __call__(self, root: Node, user: User) -> Node:  # noqa: ARG002 - the same map for everybody
         """Wrap a root."""
-        return Mapped(root, self)
+        return Mapped(root, self, self)
+
+    def given_uid(self, uid: int) -> int:
+        """The driver's; the overflow id for a client that names none."""
+        return OVERFLOW_ID if uid == NO_ID else self._uids.to_host(uid)
+
+    def given_gid(self, gid: int) -> int:
+        """The driver's; the overflow id for a client that names none."""
+        return OVERFLOW_ID if gid == NO_ID else self._gids.to_host(gid)
 
     def chowned(self, changes: Changes) -> Changes:
         """Mapped ids."""
@@ -163,9 +171,26 @@ class Squash:
         self._gid = gid
         self._root_only = root_only
 
-    def __call__(self, root: Node, user: User) -> Node:  # noqa: ARG002 - whoever it is
-        """Wrap a root."""
-        return Mapped(root, self)
+    def __call__(self, root: Node, user: User) -> Node:
+        """Wrap a root; where requests run as a user of the host, that one is squashed already and the host's kernel says who owns what."""
+        return root if user.identity is not None else Mapped(root, self, self)
+
+    @property
+    def anonymous(self) -> Identity:
+        """Whom the squashed become, as a user of the host."""
+        return Identity(self._uid, self._gid, ())
+
+    @property
+    def everybody(self) -> bool:
+        """Nobody stays who he is, so that it need not be asked who that is."""
+        return not self._root_only
+
+    def squashed(self, identity: Identity) -> Identity:
+        """The same of a user of the host: root's number is what counts, whatever its name; also as a group (as nfsd_setuser of fs/nfsd/auth.c)."""
+        uid, gid, groups = identity
+        if not self._root_only or uid == 0:
+            return self.anonymous
+        return Identity(uid, self.given_gid(gid), tuple(sorted({self.given_gid(group) for group in groups})))
 
     def shown_uid(self, uid: int) -> int:
         """As it is."""
@@ -176,12 +201,12 @@ class Squash:
         return gid
 
     def given_uid(self, uid: int) -> int:
-        """The somebody's."""
-        return uid if self._root_only and uid != 0 else self._uid
+        """The anonymous user's."""
+        return uid if self._root_only and uid not in _SQUASHED else self._uid
 
     def given_gid(self, gid: int) -> int:
-        """The somebody's group's."""
-        return gid if self._root_only and gid != 0 else self._gid
+        """The anonymous user's group's."""
+        return gid if self._root_only and gid not in _SQUASHED else self._gid
 
     def chowned(self, changes: Changes) -> Changes:
         """With ``root_only``, to anybody but root; else to nobody else."""
@@ -191,7 +216,9 @@ class Squash:
         if not self._root_only:
             return changes._replace(uid=None, gid=None, touch=True)
         return changes._replace(
-            uid=None if uid is None else self.given_uid(uid), gid=None if gid is None else self.given_gid(gid)
+            uid=None if uid is None or uid == NO_ID else self.given_uid(uid),
+            gid=None if gid is None or gid == NO_ID else self.given_gid(gid),
+            touch=True,
         )
 
     def asker(self, uid: int) -> int:
@@ -199,52 +226,103 @@ class Squash:
         return self.given_uid(uid)
 
 
+class PeerIds:
+    """The layer for users who are what the kernel says of the peer: what a client leaves out is the peer's, not the server process's."""
+
+    def __init__(self, user: User) -> None:
+        self._uid = OVERFLOW_ID if user.uid == NO_ID else user.uid
+        self._gid = OVERFLOW_ID if user.gid == NO_ID else user.gid
+
+    def shown_uid(self, uid: int) -> int:
+        """As it is."""
+        return uid
+
+    def shown_gid(self, gid: int) -> int:
+        """As it is."""
+        return gid
+
+    def given_uid(self, uid: int) -> int:
+        """The one named, or the peer's."""
+        return self._uid if uid == NO_ID else uid
+
+    def given_gid(self, gid: int) -> int:
+        """The one named, or the peer's."""
+        return self._gid if gid == NO_ID else gid
+
+    def chowned(self, changes: Changes) -> Changes:
+        """As it is: in a chown an id that is left out stays what it was."""
+        return changes
+
+    def asker(self, uid: int) -> int:
+        """As it is."""
+        return self.given_uid(uid)
+
+
+def peer_ids(root: Node, user: User) -> Node:
+    """The layer ``PeerIds``."""
+    return Mapped(root, peer_ids, PeerIds(user))
+
+
 class Mapped(Wrapper):
     """A node whose ids are the client's."""
 
-    __slots__ = ()
-    layer: Ids
+    __slots__ = ("ids",)
+
+    def __init__(self, inner: Node, layer: object, ids: Ids) -> None:
+        super().__init__(inner, layer)
+        self.ids = ids
+
+    def wrap(self, inner: Node) -> Mapped:
+        return Mapped(inner, self.layer, self.ids)
 
     def wrap_file(self, file: OpenFile) -> OpenFile:
         # All that a file ever asks is whether root is writing: where root may be root, the file is handed through as it is.
-        return file if self.layer.asker(0) == 0 else MappedFile(file, self)
+        return file if self.ids.asker(0) == 0 else MappedFile(file, self)
 
     def getattr(self, mask: int) -> Attributes:
         a = self.inner.getattr(mask)
-        layer = self.layer
-        return Attributes._make((*a[:5], layer.shown_uid(a[5]), layer.shown_gid(a[6]), *a[7:]))
+        ids = self.ids
+        return Attributes._make((*a[:5], ids.shown_uid(a[5]), ids.shown_gid(a[6]), *a[7:]))
 
     def setattr(self, changes: Changes) -> None:
-        changes = self.layer.chowned(changes)
-        self.inner.setattr(changes._replace(by=self.layer.asker(changes.by)))
+        changes = self.ids.chowned(changes)
+        self.inner.setattr(changes._replace(by=self.ids.asker(changes.by)))
 
     def open(self, flags: int, by: int = NO_ID) -> OpenFile:
-        return super().open(flags, self.layer.asker(by))
+        return super().open(flags, self.ids.asker(by))
+
+    def _group(self, gid: int) -> int:
+        """The driver's group of a new file; where none is named, a directory with SGID gives it its own (inode_init_owner of fs/inode.c)."""
+        if gid == NO_ID:
+            here = self.getattr(GETATTR_BASIC)
+            if here.mode & S_ISGID:
+                gid = here.gid
+        return self.ids.given_gid(gid)
 
     def create(self, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[Node, OpenFile]:
-        return super().create(name, flags, mode, self.layer.given_uid(uid), self.layer.given_gid(gid))
+        return super().create(name, flags, mode, self.ids.given_uid(uid), self._group(gid))
 
     def mkdir(self, name: bytes, mode: int, uid: int, gid: int) -> Qid:
-        return super().mkdir(name, mode, self.layer.given_uid(uid), self.layer.given_gid(gid))
+        return super().mkdir(name, mode, self.ids.given_uid(uid), self._group(gid))
 
     def symlink(self, name: bytes, target: bytes, uid: int, gid: int) -> Qid:
-        return super().symlink(name, target, self.layer.given_uid(uid), self.layer.given_gid(gid))
+        return super().symlink(name, target, self.ids.given_uid(uid), self._group(gid))
 
     def mknod(self, name: bytes, mode: int, rdev: int, uid: int, gid: int) -> Qid:
-        return super().mknod(name, mode, rdev, self.layer.given_uid(uid), self.layer.given_gid(gid))
+        return super().mknod(name, mode, rdev, self.ids.given_uid(uid), self._group(gid))
 
     def getxattr(self, name: bytes) -> bytes:
         value = super().getxattr(name)
         if name not in ACL_NAMES:
             return value
         try:
-            return translate(value, self.layer.shown_uid, self.layer.shown_gid)
+            return translate(value, self.ids.shown_uid, self.ids.shown_gid)
         except Refused:  # any other errno would make Linux fail each look-up of this file (fs/9p/acl.c)
             raise Refused(Errno.ENODATA, "what is stored is no ACL") from None
 
     def setxattr(self, name: bytes, value: bytes, flags: int) -> None:
         if name in ACL_NAMES:
-            value = translate(value, self.layer.given_uid, self.layer.given_gid)
+            value = translate(value, self.ids.given_uid, self.ids.given_gid)
         super().setxattr(name, value, flags)
 
 

@@ -6,7 +6,10 @@ this layer it is the client's kernel alone that does.
 Rules
 
 * The user is who Tattach named: n_uname, else uname looked up in the host's user database. Who is not in it may not attach
-  (EPERM). ``always`` makes everybody the same user, whatever they say (squash).
+  (EPERM). It is decided once, at the attach, and kept as the numbers of the host (``User.identity``): whoever is asked for later is that
+  user, by whatever name or number.
+* ``Squash`` layers of the same export apply to the user of the host that was found, whether they stand below or above this one.
+  ``always`` makes everybody the same user, whatever they say.
 * Every verb that may touch the host runs inside ``become``, in whichever thread it runs; nothing else does. ``clone``, ``release`` and
   ``close`` give handles back, which needs no rights.
 * What is made belongs to the user, whatever owner the client names; its group is the one the client names if the user is in it,
@@ -16,16 +19,16 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from ninep.errors import Refused
 from ninep.host import _credentials as credentials
-from ninep.layers.base import Around
+from ninep.layers.base import Around, AroundFile
+from ninep.layers.id_map import Squash
 from ninep.linux import NO_ID, Errno
-from ninep.node import Node, OpenFile, Qid, User
+from ninep.node import Buffer, Changes, Identity, Node, OpenFile, Qid, User
 
-Identity = credentials.Identity
 _FREE: Final = frozenset({"clone", "release", "file.close", "dir.close"})
 
 
@@ -44,9 +47,19 @@ class RunAs:
             raise Refused(Errno.EPERM, "running requests as their users takes root on Linux")
         self._always = always
 
+    def identify(self, user: User, layers: Sequence[object] = ()) -> User:
+        """The user with its identity, for all layers of an export. EPERM for a user the host does not know, unless everybody is squashed."""
+        squashes = [layer for layer in layers if isinstance(layer, Squash)]
+        identity = self._always or next((squash.anonymous for squash in squashes if squash.everybody), None)
+        if identity is None:
+            identity = self._identity(user)
+            for squash in squashes:
+                identity = squash.squashed(identity)
+        return user._replace(identity=identity)
+
     def __call__(self, root: Node, user: User) -> Node:
         """Wrap a root. EPERM for a user the host does not know."""
-        return RunAsNode(root, self, self._always or self._identity(user))
+        return RunAsNode(root, self, self._always or user.identity or self._identity(user))
 
     @staticmethod
     def _identity(user: User) -> Identity:
@@ -75,6 +88,15 @@ class RunAsNode(Around):
             return uid, gid
         return NO_ID, gid if gid == identity.gid or gid in identity.groups else NO_ID
 
+    def wrap_file(self, file: OpenFile) -> OpenFile:
+        return RunAsFile(file, self)
+
+    def setattr(self, changes: Changes) -> None:
+        super().setattr(changes._replace(by=self.identity.uid))
+
+    def open(self, flags: int, by: int = NO_ID) -> OpenFile:  # noqa: ARG002 - it is decided who is asking
+        return super().open(flags, self.identity.uid)
+
     def create(self, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[Node, OpenFile]:
         return super().create(name, flags, mode, *self._owner(uid, gid))
 
@@ -92,3 +114,16 @@ class RunAsNode(Around):
             return call()
         with credentials.become(self.identity):
             return call()
+
+
+class RunAsFile(AroundFile):
+    """A file of one user."""
+
+    __slots__ = ()
+    node: RunAsNode
+
+    def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:  # noqa: ARG002 - it is decided who is asking
+        return super().write(offset, data, self.node.identity.uid)
+
+    def truncate(self, size: int, by: int = NO_ID) -> None:  # noqa: ARG002
+        super().truncate(size, self.node.identity.uid)

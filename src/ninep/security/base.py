@@ -53,6 +53,8 @@ class SecurityModel(ABC):
     """Names the model keeps for itself: EINVAL for clients, hidden in listings."""
     plain_types: ClassVar[bool] = True
     """The type of a regular file, as a listing shows it, is its type for clients too."""
+    bsd_groups: ClassVar[bool] = False
+    """Owners are only recorded: a new file whose group a dialect cannot name gets its directory's (``Node.bsd_groups``)."""
     devices: bool = True
     """Where devices are kept as real ones: clients may make them (and whoever is let near them on the host can open them)."""
 

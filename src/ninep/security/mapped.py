@@ -72,6 +72,7 @@ class Mapped(SecurityModel):
     """The verbs that are the same wherever the tags are kept."""
 
     plain_types: ClassVar[bool] = False
+    bsd_groups: ClassVar[bool] = True
 
     def __init__(self, fmode: int, dmode: int) -> None:
         self.fmode = fmode & 0o777

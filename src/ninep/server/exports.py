@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ninep.errors import Refused
-from ninep.linux import Errno
+from ninep.linux import NO_ID, Errno
 from ninep.node import Driver, Node, User
 from ninep.server.access import Access
 from ninep.server.locks import LockTable
@@ -42,10 +42,16 @@ class Export:
             return User(uname, uid, str(peer))
         if peer.uid is None:
             raise Refused(Errno.EPERM, "the system does not say who is at the other end")
-        return User(b"", peer.uid, str(peer))
+        return User(b"", peer.uid, str(peer), NO_ID if peer.gid is None else peer.gid)
 
     def attach(self, user: User) -> Node:
-        """The root as this user sees it."""
+        """The root as this user sees it. A layer may have an ``identify(user, layers)``, which says who the user is on the host: all of
+        them are asked before any layer wraps the root, so that each knows, wherever it stands.
+        """
+        for layer in self.layers:
+            identify = getattr(layer, "identify", None)
+            if identify is not None:
+                user = identify(user, self.layers)
         node = self.driver.attach(user)
         try:
             for layer in self.layers:

@@ -15,11 +15,17 @@ from typing import TYPE_CHECKING
 from ninep import host
 from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, Place
+from ninep.host._credentials import acting
 from ninep.linux import LOCK_UNLCK, NO_ID, O_ACCMODE, O_RDWR, O_TRUNC, Errno
-from ninep.node import Buffer, OpenFile
+from ninep.node import Buffer, Identity, OpenFile
 
 if TYPE_CHECKING:
     from ninep.drivers.local.node import LocalNode
+
+
+def asker(by: int) -> Identity | int:
+    """Who is asking: the user of the host whose rights count now, with all groups, or where that is the server process, who the client says."""
+    return acting() or by
 
 
 def read_whole(handle: Handle, offset: int, count: int) -> Buffer:
@@ -43,8 +49,8 @@ class LocalFile(OpenFile):
         self._locks = NO_HANDLE
         self._read_now: Callable[[Handle, int, int], Buffer] = host.read_now
         self.handle = handle
-        self.by = by
-        """Who opened it: nobody else's requests may use the rights that the open gave."""
+        self.by = asker(by)
+        """Who opened it: no other user's requests may use the rights that the open gave."""
         self.writable = bool(flags & O_ACCMODE)
 
     def read(self, offset: int, count: int) -> Buffer:
@@ -115,7 +121,7 @@ class IdleFile(LocalFile):
         self._read_now = host.read_now
         self._flags = flags & ~O_TRUNC
         self.handle = handle
-        self.by = by
+        self.by = asker(by)
         self.writable = False
         self.used = True
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from ninep import host
 from ninep.drivers.local import moves
 from ninep.drivers.local.directory import QID_TYPES, LocalDir
-from ninep.drivers.local.file import IdleFile, LocalFile
+from ninep.drivers.local.file import IdleFile, LocalFile, asker
 from ninep.drivers.local.pins import NO_BIRTH, birth_of, hold, is_still
 from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, Place, Stat
+from ninep.host._credentials import acting
 from ninep.linux import (
     DT_DIR,
     DT_LNK,
@@ -143,6 +144,10 @@ class LocalNode(Node):
     @property
     def name(self) -> bytes:
         return self.name_
+
+    @property
+    def bsd_groups(self) -> bool:
+        return self.tree.model.bsd_groups
 
     def walk(self, name: bytes) -> LocalNode:
         tree = self.tree
@@ -275,9 +280,10 @@ class LocalNode(Node):
             handle = self.open_handle(O_WRONLY)
         except OSError:
             # It may be open since before its mode forbade it, or have no name to be opened by any more. The rights of an
-            # open are those of who opened: under run-as nobody else may use them.
+            # open are those of who opened: no other user may use them.
+            asking = asker(by)
             for file in self.files:
-                if file.writable and file.by == by:
+                if file.writable and file.by == asking:
                     file.truncate(size, by)
                     return
             raise
@@ -303,14 +309,19 @@ class LocalNode(Node):
                 listing.sync()
             finally:
                 listing.close()
-        elif self.files:
-            self.files[0].fsync(datasync=False)
+        elif file := self._open_for_me():
+            file.fsync(datasync=False)
         elif self.kind == DT_REG:
             handle = self.open_handle(O_RDONLY)
             try:
                 host.sync(handle, datasync=False)
             finally:
                 host.close(handle)
+
+    def _open_for_me(self) -> LocalFile | None:
+        """A file that was opened from it with the rights that count now."""
+        rights = acting()
+        return next((file for file in self.files if rights is None or file.by == rights), None)
 
     # -- opening -------------------------------------------------------------------------------------------------------
 

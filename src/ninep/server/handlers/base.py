@@ -7,6 +7,7 @@ import re
 from ninep.errors import Refused, linux_errno
 from ninep.linux import (
     GETATTR_BASIC,
+    GETATTR_GID,
     GETATTR_MODE,
     NO_ID,
     O_APPEND,
@@ -21,7 +22,7 @@ from ninep.linux import (
     S_IFSOCK,
     Errno,
 )
-from ninep.node import Changes, WouldBlock
+from ninep.node import Changes, Node, WouldBlock
 from ninep.server.fids import Fid
 from ninep.server.handlers import names
 from ninep.server.handlers.directories import check_target
@@ -103,13 +104,13 @@ def create(session: Session, fid: int, name: bytes, perm: int, mode: int, extens
         if mode & ~(OCEXEC | ORCLOSE | OEXCL) not in {OREAD, OEXEC}:
             raise Refused(Errno.EISDIR, "a directory cannot be opened for writing")
         session.may_list()
-        held.node.mkdir(name, permissions, held.user.uid, NO_ID)
+        held.node.mkdir(name, permissions, held.user.uid, _group(held.node))
         _become(held, name)
         reply = open_fid(session, held, O_RDONLY)
     else:
         # create(5): an existing file is an error. .u clients expect open(2), which says so by O_EXCL only.
         flags = flags_of(mode) | (O_EXCL if mode & OEXCL or not session.extended else 0)
-        node, file = held.node.create(name, flags, permissions, held.user.uid, NO_ID)
+        node, file = held.node.create(name, flags, permissions, held.user.uid, _group(held.node))
         held.node, old = node, held.node
         held.file, held.flags = file, flags
         session.open(held)
@@ -117,6 +118,11 @@ def create(session: Session, fid: int, name: bytes, perm: int, mode: int, extens
         reply = node.qid, session.iosize(4096)
     held.remove_on_clunk = bool(mode & ORCLOSE)
     return reply
+
+
+def _group(directory: Node) -> int:
+    """The group of a new file, which Tcreate has no word for."""
+    return directory.getattr(GETATTR_GID).gid if directory.bsd_groups else NO_ID
 
 
 def _become(held: Fid, name: bytes) -> None:
@@ -134,10 +140,11 @@ def _device(extension: bytes) -> tuple[int, int]:
 
 def _create_special(session: Session, held: Fid, name: bytes, perm: int, extension: bytes) -> tuple[Qid, int]:
     uid, node = held.user.uid, held.node
+    gid = _group(node)
     permissions = permissions_from_wire(perm, extended=True)
     if perm & DMSYMLINK:
         check_target(extension)
-        node.symlink(name, extension, uid, NO_ID)
+        node.symlink(name, extension, uid, gid)
     elif perm & DMLINK:
         found = FID.fullmatch(extension)
         if found is None:
@@ -148,9 +155,9 @@ def _create_special(session: Session, held: Fid, name: bytes, perm: int, extensi
         node.link(target.node, name)
     elif perm & DMDEVICE:
         kind, rdev = _device(extension)
-        node.mknod(name, kind | permissions, rdev, uid, NO_ID)
+        node.mknod(name, kind | permissions, rdev, uid, gid)
     else:
-        node.mknod(name, (S_IFIFO if perm & DMNAMEDPIPE else S_IFSOCK) | permissions, 0, uid, NO_ID)
+        node.mknod(name, (S_IFIFO if perm & DMNAMEDPIPE else S_IFSOCK) | permissions, 0, uid, gid)
     _become(held, name)
     return held.node.qid, 0
 
