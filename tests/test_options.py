@@ -81,7 +81,11 @@ def test_text_is_read(kind: Kind[Any], written: str, value: object) -> None:
         ("msize", None, "msize: None is not a size"),
         ("read_only", 1, "read-only: 1 is neither true nor false"),
         ("read_only", "maybe", "read-only: 'maybe' is neither yes nor no"),
-        ("model", "mapped-xatr", "model: 'mapped-xatr' is not a security model: none, mapped-xattr (did you mean 'mapped-xattr'?)"),
+        (
+            "model",
+            "mapped-xatr",
+            "model: 'mapped-xatr' is not a security model: none, mapped-xattr (did you mean 'mapped-xattr'?)",
+        ),
         ("model", 7, "model: 7 is not a security model"),
         ("allow", [7], "allow: 7 is not a peer"),
         ("root", 11, "root: 11: 0 to 10 are possible"),
@@ -99,7 +103,9 @@ def test_a_keyword_argument_may_be_what_one_would_write() -> None:
 
 
 def test_a_name_that_is_none_is_refused_with_the_nearest() -> None:
-    with pytest.raises(BadOption, match=r"'fmod' is not an option \(did you mean 'fmode'\?\) \(there are read-only, fmode,"):
+    with pytest.raises(
+        BadOption, match=r"'fmod' is not an option \(did you mean 'fmode'\?\) \(there are read-only, fmode,"
+    ):
         Example.of({"fmod": 1})
 
 

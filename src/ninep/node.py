@@ -116,7 +116,10 @@ class OpenFile(ABC):
         """Take (``linux.LOCK_RDLCK``, ``LOCK_WRLCK``) or give back (``LOCK_UNLCK``) a byte range against other processes of the host.
 
         ``length`` 0 reaches to the end of the file. EAGAIN when another process is in the way: never waits. Clients are
-        kept apart by the server itself; a driver without host processes has nothing to do.
+        kept apart by the server itself; a driver without host processes has nothing to do. A write lock takes a file that is open for
+        writing (fcntl(2)): EBADF otherwise, and the server then keeps the lock among its clients. flock(2) clients ask for it through files that
+        they opened for reading; a driver may open such a file for writing to lock it, as far as the user may, but not below a read-only export,
+        which refuses before it is asked.
         """
 
     def test_lock(self, kind: int, start: int, length: int) -> tuple[int, int, int, int] | None:

@@ -171,7 +171,9 @@ def mode(most: int = 0o777) -> Kind[int]:
     return Kind("OCTAL", read, check, lambda value: f"{value:o}", {"type": "string", "pattern": "^(0o?)?[0-7]{1,6}$"})
 
 
-def parsed(metavar: str, read: Callable[[str], T], kind: type[T] | tuple[type, ...], show: Callable[[Any], str] = str) -> Kind[T]:
+def parsed(
+    metavar: str, read: Callable[[str], T], kind: type[T] | tuple[type, ...], show: Callable[[Any], str] = str
+) -> Kind[T]:
     """A value with a form of its own: ``read`` makes it of text, a value that is already a ``kind`` is taken as it is."""
 
     def check(value: object) -> T:
@@ -268,9 +270,7 @@ def rows(options: type[OptionSet]) -> tuple[Row, ...]:
         row: Row | None = one.metadata.get(METADATA)
         if row is not None:
             default = row.default if one.default is MISSING else one.default
-            found.append(
-                Row(one.name, row.kind, default, row.help, row.group, row.short, row.repeat, row.words)
-            )
+            found.append(Row(one.name, row.kind, default, row.help, row.group, row.short, row.repeat, row.words))
     return tuple(found)
 
 
@@ -320,7 +320,9 @@ def read_words(parts: Iterable[str], known: Sequence[Row]) -> dict[str, Any]:
             setting = row.value(value)
         else:
             all_words = [*words, *(f"{key}=" for key, row in keys.items() if row.kind is not FLAG)]
-            raise BadOption(f"{part!r} is not an option{did_you_mean(key, [*keys, *words])}; there are {', '.join(all_words)}")
+            raise BadOption(
+                f"{part!r} is not an option{did_you_mean(key, [*keys, *words])}; there are {', '.join(all_words)}"
+            )
         if row.repeat:
             given[row.name] = (*given.get(row.name, ()), *setting)
             continue
@@ -342,6 +344,10 @@ def schema(known: Iterable[Row]) -> dict[str, object]:
             one = {"type": "array", "items": one}
         one["description"] = row.help
         if row.default not in (None, ()):
-            one["default"] = row.default if isinstance(row.default, bool | int) and row.kind.metavar != "OCTAL" else row.show(row.default)
+            one["default"] = (
+                row.default
+                if isinstance(row.default, bool | int) and row.kind.metavar != "OCTAL"
+                else row.show(row.default)
+            )
         properties[row.key] = one
     return {"type": "object", "properties": properties, "additionalProperties": False}

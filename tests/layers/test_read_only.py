@@ -99,6 +99,18 @@ def test_reading_goes_on(root: Node) -> None:
     node.fsync()
 
 
+def test_a_write_lock_does_not_reach_the_driver(root: Node, asked: list[str]) -> None:
+    file = root.walk(b"f").open(linux.O_RDONLY)
+    asked.clear()
+    with pytest.raises(Refused) as refusal:
+        file.lock(linux.LOCK_WRLCK, 0, 0)
+    assert refusal.value.code is Errno.EBADF
+    assert asked == []
+    file.lock(linux.LOCK_UNLCK, 0, 0)
+    assert file.test_lock(linux.LOCK_WRLCK, 0, 0) is None
+    assert asked == ["file.lock", "file.test_lock"]
+
+
 def test_what_is_walked_to_is_read_only_as_well(root: Node) -> None:
     for node in (root.walk(b"d"), root.walk(b"d").parent(), root.clone(), root.walk(b"d").clone()):
         with pytest.raises(Refused) as refusal:

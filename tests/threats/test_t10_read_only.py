@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from tests.support.client import Failed
@@ -10,7 +13,19 @@ from tests.threats.lab import Attacker, Canary, Lab, codes
 from tests.threats.spy import Spy
 from tests.threats.verbs import FILE, FOLDER, ROOT, SPARE, TAKEN, VERBS, setattr_
 
-from ninep.linux import NO_ID, O_ACCMODE, O_CREAT, O_RDONLY, O_TRUNC, Errno
+from ninep.linux import (
+    LOCK_BLOCKED,
+    LOCK_RDLCK,
+    LOCK_SUCCESS,
+    LOCK_UNLCK,
+    LOCK_WRLCK,
+    NO_ID,
+    O_ACCMODE,
+    O_CREAT,
+    O_RDONLY,
+    O_TRUNC,
+    Errno,
+)
 from ninep.wire import messages as m
 
 HARMLESS = {
@@ -140,6 +155,53 @@ def test_all_setattr_bits(export: Lab) -> None:
             assert said & {Errno.EROFS} or 1 << bit > 0x1FF or 1 << bit in {0x80, 0x100}, hex(1 << bit)
         for valid in range(0x200):
             client.told(setattr_(valid, mode=0o777, size=1))
+
+
+def test_locks_never_open_the_hosts_file_for_writing(export: Lab) -> None:
+    """A write lock is one among clients: programs of the host are executed (no ETXTBSY) and take locks (no EAGAIN) as if there were none."""
+    program = export.top / "one" / "two" / "leaf"
+    with export.client() as one, export.client() as other:
+        for client in (one, other):
+            client.walk(ROOT, FILE, b"one", b"two", b"leaf")
+            client.rpc(m.Tlopen(FILE, O_RDONLY))
+        for start, length in ((0, 0), (3, 1)):
+            assert one.rpc(m.Tlock(FILE, LOCK_WRLCK, 0, start, length, 1, b"one")).status == LOCK_SUCCESS
+            for kind in (LOCK_RDLCK, LOCK_WRLCK):
+                assert other.rpc(m.Tlock(FILE, kind, 0, 3, 1, 1, b"other")).status == LOCK_BLOCKED
+            assert other.rpc(m.Tgetlock(FILE, LOCK_UNLCK, 3, 1, 1, b"other")).type == LOCK_WRLCK
+            assert modes_of_handles(program) <= {O_RDONLY}
+            with program.open("r+b") as file:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert other.rpc(m.Tlock(FILE, LOCK_UNLCK, 0, 0, 0, 1, b"other")).status == LOCK_SUCCESS
+        one.clunk(FILE)
+        assert other.rpc(m.Tlock(FILE, LOCK_WRLCK, 0, 0, 0, 1, b"other")).status == LOCK_SUCCESS
+
+
+def modes_of_handles(path: Path) -> set[int]:
+    """How this process, which is the server, has a file open."""
+    found = set()
+    for handle in map(int, os.listdir("/proc/self/fd")):
+        try:
+            flags = fcntl.fcntl(handle, fcntl.F_GETFL)
+            if os.path.samestat(os.fstat(handle), path.stat()):
+                found.add(flags & O_ACCMODE)
+        except OSError:
+            continue  # the listing's own
+    return found
+
+
+def test_a_read_lock_is_that_of_any_reader(export: Lab) -> None:
+    """The host's writers keep away while a client reads, and the other way round."""
+    with export.client() as client, (export.top / "one" / "two" / "leaf").open("r+b") as file:
+        client.walk(ROOT, FILE, b"one", b"two", b"leaf")
+        client.rpc(m.Tlopen(FILE, O_RDONLY))
+        assert client.rpc(m.Tlock(FILE, LOCK_RDLCK, 0, 0, 0, 1, b"here")).status == LOCK_SUCCESS
+        with pytest.raises(BlockingIOError):
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        client.rpc(m.Tlock(FILE, LOCK_UNLCK, 0, 0, 0, 1, b"here"))
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert client.rpc(m.Tlock(FILE, LOCK_RDLCK, 0, 0, 0, 1, b"here")).status == LOCK_BLOCKED
 
 
 def test_reading_listing_locking_and_syncing_go_on(export: Lab) -> None:

@@ -1,7 +1,11 @@
 """An export that nobody changes: every mutation is EROFS before the driver hears of it.
 
 Decided here once, for every dialect: the server translates 9P2000's mode bytes into Linux flags before ``open`` (servers that
-tested the raw bytes let a read-and-truncate through). Reading, listing, locking and syncing go on as the driver has them.
+tested the raw bytes let a read-and-truncate through). Reading, listing and syncing go on as the driver has them.
+
+A read lock goes on to the driver, too: the host's programs see it as that of any reader. A write lock does not, since the host takes one only through
+a file that is open for writing, and such an open alone keeps a program from being executed (ETXTBSY). It is refused here as fcntl(2) refuses it
+(EBADF), so that the server keeps it among its clients.
 """
 
 from __future__ import annotations
@@ -9,8 +13,8 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from ninep.errors import Refused
-from ninep.layers.base import Wrapper
-from ninep.linux import NO_ID, O_ACCMODE, O_CREAT, O_RDONLY, O_TRUNC, Errno
+from ninep.layers.base import FileWrapper, Wrapper
+from ninep.linux import LOCK_WRLCK, NO_ID, O_ACCMODE, O_CREAT, O_RDONLY, O_TRUNC, Errno
 from ninep.node import Node, OpenFile, User
 
 
@@ -28,8 +32,26 @@ class ReadOnly(Wrapper):
             raise Refused(Errno.EROFS)
         return super().open(flags, by)
 
+    def wrap_file(self, file: OpenFile) -> OpenFile:
+        return ReadOnlyFile(file, self)
+
     setattr = create = mkdir = symlink = mknod = link = unlink = rename = remove = may_remove = move = _refuse
     setxattr = removexattr = _refuse
+
+
+class ReadOnlyFile(FileWrapper):
+    """A file that is read."""
+
+    def __init__(self, inner: OpenFile, node: Wrapper) -> None:
+        super().__init__(inner, node)
+        # Straight to the driver's: reading is what such an export is for.
+        self.read = inner.read  # type: ignore[method-assign]
+        self.read_now = inner.read_now  # type: ignore[method-assign]
+
+    def lock(self, kind: int, start: int, length: int) -> None:
+        if kind == LOCK_WRLCK:
+            raise Refused(Errno.EBADF, "a read-only export takes no write lock on the host")
+        self.inner.lock(kind, start, length)
 
 
 def read_only(root: Node, user: User) -> Node:  # noqa: ARG001 - for everybody
