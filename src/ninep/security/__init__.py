@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ninep.security.base import Owned, SecurityModel, Subject, Unsuitable
 from ninep.security.mapped_file import MappedFile
+from ninep.security.mapped_owner import MappedOwner
 from ninep.security.mapped_xattr import MappedXattr
 from ninep.security.none import Unowned
 from ninep.security.passthrough import Passthrough
@@ -15,6 +16,7 @@ __all__ = ["MODELS", "Owned", "SecurityModel", "Subject", "Unsuitable", "securit
 MODELS: dict[str, Callable[[int, int], SecurityModel]] = {
     "passthrough": lambda _fmode, _dmode: Passthrough(),
     "none": lambda _fmode, _dmode: Unowned(),
+    "mapped-owner": MappedOwner,
     "mapped-xattr": MappedXattr,
     "mapped": MappedXattr,
     "mapped-file": MappedFile,

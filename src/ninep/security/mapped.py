@@ -29,7 +29,8 @@ from ninep.linux import (
 )
 from ninep.security.base import Owned, SecurityModel, Subject, carries_setid, creation, permissions, without_setid
 
-_TYPES = frozenset(kind >> 12 for kind in (S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK))
+TYPES = frozenset(kind >> 12 for kind in (S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK))
+"""What a type may be, shifted down to a small number."""
 
 
 class Tags(NamedTuple):
@@ -49,7 +50,7 @@ class Tags(NamedTuple):
         native = found.st_mode
         if mode is None:
             mode = native
-        elif mode >> 12 not in _TYPES or (mode & S_IFMT == S_IFDIR) != (native & S_IFMT == S_IFDIR):
+        elif mode >> 12 not in TYPES or (mode & S_IFMT == S_IFDIR) != (native & S_IFMT == S_IFDIR):
             mode = native & S_IFMT | permissions(mode)
         return (
             mode,

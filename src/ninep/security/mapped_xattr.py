@@ -30,10 +30,14 @@ from ninep.security.known import Known
 from ninep.security.mapped import Mapped, Tags, draft, fill, known_id, publish
 
 PREFIX: Final = b"user.virtfs."
-_UID, _GID, _MODE, _RDEV = (PREFIX + field for field in (b"uid", b"gid", b"mode", b"rdev"))
+UID, GID, MODE, RDEV = (PREFIX + field for field in (b"uid", b"gid", b"mode", b"rdev"))
 # field of Tags, attribute, width written, widths read
-_FORMAT: Final = ((_UID, 4, (4,)), (_GID, 4, (4,)), (_MODE, 4, (2, 4)), (_RDEV, 8, (4, 8)))
-_READ: Final = {attribute: widths for attribute, _, widths in _FORMAT}
+_FORMAT: Final = ((UID, 4, (4,)), (GID, 4, (4,)), (MODE, 4, (2, 4)), (RDEV, 8, (4, 8)))
+HOST_MODE: Final = PREFIX + b"host-mode"
+"""For ``mapped_owner`` alone."""
+_READ: Final = {attribute: widths for attribute, _, widths in _FORMAT} | {HOST_MODE: (4,)}
+WIDTHS: Final = {attribute: width for attribute, width, _ in _FORMAT} | {HOST_MODE: 4}
+"""How many bytes of an attribute are written."""
 _DEVICES: Final = (S_IFCHR, S_IFBLK)
 
 
@@ -73,11 +77,11 @@ class MappedXattr(Mapped):
         """Three or four calls (1.4 us each); the cache spares them where nothing changed. Only files and directories can have tags."""
         if found.st_mode & S_IFMT not in (S_IFREG, S_IFDIR):
             return Tags()
-        mode = self._number(place, _MODE)
+        mode = self._number(place, MODE)
         if mode is None and not self._may_have_tags(place):
             return Tags()
-        rdev = self._number(place, _RDEV) if mode is not None and mode & S_IFMT in _DEVICES else 0
-        return Tags(self._number(place, _UID), self._number(place, _GID), mode, rdev)
+        rdev = self._number(place, RDEV) if mode is not None and mode & S_IFMT in _DEVICES else 0
+        return Tags(self._number(place, UID), self._number(place, GID), mode, rdev)
 
     @staticmethod
     def _may_have_tags(place: Place) -> bool:
@@ -113,7 +117,7 @@ class MappedXattr(Mapped):
         """Set some tags of an existing file: all, or those that were set are put back."""
         place = subject.place()
         if subject.memory is not None:
-            subject.memory = _changed(subject.memory, tags)
+            subject.memory = with_changes(subject.memory, tags)
             host.chown(place, -1, -1)
             return
         found = host.stat(place.pin)
@@ -137,7 +141,7 @@ class MappedXattr(Mapped):
         if changed.st_ctime_ns == found.st_ctime_ns:  # ext4 leaves ctime alone when an attribute is set to what it was
             host.chown(place, -1, -1)
             changed = host.stat(place.pin)
-        self._known.wrote(changed, _changed(before, tags))
+        self._known.wrote(changed, with_changes(before, tags))
 
     def _restore(self, place: Place, old: dict[bytes, int | None]) -> None:
         for attribute, width, _ in _FORMAT:
@@ -154,12 +158,21 @@ class MappedXattr(Mapped):
 
     # -- making --------------------------------------------------------------------------------------------------------
 
+    def first_mode(self, mode: int) -> int:
+        """The host's permissions of something new, from its mode for clients."""
+        return self.dmode if mode & S_IFMT == S_IFDIR else self.fmode
+
+    def equip(self, place: Place, tags: Tags) -> Tags:
+        """Write the tags of something new; those that count for it from now on."""
+        self._write(place, tags)
+        return tags
+
     def make_regular(self, dir: Handle, name: bytes, flags: int, content: bytes, tags: Tags) -> tuple[Handle, Stat]:
-        handle, named = draft(dir, name, flags, self.fmode)
+        handle, named = draft(dir, name, flags, self.first_mode(tags.mode or 0))
         place = Place(handle, NO_HANDLE, b"")
         try:
             fill(handle, content)
-            self._write(place, tags)
+            tags = self.equip(place, tags)
             publish(place, dir, name, named)
             made = host.stat(handle)
         except OSError:
@@ -172,25 +185,25 @@ class MappedXattr(Mapped):
 
     def make_dir(self, dir: Handle, name: bytes, mode: int, uid: int, gid: int) -> Stat:
         """A directory cannot be made without a name: a host process may see it untagged for some microseconds."""
-        host.make_dir(dir, name, self.dmode)
-        new = host.stat_at(dir, name)
         tags = Tags(known_id(uid), known_id(gid), S_IFDIR | permissions(mode))
+        host.make_dir(dir, name, self.first_mode(S_IFDIR | permissions(mode)))
+        new = host.stat_at(dir, name)
         try:
-            made = self._tag_dir(dir, name, new, tags)
+            made, tags = self._tag_dir(dir, name, new, tags)
         except OSError:
             undo(dir, name, new)
             raise
         self._known.wrote(made, tags.over(made))
         return made
 
-    def _tag_dir(self, dir: Handle, name: bytes, new: Stat, tags: Tags) -> Stat:
+    def _tag_dir(self, dir: Handle, name: bytes, new: Stat, tags: Tags) -> tuple[Stat, Tags]:
         pin = host.pin(dir, name)
         try:
             made = host.stat(pin)
             if not same(made, new) or made.st_mode & S_IFMT != S_IFDIR:
                 raise Refused(Errno.ESTALE)  # a host process took it away and put something else there
-            self._write(Place(pin, dir, name), tags)
-            return host.stat(pin)
+            tags = self.equip(Place(pin, dir, name), tags)
+            return host.stat(pin), tags
         finally:
             host.close(pin)
 
@@ -198,7 +211,7 @@ class MappedXattr(Mapped):
 
     def drop_setid(self, subject: Subject, place: Place) -> None:
         """Asks for the mode alone: after each write ctime has moved and the cache knows nothing."""
-        mode = self._number(place, _MODE) if subject.memory is None else subject.memory[0]
+        mode = self._number(place, MODE) if subject.memory is None else subject.memory[0]
         if carries_setid(host.stat(place.pin).st_mode if mode is None else mode):
             mode = self.look(subject, host.stat(place.pin))[0]
             self.chmod(subject, without_setid(mode))
@@ -236,7 +249,8 @@ class MappedXattr(Mapped):
                 raise
 
 
-def _changed(owned: Owned, tags: Tags) -> Owned:
+def with_changes(owned: Owned, tags: Tags) -> Owned:
+    """With the tags that are not None."""
     mode, uid, gid, rdev = owned
     uid, gid, mode, rdev = (was if new is None else new for was, new in zip((uid, gid, mode, rdev), tags, strict=True))
     return mode, uid, gid, rdev

@@ -13,7 +13,7 @@ from ninep.errors import linux_errno
 from ninep.linux import GETATTR_BASIC, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, Errno
 from ninep.node import User
 
-MODELS = ("passthrough", "none", "mapped-xattr", "mapped-file")
+MODELS = ("passthrough", "none", "mapped-owner", "mapped-xattr", "mapped-file")
 NEW = O_CREAT | O_EXCL | O_RDWR
 ME = (os.geteuid(), os.getegid())
 

@@ -43,6 +43,14 @@ class TestNone(DriverSuite):
         yield from attached(tmp_path, "none")
 
 
+class TestMappedOwner(DriverSuite):
+    capabilities = Capabilities(link_owners=False)
+
+    @pytest.fixture
+    def root(self, tmp_path: Path) -> Iterator[Node]:
+        yield from attached(tmp_path, "mapped-owner")
+
+
 class TestMappedXattr(DriverSuite):
     @pytest.fixture
     def root(self, tmp_path: Path) -> Iterator[Node]:

@@ -24,6 +24,8 @@ class Capabilities:
     """``system.posix_acl_access`` and ``_default``."""
     owners: Kept = "kept"
     """Any uid and gid can be given to a file. ``ignored``: the verb succeeds and nothing changes (QEMU's ``none``)."""
+    link_owners: bool = True
+    """A symbolic link has an owner and a group of its own; else it has those of its directory, and a chown of it succeeds and changes nothing."""
     modes: bool = True
     """All twelve permission bits are kept."""
     root_keeps_setid: bool = True

@@ -155,6 +155,12 @@ def attributes(node: Node) -> Attributes:
     return node.getattr(GETATTR_BASIC)
 
 
+def owners_of(node: Node) -> tuple[int, int]:
+    """Its uid and gid."""
+    a = attributes(node)
+    return a.uid, a.gid
+
+
 def mode_of(node: Node) -> int:
     """The permission bits."""
     return attributes(node).mode & ~S_IFMT
