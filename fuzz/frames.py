@@ -34,6 +34,7 @@ EXPORTS = (
     b"misses",
     b"/",
     b"../canary",
+    b"mapped-owner",
 )
 PLAIN_NAMES = (b"dir", b"file", b"link", b"pipe", b"a", b"b")
 ODD_NAMES = (

@@ -94,7 +94,7 @@ def main() -> None:
             conversations(
                 {
                     name: name.encode()
-                    for name in ("mapped-file", "passthrough", "waits", "mapped-xattr", "none", "read-only")
+                    for name in ("mapped-file", "passthrough", "waits", "mapped-xattr", "none", "read-only", "mapped-owner")
                 }
             )
         ),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ninep import host
 from ninep.config import ExportConfig, ServerConfig
-from ninep.drivers.local import LocalDriver
+from ninep.drivers.local import LocalDriver, model_of
 from ninep.layers.id_map import IdMap, Squash, peer_ids
 from ninep.layers.read_only import read_only
 from ninep.layers.run_as import RunAs
@@ -14,6 +15,14 @@ from ninep.server.access import Access
 from ninep.server.exports import Export, Layer
 from ninep.server.limits import Limits
 from ninep.server.server import Server
+
+
+def with_models(settings: ServerConfig) -> ServerConfig:
+    """With a security model for each export that leaves the choice to its filesystem. ``OSError`` with a sentence if there is none."""
+    exports = [
+        replace(export, security_model=model_of(export.path, export.security_model)) for export in settings.exports
+    ]
+    return replace(settings, exports=exports)
 
 
 def exports_of(settings: ServerConfig) -> list[Export]:

@@ -19,7 +19,9 @@ from ninep.server.access import LOOPBACK, Access, Rule, parse_rule
 from ninep.server.limits import MIN_MSIZE, Limits
 from ninep.transport import addresses
 
-SECURITY_MODELS = ("mapped-xattr", "mapped-file", "passthrough", "none")
+SECURITY_MODELS = ("mapped-owner", "mapped-xattr", "mapped-file", "passthrough", "none")
+AUTO = "auto"
+"""In place of a security model: mapped-owner, or mapped-xattr where the filesystem has no permission bits (Windows)."""
 ALIASES = {"mapped": "mapped-xattr"}
 MULTIDEVS = ("remap", "forbid", "warn")
 SQUASH = ("none", "root", "all", "peer")
@@ -53,7 +55,7 @@ class ExportConfig:
 
     path: str
     name: str = ""
-    security_model: str = "mapped-xattr"
+    security_model: str = AUTO
     fmode: int = 0o600
     dmode: int = 0o700
     multidevs: str = "remap"
@@ -72,14 +74,16 @@ class ExportConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be served."""
-        if self.security_model not in SECURITY_MODELS:
-            raise BadConfig(f"{self.security_model!r} is not a security model: {', '.join(SECURITY_MODELS)}")
+        if self.security_model not in (*SECURITY_MODELS, AUTO):
+            raise BadConfig(f"{self.security_model!r} is not a security model: {', '.join((*SECURITY_MODELS, AUTO))}")
         if self.multidevs not in MULTIDEVS:
             raise BadConfig(f"{self.multidevs!r} is not a way with several devices: {', '.join(MULTIDEVS)}")
         if self.squash not in SQUASH:
             raise BadConfig(f"{self.squash!r} is not a way to squash: {', '.join(SQUASH)}")
         if self.run_as_user and self.security_model != "passthrough":
-            raise BadConfig(f"{self.security_model} keeps owners itself: running as the user needs passthrough")
+            raise BadConfig(
+                f"the security model {self.security_model} keeps owners itself: running as the user needs passthrough"
+            )
         if self.run_as_user and (self.map_uids or self.map_gids):
             raise BadConfig("ids cannot be mapped for users that requests are run as: the host has to know them")
         if (self.map_uids is None) != (self.map_gids is None):
@@ -155,8 +159,8 @@ def _one_of(*words: str) -> Callable[[str], str]:
 
 
 def parse_model(text: str) -> str:
-    """A security model, under its name or an alias."""
-    return _one_of(*SECURITY_MODELS)(ALIASES.get(text, text))
+    """A security model, under its name or an alias, or ``auto``."""
+    return _one_of(*SECURITY_MODELS, AUTO)(ALIASES.get(text, text))
 
 
 def parse_anon(text: str) -> tuple[int, int]:

@@ -49,7 +49,7 @@ class TestSays:
         server = serve(export)
         server.stop()
         assert server.said().splitlines() == [
-            f"ninep: serving {export} (mapped-xattr)",
+            f"ninep: serving {export} (mapped-owner)",
             f"ninep: listening on 127.0.0.1:{server.port}",
             f"ninep: in a Linux guest: mount -t 9p -o trans=tcp,port={server.port},version=9p2000.L,msize=1048576 10.0.2.2 /mnt",
         ]
@@ -336,7 +336,7 @@ class TestRefuses:
             (["more"], ["more"]),
             (["--listen", "nowhere"], ["HOST:PORT"]),
             (["--listen", "127.0.0.1:port"], ["port"]),
-            (["--security-model", "maped"], ["mapped-xattr", "mapped-file", "passthrough", "none"]),
+            (["--security-model", "maped"], ["mapped-owner", "mapped-xattr", "mapped-file", "passthrough", "none"]),
             (["--fmode", "0680"], ["octal"]),
             (["--dmode", "1777"], ["octal"]),
             (["--multidevs", "x"], ["remap"]),

@@ -41,6 +41,7 @@ def disk(base: Path) -> Iterator[Faulty]:
     ("model", "code"),
     [
         ("passthrough", Errno.EIO),
+        ("mapped-owner", Errno.EIO),
         ("mapped-xattr", Errno.EIO),
         ("mapped-xattr", Errno.EDQUOT),
         ("mapped-file", Errno.EIO),

@@ -49,7 +49,7 @@ def lab(request: pytest.FixtureRequest, base: Path, model: str) -> Iterator[Lab]
         else:
             more = ",nr_inodes=60" if request.param.endswith("inodes") else ",nr_inodes=10000"
             stack.enter_context(disks.tmpfs(base / "export", "size=1m" + more))
-        if model == "mapped-xattr" and not keeps_user_attributes(base / "export"):
+        if model in {"mapped-owner", "mapped-xattr"} and not keeps_user_attributes(base / "export"):
             pytest.skip("this kernel's tmpfs keeps no user attributes")
         with Lab(base, model) as made:
             yield made

@@ -50,7 +50,7 @@ def fill(client: RawClient, folder: int) -> tuple[int, set[object]]:
     raise AssertionError("there is no end of it")
 
 
-@pytest.mark.parametrize("model", ["passthrough", "mapped-xattr", "mapped-file"])
+@pytest.mark.parametrize("model", ["passthrough", "mapped-owner", "mapped-xattr", "mapped-file"])
 def test_no_handle_left(export: Path, model: str) -> None:
     """EMFILE for what needs one more; whatever is open goes on; nothing half made is left; and all is well when there are handles again."""
     if model == "passthrough" and os.geteuid() != 0:
@@ -168,7 +168,7 @@ def test_metadata_that_may_not_be_written(export: Path) -> None:
 
 
 @needs_root
-@pytest.mark.parametrize("model", ["passthrough", "mapped-xattr", "mapped-file"])
+@pytest.mark.parametrize("model", ["passthrough", "mapped-owner", "mapped-xattr", "mapped-file"])
 def test_a_folder_that_may_not_be_written(export: Path, model: str) -> None:
     """The record may be made, the entry may not: the record goes again."""
     os.chown(export, ORDINARY_USER, ORDINARY_USER)
@@ -197,10 +197,11 @@ def test_a_folder_that_may_not_be_written(export: Path, model: str) -> None:
 
 
 @needs_root
-def test_attributes_that_may_not_be_written(export: Path) -> None:
-    """mapped-xattr, a file that came to belong to somebody else: EACCES or EPERM, and owner and mode are both as they were."""
+@pytest.mark.parametrize("model", ["mapped-owner", "mapped-xattr"])
+def test_attributes_that_may_not_be_written(export: Path, model: str) -> None:
+    """A file that came to belong to somebody else: EACCES or EPERM, and owner and mode are both as they were."""
     os.chown(export, ORDINARY_USER, ORDINARY_USER)
-    with Program(export, "--security-model", "mapped-xattr", user=ORDINARY_USER) as server, server.client() as client:
+    with Program(export, "--security-model", model, user=ORDINARY_USER) as server, server.client() as client:
         client.create(ROOT, FILE, b"file", b"content", mode=0o4711)
         os.chown(export / "file", 0, 0)
         (export / "file").chmod(0o644)

@@ -163,7 +163,7 @@ def clear(client: RawClient, folder: Path) -> None:
 
 
 @root
-@pytest.mark.parametrize("model", ["passthrough", "mapped-xattr", "mapped-file"])
+@pytest.mark.parametrize("model", ["passthrough", "mapped-owner", "mapped-xattr", "mapped-file"])
 def test_of_the_server(export: Path, model: str) -> None:
     for turns in range(3, 3 + ROUNDS * 5, 5):
         with Program(export, "--security-model", model) as server:

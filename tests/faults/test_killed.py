@@ -22,7 +22,7 @@ from ninep.node import Changes, User
 from ninep.security import records
 
 NEW = O_CREAT | O_EXCL | O_RDWR
-MODELS = ("passthrough", "mapped-xattr", "mapped-file")  # none is passthrough with other errors
+MODELS = ("passthrough", "mapped-owner", "mapped-xattr", "mapped-file")  # none is passthrough with other errors
 State = dict[bytes, tuple[object, ...]]
 Verb = Callable[[LocalNode], object]
 
@@ -183,7 +183,7 @@ def partly(verb: str, model: str, before: State, after: State) -> list[State]:
         else:
             dropped = after[b"source"]
             half.append({**before, b"source": (*dropped[:4], before[b"source"][4])})
-    nameless = model == "mapped-file" or (model == "mapped-xattr" and verb != "mkdir")
+    nameless = model == "mapped-file" or (model in {"mapped-owner", "mapped-xattr"} and verb != "mkdir")
     if verb in {"create", "mkdir", "symlink", "mknod"} and not nameless:
         half.append({**before, b"new": ()})  # any owner and mode: it has a name before it has those
     if verb == "chown" and model != "mapped-file":
@@ -248,7 +248,7 @@ def goes_on(root: LocalNode, model: str) -> None:
     for name in state(root):
         node = root.walk(name)
         mode = node.getattr(GETATTR_BASIC).mode
-        if not (stat.S_ISLNK(mode) and model in {"passthrough", "none"}):
+        if not (stat.S_ISLNK(mode) and model in {"passthrough", "none", "mapped-owner"}):
             node.setattr(Changes(mode=0o700))
         directory = stat.S_ISDIR(mode)
         root.rename(name, root, b"renamed")

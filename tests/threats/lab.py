@@ -43,7 +43,7 @@ LINUX, UNIX, BASE = DIALECTS = (b"9P2000.L", b"9P2000.u", b"9P2000")
 LONG = bool(os.environ.get("NINEP_LONG"))
 """Attack for as long, or as often, as the class of attack asks for; without it, for as long as there is time in CI."""
 MODELS = SECURITY_MODELS
-MAPPED = ("mapped-xattr", "mapped-file")
+MAPPED = ("mapped-owner", "mapped-xattr", "mapped-file")
 WORDS: dict[str, set[Errno]] = {}
 for _code in Errno:
     WORDS.setdefault(TEXTS.get(_code, _code.name), set()).add(_code)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ninep.assembly import exports_of, server_of
+from ninep.assembly import exports_of, server_of, with_models
 from ninep.config import BadConfig, ServerConfig
 from ninep.server.exports import Export
 from ninep.server.server import THREAD_NAME, Server
@@ -39,6 +39,7 @@ def run(settings: ServerConfig) -> None:
     """Serve until told to stop. ``OSError`` with a sentence if it cannot begin."""
     telling = _telling(settings)
     os.umask(0)  # clients say what permissions a file gets; theirs have been taken off by their own umask
+    settings = with_models(settings)
     exports = exports_of(settings)
     if settings.workers > 1:
         _run_workers(settings, exports, telling)

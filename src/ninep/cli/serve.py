@@ -96,12 +96,13 @@ SAID = "What it says"
     SERVED,
     "--security-model",
     "-s",
-    default="mapped-xattr",
-    show_default=True,
-    type=click.Choice([*config.SECURITY_MODELS, *config.ALIASES]),
-    help="How owners, modes, devices and links of the guest are kept. mapped-xattr: in extended attributes, needs no root, the guest may "
-    "chown and mknod as it likes. mapped-file: the same in hidden files. passthrough: for real, run it as root. "
-    "none: as passthrough, what is not permitted is ignored.",
+    default=config.AUTO,
+    show_default="mapped-owner, or mapped-xattr where there are no permission bits",
+    type=click.Choice([*config.SECURITY_MODELS, *config.ALIASES, config.AUTO]),
+    help="What of the guest's owners, modes and links is real on the host. mapped-owner: permission bits and links are, owners and devices "
+    "are kept in extended attributes; needs no root, the guest may chown and mknod as it likes. mapped-xattr: nothing is, all is kept in such "
+    "attributes, in QEMU's format. mapped-file: the same in hidden files. passthrough: everything is, run it as root. none: as passthrough, "
+    "what is not permitted is ignored.",
 )
 @grouped(SERVED, "--read-only", "-r", is_flag=True, help="Refuse every change.")
 @grouped(
@@ -111,7 +112,7 @@ SAID = "What it says"
     show_default=True,
     metavar="OCTAL",
     type=Checked("mode", config.parse_mode),
-    help="Real mode of new files in the mapped models.",
+    help="Real mode of new files in mapped-xattr and mapped-file; in mapped-owner what every file of the guest has at least.",
 )
 @grouped(
     SERVED,
@@ -120,7 +121,7 @@ SAID = "What it says"
     show_default=True,
     metavar="OCTAL",
     type=Checked("mode", config.parse_mode),
-    help="Real mode of new directories in the mapped models.",
+    help="The same for directories.",
 )
 @grouped(
     SERVED,

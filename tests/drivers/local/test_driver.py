@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -62,6 +63,7 @@ def test_a_slow_filesystem_is_not_inline(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_attaches_and_leaves_nothing(tmp_path: Path, model: str) -> None:
+    gc.collect()  # handles that other tests left in cycles
     before = len(os.listdir("/proc/self/fd"))
     driver = LocalDriver(str(tmp_path), model)
     root = driver.attach(User(b"glenda", 1000, "peer"))

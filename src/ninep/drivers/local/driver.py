@@ -8,9 +8,10 @@ from ninep.drivers.local.pins import Pins, hold, shared_pins
 from ninep.drivers.local.qids import MULTIDEVS
 from ninep.drivers.local.tree import Tree
 from ninep.errors import Refused, linux_errno
+from ninep.host import Handle, Volume
 from ninep.linux import Errno
 from ninep.node import Driver, User
-from ninep.security import MODELS, Unsuitable, security_model
+from ninep.security import AUTO, MODELS, Unsuitable, security_model, suitable_model
 
 
 class ExportError(OSError):
@@ -28,7 +29,7 @@ _WHY = {
 class LocalDriver(Driver):
     """Serves the folder ``path``.
 
-    ``security_model``: a key of ``ninep.security.MODELS``. ``fmode``, ``dmode``: host permissions of files and directories that a mapped
+    ``security_model``: a key of ``ninep.security.MODELS``, or ``auto``. ``fmode``, ``dmode``: host permissions of files and directories that a mapped
     model makes. ``multidevs``: ``remap``, ``forbid`` or ``warn``, what to do about other filesystems mounted below. ``pins``: how many
     handles the nodes may keep; exports of one process share them unless told otherwise. ``devices``: clients may make device nodes
     that are ones for the host too (in ``passthrough`` and ``none``; EPERM otherwise).
@@ -51,23 +52,19 @@ class LocalDriver(Driver):
         *,
         devices: bool = True,
     ) -> None:
-        if security_model not in MODELS:
-            raise ValueError(f"no security model {security_model!r}: there are {', '.join(MODELS)}")
+        if security_model not in (*MODELS, AUTO):
+            raise ValueError(f"no security model {security_model!r}: there are {', '.join((*MODELS, AUTO))}")
         if multidevs not in MULTIDEVS:
             raise ValueError(f"no multidevs {multidevs!r}: there are {', '.join(MULTIDEVS)}")
-        model = make_model(security_model, fmode, dmode)
-        model.devices = devices
+        opened, self.volume = _open(path)
+        """What the filesystem of the folder can do."""
+        root = hold(opened)
         try:
-            root = hold(host.open_root(path))
-            self.volume = host.volume(root)
-            """What the filesystem of the folder can do."""
-        except OSError as error:
-            why = _WHY.get(linux_errno(error)) or getattr(error, "strerror", None) or str(error)
-            raise ExportError(f"cannot export {path}: {why}") from error
-        try:
+            model = make_model(_name(security_model, self.volume), fmode, dmode)
             model.check(self.volume)
         except Unsuitable as error:
             raise ExportError(f"cannot export {path}: {error}") from error
+        model.devices = devices
         found = host.stat(root)
         self._tree = tree = Tree(model, MULTIDEVS[multidevs](found.st_dev), pins or shared_pins())
         kind = SlowNode if self.volume.slow else LocalNode
@@ -92,3 +89,32 @@ class LocalDriver(Driver):
 
 
 make_model = security_model
+
+
+def _open(path: str) -> tuple[Handle, Volume]:
+    try:
+        root = host.open_root(path)
+        try:
+            return root, host.volume(root)
+        except OSError:
+            host.close(root)
+            raise
+    except OSError as error:
+        why = _WHY.get(linux_errno(error)) or getattr(error, "strerror", None) or str(error)
+        raise ExportError(f"cannot export {path}: {why}") from error
+
+
+def _name(model: str, volume: Volume) -> str:
+    return suitable_model(volume) if model == AUTO else model
+
+
+def model_of(path: str, security_model: str = AUTO) -> str:
+    """The name of the security model that a folder is served with. ``ExportError`` as ``LocalDriver`` raises it."""
+    if security_model != AUTO:
+        return security_model
+    root, volume = _open(path)
+    host.close(root)
+    try:
+        return suitable_model(volume)
+    except Unsuitable as error:
+        raise ExportError(f"cannot export {path}: {error}") from error
