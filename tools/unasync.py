@@ -19,7 +19,22 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "ninep" / "client" / "aio"
 TARGET = ROOT / "src" / "ninep" / "client" / "blocking"
-MODULES = ("verbs", "dotl", "base", "session", "export", "names", "attributes", "tree", "file", "copying", "client")
+MODULES = (
+    "verbs",
+    "dotl",
+    "base",
+    "session",
+    "export",
+    "names",
+    "attributes",
+    "tree",
+    "file",
+    "opener",
+    "getting",
+    "putting",
+    "copying",
+    "client",
+)
 
 TOKENS = {
     "async": "",

@@ -137,3 +137,106 @@ def test_a_bar_on_a_terminal_only(ninep, server, files, monkeypatch):
     monkeypatch.setattr(sys.stderr.__class__, "isatty", lambda self: True, raising=False)
     assert "100%" in ninep("get", f"{server}/file").err
     assert ninep("get", "-q", f"{server}/file").err == ""
+
+
+# -- links, and names that meet
+
+
+def test_get_does_not_write_through_links(ninep, server, files):
+    """Whether a former command left them, or an earlier source of the same one."""
+    os.makedirs("home/ssh")
+    with open("home/rc", "wb") as file:
+        file.write(b"mine")
+    files.mkdir("links")
+    files.symlink(os.path.abspath("home/rc"), "links/file")
+    files.symlink(os.path.abspath("home/ssh"), "links/sub")
+    files.makedirs("files/sub")
+    files.write_bytes("files/file", b"evil")
+    files.write_bytes("files/sub/keys", b"evil")
+    os.mkdir("dest")
+    assert ninep("get", "-r", f"{server}/links/.", "dest").status == 0
+    for source in ("files/.", "files/sub"):
+        done = ninep("get", "-r", f"{server}/{source}", "dest")
+        assert done.status == 1
+        assert done.err.count("\n") == 1
+        assert "dest/sub: is a symbolic link" in done.err
+    assert read("dest/file") == b"evil"
+    os.mkdir("other")
+    done = ninep("get", "-r", f"{server}/links/.", f"{server}/files/.", f"{server}/files/file", "other")
+    assert done.status == 1
+    assert "sub: is a symbolic link" in done.err
+    assert os.path.islink("other/file")
+    assert done.err.count("not overwritten") == 2
+    assert read("home/rc") == b"mine"
+    assert os.listdir("home/ssh") == []
+
+
+def test_two_sources_of_one_name(ninep, server, files):
+    for top in ("a", "b"):
+        files.mkdir(top)
+        files.write_bytes(f"{top}/file", top.encode())
+    done = ninep("get", f"{server}/a/file", f"{server}/b/file", ".")
+    assert done.status == 1
+    assert done.err.startswith("ninep get: ./file: not overwritten")
+    assert read("file") == b"a"
+    os.makedirs("x")
+    with open("x/file", "wb") as file:
+        file.write(b"x")
+    done = ninep("put", "file", "x/file", server)
+    assert (done.status, done.err) == (1, "ninep put: /file: not overwritten: this command has just made it\n")
+    assert files.read_bytes("file") == b"a"
+
+
+def test_the_content_of_a_folder(ninep, server, files):
+    """`DIR/.` into what is there, as cp(1) has it; and a name with a slash at its end may be new."""
+    os.makedirs("src/dir")
+    with open("src/dir/file", "wb") as file:
+        file.write(b"1")
+    files.mkdir("dst")
+    assert ninep("put", "-r", "src/.", f"{server}/dst/").status == 0
+    assert sorted(files.listdir("dst")) == ["dir"]
+    assert ninep("put", "-r", "src/", f"{server}/dst").status == 0
+    assert sorted(files.listdir("dst")) == ["dir", "src"]
+    assert ninep("put", "-r", "src/.", f"{server}/new/").status == 0
+    assert sorted(files.listdir("new")) == ["dir"]
+    os.chdir("src")
+    assert ninep("put", "-r", ".", f"{server}/dst").status == 0
+    assert ninep("put", "-r", "../src/dir/..", f"{server}/dst").status == 0
+    assert sorted(files.listdir("dst")) == ["dir", "src"]
+    assert ninep("put", "dir/file", f"{server}/none/").status == 2
+    os.chdir("..")
+    os.mkdir("back")
+    assert ninep("get", "-r", f"{server}/new/.", "back").status == 0
+    assert ninep("get", "-r", f"{server}/new/", "back/").status == 0
+    assert ninep("get", "-r", f"{server}/new", "fresh/").status == 0
+    assert (sorted(os.listdir("back")), os.listdir("fresh")) == (["dir", "new"], ["dir"])
+
+
+def test_put_into_a_directory_replaces_a_link(ninep, server, files):
+    files.mkdir("dir")
+    files.write_bytes("precious", b"1")
+    files.symlink("../precious", "dir/file")
+    files.symlink("precious", "typed")
+    with open("file", "wb") as file:
+        file.write(b"new")
+    assert ninep("put", "file", f"{server}/dir").status == 0
+    assert files.read_bytes("precious") == b"1"
+    assert files.read_bytes("dir/file") == b"new"
+    assert ninep("put", "file", f"{server}/typed").status == 0
+    assert files.read_bytes("precious") == b"new"
+
+
+def test_archives_have_fifos_and_no_setuid_unless_asked(ninep, server, files):
+    files.mkdir("top")
+    files.write_bytes("top/program", b"", permissions=0o755)
+    files.chown("top/program", os.getuid(), os.getgid())
+    files.chmod("top/program", 0o6755)
+    assert ninep("get", "-a", f"{server}/top").status == 0
+    assert os.stat("top/program").st_mode & 0o7777 == 0o755
+    assert ninep("get", "-a", "--setid", f"{server}/top", "asked").status == 0
+    assert os.stat("asked/program").st_mode & 0o7777 == 0o6755
+    os.mkfifo("top/fifo")
+    done = ninep("put", "-r", "top", f"{server}/plain")
+    assert (done.status, done.err) == (1, "ninep put: top/fifo: special files are not copied\n")
+    assert ninep("put", "-a", "top", f"{server}/archive").status == 0
+    assert files.stat("archive/fifo").st_mode == os.stat("top/fifo").st_mode

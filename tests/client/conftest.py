@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 from tests.client.faces import Asynchronous, Blocking
+from tests.client.fake import FRIENDLY, FakeServer, allow
 
 from ninep.drivers.memory import MemoryDriver
+from ninep.node import Driver
 from ninep.server.server import Server
 
 
@@ -27,9 +29,10 @@ def face(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 
 class InThread:
-    """A server with one export in memory, reached by socket pairs."""
+    """A server with one export, in memory unless another driver is given, reached by socket pairs."""
 
-    def __init__(self) -> None:
+    def __init__(self, driver: Driver | None = None) -> None:
+        self._driver = MemoryDriver() if driver is None else driver
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), daemon=True)
         self._thread.start()
@@ -37,7 +40,7 @@ class InThread:
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
-        async with Server(MemoryDriver()) as server:
+        async with Server(self._driver) as server:
             self._server = server
             self._ready.set()
             await server.wait()
@@ -101,3 +104,22 @@ def linux(connect: Callable[..., Any]) -> Any:
 def extended(request: pytest.FixtureRequest, connect: Callable[..., Any]) -> Any:
     """A client in each dialect that has links and devices."""
     return connect(request.param)
+
+
+@pytest.fixture
+def against(face, request):
+    """`against(rules)`: (client, server)."""
+    opened = []
+
+    def begin(rules, *, timeout=10, dialect=b"9P2000.L", friendly=True):
+        server = FakeServer({**(FRIENDLY if friendly else {}), **rules}, dialect=dialect)
+        server.__enter__()
+        opened.append(server)
+        client = face.connect(server.socket, "", dialect=dialect.decode(), timeout=20, n_uname=0, uname="u")
+        opened.append(client)
+        allow(client, timeout)
+        return client, server
+
+    yield begin
+    for thing in reversed(opened):
+        thing.__exit__(None, None, None)

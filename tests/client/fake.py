@@ -8,9 +8,27 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from ninep.wire.codec import codec, header
-from ninep.wire.messages import Message, Rattach, Rclunk, Rflush, Rversion, Tattach, Tclunk, Tflush, Tversion
-from ninep.wire.types import Qid
+from ninep.wire.codec import codec, header, pack_dirents
+from ninep.wire.messages import (
+    Message,
+    Rattach,
+    Rclunk,
+    Rflush,
+    Rgetattr,
+    Rlopen,
+    Rsetattr,
+    Rversion,
+    Rwalk,
+    Tattach,
+    Tclunk,
+    Tflush,
+    Tgetattr,
+    Tlopen,
+    Tsetattr,
+    Tversion,
+    Twalk,
+)
+from ninep.wire.types import Attributes, Dirent, Qid
 
 ROOT = Qid(0x80, 1, 1)
 
@@ -98,3 +116,32 @@ class FakeServer:
                 self.say(answer)
             except OSError:
                 return  # the client has closed: that is what many tests want
+
+
+# -- what many tests say --------------------------------------------------------------------------------------------------
+
+FILE = Qid(0, 1, 5)
+LINK = Qid(2, 1, 6)
+EOPNOTSUPP, ENOENT, EACCES, EROFS = 95, 2, 13, 30
+
+
+def allow(client, seconds):
+    """How long a request may take from here on."""
+    getattr(client, "_thing", client).connection.timeout = seconds
+
+
+def walk_to(qid):
+    """A rule: every name leads to directories and the last one to `qid`."""
+    return lambda t: Rwalk([ROOT] * (len(t.wnames) - 1) + [qid] * bool(t.wnames))
+
+
+def listing(*names, cookie=1):
+    return b"".join(pack_dirents([Dirent(*FILE, cookie + n, 8, name) for n, name in enumerate(names)], 1 << 20)[0])
+
+
+FRIENDLY = {
+    Twalk: walk_to(FILE),
+    Tlopen: Rlopen(FILE, 4096),
+    Tgetattr: Rgetattr(Attributes(mode=0o100644, size=10)),
+    Tsetattr: Rsetattr(),
+}

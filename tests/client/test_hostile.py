@@ -7,7 +7,7 @@ import socket
 
 import pytest
 from tests.client.expect import refused
-from tests.client.fake import ROOT, FakeServer
+from tests.client.fake import EACCES, ENOENT, EOPNOTSUPP, FILE, LINK, ROOT, FakeServer, allow, listing, walk_to
 
 from ninep.client.aio import tree as aio_tree
 from ninep.client.blocking import tree as blocking_tree
@@ -28,7 +28,6 @@ from ninep.wire.messages import (
     Rreadlink,
     Rremove,
     Rrename,
-    Rsetattr,
     Runlinkat,
     Rversion,
     Rwalk,
@@ -47,60 +46,13 @@ from ninep.wire.messages import (
     Tremove,
     Trename,
     Trenameat,
-    Tsetattr,
     Tunlinkat,
     Tversion,
     Twalk,
     Twrite,
     Txattrwalk,
 )
-from ninep.wire.types import Attributes, Dirent, Qid, Stat
-
-FILE = Qid(0, 1, 5)
-LINK = Qid(2, 1, 6)
-EOPNOTSUPP, ENOENT, EACCES = 95, 2, 13
-
-
-def allow(client, seconds):
-    """How long a request may take from here on."""
-    getattr(client, "_thing", client).connection.timeout = seconds
-
-
-def walk_to(qid):
-    """A rule: every name leads to directories and the last one to `qid`."""
-    return lambda t: Rwalk([ROOT] * (len(t.wnames) - 1) + [qid] * bool(t.wnames))
-
-
-def listing(*names, cookie=1):
-    return b"".join(pack_dirents([Dirent(*FILE, cookie + n, 8, name) for n, name in enumerate(names)], 1 << 20)[0])
-
-
-FRIENDLY = {
-    Twalk: walk_to(FILE),
-    Tlopen: Rlopen(FILE, 4096),
-    Tgetattr: Rgetattr(Attributes(mode=0o100644, size=10)),
-    Tsetattr: Rsetattr(),
-}
-
-
-@pytest.fixture
-def against(face, request):
-    """`against(rules)`: (client, server)."""
-    opened = []
-
-    def begin(rules, *, timeout=10, dialect=b"9P2000.L", friendly=True):
-        server = FakeServer({**(FRIENDLY if friendly else {}), **rules}, dialect=dialect)
-        server.__enter__()
-        opened.append(server)
-        client = face.connect(server.socket, "", dialect=dialect.decode(), timeout=20, n_uname=0, uname="u")
-        opened.append(client)
-        allow(client, timeout)
-        return client, server
-
-    yield begin
-    for thing in reversed(opened):
-        thing.__exit__(None, None, None)
-
+from ninep.wire.types import Attributes, Dirent, Stat
 
 # -- the beginning
 

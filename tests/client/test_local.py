@@ -9,8 +9,8 @@ import stat
 import pytest
 from tests.client.expect import refused
 
-from ninep.client import local
-from ninep.client.local import NOTHING, Arriving, Keep
+from ninep.client.destination import Arriving, Destination, Folder, Stream, checked_name, file_target, typed_target
+from ninep.client.local import NOTHING, Keep
 from ninep.client.stat import from_attributes
 from ninep.wire.types import Attributes
 
@@ -21,8 +21,27 @@ FOUND = from_attributes(
 )
 
 
+def folder_of(path) -> Folder:
+    with Destination(os.path.dirname(path)) as destination:
+        return destination.folder()
+
+
+def begin(path, mode) -> Arriving:
+    return folder_of(path).receive(os.path.basename(path), mode)
+
+
+def make_directory(path):
+    with folder_of(path) as folder:
+        folder.make_directory(os.path.basename(path))
+
+
+def make_link(path, target):
+    with folder_of(path) as folder:
+        folder.make_link(os.path.basename(path), target)
+
+
 def arrive(path, data=b"new", keep=NOTHING, mode=0o644):
-    file = Arriving(str(path), mode)
+    file = begin(path, mode)
     try:
         file.write(data)
         file.commit(FOUND, keep)
@@ -31,7 +50,7 @@ def arrive(path, data=b"new", keep=NOTHING, mode=0o644):
 
 
 def test_a_file_appears_when_it_is_complete(tmp_path):
-    file = Arriving(str(tmp_path / "file"), 0o640)
+    file = begin(tmp_path / "file", 0o640)
     file.write(b"half ")
     assert not (tmp_path / "file").exists()
     file.write(b"whole")
@@ -43,7 +62,7 @@ def test_a_file_appears_when_it_is_complete(tmp_path):
 
 def test_what_is_discarded_leaves_nothing(tmp_path):
     (tmp_path / "file").write_bytes(b"old")
-    file = Arriving(str(tmp_path / "file"), 0o640)
+    file = begin(tmp_path / "file", 0o640)
     file.write(b"half")
     file.discard()
     file.discard()
@@ -85,38 +104,44 @@ def test_a_directory_is_not_replaced(tmp_path):
 
 
 def test_a_device_is_written_to():
-    arrive(os.devnull)
+    target = typed_target(os.devnull)
+    with target.destination, target.destination.folder() as folder:
+        stream = file_target(target, folder, 0o644)
+        stream.write(b"new")
+        stream.commit(FOUND, NOTHING)
+        stream.discard()
+    assert isinstance(stream, Stream)
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
 
 
 def test_a_directory_is_made_or_found_but_no_link_is_one(tmp_path):
-    local.make_directory(str(tmp_path / "dir"))
-    local.make_directory(str(tmp_path / "dir"))
+    make_directory(tmp_path / "dir")
+    make_directory(tmp_path / "dir")
     (tmp_path / "link").symlink_to("dir")
     with pytest.raises(NotADirectoryError, match="symbolic link"):
-        local.make_directory(str(tmp_path / "link"))
+        make_directory(tmp_path / "link")
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError, match="not a directory"):
-        local.make_directory(str(tmp_path / "file"))
+        make_directory(tmp_path / "file")
 
 
 def test_links_replace_links_only(tmp_path):
-    local.make_link(str(tmp_path / "link"), "one")
-    local.make_link(str(tmp_path / "link"), "two")
+    make_link(tmp_path / "link", "one")
+    make_link(tmp_path / "link", "two")
     assert os.readlink(tmp_path / "link") == "two"
     (tmp_path / "file").touch()
     with pytest.raises(FileExistsError):
-        local.make_link(str(tmp_path / "file"), "two")
+        make_link(tmp_path / "file", "two")
 
 
 def test_a_target_that_no_link_can_have(tmp_path):
     """What a server says is answered with an OSError, which a copy goes on after."""
     with refused(errno.EINVAL, str(tmp_path / "link")):
-        local.make_link(str(tmp_path / "link"), "a\0b")
+        make_link(tmp_path / "link", "a\0b")
     assert not os.path.lexists(tmp_path / "link")
 
 
 def test_children_stay_children(tmp_path):
-    assert local.child("dir", "name", "shown") == os.path.join("dir", "name")
+    assert checked_name("name", "shown") == "name"
     with refused(errno.EINVAL, "remote/.."):
-        local.child("dir", "..", "remote/..")
+        checked_name("..", "remote/..")

@@ -66,7 +66,12 @@ def test_kinds():
     assert kind_of_qid(DT_UNKNOWN, 0x80) == DT_DIR
     assert kind_of_qid(DT_UNKNOWN, 0x02) == DT_LNK
     assert kind_of_qid(DT_UNKNOWN, 0) == DT_UNKNOWN
-    assert kind_of_qid(DT_REG, 0x80) == DT_REG
+    for said in (DT_REG, DT_LNK, DT_DIR):
+        assert kind_of_qid(said, 0x80) == DT_DIR
+        assert kind_of_qid(said, 0x02) == DT_LNK
+    assert kind_of_qid(DT_REG, 0) == DT_REG
+    assert kind_of_qid(DT_DIR, 0) == DT_UNKNOWN
+    assert kind_of_qid(DT_LNK, 0) == DT_UNKNOWN
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ with bounded memory; a connection on which it heard a lie about the protocol is 
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import resource
@@ -16,13 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.client.conftest import InThread
 from tests.client.faces import Asynchronous, Blocking
 from tests.client.fake import ROOT, FakeServer
 from tests.support.judge import Reader
 from tests.threats.lab import BASE, DIALECTS, LINUX, LONG
+from tests.threats.test_t21_folding import folding  # noqa: F401 - a fixture
 from tests.wire.wire_reference import LAYOUT, STAT, fields_of
 
+from ninep.client import blocking
 from ninep.client.errors import ProtocolError
+from ninep.drivers.local import LocalDriver
+from ninep.drivers.memory import MemoryDriver
 from ninep.wire import messages as m
 from ninep.wire.codec import codec, pack_dirents, pack_stat
 from ninep.wire.types import Attributes, Dirent, Qid, Stat, Statfs
@@ -354,3 +360,30 @@ def test_drips(tmp_path: Path, name: str) -> None:
     assert time.monotonic() - began < 10
     if isinstance(face, Asynchronous):
         face.runner.close()
+
+
+@pytest.mark.parametrize("dialect", [dialect.decode() for dialect in DIALECTS])
+def test_no_file_is_lost_where_names_become_one(folding: Path, tmp_path: Path, dialect: str) -> None:  # noqa: F811
+    """Copies from a server that tells case apart to a host that does not, and to a server on one: one of two is refused, and told."""
+    source = tmp_path / "source"
+    for name in ("README", "readme", "Straße"):
+        (source / f"in-{name}").mkdir(parents=True)
+        (source / name).write_text(name)
+        (source / f"in-{name}" / name).write_text(name)
+    there, folds = InThread(MemoryDriver()), InThread(LocalDriver(str(folding), security_model="none"))
+    refused: list[OSError] = []
+    try:
+        with blocking.connect(there.socket(), dialect=dialect, timeout=20) as client:
+            client.put(source, "all", recursive=True)
+            client.get("all", folding / "got", recursive=True, onerror=refused.append)
+        with blocking.connect(folds.socket(), dialect=dialect, timeout=20) as client:
+            client.put(source, "put", recursive=True, onerror=refused.append)
+    finally:
+        there.stop()
+        folds.stop()
+    assert [error.errno for error in refused] == [errno.EEXIST] * 4
+    for top in (folding / "got", folding / "put"):
+        found = {str(path.relative_to(top)).lower(): path for path in top.rglob("*")}
+        assert set(found) == {"readme", "in-readme", "in-readme/readme", "straße", "in-straße", "in-straße/straße"}
+        for path in found.values():
+            assert path.is_dir() or path.read_text().lower() == path.name.lower()

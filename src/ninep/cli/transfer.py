@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import click
 
@@ -12,8 +12,10 @@ from ninep.cli.params import LOCATION
 from ninep.cli.progress import Bar
 from ninep.cli.remote import Remote, remote_command
 from ninep.client.address import Location, parse_location
-from ninep.client.local import Keep, child
-from ninep.client.paths import base_name, join
+from ninep.client.copied import Copied
+from ninep.client.destination import Destination, Target
+from ninep.client.local import Keep
+from ninep.client.paths import join
 
 
 @remote_command(
@@ -33,8 +35,12 @@ def cat(remote: Remote, locations: tuple[Location, ...]) -> None:
             output.flush()
 
 
-def _keep(preserve: bool, archive: bool) -> Keep:
-    return Keep(times=preserve or archive, owner=archive)
+def _inner_name(path: str, separators: str = "/") -> str:
+    """What a source is called in the directory it is copied into; empty if only its content is: ``.``, ``..``, a root (cp(1) has it so)."""
+    last = path.rstrip(separators)
+    for separator in separators:
+        last = last.rpartition(separator)[2]
+    return "" if last in {".", ".."} else last
 
 
 @remote_command(
@@ -46,30 +52,37 @@ def _keep(preserve: bool, archive: bool) -> Keep:
 @click.option("-r", "-R", "--recursive", is_flag=True, help="Directories and everything below them; links stay links.")
 @click.option("-p", "--preserve", is_flag=True, help="Keep times and exact permissions.")
 @click.option("-a", "--archive", is_flag=True, help="As -r -p, and keep owner and group where this user may.")
+@click.option("--setid", is_flag=True, help="With -a: also set-user-ID and set-group-ID of files, as the server says.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
-def get(remote: Remote, sources: tuple[str, ...], recursive: bool, preserve: bool, archive: bool, quiet: bool) -> None:
+def get(
+    remote: Remote, sources: tuple[str, ...], recursive: bool, preserve: bool, archive: bool, setid: bool, quiet: bool
+) -> None:
     """Copy files from a server to this host. The last of several arguments is the local DESTINATION: if it is a directory, things are
     copied into it; else one thing is copied to that name. With a single argument it is the current directory.
 
-    A file appears when it is complete. What cannot be copied is reported, and the rest goes on.
+    A file appears when it is complete. What cannot be copied is reported, and the rest goes on. Below DESTINATION nothing is written through
+    symbolic links: one in the place of a file is replaced, one in the place of a directory refused.
     """
     *named, destination = sources if len(sources) > 1 else (*sources, os.curdir)
     locations = [_location(text) for text in named]
+    recursive = recursive or archive
     inside = os.path.isdir(destination)
-    if not inside and (len(locations) > 1 or destination.endswith(("/", os.sep))):
+    if not inside and (len(locations) > 1 or (not recursive and destination.endswith(("/", os.sep)))):
         raise click.UsageError(f"{destination}: not a directory of this host")
-    with Bar(enabled=not quiet) as bar:
+    with Bar(enabled=not quiet) as bar, ExitStack() as stack:
+        folder = stack.enter_context(Destination(destination)) if inside else None
         for location in locations:
             with remote.each():
                 client = remote.client(location.address)
-                target = destination
-                if inside and base_name(location.path):
-                    target = child(destination, base_name(location.path), str(location))
+                target: Target | str = destination
+                if folder is not None:
+                    name = _inner_name(location.path)
+                    target = folder.child(name, str(location)) if name else Target(folder, "", typed=True)
                 client.get(
                     location.path,
                     target,
-                    recursive=recursive or archive,
-                    keep=_keep(preserve, archive),
+                    recursive=recursive,
+                    keep=Keep(times=preserve or archive, owner=archive, setid=archive and setid),
                     onerror=remote.report,
                     progress=bar.moved,
                 )
@@ -85,7 +98,12 @@ def get(remote: Remote, sources: tuple[str, ...], recursive: bool, preserve: boo
 @click.option("-r", "-R", "--recursive", is_flag=True, help="Directories and everything below them; links stay links.")
 @click.option("-L", "--dereference", is_flag=True, help="Copy what links lead to, not the links.")
 @click.option("-p", "--preserve", is_flag=True, help="Keep times and exact permissions.")
-@click.option("-a", "--archive", is_flag=True, help="As -r -p, and keep owner and group where the server lets.")
+@click.option(
+    "-a",
+    "--archive",
+    is_flag=True,
+    help="As -r -p, keep owner and group where the server lets, and make devices and FIFOs.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
 def put(
     remote: Remote,
@@ -98,12 +116,16 @@ def put(
     quiet: bool,
 ) -> None:
     """Copy files of this host to a server. If DESTINATION is a directory, things are copied into it; else one thing is copied to that
-    name. SOURCE ``-`` is standard input.
+    name. SOURCE ``-`` is standard input; of SOURCE ``.`` and ``DIR/.`` the content is copied.
     """
     client = remote.client(destination.address)
+    recursive = recursive or archive
     inside = client.exists(destination.path, follow=True) and client.stat(destination.path, follow=True).is_dir()
-    if not inside and (len(sources) > 1 or destination.path.endswith("/")):
+    a_tree = recursive and len(sources) == 1 and os.path.isdir(sources[0])
+    if not inside and (len(sources) > 1 or (destination.path.endswith("/") and not a_tree)):
         raise click.UsageError(f"{destination}: not a directory of the server")
+    folder = client.realpath(destination.path) if inside else ""
+    copied = Copied()
     with Bar(enabled=not quiet) as bar:
         for source in sources:
             with remote.each():
@@ -114,15 +136,17 @@ def put(
                         while data := sys.stdin.buffer.read(1 << 20):
                             file.write(data)
                     continue
-                name = os.path.basename(os.path.abspath(source))
+                name = _inner_name(source, f"{os.sep}{os.altsep or ''}") if inside else ""
                 client.put(
                     source,
-                    join(destination.path, name) if inside and name else destination.path,
-                    recursive=recursive or archive,
+                    join(folder, name) if name else destination.path,
+                    recursive=recursive,
                     dereference=dereference,
-                    keep=_keep(preserve, archive),
+                    follow=not name,
+                    keep=Keep(times=preserve or archive, owner=archive, specials=archive),
                     onerror=remote.report,
                     progress=bar.moved,
+                    copied=copied,
                 )
 
 

@@ -25,13 +25,25 @@ class DialectError(ConnectionError):
     """The server speaks none of the dialects that were asked for."""
 
 
+class Unclear(OSError):
+    """A refusal whose words are not known (plain 9P2000): EIO, with the words. What is missing is told so by many a server."""
+
+
 # What servers of plain 9P2000 say, beside the words of ``errors.TEXTS`` and of errno(3): Plan 9's kernel and file servers (9front
 # sys/src/9/port/error.h, lib9p), u9fs, and the table of the Linux client (net/9p/error.c). First match wins; parts of a text count,
 # because servers put the name before or after ("'x' file does not exist").
 _WORDS: Final = (
     ("does not exist", Errno.ENOENT),
+    ("doesn't exist", Errno.ENOENT),
+    ("not exist", Errno.ENOENT),
+    ("nonexistent", Errno.ENOENT),
     ("not found", Errno.ENOENT),
     ("no such file", Errno.ENOENT),
+    ("no such dir", Errno.ENOENT),
+    ("no such entry", Errno.ENOENT),
+    ("no such name", Errno.ENOENT),
+    ("no such path", Errno.ENOENT),
+    ("enoent", Errno.ENOENT),
     ("already exists", Errno.EEXIST),
     ("file exists", Errno.EEXIST),
     ("not empty", Errno.ENOTEMPTY),
@@ -74,13 +86,24 @@ _EXACT: Final = {text.lower(): code for code, text in reversed(TEXTS.items()) if
 
 def errno_of_words(words: str) -> Errno:
     """The Linux errno of a plain 9P2000 error text; EIO if it says nothing known."""
+    return _known(words) or Errno.EIO
+
+
+def _known(words: str) -> Errno | None:
     lowered = words.lower()
     if lowered in _EXACT:
         return _EXACT[lowered]
     for part, code in _WORDS:
         if part in lowered:
             return code
-    return Errno.EIO
+    return None
+
+
+def may_be_missing(error: OSError) -> bool:
+    """Whether the refusal of a walk to the last name of a path may mean that there is nothing of that name. Then it can be tried to
+    make it: the server says with that whether it was so.
+    """
+    return isinstance(error, (FileNotFoundError, Unclear))
 
 
 def refusal(code: int, words: str = "") -> OSError:
@@ -98,7 +121,10 @@ def refusal(code: int, words: str = "") -> OSError:
 def refusal_in_words(words: bytes, code: int = 0) -> OSError:
     """The error for an Rerror: by its number where there is one (9P2000.u), else by its words."""
     text = words.decode("utf-8", "replace")
-    return refusal(code) if code else refusal(errno_of_words(text), text)
+    if code:
+        return refusal(code)
+    known = _known(text)
+    return Unclear(host_errno.EIO, text or os.strerror(host_errno.EIO)) if known is None else refusal(known, text)
 
 
 @contextmanager

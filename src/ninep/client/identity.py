@@ -1,20 +1,31 @@
-"""Who this process says it is: the defaults of an attach, of new files and of locks. Hosts without numeric users say "nobody in particular"."""
+"""Who this process says it is: the defaults of an attach, of new files and of locks. Hosts without numeric users send ``NO_ID``."""
 
 from __future__ import annotations
 
+import getpass
 import os
 import socket
+from contextlib import suppress
 from functools import cache
 
 from ninep.linux import NO_ID
 
 
 def user_name() -> str:
-    """The user's name as the environment has it, else ``nobody``."""
+    """The user's name: of the environment, else of the user database, else the number. Services and containers often have no ``USER``, and a
+    server that goes by names would take a made-up one for another user.
+    """
     for variable in ("USER", "LOGNAME", "USERNAME"):
         if name := os.environ.get(variable):
             return name
-    return "nobody"
+    asked = (getpass.getuser,) if hasattr(os, "getuid") else (getpass.getuser, os.getlogin)
+    for ask in asked:
+        with suppress(
+            OSError, KeyError, ImportError
+        ):  # which of these it is depends on the release of Python and on the host
+            if name := ask():
+                return name
+    return str(user_id())
 
 
 def user_id() -> int:

@@ -112,17 +112,21 @@ def from_attributes(a: Attributes) -> FileStat:
     )
 
 
+def _number(text: bytes) -> int | None:
+    """A 32-bit number in digits. A server can write any number of digits."""
+    return int(text) if text.isdigit() and len(text) <= 10 and int(text) < NO_ID else None
+
+
 def _identity(number: int, name: bytes) -> int | None:
-    if number != NO_ID:
-        return number
-    return int(name) if name.isdigit() else None
+    return number if number != NO_ID else _number(name)
 
 
 def _device(extension: bytes) -> int:
     parts = extension.split()
-    if len(parts) == 3 and parts[0] in {b"b", b"c"} and parts[1].isdigit() and parts[2].isdigit():
-        return makedev(int(parts[1]), int(parts[2]))
-    return 0
+    if len(parts) != 3 or parts[0] not in {b"b", b"c"}:
+        return 0
+    first, second = _number(parts[1]), _number(parts[2])
+    return 0 if first is None or second is None else makedev(first, second)
 
 
 def from_record(record: Stat, extended: bool) -> FileStat:
@@ -133,7 +137,7 @@ def from_record(record: Stat, extended: bool) -> FileStat:
     return FileStat(
         st_mode=mode,
         st_ino=record.qid.path,
-        st_nlink=int(count) if word == b"HARDLINKCOUNT" and count.isdigit() else 1,
+        st_nlink=(_number(count) or 1) if word == b"HARDLINKCOUNT" else 1,
         st_uid=_identity(record.n_uid, record.uid),
         st_gid=_identity(record.n_gid, record.gid),
         st_size=record.length,
@@ -168,10 +172,14 @@ def kind_of_mode(mode: int) -> int:
 
 
 def kind_of_qid(kind: int, qid_type: int) -> int:
-    """A listing's type, or what the qid gives away where the listing does not know."""
-    if kind != DT_UNKNOWN:
-        return kind
-    return DT_DIR if qid_type & QT_DIR else DT_LNK if qid_type & QT_SYMLINK else DT_UNKNOWN
+    """The type of an entry of a listing. The qid is believed before the type beside it: it is what a walk will find, and some servers
+    write 0 or DT_REG there for everything. A directory or link that the qid does not confirm is not known.
+    """
+    if qid_type & QT_DIR:
+        return DT_DIR
+    if qid_type & QT_SYMLINK:
+        return DT_LNK
+    return DT_UNKNOWN if kind in {DT_DIR, DT_LNK} else kind
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ninep.client.aio.export import Export
-from ninep.client.errors import about
+from ninep.client.errors import about, may_be_missing
 from ninep.client.paths import RemotePath, decode, encode, text_of
 from ninep.client.stat import FileStat, FileSystem, SetAttr, Time
 from ninep.linux import XATTR_REPLACE
@@ -24,7 +24,11 @@ class Attributes(Export):
             with about(text_of(path)):
                 async with self.at(await self.names_of(path, follow)):
                     return True
-        except (FileNotFoundError, NotADirectoryError):
+        except NotADirectoryError:
+            return False
+        except OSError as error:
+            if not may_be_missing(error):
+                raise
             return False
 
     async def setattr(self, path: RemotePath, changes: SetAttr, *, follow: bool = False) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 from ninep.client.aio.connection import Stream
 from ninep.client.aio.verbs import Listed, Verbs
-from ninep.client.errors import refusal
+from ninep.client.errors import may_be_missing, refusal
 from ninep.client.paths import decode, encode, legal_entry
 from ninep.client.stat import NOW, SECOND, FileStat, SetAttr, Time, from_record, kind_of_mode
 from ninep.linux import O_ACCMODE, O_APPEND, O_TRUNC, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Errno
@@ -112,16 +112,19 @@ class BaseVerbs(Verbs):
 
     async def create(
         self, fid: int, name: bytes, flags: int, mode: int, gid: int
-    ) -> int:  # gid comes from the directory
+    ) -> tuple[int, Qid]:  # gid comes from the directory
         await self._refuse_existing(fid, name)
         request = Tcreate(fid, name, mode_to_wire(S_IFREG | mode, self._extended), self._open_mode(flags & ~O_TRUNC))
-        return (await self.connection.call(request, Rcreate)).iounit
+        created = await self.connection.call(request, Rcreate)
+        return created.iounit, created.qid
 
     async def _refuse_existing(self, dirfid: int, name: bytes) -> None:
         """Tcreate has no exclusive form that fits every server: some truncate what is there."""
         try:
             found, _ = await self.walk(dirfid, [name])
-        except FileNotFoundError:
+        except OSError as error:
+            if not may_be_missing(error):
+                raise
             return
         self.release(found)
         raise refusal(Errno.EEXIST)

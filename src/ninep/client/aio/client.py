@@ -9,19 +9,13 @@ from typing import Final, Self
 from ninep.client.address import Address, parse_address
 from ninep.client.aio.connection import AsyncConnection, open_connection
 from ninep.client.aio.copying import Copying
-from ninep.client.aio.file import AsyncFile
 from ninep.client.aio.session import DEFAULT_MSIZE, PREFERENCE, negotiate
 from ninep.client.aio.verbs import Verbs
-from ninep.client.errors import about, refusal
 from ninep.client.identity import group_id, user_id, user_name
-from ninep.client.opening import flags_of
-from ninep.client.paths import RemotePath, encode, join_names, text_of
-from ninep.linux import O_CREAT, O_EXCL, O_TRUNC, PERMISSIONS, Errno
+from ninep.client.paths import RemotePath, encode
 from ninep.wire.dialect import Dialect
-from ninep.wire.types import QT_DIR, Qid
 
 DEFAULT_TIMEOUT: Final = 60.0
-_CREATE_ATTEMPTS: Final = 8
 
 
 class AsyncClient(Copying):
@@ -74,23 +68,6 @@ class AsyncClient(Copying):
         """Another export, or the same as another user, over the same connection. It ends with the first client."""
         return await _attached(self.verbs, aname, uname, n_uname, gid, owns_connection=False)
 
-    async def open(
-        self, path: RemotePath, mode: str | int = "rb", *, permissions: int = 0o666, follow: bool = False
-    ) -> AsyncFile:
-        """Open a file: ``"rb"``, ``"wb"``, ``"ab"``, ``"xb"``, with ``+`` for both ways, or ``linux.O_*`` flags.
-
-        ``permissions`` are those of a file that is created, exactly (no umask here). ``IsADirectoryError`` for a directory.
-        """
-        flags = flags_of(mode)
-        with about(text_of(path)):
-            names = await self.names_of(path, follow)
-            if not names:
-                raise refusal(Errno.EISDIR)
-            if flags & O_CREAT:
-                return await self._open_or_create(names, flags, permissions & PERMISSIONS, text_of(path))
-            fid, qid = await self.verbs.walk(self.root, names)
-            return await self._open_fid(fid, qid, flags, text_of(path))
-
     async def read_bytes(self, path: RemotePath, *, follow: bool = False) -> bytes:
         """The content of a file."""
         async with await self.open(path, follow=follow) as file:
@@ -102,39 +79,6 @@ class AsyncClient(Copying):
         """Make ``data`` the content of a file, which is created if it is not there."""
         async with await self.open(path, "wb", permissions=permissions, follow=follow) as file:
             return await file.write(data)
-
-    async def _open_fid(self, fid: int, qid: Qid | None, flags: int, path: str) -> AsyncFile:
-        if qid is None or qid.type & QT_DIR:
-            self.verbs.release(fid)
-            raise refusal(Errno.EISDIR)
-        try:
-            iounit = await self.verbs.open(fid, flags)
-        except BaseException:
-            self.verbs.release(fid)
-            raise
-        return AsyncFile(self.verbs, fid, path, flags, iounit)
-
-    async def _open_or_create(self, names: list[bytes], flags: int, mode: int, path: str) -> AsyncFile:
-        """Open what is there, else create it; what is there may come and go between the two."""
-        for _ in range(_CREATE_ATTEMPTS):
-            parent, _ = await self.verbs.walk(self.root, names[:-1])
-            try:
-                if not flags & O_EXCL:
-                    try:
-                        fid, qid = await self.verbs.walk(parent, names[-1:])
-                    except FileNotFoundError:
-                        pass
-                    else:
-                        self.verbs.release(parent)
-                        return await self._open_fid(fid, qid, flags & ~O_CREAT, path)
-                iounit = await self.verbs.create(parent, names[-1], flags & ~O_TRUNC, mode, self.gid)
-            except BaseException as error:
-                self.verbs.release(parent)
-                if isinstance(error, FileExistsError) and not flags & O_EXCL:
-                    continue
-                raise
-            return AsyncFile(self.verbs, parent, path, flags, iounit)
-        raise refusal(Errno.EEXIST, f"{join_names(names)} comes and goes")
 
 
 async def connect(

@@ -75,6 +75,7 @@ from ninep.wire.messages import (
     Txattrwalk,
 )
 from ninep.wire.modes import major, minor
+from ninep.wire.types import Qid
 
 MAX_XATTR: Final = 16 << 20
 """A larger value is not believed. Linux stops at 64 KiB, macOS resource forks go further."""
@@ -135,15 +136,15 @@ class LinuxVerbs(Verbs):
             await self.setattr(fid, SetAttr(size=0))
         return self.checked(opened.qid, opened.iounit, flags)
 
-    async def create(self, fid: int, name: bytes, flags: int, mode: int, gid: int) -> int:
+    async def create(self, fid: int, name: bytes, flags: int, mode: int, gid: int) -> tuple[int, Qid]:
         # Always exclusive: without, the hypervisor's server rewrites the owner and mode of a file that appeared meanwhile.
-        return (await self.connection.call(Tlcreate(fid, name, flags | O_CREAT | O_EXCL, mode, gid), Rlcreate)).iounit
+        created = await self.connection.call(Tlcreate(fid, name, flags | O_CREAT | O_EXCL, mode, gid), Rlcreate)
+        return created.iounit, created.qid
 
     async def entries(self, fid: int) -> Stream[list[Listed]]:
         connection = self.connection
         count = min(connection.msize - IOHDRSZ, LISTING_REPLY)
-        cookie = 0
-        seen = {0}
+        cookie = kept = replies = 0
         while data := (await connection.call(Treaddir(fid, cookie, count), Rreaddir)).data:
             try:
                 entries = unpack_dirents(data)
@@ -158,9 +159,11 @@ class LinuxVerbs(Verbs):
                 batch.append(Listed(entry.name, entry.qid_path, kind_of_qid(entry.type, entry.qid_type), None))
             yield batch
             cookie = entries[-1].cookie
-            if cookie in seen:
+            if cookie == kept:
                 raise connection.broken(f"the server's listing comes back to offset {cookie}")
-            seen.add(cookie)
+            replies += 1
+            if not replies & (replies - 1):
+                kept = cookie  # after 1, 2, 4, 8 ... replies: one of them is on every circle, and one offset is all to remember
 
     # -- names ---------------------------------------------------------------------------------------------------------
 

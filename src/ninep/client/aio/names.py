@@ -25,15 +25,22 @@ class Names(Export):
             last = depth == len(names)
             try:
                 await self.mkdir(join_names(names[:depth]), mode if last else 0o777)
-            except FileExistsError as error:
-                if not last:
-                    continue
-                with about(text_of(path)):
-                    async with self.at(names) as fid:
-                        is_directory = (await self.verbs.stat(fid)).is_dir()
-                if not (exist_ok and is_directory):
+            except (ConnectionError, TimeoutError):
+                raise
+            except OSError as error:  # EEXIST, or what a server says instead (EROFS, EACCES, words of its own)
+                if last:
                     error.filename = text_of(path)
+                if (last and not exist_ok) or not await self._is_directory(names[:depth]):
                     raise
+
+    async def _is_directory(self, names: list[bytes]) -> bool:
+        try:
+            async with self.at(names) as fid:
+                return (await self.verbs.stat(fid)).is_dir()
+        except (ConnectionError, TimeoutError):
+            raise
+        except OSError:
+            return False
 
     async def symlink(self, target: str | bytes, path: RemotePath) -> None:
         """Make ``path`` a symbolic link to ``target``, which is stored as it is."""

@@ -1,7 +1,7 @@
 """Listing directories, and whole trees: ``scandir``, ``listdir``, ``walk``, ``rmtree``.
 
-A server may lie: listings are bounded in entries and in bytes, trees in depth, and names that no directory can have end the
-connection (``dotl``, ``base``).
+A server may lie: listings are bounded in entries and in bytes, trees in depth, what is kept of them in memory (``bounds``), and names that no
+directory can have end the connection (``dotl``, ``base``).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Final
 from ninep.client.aio.connection import Stream
 from ninep.client.aio.export import Export
 from ninep.client.aio.verbs import Listed
+from ninep.client.bounds import Held, size_of
 from ninep.client.errors import about, refusal
 from ninep.client.exchange import Call
 from ninep.client.paths import RemotePath, decode, encode, join, text_of
@@ -25,6 +26,12 @@ MAX_ENTRIES: Final = 1 << 22
 MAX_NAMES: Final = 1 << 28
 """Bytes of names in one directory."""
 MAX_DEPTH: Final = 512
+
+
+def check_depth(depth: int) -> None:
+    """ELOOP for a directory that is too deep. It bounds the work: a server can show a tree without a bottom."""
+    if depth > MAX_DEPTH:
+        raise refusal(Errno.ELOOP, f"more than {MAX_DEPTH} directories deep")
 
 
 class Tree(Export):
@@ -42,14 +49,18 @@ class Tree(Export):
                 batches = self._listing(dirfid)
                 async with aclosing(batches):
                     async for batch in batches:
-                        for entry in await self._entries(dirfid, shown, batch, stat):
-                            yield entry
+                        # made one by one: a path can be long, and a message can list very many names
+                        for name, ino, kind, found in await self._looked_at(dirfid, batch, stat):
+                            text = decode(name)
+                            yield DirEntry(text, join(shown, text), kind, ino, found)
 
     async def listdir(self, path: RemotePath = "/", *, follow: bool = False) -> list[str]:
         """The names in a directory, in the server's order, without ``.`` and ``..``."""
         with about(text_of(path)):
             async with self.at(await self.names_of(path, follow)) as dirfid:
-                return [decode(entry.name) for entry in await self._all(dirfid)]
+                batches = self._listing(dirfid)
+                async with aclosing(batches):
+                    return [decode(entry.name) async for batch in batches for entry in batch]
 
     async def walk(
         self, top: RemotePath = "/", *, topdown: bool = True, onerror: Callable[[OSError], object] | None = None
@@ -59,15 +70,19 @@ class Tree(Export):
         With ``topdown`` the list of directories may be cut down to those to go into. A directory that cannot be listed is told
         to ``onerror`` and left out; without it the error is raised.
         """
-        # (path, depth, what to yield when all below it was): the last one is the next one
-        stack: list[tuple[str, int, tuple[str, list[DirEntry], list[DirEntry]] | None]] = [(text_of(top), 0, None)]
+        held = Held()
+        # (path, depth, what to yield when all below it was, what of ``held`` it is): the last one is the next one
+        stack: list[tuple[str, int, tuple[str, list[DirEntry], list[DirEntry]] | None, int]] = [
+            (text_of(top), 0, None, 0)
+        ]
         while stack:
-            path, depth, ready = stack.pop()
+            path, depth, ready, size = stack.pop()
+            held.give(size)
             if ready is not None:
                 yield ready
                 continue
             try:
-                entries = await self._scan_to_go_into(path, depth)
+                entries, size = await self._scan_to_go_into(path, depth, held)
             except ConnectionError:
                 raise
             except OSError as error:
@@ -79,9 +94,10 @@ class Tree(Export):
             found = (path, directories, [entry for entry in entries if not entry.is_dir()])
             if topdown:
                 yield found
+                held.give(size)
             else:
-                stack.append((path, depth, found))
-            stack += [(entry.path, depth + 1, None) for entry in reversed(directories)]
+                stack.append((path, depth, found, size))
+            stack += [(entry.path, depth + 1, None, held.take(size_of(entry))) for entry in reversed(directories)]
 
     async def rmtree(self, path: RemotePath, *, onerror: Callable[[OSError], object] | None = None) -> None:
         """Remove a directory and everything below it; links are removed, not followed.
@@ -156,13 +172,23 @@ class Tree(Export):
             return [error]
         return []
 
-    async def _scan_to_go_into(self, path: str, depth: int) -> list[DirEntry]:
-        if depth > MAX_DEPTH:
-            with about(path):
-                raise refusal(Errno.ELOOP, f"more than {MAX_DEPTH} directories deep")
-        entries = self.scandir(path)
-        async with aclosing(entries):
-            return [entry async for entry in entries]
+    async def _scan_to_go_into(self, path: str, depth: int, held: Held) -> tuple[list[DirEntry], int]:
+        """A directory's entries, and how much of ``held`` they are."""
+        size = 0
+        with about(path):
+            check_depth(depth)
+            found = []
+            entries = self.scandir(path)
+            try:
+                async with aclosing(entries):
+                    async for entry in entries:
+                        size += size_of(entry)
+                        held.take(size_of(entry))
+                        found.append(entry)
+            except OSError:
+                held.give(size)
+                raise
+        return found, size
 
     async def _listing(self, dirfid: int) -> Stream[list[Listed]]:
         """The batches of a directory's listing, through a fid of its own, within the bounds."""
@@ -181,12 +207,8 @@ class Tree(Export):
         finally:
             self.verbs.release(fid)
 
-    async def _all(self, dirfid: int) -> list[Listed]:
-        batches = self._listing(dirfid)
-        async with aclosing(batches):
-            return [entry async for batch in batches for entry in batch]
-
-    async def _entries(self, dirfid: int, path: str, batch: list[Listed], stat: bool) -> list[DirEntry]:
+    async def _looked_at(self, dirfid: int, batch: list[Listed], stat: bool) -> list[Listed]:
+        """What a listing says, with the attributes where they are wanted or needed, without what has gone since."""
         wanting = [entry.stat is None and (stat or entry.kind == DT_UNKNOWN) for entry in batch]
         names = [entry.name for entry, wants in zip(batch, wanting, strict=True) if wants]
         # paired by place: a server may list a name twice
@@ -199,6 +221,5 @@ class Tree(Export):
             known = found if isinstance(found, FileStat) else None
             if known is not None:
                 kind = kind_of_mode(known.st_mode)  # noqa: PLW2901 - the listing's word gives way to the file's own
-            text = decode(name)
-            entries.append(DirEntry(text, join(path, text), kind, ino, known))
+            entries.append(Listed(name, ino, kind, known))
         return entries

@@ -65,25 +65,44 @@ class Verbs(ABC):
     async def walk_far(self, fid: int, names: Sequence[bytes]) -> tuple[int | None, list[Qid]]:
         """As far along ``names`` as they lead: the new fid (None if not all the way) and the qids met.
 
-        Raises what the server says when not even the first name can be walked.
+        Raises what the server says when not even the first name can be walked. Some servers answer with an error whenever *any* name
+        cannot be walked; walk(5) wants an error for the first name only, and the qids of those before for any other. So names are taken
+        one at a time after an error.
         """
+        try:
+            return await self._walk_by(MAX_WALK, fid, names)
+        except (ConnectionError, TimeoutError):
+            raise
+        except OSError:
+            if len(names) < 2:
+                raise
+        return await self._walk_by(1, fid, names)
+
+    async def _walk_by(self, step: int, fid: int, names: Sequence[bytes]) -> tuple[int | None, list[Qid]]:
+        """``walk_far`` with at most ``step`` names in a message. Raises if the first message is refused, or one of several names."""
         connection = self.connection
         newfid = connection.exchange.fids.take()
-        reply = await connection.call(Twalk(fid, newfid, list(names[:MAX_WALK])), Rwalk, undo=Tclunk(newfid))
+        reply = await connection.call(Twalk(fid, newfid, list(names[:step])), Rwalk, undo=Tclunk(newfid))
         qids = reply.qids
-        if len(qids) < min(len(names), MAX_WALK):
+        if len(qids) < min(len(names), step):
             return None, qids  # the exchange sees to newfid
         try:
             while len(qids) < len(names):
-                more = list(names[len(qids) : len(qids) + MAX_WALK])
+                more = list(names[len(qids) : len(qids) + step])
                 reply = await connection.call(Twalk(newfid, newfid, more), Rwalk)
                 qids += reply.qids
                 if len(reply.qids) < len(more):
                     break
-        except BaseException as error:
+        except (ConnectionError, TimeoutError):
             self.release(newfid)
-            if isinstance(error, OSError) and not isinstance(error, (ConnectionError, TimeoutError)):
-                return None, qids
+            raise
+        except OSError:
+            self.release(newfid)
+            if len(more) > 1:
+                raise
+            return None, qids
+        except BaseException:
+            self.release(newfid)
             raise
         if len(qids) < len(names):
             self.release(newfid)
@@ -281,8 +300,8 @@ class Verbs(ABC):
         """Open a file or directory with ``linux.O_*``; the iounit."""
 
     @abstractmethod
-    async def create(self, fid: int, name: bytes, flags: int, mode: int, gid: int) -> int:
-        """Create a file that is not there and open it: the directory's fid becomes the file's. EEXIST if it is; the iounit."""
+    async def create(self, fid: int, name: bytes, flags: int, mode: int, gid: int) -> tuple[int, Qid]:
+        """Create a file that is not there and open it: the directory's fid becomes the file's. EEXIST if it is; iounit and qid."""
 
     @abstractmethod
     def entries(self, fid: int) -> Stream[list[Listed]]:

@@ -12,7 +12,7 @@ from typing import Final
 
 from ninep.client.blocking.connection import Stream
 from ninep.client.blocking.verbs import Listed, Verbs
-from ninep.client.errors import refusal
+from ninep.client.errors import may_be_missing, refusal
 from ninep.client.paths import decode, encode, legal_entry
 from ninep.client.stat import NOW, SECOND, FileStat, SetAttr, Time, from_record, kind_of_mode
 from ninep.linux import O_ACCMODE, O_APPEND, O_TRUNC, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Errno
@@ -111,16 +111,21 @@ class BaseVerbs(Verbs):
         opened = self.connection.call(Topen(fid, self._open_mode(flags)), Ropen)
         return self.checked(opened.qid, opened.iounit, flags)
 
-    def create(self, fid: int, name: bytes, flags: int, mode: int, gid: int) -> int:  # gid comes from the directory
+    def create(
+        self, fid: int, name: bytes, flags: int, mode: int, gid: int
+    ) -> tuple[int, Qid]:  # gid comes from the directory
         self._refuse_existing(fid, name)
         request = Tcreate(fid, name, mode_to_wire(S_IFREG | mode, self._extended), self._open_mode(flags & ~O_TRUNC))
-        return (self.connection.call(request, Rcreate)).iounit
+        created = self.connection.call(request, Rcreate)
+        return created.iounit, created.qid
 
     def _refuse_existing(self, dirfid: int, name: bytes) -> None:
         """Tcreate has no exclusive form that fits every server: some truncate what is there."""
         try:
             found, _ = self.walk(dirfid, [name])
-        except FileNotFoundError:
+        except OSError as error:
+            if not may_be_missing(error):
+                raise
             return
         self.release(found)
         raise refusal(Errno.EEXIST)

@@ -10,19 +10,13 @@ from typing import Final, Self
 from ninep.client.address import Address, parse_address
 from ninep.client.blocking.connection import Connection, open_connection
 from ninep.client.blocking.copying import Copying
-from ninep.client.blocking.file import File
 from ninep.client.blocking.session import DEFAULT_MSIZE, PREFERENCE, negotiate
 from ninep.client.blocking.verbs import Verbs
-from ninep.client.errors import about, refusal
 from ninep.client.identity import group_id, user_id, user_name
-from ninep.client.opening import flags_of
-from ninep.client.paths import RemotePath, encode, join_names, text_of
-from ninep.linux import O_CREAT, O_EXCL, O_TRUNC, PERMISSIONS, Errno
+from ninep.client.paths import RemotePath, encode
 from ninep.wire.dialect import Dialect
-from ninep.wire.types import QT_DIR, Qid
 
 DEFAULT_TIMEOUT: Final = 60.0
-_CREATE_ATTEMPTS: Final = 8
 
 
 class Client(Copying):
@@ -75,21 +69,6 @@ class Client(Copying):
         """Another export, or the same as another user, over the same connection. It ends with the first client."""
         return _attached(self.verbs, aname, uname, n_uname, gid, owns_connection=False)
 
-    def open(self, path: RemotePath, mode: str | int = "rb", *, permissions: int = 0o666, follow: bool = False) -> File:
-        """Open a file: ``"rb"``, ``"wb"``, ``"ab"``, ``"xb"``, with ``+`` for both ways, or ``linux.O_*`` flags.
-
-        ``permissions`` are those of a file that is created, exactly (no umask here). ``IsADirectoryError`` for a directory.
-        """
-        flags = flags_of(mode)
-        with about(text_of(path)):
-            names = self.names_of(path, follow)
-            if not names:
-                raise refusal(Errno.EISDIR)
-            if flags & O_CREAT:
-                return self._open_or_create(names, flags, permissions & PERMISSIONS, text_of(path))
-            fid, qid = self.verbs.walk(self.root, names)
-            return self._open_fid(fid, qid, flags, text_of(path))
-
     def read_bytes(self, path: RemotePath, *, follow: bool = False) -> bytes:
         """The content of a file."""
         with self.open(path, follow=follow) as file:
@@ -99,39 +78,6 @@ class Client(Copying):
         """Make ``data`` the content of a file, which is created if it is not there."""
         with self.open(path, "wb", permissions=permissions, follow=follow) as file:
             return file.write(data)
-
-    def _open_fid(self, fid: int, qid: Qid | None, flags: int, path: str) -> File:
-        if qid is None or qid.type & QT_DIR:
-            self.verbs.release(fid)
-            raise refusal(Errno.EISDIR)
-        try:
-            iounit = self.verbs.open(fid, flags)
-        except BaseException:
-            self.verbs.release(fid)
-            raise
-        return File(self.verbs, fid, path, flags, iounit)
-
-    def _open_or_create(self, names: list[bytes], flags: int, mode: int, path: str) -> File:
-        """Open what is there, else create it; what is there may come and go between the two."""
-        for _ in range(_CREATE_ATTEMPTS):
-            parent, _ = self.verbs.walk(self.root, names[:-1])
-            try:
-                if not flags & O_EXCL:
-                    try:
-                        fid, qid = self.verbs.walk(parent, names[-1:])
-                    except FileNotFoundError:
-                        pass
-                    else:
-                        self.verbs.release(parent)
-                        return self._open_fid(fid, qid, flags & ~O_CREAT, path)
-                iounit = self.verbs.create(parent, names[-1], flags & ~O_TRUNC, mode, self.gid)
-            except BaseException as error:
-                self.verbs.release(parent)
-                if isinstance(error, FileExistsError) and not flags & O_EXCL:
-                    continue
-                raise
-            return File(self.verbs, parent, path, flags, iounit)
-        raise refusal(Errno.EEXIST, f"{join_names(names)} comes and goes")
 
 
 def connect(

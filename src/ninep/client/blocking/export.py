@@ -14,7 +14,7 @@ from typing import Final
 
 from ninep.client.blocking.connection import Connection
 from ninep.client.blocking.verbs import Verbs
-from ninep.client.errors import refusal
+from ninep.client.errors import may_be_missing, refusal
 from ninep.client.paths import RemotePath, split
 from ninep.linux import Errno
 from ninep.wire.types import QT_DIR, QT_SYMLINK
@@ -89,8 +89,8 @@ class Export:
         way = [*real, *steps]
         try:
             fid, qids = self.verbs.walk_far(self.root, way)
-        except FileNotFoundError:
-            if len(way) == 1 and may_miss:
+        except OSError as error:
+            if len(way) == 1 and may_miss and may_be_missing(error):
                 return 1, False
             raise
         if fid is not None:

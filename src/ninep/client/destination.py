@@ -1,0 +1,433 @@
+"""Where ``get`` writes: a directory that the user named, and below it only what a server cannot lead elsewhere.
+
+What comes from a server is not trusted with paths, and neither is what an earlier copy left behind, since a server made it. So
+
+* only the path that the user typed is reached through links; below it each component is opened by handle, from the one before, and a
+  symbolic link (or another kind of redirection: a junction) is refused as a directory;
+* a file arrives under a temporary name in its directory and is moved into place when it is complete: a link or another name
+  of a file that is there is replaced, not written through. Devices, FIFOs and sockets in the way are refused, unopened;
+* two names of a copy that this host takes for one are refused (``copied``);
+* SUID and SGID of a server's files are not taken over unless that is asked for.
+
+Hosts without handles relative to a directory (Windows) look at each component before each use; there a *local* process that swaps directories
+meanwhile could redirect a copy, a server still cannot. Everything here blocks; the asyncio face calls it in threads.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import Final, NamedTuple, Self
+
+from ninep.client.copied import Copied
+from ninep.client.local import Keep
+from ninep.client.paths import local_name
+from ninep.client.stat import FileStat
+
+HANDLES: Final = os.open in os.supports_dir_fd and os.stat in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
+_BINARY: Final = getattr(os, "O_BINARY", 0)
+_NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
+_DIRECTORY: Final = getattr(os, "O_DIRECTORY", 0)
+_NO_WAIT: Final = getattr(os, "O_NONBLOCK", 0)
+# O_PATH (open(2)) needs no permission to read, only to search, as a path does
+_SEARCH: Final = getattr(os, "O_PATH", os.O_RDONLY) | _DIRECTORY
+_LINK_TIMES: Final = os.utime in os.supports_follow_symlinks
+_BY_HANDLE: Final = HANDLES and os.chmod in os.supports_fd and os.utime in os.supports_fd
+_SURROGATE: Final = 0x20000000  # of a reparse tag: the entry stands for another one ([MS-FSCC] 2.1.2.1)
+_REDIRECTS: Final = (
+    "is a symbolic link, and a copy does not write through links: remove it or choose another destination"
+)
+_KINDS: Final = {
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def _redirects(found: os.stat_result) -> bool:
+    """A symbolic link, or what Windows has beside it (junctions, mount points)."""
+    return stat.S_ISLNK(found.st_mode) or bool(getattr(found, "st_reparse_tag", 0) & _SURROGATE)
+
+
+@contextmanager
+def _about(path: str) -> Iterator[None]:
+    """Errors name the path as the user knows it, not the name below a handle. Numbers of a server that fit no host are errors as well."""
+    try:
+        yield
+    except OverflowError as error:
+        raise OSError(errno.EOVERFLOW, str(error), path) from None
+    except OSError as error:
+        if error.filename2 is None:
+            error.filename = path
+        else:
+            error.filename2 = path
+        raise
+
+
+class Target(NamedTuple):
+    """Where one thing is copied to. ``name`` is empty for the directory itself."""
+
+    destination: Destination
+    name: str
+    typed: bool = False
+    """The user wrote this name; otherwise it is a server's."""
+
+    @property
+    def path(self) -> str:
+        """For messages."""
+        return os.path.join(self.destination.path, self.name) if self.name else self.destination.path
+
+
+class Destination:
+    """A directory of this host that things are copied into. ``path`` may lead through links: the user wrote it."""
+
+    def __init__(self, path: str, copied: Copied | None = None) -> None:
+        self.path = path
+        self.copied = Copied() if copied is None else copied
+        self._fd = -1
+        self._real = ""
+        with _about(path):
+            if not stat.S_ISDIR(os.stat(path).st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, "is not a directory")
+            if HANDLES:
+                self._fd = os.open(path, _SEARCH)
+            else:
+                self._real = os.path.realpath(path)
+
+    @classmethod
+    def below(cls, folder: Folder, name: str) -> Self:
+        """A directory in another one, which may not be a link, with a handle of its own."""
+        self = cls.__new__(cls)
+        self.path = folder.shown(name)
+        self.copied = folder.copied
+        self._fd = -1
+        self._real = ""
+        with _about(self.path):
+            _must_be_directory(os.stat(folder.at(name), dir_fd=folder.fd, follow_symlinks=False))
+            if HANDLES:
+                self._fd = os.open(name, _SEARCH | _NO_FOLLOW, dir_fd=folder.fd)
+            else:
+                self._real = folder.at(name)
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the handle back."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def child(self, name: str, shown: str) -> Target:
+        """The place of a thing that a server calls ``name``. EINVAL, with its path there, for a name that leads elsewhere."""
+        return Target(self, checked_name(name, shown))
+
+    def folder(self, names: tuple[str, ...] = ()) -> Folder:
+        """A directory below, opened name by name, none of which may be a link. To be closed."""
+        shown = os.path.join(self.path, *names)
+        if not HANDLES:
+            path = self._real
+            for name in names:
+                path = os.path.join(path, name)
+                with _about(shown):
+                    _must_be_directory(os.lstat(path))
+            return Folder(self.copied, shown, path, None)
+        fd = os.dup(self._fd)
+        for name in names:
+            with _about(shown):
+                try:
+                    below = os.open(name, _SEARCH | _NO_FOLLOW, dir_fd=fd)
+                except OSError:
+                    _must_be_directory(os.stat(name, dir_fd=fd, follow_symlinks=False))
+                    raise
+                finally:
+                    os.close(fd)
+            fd = below
+        return Folder(self.copied, shown, "", fd)
+
+
+def _must_be_directory(found: os.stat_result) -> None:
+    if _redirects(found):
+        raise NotADirectoryError(errno.ENOTDIR, _REDIRECTS)
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, "is not a directory")
+
+
+def checked_name(name: str, shown: str) -> str:
+    """A server's name as one component. EINVAL, with the remote path, for names that lead elsewhere or that this host cannot have."""
+    try:
+        return local_name(name)
+    except ValueError as error:
+        raise OSError(errno.EINVAL, str(error), shown) from None
+
+
+class Folder:
+    """One real directory to write into. Made by ``Destination.folder``."""
+
+    def __init__(self, copied: Copied, shown: str, base: str, fd: int | None) -> None:
+        self.path = shown
+        self.copied = copied
+        self._base = base
+        self.fd = fd
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the handle back."""
+        if self.fd is not None:
+            os.close(self.fd)
+            self.fd = None
+
+    def at(self, name: str) -> str:
+        """What the calls of ``os`` take for an entry, with ``dir_fd`` the handle."""
+        return os.path.join(self._base, name)
+
+    def shown(self, name: str) -> str:
+        """The path of an entry for messages."""
+        return os.path.join(self.path, name)
+
+    def look(self, name: str) -> os.stat_result | None:
+        """What is there under a name, if anything is."""
+        with suppress(FileNotFoundError):
+            return os.stat(self.at(name), dir_fd=self.fd, follow_symlinks=False)
+        return None
+
+    def make_directory(self, name: str) -> None:
+        """Make a directory, or find that it is one already. A symbolic link is none."""
+        with _about(self.shown(name)):
+            with suppress(FileExistsError):
+                os.mkdir(self.at(name), dir_fd=self.fd)
+            found = os.stat(self.at(name), dir_fd=self.fd, follow_symlinks=False)
+            _must_be_directory(found)
+            self.copied.entered(found, self.shown(name))
+
+    def make_link(self, name: str, target: str) -> None:
+        """Make a symbolic link, in place of another one if there is one. EINVAL for a target that no host can have."""
+        path = self.shown(name)
+        if "\0" in target:
+            raise OSError(errno.EINVAL, "a link target with NUL in it", path)
+        with _about(path):
+            try:
+                os.symlink(target, self.at(name), dir_fd=self.fd)
+            except FileExistsError:
+                found = self.look(name)
+                if found is None or not stat.S_ISLNK(found.st_mode):
+                    raise
+                self.copied.check(found, path)
+                os.unlink(self.at(name), dir_fd=self.fd)
+                os.symlink(target, self.at(name), dir_fd=self.fd)
+            self.copied.made(os.stat(self.at(name), dir_fd=self.fd, follow_symlinks=False))
+
+    def receive(self, name: str, mode: int) -> Arriving:
+        """A file that is to arrive under ``name``."""
+        return Arriving(self, name, mode)
+
+    def keep(self, found: FileStat, keep: Keep) -> None:
+        """Give the directory what ``keep`` says of the original's."""
+        with _about(self.path):
+            if not _BY_HANDLE:
+                keep_attributes(self._base, found, keep)
+                return
+            fd = os.open(".", os.O_RDONLY | _DIRECTORY | _NO_FOLLOW, dir_fd=self.fd)
+            try:
+                keep_attributes(fd, found, keep)
+            finally:
+                os.close(fd)
+
+    def keep_link(self, name: str, found: FileStat, keep: Keep) -> None:
+        """The same for a symbolic link that was made."""
+        with _about(self.shown(name)):
+            chown = getattr(os, "chown", None)
+            if keep.owner and chown is not None and found.st_uid is not None and found.st_gid is not None:
+                with suppress(PermissionError):
+                    chown(self.at(name), found.st_uid, found.st_gid, dir_fd=self.fd, follow_symlinks=False)
+            if _LINK_TIMES:
+                times = (found.st_atime_ns, found.st_mtime_ns)
+                os.utime(self.at(name), ns=times, dir_fd=self.fd, follow_symlinks=False)
+
+
+def keep_attributes(file: int | str, found: FileStat, keep: Keep) -> None:
+    """Give an open file, or where that cannot be the file at a path, what ``keep`` says of the original's."""
+    mode = keep.mode(found.st_mode)
+    if not (keep.setid or found.is_dir()):
+        mode &= ~(stat.S_ISUID | stat.S_ISGID)
+    chown = getattr(os, "chown", None)
+    if keep.owner and chown is not None and found.st_uid is not None and found.st_gid is not None:
+        try:
+            chown(file, found.st_uid, found.st_gid)
+        except PermissionError:
+            mode &= 0o777
+    os.chmod(file, mode)
+    os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+class Arriving:
+    """A file that is being written. ``commit`` moves it into place; until then, and after ``discard``, nothing of it is there.
+
+    ``mode`` is what a new file gets (less the umask); a file that is replaced keeps its permissions, but for SUID and SGID: its content is
+    another one.
+    """
+
+    def __init__(self, folder: Folder, name: str, mode: int) -> None:
+        self._folder = folder
+        self._name = name
+        self._temporary = ""
+        self._mode: int | None = None
+        self._path = path = folder.shown(name)
+        with _about(path):
+            found = folder.look(name)
+            if found is not None:
+                kind = stat.S_IFMT(found.st_mode)
+                if kind == stat.S_IFDIR:
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+                if kind in _KINDS:
+                    raise FileExistsError(
+                        errno.EEXIST, f"is {_KINDS[kind]} and is not replaced by a file: remove it first"
+                    )
+                folder.copied.check(found, path)
+                if kind == stat.S_IFREG:
+                    self._mode = found.st_mode & 0o1777
+            self._temporary = f".{name[:64]}.{os.urandom(4).hex()}.part"
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY | _NO_FOLLOW
+            self._fd = os.open(folder.at(self._temporary), flags, mode & 0o777, dir_fd=folder.fd)
+
+    def write(self, data: bytes) -> None:
+        """All of ``data``, behind what was written before."""
+        with _about(self._path):
+            _write_all(self._fd, data)
+
+    def commit(self, found: FileStat, keep: Keep) -> None:
+        """Everything was written."""
+        folder = self._folder
+        temporary = folder.at(self._temporary)
+        with _about(self._path):
+            if _BY_HANDLE:
+                self._set(self._fd, found, keep)
+            made = os.fstat(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+            if not _BY_HANDLE:
+                self._set(temporary, found, keep)
+            os.replace(temporary, folder.at(self._name), src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
+            self._temporary = ""
+        folder.copied.made(made)
+
+    def _set(self, file: int | str, found: FileStat, keep: Keep) -> None:
+        if self._mode is not None:
+            os.chmod(file, self._mode)
+        if keep.times or keep.owner:
+            keep_attributes(file, found, keep)
+
+    def discard(self) -> None:
+        """Take back what is not committed. Fine to call in any case."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        if self._temporary:
+            with suppress(OSError):
+                os.unlink(self._folder.at(self._temporary), dir_fd=self._folder.fd)
+            self._temporary = ""
+
+
+class Stream:
+    """A device, FIFO or standard stream that the user named (``/dev/stdout``, a process substitution): written to as it is."""
+
+    def __init__(self, path: str, fd: int) -> None:
+        self._path = path
+        self._fd = fd
+
+    def write(self, data: bytes) -> None:
+        """All of ``data``."""
+        with _about(self._path):
+            _write_all(self._fd, data)
+
+    def commit(self, found: FileStat, keep: Keep) -> None:
+        """There is nothing to move."""
+
+    def discard(self) -> None:
+        """Close it."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+# -- what the user typed ---------------------------------------------------------------------------------------------------
+
+
+def typed_target(path: str, copied: Copied | None = None, is_directory: bool = False) -> Target:
+    """The target for a path that the user typed: its directory, which may be reached through links, and the last name in it.
+
+    That of a directory may be written with a separator at its end.
+    """
+    directory, name = os.path.split(path)
+    if is_directory and not name and directory != path:
+        directory, name = os.path.split(directory)
+    if name in {"", os.curdir, os.pardir}:
+        return Target(Destination(path, copied), "", typed=True)
+    return Target(Destination(directory or os.curdir, copied), name, typed=True)
+
+
+def directory_target(target: Target) -> Destination:
+    """Make the directory that a tree is copied to, or find it there; one that the user typed may be a link to one."""
+    if target.name:
+        with target.destination.folder() as folder:
+            if not target.typed:
+                folder.make_directory(target.name)
+                return Destination.below(folder, target.name)
+            with _about(target.path), suppress(FileExistsError):
+                os.mkdir(folder.at(target.name), dir_fd=folder.fd)
+    return Destination(target.path, target.destination.copied)
+
+
+def file_target(target: Target, folder: Folder, mode: int) -> Arriving | Stream:
+    """Begin a file at a target. What the user typed may be a device or a pipe; a symbolic link to a file is replaced."""
+    if not target.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), target.path)
+    if target.typed:
+        stream = _stream(target.path)
+        if stream is not None:
+            return stream
+    return folder.receive(target.name, mode)
+
+
+def _stream(path: str) -> Stream | None:
+    with suppress(FileNotFoundError), _about(path):
+        kind = stat.S_IFMT(os.stat(path).st_mode)
+        parent = os.path.realpath(os.path.dirname(path) or os.curdir)
+        # /dev/stdout, /dev/fd/3: links that are not to be replaced, whatever the shell has connected them with
+        connected = kind == stat.S_IFREG and (parent == "/dev" or parent.startswith("/proc/"))
+        if kind not in _KINDS and not connected:
+            return None
+        try:
+            fd = os.open(path, os.O_WRONLY | _BINARY | _NO_WAIT | (os.O_TRUNC if connected else 0))
+        except OSError as error:
+            if error.errno == errno.ENXIO and kind == stat.S_IFIFO:
+                error.strerror = "is a FIFO that no program reads"
+            raise
+        if _NO_WAIT:
+            os.set_blocking(fd, True)
+        return Stream(path, fd)
+    return None
