@@ -26,6 +26,18 @@ SERVICE = "00001608-facb-11e6-bd58-64006a7986d3"
         ("vsock:2:5640", Address(virtual=Vsock(2, 5640)), "/"),
         ("vsock:1:4294967295/a:b", Address(virtual=Vsock(1, 0xFFFFFFFF)), "/a:b"),
         ("hyperv:parent:5640/x", Address(virtual=HyperV(HYPERV_WILDCARDS["parent"], SERVICE)), "/x"),
+        ("5641", Address("127.0.0.1", 5641), "/"),
+        ("5641/dir", Address("127.0.0.1", 5641), "/dir"),
+        (":5641/dir", Address("127.0.0.1", 5641), "/dir"),
+        ("tcp:host:564/a:b", Address("host", 564), "/a:b"),
+        ("tcp://host:564/a//b", Address("host", 564), "/a//b"),
+        ("9p://host", Address("host", 5640), "/"),
+        ("9p://[::1]:564/a", Address("::1", 564), "/a"),
+        ("tcp!host!564", Address("host", 564), "/"),
+        ("tcp!host!9fs/a", Address("host", 564), "/a"),
+        ("unix:///run/9p.sock:/dir", Address(socket="/run/9p.sock"), "/dir"),
+        ("unix!/tmp/ns.ann.:0/acme", Address(socket="/tmp/ns.ann.:0/acme"), "/"),
+        ("vsock://2:5640/x", Address(virtual=Vsock(2, 5640)), "/x"),
         (f"hyperv:{SERVICE}:{SERVICE.upper()}", Address(virtual=HyperV(SERVICE, SERVICE)), "/"),
     ],
 )
@@ -37,7 +49,7 @@ def test_locations(text, address, path):
     "text",
     [
         "",
-        ":5640",
+        ":",
         "/dir",
         "host:",
         "host:x",
@@ -68,6 +80,22 @@ def test_what_is_no_location(text):
         parse_location(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("http://host/x", "not a transport of 9P"),
+        ("C:\\x", "path on this computer"),
+        ("ann@host/x", "no user"),
+        ("tcp!host!http", "not a port"),
+        ("il!host!9fs", "IL is not supported"),
+    ],
+)
+def test_what_else_could_be_meant(text, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        parse_location(text)
+    assert str(caught.value).startswith(repr(text))
+
+
 @pytest.mark.parametrize(("text", "meant"), [("box:564:/a/b", "box:564/a/b"), ("box:/a", "box/a")])
 def test_a_colon_as_scp_has_it(text, meant):
     with pytest.raises(ValueError, match=f": {meant}$"):
@@ -78,7 +106,8 @@ def test_a_colon_as_scp_has_it(text, meant):
 def test_an_address_has_no_path():
     assert parse_address("host:1") == Address("host", 1)
     assert parse_address("vsock:2:1") == Address(virtual=Vsock(2, 1))
-    for text in ("host:1/", "host/dir", "unix:s:/x", "vsock:2:1/", "hyperv:parent:1/x"):
+    assert parse_address("tcp://host:1/") == parse_address("tcp!host!1") == Address("host", 1)
+    for text in ("tcp://host:1/dir", "host:1/", "host/dir", "unix:s:/x", "vsock:2:1/", "hyperv:parent:1/x"):
         with pytest.raises(ValueError, match="path"):
             parse_address(text)
 

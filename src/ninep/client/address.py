@@ -4,23 +4,24 @@
 ``HOST``                      TCP, port 5640 (where ``ninep serve`` listens)
 ``HOST:PORT``                 TCP
 ``[V6ADDRESS]:PORT``          TCP over IPv6
+``PORT``                      TCP, this computer
 ``unix:SOCKET``               a unix socket; SOCKET is a path without ``:``
 ``vsock:CID:PORT``            a vsock: CID 2 is the host, 1 this machine
 ``hyperv:VM:SERVICE``         a Hyper-V socket: GUIDs, ``parent``, a vsock port
 ============================  =============================================
 
 A *location* is an address and, after it, a path on the server: ``HOST:PORT/dir/file``, ``unix:SOCKET:/dir/file``,
-``vsock:2:5640/dir/file``. Without a path it means the root of the export.
+``vsock:2:5640/dir/file``. Without a path it means the root of the export. URLs (``tcp://HOST:PORT/dir/file``, ``9p://HOST``) and the
+dial strings of Plan 9 (``tcp!HOST!PORT``) are read as well: ``transport.addresses`` reads them all.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from ninep.transport.addresses import BadAddress, HyperV, Vsock, parse
+from ninep.transport import addresses
+from ninep.transport.addresses import DEFAULT_PORT, HyperV, Vsock
 from ninep.transport.virtual import names_one
-
-DEFAULT_PORT: Final = 5640
 
 
 class Address(NamedTuple):
@@ -49,62 +50,28 @@ class Location(NamedTuple):
         return f"{self.address}{':' if self.address.socket else ''}{self.path}"
 
 
-def _port(text: str, whole: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
-        raise ValueError(f"{whole!r}: {text!r} is not a port number")
-    return int(text)
-
-
-def _unix(text: str) -> Location:
-    socket, colon, path = text.removeprefix("unix:").partition(":")
-    if not socket:
-        raise ValueError(f"{text!r}: no socket after 'unix:'")
-    if colon and not path.startswith("/"):
-        raise ValueError(f"{text!r}: the path after the socket must begin with '/'")
-    return Location(Address(socket=socket), path or "/")
-
-
-def _virtual(text: str) -> Location:
-    server, slash, path = text.partition("/")
-    try:
-        address = parse(server)
-    except BadAddress as error:
-        raise ValueError(f"{text!r}: {error}") from None
-    if not isinstance(address, Vsock | HyperV) or not names_one(address):
-        raise ValueError(f"{text!r} stands for any machine: it can be listened at, not connected to")
-    return Location(Address(virtual=address), slash + path or "/")
-
-
 def parse_location(text: str) -> Location:
     """An address with an optional path. ``ValueError`` (with words for the user) for what is neither."""
-    if "\0" in text:
-        raise ValueError(f"{text!r}: embedded null byte")
-    if text.startswith("unix:"):
-        return _unix(text)
-    if text.startswith(("vsock:", "hyperv:")):
-        return _virtual(text)
-    server, slash, path = text.partition("/")
-    path = slash + path or "/"
-    if not server:
-        raise ValueError(f"{text!r}: no server before the path (HOST:PORT/PATH or unix:SOCKET:/PATH)")
-    if server.startswith("["):
-        host, bracket, rest = server[1:].partition("]")
-        if not (host and bracket) or (rest and not rest.startswith(":")):
-            raise ValueError(f"{text!r}: an IPv6 address is written [ADDRESS]:PORT")
-        return Location(Address(host, _port(rest[1:], text) if rest else DEFAULT_PORT), path)
-    if slash and server.endswith(":"):
-        raise ValueError(f"{text!r}: no colon before the path of a TCP address: {server.rstrip(':')}{path}")
-    host, colon, port = server.partition(":")
-    if not host:
-        raise ValueError(f"{text!r}: no host before the port")
-    if ":" in port:
-        raise ValueError(f"{text!r}: an IPv6 address is written [ADDRESS]:PORT")
-    return Location(Address(host, _port(port, text) if colon else DEFAULT_PORT), path)
+    try:
+        place = addresses.parse_location(text)
+    except addresses.BadAddress as error:
+        words = str(error)
+        raise ValueError(words if words.startswith(repr(text)) else f"{text!r}: {words}") from None
+    match place.address:
+        case addresses.Tcp(host, port):
+            address = Address(host or addresses.LOOPBACK_HOST, port)
+        case addresses.Unix(socket):
+            address = Address(socket=socket)
+        case virtual:
+            if not names_one(virtual):
+                raise ValueError(f"{text!r} stands for any machine: it can be listened at, not connected to")
+            address = Address(virtual=virtual)
+    return Location(address, place.path)
 
 
 def parse_address(text: str) -> Address:
-    """An address without a path. ``ValueError`` for anything else."""
+    """An address without a path (a URL may end with ``/``). ``ValueError`` for anything else."""
     location = parse_location(text)
-    if location.path != "/" or text.endswith("/"):
+    if location.path != "/" or (text.endswith("/") and "://" not in text):
         raise ValueError(f"{text!r} is a path on a server; an address was expected")
     return location.address
