@@ -10,7 +10,7 @@ import pytest
 TOP = Path(__file__).resolve().parent.parent
 TEXT = (TOP / "docs" / "windows.md").read_text()
 TESTS = sorted(set(re.findall(r"`([a-z0-9_/]+\.py)::(\w+)`", TEXT)))
-MODULES = sorted(set(re.findall(r"`(_[a-z]+\.py)`", TEXT)))
+MODULES = sorted(set(re.findall(r"`(windows/[a-z]+\.py)`", TEXT)))
 PATHS = sorted(set(re.findall(r"`((?:tests|src)/[a-z0-9_/.]+\.py)`", TEXT)))
 
 

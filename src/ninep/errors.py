@@ -3,7 +3,7 @@
 Code that refuses a request raises ``Refused``; the host raises ``OSError`` with *its* number. Both meet in
 ``linux_errno``, the only place where a host's number becomes the protocol's: by name, because numbers differ (ELOOP is 62 on
 macOS, which Linux reads as ETIME). What has no Linux name becomes EIO. Windows errors are translated below the host wall, by
-``host._ntstatus``, and arrive as ``Refused``.
+``host.windows.status``, and arrive as ``Refused``.
 
 The texts are for plain 9P2000, which has no numbers: the customary words of Plan 9 where there are some (kernel
 ``port/error.h`` as users know them from lib9p and 9front), else those of errno(3).

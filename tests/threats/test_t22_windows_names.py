@@ -20,7 +20,7 @@ from tests.threats.test_t01_names import MESSAGES, cases
 from tests.threats.verbs import VERBS
 from tests.threats.windows import LINKS, ON, SECRET, WindowsLab
 
-from ninep.host._ntapi import Attribute, Tag
+from ninep.host.windows.api import Attribute, Tag
 from ninep.linux import AT_REMOVEDIR, GETATTR_BASIC, NO_ID, Errno
 from ninep.wire import messages as m
 

@@ -25,8 +25,8 @@ from tests.threats.lab import Lab, Records, handles
 from ninep import host
 from ninep.drivers.local import LocalDriver, pins_for
 from ninep.host import Handle
-from ninep.host._ntapi import Attribute, Tag
-from ninep.host._winhost import NtHost
+from ninep.host.windows.api import Attribute, Tag
+from ninep.host.windows.host import NtHost
 from ninep.server.exports import Export
 from ninep.testing.fake_nt import FakeNt
 from ninep.testing.fake_nt_volume import File, Volume

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from ninep.host._api import NO_HANDLE, Entry, Handle, HostModule, Listing, Place, Stat, Volume, iterate
 
 if sys.platform == "win32":
-    from ninep.host import _windows as _system
-    from ninep.host._windows import *  # noqa: F403 - its __all__ is the list of _api, which mypy checks below
+    from ninep.host.windows import system as _system
+    from ninep.host.windows.system import *  # noqa: F403 - its __all__ is the list of _api, which mypy checks below
 elif sys.platform == "darwin":
     from ninep.host import _darwin as _system
     from ninep.host._darwin import *  # noqa: F403

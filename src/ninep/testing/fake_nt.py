@@ -17,10 +17,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from ninep.host import _ntinfo as info
-from ninep.host._ntapi import END, REMOTE_DEVICE, Access, Attribute, Control, VolumeInfo
-from ninep.host._ntnames import units
-from ninep.host._ntstatus import Status
+from ninep.host.windows import info
+from ninep.host.windows.api import END, REMOTE_DEVICE, Access, Attribute, Control, VolumeInfo
+from ninep.host.windows.names import units
+from ninep.host.windows.status import Status
 from ninep.testing.fake_nt_info import Informing
 from ninep.testing.fake_nt_open import FILE_MAX, WRITING, fail
 from ninep.testing.fake_nt_volume import File, Link, fold

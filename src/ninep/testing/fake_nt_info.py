@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from ninep.host import _ntinfo as info
-from ninep.host._ntapi import (
+from ninep.host.windows import info
+from ninep.host.windows.api import (
     REMOVE,
     REMOVE_POSIX,
     REMOVE_READONLY,
@@ -17,7 +17,7 @@ from ninep.host._ntapi import (
     Attribute,
     Info,
 )
-from ninep.host._ntstatus import Status
+from ninep.host.windows.status import Status
 from ninep.testing.fake_nt_open import FILE_MAX, WRITING, Open, Opening, fail
 from ninep.testing.fake_nt_volume import File, Link, Volume
 

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final, NamedTuple, NoReturn
 
-from ninep.host import _ntinfo as info
-from ninep.host._ntapi import (
+from ninep.host.windows import info
+from ninep.host.windows.api import (
     OBJ_CASE_INSENSITIVE,
     OBJ_DONT_REPARSE,
     Access,
@@ -19,8 +19,8 @@ from ninep.host._ntapi import (
     Share,
     Tag,
 )
-from ninep.host._ntnames import MAX_UNITS, units
-from ninep.host._ntstatus import NtError, Status
+from ninep.host.windows.names import MAX_UNITS, units
+from ninep.host.windows.status import NtError, Status
 from ninep.testing.fake_nt_volume import File, Link, Stream, Volume, fold
 
 _INVALID: Final = frozenset('"*<>?|/') | frozenset(map(chr, range(0x20)))

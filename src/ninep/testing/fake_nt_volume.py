@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from ninep.host import _ntinfo as info
-from ninep.host._ntapi import Attribute, VolumeFlag
-from ninep.host._ntstatus import NtError, Status
+from ninep.host.windows import info
+from ninep.host.windows.api import Attribute, VolumeFlag
+from ninep.host.windows.status import NtError, Status
 
 _PLAIN_83: Final = re.compile(r"[^ .+,;=\[\]]{1,8}(\.[^ .+,;=\[\]]{1,3})?")
 _ODD_83: Final = re.compile(r"[ .+,;=\[\]]")

@@ -12,8 +12,8 @@ from tests.host.windows.outside import Outside
 
 from ninep.errors import linux_errno
 from ninep.host import Handle, Place
-from ninep.host._ntapi import NtCalls
-from ninep.host._winhost import NtHost
+from ninep.host.windows.api import NtCalls
+from ninep.host.windows.host import NtHost
 from ninep.linux import Errno
 from ninep.testing.fake_nt import FakeNt
 from ninep.testing.fake_nt_volume import Volume
@@ -77,12 +77,12 @@ def fake_box(kind: str) -> Iterator[Box]:
 @contextlib.contextmanager
 def system_box(tmp_path: Path) -> Iterator[Box]:
     """A folder of the system."""
-    from ninep.host import _windows
+    from ninep.host.windows import system
 
     above = Path(os.environ.get("NINEP_WINDOWS_DIR") or tmp_path)
     folder = above / f"share-{uuid.uuid4().hex[:8]}"
     folder.mkdir()
-    host = NtHost(_windows._host._calls)
+    host = NtHost(system._host._calls)
     root = host.open_root(str(folder))
     host.volume(root)
     outside_root, _ = host._calls.create(0, host._calls.dos_path(str(folder)), 0x81, 0x4000, object_attributes=0x40)

@@ -6,9 +6,9 @@ Names are the host's (UTF-16), one below the root or several with backslashes.
 import contextlib
 from collections.abc import Iterator
 
-from ninep.host import _ntinfo as info
-from ninep.host._ntapi import Access, Attribute, Control, Disposition, Info, NtCalls, Options, Share
-from ninep.host._winopen import OURS
+from ninep.host.windows import info
+from ninep.host.windows.api import Access, Attribute, Control, Disposition, Info, NtCalls, Options, Share
+from ninep.host.windows.open import OURS
 
 _OPTIONS = Options.OPEN_REPARSE_POINT | Options.OPEN_FOR_BACKUP_INTENT
 _ALL = Access.READ_DATA | Access.WRITE_DATA | Access.READ_ATTRIBUTES | Access.WRITE_ATTRIBUTES | Access.DELETE

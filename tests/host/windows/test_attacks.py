@@ -12,7 +12,7 @@ from tests.host.windows.outside import junction_data, symlink_data
 from ninep import linux
 from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, Place, iterate
-from ninep.host._ntapi import Attribute, Tag
+from ninep.host.windows.api import Attribute, Tag
 from ninep.linux import Errno
 
 NEW = linux.O_CREAT | linux.O_EXCL | linux.O_RDWR

@@ -7,7 +7,7 @@ from tests.host.windows.box import Box, refused
 
 from ninep import linux
 from ninep.host import NO_HANDLE, Entry, Handle, Listing, Place, iterate
-from ninep.host._ntapi import Access, Tag
+from ninep.host.windows.api import Access, Tag
 from ninep.linux import Errno
 from ninep.testing.fake_nt_volume import Volume
 

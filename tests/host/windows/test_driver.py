@@ -10,7 +10,7 @@ from tests.support.drivers import end
 from ninep import host
 from ninep.drivers.local import LocalDriver, pins_for
 from ninep.host import Handle
-from ninep.host._winhost import NtHost
+from ninep.host.windows.host import NtHost
 from ninep.linux import Errno
 from ninep.node import Node, User
 from ninep.testing.fake_nt import FakeNt

@@ -7,7 +7,7 @@ from tests.host.windows.outside import junction_data, symlink_data
 
 from ninep import linux
 from ninep.host import NO_HANDLE, Place, iterate
-from ninep.host._ntapi import Tag
+from ninep.host.windows.api import Tag
 from ninep.linux import Errno
 
 CLOUD, APPEXEC, DEDUP = 0x9000001A, 0x8000001B, 0x80000013

@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ninep.errors import Refused
-from ninep.host import _ntnames as names
+from ninep.host.windows import names
 from ninep.linux import Errno
 
 ROWS = [

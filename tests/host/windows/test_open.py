@@ -5,7 +5,7 @@ from tests.host.windows.box import Box, refused
 
 from ninep import linux
 from ninep.host import NO_HANDLE, Place
-from ninep.host._ntapi import Access, Attribute, Share
+from ninep.host.windows.api import Access, Attribute, Share
 from ninep.linux import Errno
 
 NEW = linux.O_CREAT | linux.O_EXCL | linux.O_RDWR

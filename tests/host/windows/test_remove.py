@@ -6,7 +6,7 @@ from tests.host.windows.outside import junction_data
 
 from ninep import linux
 from ninep.host import NO_HANDLE, Place, iterate
-from ninep.host._ntapi import Access, Attribute, Info
+from ninep.host.windows.api import Access, Attribute, Info
 from ninep.linux import Errno
 
 NEW = linux.O_CREAT | linux.O_EXCL | linux.O_RDWR

@@ -7,8 +7,8 @@ from tests.host.windows.box import Box, fake_box, refused
 from tests.host.windows.outside import junction_data
 
 from ninep import linux
-from ninep.host._ntapi import Access, Attribute
-from ninep.host._ntstatus import NtError, Status
+from ninep.host.windows.api import Access, Attribute
+from ninep.host.windows.status import NtError, Status
 from ninep.linux import Errno
 
 CHANGES_OF_A_RENAME_OVER = 6  # two tries, target aside, source in its place, and the removal in two tries

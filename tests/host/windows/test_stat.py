@@ -7,8 +7,8 @@ from tests.host.windows.box import Box, fake_box, refused
 
 from ninep import linux
 from ninep.host import NO_HANDLE, Place
-from ninep.host._ntapi import Attribute
-from ninep.host._winstat import WinStat
+from ninep.host.windows.api import Attribute
+from ninep.host.windows.stat import WinStat
 from ninep.linux import Errno
 from ninep.node import NOW
 

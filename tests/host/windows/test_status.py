@@ -3,8 +3,8 @@
 import pytest
 
 from ninep.errors import linux_errno
-from ninep.host import _winerror
-from ninep.host._ntstatus import NtError, Status, failed
+from ninep.host.windows import error
+from ninep.host.windows.status import NtError, Status, failed
 from ninep.linux import Errno
 
 
@@ -75,4 +75,4 @@ def test_every_row_is_a_failure() -> None:
     ],
 )
 def test_win32_codes(code: int, errno: Errno) -> None:
-    assert _winerror.linux_errno(code) == errno
+    assert error.linux_errno(code) == errno

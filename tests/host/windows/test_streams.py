@@ -5,8 +5,8 @@ from tests.host.windows.box import Box, fake_box, refused
 
 from ninep import linux
 from ninep.host import NO_HANDLE, Place
-from ninep.host._ntapi import Access
-from ninep.host._ntstatus import NtError, Status
+from ninep.host.windows.api import Access
+from ninep.host.windows.status import NtError, Status
 from ninep.linux import XATTR_CREATE, XATTR_REPLACE, Errno
 
 UID, MODE = b"user.virtfs.uid", b"user.virtfs.mode"

@@ -1,14 +1,14 @@
 """The NT calls that the Windows host makes, as one small interface.
 
-``NtCalls`` is the seam: ``_ntcalls.SystemCalls`` makes the real calls by ctypes, ``ninep.testing.fake_nt`` plays a
-volume with NTFS semantics for what no other system can show. Above it is ``_windows`` with the primitives of
+``NtCalls`` is the seam: ``calls.SystemCalls`` makes the real calls by ctypes, ``ninep.testing.fake_nt`` plays a
+volume with NTFS semantics for what no other system can show. Above it is ``system`` with the primitives of
 ``_api``.
 
 Rules
 
 * Nt* only, on handles; a name is one component below a directory handle (RootDirectory), in UTF-16. The one
   exception is the folder that the person who starts the server named: ``dos_path`` turns it into an NT path.
-* Buffers go in and come out as bytes; ``_ntinfo`` knows their layouts.
+* Buffers go in and come out as bytes; ``info`` knows their layouts.
 * A failing call raises ``NtError`` with the NTSTATUS. Nothing returns a status, a null or -1.
 * Every handle is synchronous (FILE_SYNCHRONOUS_IO_NONALERT): a call that returned is done.
 

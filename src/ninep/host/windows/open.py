@@ -22,11 +22,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from ninep.errors import Refused
-from ninep.host import _ntinfo as info
 from ninep.host._api import Handle
-from ninep.host._ntapi import Access, Attribute, Disposition, Info, NtCalls, Options, Tag
-from ninep.host._ntnames import folds_below, host_name, looks_short, new_name
-from ninep.host._ntstatus import NtError, Status
+from ninep.host.windows import info
+from ninep.host.windows.api import Access, Attribute, Disposition, Info, NtCalls, Options, Tag
+from ninep.host.windows.names import folds_below, host_name, looks_short, new_name
+from ninep.host.windows.status import NtError, Status
 from ninep.linux import Errno
 
 OURS: Final = b".ninep-"  # names of this host's own, which clients neither see nor use

@@ -18,12 +18,12 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from ninep import linux
-from ninep.host import _ntinfo as info
 from ninep.host._api import Handle, Volume
-from ninep.host._ntapi import REMOTE_DEVICE, Attribute, Info, NtCalls, Tag, VolumeFlag, VolumeInfo
-from ninep.host._ntstatus import NtError
-from ninep.host._winlinks import rdev_of, target_of
-from ninep.host._winopen import LINKS, NO_CLASS, tag_of
+from ninep.host.windows import info
+from ninep.host.windows.api import REMOTE_DEVICE, Attribute, Info, NtCalls, Tag, VolumeFlag, VolumeInfo
+from ninep.host.windows.links import rdev_of, target_of
+from ninep.host.windows.open import LINKS, NO_CLASS, tag_of
+from ninep.host.windows.status import NtError
 
 _SECTOR: Final = 512
 _BLKSIZE: Final = 4096

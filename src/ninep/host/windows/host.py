@@ -25,10 +25,9 @@ from typing import Final, NamedTuple
 
 from ninep import linux
 from ninep.errors import Refused
-from ninep.host import _ntinfo as info
-from ninep.host import _winlinks, _winremove, _winrename
 from ninep.host._api import NO_HANDLE, Handle, Listing, Place, Stat, Volume
-from ninep.host._ntapi import (
+from ninep.host.windows import info, links, remove, rename
+from ninep.host.windows.api import (
     END,
     NULL,
     OBJ_CASE_INSENSITIVE,
@@ -40,11 +39,9 @@ from ninep.host._ntapi import (
     Share,
     VolumeInfo,
 )
-from ninep.host._ntnames import client_name, folds_to, from_units
-from ninep.host._ntstatus import NtError, Status
-from ninep.host._winbury import Graveyard
-from ninep.host._winlist import Snapshot, flush
-from ninep.host._winopen import (
+from ninep.host.windows.listing import Snapshot, flush
+from ninep.host.windows.names import client_name, folds_to, from_units
+from ninep.host.windows.open import (
     ITSELF,
     LINKS,
     LIST,
@@ -57,9 +54,11 @@ from ninep.host._winopen import (
     reopen,
     tag_of,
 )
-from ninep.host._winremove import basic, is_directory
-from ninep.host._winstat import identity, stat_of, statfs_of, volume_of
-from ninep.host._winstreams import Streams
+from ninep.host.windows.remove import basic, is_directory
+from ninep.host.windows.removed import Graveyard
+from ninep.host.windows.stat import identity, stat_of, statfs_of, volume_of
+from ninep.host.windows.status import NtError, Status
+from ninep.host.windows.streams import Streams
 from ninep.linux import Errno
 from ninep.node import NOW, Buffer
 
@@ -282,7 +281,7 @@ class NtHost:
             self._streams.opened(root, dir, known)
 
     def read_link(self, place: Place) -> bytes:
-        return _winlinks.target_of(self._calls, place.pin)
+        return links.target_of(self._calls, place.pin)
 
     # -- changing attributes -------------------------------------------------------------------------------------------
 
@@ -368,22 +367,22 @@ class NtHost:
         self._calls.close(make_entry(self._calls, dir, name, LOOK, Options.DIRECTORY_FILE)[0])
 
     def make_node(self, dir: Handle, name: bytes, mode: int, rdev: int) -> None:
-        _winlinks.make_node(self._calls, dir, name, mode)
+        links.make_node(self._calls, dir, name, mode)
 
     def make_symlink(self, dir: Handle, name: bytes, target: bytes) -> None:
-        _winlinks.make_symlink(self._calls, dir, name, target)
+        links.make_symlink(self._calls, dir, name, target)
 
     def make_link(self, place: Place, dir: Handle, name: bytes) -> None:
-        _winrename.make_link(self._calls, place.pin, dir, name)
+        rename.make_link(self._calls, place.pin, dir, name)
 
     def rename(self, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes) -> None:
-        _winrename.rename(self._calls, olddir, oldname, newdir, newname, self._graveyard.bury)
+        rename.rename(self._calls, olddir, oldname, newdir, newname, self._graveyard.bury)
 
     def remove_file(self, dir: Handle, name: bytes) -> None:
-        _winremove.remove_file(self._calls, dir, name, self._graveyard.bury)
+        remove.remove_file(self._calls, dir, name, self._graveyard.bury)
 
     def remove_dir(self, dir: Handle, name: bytes) -> None:
-        _winremove.remove_dir(self._calls, dir, name, self._graveyard.bury)
+        remove.remove_dir(self._calls, dir, name, self._graveyard.bury)
 
     def reserved_match(self, name: bytes, reserved: bytes) -> bool:
         return folds_to(name, reserved)

@@ -1,4 +1,4 @@
-"""The NT calls by ctypes: ``_ntapi.NtCalls`` on a running Windows.
+"""The NT calls by ctypes: ``api.NtCalls`` on a running Windows.
 
 Importable everywhere (so that type checkers and tests see it), usable on Windows only: ntdll is loaded when
 ``SystemCalls`` is made. ctypes releases the GIL during a call, so worker threads do overlap. This module knows
@@ -12,9 +12,9 @@ import sys
 from ctypes import POINTER, Structure, byref, c_char_p, c_int64, c_size_t, c_ubyte, c_uint16, c_uint32, c_void_p
 from typing import Any
 
-from ninep.host import _ntapi as nt
-from ninep.host._ntnames import from_units, units
-from ninep.host._ntstatus import NtError, Status, failed
+from ninep.host.windows import api as nt
+from ninep.host.windows.names import from_units, units
+from ninep.host.windows.status import NtError, Status, failed
 
 
 class _UnicodeString(Structure):

@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from ninep.errors import Refused
-from ninep.host import _ntinfo as info
 from ninep.host._api import Handle
-from ninep.host._ntapi import (
+from ninep.host.windows import info
+from ninep.host.windows.api import (
     NULL,
     RENAME_POSIX,
     RENAME_READONLY,
@@ -33,9 +33,8 @@ from ninep.host._ntapi import (
     NtCalls,
     Options,
 )
-from ninep.host._ntnames import host_name, new_name
-from ninep.host._ntstatus import NtError, Status
-from ninep.host._winopen import (
+from ninep.host.windows.names import host_name, new_name
+from ninep.host.windows.open import (
     ITSELF,
     LOOK,
     NO_CLASS,
@@ -46,8 +45,9 @@ from ninep.host._winopen import (
     refuse_alias,
     scratch,
 )
-from ninep.host._winremove import Bury, basic, discard, is_directory, must_be_empty, unlocked
-from ninep.host._winstat import identity
+from ninep.host.windows.remove import Bury, basic, discard, is_directory, must_be_empty, unlocked
+from ninep.host.windows.stat import identity
+from ninep.host.windows.status import NtError, Status
 from ninep.linux import Errno
 
 _POSIX: Final = RENAME_REPLACE | RENAME_POSIX | RENAME_READONLY

@@ -1,12 +1,12 @@
-"""The host module of Windows: ``_winhost.NtHost`` over the system's own calls, as plain functions.
+"""The host module of Windows: ``host.NtHost`` over the system's own calls, as plain functions.
 
 Imported on Windows only, by ``host/__init__.py``.
 """
 
 from __future__ import annotations
 
-from ninep.host._ntcalls import SystemCalls
-from ninep.host._winhost import NtHost
+from ninep.host.windows.calls import SystemCalls
+from ninep.host.windows.host import NtHost
 
 _host = NtHost(SystemCalls())
 

@@ -14,12 +14,12 @@ import secrets
 from typing import Final
 
 from ninep.host._api import Handle
-from ninep.host._ntapi import Access, Attribute, Disposition, Info, NtCalls, Options
-from ninep.host._ntstatus import NtError
-from ninep.host._winopen import ITSELF, LOOK, OURS, closing
-from ninep.host._winremove import basic, discard, is_directory
-from ninep.host._winrename import Name, give_name
-from ninep.host._winstat import identity
+from ninep.host.windows.api import Access, Attribute, Disposition, Info, NtCalls, Options
+from ninep.host.windows.open import ITSELF, LOOK, OURS, closing
+from ninep.host.windows.remove import basic, discard, is_directory
+from ninep.host.windows.rename import Name, give_name
+from ninep.host.windows.stat import identity
+from ninep.host.windows.status import NtError
 
 _NAME: Final = f"{OURS.decode()}removed"
 

@@ -18,13 +18,13 @@ from typing import Final
 
 from ninep import linux
 from ninep.errors import Refused
-from ninep.host import _ntinfo as info
 from ninep.host._api import Handle
-from ninep.host._ntapi import Access, Attribute, Control, Info, NtCalls, Options, Tag
-from ninep.host._ntnames import client_name
-from ninep.host._ntstatus import NtError
-from ninep.host._winopen import LOOK, closing, make_entry, scratch
-from ninep.host._winremove import discard
+from ninep.host.windows import info
+from ninep.host.windows.api import Access, Attribute, Control, Info, NtCalls, Options, Tag
+from ninep.host.windows.names import client_name
+from ninep.host.windows.open import LOOK, closing, make_entry, scratch
+from ninep.host.windows.remove import discard
+from ninep.host.windows.status import NtError
 from ninep.linux import Errno
 
 _REPARSE_MAX: Final = 16384  # MAXIMUM_REPARSE_DATA_BUFFER_SIZE

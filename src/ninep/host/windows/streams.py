@@ -1,5 +1,5 @@
 """Extended attributes on Windows: each one an alternate data stream of the file or folder, named by
-``_ntnames.stream_name``.
+``names.stream_name``.
 
 ``user.virtfs.uid`` is the stream ``user.virtfs.uid``, as in the hypervisor's Windows patches; a client's own
 attributes are kept the same way. Other programs' streams (``Zone.Identifier``) are no attributes and are not shown.
@@ -23,14 +23,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from ninep.errors import Refused
-from ninep.host import _ntinfo as info
 from ninep.host._api import NO_HANDLE, Handle, Place
-from ninep.host._ntapi import Access, Disposition, Info, NtCalls, Options
-from ninep.host._ntnames import attribute_name, host_name, stream_name
-from ninep.host._ntstatus import NtError, Status
-from ninep.host._winopen import ITSELF, LOOK, NO_CLASS, closing, open_entry, own_name, reopen, scratch
-from ninep.host._winremove import basic, discard
-from ninep.host._winstat import identity
+from ninep.host.windows import info
+from ninep.host.windows.api import Access, Disposition, Info, NtCalls, Options
+from ninep.host.windows.names import attribute_name, host_name, stream_name
+from ninep.host.windows.open import ITSELF, LOOK, NO_CLASS, closing, open_entry, own_name, reopen, scratch
+from ninep.host.windows.remove import basic, discard
+from ninep.host.windows.stat import identity
+from ninep.host.windows.status import NtError, Status
 from ninep.linux import XATTR_CREATE, XATTR_REPLACE, XATTR_SIZE_MAX, Errno
 
 _LIST_MAX: Final = 1 << 20

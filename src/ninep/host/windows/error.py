@@ -2,7 +2,7 @@
 
 For what does not come from an NT call of ours: sockets, and whatever Python's own functions raise with a
 ``winerror``. Names and numbers are those of [MS-ERREF] 2.2 and of the Windows SDK's winerror.h; the errno follows
-the rules of ``_ntstatus``. A code without a row is EIO.
+the rules of ``status``. A code without a row is EIO.
 """
 
 from __future__ import annotations

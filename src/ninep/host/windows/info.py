@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from struct import Struct
 from typing import Final, NamedTuple
 
-from ninep.host._ntnames import from_units, units
+from ninep.host.windows.names import from_units, units
 
 EPOCH: Final = 116_444_736_000_000_000  # 1970 as a FILETIME
 _FILETIME_MAX: Final = (1 << 63) - 1

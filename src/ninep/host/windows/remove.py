@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
 from ninep.errors import Refused
-from ninep.host import _ntinfo as info
 from ninep.host._api import Handle
-from ninep.host._ntapi import REMOVE, REMOVE_POSIX, REMOVE_READONLY, Access, Attribute, Info, NtCalls, Options
-from ninep.host._ntnames import host_name
-from ninep.host._ntstatus import NtError, Status
-from ninep.host._winopen import LIST, NO_CLASS, closing, open_entry, scratch
+from ninep.host.windows import info
+from ninep.host.windows.api import REMOVE, REMOVE_POSIX, REMOVE_READONLY, Access, Attribute, Info, NtCalls, Options
+from ninep.host.windows.names import host_name
+from ninep.host.windows.open import LIST, NO_CLASS, closing, open_entry, scratch
+from ninep.host.windows.status import NtError, Status
 from ninep.linux import Errno
 
 _POSIX: Final = (REMOVE | REMOVE_POSIX | REMOVE_READONLY).to_bytes(4, "little")
@@ -27,7 +27,7 @@ _PLAIN: Final = b"\1"
 
 
 Bury: TypeAlias = Callable[[Handle], bool]
-"""Take something out of the way before it is marked for deletion; see ``_winbury``."""
+"""Take something out of the way before it is marked for deletion; see ``removed``."""
 
 
 def remove_file(calls: NtCalls, dir: Handle, name: bytes, bury: Bury) -> None:

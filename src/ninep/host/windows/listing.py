@@ -6,7 +6,7 @@ client reads on; cookies are positions in it, so creates and deletes between two
 patches' heuristics skipped entries). Names, types and file ids come from the directory: no entry is opened, so one
 that is locked, unreadable or a link cannot fail the listing (bug 14).
 
-A host name that no client name leads to (see ``_ntnames``) is left out, with one warning.
+A host name that no client name leads to (see ``names``) is left out, with one warning.
 
 An open directory handle would keep Windows from renaming the directories above it, so it is let go as soon as the
 scan is complete, where the directory can be found again by its file id; it is closed once, whatever happens (bugs
@@ -22,13 +22,13 @@ from struct import Struct
 from typing import Final
 
 from ninep import linux
-from ninep.host import _ntinfo as info
 from ninep.host._api import Entry, Handle
-from ninep.host._ntapi import Access, NtCalls
-from ninep.host._ntnames import client_name
-from ninep.host._ntstatus import NtError, Status
-from ninep.host._winopen import closing, is_own, scratch
-from ninep.host._winstat import mode_of
+from ninep.host.windows import info
+from ninep.host.windows.api import Access, NtCalls
+from ninep.host.windows.names import client_name
+from ninep.host.windows.open import closing, is_own, scratch
+from ninep.host.windows.stat import mode_of
+from ninep.host.windows.status import NtError, Status
 
 log = logging.getLogger(__name__)
 
