@@ -33,6 +33,7 @@ _BINARY: Final = getattr(os, "O_BINARY", 0)
 _NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
 _DIRECTORY: Final = getattr(os, "O_DIRECTORY", 0)
 _NO_WAIT: Final = getattr(os, "O_NONBLOCK", 0)
+_wait_again: Final = getattr(os, "set_blocking", None) or (lambda _fd, _blocking: None)
 # O_PATH (open(2)) needs no permission to read, only to search, as a path does
 _SEARCH: Final = getattr(os, "O_PATH", os.O_RDONLY) | _DIRECTORY
 _LINK_TIMES: Final = os.utime in os.supports_follow_symlinks
@@ -428,6 +429,6 @@ def _stream(path: str) -> Stream | None:
                 error.strerror = "is a FIFO that no program reads"
             raise
         if _NO_WAIT:
-            os.set_blocking(fd, True)
+            _wait_again(fd, True)
         return Stream(path, fd)
     return None

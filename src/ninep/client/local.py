@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import Final
 
+from ninep.wire.modes import makedev
+
 
 @dataclass(frozen=True, slots=True)
 class Keep:
@@ -40,6 +42,12 @@ class LocalEntry:
 def entry(path: str, *, dereference: bool) -> LocalEntry:
     """One local file."""
     return LocalEntry(os.path.basename(path), path, os.stat(path, follow_symlinks=dereference))
+
+
+def linux_rdev(number: int) -> int:
+    """A device number of this host in the layout of Linux, which the protocol has. Where the host knows no devices it is 0."""
+    parts = getattr(os, "major", None), getattr(os, "minor", None)
+    return 0 if None in parts else makedev(*(part(number) for part in parts if part))
 
 
 def entries(path: str) -> list[str]:

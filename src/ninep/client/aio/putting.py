@@ -22,7 +22,6 @@ from ninep.client.local import NOTHING, Keep, LocalEntry
 from ninep.client.paths import RemotePath, join, join_names, split
 from ninep.client.stat import FileStat, SetAttr
 from ninep.linux import Errno
-from ninep.wire.modes import makedev
 
 READ_AT_ONCE: Final = 4 << 20
 _SPECIAL: Final = frozenset({stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK})
@@ -183,7 +182,7 @@ class Putting(Opener, Names, Attributes, Tree):
         """A device, FIFO or socket."""
         mode = entry.stat.st_mode
         number = getattr(entry.stat, "st_rdev", 0) if stat.S_IFMT(mode) in {stat.S_IFCHR, stat.S_IFBLK} else 0
-        rdev = makedev(os.major(number), os.minor(number)) if number else 0
+        rdev = local.linux_rdev(number) if number else 0
         try:
             await self.mknod(place, mode, rdev)
         except (ConnectionError, TimeoutError):
