@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,6 +17,10 @@ from ninep.server.exports import Export, Layer
 from ninep.server.limits import Limits
 from ninep.server.server import Server
 
+HANDLES = 24
+"""Descriptors of a process that serves a few clients: its event loop, its listeners and exports, and some for files."""
+HANDLES_A_WORKER = 2
+
 
 def with_models(settings: ServerConfig) -> ServerConfig:
     """With a security model for each export that leaves the choice to its filesystem. ``OSError`` with a sentence if there is none."""
@@ -28,6 +33,14 @@ def with_models(settings: ServerConfig) -> ServerConfig:
 def exports_of(settings: ServerConfig) -> list[Export]:
     """Open what is to be served. ``OSError`` with a sentence if a folder cannot be."""
     return [_export(export) for export in settings.exports]
+
+
+def check_handles(settings: ServerConfig) -> None:
+    """``OSError`` with a sentence if the system gives this process too few handles to serve anybody."""
+    given = host.raise_handle_limit()
+    needed = HANDLES + (HANDLES_A_WORKER * settings.workers if settings.workers > 1 else 0)
+    if given < needed:
+        raise OSError(errno.EMFILE, f"too few open files are allowed: {given}, and {needed} are needed (ulimit -n)")
 
 
 def limits_of(settings: ServerConfig) -> Limits:

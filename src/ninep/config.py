@@ -101,6 +101,8 @@ class ServerConfig:
     access: Access = field(default_factory=Access)
     metrics: addresses.Tcp | None = None
     """Where to tell numbers over HTTP; with several workers each at a port of its own, from this one on."""
+    ready_fd: int | None = None
+    """A descriptor to write the addresses to, and to close, as soon as the server listens."""
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""

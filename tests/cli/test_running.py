@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ninep.cli import running
+from ninep.cli import ending
 
 
 class ProactorLike(asyncio.SelectorEventLoop):
@@ -47,11 +47,13 @@ def handlers() -> Iterator[None]:
 @pytest.mark.usefixtures("handlers")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_and_a_full_pipe_is_no_failure(
-    number: signal.Signals, capfd: pytest.CaptureFixture[str]
+    number: signal.Signals, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ending, "_wait", None)
+
     async def serve() -> None:
         stopped = asyncio.Event()
-        running.on_signals(stopped)
+        signals = ending.EndSignals(stopped.set)
         loop = asyncio.get_running_loop()
         assert isinstance(loop, ProactorLike)
         with contextlib.suppress(BlockingIOError):
@@ -59,6 +61,7 @@ def test_a_signal_ends_it_and_a_full_pipe_is_no_failure(
                 loop.theirs.send(b"\0" * 4096)
         signal.raise_signal(number)
         await asyncio.wait_for(stopped.wait(), 20)
+        signals.close()
 
     with asyncio.Runner(loop_factory=ProactorLike) as runner:
         runner.run(serve())

@@ -319,10 +319,10 @@ class TestHanging:
 
 
 class TestRefuses:
-    """One line on stderr, exit status 2, nothing served."""
+    """One line on stderr, nothing served; exit status 2 for what cannot be meant, 1 for what cannot be done here."""
 
-    def one_line(self, done: subprocess.CompletedProcess[str], *words: str) -> None:
-        assert done.returncode == 2, done
+    def one_line(self, done: subprocess.CompletedProcess[str], *words: str, status: int = 1) -> None:
+        assert done.returncode == status, done
         assert done.stdout == ""
         assert done.stderr.startswith("ninep serve: ")
         assert done.stderr.count("\n") == 1, done.stderr
@@ -348,9 +348,6 @@ class TestRefuses:
             (["--export", "a=.", "--export", "a=."], ["'a'"]),
             (["--export", "a=.", "--export", "/a/=."], ["'a'"]),
             (["--listen", "stdio", "--listen", "stdio"], ["stdio"]),
-            (["--listen", "stdio"], ["pipes"]),
-            (["--listen", "fd:199"], ["fd:199"]),
-            (["--listen", "systemd"], ["systemd"]),
             (["--listen", "0.0.0.0:0"], ["--allow"]),
             (["--workers", "0"], ["--workers"]),
             (["--workers", "2", "--listen", "stdio"], ["stdio"]),
@@ -358,10 +355,23 @@ class TestRefuses:
         ids=" ".join,
     )
     def test_options_that_cannot_be(self, export: Path, options: list[str], words: list[str]) -> None:
+        self.one_line(run(export, *options), *words, status=2)
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            (["--listen", "stdio"], ["pipes"]),
+            (["--listen", "fd:199"], ["fd:199"]),
+            (["--listen", "systemd"], ["systemd"]),
+            (["--ready-fd", "199"], ["--ready-fd 199"]),
+        ],
+        ids=" ".join,
+    )
+    def test_what_is_not_there(self, export: Path, options: list[str], words: list[str]) -> None:
         self.one_line(run(export, *options), *words)
 
     def test_nothing_to_serve(self) -> None:
-        self.one_line(run(), "folder")
+        self.one_line(run(), "folder", status=2)
 
     def test_a_folder_that_is_not_there(self, export: Path) -> None:
         self.one_line(run(export / "nothing"), str(export / "nothing"), "no such folder")

@@ -8,7 +8,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from ninep.server.workers import Pool, Worker, take_connections
+from ninep.server.worker import Worker, take_connections
+from ninep.server.workers import Pool
 
 Make = Callable[[int], tuple[Worker, socket.socket]]
 
@@ -29,7 +30,7 @@ def worker() -> Iterator[Make]:
             ours, theirs = (stack.enter_context(one) for one in socket.socketpair())
             ours.setblocking(False)
             theirs.setblocking(False)
-            made = Worker(0, ours, 0)
+            made = Worker(0, ours, 0, theirs)
             made.connections = connections
             return made, theirs
 

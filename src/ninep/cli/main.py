@@ -1,6 +1,6 @@
 """The entry point: a table of commands, loaded when they are called, and one place where errors become a line and an exit status.
 
-Exit status: 0 done; 1 something failed (each failure is a line on stderr); 2 the command line or the set-up is wrong; 130 interrupted;
+Exit status: 0 done; 1 something failed (each failure is a line on stderr); 2 the command line is wrong; 130 interrupted;
 141 nobody reads the output any more.
 """
 

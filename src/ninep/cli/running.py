@@ -11,7 +11,6 @@ import gc
 import logging
 import os
 import shlex
-import signal
 import socket
 import threading
 from collections.abc import Callable, Coroutine, Sequence
@@ -21,10 +20,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ninep.assembly import exports_of, server_of, with_models
+from ninep.assembly import check_handles, exports_of, server_of, with_models
+from ninep.cli import ready
+from ninep.cli.ending import EndSignals, hear_no_more_signals, signal_self
 from ninep.config import BadConfig, ServerConfig
 from ninep.server.exports import Export
 from ninep.server.server import THREAD_NAME, Server
+from ninep.server.worker import when_parent_ends
 from ninep.server.workers import Pool
 from ninep.transport import addresses, listeners
 
@@ -35,17 +37,19 @@ log = logging.getLogger("ninep.serve")
 T = TypeVar("T")
 
 
-def run(settings: ServerConfig) -> None:
-    """Serve until told to stop. ``OSError`` with a sentence if it cannot begin."""
+def run(settings: ServerConfig) -> int:
+    """Serve until told to stop; the exit status. ``OSError`` with a sentence if it cannot begin."""
+    ready.check(settings.ready_fd)
+    check_handles(settings)
     telling = _telling(settings)
     os.umask(0)  # clients say what permissions a file gets; theirs have been taken off by their own umask
     settings = with_models(settings)
     exports = exports_of(settings)
     if settings.workers > 1:
-        _run_workers(settings, exports, telling)
-    else:
-        in_loop(settings, lambda: _serve(settings, exports, telling))
-        leave_what_hangs()
+        return _run_workers(settings, exports, telling)
+    in_loop(settings, lambda: _serve(settings, exports, telling))
+    leave_what_hangs()
+    return 0
 
 
 def leave_what_hangs(patience: float = 1.0) -> None:
@@ -98,11 +102,12 @@ async def _serve(settings: ServerConfig, exports: Sequence[Export], telling: Seq
                 places.append(await server.listen(address))
             except OSError as error:
                 raise _cannot_listen(address, error) from error
-        on_signals(stopped)
+        EndSignals(stopped.set, server.hurry)
         announce(settings, places, telling)
         with telling[0].of(server) if telling else nullcontext():
             await (stopped.wait() if server.accepting else _until_idle(server, stopped))
         log.info("stopping")
+        ready.notify("STOPPING=1")
     hear_no_more_signals()
 
 
@@ -130,7 +135,7 @@ async def _until_idle(server: Server, stopped: asyncio.Event) -> None:
         task.cancel()
 
 
-def _run_workers(settings: ServerConfig, exports: Sequence[Export], telling: Sequence[Telling]) -> None:
+def _run_workers(settings: ServerConfig, exports: Sequence[Export], telling: Sequence[Telling]) -> int:
     bound: list[listeners.Bound] = []
     for address in settings.listen:
         try:
@@ -139,15 +144,19 @@ def _run_workers(settings: ServerConfig, exports: Sequence[Export], telling: Seq
             raise _cannot_listen(address, error) from error
 
     def work(control: socket.socket, place: int) -> None:
+        ready.leave(settings.ready_fd)
         in_loop(settings, lambda: _work(settings, exports, control, telling[place] if telling else None))
 
+    def all_serve() -> None:
+        announce(settings, [one.address for one in bound], telling)
+        log.info("workers: %s", ", ".join(str(worker.pid) for worker in pool.workers))
+
     pool = Pool([sock for one in bound for sock in one.sockets], settings.workers, work)
-    announce(settings, [one.address for one in bound], telling)
-    log.info("workers: %s", ", ".join(str(worker.pid) for worker in pool.workers))
-    pool.run()
+    status = pool.run(all_serve, lambda: ready.notify("STOPPING=1"))
     hear_no_more_signals()
     for one in bound:
         one.close()
+    return status
 
 
 async def _work(
@@ -155,7 +164,8 @@ async def _work(
 ) -> None:
     stopped = asyncio.Event()
     async with server_of(settings, exports) as server:
-        on_signals(stopped)
+        EndSignals(stopped.set, server.hurry)
+        when_parent_ends(control, signal_self)
         server.serve_for(control, stopped.set)
         log.info("worker %d serves", os.getpid())
         with telling.of(server) if telling else nullcontext():
@@ -163,33 +173,10 @@ async def _work(
     hear_no_more_signals()
 
 
-def on_signals(stopped: asyncio.Event) -> None:
-    """SIGTERM and SIGINT (Ctrl-C) set an event."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        try:
-            loop.add_signal_handler(number, stopped.set)
-        except NotImplementedError:  # the Proactor loop of Windows has no signal handlers of its own
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
-            wake_quietly()
-
-
-def hear_no_more_signals() -> None:
-    """All is done: a second signal must not turn the clean end that follows into a death by signal. The event loop gives the signals back to the
-    system when it closes, so they are blocked, where a system can do that.
-    """
-    mask: Callable[[int, set[signal.Signals]], object] | None = getattr(signal, "pthread_sigmask", None)
-    if mask is not None:
-        mask(getattr(signal, "SIG_BLOCK"), {signal.SIGTERM, signal.SIGINT})  # noqa: B009 - not on Windows
-
-
-def wake_quietly() -> None:
-    """That a signal finds the loop's own wake-up pipe full is no failure to tell of, with a traceback: the loop is awake then."""
-    signal.set_wakeup_fd(signal.set_wakeup_fd(-1), warn_on_full_buffer=False)
-
-
 def announce(settings: ServerConfig, places: Sequence[addresses.Address], telling: Sequence[Telling] = ()) -> None:
-    """Say on stderr what is served, where, and what to type in a guest."""
+    """Say on stderr what is served, where, and what to type in a guest; tell who waits for it that the server listens."""
+    ready.tell(settings.ready_fd, places)
+    ready.notify("READY=1")
     for export in settings.exports:
         what = [export.security_model] + (["read-only"] if export.read_only else [])
         name = f" as {export.name!r}" if export.name else ""

@@ -1,6 +1,7 @@
 """``ninep serve``: options to exports and listeners, a clean start, a clean end.
 
-Whatever is wrong is said in one line on stderr, with exit status 2, before anything is served. What is served is said on stderr too (standard
+Whatever is wrong is said in one line on stderr before anything is served: exit status 2 for what cannot be meant, 1 for what cannot be done here
+(a folder that is not there, an address in use). What is served is said on stderr too (standard
 output may be the wire), with the line to type in a guest.
 """
 
@@ -10,7 +11,7 @@ import logging
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -233,15 +234,23 @@ SAID = "What it says"
     help="Tell numbers to Prometheus over HTTP: PORT (on the loopback) or HOST:PORT. With --workers each process at a port of its own, from "
     "this one on. Needs ninep[metrics].",
 )
+@grouped(
+    SAID,
+    "--ready-fd",
+    metavar="N",
+    type=click.IntRange(0),
+    help="Write the addresses to this descriptor, a line each, and close it, as soon as clients can connect. (A service manager is told through "
+    "NOTIFY_SOCKET, with Type=notify.)",
+)
 @grouped(SAID, "--verbose", "-v", is_flag=True, help="Log who attaches and what is refused.")
 @grouped(SAID, "--trace", is_flag=True, help="Log every message.")
 def serve(dir: str | None, listen: tuple[addresses.Address, ...], export: tuple[tuple[str, str, dict[str, Any]], ...],
           security_model: str, read_only: bool, fmode: int, dmode: int, multidevs: str, msize: int,
           limit: tuple[tuple[str, float], ...], allow: tuple[Rule, ...], socket_mode: int,
-          workers: int, metrics: addresses.Tcp | None, verbose: bool, trace: bool, **users: Any) -> None:  # fmt: skip
+          workers: int, metrics: addresses.Tcp | None, ready_fd: int | None, verbose: bool, trace: bool, **users: Any) -> int:  # fmt: skip
     """Serve a folder over 9P, to virtual machines, containers and other computers.
 
-    Says the line to type in a Linux guest. Ends at SIGTERM or Ctrl-C, after answering what is in flight.
+    Says the line to type in a Linux guest. Ends at SIGTERM, SIGHUP or Ctrl-C, after answering what is in flight.
     """
     _logging(verbose=verbose, trace=trace)
     for_all: dict[str, Any] = {
@@ -262,24 +271,27 @@ def serve(dir: str | None, listen: tuple[addresses.Address, ...], export: tuple[
             workers,
             Access(allow),
             metrics,
+            ready_fd,
         )
-        running.run(settings)
-    except (BadConfig, BadLimit, OSError) as error:
-        refuse(_sentence(error))
+        return running.run(settings)
+    except (BadConfig, BadLimit) as error:
+        refuse(str(error), 2)
+    except OSError as error:
+        refuse(_sentence(error), 1)
 
 
 def _with_mode(place: addresses.Address, mode: int) -> addresses.Address:
     return replace(place, mode=mode) if isinstance(place, addresses.Unix) else place
 
 
-def refuse(sentence: str) -> None:
-    """One line on stderr, exit status 2."""
+def refuse(sentence: str, status: int) -> NoReturn:
+    """One line on stderr, and the end."""
     click.echo(f"ninep serve: {sentence}", err=True)
-    sys.exit(2)
+    sys.exit(status)
 
 
-def _sentence(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
+def _sentence(error: OSError) -> str:
+    if error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return str(error)
 

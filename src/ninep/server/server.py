@@ -20,7 +20,7 @@ from contextlib import suppress
 from typing import Final, Self
 
 from ninep.node import Driver
-from ninep.server import workers
+from ninep.server import worker
 from ninep.server.access import Access
 from ninep.server.budgets import Budgets
 from ninep.server.connection import Connection
@@ -132,7 +132,7 @@ class Server:
         adopting: set[asyncio.Task[None]] = set()
 
         def arrived() -> None:
-            connections = workers.take_connections(parent)
+            connections = worker.take_connections(parent)
             if connections is None:
                 loop.remove_reader(parent)
                 ended()
@@ -142,6 +142,7 @@ class Server:
                 task.add_done_callback(adopting.discard)
 
         loop.add_reader(parent, arrived)
+        worker.say(parent, worker.READY)
 
     def _connect(self, transport: Transport) -> Connection:
         traced = logging.getLogger("ninep.trace").isEnabledFor(logging.DEBUG)
@@ -175,8 +176,7 @@ class Server:
         self._connections.discard(connection)
         self._outbox.shared = len(self._connections) > 1
         if self._parent is not None:
-            with suppress(OSError):  # a parent that is gone has been noticed where it matters
-                self._parent.send(workers.ENDED)
+            worker.say(self._parent, worker.ENDED)
         log.debug("disconnected %s", connection.peer)
         if not self._connections:
             self._idle.set()
@@ -188,6 +188,11 @@ class Server:
     async def wait(self) -> None:
         """Until somebody closes the server."""
         await self._closed.wait()
+
+    def hurry(self) -> None:
+        """While it closes: wait no longer for requests that are in flight."""
+        for connection in list(self._connections):
+            connection.abort()
 
     async def close(self, grace: float = 10.0) -> None:
         """Accept nothing more, answer what is in flight (for at most ``grace`` seconds), close every connection, then the drivers."""
@@ -203,8 +208,7 @@ class Server:
             await asyncio.wait_for(self._idle.wait(), grace)
         except TimeoutError:
             log.warning("%d connections still had requests in flight after %g s", len(self._connections), grace)
-            for connection in list(self._connections):
-                connection.abort()
+            self.hurry()
             with suppress(TimeoutError):  # what hangs now is left behind
                 await asyncio.wait_for(self._idle.wait(), 1)
         self._workers.shutdown(wait=False, cancel_futures=True)

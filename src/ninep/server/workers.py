@@ -2,11 +2,24 @@
 
 The parent accepts and hands each connection to the process that has the fewest (SCM_RIGHTS, unix(7)): with all accepting by
 themselves, whoever wakes first would take most. A worker is a fork of the parent that serves what it is given and says when a
-connection has ended; one that dies is replaced, and its connections are gone with it, as with any server that dies.
+connection has ended.
+
+Rules
+
+* A worker that dies is replaced, and its connections are gone with it, as with any server that dies. One that dies soon after its start is replaced
+  after a pause that doubles each time. If a worker ends before it serves at the start, or none gets so far later, the parent ends with exit status 1.
+* A worker answers each message when it takes it. A connection that is not taken in time (``TAKEN_WITHIN``) is taken back and handed to another;
+  the parent holds the worker's end of the line too, so that each connection is received exactly once, by one of them. While it owes an answer a
+  worker gets a connection only if all others do.
+* A worker that owes an answer for long (``HUNG_AFTER``: its event loop hangs in a system call) is set aside, and another is started in its place. Its
+  clients stay with it: if it goes on it serves them until they leave, and ends then. No more are set aside than there are workers.
+* At the end (SIGTERM, SIGINT, SIGHUP) the workers get SIGTERM and ``ENDS_WITHIN`` (``HANGING_WITHIN`` while they owe an answer); a second signal
+  makes that ``HURRIES``; then they get SIGKILL, and after ``KILLED_WITHIN`` the parent ends without them.
+* A worker ends when the parent does (``when_parent_ends``).
 
 What workers share is what the host shares: files, and locks (open-file-description locks keep the clients of different workers apart).
 What they do not share: the numbers that stand for a second and third device of an export (``multidevs``), which only one
-connection sees.
+connection sees, and limits: each has its part of what is for all connections together (``Limits.share``).
 
 Only where a process can fork and hand over descriptors: the names are looked up, since not every system's Python has them.
 """
@@ -19,34 +32,43 @@ import os
 import selectors
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, suppress
 from time import monotonic
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
+
+from ninep.server.worker import ANSWER, CONNECTION, ENDED, PING, READY, TAKEN_WITHIN, Worker, can_hand_over
 
 log = logging.getLogger("ninep.server")
 
-ENDED = b"-"
-REST = 1.0
+REST: Final = 1.0
 """Seconds until the system is asked again for a handle or a process that it did not have."""
-ENDING = (signal.SIGTERM, signal.SIGINT)
+HANDLES: Final = 12
+"""What a worker opens before it serves."""
+PING_EVERY: Final = 5.0
+HUNG_AFTER: Final = 10.0
+LIVED: Final = 10.0
+"""Seconds after which the end of a worker says nothing about the next one."""
+PAUSE, LONGEST_PAUSE = 0.5, 5.0
+GIVE_UP: Final = 6
+"""So many workers in a row that never served, and none that does: there is no use in more."""
+ENDS_WITHIN: Final = 18.0
+"""A worker ends by itself before that, whatever hangs (``cli.ending``)."""
+HURRIES: Final = 4.0
+ENDING: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
+_CHILD: Final = getattr(signal, "SIGCHLD", None)
+_HEARD: Final = (*ENDING, _CHILD) if _CHILD is not None else ENDING
+_NO_HANG: Final = getattr(os, "WNOHANG", 0)
+_KILL: Final = getattr(signal, "SIGKILL", signal.SIGTERM)
 _fork: Callable[[], int] | None = getattr(os, "fork", None)
 _mask: Any = getattr(signal, "pthread_sigmask", None)
 _BLOCK, _UNBLOCK, _SET = (getattr(signal, name, 0) for name in ("SIG_BLOCK", "SIG_UNBLOCK", "SIG_SETMASK"))
-_send: Any = getattr(socket, "send_fds", None)
-_receive: Any = getattr(socket, "recv_fds", None)
 Work = Callable[[socket.socket, int], None]
 """What a worker does with its control socket, and as which of them (from 0), until it is told to stop (by SIGTERM, or the end of the parent)."""
 
 
-class Worker:
-    """One process, as the parent sees it."""
-
-    def __init__(self, pid: int, control: socket.socket, place: int) -> None:
-        self.pid = pid
-        self.place = place
-        """Which of them it is; one that takes its place is the same."""
-        self.control = control
-        self.connections = 0
+def _nothing() -> None:
+    """Nothing to be called."""
 
 
 class Pool:
@@ -55,20 +77,34 @@ class Pool:
     def __init__(self, listening: Sequence[socket.socket], count: int, work: Work) -> None:
         self._listening = listening
         self._work = work
+        self._count = count
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
-        self._stopping = False
-        self._resting: float | None = None
+        self._signals = 0
+        """How often it was told to end."""
+        self._failed = False
+        self._accepting = False
+        self._resting = 0.0
         """Until when nothing is accepted."""
-        self._missing: list[int] = []
-        """The places of workers that could not be replaced yet."""
+        self._missing: list[tuple[int, float]] = []
+        """The places of workers that are not replaced yet, and when to try."""
+        self._deaths = [0] * count
+        """Of each place: how many in a row died soon after their start."""
+        self._unready = 0
+        """How many in a row never served."""
+        self._announce: Callable[[], None] | None = None
         self.workers: list[Worker] = []
+        self.aside: list[Worker] = []
+        """Workers that hang, and were replaced."""
         for place in range(count):
             self._start(place)
 
+    # -- starting --------------------------------------------------------------------------------------------------------
+
     def _start(self, place: int) -> None:
-        if _fork is None or _send is None:
+        if _fork is None or not can_hand_over():
             raise OSError(errno.ENOSYS, "several workers need fork(2), which this system does not have")
+        _need_handles(self._wake)
         ours, theirs = socket.socketpair()
         # A worker that is told to end while it begins must not have our handlers any more, which do nothing.
         before = _mask(_BLOCK, ENDING)
@@ -83,9 +119,9 @@ class Pool:
             raise
         finally:
             _mask(_SET, before)
-        theirs.close()
         ours.setblocking(False)
-        worker = Worker(pid, ours, place)
+        theirs.setblocking(False)
+        worker = Worker(pid, ours, place, theirs)
         self.workers.append(worker)
         self._selector.register(ours, selectors.EVENT_READ, worker)
 
@@ -94,69 +130,105 @@ class Pool:
         status = 1
         try:
             signal.set_wakeup_fd(-1)
-            for number in ENDING:
+            for number in _HEARD:
                 signal.signal(number, signal.SIG_DFL)
             _mask(_UNBLOCK, ENDING)
             self._selector.close()
-            for worker in self.workers:
-                worker.control.close()
+            for worker in (*self.workers, *self.aside):
+                worker.close()
             for sock in (*self._listening, self._wake, self._woken):
                 sock.close()
             self._work(control, place)
             status = 0
+        except OSError as error:
+            log.error("a worker cannot serve: %s", error.strerror or error)  # noqa: TRY400 - what is to be known is in the line
+        except Exception:
+            log.exception("a worker failed")
         finally:
             os._exit(status)
-
-    def run(self) -> None:
-        """Until SIGTERM or SIGINT; then the workers answer what is in flight, and end."""
-        for number in ENDING:
-            signal.signal(number, lambda *_: None)
-        self._wake.setblocking(False)
-        self._woken.setblocking(False)
-        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
-        self._selector.register(self._woken, selectors.EVENT_READ, None)
-        for sock in self._listening:
-            sock.setblocking(False)
-            self._selector.register(sock, selectors.EVENT_READ, sock)
-        while not self._stopping:
-            for key, _ in self._selector.select(None if self._resting is None else REST):
-                if isinstance(key.data, Worker):
-                    self._hear(key.data)
-                elif key.data is None:
-                    self._signalled()
-                else:
-                    self._accept(key.data)
-            self._go_on()
-        self._end()
-
-    def _rest(self) -> None:
-        """The system gives no handle or no process now: accept nothing for a moment, rather than ask again and again."""
-        if self._resting is None:
-            for sock in self._listening:
-                self._selector.unregister(sock)
-        self._resting = monotonic() + REST
-
-    def _go_on(self) -> None:
-        if self._resting is None or monotonic() < self._resting:
-            return
-        self._resting = None
-        for sock in self._listening:
-            self._selector.register(sock, selectors.EVENT_READ, sock)
-        missing, self._missing = self._missing, []
-        for place in missing:
-            self._replace(place)
 
     def _replace(self, place: int) -> None:
         try:
             self._start(place)
         except OSError as error:
             log.error("cannot start a worker: %s", error.strerror)  # noqa: TRY400 - what is to be known is in the line
-            self._missing.append(place)
+            self._missing.append((place, monotonic() + REST))
             self._rest()
 
-    def _signalled(self) -> None:
-        if any(number in ENDING for number in self._woken.recv(64)):
-            self._stopping = True
+    # -- running ---------------------------------------------------------------------------------------------------------
+
+    def run(self, announce: Callable[[], None] = _nothing, ends: Callable[[], None] = _nothing) -> int:
+        """Until it is told to end by a signal; then the workers answer what is in flight, and end. The exit status: 1 if one had to be killed.
+
+        ``announce`` is called when all of them serve, ``ends`` when the end begins.
+        """
+        self._announce = announce
+        for number in _HEARD:
+            if number != getattr(signal, "SIGHUP", None) or signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1)
+                signal.signal(number, lambda *_: None)
+        self._wake.setblocking(False)
+        self._woken.setblocking(False)
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        self._selector.register(self._woken, selectors.EVENT_READ, None)
+        for sock in self._listening:
+            sock.setblocking(False)
+        self._reap()  # what died before there was a handler
+        while not self._signals and not self._failed:
+            for key, _ in self._selector.select(self._timeout()):
+                if isinstance(key.data, Worker):
+                    self._hear(key.data)
+                elif key.data is None:
+                    self._signalled()
+                else:
+                    self._accept(key.data)
+            self._look_after()
+        ends()
+        return self._end()
+
+    def _timeout(self) -> float:
+        if any(worker.owes for worker in self.workers):
+            return TAKEN_WITHIN / 2
+        return REST / 4 if self._missing or self._resting else PING_EVERY
+
+    def _look_after(self) -> None:
+        """What is due: questions, connections that were not taken, workers that hang, workers that are missing."""
+        now = monotonic()
+        for worker in tuple(self.workers):
+            if worker.late(now):
+                self._pass_on(worker, now)
+                if now - worker.since > HUNG_AFTER and len(self.aside) < self._count:
+                    self._set_aside(worker)
+            elif not worker.owes and now - worker.since > PING_EVERY:
+                with suppress(OSError):
+                    worker.send(PING)
+        for worker in self.aside:
+            if not worker.owes and not worker.connections and not worker.told_to_end:
+                worker.told_to_end = True
+                os.kill(worker.pid, signal.SIGTERM)
+        if self._resting and now >= self._resting:
+            self._resting = 0.0
+        due = [place for place, when in self._missing if now >= when]
+        self._missing = [(place, when) for place, when in self._missing if now < when]
+        for place in due:
+            self._replace(place)
+        self._listen(bool(self.workers) and not self._resting)
+
+    def _listen(self, accept: bool) -> None:
+        if accept == self._accepting:
+            return
+        self._accepting = accept
+        for sock in self._listening:
+            if accept:
+                self._selector.register(sock, selectors.EVENT_READ, sock)
+            else:
+                self._selector.unregister(sock)
+
+    def _rest(self) -> None:
+        """The system gives no handle or no process now: accept nothing for a moment, rather than ask again and again."""
+        self._resting = monotonic() + REST
+        self._listen(False)
+
+    # -- connections -----------------------------------------------------------------------------------------------------
 
     def _accept(self, listening: socket.socket) -> None:
         try:
@@ -166,52 +238,178 @@ class Pool:
                 log.warning("accept: %s", error.strerror)
                 self._rest()
             return
+        self._hand_over(sock, self.workers)
+
+    def _hand_over(self, sock: socket.socket, workers: Iterable[Worker]) -> None:
+        """To the one with the fewest connections, of those that answer if there are any. Without one the connection is closed."""
+        now = monotonic()
         with sock:
-            for worker in sorted(self.workers, key=lambda one: one.connections):
+            for worker in sorted(workers, key=lambda one: (one.late(now), one.connections)):
                 try:
-                    _send(worker.control, [b"+"], [sock.fileno()])
+                    worker.send(CONNECTION, [sock.fileno()])
                 except OSError as error:  # it has just died, or its line is full: the next one
                     log.warning("worker %d takes no connection: %s", worker.pid, error.strerror)
                 else:
                     worker.connections += 1
                     return
 
+    def _pass_on(self, worker: Worker, now: float) -> None:
+        """Give the connections that wait for a late worker to others, if there are any that answer."""
+        others = [one for one in self.workers if one is not worker and not one.late(now)]
+        if not others:
+            return
+        since = worker.since
+        back = worker.take_back()
+        if not worker.owes:  # the question was taken back too
+            with suppress(OSError):
+                worker.send(PING)
+        worker.since = since
+        if back:
+            log.warning("worker %d does not answer: %d connections go to others", worker.pid, len(back))
+        for sock in back:
+            self._hand_over(sock, others)
+
+    # -- what workers and the system say ---------------------------------------------------------------------------------
+
     def _hear(self, worker: Worker) -> None:
         try:
             said = worker.control.recv(4096)
-        except BlockingIOError:
+        except OSError:  # EAGAIN; ECONNRESET: its end is noticed by SIGCHLD
             return
-        except ConnectionResetError:
-            said = b""
-        worker.connections -= len(said)
-        if not said:
-            self._selector.unregister(worker.control)
-            worker.control.close()
-            self.workers.remove(worker)
-            _, status = os.waitpid(worker.pid, 0)
-            log.error("worker %d ended (%s); starting another", worker.pid, _how(status))
+        worker.connections -= said.count(ENDED)
+        answers = said.count(ANSWER)
+        if answers:
+            worker.owes -= answers
+            worker.since = monotonic()
+            if worker.aside:
+                log.warning(
+                    "worker %d answers again: it serves its %d connections to their end", worker.pid, worker.connections
+                )
+        if READY in said:
+            worker.ready = True
+            self._unready = 0
+            if self._announce is not None and all(one.ready for one in self.workers):
+                self._announce()
+                self._announce = None
+
+    def _signalled(self) -> list[int]:
+        """Hear signals; the exit statuses of workers that have ended."""
+        with suppress(BlockingIOError):
+            self._signals += sum(number in ENDING for number in self._woken.recv(64))
+        return self._reap()
+
+    def _set_aside(self, worker: Worker) -> None:
+        log.error(
+            "worker %d has not answered for %.0f s: starting another; its %d connections stay with it",
+            worker.pid,
+            monotonic() - worker.since,
+            worker.connections,
+        )
+        worker.aside = True
+        self.workers.remove(worker)
+        self.aside.append(worker)
+        self._replace(worker.place)
+
+    def _reap(self) -> list[int]:
+        """Notice which workers have ended; their exit statuses."""
+        statuses = []
+        for worker in (*self.workers, *self.aside):
+            pid, status = os.waitpid(worker.pid, _NO_HANG)
+            if pid:
+                statuses.append(status)
+                self._died(worker, status)
+        return statuses
+
+    def _died(self, worker: Worker, status: int) -> None:
+        self._hear(worker)  # the last that it said
+        back = worker.take_back()
+        self._forget(worker)
+        if not self._signals and not worker.aside:
+            self._plan(worker, status)
+        for sock in back:
+            self._hand_over(sock, self.workers)
+
+    def _plan(self, worker: Worker, status: int) -> None:
+        """Replace a worker that died: at once, after a pause, or not at all."""
+        lived = worker.ready and monotonic() - worker.began > LIVED
+        deaths = self._deaths[worker.place] = 0 if lived else self._deaths[worker.place] + 1
+        self._unready += not worker.ready
+        if not worker.ready and (self._announce is not None or (self._unready >= GIVE_UP and not self.workers)):
+            log.error("worker %d ended (%s) before it could serve: giving up", worker.pid, _how(status))
+            self._failed = True
+            return
+        pause = 0.0 if deaths < 2 else min(PAUSE * 2 ** (deaths - 2), LONGEST_PAUSE)
+        log.error(
+            "worker %d ended (%s); starting another%s", worker.pid, _how(status), f" in {pause:g} s" if pause else ""
+        )
+        if pause:
+            self._missing.append((worker.place, monotonic() + pause))
+        else:
             self._replace(worker.place)
 
-    def _end(self) -> None:
+    # -- ending ----------------------------------------------------------------------------------------------------------
+
+    def _end(self) -> int:
+        clean = not self._failed
+        self._signals = heard = max(1, self._signals)
+        self._ask_to_end()
+        began = monotonic()
+        deadline = began + ENDS_WITHIN
+        while True:
+            left = [(one, one.due(began, deadline)) for one in (*self.workers, *self.aside)]
+            for worker, due in left:
+                if monotonic() >= due:
+                    clean = False
+                    self._force(worker)
+            if not left:
+                return 0 if clean else 1
+            for key, _ in self._selector.select(max(0.0, min(due for _, due in left) - monotonic())):
+                if isinstance(key.data, Worker):
+                    self._hear(key.data)
+            clean &= all(os.waitstatus_to_exitcode(status) in {0, -signal.SIGTERM} for status in self._signalled())
+            if self._signals > heard:
+                heard = self._signals
+                self._tell(signal.SIGTERM)
+                deadline = min(deadline, monotonic() + HURRIES)
+
+    def _ask_to_end(self) -> None:
+        self._listen(False)
         for sock in self._listening:
             sock.close()
-        for worker in self.workers:
-            os.kill(worker.pid, signal.SIGTERM)
-        for worker in self.workers:
-            os.waitpid(worker.pid, 0)
+        self._tell(signal.SIGTERM)
+        for worker in (*self.workers, *self.aside):
+            if not worker.owes:  # who does not answer now, hangs
+                with suppress(OSError):
+                    worker.send(PING)
+
+    def _force(self, worker: Worker) -> None:
+        """A worker has not ended in time: kill it, or leave it to the kernel."""
+        if worker.killed:
+            log.error("worker %d waits in the kernel for a device: ending without it", worker.pid)
+            self._forget(worker)
+        else:
+            log.error("worker %d does not end: killing it", worker.pid)
+            worker.killed = monotonic()
+            os.kill(worker.pid, _KILL)
+
+    def _forget(self, worker: Worker) -> None:
+        self._selector.unregister(worker.control)
+        worker.close()
+        (self.aside if worker.aside else self.workers).remove(worker)
+
+    def _tell(self, number: int) -> None:
+        for worker in (*self.workers, *self.aside):
+            if not worker.killed:
+                os.kill(worker.pid, number)
+
+
+def _need_handles(any_one: socket.socket) -> None:
+    """``OSError`` if a fork of this process could not open what an event loop needs: better said here than by a worker that dies of it."""
+    with ExitStack() as opened:
+        for _ in range(HANDLES):
+            opened.callback(os.close, os.dup(any_one.fileno()))
 
 
 def _how(status: int) -> str:
     code = os.waitstatus_to_exitcode(status)
     return f"exit status {code}" if code >= 0 else signal.Signals(-code).name
-
-
-def take_connections(control: socket.socket) -> list[socket.socket] | None:
-    """In a worker: the connections that the parent handed over; None when the parent is gone."""
-    try:
-        said, descriptors, _, _ = _receive(control, 64, 64)
-    except BlockingIOError:
-        return []
-    if not said:
-        return None
-    return [socket.socket(fileno=number) for number in descriptors]

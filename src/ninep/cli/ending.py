@@ -1,0 +1,142 @@
+"""The end of a process that serves: signals are heard although the event loop hangs.
+
+A system call that waits in the event loop's thread (a hung device) keeps that thread from running any signal handler. So the signals are blocked in
+all threads, and one thread waits for them (sigwait(3)). Where there is no such call (Windows) a thread reads the pipe that Python's C handler
+writes to (``signal.set_wakeup_fd``).
+
+Rules
+
+* SIGTERM, SIGINT (Ctrl-C) and SIGHUP (the terminal is gone) ask for a clean end; SIGHUP does not if it was ignored at the start (nohup(1)).
+* A second one asks not to wait for requests in flight.
+* An event loop that does not take notice within ``LOOP_ANSWERS``, and a clean end that takes longer than ``ENDS_WITHIN`` (after a second signal
+  ``HURRIES``), are cut short: exit status 1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, Queue
+from time import monotonic
+from typing import Any, Final
+
+ENDING: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
+_HANGUP: Final = getattr(signal, "SIGHUP", None)
+_BLOCK: Final = getattr(signal, "SIG_BLOCK", 0)
+_mask: Any = getattr(signal, "pthread_sigmask", None)
+_wait: Any = getattr(signal, "sigwait", None)
+LOOP_ANSWERS: Final = 5.0
+ENDS_WITHIN: Final = 15.0
+HURRIES: Final = 3.0
+
+
+def _nothing() -> None:
+    """When there is nothing to hurry."""
+
+
+class EndSignals:
+    """Hears the signals from now on, for the running event loop: the first calls ``stop`` there, the second ``hurry``. To be made in the main thread,
+    before any thread that serves.
+    """
+
+    def __init__(self, stop: Callable[[], None], hurry: Callable[[], None] = _nothing) -> None:
+        self._stop = stop
+        self._hurry = hurry
+        self._loop = asyncio.get_running_loop()
+        self._answered = threading.Event()
+        self._closed = False
+        self._heard: Queue[int] = Queue()
+        _start(_wait_for_signals(self._heard), "ninep-signals")
+        _start(self._end, "ninep-end")
+
+    def close(self) -> None:
+        """No longer cut the process short."""
+        self._closed = True
+
+    def _end(self) -> None:
+        """What follows a signal."""
+        self._heard.get()
+        began = monotonic()
+        deadline = began + ENDS_WITHIN
+        self._call(self._stopped)
+        hurried = False
+        while not self._closed:
+            left = (deadline if self._answered.is_set() else min(deadline, began + LOOP_ANSWERS)) - monotonic()
+            if left <= 0:
+                _cut_short()
+            with suppress(Empty):
+                self._heard.get(timeout=min(left, LOOP_ANSWERS / 10))
+                if not hurried:
+                    hurried = True
+                    deadline = min(deadline, monotonic() + HURRIES)
+                    self._call(self._hurry)
+
+    def _stopped(self) -> None:
+        self._answered.set()
+        self._stop()
+
+    def _call(self, what: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: the process is ending
+            self._loop.call_soon_threadsafe(what)
+
+
+def _start(target: Callable[[], None], name: str) -> None:
+    threading.Thread(target=target, name=name, daemon=True).start()
+
+
+def _wait_for_signals(heard: Queue[int]) -> Callable[[], None]:
+    """Prepare, in the main thread; the function is for a thread of its own, and puts each signal into a queue."""
+    numbers = {number for number in ENDING if number != _HANGUP or signal.getsignal(number) is not signal.SIG_IGN}
+    if _wait is None:
+        return _read_signals(heard, numbers)
+    _mask(_BLOCK, numbers)
+
+    def wait() -> None:
+        while True:
+            heard.put(_wait(numbers))
+
+    return wait
+
+
+def _read_signals(heard: Queue[int], numbers: set[signal.Signals]) -> Callable[[], None]:
+    pipe, written = socket.socketpair()
+    written.setblocking(False)
+    for number in numbers:
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(written.fileno(), warn_on_full_buffer=False)
+
+    def read() -> None:
+        with written:  # the system knows its number only
+            while True:
+                for number in pipe.recv(64):
+                    if number in numbers:
+                        heard.put(number)
+
+    return read
+
+
+def _cut_short() -> None:
+    """End although the main thread hangs; it may hold the lock of the log, and nobody may read what is written there."""
+    with suppress(OSError, ValueError):
+        if select.select([], [2], [], 0)[1]:
+            os.write(2, b"ninep: something waits for a device that does not answer: ending without it\n")
+    os._exit(1)
+
+
+def signal_self() -> None:
+    """As if a service manager had asked for the end."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def hear_no_more_signals() -> None:
+    """All is done: a second signal must not turn the clean end that follows into a death by signal. The event loop gives the signals back to the
+    system when it closes, so they are blocked, where a system can do that.
+    """
+    if _mask is not None:
+        _mask(_BLOCK, set(ENDING))
