@@ -26,16 +26,25 @@ class Server:
     """`ninep serve FOLDER ...` on 127.0.0.1, from `with` to its end.
 
     `user` is the uid to run as: that needs a test run as root.  `descriptors`: no more than that many, soft and hard.
+    `patch`: Python that is run in the process before the program. `keep`: descriptors that it inherits.
     What the program says is kept and told when it fails.
     """
 
     port: int  # known once it listens
 
     def __init__(
-        self, folder: Path | str, *options: str, user: int | None = None, descriptors: int | None = None
+        self,
+        folder: Path | str,
+        *options: str,
+        user: int | None = None,
+        descriptors: int | None = None,
+        patch: str = "",
+        keep: tuple[int, ...] = (),
     ) -> None:
         self._argv = ["serve", str(folder), "--listen", "127.0.0.1:0", *options]
         self._user = user
+        self._patch = patch
+        self._keep = keep
         self._limit = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(descriptors)] if descriptors else []
 
     def __enter__(self) -> Self:
@@ -52,8 +61,9 @@ class Server:
         self._said: list[str] = []
         self._told = threading.Event()
         self._process = subprocess.Popen(
-            self._limit + program(self._user) + self._argv,
+            self._limit + (patched(self._patch) if self._patch else program(self._user)) + self._argv,
             cwd="/",
+            pass_fds=self._keep,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -106,6 +116,15 @@ def program(user: int | None = None) -> list[str]:
     if user is None:
         return [str(Path(sys.executable).with_name("ninep"))]
     return [sys.executable, str(DROP_RIGHTS), str(user)]
+
+
+def patched(before: str) -> list[str]:
+    """The argv that runs the program in a Python that has run something else before."""
+    return [
+        sys.executable,
+        "-c",
+        f"{before}\nimport sys\nfrom ninep.cli.main import main\nsys.exit(main(sys.argv[1:]))",
+    ]
 
 
 def may_become_another_user() -> bool:

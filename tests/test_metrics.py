@@ -188,7 +188,9 @@ class TestRefuses:
             self.one_line(self.run(export, str(busy.getsockname()[1])), "in use", 1)
 
     def test_without_the_library(self, export: Path) -> None:
-        self.one_line(self.run(export, "0", "sys.modules['prometheus_client'] = None"), "pip install 'ninep[metrics]'", 2)
+        self.one_line(
+            self.run(export, "0", "sys.modules['prometheus_client'] = None"), "pip install 'ninep[metrics]'", 2
+        )
 
     def run(self, export: Path, address: str, before: str = "") -> subprocess.CompletedProcess[str]:
         arguments = ["serve", str(export), "--listen", "127.0.0.1:0", "--metrics", address]

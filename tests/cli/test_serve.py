@@ -249,7 +249,7 @@ class TestServes:
 
 
 class TestEnds:
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
     @pytest.mark.parametrize("workers", ["1", "2"])
     def test_by_a_signal(self, serve: Serve, export: Path, number: signal.Signals, workers: str) -> None:
         server = serve(export, "--workers", workers)
@@ -259,6 +259,19 @@ class TestEnds:
         assert client.ended()
         client.close()
         server.stop()  # which looks at the exit status
+
+    @pytest.mark.parametrize("workers", ["1", "2"])
+    def test_not_by_a_hangup_that_was_ignored_at_the_start(self, serve: Serve, export: Path, workers: str) -> None:
+        """nohup(1)."""
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            server = serve(export, "--workers", workers)
+        finally:
+            signal.signal(signal.SIGHUP, before)
+        os.kill(server.pid, signal.SIGHUP)
+        with connect(server) as client:
+            client.create(0, 1, b"f")
+        server.stop()
 
     @pytest.mark.parametrize("workers", ["1", "2"])
     def test_by_many_signals(self, serve: Serve, export: Path, workers: str) -> None:

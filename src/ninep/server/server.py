@@ -87,6 +87,7 @@ class Server:
         self._parent: socket.socket | None = None
         self._idle = asyncio.Event()
         self._idle.set()
+        self._hurried = asyncio.Event()
         self._closed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -191,8 +192,7 @@ class Server:
 
     def hurry(self) -> None:
         """While it closes: wait no longer for requests that are in flight."""
-        for connection in list(self._connections):
-            connection.abort()
+        self._hurried.set()
 
     async def close(self, grace: float = 10.0) -> None:
         """Accept nothing more, answer what is in flight (for at most ``grace`` seconds), close every connection, then the drivers."""
@@ -204,11 +204,15 @@ class Server:
             listener.close()
         for connection in list(self._connections):
             connection.stop()
-        try:
-            await asyncio.wait_for(self._idle.wait(), grace)
-        except TimeoutError:
-            log.warning("%d connections still had requests in flight after %g s", len(self._connections), grace)
-            self.hurry()
+        waiting = [asyncio.create_task(self._idle.wait()), asyncio.create_task(self._hurried.wait())]
+        await asyncio.wait(waiting, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        if not self._idle.is_set():
+            after = "" if self._hurried.is_set() else f" after {grace:g} s"
+            log.warning("%d connections still had requests in flight%s", len(self._connections), after)
+            for connection in list(self._connections):
+                connection.abort()
             with suppress(TimeoutError):  # what hangs now is left behind
                 await asyncio.wait_for(self._idle.wait(), 1)
         self._workers.shutdown(wait=False, cancel_futures=True)

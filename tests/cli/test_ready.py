@@ -1,0 +1,64 @@
+"""Who started the server is told when it listens, and when it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+from tests.serving import Server
+from tests.support.client import PATIENCE
+
+from ninep.cli import ready
+from ninep.transport.addresses import Tcp, Unix
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_descriptor(export: Path, tmp_path: Path, workers: str) -> None:
+    reading, writing = os.pipe()
+    os.set_inheritable(writing, True)
+    place = f"unix:{tmp_path}/s"
+    server = Server(export, "--listen", place, "--workers", workers, "--ready-fd", str(writing), keep=(writing,))
+    with server, os.fdopen(reading) as told:
+        os.close(writing)
+        assert told.read() == f"127.0.0.1:{server.port}\n{place}\n"  # and the end: no worker holds it
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(f"{tmp_path}/s")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("abstract", [False, True], ids=["path", "abstract"])
+def test_a_service_manager(
+    export: Path, tmp_path: Path, workers: str, abstract: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"@ninep-test-{os.getpid()}-{workers}" if abstract else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(name.replace("@", "\0") if abstract else name)
+        manager.settimeout(PATIENCE)
+        monkeypatch.setenv("NOTIFY_SOCKET", name)
+        with Server(export, "--workers", workers) as server:
+            assert manager.recv(100) == b"READY=1"
+            os.kill(server.pid, signal.SIGHUP)
+            assert manager.recv(100) == b"STOPPING=1"
+        manager.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            manager.recv(100)
+
+
+def test_a_manager_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("", "relative", "vsock:2:1", str(tmp_path / "nothing")):
+        monkeypatch.setenv("NOTIFY_SOCKET", name)
+        ready.notify("READY=1")
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    ready.notify("READY=1")
+
+
+def test_a_reader_that_is_gone() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    ready.tell(writing, [Tcp("", 1), Unix("x")])
+    with pytest.raises(OSError, match="Bad file"):
+        os.fstat(writing)
+    ready.tell(None, [])
