@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ninep import host
-from ninep.config import ExportConfig, ServerConfig
+from ninep.config import BadConfig, ExportConfig, ServerConfig
 from ninep.drivers.local import LocalDriver, model_of
 from ninep.layers.id_map import IdMap, Squash, peer_ids
 from ninep.layers.read_only import read_only
 from ninep.layers.run_as import RunAs
+from ninep.server import overlap
 from ninep.server.access import Access
 from ninep.server.exports import Export, Layer
 from ninep.server.limits import Limits
@@ -31,8 +32,15 @@ def with_models(settings: ServerConfig) -> ServerConfig:
 
 
 def exports_of(settings: ServerConfig) -> list[Export]:
-    """Open what is to be served. ``OSError`` with a sentence if a folder cannot be."""
-    return [_export(export) for export in settings.exports]
+    """Open what is to be served. ``OSError`` with a sentence if a folder cannot be, ``BadConfig`` for two that contradict each other."""
+    exports = [_export(export) for export in settings.exports]
+    try:
+        overlap.check(exports, permitted=settings.allow_overlap)
+    except overlap.Overlap as error:
+        for export in exports:
+            export.driver.close()
+        raise BadConfig(f"{error}, or permit it with --allow-overlap") from error
+    return exports
 
 
 def check_handles(settings: ServerConfig) -> None:
@@ -51,7 +59,12 @@ def limits_of(settings: ServerConfig) -> Limits:
 def server_of(settings: ServerConfig, exports: Sequence[Export]) -> Server:
     """A server (one process of it) that listens nowhere yet."""
     return Server(
-        exports, limits_of(settings), access=settings.access, owns_loop=True, counted=settings.metrics is not None
+        exports,
+        limits_of(settings),
+        access=settings.access,
+        owns_loop=True,
+        counted=settings.metrics is not None,
+        allow_overlap=True,  # exports_of has looked
     )
 
 

@@ -103,6 +103,8 @@ class ServerConfig:
     """Where to tell numbers over HTTP; with several workers each at a port of its own, from this one on."""
     ready_fd: int | None = None
     """A descriptor to write the addresses to, and to close, as soon as the server listens."""
+    allow_overlap: bool = False
+    """Serve exports that show the same files although they keep owners in different ways."""
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""

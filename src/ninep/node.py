@@ -46,6 +46,7 @@ __all__ = [
     "OpenDir",
     "OpenFile",
     "Qid",
+    "Source",
     "Statfs",
     "User",
     "WouldBlock",
@@ -335,6 +336,19 @@ class User(NamedTuple):
     identity: Identity | None = None
 
 
+class Source(NamedTuple):
+    """Where on the host a driver's files are, to find exports that show the same ones."""
+
+    path: str
+    """The folder, for messages."""
+    model: str
+    """How owners are kept there: the name of the security model."""
+    above: tuple[tuple[int, int], ...]
+    """Device and inode of the folder and of each above it."""
+    areas: tuple[tuple[str, str], ...]
+    """What it shows of which filesystem, its own first: a name for the filesystem, and a path in it."""
+
+
 class Driver(ABC):
     """Where the files of an export come from."""
 
@@ -345,6 +359,10 @@ class Driver(ABC):
     @abstractmethod
     def attach(self, user: User) -> Node:
         """The root, for this user. Released like any node."""
+
+    def source(self) -> Source | None:
+        """The folder of the host that is served, if it is one."""
+        return None
 
     def close(self) -> None:
         """The server ends. All nodes are released and all files closed before."""

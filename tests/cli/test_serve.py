@@ -390,6 +390,16 @@ class TestRefuses:
         self.one_line(run(export / "nothing"), str(export / "nothing"), "no such folder")
         self.one_line(run(export, "--export", f"a={export}/nothing"), "no such folder")
 
+    def test_exports_that_share_files_and_keep_owners_in_different_ways(self, serve: Serve, export: Path) -> None:
+        (export / "inner").mkdir()
+        options = [export, "--export", f"inner={export}/inner,model=none"]
+        for workers in ("1", "2"):
+            done = run(*options, "--workers", workers)
+            self.one_line(done, "'inner'", str(export), "mapped-owner", "none", "--allow-overlap", status=2)
+        server = serve(*options, "--allow-overlap")
+        server.stop()
+        assert "forge" in server.said()
+
     def test_a_file(self, export: Path) -> None:
         (export / "f").touch()
         self.one_line(run(export / "f"), "not a folder")

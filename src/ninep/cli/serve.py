@@ -139,6 +139,12 @@ SAID = "What it says"
     help="A folder with several filesystems in it: keep inode numbers apart, refuse the others, or just warn.",
 )
 @grouped(
+    SERVED,
+    "--allow-overlap",
+    is_flag=True,
+    help="Serve exports that show the same files although they keep owners in different ways: clients of one can then forge what the other shows.",
+)
+@grouped(
     WHERE,
     "--listen",
     "-l",
@@ -245,7 +251,7 @@ SAID = "What it says"
 @grouped(SAID, "--verbose", "-v", is_flag=True, help="Log who attaches and what is refused.")
 @grouped(SAID, "--trace", is_flag=True, help="Log every message.")
 def serve(dir: str | None, listen: tuple[addresses.Address, ...], export: tuple[tuple[str, str, dict[str, Any]], ...],
-          security_model: str, read_only: bool, fmode: int, dmode: int, multidevs: str, msize: int,
+          security_model: str, read_only: bool, allow_overlap: bool, fmode: int, dmode: int, multidevs: str, msize: int,
           limit: tuple[tuple[str, float], ...], allow: tuple[Rule, ...], socket_mode: int,
           workers: int, metrics: addresses.Tcp | None, ready_fd: int | None, verbose: bool, trace: bool, **users: Any) -> int:  # fmt: skip
     """Serve a folder over 9P, to virtual machines, containers and other computers.
@@ -272,6 +278,7 @@ def serve(dir: str | None, listen: tuple[addresses.Address, ...], export: tuple[
             Access(allow),
             metrics,
             ready_fd,
+            allow_overlap,
         )
         return running.run(settings)
     except (BadConfig, BadLimit) as error:

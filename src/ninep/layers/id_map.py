@@ -42,9 +42,13 @@ class Ranges:
     """A table of ranges, read both ways. ValueError for ranges that overlap or that leave 0 .. 2**32 - 2."""
 
     def __init__(self, ranges: Iterable[Range]) -> None:
-        table = [Range(*r) for r in ranges]
+        table = sorted(Range(*r) for r in ranges)
+        self._shown = ",".join(":".join(map(str, one)) for one in table)
         self._in = _Table([(r.client, r.host, r.length) for r in table])
         self._out = _Table([(r.host, r.client, r.length) for r in table])
+
+    def __str__(self) -> str:
+        return self._shown
 
     def to_host(self, number: int) -> int:
         """The driver's id for one of the client's."""
@@ -137,6 +141,11 @@ class IdMap:
         self._gids = gids
         self._root = 0 if uids.to_host(0) != OVERFLOW_ID else OVERFLOW_ID
 
+    @property
+    def owners(self) -> str:
+        """For people: what becomes of owners."""
+        return f"map-uids {self._uids}, map-gids {self._gids}"
+
     def __call__(self, root: Node, user: User) -> Node:  # noqa: ARG002 - the same map for everybody
         """Wrap a root."""
         return Mapped(root, self, self)
@@ -174,6 +183,11 @@ class Squash:
     def __call__(self, root: Node, user: User) -> Node:
         """Wrap a root; where requests run as a user of the host, that one is squashed already and the host's kernel says who owns what."""
         return root if user.identity is not None else Mapped(root, self, self)
+
+    @property
+    def owners(self) -> str:
+        """For people: what becomes of owners."""
+        return f"squash {'root' if self._root_only else 'all'} to {self._uid}:{self._gid}"
 
     @property
     def anonymous(self) -> Identity:

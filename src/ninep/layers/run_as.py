@@ -47,6 +47,9 @@ class RunAs:
             raise Refused(Errno.EPERM, "running requests as their users takes root on Linux")
         self._always = always
 
+    owners: Final = "run as the user"
+    """For people: what becomes of owners."""
+
     def identify(self, user: User, layers: Sequence[object] = ()) -> User:
         """The user with its identity, for all layers of an export. EPERM for a user the host does not know, unless everybody is squashed."""
         squashes = [layer for layer in layers if isinstance(layer, Squash)]

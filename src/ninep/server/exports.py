@@ -12,7 +12,7 @@ from functools import partial
 
 from ninep.errors import Refused
 from ninep.linux import NO_ID, Errno
-from ninep.node import Driver, Node, User
+from ninep.node import Driver, Node, Source, User
 from ninep.server.access import Access
 from ninep.server.locks import LockTable
 from ninep.transport.peers import Peer
@@ -35,6 +35,11 @@ class Export:
     """Who may attach."""
     trusting: bool = True
     """Users are who the client says they are; otherwise who the kernel says is at the other end (EPERM where it says nothing)."""
+
+    def owners(self, source: Source) -> str:
+        """How owners are kept, in words: the driver's model, and what the layers that have ``owners`` make of them."""
+        words = [source.model, *[layer.owners for layer in self.layers if hasattr(layer, "owners")]]
+        return ", ".join(words if self.trusting else [*words, "squash peer"])
 
     def user(self, uname: bytes, uid: int, peer: Peer) -> User:
         """Who attaches."""

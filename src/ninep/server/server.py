@@ -20,7 +20,7 @@ from contextlib import suppress
 from typing import Final, Self
 
 from ninep.node import Driver
-from ninep.server import worker
+from ninep.server import overlap, worker
 from ninep.server.access import Access
 from ninep.server.budgets import Budgets
 from ninep.server.connection import Connection
@@ -62,13 +62,18 @@ class Server:
         *,
         owns_loop: bool = False,
         counted: bool = False,
+        allow_overlap: bool = False,
     ) -> None:
         """``access``: who may connect; without it unix sockets, virtual machines, and over TCP only processes of this machine.
 
         ``owns_loop``: the event loop does nothing but serve, so that a single client's next request may be waited for in its thread
         (``transport.turns``), some milliseconds at a time. ``counted``: count requests, bytes and times too (``counts``).
+        ``allow_overlap``: do not look whether exports show the same files and keep their owners in different ways, which is
+        ``overlap.Overlap``, a ValueError.
         """
         self.exports = Exports([Export("", exports)] if isinstance(exports, Driver) else exports)
+        if not allow_overlap:
+            overlap.check(self.exports)
         self.limits = limits or Limits()
         self.budgets = Budgets(self.limits)
         self.counts = self.budgets.counts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ninep import host
 from ninep.drivers.local.node import LocalNode, SlowNode
 from ninep.drivers.local.pins import Pins, hold, shared_pins
@@ -9,8 +11,9 @@ from ninep.drivers.local.qids import MULTIDEVS
 from ninep.drivers.local.tree import Tree
 from ninep.errors import Refused, linux_errno
 from ninep.host import Handle, Volume
+from ninep.host._mounts import areas, lineage
 from ninep.linux import Errno
-from ninep.node import Driver, User
+from ninep.node import Driver, Source, User
 from ninep.security import AUTO, MODELS, Unsuitable, security_model, suitable_model
 
 
@@ -66,6 +69,7 @@ class LocalDriver(Driver):
             raise ExportError(f"cannot export {path}: {error}") from error
         model.devices = devices
         found = host.stat(root)
+        self._path = path
         self._tree = tree = Tree(model, MULTIDEVS[multidevs](found.st_dev), pins or shared_pins())
         kind = SlowNode if self.volume.slow else LocalNode
         device, ino = found.st_dev, found.st_ino
@@ -79,6 +83,9 @@ class LocalDriver(Driver):
         if not found.st_nlink:
             raise Refused(Errno.ENOENT, "the exported folder was removed")
         return root.seen(found).clone()
+
+    def source(self) -> Source:
+        return Source(os.path.abspath(self._path), self._tree.model.name, lineage(self._path), areas(self._path))
 
     def close(self) -> None:
         tree = self._tree
