@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ninep.server.access import Access
+from ninep.server.access import Access, parse_rule
 from ninep.server.door import Door
 from ninep.server.limits import Limits
 from ninep.transport.peers import Peer
@@ -40,8 +40,12 @@ class Busy(Visitor):
         del value
 
 
-def address(number: int) -> Peer:
-    return Peer(f"10.0.0.{number}", ip_address(f"127.0.0.{number}"))
+def user(number: int) -> Peer:
+    return Peer(f"user {number}", uid=number)
+
+
+def enter(door: Door, peer: Peer, *, attached: bool = True) -> bool:
+    return door.enter(Visitor(peer, attached=attached))
 
 
 def in_loop(test: Callable[..., Any]) -> Callable[[], None]:
@@ -81,12 +85,81 @@ async def test_when_all_have_attached_the_new_one_is_closed() -> None:
 @in_loop
 async def test_one_peer_does_not_take_the_places_of_others() -> None:
     door = Door(Access(), Limits(connections=4, peer_connections=2))
-    first = [Visitor(address(1), attached=True) for _ in range(3)]
+    first = [Visitor(user(1), attached=True) for _ in range(3)]
     assert [door.enter(one) for one in first] == [True, True, False]
-    assert door.enter(Visitor(address(2), attached=True))
+    assert door.enter(Visitor(user(2), attached=True))
     door.leave(first[0])
     door.leave(first[0])
-    assert door.enter(Visitor(address(1)))
+    assert door.enter(Visitor(user(1)))
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ["127.0.0.1", "127.0.0.2", "127.255.255.254", "::1"],
+        ["2001:db8::1", "2001:db8::2", "2001:db8::ffff:ffff:ffff:ffff"],
+        ["fe80::1", "fe80::2"],
+        ["10.0.0.1", "10.0.0.1"],
+    ],
+)
+def test_addresses_that_one_user_has_are_one_peer(addresses: list[str]) -> None:
+    @in_loop
+    async def count() -> None:
+        door = Door(Access((parse_rule("any"),)), Limits(peer_connections=len(addresses) - 1))
+        came = [enter(door, Peer(text, ip_address(text))) for text in addresses]
+        assert came == [True] * (len(addresses) - 1) + [False]
+
+    count()
+
+
+@pytest.mark.parametrize(
+    "addresses", [["10.0.0.1", "10.0.0.2"], ["2001:db8::1", "2001:db8:0:1::1"], ["10.0.0.1", "::1"]]
+)
+def test_addresses_of_different_users_are_several(addresses: list[str]) -> None:
+    @in_loop
+    async def count() -> None:
+        door = Door(Access((parse_rule("any"),)), Limits(peer_connections=1))
+        assert all(enter(door, Peer(text, ip_address(text))) for text in addresses)
+
+    count()
+
+
+@in_loop
+async def test_peers_of_which_nothing_is_known_are_one() -> None:
+    door = Door(Access(), Limits(peer_connections=2))
+    assert [enter(door, Peer("pipe")) for _ in range(3)] == [True, True, False]
+
+
+@in_loop
+async def test_places_are_kept_for_peers_that_have_few() -> None:
+    """Two users hold all that they get; others still come in, each with a few, until nothing is left at all."""
+    door = Door(Access(), Limits(connections=64, peer_connections=32, reserved_connections=4))
+    assert sum(enter(door, user(number % 2)) for number in range(100)) == 60
+    assert enter(door, user(2))
+    assert enter(door, user(3))
+    assert not enter(door, user(0))
+    assert [enter(door, user(4)) for _ in range(3)] == [True, True, False]
+    assert not enter(door, user(5))
+    assert len(door) == 64
+
+
+@in_loop
+async def test_a_peer_with_many_takes_no_place_from_one_with_few() -> None:
+    door = Door(Access(), Limits(connections=16, peer_connections=16, reserved_connections=1))
+    assert sum(enter(door, user(0)) for _ in range(20)) == 15
+    small = Visitor(user(1))
+    assert door.enter(small)
+    assert not enter(door, user(0))
+    assert not small.closed.is_set()
+    newcomer = Visitor(user(2), attached=True)
+    assert door.enter(newcomer)  # who has none takes it from one that has not attached
+    assert small.closed.is_set()
+
+
+@in_loop
+async def test_no_more_is_kept_than_a_sixteenth() -> None:
+    door = Door(Access(), Limits(connections=32, reserved_connections=64))
+    assert sum(enter(door, user(0)) for _ in range(40)) == 30
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from itertools import count
 from pathlib import Path
 
@@ -247,6 +247,36 @@ def test_requests_whose_replies_nobody_reads(tmp_path: Path) -> None:
             assert client._exactly(1000 * len(reply)) == reply * 1000
         sender.join()
         assert program.memory - before < 4 << 20
+
+
+def test_connections_from_many_addresses_of_one_user(tmp_path: Path) -> None:
+    """The addresses of the loopback are one peer, and a user who has filled its share leaves room for others."""
+    path = str(tmp_path / "socket")
+    limits = ("--limit", "connections=64", "--limit", "peer-connections=48", "--limit", "reserved-connections=4")
+    with Program.beside_a_canary(tmp_path, "--listen", f"unix:{path}", *limits) as program, ExitStack() as stack:
+
+        def come(sock: socket.socket) -> bool:
+            client = stack.enter_context(RawClient(sock))
+            try:
+                client.version()
+                client.attach()
+            except (ConnectionError, EOFError):
+                return False
+            return True
+
+        def by_unix() -> socket.socket:
+            sock = socket.socket(socket.AF_UNIX)
+            sock.connect(path)
+            return sock
+
+        place = ("127.0.0.1", program.port)
+        from_many = [
+            come(socket.create_connection(place, source_address=(f"127.0.0.{number + 2}", 0))) for number in range(60)
+        ]
+        assert from_many == [True] * 48 + [False] * 12
+        by_one_user = [come(by_unix()) for _ in range(20)]
+        assert by_one_user == [True] * 12 + [False] * 8
+        stack.close()
 
 
 def test_frames_that_are_announced_and_do_not_come(tmp_path: Path) -> None:

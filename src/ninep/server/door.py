@@ -3,8 +3,13 @@
 Rules
 
 * The kernel's word decides (``access``): a peer that may not connect is closed before anything it sent is read.
-* When all places are taken, the connection that has been longest without attaching loses its own to the new one: a client that means it attaches
-  within milliseconds, so those who only hold places are the ones that go. When all have attached, the new one is closed.
+* Connections are counted by whom they belong to, as far as the kernel tells (``Peer.account``), and one peer has ``peer_connections`` at most.
+* ``reserved_connections`` (a sixteenth of all at most) are only for peers that have fewer than ``FEW``: those who hold connections open in large
+  numbers, from however many addresses, leave room for a client that wants its first one. No connection on which somebody attached is
+  ever closed to make room: it may be a mount, which does not come back.
+* When its places are taken, the connection that has been longest without attaching loses its own to the new one: a client that means it attaches
+  within milliseconds, so those who only hold places are the ones that go. A peer that has ``FEW`` takes no place from one that has not. When all
+  have attached, the new one is closed.
 * A connection has to name its version and attach in time. Afterwards it may rest for ever, as a mount does, unless an idle time is set.
 
 Whatever is closed here is logged with who and why. Knows of a connection only how far it has got.
@@ -16,7 +21,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from ninep.server.access import Access
 from ninep.server.counts import Counts
@@ -24,6 +29,9 @@ from ninep.server.limits import Limits
 from ninep.transport.peers import Peer
 
 log = logging.getLogger("ninep.server")
+
+FEW: Final = 4
+"""Connections of a peer from which on the reserved ones are not for it."""
 
 
 class Visitor(Protocol):
@@ -54,7 +62,9 @@ class Door:
         self._access = access
         self._limits = limits
         self._counts = counts or Counts()
+        self._reserved = min(limits.reserved_connections, limits.connections // 16)
         self._accounts: Counter[object] = Counter()
+        self._account_of: dict[Visitor, object] = {}
         self._timers: dict[Visitor, asyncio.TimerHandle | None] = {}
         """All that are in, in the order in which they came."""
         self.refused = 0
@@ -65,12 +75,14 @@ class Door:
 
     def enter(self, visitor: Visitor) -> bool:
         """Let a connection in, or close it."""
-        limit, why = self._refusal(visitor.peer)
+        account = visitor.peer.account
+        limit, why = self._refusal(visitor.peer, account)
         if why:
             self.close(visitor, limit, why)
             return False
         self._counts.connections += 1
-        self._accounts[visitor.peer.account] += 1
+        self._accounts[account] += 1
+        self._account_of[visitor] = account
         self._timers[visitor] = None
         self._wait(visitor, self._limits.version_within, self._version_due)
         return True
@@ -82,7 +94,7 @@ class Door:
         timer = self._timers.pop(visitor)
         if timer is not None:
             timer.cancel()
-        account = visitor.peer.account
+        account = self._account_of.pop(visitor)
         self._accounts[account] -= 1
         if not self._accounts[account]:
             del self._accounts[account]
@@ -94,24 +106,32 @@ class Door:
         log.warning("closing %s: %s", visitor.peer, why)
         visitor.abort()
 
-    def _refusal(self, peer: Peer) -> tuple[str, str]:
+    def _refusal(self, peer: Peer, account: object) -> tuple[str, str]:
         """The name of the limit and the words; no words if the peer may come in."""
         why = self._access.refusal(peer)
         if why:
             return "access", why
-        most = self._limits.peer_connections
-        account = peer.account
-        if account is not None and self._accounts[account] >= most and not self._evict("peer_connections", account):
+        count, most = self._accounts[account], self._limits.peer_connections
+        if count >= most and not self._evict("peer_connections", lambda other: other == account):
             return "peer_connections", f"{most} connections of one peer are the limit"
-        most = self._limits.connections
-        if len(self._timers) >= most and not self._evict("connections", None):
-            return "connections", f"{most} connections are the limit"
+        if self._accounts[account] < FEW:
+            most, whose = self._limits.connections, lambda _: True
+        else:
+            most = self._limits.connections - self._reserved
+            whose = lambda other: self._accounts[other] >= FEW  # noqa: E731 - one of two
+        if len(self._timers) >= most and not self._evict("connections", whose):
+            rest = (
+                f", and {self._reserved} more for peers that have fewer than {FEW}"
+                if most < self._limits.connections
+                else ""
+            )
+            return "connections", f"{most} connections are the limit{rest}"
         return "", ""
 
-    def _evict(self, limit: str, account: object) -> bool:
-        """Close the oldest that has not attached, of one account or of all."""
-        for visitor in self._timers:
-            if not visitor.attached and account in {None, visitor.peer.account}:
+    def _evict(self, limit: str, whose: Callable[[object], bool]) -> bool:
+        """Close the oldest that has not attached, of certain accounts."""
+        for visitor, account in self._account_of.items():
+            if not visitor.attached and whose(account):
                 self.close(visitor, limit, "it has not attached, and its place is needed")
                 self.leave(visitor)
                 return True

@@ -56,7 +56,14 @@ class Limits:
     locks: int = _limit(8192, "ENOLCK", "byte ranges that a connection holds locked in an export")
     # of all connections together
     connections: int = _limit(1024, "closed", "connections; one that has not attached makes room for a new one")
-    peer_connections: int = _limit(512, "closed", "connections from one address, user or virtual machine")
+    peer_connections: int = _limit(
+        512,
+        "closed",
+        "connections of one peer: an IPv4 address, an IPv6 /64, this computer's loopback, a user, a virtual machine",
+    )
+    reserved_connections: int = _limit(
+        64, "closed", "connections, of all, kept for peers that have fewer than 4; a sixteenth of all at most", 0
+    )
     all_fids: int = _limit(1 << 21, "ENFILE", "fids of all connections")
     all_open_files: int = _limit(
         1 << 17,

@@ -38,8 +38,16 @@ class Peer:
 
     @property
     def account(self) -> object:
-        """Peers of one account count together against what one of them may have; None for those that nothing is known of."""
-        known = (("address", self.address), ("uid", self.uid), ("cid", self.cid), ("vm", self.vm))
+        """Peers of one account count together against what one of them may have; None for those that nothing is known of.
+
+        A user of this computer has all of 127.0.0.0/8, and ::1; whoever has an IPv6 address has the 2^64 of its network (RFC 4291, 2.5.4).
+        """
+        address: object = self.address
+        if self.address is not None and self.address.is_loopback:
+            address = "loopback"
+        elif isinstance(self.address, ipaddress.IPv6Address):
+            address = self.address.packed[:8]
+        known = (("address", address), ("uid", self.uid), ("cid", self.cid), ("vm", self.vm))
         return next((what for what in known if what[1] is not None), None)
 
 
