@@ -17,7 +17,6 @@ import sys
 import time
 import timeit
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -26,6 +25,7 @@ from ninep.drivers.local import LocalDriver
 from ninep.server.connection import Connection
 from ninep.server.exports import Export, Exports
 from ninep.server.limits import Limits
+from ninep.server.offload import Offload
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT, FILE, WORK, NEW, DIR = 0, 1, 2, 16, 3
@@ -126,7 +126,7 @@ def connection(root: str, model: str) -> tuple[Connection, Sink]:
     """A connection with a session on the benchmark's tree, as far as SETUP goes."""
     sink = Sink()
     exports = Exports([Export("", LocalDriver(root, security_model=model))])
-    made = Connection(sink, exports, Limits(), ThreadPoolExecutor(1), lambda _: None, lambda _: None)
+    made = Connection(sink, exports, Limits(), Offload(1, "worker"), lambda _: None, lambda _: None)
     for frame in SETUP:
         feed(made, frame)
     if sink.errors:

@@ -19,7 +19,7 @@ import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from typing import Any
 
 from tests.support.judge import RERROR, RLERROR, Judge, parse
@@ -30,6 +30,7 @@ from ninep.server.budgets import Budgets
 from ninep.server.connection import Connection
 from ninep.server.exports import Exports
 from ninep.server.limits import MIN_MSIZE, Limits
+from ninep.server.slices import Slices
 from ninep.server.table import TABLES
 from ninep.transport.peers import Peer
 from ninep.wire.dialect import Dialect, negotiate
@@ -53,6 +54,8 @@ class Turns:
         """From a thread."""
         self.calls.append((call, args))
 
+    call_soon = call_soon_threadsafe
+
     def turn(self) -> None:
         """Do what is to be done."""
         while self.calls:
@@ -60,13 +63,15 @@ class Turns:
             call(*args)
 
 
-class Threads(Executor):
+class Threads:
     """Worker threads that run when they are told to."""
 
     def __init__(self) -> None:
         self.jobs: deque[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]] = deque()
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **_: Any) -> Future[Any]:
+    def submit(self, storage: object, fn: Callable[..., Any], /, *args: Any) -> Future[Any]:
+        """Whatever they wait for."""
+        del storage
         future: Future[Any] = Future()
         self.jobs.append((future, fn, args))
         return future
@@ -246,8 +251,8 @@ class Conversation:
         LOG.found.clear()
         asyncio._set_running_loop(self.turns)  # type: ignore[attr-defined]
         self.connection = Connection(
-            self.line, exports, LIMITS, self.threads, lambda _: None, self._on_end, budgets
-        )  # fmt: skip
+            self.line, exports, LIMITS, self.threads, lambda _: None, self._on_end, budgets, slices=Slices(float("inf"))
+        )
         self.connection._late = lambda *_: None  # type: ignore[method-assign] # the machine's pace is no part of the input
         self.connection.made(PEER)
 

@@ -27,7 +27,7 @@ a read-only synthetic tree needs ``walk``, ``getattr``, ``open`` and ``opendir``
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 from ninep.errors import Refused
@@ -164,6 +164,10 @@ class Node(ABC):
     inline: bool = False
     """True when every verb returns in microseconds without waiting for a device or a network. The server then calls the
     verbs in its event loop (a hand-over to a thread costs ten times a system call); otherwise in worker threads."""
+
+    storage: Hashable | None = None
+    """What the verbs may have to wait for, such as a device: one storage that does not answer gets only a part of the worker threads.
+    None: the export as a whole."""
 
     @property
     def bsd_groups(self) -> bool:

@@ -1,5 +1,6 @@
 """Bytes that come as they like, clients that do not read, too much at once, frames that are none."""
 
+import math
 import socket
 from collections.abc import Iterator
 
@@ -13,6 +14,7 @@ from tests.wire.wire_examples import EXAMPLES
 from ninep.linux import NO_ID, Errno
 from ninep.server.connection import Connection
 from ninep.server.limits import Limits
+from ninep.server.slices import Slices
 from ninep.wire import messages as m
 from ninep.wire.codec import codec
 from ninep.wire.messages import BY_NUMBER
@@ -144,6 +146,7 @@ class TestNotReading:
         # What waits in front of a client that does not read must not be granted to the next one that does not.
         limits = Limits(all_bytes_in_flight=8 * MEGABYTE, bytes_in_flight=16 * MEGABYTE, msize=MEGABYTE)
         with Served(kind, limits=limits) as served:
+            served.server._slices = Slices(math.inf)  # all are in flight before the first reply fills the socket
             first = self.fill(served, "uvloop")
             before = served.faults.calls["file.read"]
             first.send_all(*[m.Tread(1, 0, MEGABYTE) for _ in range(40)])

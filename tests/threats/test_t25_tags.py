@@ -69,6 +69,8 @@ class Oracle:
         """For each tag of a Tflush: which tag it flushes, and how many requests with that were sent before it."""
         self.sent: dict[int, int] = defaultdict(int)
         self.settled: dict[int, int] = defaultdict(int)
+        self.refused: dict[int, int] = defaultdict(int)
+        """For each tag how many of several that were owed were refused: which, an error does not tell."""
 
     def judge(self, record: list[tuple[str, int, int, int]]) -> None:
         for arrow, number, tag, oldtag in record:
@@ -79,14 +81,18 @@ class Oracle:
                     self.flushed[tag].append((oldtag, self.sent[oldtag]))
             else:
                 self.answer(number, tag)
-        left = {tag: owed for tag, owed in self.owed.items() if owed}
+        left = {tag: owed for tag, owed in self.owed.items() if len(owed) != self.refused[tag]}
         assert not left, f"never answered, nor flushed: {left}"
 
     def answer(self, number: int, tag: int) -> None:
         owed = self.owed[tag]
         assert owed, f"type {number} for tag {tag}, of which everything has been said"
         if number in ERRORS:
-            owed.pop()  # of several the last one is refused, because the tag is in flight
+            if len(owed) > 1:
+                self.refused[tag] += 1
+                assert self.refused[tag] < len(owed), "the one in flight is no reason to refuse itself"
+            else:
+                owed.pop()
         else:
             assert number - 1 in owed, f"type {number} for tag {tag}; asked for was {list(owed)}"
             owed.remove(number - 1)

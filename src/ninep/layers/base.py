@@ -14,7 +14,7 @@ Knows no policy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any, Self
 
@@ -60,6 +60,10 @@ class Wrapper(Node):
     @property
     def qid(self) -> Qid:  # type: ignore[override]  # that of the inside at any moment; mypy wants attributes writable
         return self.inner.qid
+
+    @property
+    def storage(self) -> Hashable | None:  # type: ignore[override]
+        return self.inner.storage
 
     @property
     def name(self) -> bytes:

@@ -4,13 +4,13 @@ What happens to a request
 
 1. a frame comes out of ``protocol.framing``; Tversion and Tflush are dealt with here, all others have a row in ``table``;
 2. its fields are unpacked and its handler called, at once, in the event loop: handing a 1 us system call to a thread costs 10 to 50;
-3. unless it has to wait (its row says so, the device does, or the driver is slow): then it goes to a worker thread, where it holds its fids,
-   and later requests pass it by; those that need one of its fids alone wait in order;
+3. unless it has to wait (its row says so, the device does, or the driver is slow): then a worker thread serves it, which has its fids meanwhile;
+   later requests pass it by, and those that need one of its fids alone wait in order;
 4. replies are collected and sent after every few: one write a reply wastes system calls and wakes the client each time, one write for a long
    batch leaves the client's core idle (63 % busy at sixteen outstanding). Those of several connections leave together (``outbox``).
 
-Every failure becomes an error reply at one place, ``refusals``. When the transport is full, or too much is in flight, the loop stops in the
-middle of a batch and nothing more is read until there is room.
+Every failure becomes an error reply at one place, ``refusals``. When the transport is full, too much is in flight, or others have waited long
+enough (``slices``), the loop stops in the middle of a batch, and nothing more is read until it has gone on and come to its end.
 
 Knows nothing of sockets: a transport gives it bytes and has ``write``, ``pause`` and ``resume``.
 """
@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from time import monotonic
 from typing import Any
 
@@ -31,14 +31,17 @@ from ninep.protocol.framing import BadFrame, RawFrame, Receiver
 from ninep.protocol.tags import Tags
 from ninep.server.budgets import PROMISED_REQUESTS, Allowance, Budgets
 from ninep.server.exports import Exports
+from ninep.server.flow import Flow
 from ninep.server.limits import MIN_MSIZE, SMALLEST_MSIZE, Limits
-from ninep.server.outbox import BYTES_A_WRITE, JOIN_BELOW, MOST_A_WRITE, REPLIES_A_WRITE, Outbox, deliver
+from ninep.server.offload import Workers
+from ninep.server.outbox import BYTES_A_WRITE, JOIN_BELOW, MOST_A_WRITE, REPLIES_A_WRITE, Outbox
 from ninep.server.patience import LATE, LATE_EACH, Patience
 from ninep.server.refusals import refusal
 from ninep.server.requests import Request, Requests
-from ninep.server.session import NOBODY, Session
+from ninep.server.session import Session
+from ninep.server.slices import CHEAP, COUNTED, STRIDE, Slices
 from ninep.server.table import TABLES, Entry
-from ninep.server.threads import Threads
+from ninep.server.threads import AT_ONCE, Threads
 from ninep.server.transport import GONE, Transport
 from ninep.transport.peers import Peer
 from ninep.wire.codec import HEADER_SIZE, codec
@@ -48,11 +51,8 @@ from ninep.wire.types import Buffer
 
 log = logging.getLogger("ninep.server")
 
-MANY_FIDS = 1000
-"""Closing more than these at once is for a thread, if the driver allows it: others would wait a millisecond for each thousand."""
 
-
-class Connection:
+class Connection(Flow):
     """The server's side of one connection."""
 
     def __init__(
@@ -60,23 +60,23 @@ class Connection:
         transport: Transport,
         exports: Exports,
         limits: Limits,
-        workers: Executor,
+        workers: Workers,
         on_begin: Callable[[Connection], None],
         on_end: Callable[[Connection], None],
         budgets: Budgets | None = None,
         outbox: Outbox | None = None,
+        slices: Slices | None = None,
         alone: Callable[[], bool] = bool,
     ) -> None:
-        """``outbox`` is what it shares with the other connections of its loop; ``alone`` says whether there is nothing else to do in that loop
-        at the moment (``transport.turns``).
+        """``outbox`` and ``slices`` are what it shares with the other connections of its loop; ``alone`` says whether there is nothing else to
+        do in that loop at the moment (``transport.turns``).
         """
+        super().__init__(transport, slices or Slices())
         self.alone = alone
         self._outbox = outbox or Outbox()
-        self.peer = NOBODY
         self._budgets = budgets or Budgets(limits)
         self._on_begin = on_begin
         self._on_end = on_end
-        self._transport = transport
         self._exports = exports
         self._limits = limits
         self._loop = asyncio.get_running_loop()
@@ -88,10 +88,6 @@ class Connection:
         self._owed = self._tags.owed
         self._requests = Requests()
         self._threads = Threads(workers, limits.threads, self._requests)
-        self._out: list[Buffer] = []
-        self._most = REPLIES_A_WRITE
-        """So many replies are sent together, according to the last batch."""
-        self._full = self._paused = self._stopping = self._lost = False
         self._served = self._drained = 0
         self._patience = Patience()
         self._room = self._room_for(limits.msize)
@@ -133,10 +129,6 @@ class Connection:
         self._frames = self._receiver.feed(data)
         self._serve()
 
-    def full(self) -> None:
-        """The client does not take its replies fast enough: serve no more for now."""
-        self._full = True
-
     def drained(self) -> None:
         """There is room for replies again."""
         self._full = False
@@ -176,7 +168,7 @@ class Connection:
 
     # -- the request loop ------------------------------------------------------------------------------------------------
 
-    def _serve_lone(self, entry: Entry, size: int, frame: bytes) -> bool:
+    def _serve_lone(self, entry: Entry, size: int, frame: bytes) -> bool:  # noqa: C901 - as _serve
         """As ``_serve``, for a small request that came alone while nothing is in flight, as they do from a client that waits for each reply:
         0.3 of the 4.3 us between receiving and sending less.
         """
@@ -209,8 +201,10 @@ class Connection:
             self._pause()
         self._served += 1
         elapsed = monotonic() - began
-        if elapsed > LATE:
-            self._late(began + elapsed, before)
+        if elapsed > COUNTED:
+            self._slices.used(elapsed)
+            if elapsed > LATE:
+                self._late(began + elapsed, before)
         return not (self._owed or self._paused or self._stopping)
 
     def _batch(self, count: int) -> bool:
@@ -219,8 +213,10 @@ class Connection:
         return self._serve()
 
     def _serve(self) -> bool:  # noqa: C901, PLR0912, PLR0915 - the hot loop: every call saved is 1 % of a request
-        """Serve the frames at hand; stop where the transport is full or too much is in flight. True: it is the client's turn."""
-        began = monotonic()
+        """Serve the frames at hand; stop where the transport is full, too much is in flight, or others wait. True: it is the client's turn."""
+        began = looked = monotonic()
+        until = began + self._slices.left
+        look = 1
         before = self._patience.before(began) if self._patience.watching else None
         count = 0
         interrupted = False
@@ -259,6 +255,14 @@ class Connection:
                 if self._full or (len(owed) >= room.granted and not room.grow(len(owed) + 1)):
                     interrupted = True
                     break
+                if count >= look:
+                    now = monotonic()
+                    if now >= until:
+                        interrupted = True
+                        self._queue()
+                        break
+                    look = count + (STRIDE if now - looked < CHEAP else 1)
+                    looked = now
         except BadFrame as error:
             self._bad_frame(error)
         if out:
@@ -271,8 +275,10 @@ class Connection:
         self._served += count
         self._most = REPLIES_A_WRITE if count <= 2 * REPLIES_A_WRITE else min(count // 2, MOST_A_WRITE)
         elapsed = monotonic() - began
-        if elapsed > LATE and elapsed > LATE_EACH * count:
-            self._late(began + elapsed, before)
+        if elapsed > COUNTED:
+            self._slices.used(elapsed)
+            if elapsed > LATE and elapsed > LATE_EACH * count:
+                self._late(began + elapsed, before)
         return not (owed or self._paused or self._full or self._stopping)
 
     def _one(self, size: int, number: int, tag: int, buffer: Buffer, start: int) -> None:
@@ -329,11 +335,6 @@ class Connection:
         else:
             self._out.append(frame)
 
-    def _bad_frame(self, error: BadFrame) -> None:
-        log.warning("closing %s: %s", self.peer, error)
-        self.send()
-        self._transport.close()
-
     # -- version, flush ----------------------------------------------------------------------------------------------------
 
     def _version(self, tag: int, msize: int, version: bytes) -> None:
@@ -384,9 +385,11 @@ class Connection:
         """Close a session, now or when the last of its requests comes back from its thread; in a thread if that may take long."""
         if self._requests.of(session):
             return
-        many = session.threadsafe and len(session.fids) > MANY_FIDS
+        many = len(session.fids) > AT_ONCE
         if not session.fids or (session.inline and not many):
             session.close()
+        elif session.inline and not session.threadsafe:
+            self._threads.close_here(session, self._ended)
         else:
             self._threads.close(session, self._ended)
 
@@ -456,6 +459,8 @@ class Connection:
     def _start_waiting(self) -> None:
         """Serve what no longer clashes with anything before it: at once where that is allowed, as if it came now."""
         requests = self._requests
+        began = monotonic()
+        until = began + self._slices.left
         for request in requests.free() if requests.waiting else ():
             try:
                 served = self._at_once(request)
@@ -467,25 +472,23 @@ class Connection:
                 self._settle(request)
             else:
                 requests.hold(request)
+            if monotonic() >= until:
+                self._queue()
+                break
+        if monotonic() - began > COUNTED:
+            self._slices.used(monotonic() - began)
         self._threads.run(self._done)
 
     # -- flow ----------------------------------------------------------------------------------------------------------------
 
-    def send(self) -> None:
-        """Send the replies that are ready."""
-        out = self._out
-        if out and not self._lost:
-            deliver(out, self._transport)
-        out.clear()
-
-    def _pause(self) -> None:
-        if not self._paused:
-            self._paused = True
-            self._transport.pause()
+    def _serve_interrupted(self) -> None:
+        self._start_waiting()
+        self.send()
+        self._go_on()
 
     def _go_on(self) -> None:
         """Take up a batch that was interrupted."""
-        if not self._paused or self._full or self._stopping:
+        if not self._paused or self._full or self._stopping or self._queued:
             return
         count = len(self._tags)
         if count >= self._room.granted and not self._room.grow(count + 1):
@@ -494,7 +497,3 @@ class Connection:
         self._serve()
         if not self._paused:
             self._transport.resume()
-
-    def _finish(self) -> None:
-        self.send()
-        self._transport.close()

@@ -6,19 +6,19 @@ pays 1.5 us for each batch of requests, be it one, and 0.2 us for each request i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import Future
 from functools import partial
 from time import monotonic
-from typing import ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from ninep.protocol.framing import RawFrame
 from ninep.server.connection import Connection
 from ninep.server.counts import Times
+from ninep.server.offload import Offload
 from ninep.server.trace import TracedConnection
 from ninep.wire.types import Buffer
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -88,16 +88,16 @@ class CountedTracedConnection(CountedConnection, TracedConnection):
     """Counted, and logged."""
 
 
-class CountedThreads(ThreadPoolExecutor):
+class CountedOffload(Offload):
     """Worker threads that note how long requests take in them."""
 
     def __init__(self, threads: int, name: str, times: Times) -> None:
-        super().__init__(threads, thread_name_prefix=name)
+        super().__init__(threads, name)
         self._times = times
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """As ``Executor.submit``."""
-        return super().submit(self._timed, partial(fn, *args, **kwargs))
+    def submit(self, storage: Hashable, call: Callable[..., Any], /, *args: Any) -> Future[Any]:
+        """As ``Offload.submit``."""
+        return super().submit(storage, self._timed, partial(call, *args))
 
     def _timed(self, call: Callable[[], T]) -> T:
         began = monotonic()

@@ -14,6 +14,8 @@ from ninep.errors import Refused
 from ninep.linux import O_ACCMODE, O_RDONLY, O_WRONLY, XATTR_REPLACE, Errno
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from ninep.node import Node, OpenDir, OpenFile, User
     from ninep.server.exports import Export
     from ninep.server.listing import StatListing
@@ -76,6 +78,12 @@ class Fid:
         self.xattr: XattrValue | XattrBuffer | None = None
         self.stats: StatListing | None = None
         self.remove_on_clunk = False
+
+    @property
+    def storage(self) -> Hashable:
+        """What a request for it may have to wait for: see ``offload``."""
+        found = self.node.storage
+        return self.export if found is None else found
 
     @property
     def opened(self) -> bool:

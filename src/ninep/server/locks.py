@@ -8,21 +8,35 @@ Rules (fcntl(2); protocol-facts section 9)
 * The ranges of a file are kept by its qid path. A lock is also taken on the host through the open file (open-file-description
   locks), so that processes of the host, and other server processes of the same export, are kept out as well.
 * A lock ends with an unlock, with the fid it was taken through, or with the session.
-* A session holds so many ranges and no more: splitting them by unlocks counts too.
+* A session holds so many ranges and no more, and so does a file: splitting them by unlocks counts too.
+
+Cost: what an owner has on a file is kept in order, so that a request looks at the ranges that it touches, once, and at most at all those of others.
+The host is asked once for each stretch that is to be unlocked, however many ranges that was. In the event loop a request that would ask it more
+than ``MOST_CALLS`` times raises ``WouldBlock``, and so does one for a file that a thread is at; there an unlock lets others have the file after
+so many.
 """
 
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from ninep.errors import linux_errno
 from ninep.linux import LOCK_RDLCK, LOCK_UNLCK, LOCK_WRLCK, Errno
-from ninep.node import OpenFile
+from ninep.node import OpenFile, WouldBlock
 from ninep.server.limits import OverLimit
 
 END = 1 << 63
 """Where a lock 'to the end of the file' ends."""
+FILE_LOCKS = 1 << 14
+"""Ranges of one file, of all sessions: two sessions full of them. A lock that is in nobody's way is compared with every one of them (1 ms)."""
+MOST_CALLS = 64
+"""Calls to the host in one go. Each takes 1 to 20 us, as it goes through its own list of the locks of the file."""
+MOST_REPLACED = 1024
+"""Ranges, each taken through another open file, that one lock may replace: all of them have to be given back and come back if it fails."""
 
 
 class Owner(NamedTuple):
@@ -50,6 +64,9 @@ class Range(NamedTuple):
         return 0 if self.end == END else self.end - self.start
 
 
+_START = attrgetter("start")
+_LAST = attrgetter("end")
+
 CANNOT_LOCK = frozenset(
     {Errno.EBADF, Errno.EACCES, Errno.EPERM, Errno.EROFS, Errno.ETXTBSY, Errno.EOPNOTSUPP, Errno.ENOSYS}
 )
@@ -69,173 +86,358 @@ def _host_lock(file: OpenFile, kind: int, start: int, end: int) -> bool:
     return True
 
 
-class LockTable:
-    """All locks of one export."""
+class FileLocks:
+    """The ranges of one file: those of an owner in order, none of which overlap."""
+
+    __slots__ = ("count", "owners")
 
     def __init__(self) -> None:
-        self._files: dict[int, list[Range]] = {}
+        self.owners: dict[Owner, list[Range]] = {}
+        self.count = 0
+
+    def touched(self, owner: Owner, start: int, end: int) -> tuple[int, int]:
+        """Which of an owner's ranges have something between ``start`` and ``end``: from the first index to before the second."""
+        ranges: Sequence[Range] = self.owners.get(owner, ())
+        first = bisect_right(ranges, start, key=_LAST)
+        return first, bisect_left(ranges, end, first, key=_START)
+
+    def own(self, owner: Owner, start: int, end: int) -> list[Range]:
+        """Those ranges."""
+        first, last = self.touched(owner, start, end)
+        return self.owners[owner][first:last] if last > first else []
+
+    def others(self, owner: Owner, start: int, end: int) -> Iterator[Range]:
+        """What other owners have there."""
+        for other, ranges in self.owners.items():
+            if other == owner or ranges[0].start >= end or ranges[-1].end <= start:
+                continue
+            first, last = self.touched(other, start, end)
+            yield from ranges[first:last]
+
+    def conflict(self, wanted: Range) -> Range | None:
+        """What stands in the way."""
+        for held in self.others(wanted.owner, wanted.start, wanted.end):
+            if LOCK_WRLCK in {wanted.kind, held.kind}:
+                return held
+        return None
+
+
+class Change(NamedTuple):
+    """What becomes of an owner's ranges on a file: ``first`` to ``last`` of them are replaced by ``by``."""
+
+    owner: Owner
+    first: int
+    last: int
+    by: list[Range]
+
+    @property
+    def more(self) -> int:
+        """How many more ranges there are then."""
+        return len(self.by) - (self.last - self.first)
+
+
+def _less(ranges: Iterable[Range], start: int, end: int) -> list[Range]:
+    """The ranges less what lies between: what sticks out on either side stays."""
+    rest: list[Range] = []
+    for held in ranges:
+        if held.start < start:
+            rest.append(held._replace(end=min(held.end, start)))
+        if end < held.end:
+            rest.append(held._replace(start=max(held.start, end)))
+    return rest
+
+
+def _without(start: int, end: int, kept: Iterable[Range]) -> Iterator[tuple[int, int]]:
+    """What is left between two ends without some ranges."""
+    for one in sorted(kept, key=_START):
+        if one.start >= end:
+            break
+        if start < one.start:
+            yield start, one.start
+        start = max(start, one.end)
+    if start < end:
+        yield start, end
+
+
+def _too_many(limit: int, of: str) -> OverLimit:
+    return OverLimit("locks", Errno.ENOLCK, f"{limit} locks are the limit of {of}")
+
+
+class LockTable:
+    """All locks of one export.
+
+    In the event loop (``wait`` is false) a request has the table for itself from begin to end. In a thread it has only its file for itself, because
+    the host may not answer; others for that file wait, or raise ``WouldBlock`` in the event loop.
+    """
+
+    def __init__(self) -> None:
+        self._files: dict[int, FileLocks] = {}
         self._paths: dict[object, set[int]] = {}
         """Where each fid has locks, or had some."""
         self._counts: dict[object, int] = {}
         """How many ranges each session has."""
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
+        self._left = threading.Condition(self._guard)
+        self._busy: set[int] = set()
+        """The files that threads have for themselves ..."""
+        self._later: list[tuple[int, Callable[[int], None]]] = []
+        """... and what is to be done when they leave them."""
 
     def __len__(self) -> int:
         return sum(self._counts.values())
 
-    def _conflict(self, path: int, wanted: Range) -> Range | None:
-        owner, start, end = wanted.owner, wanted.start, wanted.end
-        for held in self._files.get(path, ()):
-            if held.owner != owner and held.start < end and start < held.end and LOCK_WRLCK in {wanted.kind, held.kind}:
-                return held
-        return None
+    def _enter(self, path: int, wait: bool) -> None:
+        self._guard.acquire()
+        if wait:
+            while path in self._busy:
+                self._left.wait()
+            self._busy.add(path)
+            self._guard.release()
+        elif path in self._busy:
+            self._guard.release()
+            raise WouldBlock
 
-    def _own(self, path: int, cut: Range) -> list[Range]:
-        """What the owner has between the ends of ``cut``, through whatever fid."""
-        return [
-            held
-            for held in self._files.get(path, ())
-            if held.owner == cut.owner and held.start < cut.end and cut.start < held.end
-        ]
+    def _leave(self, path: int, wait: bool) -> None:
+        if not wait:
+            self._guard.release()
+            return
+        with self._guard:
+            self._busy.discard(path)
+            later, self._later = self._later, []
+            for one, forget in later:
+                self._soon(one, forget)
+            self._left.notify_all()
 
-    def lock(self, path: int, wanted: Range, limit: int) -> bool:
+    def _soon(self, path: int, forget: Callable[[int], None]) -> None:
+        """Now, or when a thread leaves the file. Until then it stands in nobody's way: whoever wants to lock there waits as well."""
+        if path in self._busy:
+            self._later.append((path, forget))
+        elif path in self._files:
+            forget(path)
+
+    def lock(self, path: int, wanted: Range, limit: int, *, wait: bool = True) -> bool:
         """Take a lock. False if another owner, or a process of the host, is in the way.
 
-        ENOLCK if the session would then hold more than ``limit`` ranges.
+        ENOLCK if the session would then hold more than ``limit`` ranges. With ``wait`` false it may raise ``WouldBlock``.
         """
-        with self._guard:
-            if path not in self._files:
-                return self._first(path, wanted, limit)
-            if self._conflict(path, wanted):
-                return False
-            ranges = self._with(path, wanted, limit)
-            # The host knows open files where fcntl(2) knows processes: what this owner locked here through another fid would be in its own way.
-            replaced = [held for held in self._own(path, wanted) if held.file is not wanted.file]
-            for held in replaced:
-                self._release_host(path, held, wanted)
-            taken = False
-            try:
-                taken = wanted.file is None or _host_lock(wanted.file, wanted.kind, wanted.start, wanted.end)
-            finally:
-                for held in () if taken else replaced:
-                    self._relock_host(held, wanted)
-            if not taken:
-                return False
-            self._store(path, wanted.owner.session, ranges)
-            self._paths.setdefault(wanted.fid, set()).add(path)
-            return True
+        self._enter(path, wait)
+        try:
+            locks = self._files.get(path)
+            taken = self._first(path, wanted, limit) if locks is None else self._lock(locks, path, wanted, limit, wait)
+            if taken:
+                with self._guard:
+                    self._paths.setdefault(wanted.fid, set()).add(path)
+            return taken
+        finally:
+            self._leave(path, wait)
 
     def _first(self, path: int, wanted: Range, limit: int) -> bool:
-        """As ``lock``, where nobody has anything yet: no conflict, nothing to join or to replace (2 us less, and it is the usual case)."""
-        ranges = self._counted(path, wanted, [wanted], limit)
+        """As ``lock``, where nobody has anything yet: no conflict, nothing to join or to replace (and it is the usual case)."""
+        if self._counts.get(wanted.owner.session, 0) >= limit:
+            raise _too_many(limit, "a connection")
         if wanted.file is not None and not _host_lock(wanted.file, wanted.kind, wanted.start, wanted.end):
             return False
-        self._store(path, wanted.owner.session, ranges)
-        self._paths.setdefault(wanted.fid, set()).add(path)
+        with self._guard:
+            locks = self._files[path] = FileLocks()
+            locks.owners[wanted.owner] = [wanted]
+            self._count(locks, wanted.owner.session, 1)
         return True
 
-    def _last(self, path: int, given: Range) -> bool:
-        """As ``unlock``, where all there is on a file is one lock, given back whole (1.5 us less, and it is the usual case); else False."""
-        held = self._files[path][0]
-        if len(self._files[path]) > 1 or held.start < given.start or given.end < held.end or held.owner != given.owner:
+    def _lock(self, locks: FileLocks, path: int, wanted: Range, limit: int, wait: bool) -> bool:
+        if locks.conflict(wanted):
+            return False
+        change = self._with(locks, wanted)
+        self._check(locks, change, limit)
+        # The host knows open files where fcntl(2) knows processes: what this owner locked here through another fid would be in its own way.
+        own = locks.own(wanted.owner, wanted.start, wanted.end)
+        replaced = [held for held in own if held.file is not wanted.file]
+        if len(replaced) > MOST_CALLS and not wait:
+            raise WouldBlock
+        if len(replaced) > MOST_REPLACED:
+            raise _too_many(MOST_REPLACED, "what one lock may replace")
+        taken = self._take(locks, wanted, replaced)
+        if taken:
+            self._store(path, change)
+        return taken
+
+    def _take(self, locks: FileLocks, wanted: Range, replaced: list[Range]) -> bool:
+        """Take it on the host, in the place of ``replaced``; all as it was if that cannot be."""
+        for held in replaced:
+            self._release_host(locks, [held], wanted.start, wanted.end)
+        taken = False
+        try:
+            taken = wanted.file is None or _host_lock(wanted.file, wanted.kind, wanted.start, wanted.end)
+        finally:
+            for held in () if taken else replaced:
+                if held.file is not None:
+                    _host_lock(held.file, held.kind, max(held.start, wanted.start), min(held.end, wanted.end))
+        return taken
+
+    def unlock(self, path: int, given: Range, limit: int, *, wait: bool = True) -> None:
+        """Give a range back, in part or in whole, held or not. ENOLCK if what is left of a lock split in two is one range too many.
+
+        With ``wait`` false it may raise ``WouldBlock``, and has given nothing back then.
+        """
+        start = given.start
+        while start < given.end:
+            self._enter(path, wait)
+            try:
+                locks = self._files.get(path)
+                if locks is None or self._last(path, locks, given):
+                    return
+                start = self._unlock_some(path, locks, given._replace(start=start), limit, wait)
+            finally:
+                self._leave(path, wait)
+
+    def _last(self, path: int, locks: FileLocks, given: Range) -> bool:
+        """As ``unlock``, where all there is on a file is one lock, given back whole (which is the usual case); else False."""
+        if locks.count != 1 or given.owner not in locks.owners:
+            return False
+        held = locks.owners[given.owner][0]
+        if held.start < given.start or given.end < held.end:
             return False
         if held.file is not None:
             _host_lock(held.file, LOCK_UNLCK, held.start, held.end)
-        self._store(path, given.owner.session, [])
+        with self._guard:
+            del self._files[path]
+            self._count(locks, given.owner.session, -1)
         return True
 
-    def unlock(self, path: int, given: Range, limit: int) -> None:
-        """Give a range back, in part or in whole, held or not. ENOLCK if what is left of a lock split in two is one range too many."""
-        with self._guard:
-            if path not in self._files or self._last(path, given):
-                return
-            ranges = self._without(path, given, limit)
-            for held in self._own(path, given):
-                self._release_host(path, held, given)
-            self._store(path, given.owner.session, ranges)
+    def _unlock_some(self, path: int, locks: FileLocks, given: Range, limit: int, wait: bool) -> int:
+        """Give back what begins at the start of ``given``, as much as may be in one go; where the rest begins."""
+        owner, start, end = given.owner, given.start, given.end
+        first, last = locks.touched(owner, start, end)
+        if first == last:
+            return end
+        held = locks.owners[owner][first:last]
+        spans = list(self._spans(locks, held, start, end))
+        if len(spans) > MOST_CALLS:
+            if not wait:
+                raise WouldBlock
+            held = held[:MOST_CALLS]
+            end = held[-1].end
+            spans = list(self._spans(locks, held, start, end))
+        change = Change(owner, first, first + len(held), _less(held, start, end))
+        self._check(locks, change, limit)
+        for file, at, until in spans:
+            _host_lock(file, LOCK_UNLCK, at, until)
+        self._store(path, change)
+        return end
 
-    def test(self, path: int, wanted: Range) -> Range | tuple[int, int, int, int] | None:
+    def test(self, path: int, wanted: Range, *, wait: bool = True) -> Range | tuple[int, int, int, int] | None:
         """What stands in the way of a lock: a client's range, a host process's (kind, start, length, pid), or nothing."""
-        with self._guard:
-            held = self._conflict(path, wanted)
-            # To the host, what the same owner has there through another fid looks like somebody else's.
-            if (
-                held is not None
-                or wanted.file is None
-                or any(own.file is not wanted.file for own in self._own(path, wanted))
-            ):
-                return held
+        self._enter(path, wait)
+        try:
+            locks = self._files.get(path)
+            if locks is not None:
+                held = locks.conflict(wanted)
+                # To the host, what the same owner has there through another fid looks like somebody else's.
+                own = () if held else locks.own(wanted.owner, wanted.start, wanted.end)
+                if held is not None or any(one.file is not wanted.file for one in own):
+                    return held
+            if wanted.file is None:
+                return None
             length = 0 if wanted.end == END else wanted.end - wanted.start
             return wanted.file.test_lock(wanted.kind, wanted.start, length)
+        finally:
+            self._leave(path, wait)
 
     def forget(self, fid: object) -> None:
         """A fid ends, and with it all locks taken through it. The host's end with its handle."""
         if fid not in self._paths:
             return
-        with self._guard:
-            for path in self._paths.pop(fid):
-                ranges = self._files.get(path, [])
-                gone = [held for held in ranges if held.fid is fid]
-                if gone:
-                    self._store(path, gone[0].owner.session, [held for held in ranges if held.fid is not fid])
 
-    def _store(self, path: int, session: object, ranges: list[Range]) -> None:
-        """The ranges of a file from now on; only those of one session changed in number."""
-        count = self._counts.get(session, 0) + len(ranges) - len(self._files.get(path, ()))
+        def forget(path: int) -> None:
+            for owner, ranges in list(self._files[path].owners.items()):
+                kept = [held for held in ranges if held.fid is not fid]
+                if len(kept) < len(ranges):
+                    self._store(path, Change(owner, 0, len(ranges), kept))
+
+        with self._guard:
+            for path in self._paths.pop(fid, ()):
+                self._soon(path, forget)
+
+    def forget_session(self, session: object, fids: Iterable[object]) -> None:
+        """A session ends, and with it all its locks; ``fids`` are those with something open. As ``forget`` for each, but each file once."""
+        if session not in self._counts:
+            return
+
+        def forget(path: int) -> None:
+            owners = self._files[path].owners
+            for owner in [one for one in owners if one.session is session]:
+                self._store(path, Change(owner, 0, len(owners[owner]), []))
+
+        with self._guard:
+            for path in {path for fid in fids for path in self._paths.pop(fid, ())}:
+                self._soon(path, forget)
+
+    # -- with the file for itself ----------------------------------------------------------------------------------------
+
+    def _check(self, locks: FileLocks, change: Change, limit: int) -> None:
+        """There may be so many ranges: ENOLCK."""
+        more = change.more
+        if more <= 0:
+            return
+        if self._counts.get(change.owner.session, 0) + more > limit:
+            raise _too_many(limit, "a connection")
+        if locks.count + more > FILE_LOCKS:
+            raise _too_many(FILE_LOCKS, "a file")
+
+    def _store(self, path: int, change: Change) -> None:
+        """Carry out a change."""
+        owner, first, last, by = change
+        with self._guard:
+            locks = self._files[path]
+            ranges = locks.owners.setdefault(owner, [])
+            ranges[first:last] = by
+            if not ranges:
+                del locks.owners[owner]
+                if not locks.owners:
+                    del self._files[path]
+            self._count(locks, owner.session, change.more)
+
+    def _count(self, locks: FileLocks, session: object, more: int) -> None:
+        locks.count += more
+        count = self._counts.get(session, 0) + more
         if count:
             self._counts[session] = count
         else:
             self._counts.pop(session, None)
-        if ranges:
-            self._files[path] = ranges
-        else:
-            self._files.pop(path, None)
-
-    def _with(self, path: int, wanted: Range, limit: int) -> list[Range]:
-        """The ranges of a file with ``wanted`` among them: in the place of what its owner had there, and as one with its neighbours."""
-        wider = wanted
-        touching = wanted._replace(start=max(wanted.start - 1, 0), end=min(wanted.end + 1, END))
-        for held in self._own(path, touching):
-            if held.kind == wanted.kind and held.fid is wanted.fid:
-                wider = wider._replace(start=min(held.start, wider.start), end=max(held.end, wider.end))
-        return self._counted(path, wider, [*self._less(path, wider), wider], limit)
-
-    def _without(self, path: int, cut: Range, limit: int) -> list[Range]:
-        return self._counted(path, cut, self._less(path, cut), limit)
-
-    def _counted(self, path: int, one: Range, ranges: list[Range], limit: int) -> list[Range]:
-        more = len(ranges) - len(self._files.get(path, ()))
-        if more > 0 and self._counts.get(one.owner.session, 0) + more > limit:
-            raise OverLimit("locks", Errno.ENOLCK, f"{limit} locks are the limit of a connection")
-        return ranges
-
-    def _less(self, path: int, cut: Range) -> list[Range]:
-        """The ranges of a file less what ``cut``'s owner has between its ends: what sticks out on either side stays."""
-        rest: list[Range] = []
-        for held in self._files.get(path, ()):
-            if held.owner != cut.owner or held.end <= cut.start or cut.end <= held.start:
-                rest.append(held)
-                continue
-            if held.start < cut.start:
-                rest.append(held._replace(end=cut.start))
-            if cut.end < held.end:
-                rest.append(held._replace(start=cut.end))
-        return rest
-
-    def _release_host(self, path: int, held: Range, cut: Range) -> None:
-        """Unlock on the host what of ``held`` lies in ``cut``, except where another owner's lock goes through the same open file."""
-        if held.file is None:
-            return
-        start, end = max(held.start, cut.start), min(held.end, cut.end)
-        _host_lock(held.file, LOCK_UNLCK, start, end)
-        for other in self._files[path]:
-            if other.file is held.file and other.owner != held.owner and other.start < end and start < other.end:
-                self._relock_host(other, held._replace(start=start, end=end))
 
     @staticmethod
-    def _relock_host(held: Range, cut: Range) -> None:
-        if held.file is not None:
-            _host_lock(held.file, held.kind, max(held.start, cut.start), min(held.end, cut.end))
+    def _with(locks: FileLocks, wanted: Range) -> Change:
+        """``wanted`` in the place of what its owner had there, and as one with its neighbours of the same kind and fid."""
+        first, last = locks.touched(wanted.owner, max(wanted.start - 1, 0), min(wanted.end + 1, END))
+        wider, start, end = wanted, wanted.start, wanted.end
+        beside: list[Range] = []
+        for held in locks.owners[wanted.owner][first:last] if last > first else ():
+            if held.kind == wanted.kind and held.fid is wanted.fid and held.start <= end and start <= held.end:
+                wider = wider._replace(start=min(held.start, wider.start), end=max(held.end, wider.end))
+            else:
+                beside += _less([held], start, end)
+        return Change(wanted.owner, first, last, sorted([*beside, wider], key=_START))
+
+    @staticmethod
+    def _spans(locks: FileLocks, held: list[Range], start: int, end: int) -> Iterator[tuple[OpenFile, int, int]]:
+        """What the host is to unlock, for ranges of one owner, in order: the stretch from the first to the last of each open file, except where
+        another owner's lock goes through the same one.
+        """
+        spans: dict[OpenFile, tuple[int, int]] = {}
+        for one in held:
+            if one.file is not None:
+                begin = spans[one.file][0] if one.file in spans else max(one.start, start)
+                spans[one.file] = begin, min(one.end, end)
+        kept: dict[OpenFile, list[Range]] = {}
+        for other in locks.others(held[0].owner, start, end) if spans else ():
+            if other.file in spans:
+                kept.setdefault(other.file, []).append(other)
+        for file, (begin, last) in spans.items():
+            for at, until in _without(begin, last, kept.get(file, ())):
+                yield file, at, until
+
+    def _release_host(self, locks: FileLocks, held: list[Range], start: int, end: int) -> None:
+        for file, at, last in list(self._spans(locks, held, start, end)):
+            _host_lock(file, LOCK_UNLCK, at, last)
 
 
 def conflict_kind(asked: int) -> int:

@@ -10,13 +10,17 @@ in flight.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 from ninep.protocol.tags import InFlight
 from ninep.server.session import Session
 from ninep.server.table import Entry
+from ninep.wire.messages import Tattach
+
+ANAME = 3
+"""Where Tattach has the name of the export."""
 
 
 class Request(InFlight):
@@ -33,6 +37,17 @@ class Request(InFlight):
         """Its thread's result, once it was handed to one."""
         self.shared = {fields[i] for i in entry.row.shared}
         self.alone = {fields[i] for i in entry.row.alone}
+
+    def storage(self) -> Hashable:
+        """What it may have to wait for: that of its fids. Tattach has none yet, but the name of an export."""
+        session, row = self.session, self.entry.row
+        for place in row.shared + row.alone:
+            fid = session.fids.get(self.fields[place])
+            if fid is not None:
+                return fid.storage
+        if row.message is Tattach:
+            return session.exports.find(self.fields[ANAME])
+        return None
 
 
 class Claims:

@@ -15,7 +15,6 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Final, Self
 
@@ -24,11 +23,13 @@ from ninep.server import overlap, worker
 from ninep.server.access import Access
 from ninep.server.budgets import Budgets
 from ninep.server.connection import Connection
-from ninep.server.counted import CountedConnection, CountedThreads, CountedTracedConnection
+from ninep.server.counted import CountedConnection, CountedOffload, CountedTracedConnection
 from ninep.server.door import Door
 from ninep.server.exports import Export, Exports
 from ninep.server.limits import Limits
+from ninep.server.offload import Offload
 from ninep.server.outbox import Outbox
+from ninep.server.slices import Slices
 from ninep.server.trace import TracedConnection
 from ninep.server.transport import Transport
 from ninep.transport import addresses, listeners
@@ -38,7 +39,7 @@ log = logging.getLogger("ninep.server")
 
 THREAD_NAME = "ninep-worker"
 THREADS = 64
-"""Worker threads: how many requests may wait for devices at the same time. They are started as they are needed."""
+"""Worker threads: how many requests may wait for devices at the same time; see ``offload`` for who gets them."""
 
 
 KINDS: Final[dict[tuple[bool, bool], type[Connection]]] = {
@@ -80,13 +81,12 @@ class Server:
         self.door = Door(access or Access(), self.limits, self.counts)
         self._counted = counted
         self._workers = (
-            CountedThreads(threads, THREAD_NAME, self.counts.threads)
-            if counted
-            else ThreadPoolExecutor(threads, thread_name_prefix=THREAD_NAME)
+            CountedOffload(threads, THREAD_NAME, self.counts.threads) if counted else Offload(threads, THREAD_NAME)
         )
         self._listeners: list[listeners.Listener] = []
         self._connections: set[Connection] = set()
         self._outbox = Outbox()
+        self._slices = Slices()
         self._owns_loop = owns_loop
         self._closing = False
         self._parent: socket.socket | None = None
@@ -161,6 +161,7 @@ class Server:
             self._disconnected,
             self.budgets,
             self._outbox,
+            self._slices,
             self._alone if self._owns_loop else bool,
         )
 
@@ -220,6 +221,6 @@ class Server:
                 connection.abort()
             with suppress(TimeoutError):  # what hangs now is left behind
                 await asyncio.wait_for(self._idle.wait(), 1)
-        self._workers.shutdown(wait=False, cancel_futures=True)
+        self._workers.shutdown()
         self.exports.close()
         self._closed.set()

@@ -8,6 +8,7 @@ last one has ended.
 from __future__ import annotations
 
 import threading
+from collections.abc import Hashable, Sequence
 
 from ninep.errors import Refused
 from ninep.linux import Errno
@@ -42,6 +43,7 @@ class Session:
         "_may_hold",
         "_may_list",
         "_may_open",
+        "_remaining",
         "attached",
         "counts",
         "dialect",
@@ -58,6 +60,7 @@ class Session:
         "peer",
         "slow_driver",
         "threadsafe",
+        "visited",
         "xattr_bytes",
     )
 
@@ -84,6 +87,9 @@ class Session:
         """A driver of this session says that it waits."""
         self.threadsafe = True
         """The attached drivers may be called from worker threads, should their storage turn out slow."""
+        self._remaining = 0
+        self.visited: set[Export] = set()
+        """The exports that were attached."""
         self.attached = False
         """There was a Tattach that succeeded."""
         self.opened: set[Fid] = set()
@@ -206,10 +212,37 @@ class Session:
 
     def close(self) -> None:
         """The session is over: all fids at once, uncommitted attributes dropped."""
-        fids, self.fids = self.fids, {}
-        for fid in fids.values():
+        self.drop(self.take_all())
+
+    def take_all(self) -> list[Fid]:
+        """The session is over: its fids, to be dropped, together or some at a time."""
+        fids, self.fids = list(self.fids.values()), {}
+        self._remaining = len(fids)
+        for export in self.visited:
+            export.locks.forget_session(self, self.opened)
+        if not fids:
+            self._end()
+        return fids
+
+    def by_storage(self) -> list[tuple[Hashable, list[Fid]]]:
+        """As ``take_all``, sorted by what closing them may wait for."""
+        parts: dict[Hashable, list[Fid]] = {}
+        for fid in self.take_all():
+            parts.setdefault(fid.storage, []).append(fid)
+        return list(parts.items())
+
+    def drop(self, fids: Sequence[Fid]) -> None:
+        """Close fids of a session that is over. With the last of them it gives back what it was granted."""
+        for fid in fids:
             self._uncount(fid)
             fid.drop()
+        with self._guard:
+            self._remaining -= len(fids)
+            ended = not self._remaining
+        if ended and fids:
+            self._end()
+
+    def _end(self) -> None:
         for allowance in (self._may, self._may_open, self._may_list, self._may_hold):
             allowance.end()
 

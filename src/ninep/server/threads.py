@@ -6,16 +6,22 @@ Everything here is called in the event loop; what comes back from a thread is br
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeAlias
 
+from ninep.server.fids import Fid
+from ninep.server.offload import Workers
 from ninep.server.requests import Request, Requests
 from ninep.server.session import Session
 
 Done: TypeAlias = Callable[[Request, Future[tuple[Any, ...]]], None]
+Parts: TypeAlias = list[tuple[Hashable, list[Fid]]]
+
+AT_ONCE = 1000
+"""Fids that are closed in the event loop in one go: a millisecond."""
 
 
 class Threads:
@@ -24,7 +30,7 @@ class Threads:
     Who is to be told of an end comes with each call: a connection that its own threads knew would be a circle.
     """
 
-    def __init__(self, workers: Executor, most: int, requests: Requests) -> None:
+    def __init__(self, workers: Workers, most: int, requests: Requests) -> None:
         self._loop = asyncio.get_running_loop()
         self._workers = workers
         self._most = most
@@ -46,7 +52,9 @@ class Threads:
         requests = self._requests
         while requests.ready and len(requests.running) < self._most:
             request = requests.next()
-            request.future = self._workers.submit(request.entry.row.handler, request.session, *request.fields)
+            request.future = self._workers.submit(
+                request.storage(), request.entry.row.handler, request.session, *request.fields
+            )
             request.future.add_done_callback(partial(self._soon, done, request))
 
     def withdraw(self, request: Request) -> bool:
@@ -54,11 +62,35 @@ class Threads:
         return (request.future is None or request.future.cancel()) and self._requests.leave(request)
 
     def close(self, session: Session, ended: Callable[[], None]) -> None:
-        """Close a session whose fids are many, or slow to close; ``ended`` is called when it is done."""
+        """Close a session whose fids are many, or slow to close; ``ended`` is called when it is done. What is on storage that hangs does not
+        keep the rest.
+        """
         self._closing += 1
-        self._workers.submit(session.close).add_done_callback(partial(self._soon, self._closed, ended))
+        # To sort them takes long as well, but waits for nothing: so it is on no storage.
+        future = self._workers.submit(session, session.by_storage)
+        future.add_done_callback(partial(self._soon, self._close_parts, session, ended))
 
-    def _closed(self, ended: Callable[[], None], _: Future[None]) -> None:
+    def _close_parts(self, session: Session, ended: Callable[[], None], found: Future[Parts]) -> None:
+        for storage, fids in found.result():
+            self._closing += 1
+            future = self._workers.submit(storage, session.drop, fids)
+            future.add_done_callback(partial(self._soon, self._closed, ended))
+        self._closed(ended)
+
+    def close_here(self, session: Session, ended: Callable[[], None]) -> None:
+        """The same for a driver that can be called in the event loop only: some fids at a time."""
+        self._closing += 1
+        self._close_some(session, session.take_all(), ended)
+
+    def _close_some(self, session: Session, fids: list[Fid], ended: Callable[[], None]) -> None:
+        session.drop(fids[-AT_ONCE:])
+        del fids[-AT_ONCE:]
+        if fids:
+            self._loop.call_soon(self._close_some, session, fids, ended)
+        else:
+            self._loop.call_soon(self._closed, ended)
+
+    def _closed(self, ended: Callable[[], None], _: object = None) -> None:
         self._closing -= 1
         ended()
 

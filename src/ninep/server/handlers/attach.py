@@ -59,6 +59,7 @@ def attach(session: Session, fid: int, afid: int, uname: bytes, aname: bytes, n_
         raise
     session.bind(fid, node, user, export)
     session.attached = True
+    session.visited.add(export)
     session.counts.attached(export.name)
     session.threadsafe &= export.driver.threadsafe or not node.inline
     if not node.inline:

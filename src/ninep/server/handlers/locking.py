@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ninep.errors import Refused, linux_errno
 from ninep.linux import (
     LOCK_BLOCKED,
@@ -34,9 +36,18 @@ def _range(session: Session, held: Fid, kind: int, start: int, length: int, clie
 
 
 def lock(
-    session: Session, fid: int, kind: int, flags: int, start: int, length: int, proc_id: int, client_id: bytes
+    session: Session,
+    fid: int,
+    kind: int,
+    flags: int,
+    start: int,
+    length: int,
+    proc_id: int,
+    client_id: bytes,
+    *,
+    wait: bool = True,
 ) -> tuple[int]:
-    """Lock or unlock. Never waits: with the blocking flag too, BLOCKED makes the client poll (kernel v9fs_file_do_lock)."""
+    """Lock or unlock. A conflict is not waited for: with the blocking flag too, BLOCKED makes the client poll (kernel v9fs_file_do_lock)."""
     held = session.fid(fid)
     if flags & ~(LOCK_FLAG_BLOCK | LOCK_FLAG_RECLAIM):
         raise Refused(Errno.EINVAL, f"lock flags {flags:#x}")
@@ -44,10 +55,10 @@ def lock(
     table, path, limit = held.export.locks, held.node.qid.path, session.limits.locks
     try:
         if kind == LOCK_UNLCK:
-            table.unlock(path, asked, limit)
+            table.unlock(path, asked, limit, wait=wait)
             return (LOCK_SUCCESS,)
         session.keeps(held)
-        return (LOCK_SUCCESS if table.lock(path, asked, limit) else LOCK_BLOCKED,)
+        return (LOCK_SUCCESS if table.lock(path, asked, limit, wait=wait) else LOCK_BLOCKED,)
     except OSError as error:
         if linux_errno(error) is Errno.ENOLCK:
             if isinstance(error, OverLimit):
@@ -57,15 +68,29 @@ def lock(
 
 
 def getlock(
-    session: Session, fid: int, kind: int, start: int, length: int, proc_id: int, client_id: bytes
+    session: Session,
+    fid: int,
+    kind: int,
+    start: int,
+    length: int,
+    proc_id: int,
+    client_id: bytes,
+    *,
+    wait: bool = True,
 ) -> tuple[int, int, int, int, bytes]:
     """What stands in the way, or the question back with type *unlock*."""
     held = session.fid(fid)
     asked = _range(session, held, kind, start, length, client_id, proc_id)
-    found = held.export.locks.test(held.node.qid.path, asked._replace(kind=conflict_kind(kind)))
+    found = held.export.locks.test(held.node.qid.path, asked._replace(kind=conflict_kind(kind)), wait=wait)
     if found is None:
         return LOCK_UNLCK, start, length, proc_id, client_id
     if isinstance(found, Range):
         return found.kind, found.start, found.length, found.owner.proc_id, found.owner.client_id
     host_kind, host_start, host_length, pid = found
     return host_kind, host_start, host_length, pid & 0xFFFFFFFF, b"host"
+
+
+lock_now = partial(lock, wait=False)
+"""Tlock in the event loop: raises ``WouldBlock`` where that takes many calls to the host, or a thread is at the same file."""
+getlock_now = partial(getlock, wait=False)
+"""Tgetlock in the event loop, likewise."""
