@@ -120,3 +120,12 @@ def test_chown(ninep, server, files):
     assert ninep("chown", "7", f"{server}/dir/link").status == 0
     assert files.stat("dir/file").st_uid == 1000
     assert ninep("chown", "7", f"{server}/none").status == 1
+
+
+def test_mv_does_not_replace_what_it_has_just_moved(ninep, server, files):
+    for top in ("a", "b", "dir"):
+        files.mkdir(top)
+        files.write_bytes(f"{top}/file", top.encode())
+    done = ninep("mv", f"{server}/a/file", f"{server}/b/file", "/dir")
+    assert (done.status, done.err) == (1, "ninep mv: /dir/file: not overwritten: this command has just made it\n")
+    assert (files.read_bytes("dir/file"), files.read_bytes("b/file")) == (b"a", b"b")

@@ -70,3 +70,12 @@ def test_xattr(ninep, server, files):
     done = ninep("xattr", where, "user.one")
     assert done.status == 1
     assert done.err.startswith(f"ninep xattr: {where}: ")
+
+
+def test_stat_of_where_two_dots_lead(ninep, server, files):
+    files.makedirs("dir/below")
+    files.makedirs("other/deep")
+    files.symlink("../other/deep", "dir/link")
+    for path, meant in (("dir/below/..", "dir"), ("dir/link/..", "other"), ("dir/..", "/"), ("dir/link", "dir/link")):
+        told = json.loads(ninep("stat", "--json", f"{server}/{path}").out)
+        assert told["qid"]["path"] == files.stat(meant).st_ino

@@ -11,6 +11,7 @@ from ninep.cli.listing import resolved
 from ninep.cli.params import LOCATION, MODE, OWNER
 from ninep.cli.remote import Remote, remote_command
 from ninep.client.address import Location, parse_location
+from ninep.client.copied import Copied
 from ninep.client.paths import base_name, join
 
 if TYPE_CHECKING:
@@ -98,16 +99,24 @@ def into(client: Client, path: str, name: str) -> str:
 @click.argument("destination")
 def mv(remote: Remote, sources: tuple[Location, ...], destination: str) -> None:
     """Move and rename files on a server. DESTINATION is a location of the same server, or a path on it; if it is a directory, things
-    are moved into it, else what was there is replaced.
+    are moved into it, else what was there is replaced; but not by another one of the SOURCES.
     """
     paths = [_destination(destination, source) for source in sources]
     client = remote.client(sources[0].address)
     if len(sources) > 1 and not client.stat(paths[0], follow=True).is_dir():
         raise click.UsageError(f"{destination}: not a directory, and there are several things to move")
+    moved = Copied()
     for source, path in zip(sources, paths, strict=True):
         with remote.each():
             old = resolved(client, source.path)
-            client.rename(old, into(client, path, base_name(source.path)))
+            new = into(client, path, base_name(source.path))
+            if len(sources) == 1:
+                client.rename(old, new)
+                continue
+            if client.exists(new):
+                client.refuse_if_made(new, client.stat(new).st_ino, moved)
+            client.rename(old, new)
+            moved.made_remote(client.stat(new).st_ino, new)
 
 
 @remote_command(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import stat as modes
-import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ninep.cli import output
 from ninep.cli.listing import resolved
 from ninep.cli.params import LOCATION
 from ninep.cli.remote import Remote, remote_command
@@ -59,20 +59,20 @@ def _fields(location: Location, found: FileStat, target: str | None) -> dict[str
 def _print_stat(location: Location, found: FileStat, target: str | None) -> None:
     fields = _fields(location, found, target)
     qid = found.qid
-    print(f"  File: {printable(str(location))}{f' -> {printable(target)}' if target is not None else ''}")
-    print(f"  Type: {fields['type']}{', device {} {}'.format(*fields['device']) if 'device' in fields else ''}")
-    print(f"  Size: {found.st_size}  Blocks: {found.st_blocks}  Links: {found.st_nlink}")
+    output.line(f"  File: {printable(str(location))}{f' -> {printable(target)}' if target is not None else ''}")
+    output.line(f"  Type: {fields['type']}{', device {} {}'.format(*fields['device']) if 'device' in fields else ''}")
+    output.line(f"  Size: {found.st_size}  Blocks: {found.st_blocks}  Links: {found.st_nlink}")
     owner = f"{'-' if found.st_uid is None else found.st_uid} {printable(found.user)}".rstrip()
     group = f"{'-' if found.st_gid is None else found.st_gid} {printable(found.group)}".rstrip()
-    print(f"  Mode: {fields['mode']} {mode_text(found.st_mode)}  Uid: {owner}  Gid: {group}")
-    print(f"   Qid: path {qid.path}  version {qid.version}  type {qid.type:#04x}")
+    output.line(f"  Mode: {fields['mode']} {mode_text(found.st_mode)}  Uid: {owner}  Gid: {group}")
+    output.line(f"   Qid: path {qid.path}  version {qid.version}  type {qid.type:#04x}")
     for label, time in (
         ("Access", found.st_atime_ns),
         ("Modify", found.st_mtime_ns),
         ("Change", found.st_ctime_ns),
         (" Birth", found.st_birthtime_ns),
     ):
-        print(f"{label}: {'-' if time is None else exactly(time)}")
+        output.line(f"{label}: {'-' if time is None else exactly(time)}")
 
 
 @remote_command(
@@ -91,7 +91,7 @@ def stat(remote: Remote, locations: tuple[Location, ...], follow: bool, as_json:
             found = client.stat(path)
             target = client.readlink(path) if found.is_symlink() else None
             if as_json:
-                print(json.dumps(_fields(location, found, target)))
+                output.line(json.dumps(_fields(location, found, target)))
             else:
                 _print_stat(location, found, target)
 
@@ -128,7 +128,7 @@ def df(remote: Remote, locations: tuple[Location, ...], short: bool) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     if len(rows) > 1:
         for row in rows:
-            print(" ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=False)) + f" {row[4]}")
+            output.line(" ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=False)) + f" {row[4]}")
 
 
 @remote_command(
@@ -154,12 +154,12 @@ def xattr(remote: Remote, location: Location, name: str | None, value: str | Non
     path = resolved(client, location.path)
     with remote.each(location):
         if name is None:
-            tty = sys.stdout.isatty()
+            tty = output.is_terminal()
             for found in client.listxattr(path):
-                print(printable(found) if tty else found)
+                output.line(printable(found) if tty else found)
         elif value is not None:
             client.setxattr(path, name, value.encode("utf-8", "surrogateescape"))
         elif remove:
             client.removexattr(path, name)
         else:
-            sys.stdout.buffer.write(client.getxattr(path, name))
+            output.raw(client.getxattr(path, name))

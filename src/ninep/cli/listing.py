@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import stat as modes
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ninep.cli import output
 from ninep.cli.params import LOCATION
 from ninep.cli.remote import Remote, remote_command
 from ninep.cli.show import human, mode_text, printable, when
 from ninep.client.address import Location
-from ninep.client.paths import base_name, join
+from ninep.client.paths import decode, join, split
 from ninep.wire.modes import major, minor
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _show(client: Client, entries: list[DirEntry], style: Style) -> None:
     """Print entries that are in their order, in columns if they are long."""
     if not style.long:
         for entry in entries:
-            print(style.text(entry.name))
+            output.line(style.text(entry.name))
         return
     rows: list[tuple[str, ...]] = []
     for entry in entries:
@@ -92,15 +92,17 @@ def _show(client: Client, entries: list[DirEntry], style: Style) -> None:
         rows.append((mode_text(found.st_mode), links, owner, group, _size(found, style), when(found.st_mtime), name))
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(6)]
     for mode, links, owner, group, size, time, name in rows:
-        print(
+        output.line(
             f"{mode} {links:>{widths[1]}} {owner:<{widths[2]}} {group:<{widths[3]}} {size:>{widths[4]}} {time:>{widths[5]}} {name}"
         )
 
 
 def resolved(client: Client, path: str) -> str:
     """The path with the links on its way resolved, but not one at its end: what a command means that acts on the entry."""
-    name = base_name(path)
-    return join(client.realpath(path.rstrip("/")[: -len(name)] or "/"), name) if name else "/"
+    names = split(path, physical=True)
+    if not names or names[-1] == b"..":
+        return client.realpath(path)
+    return join(client.realpath(b"/".join(names[:-1])), decode(names[-1]))
 
 
 @remote_command(
@@ -122,7 +124,7 @@ def ls(
     remote: Remote, locations: tuple[Location, ...], recursive: bool, directory: bool, order: str | None, **style: Any
 ) -> None:
     """List directories of a server."""
-    how = Style(**style, order=order or "name", tty=sys.stdout.isatty())
+    how = Style(**style, order=order or "name", tty=output.is_terminal())
     headings = len(locations) > 1 or recursive
     first = True
     for location in locations:
@@ -140,7 +142,7 @@ def ls(
             for shown in _directories(remote, client, path, recursive, how):
                 if headings:
                     prefix = "" if first else "\n"
-                    print(f"{prefix}{how.text(str(Location(location.address, shown[0])))}:")
+                    output.line(f"{prefix}{how.text(str(Location(location.address, shown[0])))}:")
                 first = False
                 _show(client, shown[1], how)
 
@@ -155,14 +157,56 @@ def _directories(
     remote: Remote, client: Client, top: str, recursive: bool, style: Style
 ) -> Iterable[tuple[str, list[DirEntry]]]:
     """The directories to list, each with its entries in order."""
-    pending = [top]
+    from ninep.client.blocking.tree import check_depth  # noqa: PLC0415 - not for --help
+    from ninep.client.bounds import Held, size_of  # noqa: PLC0415
+    from ninep.client.errors import about  # noqa: PLC0415
+
+    waiting = Held()
+    pending = [(top, 0, 0)]
     while pending:
-        path = pending.pop()
+        path, depth, size = pending.pop()
+        waiting.give(size)
         with remote.each():
-            entries = style.sorted(client.scandir(path, stat=style.needs_stat))
+            with about(path):
+                check_depth(depth)
+                entries = style.sorted(Held().keep(client.scandir(path, stat=style.needs_stat)))
             yield path, entries
             if recursive:
-                pending += [entry.path for entry in reversed(entries) if entry.is_dir()]
+                below = [entry for entry in reversed(entries) if entry.is_dir()]
+                pending += [(entry.path, depth + 1, waiting.take(size_of(entry))) for entry in below]
+
+
+def _branches(
+    remote: Remote, client: Client, top: str, style: Style, level: int | None
+) -> Iterator[tuple[DirEntry, str]]:
+    """What is below a directory, each entry with the lines that lead to it."""
+    from ninep.client.blocking.tree import check_depth  # noqa: PLC0415 - not for --help
+    from ninep.client.bounds import Held, size_of  # noqa: PLC0415
+    from ninep.client.errors import about  # noqa: PLC0415
+
+    held = Held()
+
+    def inside(path: str, depth: int) -> list[DirEntry]:
+        """The entries, the last one first: they are taken from the end."""
+        with remote.each(), about(path):
+            check_depth(depth)
+            entries = held.keep(client.scandir(path))
+            shown = style.sorted(entries)
+            held.give(sum(map(size_of, entries)) - sum(map(size_of, shown)))
+            return shown[::-1]
+        return []
+
+    branches = [(inside(top, 0), "")]
+    while branches:
+        entries, indent = branches[-1]
+        if not entries:
+            branches.pop()
+            continue
+        entry = entries.pop()
+        yield entry, indent + ("|-- " if entries else "`-- ")
+        held.give(size_of(entry))
+        if entry.is_dir() and len(branches) != level:
+            branches.append((inside(entry.path, len(branches)), indent + ("|   " if entries else "    ")))
 
 
 @remote_command(
@@ -174,22 +218,14 @@ def _directories(
 @click.option("-a", "--all", "everything", is_flag=True, help="Also names that begin with a dot.")
 def tree(remote: Remote, location: Location, level: int | None, everything: bool) -> None:
     """Show what is below a directory as a tree."""
-    style = Style(False, everything, False, False, "name", sys.stdout.isatty())
+    style = Style(False, everything, False, False, "name", output.is_terminal())
     client = remote.client(location.address)
-    print(style.text(str(location)))
+    output.line(style.text(str(location)))
     counts = [0, 0]
-
-    def branch(path: str, indent: str, depth: int) -> None:
-        entries: list[DirEntry] = []
-        with remote.each():
-            entries = style.sorted(client.scandir(path))
-        for number, entry in enumerate(entries, 1):
-            last = number == len(entries)
-            counts[not entry.is_dir()] += 1
-            print(f"{indent}{'`-- ' if last else '|-- '}{style.text(entry.name)}{_target(client, entry, style)}")
-            if entry.is_dir() and depth != level:
-                branch(entry.path, indent + ("    " if last else "|   "), depth + 1)
-
-    branch(client.realpath(location.path), "", 1)
+    for entry, lead in _branches(remote, client, client.realpath(location.path), style, level):
+        counts[not entry.is_dir()] += 1
+        output.line(f"{lead}{style.text(entry.name)}{_target(client, entry, style)}")
     directories, files = counts
-    print(f"\n{directories} director{'y' if directories == 1 else 'ies'}, {files} file{'' if files == 1 else 's'}")
+    output.line(
+        f"\n{directories} director{'y' if directories == 1 else 'ies'}, {files} file{'' if files == 1 else 's'}"
+    )

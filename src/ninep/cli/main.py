@@ -6,16 +6,18 @@ Exit status: 0 done; 1 something failed (each failure is a line on stderr); 2 th
 
 from __future__ import annotations
 
-import os
+import errno
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Final, NamedTuple
 
 import click
+from click.utils import PacifyFlushWrapper
 
 from ninep import __version__
-from ninep.cli.show import OutputGone
+from ninep.cli import output
+from ninep.cli.output import OutputGone
 
 
 class Row(NamedTuple):
@@ -88,11 +90,17 @@ def _name(context: click.Context | None) -> str:
     return context.command_path if context is not None else "ninep"
 
 
+def _cannot_write(error: OSError) -> int:
+    click.echo(f"ninep: cannot write the output: {error.strerror or error}", err=True)
+    return 1
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program and say with which status it ends."""
+    output.prepare()
     try:
         status = ninep.main(None if arguments is None else list(arguments), prog_name="ninep", standalone_mode=False)
-        sys.stdout.flush()
+        output.flush()
     except click.UsageError as error:
         name = _name(error.ctx)
         message = " ".join(error.format_message().split()).rstrip(".")
@@ -103,10 +111,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 130
-    except (OutputGone, BrokenPipeError):
-        # What is still in the buffer must not fail once more when Python flushes it at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OutputGone as gone:
+        output.give_up()
+        if gone.closed:
+            return 141
+        return _cannot_write(gone.cause)
+    except SystemExit:
+        if not isinstance(sys.stdout, PacifyFlushWrapper):
+            raise
+        output.give_up()  # what click makes of a broken pipe while it writes help
         return 141
+    except OSError as error:  # from writing help; commands report what they meet themselves
+        if error.errno not in {errno.ENOSPC, errno.EFBIG, errno.EIO}:
+            raise
+        output.give_up()
+        return _cannot_write(error)
     return status if isinstance(status, int) else 0
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ninep.cli.params import SIZE
-from ninep.cli.show import OutputGone, printable
+from ninep.cli.show import printable
+from ninep.cli.waiting import hinting
 from ninep.client.address import Address, Location
 
 if TYPE_CHECKING:
@@ -38,18 +37,19 @@ class Remote:
         client = self._clients.get(address)
         if client is None:
             options = self._options
+            timeout = options["timeout"] or None
             try:
-                client = self._stack.enter_context(
-                    connect(
+                with hinting(self.command, str(address), timeout):
+                    client = connect(
                         address,
                         options["aname"],
                         uname=options["uname"],
                         n_uname=options["uid"],
                         dialect=options["dialect"],
                         msize=options["msize"],
-                        timeout=options["timeout"] or None,
+                        timeout=timeout,
                     )
-                )
+                self._stack.enter_context(client)
             except OSError as error:
                 if error.filename is None:
                     error.filename = str(address)
@@ -71,8 +71,6 @@ class Remote:
         """One of several things to do: a failure is reported, and the next one can go on."""
         try:
             yield
-        except BrokenPipeError:
-            raise
         except OSError as error:
             self.report(error, None if about is None else str(about))
 
@@ -137,14 +135,9 @@ def remote_command(*examples: str) -> Callable[[Callable[..., None]], click.Comm
 
 def _run(function: Callable[..., None], options: dict[str, Any], parameters: dict[str, Any]) -> None:
     context = click.get_current_context()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # names go out as they came in
     remote = Remote(context.command_path, options)
     try:
         function(remote, **parameters)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise OutputGone from None  # click would make it status 1
     except OSError as error:
         remote.report(error)
     finally:

@@ -28,10 +28,6 @@ _MONTHS: Final = (
 _HALF_A_YEAR: Final = 182 * 86400
 
 
-class OutputGone(Exception):
-    """Nobody reads the output any more."""
-
-
 def printable(text: str) -> str:
     """The text with everything that is not for printing escaped."""
     if text.isprintable():

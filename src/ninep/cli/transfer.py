@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing
 
 import click
 
+from ninep.cli import output
 from ninep.cli.params import LOCATION
 from ninep.cli.progress import Bar
 from ninep.cli.remote import Remote, remote_command
@@ -15,7 +16,7 @@ from ninep.client.address import Location, parse_location
 from ninep.client.copied import Copied
 from ninep.client.destination import Destination, Target
 from ninep.client.local import Keep
-from ninep.client.paths import join
+from ninep.client.paths import from_host, join
 
 
 @remote_command(
@@ -25,13 +26,12 @@ from ninep.client.paths import join
 @click.argument("locations", nargs=-1, required=True, type=LOCATION, metavar="LOCATION...")
 def cat(remote: Remote, locations: tuple[Location, ...]) -> None:
     """Write files to standard output, one after the other."""
-    output = sys.stdout.buffer
     for location in locations:
         with remote.each(location):
             client = remote.client(location.address)
             with client.open(location.path, follow=True) as file, closing(file.chunks()) as pieces:
                 for piece in pieces:
-                    output.write(piece)
+                    output.raw(piece)
             output.flush()
 
 
@@ -139,7 +139,7 @@ def put(
                 name = _inner_name(source, f"{os.sep}{os.altsep or ''}") if inside else ""
                 client.put(
                     source,
-                    join(folder, name) if name else destination.path,
+                    join(folder, from_host(name)) if name else destination.path,
                     recursive=recursive,
                     dereference=dereference,
                     follow=not name,

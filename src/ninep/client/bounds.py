@@ -7,7 +7,7 @@ be done) takes from one ``Held`` and gives back; who only passes them on needs n
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 from ninep.client.stat import DirEntry
@@ -35,17 +35,24 @@ class Held:
 
     def take(self, size: int) -> int:
         """Something of this size is kept from now on."""
-        self._bytes += size
-        if self._bytes > MAX_HELD:
+        if self._bytes + size > MAX_HELD:
             raise TooMuch(errno.ENOMEM, f"the server lists more than fits in {MAX_HELD >> 20} MiB here")
+        self._bytes += size
         return size
 
     def give(self, size: int) -> None:
         """It is not kept any more."""
         self._bytes -= size
 
-    def keep(self, entries: Iterable[DirEntry]) -> Iterator[DirEntry]:
-        """The entries, each counted."""
-        for entry in entries:
-            self.take(size_of(entry))
-            yield entry
+    def keep(self, entries: Iterable[DirEntry]) -> list[DirEntry]:
+        """All the entries, counted; none is if it fails."""
+        size = 0
+        found = []
+        try:
+            for entry in entries:
+                size += self.take(size_of(entry))
+                found.append(entry)
+        except OSError:
+            self.give(size)
+            raise
+        return found

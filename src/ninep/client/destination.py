@@ -25,7 +25,7 @@ from typing import Final, NamedTuple, Self
 
 from ninep.client.copied import Copied
 from ninep.client.local import Keep
-from ninep.client.paths import local_name
+from ninep.client.paths import local_name, to_host
 from ninep.client.stat import FileStat
 
 HANDLES: Final = os.open in os.supports_dir_fd and os.stat in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
@@ -168,7 +168,7 @@ def _must_be_directory(found: os.stat_result) -> None:
 def checked_name(name: str, shown: str) -> str:
     """A server's name as one component. EINVAL, with the remote path, for names that lead elsewhere or that this host cannot have."""
     try:
-        return local_name(name)
+        return to_host(local_name(name))
     except ValueError as error:
         raise OSError(errno.EINVAL, str(error), shown) from None
 
@@ -224,6 +224,7 @@ class Folder:
         path = self.shown(name)
         if "\0" in target:
             raise OSError(errno.EINVAL, "a link target with NUL in it", path)
+        target = to_host(target)
         with _about(path):
             try:
                 os.symlink(target, self.at(name), dir_fd=self.fd)

@@ -128,6 +128,17 @@ def refusal_in_words(words: bytes, code: int = 0) -> OSError:
 
 
 @contextmanager
+def named_timeout(timeout: float | None) -> Iterator[None]:
+    """Say what a ``TimeoutError`` without a number and words is: no connection was made in time."""
+    try:
+        yield
+    except TimeoutError as error:
+        if error.errno is not None or timeout is None:
+            raise
+        raise TimeoutError(host_errno.ETIMEDOUT, f"no connection within {timeout:g} s") from None
+
+
+@contextmanager
 def about(path: str, other: str | None = None) -> Iterator[None]:
     """Name the path (or both) in any ``OSError`` that a server's refusal becomes. Broken connections stay nameless."""
     try:

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Final
 
+from ninep.client.paths import from_host
 from ninep.wire.modes import makedev
 
 
@@ -41,7 +42,7 @@ class LocalEntry:
 
 def entry(path: str, *, dereference: bool) -> LocalEntry:
     """One local file."""
-    return LocalEntry(os.path.basename(path), path, os.stat(path, follow_symlinks=dereference))
+    return LocalEntry(from_host(os.path.basename(path)), path, os.stat(path, follow_symlinks=dereference))
 
 
 def linux_rdev(number: int) -> int:

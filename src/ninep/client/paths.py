@@ -30,6 +30,16 @@ def decode(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")
 
 
+def to_host(name: str) -> str:
+    """A name from the wire as the functions of ``os`` take it: the same bytes where the host's names are bytes, whatever the locale."""
+    return os.fsdecode(encode(name)) if os.supports_bytes_environ else name
+
+
+def from_host(name: str) -> str:
+    """The reverse of ``to_host``."""
+    return decode(os.fsencode(name)) if os.supports_bytes_environ else name
+
+
 def text_of(path: RemotePath) -> str:
     """A path as the caller wrote it, for error messages and joined names."""
     return decode(path) if isinstance(path, bytes) else os.fspath(path)

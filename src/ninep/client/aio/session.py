@@ -31,8 +31,12 @@ async def negotiate(connection: AsyncConnection, dialects: Sequence[Dialect], ms
     for dialect in dialects:
         try:
             reply = await connection.call(Tversion(msize, dialect.value), Rversion)
-        except (ConnectionError, TimeoutError):
+        except ConnectionError:
             raise
+        except TimeoutError as error:
+            waited = f" within {connection.timeout:g} s" if connection.timeout is not None else ""
+            words = f"no answer to the first message (Tversion){waited}: what listens there may be no 9P server"
+            raise TimeoutError(error.errno, words) from None
         except OSError as error:  # diod refuses with an error instead of "unknown"
             answers.append(f"{error.strerror} to {dialect.value.decode()}")
             continue

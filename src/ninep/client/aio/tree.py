@@ -182,8 +182,7 @@ class Tree(Export):
             try:
                 async with aclosing(entries):
                     async for entry in entries:
-                        size += size_of(entry)
-                        held.take(size_of(entry))
+                        size += held.take(size_of(entry))
                         found.append(entry)
             except OSError:
                 held.give(size)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Generator, Iterable
 from typing import Final, ParamSpec, TypeAlias, TypeVar
 
 from ninep.client.address import Address
-from ninep.client.errors import ProtocolError
+from ninep.client.errors import ProtocolError, named_timeout
 from ninep.client.exchange import Call, Exchange, answer_of
 from ninep.transport.virtual import connect_virtual
 from ninep.wire.dialect import Dialect
@@ -253,19 +253,25 @@ class Connection:
 
 def open_connection(address: Address, timeout: float | None = None) -> Connection:
     """Connect to a server. ``OSError`` if nobody listens there; ``TimeoutError`` after ``timeout`` seconds."""
+    with named_timeout(timeout):
+        sock = _connected(address, timeout)
+    return Connection(sock, timeout, str(address))
+
+
+def _connected(address: Address, timeout: float | None) -> socket.socket:
     if address.virtual is not None:
-        sock = connect_virtual(address.virtual, timeout)
-    elif not address.socket:
+        return connect_virtual(address.virtual, timeout)
+    if not address.socket:
         sock = socket.create_connection((address.host, address.port), timeout)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    elif hasattr(socket, "AF_UNIX"):
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        sock.settimeout(timeout)
-        try:
-            sock.connect(address.socket)
-        except OSError:
-            sock.close()
-            raise
-    else:
+        return sock
+    if not hasattr(socket, "AF_UNIX"):
         raise OSError(errno.EAFNOSUPPORT, "this host has no unix sockets", address.socket)
-    return Connection(sock, timeout, str(address))
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.settimeout(timeout)
+    try:
+        sock.connect(address.socket)
+    except OSError:
+        sock.close()
+        raise
+    return sock

@@ -20,7 +20,7 @@ from ninep.client.blocking.tree import MAX_DEPTH, Tree
 from ninep.client.copied import Copied
 from ninep.client.errors import about, refusal
 from ninep.client.local import NOTHING, Keep, LocalEntry
-from ninep.client.paths import RemotePath, join, join_names, split
+from ninep.client.paths import RemotePath, from_host, join, join_names, split
 from ninep.client.stat import FileStat, SetAttr
 from ninep.linux import Errno
 
@@ -168,7 +168,7 @@ class Putting(Opener, Names, Attributes, Tree):
         if not stat.S_ISLNK(entry.stat.st_mode):
             self._put_file(entry, place, job)
             return
-        target = self.connection.run(os.readlink, entry.path)
+        target = from_host(self.connection.run(os.readlink, entry.path))
         try:
             self.symlink(target, place)
         except (ConnectionError, TimeoutError):
