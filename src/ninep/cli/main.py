@@ -13,7 +13,6 @@ from importlib import import_module
 from typing import Final, NamedTuple
 
 import click
-from click.utils import PacifyFlushWrapper
 
 from ninep import __version__
 from ninep.cli import output
@@ -98,6 +97,7 @@ def _cannot_write(error: OSError) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program and say with which status it ends."""
     output.prepare()
+    stdout = sys.stdout
     try:
         status = ninep.main(None if arguments is None else list(arguments), prog_name="ninep", standalone_mode=False)
         output.flush()
@@ -117,9 +117,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 141
         return _cannot_write(gone.cause)
     except SystemExit:
-        if not isinstance(sys.stdout, PacifyFlushWrapper):
+        if sys.stdout is stdout:
             raise
-        output.give_up()  # what click makes of a broken pipe while it writes help
+        output.give_up()  # click replaces the stream when a pipe breaks while it writes help
         return 141
     except OSError as error:  # from writing help; commands report what they meet themselves
         if error.errno not in {errno.ENOSPC, errno.EFBIG, errno.EIO}:
