@@ -40,6 +40,7 @@ def between(page: str, name: str, text: str) -> str:
         raise ValueError(f"the page has no {begin} ... {end}")
     return f"{head}{begin}\n\n{text.strip()}\n\n{end}{tail}"
 
+
 RATIOS = "### Ratios: ninep, passthrough"
 SUMMARY = (
     ("results", "getattr of a fid"),

@@ -94,10 +94,11 @@ def main() -> None:
             conversations(
                 {
                     name: name.encode()
-                    for name in ("mapped-file", "passthrough", "waits", "mapped-xattr", "none", "read-only", "mapped-owner")
+                    for name in ("mapped-file", "passthrough", "waits", "mapped-xattr", "none", "read-only")
                 }
             )
-        ),
+        )
+        + list(conversations({"mapped-owner": b"mapped-owner"})),
     }
     for name, found in seeds.items():
         folder = CORPUS / name

@@ -46,6 +46,9 @@ COMBINATIONS = [
     Combination("mapped-xattr", Mount("9P2000.u", "loose")),
     Combination("mapped-xattr", Mount("9P2000.u"), ordinary_user=True),
     *(Combination(model, Mount("9P2000")) for model in ("passthrough", "mapped-xattr")),
+    # Of mapped-owner, which is mapped-xattr but for modes and links, what differs most from that.
+    Combination("mapped-owner", Mount(acl=True), ordinary_user=True),
+    Combination("mapped-owner", Mount("9P2000.u")),
     Combination("mapped-xattr", Mount(msize=1 << 20)),
     Combination("mapped-xattr", Mount(msize=8192)),
 ]
@@ -82,7 +85,7 @@ def test_mounted_folder(guest: Machine, export: Path, serve: Callable[..., Serve
     [
         Combination("passthrough", Mount(acl=True)),
         *(Combination(model, Mount(acl=True)) for model in MAPPED),
-        *(Combination(model, Mount(acl=True), ordinary_user=True) for model in MAPPED),
+        *(Combination(model, Mount(acl=True), ordinary_user=True) for model in (*MAPPED, "mapped-owner")),
     ],
     ids=str,
 )

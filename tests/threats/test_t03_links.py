@@ -162,3 +162,21 @@ def test_links_that_clients_make_lead_nowhere_either(lab: Lab, dialect: bytes) -
             assert not client.walk_or_not(FILE, SPARE, b"file")
             assert not client.walk_or_not(ROOT, SPARE, name, b"canary", b"file")
             client.clunk(FILE)
+
+
+@pytest.mark.parametrize("element", ELEMENTS[1:])
+def test_no_verb_follows_a_link_that_a_client_made(lab: Lab, dialect: bytes, element: str) -> None:
+    """Not even where such a link is one for the host too: its attributes, times, owner, contents are its own or refused."""
+    target = lab.canary.top / Path(element).relative_to("one")
+    *parents, name = os.fsencode(element).split(b"/")
+
+    def meddle(top: Path) -> None:
+        with lab.client() as maker:
+            for number, parent in enumerate([os.fsencode(top.name), *parents]):
+                maker.walk(ROOT if number == 0 else 100 + number - 1, 100 + number, parent)
+            folder = 100 + len(parents)
+            maker.rpc(m.Trenameat(folder, name, folder, b"away"))
+            maker.rpc(m.Tsymlink(folder, name, os.fsencode(target), NO_ID))
+
+    for verb in VERBS[dialect]:
+        attack(lab, dialect, verb, meddle, late=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests.threats.lab import BASE, LINUX, UNIX, Attacker, Lab
+from tests.threats.lab import BASE, LINUX, MAPPED, UNIX, Attacker, Lab
 from tests.threats.verbs import FILE, ROOT, SPARE, TAKEN, UNTOUCHED, setattr_
 
 from ninep.linux import GETATTR_BASIC, NO_ID, O_RDWR, O_TRUNC, SETATTR_GID, SETATTR_MODE, SETATTR_SIZE, SETATTR_UID
@@ -104,3 +104,19 @@ def test_root_keeps_them_as_on_any_file_system(lab: Lab, root: Attacker) -> None
         client.open(FILE, 2)
         client.rpc(m.Twrite(FILE, 0, TAKEN))
     assert mode(root) == 0o6755
+
+
+@pytest.mark.parametrize("model", MAPPED)
+def test_no_client_gives_a_file_of_the_host_such_bits(lab: Lab, root: Attacker) -> None:
+    """Whatever a guest's root asks for, at the create or later, the host's file gets no SUID, SGID or sticky."""
+    for name, asked in ((b"made", 0o6755), (b"changed", 0o644)):
+        root.walk(ROOT, SPARE)
+        root.rpc(m.Tlcreate(SPARE, name, O_RDWR, asked, NO_ID))
+        root.clunk(SPARE)
+    root.rpc(m.Tmkdir(ROOT, b"folder", 0o3777, NO_ID))
+    root.walk(ROOT, SPARE, b"changed")
+    root.rpc(setattr_(SETATTR_MODE, fid=SPARE, mode=0o7777))
+    root.rpc(setattr_(SETATTR_MODE, mode=0o6711))
+    assert mode(root) == 0o6711
+    for name in ("made", "changed", "folder", "program"):
+        assert not (lab.top / name).stat().st_mode & 0o7000, name

@@ -95,13 +95,18 @@ ROWS = (
     # --- what a model does not do
     Row(
         ("server_attributes*",),
-        "only mapped-xattr has attributes of its own",
+        "only mapped-xattr and mapped-owner have attributes of their own",
         model=("passthrough", "none", "mapped-file"),
     ),
     Row(
         ("server_metadata*",),
         "only mapped-file has files of its own",
-        model=("passthrough", "none", "mapped-xattr"),
+        model=("passthrough", "none", "mapped-owner", "mapped-xattr"),
+    ),
+    Row(
+        ("chown_of_a_link_itself", "a_users_link*", "tar_with_owners"),
+        "a real link has nowhere to keep an owner (xattr(7)): it is shown with its directory's",
+        model=("mapped-owner",),
     ),
     Row(("acl*",), "the model none has no ACLs", dialect=NINEP, model=("none",)),
     # --- what an ordinary user on the host may not do
