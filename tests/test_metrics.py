@@ -7,10 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.serving import Server
 from tests.support.client import PATIENCE, Failed, RawClient
 
+from ninep import metrics
+from ninep.server.access import Access
 from ninep.wire import messages as m
 
 Serve = Callable[..., Server]
@@ -165,10 +170,62 @@ def test_readers_that_say_nothing_keep_nobody_from_his_files(serve: Serve, expor
     idle = [socket.create_connection(("127.0.0.1", port), PATIENCE) for _ in range(30)]
     with Counting(server.port) as client:
         use(client)
-    closed = [sock for sock in idle[8:] if sock.recv(1) == b""]
+    closed = [sock for sock in idle[:22] if sock.recv(1) == b""]
     assert len(closed) == 22
+    assert (
+        numbers(port)["connections_total"] == 1
+    )  # the last eight are still there, and keep no scrape from its numbers
     for sock in idle:
         sock.close()
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"GET /met", b"GET /metrics HTTP/1.1\r\n", b"GET /metrics HTTP/1.1\r\nX: "], ids=repr
+)
+def test_slow_readers_make_room(serve: Serve, export: Path, said: bytes) -> None:
+    server = serve(export, "--metrics", "0")
+    (port,) = ports(server)
+    for _ in range(3):
+        slow = [socket.create_connection(("127.0.0.1", port), PATIENCE) for _ in range(20)]
+        for sock in slow:
+            with suppress(ConnectionError):
+                sock.sendall(said)
+        assert numbers(port)["connections_total"] == 0
+        for sock in slow:
+            sock.close()
+
+
+def test_a_reader_has_a_bounded_time_whatever_it_says() -> None:
+    """A byte now and then does not make it longer."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        http = metrics._Http(listening, Access())
+        thread = threading.Thread(target=http.serve_forever, args=(0.01,))
+        with pytest.MonkeyPatch.context() as patch, socket.create_connection(listening.getsockname(), PATIENCE) as sock:
+            patch.setattr(metrics, "PATIENCE", 0.3)
+            thread.start()
+
+            def dribble() -> None:
+                for _ in range(10_000):
+                    sock.sendall(b"X")
+                    time.sleep(0.01)
+
+            try:
+                with pytest.raises(ConnectionError):
+                    dribble()
+            finally:
+                http.shutdown()
+                thread.join()
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics/", "/favicon.ico", "/metrics/../etc"])
+def test_other_paths_are_not_there(serve: Serve, export: Path, path: str) -> None:
+    server = serve(export, "--metrics", "0")
+    (port,) = ports(server)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE)
+    with caught.value:
+        assert caught.value.code == 404
+        assert b"/metrics" in caught.value.read()
 
 
 class TestRefuses:

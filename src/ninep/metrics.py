@@ -4,7 +4,10 @@ Rules
 
 * Nothing is collected until somebody asks: the collector reads what ``server.counts`` and the connections have at that moment.
 * Labels are words of this program and names of exports. What a client says is no label: it could make as many as it likes.
-* Answered by threads of its own, a few at a time, so that whoever reads slowly keeps nobody from his files.
+* Answered by threads of its own, a few at a time (``READERS``), each for a bounded time (``PATIENCE`` from connecting to the last byte): slow readers
+  keep no client from its files. When all are busy, the reader that has been there longest makes room for a new one, so slow readers do not keep
+  a scrape from its numbers either: that takes milliseconds.
+* Only ``/metrics`` is there; other paths are 404.
 * The door is that of the shares: this machine, and the networks that ``--allow`` names.
 
 Several processes have several sets of numbers: each tells its own, at ports that follow each other. Prometheus adds them up
@@ -17,8 +20,9 @@ import ipaddress
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from socketserver import ThreadingMixIn
+from time import monotonic
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -35,9 +39,11 @@ from ninep.transport.peers import Peer
 from ninep.wire.messages import BY_NUMBER
 
 READERS: Final = 8
-"""How many may be answered at the same time; more are turned away."""
+"""How many may be answered at the same time."""
 PATIENCE: Final = 10.0
-"""Seconds in which a reader has to say or take something."""
+"""Seconds from connecting to the last byte of the answer."""
+
+POLL: Final = 0.1
 
 COUNTERS: Final[Sequence[tuple[str, str, Callable[[Counts], float]]]] = (
     ("connections", "Connections that were let in.", lambda counts: counts.connections),
@@ -149,7 +155,9 @@ class _Http(ThreadingMixIn, WSGIServer):
         self.server_name, self.server_port = "ninep", sock.getsockname()[1]  # not by DNS, which may take its time
         self.setup_environ()
         self._access = access
-        self._free = threading.BoundedSemaphore(READERS)
+        self._guard = threading.Lock()
+        self._readers: dict[socket.socket, float] = {}
+        """Who is being answered, and until when; the one that has been there longest first."""
 
     def verify_request(self, request: object, client_address: Any) -> bool:
         """Whoever may connect to the shares."""
@@ -157,22 +165,47 @@ class _Http(ThreadingMixIn, WSGIServer):
         address = ipaddress.ip_address(str(client_address[0]).partition("%")[0])
         return not self._access.refusal(Peer(str(address), getattr(address, "ipv4_mapped", None) or address))
 
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """In a thread, if one is free."""
-        if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
+    def service_actions(self) -> None:
+        """Called after each request and each ``POLL``: end those whose time is up."""
+        now = monotonic()
+        with self._guard:
+            self._end([reader for reader, until in self._readers.items() if now >= until])
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """In that thread."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._free.release()
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """In a thread; one that has been there longer makes room for it."""
+        with self._guard:
+            if len(self._readers) >= READERS:
+                self._end([next(iter(self._readers))])
+            self._readers[request] = monotonic() + PATIENCE
+        super().process_request(request, client_address)
+
+    def _end(self, readers: Sequence[socket.socket]) -> None:
+        """Their threads, which read or write, see the end of the connection and close it."""
+        for reader in readers:
+            del self._readers[reader]
+            with suppress(OSError):
+                reader.shutdown(socket.SHUT_RDWR)
+
+    def shutdown_request(self, request: Any) -> None:
+        """At its end, in its thread."""
+        with self._guard:
+            self._readers.pop(request, None)
+            super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A reader that went away is nobody's concern."""
+
+
+def _only_metrics(numbers: Callable[..., Any]) -> Callable[..., Any]:
+    """The application, at one path."""
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        if environ.get("PATH_INFO") == "/metrics":
+            return numbers(environ, start_response)
+        start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
+        return [b"the numbers are at /metrics\n"]
+
+    return application
 
 
 class Telling:
@@ -191,8 +224,8 @@ class Telling:
         registry.register(Numbers(server))
         ProcessCollector(registry=registry)
         http = _Http(self._sock, self._access)
-        http.set_app(make_wsgi_app(registry))
-        thread = threading.Thread(target=http.serve_forever, args=(0.1,), name="ninep-metrics", daemon=True)
+        http.set_app(_only_metrics(make_wsgi_app(registry)))
+        thread = threading.Thread(target=http.serve_forever, args=(POLL,), name="ninep-metrics", daemon=True)
         thread.start()
         try:
             yield
