@@ -38,7 +38,7 @@ class Subject(Protocol):
         """What the host's verbs want of it."""
 
     def where(self) -> tuple[Handle, bytes] | None:
-        """The directory it is in, and its name there (``/`` for the export's root); None if it has none any more."""
+        """The directory it is in, and its name there (``/`` for the export's root), looked at just now; None if that does not lead to it."""
 
 
 class Unsuitable(Exception):

@@ -2,18 +2,28 @@
 
 A node whose name is about to go is made ready for it first (its pin fastened, what the model knows of it remembered), so that clients which
 hold it can go on. If the removal then fails, all that is taken back.
+
+Host processes, other exports of the folder and other workers move things too, of which the tree hears nothing. So what it says of a node's
+place is asked of the host before anything hangs on it: the directory that ``..`` leads to, the name by which something is removed, renamed or
+looked up in a metadata folder, and the way between two directories of which one is to be moved into the other. A place that proves
+wrong is looked for among the directories above, under the same name; a node that is not found there has no name any more.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from ninep import host
 from ninep.errors import Refused, linux_errno
-from ninep.linux import Errno
+from ninep.linux import DT_DIR, Errno
 
 if TYPE_CHECKING:
     from ninep.drivers.local.node import LocalNode
     from ninep.host import Handle
+
+_GONE: Final = frozenset({Errno.ENOENT, Errno.ESTALE, Errno.ENOTDIR})
+_ATTEMPTS: Final = 16
+"""Of looks by name while others rename all the time."""
 
 
 def unlink(directory: LocalNode, name: bytes, is_directory: bool) -> None:
@@ -37,6 +47,7 @@ def rename(source: LocalNode, name: bytes, target: LocalNode, newname: bytes) ->
     tree.model.admit(name)
     tree.model.admit(newname)
     olddir, newdir = source.held(), target.held()
+    _untangle(_child(source, name), target)
     replaced = _doomed(target, newdir, newname)
     with tree.moves:
         _rename(source, name, target, newname, olddir, newdir, replaced)
@@ -66,9 +77,8 @@ def _rename(
         tree.detach(replaced)
     if moved is None:
         moved = _child(source, name)  # entered by another thread, perhaps before the entry moved
-        if moved is not None and not moved.is_at(newdir, newname):
-            return
-    if moved is not None:
+    # What the tree knows under the old name may not be what the host had there.
+    if moved is not None and leads_to(moved, newdir, newname):
         tree.move(moved, target, newname)
 
 
@@ -83,8 +93,95 @@ def must_still_be_there(node: LocalNode) -> None:
         raise Refused(Errno.EBUSY)
     if node.detached:
         raise Refused(Errno.ENOENT)
-    if not node.is_at(node.up.held(), node.name):
-        raise Refused(Errno.ESTALE)
+    if whereabouts(node) is None:
+        raise Refused(Errno.ESTALE, "its name leads to another file now")
+
+
+def leads_to(node: LocalNode, dir: Handle, name: bytes) -> bool:
+    """Does this name lead to this file now? No if it leads nowhere."""
+    try:
+        return node.is_at(dir, name)
+    except OSError as error:
+        if linux_errno(error) not in _GONE:
+            raise
+        return False
+
+
+def whereabouts(node: LocalNode) -> tuple[Handle, bytes] | None:
+    """The directory a node is in and its name there, if that name leads to it now; not because another thread is renaming it."""
+    moves = node.tree.moves
+    for _ in range(_ATTEMPTS):
+        mark = moves.ended
+        up, name = node.up, node.name_
+        if node.detached:
+            return None
+        try:
+            dir = up.held()
+            if up is node:
+                return dir, name
+            found = host.stat_at(dir, name)
+            if found.st_ino == node.ino and found.st_dev == node.dev:
+                return dir, name
+        except OSError as error:
+            if linux_errno(error) not in _GONE:
+                raise
+        if moves.settled(mark):
+            break
+    return None
+
+
+def parent(node: LocalNode) -> LocalNode:
+    """``Node.parent``: the directory that the host says it is in, if that is one which the tree has above it.
+
+    ESTALE otherwise, as when a host process moved it somewhere else: by way of the host's own ``..`` one would come out of the export.
+    """
+    tree = node.tree
+    for _ in range(_ATTEMPTS):
+        mark = tree.moves.ended
+        with tree.lock:
+            up = node.up
+            above = [up, *tree.between(up, tree.root)]
+        if up is node:
+            return node.clone()
+        found = next((one for one in (*dict.fromkeys(above), tree.root) if _is_in(node, one)), None)
+        if found is not None and found is not up and not node.detached and leads_to(node, found.held(), node.name_):
+            tree.move(node, found, node.name_)
+        with tree.lock:
+            if found is not None and (found.claims or found.up is found):
+                tree.claim(found)
+                return found
+        if tree.moves.settled(mark):
+            break
+    raise Refused(Errno.ENOENT if node.detached else Errno.ESTALE, "it is not where it was")
+
+
+def _is_in(node: LocalNode, directory: LocalNode) -> bool:
+    """Does the host have it in this directory? Where it cannot tell by ``..``, its name must be there."""
+    try:
+        if node.kind == DT_DIR and not host.BY_NAME:
+            return directory.is_at(node.held(), b"..")
+        return not node.detached and node.is_at(directory.held(), node.name_)
+    except OSError as error:
+        if linux_errno(error) not in _GONE:
+            raise
+        return False
+
+
+def _untangle(moved: LocalNode | None, target: LocalNode) -> None:
+    """What is to be moved may be above its new directory by the tree: the host would refuse that, unless the tree is out of date. Ask it about each
+    step in between; what is not where the tree has it goes where it is found.
+    """
+    if moved is None or not moved.children:
+        return
+    tree = moved.tree
+    # Each turn brings a node further up or takes its name, so there is an end.
+    while wrong := next((node for node in tree.between(target, moved) if whereabouts(node) is None), None):
+        above = [*tree.between(wrong.up, tree.root)[1:], tree.root]
+        found = next((one for one in above if _is_in(wrong, one) and leads_to(wrong, one.held(), wrong.name_)), None)
+        if found is None:
+            tree.strand(wrong)
+        else:
+            tree.move(wrong, found, wrong.name_)
 
 
 def _doomed(directory: LocalNode, dir: Handle, name: bytes) -> LocalNode | None:
@@ -96,7 +193,8 @@ def _doomed(directory: LocalNode, dir: Handle, name: bytes) -> LocalNode | None:
         if not node.is_at(dir, name):
             return None  # a host process put another file there: that one goes
         node.tree.model.forget(node)
-        node.tree.pins.fasten(node)
+        if not node.tree.pins.fasten(node):
+            return None  # another thread is at it
     except OSError as error:
         if linux_errno(error) not in (Errno.ENOENT, Errno.ESTALE):
             raise

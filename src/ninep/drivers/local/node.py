@@ -114,8 +114,8 @@ class LocalNode(Node):
         return Place(pin, self.up.held(), self.name_)
 
     def where(self) -> tuple[Handle, bytes] | None:
-        """The directory it is in, and its name there; None if it has none any more."""
-        return None if self.detached else (self.up.held(), self.name_)
+        """The directory it is in, and its name there, which leads to it now; None if it has none any more."""
+        return moves.whereabouts(self)
 
     def is_at(self, dir: Handle, name: bytes) -> bool:
         """Does this name lead to this file now?"""
@@ -166,8 +166,7 @@ class LocalNode(Node):
         found = host.stat(pin)
         if known is not None and is_still(known, found, pin) and self._claim(known, name):
             if known.pin is None:
-                with tree.lock:
-                    tree.pins.keep(known, pin)
+                tree.pins.adopt(known, pin)
             return known.reached(found)
         return tree.enter(self, name, found, pin).reached(found)
 
@@ -200,7 +199,7 @@ class LocalNode(Node):
             return True
 
     def parent(self) -> LocalNode:
-        return self.up.clone()
+        return moves.parent(self)
 
     # -- attributes ----------------------------------------------------------------------------------------------------
 
@@ -354,9 +353,7 @@ class LocalNode(Node):
         return file
 
     def _opened(self, file: LocalFile) -> LocalFile:
-        with self.tree.pins.lock:
-            self.files += (file,)
-            self.tree.pins.begin(file)
+        self.tree.pins.begin(self, file)
         return file
 
     def opened(self) -> Handle:

@@ -9,6 +9,14 @@ A pin closes itself when the last reference to it goes. That is what makes recla
 a verb holds the pin it works with in a local variable, and a thread that reclaims it meanwhile only lets go of the node's reference. It costs
 0.15 us for each pin made, and nothing for each use.
 
+There is one lock, ``Pins.lock``, and all exports of the process share it: it guards the budget and the node tables (``tree``). A file
+system that does not answer must stop only its own clients, so **no call to the host is made while the lock is held**: victims and paths are
+chosen under it, the host is asked without it, and what it said is entered under it if it still applies. (Only O_PATH handles are closed
+under it, which never waits.) Other locks are taken inside it or alone, and nothing takes it inside of them. Nor does a request of one file
+system make calls that another one could hold up: what is on a slow one (``Node.inline`` is false) has its birth time asked when it is
+pinned, by its own request, and the handles of its open files, whose close may wait (a FUSE flush), are taken away by requests on that
+device only.
+
 On a host where an open handle hinders the renaming of the directories above it (``host.PINS_NAMES``) the same trick gives pins that live
 exactly as long as the call: ``BriefPins`` stores none.
 """
@@ -17,12 +25,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
 from ninep import host
 from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, Stat
-from ninep.linux import Errno
+from ninep.linux import PATH_MAX, Errno
 
 if TYPE_CHECKING:
     from ninep.drivers.local.file import IdleFile, LocalFile
@@ -33,8 +41,21 @@ _OTHERS: Final = (
 )
 _MOST: Final = 1 << 17  # each keeps an inode in the kernel's memory, about a KiB that nobody else can have
 NO_BIRTH: Final = -1
+DEPTH: Final = PATH_MAX // 2
+"""Names on the way from a pin to a node that has lost its own: no path is longer. ELOOP beyond."""
+_KEPT: Final = 32
+"""Of the directories on that way, the nearest are pinned again."""
+_ROUNDS: Final = 3
+_ATTEMPTS: Final = 16
 
 T = TypeVar("T")
+
+
+class _Chosen(NamedTuple):
+    """What a round of reclaiming found: handles to be closed, and whose birth time must be known first."""
+
+    taken: list[Handle]
+    unknown: dict[LocalNode, Handle]
 
 
 class _Pin(int):
@@ -65,16 +86,25 @@ class Pins:
         # In the order of the clock. A dict, because nodes leave it from anywhere: those left behind until the hand comes by would keep
         # the garbage collector busy (3.5 us for each walk).
         self._ring: dict[LocalNode, None] = {}
-        self._files: dict[IdleFile, None] = {}
-        """Open files whose handles may be taken away, in the same order."""
+        self._files: dict[int | None, dict[IdleFile, None]] = {}
+        """Open files whose handles may be taken away, in the same order; those on a slow file system by its device, others under None."""
 
-    def keep(self, node: LocalNode, pin: Handle) -> Handle:
-        """Give a node its pin; call with the lock held."""
+    def keep(self, node: LocalNode, pin: Handle) -> None:
+        """Give a node its pin; call with the lock held, and ``trim`` without it if there are more than the budget then."""
         node.pin = pin
         self.held += 1
         self._ring[node] = None
+
+    def adopt(self, node: LocalNode, pin: Handle) -> Handle:
+        """Give a node that was found again its pin. Another thread may have been faster, or the node have left the tree meanwhile."""
+        learn_birth(node, pin)
+        with self.lock:
+            if node.pin is not None:
+                return node.pin
+            if node.claims and not node.detached:
+                self.keep(node, pin)
         if self.held + self.opened > self.budget:
-            self.trim()
+            self.trim(node)
         return pin
 
     def drop(self, node: LocalNode) -> None:
@@ -85,27 +115,34 @@ class Pins:
             self.fastened -= node.detached
             self._ring.pop(node, None)
 
-    def fasten(self, node: LocalNode) -> None:
-        """Its name is about to go: from now on it keeps its pin, which must not be taken away.
+    def fasten(self, node: LocalNode) -> bool:
+        """Its name is about to go: from now on it keeps its pin, which must not be taken away. False if another thread said so before.
 
         Only so many can, or a client that removes what it holds would leave no handles to others. Beyond that EMFILE for what is open, and what
         is not goes with its name.
         """
+        pin = node.held()
         with self.lock:
-            pin = node.held()
-            if self.fastened >= self.budget // 4:
-                if node.files:
-                    raise Refused(Errno.EMFILE, "too many removed files are open")
-                self.drop(node)
-                node.detached = True
-                return
-            self.fastened += 1
+            if node.detached:
+                return False
+            if self.fastened >= self.budget // 4 and node.files:
+                raise Refused(Errno.EMFILE, "too many removed files are open")
+            self.detach(node, pin)
+        return True
+
+    def detach(self, node: LocalNode, pin: Handle | None) -> None:
+        """It has no name any more, and keeps its pin if there may be one more of these. Call with the lock held."""
+        if pin is None or self.fastened >= self.budget // 4:
+            self.drop(node)
             node.detached = True
-            self._ring.pop(node, None)
-            if node.pin is None:
-                # Not by ``keep``: when all others are fastened too, its clock would take this one.
-                node.pin = pin
-                self.held += 1
+            return
+        self.fastened += 1
+        node.detached = True
+        self._ring.pop(node, None)
+        if node.pin is None:
+            # Not by ``keep``: when all others are fastened too, the clock would take this one.
+            node.pin = pin
+            self.held += 1
 
     def unfasten(self, node: LocalNode) -> None:
         """Its name stays after all."""
@@ -115,23 +152,26 @@ class Pins:
                 self.fastened -= 1
                 self._ring[node] = None
 
+    # -- taking away ---------------------------------------------------------------------------------------------------
+
     def count_opened(self, change: int) -> None:
         """Open files and directories take handles too."""
         with self.lock:
             self.opened += change
-            if self.held + self.opened > self.budget:
-                self.trim()
+        if self.held + self.opened > self.budget:
+            self.trim()
 
-    def trim(self) -> None:
-        """Too many: take away an eighth of them, so that it is not done for each new one."""
-        self.reclaim(self.budget - self.budget // 8)
+    def trim(self, node: LocalNode | None = None) -> None:
+        """Too many: take away an eighth of them, so that it is not done for each new one. ``node``: whose request this is."""
+        self.reclaim(self.budget - self.budget // 8, _device(node))
 
     def make_room(self) -> bool:
         """The host has no handle left: give back half of what can be. False if there is nothing to give."""
         with self.lock:
             before = self.held + self.opened
-            self.reclaim(before - max(1, (self.held + len(self._files)) // 2))
-            return self.held + self.opened < before
+            most = self.held + len(self._files.get(None, ()))
+        self.reclaim(before - max(1, most // 2))
+        return self.held + self.opened < before
 
     def again(self, error: OSError, call: Callable[..., T], *arguments: object) -> T:
         """Repeat a call that found no handle left, once some pins are given back; any other error goes on its way."""
@@ -144,70 +184,135 @@ class Pins:
             del error
         return call(*arguments)
 
-    def reclaim(self, goal: int) -> None:
-        """Take pins away, and then handles of files, until no more than ``goal`` are in use, oldest unused first. Call with the lock held."""
-        ring = self._ring
-        for node in (*ring, *ring):  # twice: the first pass may find them all in use
-            if self.held + self.opened <= goal:
+    def reclaim(self, goal: int, device: int | None = None) -> None:
+        """Take pins away, and then handles of files, until no more than ``goal`` are in use, oldest unused first.
+
+        ``device``: the slow file system whose own request this is, if any: only such a one takes away the handles of its files.
+        """
+
+        def choose(chosen: _Chosen) -> None:
+            left = self._take_pins(self.held + self.opened - goal, chosen)
+            for key in {None, device}:
+                left = self._take_files(key, left, chosen)
+
+        self._rounds(choose)
+
+    def _rounds(self, choose: Callable[[_Chosen], object]) -> None:
+        """Choose victims under the lock; without it, close what was taken, and ask for birth times that are not known yet."""
+        for _ in range(_ROUNDS):
+            chosen = _Chosen([], {})
+            with self.lock:
+                choose(chosen)
+            chosen.taken.clear()
+            for node, handle in chosen.unknown.items():
+                try:
+                    node.birth = birth_of(handle)
+                except OSError:
+                    node.birth = NO_BIRTH
+            if not chosen.unknown:
                 return
+
+    def _take_pins(self, left: int, chosen: _Chosen) -> int:
+        """Take so many; how many are still to be found. What has no birth time yet is only put down, for the next round."""
+        ring, (taken, unknown) = self._ring, chosen
+        for node in (*ring, *ring) if left > 0 else ():  # twice: the first pass may find them all in use
+            if left <= 0:
+                break
             pin = node.pin
-            if pin is None or node.up is node:
+            if pin is None or node.up is node or node in unknown:
                 continue  # taken in the first pass; the root has no name to come back by
             if node.used or (host.BY_NAME and node.files):
                 node.used = False
                 del ring[node]
                 ring[node] = None
                 continue
+            left -= 1
             if node.birth is None:
-                node.birth = birth_of(pin)
-            self.drop(node)
-        self._reclaim_files(goal)
-
-    def _reclaim_files(self, goal: int) -> None:
-        files = self._files
-        for file in (*files, *files):
-            if self.held + self.opened <= goal:
-                return
-            if file not in files:
+                unknown[node] = pin
                 continue
-            del files[file]
-            if file.used:
-                file.used = False
-                files[file] = None
+            taken.append(pin)
+            self.drop(node)
+        return left
+
+    def _take_files(self, key: int | None, left: int, chosen: _Chosen) -> int:
+        ring, (taken, unknown) = self._files.get(key, {}), chosen
+        for file in (*ring, *ring) if left > 0 else ():
+            if left <= 0:
+                break
+            if file not in ring or (file.node in unknown and not file.used):
                 continue
             node = file.node
+            if file.used:
+                file.used = False
+                del ring[file]
+                ring[file] = None
+                continue
             if node.birth is None:
-                node.birth = birth_of(file.handle)
+                unknown[node] = file.handle
+                left -= 1
+                continue
+            del ring[file]
             if node.birth == NO_BIRTH:
                 continue  # its inode number alone would not tell it from another file: it keeps its handle
+            taken.append(file.handle)
             file.handle = NO_HANDLE
             self.opened -= 1
+            left -= 1
+        return left
 
-    def begin(self, file: LocalFile) -> None:
-        """An open file has a handle. Call with the lock held."""
+    # -- open files ----------------------------------------------------------------------------------------------------
+
+    def begin(self, node: LocalNode, file: LocalFile) -> None:
+        """A file was opened."""
+        with self.lock:
+            node.files += (file,)
+            crowd = self._count(node, file)
+        self._trim_files(node, crowd)
+
+    def _count(self, node: LocalNode, file: LocalFile) -> int:
+        """It has a handle; how many may be taken away of files like it. Call with the lock held."""
         self.opened += 1
-        if file.idle:
-            self._files[cast("IdleFile", file)] = None
+        if not file.idle:
+            return 0
+        ring = self._files.setdefault(_device(node), {})
+        ring[cast("IdleFile", file)] = None
+        return len(ring)
+
+    def _trim_files(self, node: LocalNode, crowd: int) -> None:
         if self.held + self.opened > self.budget:
-            self.trim()
+            self.trim(node)
+        elif not node.inline and crowd > self.budget // 4:
+            # Others cannot take these away, so that they may be no more than a part.
+            self._rounds(lambda chosen: self._take_files(node.dev, crowd // 8, chosen))
+
+    def _no_victim(self, file: IdleFile) -> None:
+        key = _device(file.node)
+        ring = self._files.get(key)
+        if ring is not None:
+            ring.pop(file, None)
+            if not ring:
+                del self._files[key]
 
     def fasten_file(self, file: IdleFile) -> None:
         """From now on it keeps its handle."""
-        file.held()
-        with self.lock:
-            if file.handle is NO_HANDLE:  # taken between the two lines
-                file.held()
-            self._files.pop(file, None)
+        while True:
+            handle = file.held()
+            with self.lock:
+                if file.handle is handle or file not in file.node.files:
+                    self._no_victim(file)
+                    return
 
     def reopen(self, file: IdleFile) -> Handle:
         """The handle of a file that lost it: ENOENT or ESTALE as for a pin, EACCES if its mode forbids it now."""
         handle = hold(file.open_again())
+        node, crowd = file.node, 0
         with self.lock:
             if file.handle is not NO_HANDLE:
                 return file.handle  # another thread was faster
-            if file in file.node.files:  # else it was closed meanwhile
+            if file in node.files:  # else it was closed meanwhile
                 file.handle = handle
-                self.begin(file)
+                crowd = self._count(node, file)
+        self._trim_files(node, crowd)
         return handle
 
     def end(self, file: LocalFile) -> None:
@@ -215,40 +320,67 @@ class Pins:
         if file.handle is not NO_HANDLE:
             self.opened -= 1
         if file.idle:
-            self._files.pop(cast("IdleFile", file), None)
+            self._no_victim(cast("IdleFile", file))
+
+    # -- coming back ---------------------------------------------------------------------------------------------------
 
     def revive(self, node: LocalNode) -> Handle:
         """The pin of a node that lost it: from what it has open, else by name from the nearest ancestor that has one.
 
-        ENOENT if the name is gone, ESTALE if it leads to another object; not because another thread is renaming something on the way.
+        ENOENT if the name is gone, ESTALE if it leads to another object; not because another thread is renaming something on the way. ELOOP if
+        that ancestor is further away than a path can be long.
         """
-        with self.lock:
-            while True:
-                try:
-                    return self._revive(node)
-                except OSError as error:
-                    if linux_errno(error) not in (Errno.ENOENT, Errno.ESTALE) or node.tree.moves.settled():
-                        raise
+        moves = node.tree.moves
+        for _ in range(_ATTEMPTS):
+            mark = moves.ended
+            try:
+                pin = self._revive(node)
+            except OSError as error:
+                if linux_errno(error) not in (Errno.ENOENT, Errno.ESTALE) or moves.settled(mark):
+                    raise
+            else:
+                if pin is not None:
+                    return pin
+        raise Refused(Errno.ESTALE, "names on the way to it change all the time")
 
-    def _revive(self, node: LocalNode) -> Handle:
-        missing = []
-        while node.pin is None and node.opened() is NO_HANDLE:
-            missing.append(node)
-            node = node.up
-        pin = self._again(node) if node.pin is None else node.pin
+    def _revive(self, node: LocalNode) -> Handle | None:
+        """One handle besides the goal's own is open at a time, however long the way. None: another thread closed the file it began with."""
+        missing: list[tuple[LocalNode, bytes]] = []
+        with self.lock:
+            while node.pin is None and node.opened() is NO_HANDLE:
+                if node.detached or node.up is node:
+                    raise Refused(Errno.ENOENT)
+                if len(missing) >= DEPTH:
+                    raise Refused(Errno.ELOOP, "it is deeper than a path can be long")
+                missing.append((node, node.name_))
+                node = node.up
+            pin = node.pin
+        if pin is None:
+            pin = self._again(node)
+            if pin is None:
+                return None
         while missing:
-            below = missing.pop()
-            pin = self.keep(below, self._by_name(pin, below))
+            below, name = missing.pop()
+            pin = self._by_name(pin, below, name)
+            if len(missing) < _KEPT:
+                pin = self.adopt(below, pin)
         return pin
 
-    def _again(self, node: LocalNode) -> Handle:
+    def _again(self, node: LocalNode) -> Handle | None:
+        """By what it has open. A handle that another thread closes meanwhile may be another file's by then: it counts if it is still open."""
         handle = node.opened()
+        if handle is NO_HANDLE:
+            return None
         try:
             pin = host.pin_again(handle)
         except OSError as error:
             pin = self.again(error, host.pin_again, handle)
+        pin = hold(pin)
+        with self.lock:
+            if all(file.handle is not handle for file in node.files):
+                return None
         # Where that is a second handle to the same open file, it must not outlive it: locks would.
-        return hold(pin) if host.BY_NAME else self.keep(node, hold(pin))
+        return pin if host.BY_NAME else self.adopt(node, pin)
 
     def pin(self, dir: Handle, name: bytes) -> Handle:
         """A pin of an entry, if need be at the cost of others."""
@@ -257,10 +389,8 @@ class Pins:
         except OSError as error:
             return self.again(error, host.pin, dir, name)
 
-    def _by_name(self, dir: Handle, node: LocalNode) -> Handle:
-        if node.detached:
-            raise Refused(Errno.ENOENT)
-        pin = hold(self.pin(dir, node.name))
+    def _by_name(self, dir: Handle, node: LocalNode, name: bytes) -> Handle:
+        pin = hold(self.pin(dir, name))
         found = host.stat(pin)
         if not is_still(node, found, pin):
             raise Refused(Errno.ESTALE, "the name leads to another file now")
@@ -270,10 +400,9 @@ class Pins:
 class BriefPins(Pins):
     """No node keeps a pin but the root and what has no name any more."""
 
-    def keep(self, node: LocalNode, pin: Handle) -> Handle:
-        if node.detached or node.up is node:
-            return super().keep(node, pin)
-        return pin
+    def keep(self, node: LocalNode, pin: Handle) -> None:
+        if node.up is node:
+            super().keep(node, pin)
 
 
 def is_still(node: LocalNode, found: Stat, pin: Handle) -> bool:
@@ -281,6 +410,17 @@ def is_still(node: LocalNode, found: Stat, pin: Handle) -> bool:
     if found.st_ino != node.ino or found.st_dev != node.dev:
         return False
     return node.birth is None or node.birth == birth_of(pin)
+
+
+def learn_birth(node: LocalNode, pin: Handle) -> None:
+    """Of what is on a slow file system, while its own request is at it: who reclaims the pin could not wait for the answer."""
+    if not node.inline and node.birth is None:
+        node.birth = birth_of(pin)
+
+
+def _device(node: LocalNode | None) -> int | None:
+    """The slow file system that a node is on, if it is on one."""
+    return None if node is None or node.inline else node.dev
 
 
 def birth_of(pin: Handle) -> int:

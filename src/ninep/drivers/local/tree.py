@@ -6,6 +6,10 @@ fids and children. So cloning a fid costs no system call, and when a client rena
 A directory that nobody claims any more lingers for a while with its pin, because clients walk through the same few directories again and again:
 a step to one that lingers is one look (0.9 us) instead of open, look, close and a new node (5 us). Only a few do, files never (a pin
 would keep a deleted file's blocks), none when no fid is left, and none on hosts where pins hinder others.
+
+The table is what clients' renames made of it; host processes, other exports of the folder and other workers rename too, and nothing tells of
+that. So a parent link is a guess until the host confirms it (``moves``), and the one thing that must hold whatever the host says is kept here:
+no node is its own ancestor. A node whose place proved wrong and could not be found loses its name (``strand``): it lives on by its pin.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from ninep import host
 from ninep.drivers.local.directory import QID_TYPES, shown_types
 from ninep.drivers.local.packed import Listings
-from ninep.drivers.local.pins import Pins
+from ninep.drivers.local.pins import Pins, learn_birth
 from ninep.drivers.local.qids import QidMap
 from ninep.host import Handle, Stat
 from ninep.linux import DT_DIR
@@ -39,9 +43,11 @@ LINGERING: Final = 64
 class Moves:
     """Renames that are under way: the host's entry may have moved and the tree not yet, so that no name in it can be relied on."""
 
-    __slots__ = ("_ended", "_lock", "_under_way", "_waiting")
+    __slots__ = ("_ended", "_lock", "_under_way", "_waiting", "ended")
 
     def __init__(self, lock: RLock) -> None:
+        self.ended = 0
+        """How many have ended: read it before a look by name, for ``settled``."""
         self._lock = lock
         self._ended = Condition(lock)
         self._under_way = 0
@@ -54,18 +60,22 @@ class Moves:
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._under_way -= 1
+            self.ended += 1
             if self._waiting:
                 self._ended.notify_all()
 
-    def settled(self) -> bool:
-        """Call with the lock held, when a name led nowhere. False: some rename has ended meanwhile, try again."""
-        if not self._under_way:
-            return True
-        self._waiting += 1
-        try:
-            return not self._ended.wait(PATIENCE)
-        finally:
-            self._waiting -= 1
+    def settled(self, mark: int) -> bool:
+        """A name led nowhere. False: some rename has ended since ``ended`` was ``mark``, try again."""
+        with self._lock:
+            if self.ended != mark:
+                return False
+            if not self._under_way:
+                return True
+            self._waiting += 1
+            try:
+                return not self._ended.wait(PATIENCE)
+            finally:
+                self._waiting -= 1
 
 
 class Tree:
@@ -112,6 +122,9 @@ class Tree:
         device, ino = found.st_dev, found.st_ino
         device = self.devices.setdefault(device, device)  # one int for all nodes
         node = type(parent)(self, parent, name, device, ino, self.qids.path(device, ino))
+        if pin is not None and not node.inline:
+            learn_birth(node, pin)
+        pins = self.pins
         with self.lock:
             known = None if parent.children is None else parent.children.get(name)
             if (
@@ -124,12 +137,14 @@ class Tree:
                 self.claim(known)
                 return known
             if pin is not None:
-                self.pins.keep(node, pin)
+                pins.keep(node, pin)
             if parent.children is None:
                 parent.children = {}
             parent.children[name] = node
             parent.claims += 1
             self.claimed += 1
+        if pins.held + pins.opened > pins.budget:
+            pins.trim(node)
         return node
 
     def claim(self, node: LocalNode) -> None:
@@ -156,7 +171,10 @@ class Tree:
 
     def _unclaimed(self, node: LocalNode) -> None:
         """Nobody claims this node: it lingers (perhaps it does already), or leaves, and maybe its parents after it."""
-        while node.kind != DT_DIR or node.pin is None or node.detached:
+        while node.up is node or node.kind != DT_DIR or node.pin is None or node.detached:
+            if node.up is node:  # a root that was replaced
+                self.pins.drop(node)
+                return
             parent = self._leave(node)
             if parent.claims:
                 return
@@ -194,27 +212,60 @@ class Tree:
             if children is not None and children.get(node.name_) is node:
                 del children[node.name_]
 
+    def strand(self, node: LocalNode) -> None:
+        """The host says that it is not where the table has it, and where it is cannot be told: it lives on by its pin, without a name.
+
+        It is never the root, which is above everything.
+        """
+        with self.lock:
+            if not node.detached:
+                self.pins.detach(node, node.pin)
+            self._hang(node, self.root)
+
     def move(self, node: LocalNode, parent: LocalNode, name: bytes) -> None:
         """It was renamed. What was known under the new name must have been detached.
 
-        A node that left the tree meanwhile (the last fid was clunked in another thread) is nobody's any more and stays away.
+        A node that left the tree meanwhile (the last fid was clunked in another thread) is nobody's any more and stays away. If the new
+        parent is below the node by the table, then the table is wrong somewhere in between: that part loses its name.
         """
         with self.lock:
-            old = node.up
-            if old.children is not None and old.children.get(node.name_) is node:
-                del old.children[node.name_]
-            elif not node.claims:
+            if parent is node:
                 return
-            node.up, node.name_ = parent, name
+            if node.children and (between := self.between(parent, node)):
+                self.strand(between[-1])
+            old = node.up
+            if not node.claims and (old.children is None or old.children.get(node.name_) is not node):
+                return
+            if self.by_name:
+                self.pins.drop(node)  # a pin may stand for directory and name there
+            self._hang(node, parent, name)
+
+    def _hang(self, node: LocalNode, parent: LocalNode, name: bytes | None = None) -> None:
+        """Give a node, which is not above it, another parent; None: without a name."""
+        old = node.up
+        if old.children is not None and old.children.get(node.name_) is node:
+            del old.children[node.name_]
+        node.up = parent
+        parent.claims += 1
+        if name is not None:
+            node.name_ = name
             if parent.children is None:
                 parent.children = {}
             parent.children[name] = node
-            parent.claims += 1
-            if self.by_name:
-                self.pins.drop(node)  # a pin may stand for directory and name there
-            old.claims -= 1
-            if not old.claims:
-                self._unclaimed(old)
+        old.claims -= 1
+        if not old.claims:
+            self._unclaimed(old)
+
+    def between(self, low: LocalNode, high: LocalNode) -> list[LocalNode]:
+        """``low`` and what is above it, up to the one whose parent is ``high``; empty if ``high`` is not above it (or is ``low`` itself)."""
+        path: list[LocalNode] = []
+        with self.lock:
+            while low is not high:
+                path.append(low)
+                if low.up is low:
+                    return []
+                low = low.up
+        return path
 
     @staticmethod
     def version(found: Stat) -> int:
