@@ -14,12 +14,17 @@ Order of steps, so that a failure at any of them leaves everything as it was:
 A server that is killed between two steps leaves a record too many, which means nothing, or a name too many of a record. There is one exception: a
 target that was about to be replaced, and was not, has the source's record. No order of two renames is without such a moment.
 
+A record belongs to its file by parent and name only, and others rename, too: it counts only while that name leads to the file
+(``Subject.where``), which is looked at with every read and again when it is written (``records``). A file whose name leads elsewhere has no
+record: it shows what the host has, as a file that was never seen by a client, and a change of its attributes is ESTALE.
+
 A change of attributes lives in another file, so the data file's own ctime is moved by hand: clients see their chmod, and caches notice.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import ClassVar, Final
 
 from ninep import host
@@ -32,6 +37,8 @@ from ninep.security.mapped import Mapped, Tags, draft, fill, known_id, publish
 from ninep.security.records import EMPTY, Records, Slot
 
 _ASIDE: Final = records.TEMPORARY + b"aside."
+_ATTEMPTS: Final = 8
+_LOST: Final = "its name leads to another file now, or nowhere, so its attributes cannot be kept"
 _NO_LINKS: Final = frozenset({Errno.EPERM, Errno.EOPNOTSUPP, Errno.ENOSYS, Errno.EMLINK})
 
 
@@ -269,7 +276,9 @@ class MappedFile(Mapped):
             host.remove_file(dir, name)
         try:
             with self._records.slot(dir, name) as slot:
-                self._unrecord(slot)
+                # Where the name leads to something, another process made a new entry meanwhile, and a record for it.
+                if slot is not None and self._at(dir, name) is None:
+                    self._unrecord(slot)
         except OSError:
             return  # the entry is gone, and a record without one means nothing
 
@@ -287,15 +296,41 @@ class MappedFile(Mapped):
                 was if new is None else new for was, new in zip((uid, gid, mode, rdev), tags, strict=True)
             )
             subject.memory = (mode, uid, gid, rdev)
+        elif where is None:
+            raise Refused(Errno.ESTALE, _LOST)
         host.chown(subject.place(), -1, -1)  # may be refused: before anything is changed
-        if subject.memory is None and where is not None:
-            with self._records.slot(*where, make=True) as slot:
-                if slot is not None:
-                    self._records.write(slot, self._records.read(slot).changed(tags))
+        if subject.memory is None:
+            self._write(subject, tags)
             with suppress(OSError):  # it is changed; that moving ctime worked a moment ago has to do
                 host.chown(subject.place(), -1, -1)
+
+    def _write(self, subject: Subject, tags: Tags) -> None:
+        """Into the record under the file's name, unless that leads to another file now; again if a client renamed it meanwhile."""
+        held = host.stat(subject.place().pin)
+        for _ in range(_ATTEMPTS):
+            where = subject.where()
+            if where is None:
+                break
+            with self._records.slot(*where, make=True) as slot:
+                if slot is None:
+                    break
+                if self._records.write(slot, self._records.read(slot).changed(tags), partial(_leads_to, *where, held)):
+                    return
+        raise Refused(Errno.ESTALE, _LOST)
 
     def drop_setid(self, subject: Subject, place: Place) -> None:
         mode = self.look(subject, host.stat(place.pin))[0]
         if carries_setid(mode):
             self.chmod(subject, without_setid(mode))
+
+
+def _leads_to(dir: Handle, name: bytes, held: Stat) -> bool:
+    """Does the name lead to this object now?"""
+    if name == records.ROOT_NAME:
+        return True
+    try:
+        return same(host.stat_at(dir, name), held)
+    except OSError as error:
+        if linux_errno(error) is not Errno.ENOENT:
+            raise
+        return False

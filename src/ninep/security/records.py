@@ -5,10 +5,15 @@ On disk, as the hypervisor writes it (QEMU 9p-local.c local_mapped_file_attr, lo
 the root. Lines ``virtfs.uid=N``, ``virtfs.gid=N``, ``virtfs.mode=N``, ``virtfs.rdev=N`` in this order, decimal, signed 32 bits, each only
 if it is known. Readers cut lines at 99 bytes, compare the key by its beginning and ignore what they do not know.
 
-A file is replaced by a temporary one and a rename, so that nobody reads half of it. One with several names (the metadata of hard
-links) is rewritten in place instead, by a single write that is valid as a whole, since all its names must agree.
+A new record appears whole: a file without a name is published, or a temporary one renamed. One that is there is rewritten in place, by a single write
+that is valid as a whole: all its names must agree (those of hard links share one), and a record belongs to its file only by parent and name,
+which a host process, another export or another worker may give to another file at any moment. So the record is opened, then the
+caller looks whether the name still leads to the file (``Still``), then what was opened is written, wherever it was moved meanwhile. A new record is
+taken back if the name leads elsewhere after it was made. What remains: a file without a record that takes the name
+between look and publication has another one's record until it is taken back; and where there are no files without names a
+record that another file brought along in that instant is replaced.
 
-A server that is killed in between leaves its temporary file there: hidden from clients, in the way of nothing, removed by whoever replaces a file of
+A server that is killed in between leaves its temporary file there: hidden from clients, in the way of nothing, removed by whoever writes a record of
 that directory later (or removes the directory).
 """
 
@@ -18,14 +23,15 @@ import itertools
 import os
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
 
 from ninep import host
 from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, Place, Stat
 from ninep.linux import DT_DIR, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY, S_IFDIR, S_IFMT, S_IFREG, Errno
+from ninep.security.base import same
 from ninep.security.known import Known
 from ninep.security.mapped import Tags, unnamed
 
@@ -42,6 +48,9 @@ _NUMBER = re.compile(rb"virtfs\.(uid|gid|mode|rdev).[ \t]*([+-]?[0-9]*)", re.DOT
 _counter = itertools.count()
 
 EMPTY: Final = Tags()
+
+Still = Callable[[], bool]
+"""Asked when a record is about to be written: does its name still lead to the file?"""
 
 
 def parse(content: bytes) -> Tags:
@@ -156,34 +165,62 @@ class Records:
                 return None
             raise
 
-    def write(self, slot: Slot, tags: Tags) -> None:
-        """Record; all of it or, on an error, nothing."""
+    def write(self, slot: Slot, tags: Tags, still: Still | None = None) -> bool:
+        """Record; all of it or, on an error, nothing. False, and nothing is recorded, if ``still`` says no."""
         found = self.find(slot)
-        if found is not None and found.st_mode & S_IFMT == S_IFREG and found.st_nlink > 1:
-            self._rewrite(slot, tags)
-        else:
-            self._replace(slot, tags, new=found is None)
+        if found is not None and found.st_mode & S_IFMT == S_IFREG:
+            try:
+                handle = host.open_at(slot.dir, slot.name, O_RDWR)
+            except OSError as error:
+                if linux_errno(error) is not Errno.EACCES:
+                    raise
+            else:
+                try:
+                    return self._rewrite(slot, handle, tags, still)
+                finally:
+                    host.close(handle)
+        return self._replace(slot, tags, still, new=found is None)
 
-    def _rewrite(self, slot: Slot, tags: Tags) -> None:
-        """In place. What is longer in the old contents is covered with newlines first, which mean nothing, then cut off."""
-        handle = host.open_at(slot.dir, slot.name, O_RDWR)
+    def _rewrite(self, slot: Slot, handle: Handle, tags: Tags, still: Still | None) -> bool:
+        """In place. What is longer in the old contents is covered with newlines, which mean nothing, and cut off if that can be."""
+        self._sweep(slot.dir)
+        before = host.read(handle, _LONGEST, 0)
+        content = render(tags)
+        whole = content.ljust(len(before), b"\n")
+        if still is not None and not still():
+            return False
         try:
-            content = render(tags)
-            whole = content.ljust(min(host.stat(handle).st_size, _LONGEST), b"\n")
             if host.write(handle, whole, 0) != len(whole):
                 raise Refused(Errno.ENOSPC)
-            host.truncate(handle, len(content))
-            self._known.wrote(host.stat(handle), tags)
-        finally:
-            host.close(handle)
+        except OSError:
+            with suppress(OSError):
+                host.write(handle, before, 0)
+                host.truncate(handle, len(before))
+            raise
+        if len(whole) > len(content):
+            with suppress(OSError):
+                host.truncate(handle, len(content))
+        self._known.wrote(host.stat(handle), tags)
+        return True
 
-    def _replace(self, slot: Slot, tags: Tags, new: bool) -> None:
+    def _replace(self, slot: Slot, tags: Tags, still: Still | None, new: bool) -> bool:
         """A record that does not exist yet belongs to an entry that nobody sees yet, or that has its host's attributes until now: it
         can be made in a file without a name. Else by a temporary name.
         """
         content = render(tags)
-        if new and self._publish(slot, tags, content):
-            return
+        if still is not None and not still():
+            return False
+        made = self._publish(slot, tags, content) if new else None
+        if made is None:
+            made = self._put(slot, tags, content)
+        if still is None or still():
+            return True
+        found = self.find(slot)
+        if found is not None and same(found, made):
+            discard(*slot)
+        return False
+
+    def _put(self, slot: Slot, tags: Tags, content: bytes) -> Stat:
         self._sweep(slot.dir)
         temporary = TEMPORARY + unique()
         handle = host.open_at(slot.dir, temporary, O_WRONLY | O_CREAT | O_EXCL, 0o600)
@@ -191,29 +228,32 @@ class Records:
             if host.write(handle, content, 0) != len(content):
                 raise Refused(Errno.ENOSPC)
             host.rename(slot.dir, temporary, slot.dir, slot.name)
-            self._known.wrote(host.stat(handle), tags)
+            made = host.stat(handle)
+            self._known.wrote(made, tags)
         except OSError:
             discard(slot.dir, temporary)
             raise
         finally:
             host.close(handle)
+        return made
 
-    def _publish(self, slot: Slot, tags: Tags, content: bytes) -> bool:
+    def _publish(self, slot: Slot, tags: Tags, content: bytes) -> Stat | None:
         handle = unnamed(slot.dir, O_WRONLY, 0o600)
         if handle is None:
-            return False
+            return None
         try:
             if host.write(handle, content, 0) != len(content):
                 raise Refused(Errno.ENOSPC)
             host.make_link(Place(handle, NO_HANDLE, b""), slot.dir, slot.name)
-            self._known.wrote(host.stat(handle), tags)
+            made = host.stat(handle)
+            self._known.wrote(made, tags)
         except OSError as error:
             if linux_errno(error) is not Errno.EEXIST:
                 raise
-            return False
+            return None
         finally:
             host.close(handle)
-        return True
+        return made
 
     def _sweep(self, dir: Handle) -> None:
         """Remove what killed servers left. Once for each directory, or again and again as long as there is something too young to tell."""
