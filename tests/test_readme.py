@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import pydoc
 import re
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +54,40 @@ def test_the_server_serves_and_the_client_lists(tmp_path: Path, capsys: pytest.C
         stop[0]()
         thread.join(30)
     assert "a file" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_the_server_ends_at_a_signal_without_a_word(tmp_path: Path, number: signal.Signals) -> None:
+    """As a program of its own: what was printed, exit status 0, and no traceback."""
+    program = PROGRAMS[0].replace("/srv/files", str(tmp_path)).replace("127.0.0.1:5640", "127.0.0.1:0")
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout
+        assert process.stderr
+        place = re.fullmatch(r"listening on (127\.0\.0\.1:\d+)\n", process.stdout.readline())
+        assert place
+        with ninep.connect(place[1]) as client:  # it ends although somebody is there
+            assert client.listdir("/") == []
+            process.send_signal(number)
+            assert process.wait(30) == 0
+        assert (process.stdout.read(), process.stderr.read()) == ("", "")
+
+
+@pytest.mark.parametrize("module", ["ninep", "ninep.cli.main"])
+def test_it_can_be_run_as_a_module(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"ninep {ninep.__version__}\n", "")
+
+
+def test_what_there_is_can_be_found() -> None:
+    assert set(ninep.__all__) <= set(dir(ninep))
+    text = pydoc.plaintext.document(ninep)
+    assert "class Server" in text
+    assert "connect(" in text
 
 
 def test_every_link_to_a_file_leads_to_one() -> None:

@@ -62,3 +62,7 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(where[0]), where[1])
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,7 +4,7 @@
 
     async with Server(LocalDriver("/srv/files")) as server:
         await server.listen("127.0.0.1:5640")
-        await server.wait()
+        await server.serve_forever()
 
 Errors of ``listen`` are ``OSError`` (the address is in use, not ours, not allowed) or ``BadAddress``.
 """
@@ -29,6 +29,7 @@ from ninep.server.exports import Export, Exports
 from ninep.server.limits import Limits
 from ninep.server.offload import Offload
 from ninep.server.outbox import Outbox
+from ninep.server.signals import asked_to_end
 from ninep.server.slices import Slices
 from ninep.server.trace import TracedConnection
 from ninep.server.transport import Transport
@@ -195,6 +196,20 @@ class Server:
     async def wait(self) -> None:
         """Until somebody closes the server."""
         await self._closed.wait()
+
+    async def serve_forever(self) -> None:
+        """Until Ctrl-C, SIGTERM or SIGHUP, or until somebody closes the server. It returns; the end of ``async with`` closes the server.
+
+        The signals are heard in the main thread only; a program that wants them for itself uses ``wait``.
+        """
+        asked = asyncio.Event()
+        with asked_to_end(asked.set):
+            waiting = [asyncio.create_task(self._closed.wait()), asyncio.create_task(asked.wait())]
+            try:
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in waiting:
+                    task.cancel()
 
     def hurry(self) -> None:
         """While it closes: wait no longer for requests that are in flight."""
