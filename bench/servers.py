@@ -56,6 +56,7 @@ SERVERS = (
     # --against: what a change gained, measured as everything else is
     Server("against", "ninep of the other checkout", "env PYTHONPATH={against}/src " + OURS + "passthrough", "other"),
     Server("ninep-none", "ninep, none", OURS + "none", "ours"),
+    Server("ninep-mapped-owner", "ninep, mapped-owner", OURS + "mapped-owner", "ours"),
     Server("ninep-mapped-xattr", "ninep, mapped-xattr", OURS + "mapped-xattr", "ours"),
     Server("ninep-mapped-file", "ninep, mapped-file", OURS + "mapped-file", "ours"),
     Server("ninep-2", "ninep, passthrough, 2 workers", OURS + "passthrough --workers 2", "ours", cores=2),

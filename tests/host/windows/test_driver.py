@@ -8,7 +8,7 @@ from tests.host.windows.box import FAKES
 from tests.support.drivers import end
 
 from ninep import host
-from ninep.drivers.local import LocalDriver, pins_for
+from ninep.drivers.local import ExportError, LocalDriver, LocalNode, pins_for
 from ninep.host import Handle
 from ninep.host.windows.host import NtHost
 from ninep.linux import Errno
@@ -131,3 +131,15 @@ class TestOnAShare(WindowsSuite):
     @pytest.fixture
     def root(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
         yield from attached(monkeypatch, "share", "mapped-xattr")
+
+
+def test_what_a_volume_is_served_with_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No permission bits, and links are a privilege: what mapped-owner makes real is not there."""
+    roots = attached(monkeypatch, "ntfs", "auto")
+    root = next(roots)
+    assert isinstance(root, LocalNode)
+    assert root.tree.model.name == "mapped-xattr"
+    with pytest.raises(ExportError, match=r"permission bits, which its filesystem .* mapped-xattr keeps them"):
+        LocalDriver("C:\\share", "mapped-owner", pins=pins_for(64))
+    del root
+    next(roots, None)
