@@ -358,3 +358,27 @@ def test_a_failed_removal_keeps_the_record(
 
 def cannot(*arguments: object) -> None:
     raise Refused(Errno.EOPNOTSUPP)
+
+
+@pytest.mark.parametrize("metadata", [False, True])
+def test_a_full_directory_is_not_listed_to_say_that_it_is_full(
+    root: LocalNode, folder: Path, metadata: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "d").mkdir()
+    if metadata:
+        (folder / "d" / METADATA).mkdir()
+    for number in range(20_000):
+        (folder / "d" / f"{number}").touch()
+    read: list[int] = []
+    listing = type(host.open_dir(root.place()))
+    whole = listing.read
+
+    def counted(self: host.Listing, cookie: int) -> object:
+        entries = whole(self, cookie)  # type: ignore[arg-type]
+        read.append(len(entries))
+        return entries
+
+    monkeypatch.setattr(listing, "read", counted)
+    assert refusal(root.unlink, b"d", True) is Errno.ENOTEMPTY
+    assert sum(read) < 2000
+    assert len(list((folder / "d").iterdir())) == 20_000 + metadata

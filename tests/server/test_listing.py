@@ -6,7 +6,7 @@ import pytest
 
 from ninep.drivers.memory import MemoryDriver
 from ninep.node import User
-from ninep.server.listing import BATCH, LONGEST_ENTRY, StatListing
+from ninep.server.listing import BATCH, LONGEST_ENTRY, LOOKS, StatListing
 from ninep.wire.codec import unpack_stat
 
 TARGET = b"t" * 4000
@@ -28,3 +28,22 @@ def test_records_at_hand_are_few_however_large_they_are(target: bytes) -> None:
             record, at = unpack_stat(data, at, len(data), extended=True)
             names.append(record.name)
     assert sorted(names) == sorted(b"%d" % number for number in range(200))
+
+
+@pytest.mark.parametrize("extended", [True, False])
+def test_a_message_looks_at_some_entries_only_and_none_is_missed(extended: bool) -> None:
+    root = MemoryDriver().attach(User())
+    for number in range(5000):
+        root.symlink(b"%d" % number, b"t", 0, 0)
+    listing = StatListing(root, root.opendir(), extended)
+    names: list[bytes] = []
+    offset = looks = 0
+    while data := listing.read(offset, 1 << 20):
+        assert listing._looks - looks <= LOOKS + BATCH // 49  # a record has 49 bytes besides its strings
+        looks = listing._looks
+        offset += len(data)
+        at = 0
+        while at < len(data):
+            record, at = unpack_stat(data, at, len(data), extended)
+            names.append(record.name)
+    assert sorted(names) == sorted(b"%d" % number for number in range(5000))

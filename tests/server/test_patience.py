@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ninep.server import patience
-from ninep.server.patience import FIRST, LONGEST, STRIKES, WINDOW, Patience
+from ninep.server.patience import FIRST, LATE_ALONE, LONGEST, STRIKES, WINDOW, Patience
 
 
 class Waits:
@@ -74,3 +74,22 @@ def test_where_the_system_does_not_tell_every_late_batch_counts(monkeypatch: pyt
     monkeypatch.setattr(patience, "waits", None)
     memory = Patience()
     assert [memory.late(0.1 * i, None) for i in range(STRIKES)] == [0] * (STRIKES - 1) + [FIRST]
+
+
+def test_one_of_a_second_is_enough(waits: Waits) -> None:
+    assert Patience().late(0.0, None, LATE_ALONE) == FIRST  # nobody had looked, but what else takes a second?
+    memory = Patience()
+    assert memory.late(0.0, 3, LATE_ALONE) == FIRST
+    assert memory.late(0.0, 3, LATE_ALONE * 0.9) == 0
+
+
+def test_a_second_of_the_processor_is_not_slow_storage(waits: Waits) -> None:
+    assert Patience().late(0.0, waits.count, LATE_ALONE) == 0
+
+
+def test_seconds_again_and_again_are_waited_for_longer(waits: Waits) -> None:
+    memory, now, durations = Patience(), 0.0, []
+    for _ in range(4):
+        durations.append(memory.late(now, None, 1.5))
+        now += durations[-1] + 1.5
+    assert durations == [FIRST, FIRST * 2, FIRST * 4, FIRST * 8]

@@ -280,10 +280,7 @@ class Records:
 
         (The hypervisor leaves them, and the directory can then never be removed.)
         """
-        kept = _names(dir)
-        if kept != [DIRECTORY]:
-            if kept:
-                raise Refused(Errno.ENOTEMPTY)
+        if not _holds_only_metadata(dir):
             return
         metadata = host.pin(dir, DIRECTORY)
         try:
@@ -301,6 +298,24 @@ class Records:
         finally:
             host.close(metadata)
         host.remove_dir(dir, DIRECTORY)
+
+
+def _holds_only_metadata(dir: Handle) -> bool:
+    """Whether the metadata is all that there is; false if there is not even that. ENOTEMPTY at the first entry that is something else."""
+    try:
+        host.stat_at(dir, DIRECTORY)
+    except OSError as error:
+        if linux_errno(error) is Errno.ENOENT:
+            return False  # removing the directory says what else there is, without a listing
+        raise
+    listing = host.open_dir(Place(dir, NO_HANDLE, b"."))
+    try:
+        for entry in host.iterate(listing):
+            if entry[3] not in (b".", b"..", DIRECTORY):
+                raise Refused(Errno.ENOTEMPTY)
+    finally:
+        listing.close()
+    return True
 
 
 def _names(dir: Handle) -> list[bytes]:

@@ -204,7 +204,7 @@ class Connection(Flow):
         if elapsed > COUNTED:
             self._slices.used(elapsed)
             if elapsed > LATE:
-                self._late(began + elapsed, before)
+                self._late(began + elapsed, before, elapsed)
         return not (self._owed or self._paused or self._stopping)
 
     def _batch(self, count: int) -> bool:
@@ -278,7 +278,7 @@ class Connection(Flow):
         if elapsed > COUNTED:
             self._slices.used(elapsed)
             if elapsed > LATE and elapsed > LATE_EACH * count:
-                self._late(began + elapsed, before)
+                self._late(began + elapsed, before, elapsed)
         return not (owed or self._paused or self._full or self._stopping)
 
     def _one(self, size: int, number: int, tag: int, buffer: Buffer, start: int) -> None:
@@ -407,9 +407,9 @@ class Connection(Flow):
 
     # -- worker threads ----------------------------------------------------------------------------------------------------
 
-    def _late(self, now: float, before: int | None) -> None:
+    def _late(self, now: float, before: int | None, lasted: float) -> None:
         session = self.session
-        if session.inline and session.threadsafe and (duration := self._patience.late(now, before)):
+        if session.inline and session.threadsafe and (duration := self._patience.late(now, before, lasted)):
             log.info("storage answers slowly: serving %s from worker threads for %g s", self.peer, duration)
             session.inline = False
             self._loop.call_later(duration, session.inline_again)

@@ -78,9 +78,9 @@ class CountedConnection(Connection):
         self._budgets.counts.pauses += not (self._paused or self._stopping)
         super()._pause()
 
-    def _late(self, now: float, before: int | None) -> None:
+    def _late(self, now: float, before: int | None, lasted: float) -> None:
         was = self.slow
-        super()._late(now, before)
+        super()._late(now, before, lasted)
         self._budgets.counts.slow += self.slow and not was
 
 

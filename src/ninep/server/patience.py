@@ -5,6 +5,9 @@ recognised, makes it wait, and everybody with it. A late batch alone says little
 first one only makes the connection watch itself: from then on it asks the kernel, before and after each batch, how often this thread gave up the
 processor because it had to wait (0.5 us each; getrusage(2), ru_nvcsw). Three late batches that waited within two seconds send the session's
 requests to worker threads, first for two seconds, then, if it is late again soon after, for twice as long each time, up to a minute.
+
+Three of a second each do not fit in two seconds, and one is enough: a batch that takes a second counts at once, unless it is known that it did
+not wait. Otherwise only a machine that stood still is so late, and then worker threads for two seconds do no harm.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ LATE: Final = 0.020
 """Seconds that a batch of requests may take ..."""
 LATE_EACH: Final = 0.002
 """... and seconds for each of its requests: a batch is late beyond both."""
+LATE_ALONE: Final = 1.0
+"""Seconds after which one batch is enough."""
 STRIKES: Final = 3
 WINDOW: Final = 2.0
 FIRST: Final = 2.0
@@ -56,18 +61,19 @@ class Patience:
             self.watching = False
         return None if waits is None else waits()
 
-    def late(self, now: float, before: int | None) -> float:
-        """A late batch ended at ``now`` (seconds, monotonic): how long to use worker threads from now on, 0 to go on as before.
+    def late(self, now: float, before: int | None, lasted: float = LATE) -> float:
+        """A late batch of ``lasted`` seconds ended at ``now`` (monotonic): how long to use worker threads from now on, 0 to go on as before.
 
         ``before`` is what the method of that name said before the batch, None if it was not watched.
         """
+        alone = lasted >= LATE_ALONE
         if waits is not None:
             self.watching = True
             self._watched_until = now + WINDOW
-            if before is None or waits() == before:
-                return 0.0  # the processor was busy with others, or nobody looked
+            if (before is None and not alone) or waits() == before:
+                return 0.0  # the processor was busy with others, or it is not known
         self._strikes = [moment for moment in self._strikes if now - moment < WINDOW] + [now]
-        if len(self._strikes) < STRIKES:
+        if len(self._strikes) < STRIKES and not alone:
             return 0.0
         self._strikes.clear()
         self.watching = False
