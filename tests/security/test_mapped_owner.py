@@ -14,7 +14,7 @@ from tests.security.conftest import ME, NEW, Faults, image
 from tests.security.test_mapped_xattr import GID, MODE, RDEV, UID, cannot, owned, tags
 
 from ninep import host
-from ninep.drivers.local import ExportError, LocalDriver, LocalNode, model_of
+from ninep.drivers.local import ExportError, LocalDriver, LocalNode
 from ninep.errors import Refused
 from ninep.host import Handle, Volume
 from ninep.linux import NO_ID, O_RDWR, Errno
@@ -503,14 +503,11 @@ def test_a_filesystem_that_will_not_do(
 
 
 def test_the_default_of_a_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert model_of(str(folder)) == "mapped-owner"
-    assert model_of(str(folder), "none") == "none"
-    driver = LocalDriver(str(folder), "auto")
-    assert driver._tree.model.name == "mapped-owner"
-    driver.close()
+    for driver in (LocalDriver(str(folder)), LocalDriver(str(folder), "auto")):
+        assert driver.security_model == driver._tree.model.name == "mapped-owner"
+        driver.close()
     with pytest.raises(ExportError, match="there is no such folder"):
-        model_of(str(folder / "nowhere"))
+        LocalDriver(str(folder / "nowhere"))
     monkeypatch.setattr(host, "volume", lambda _: volume(kind="vfat", xattrs=False))
-    for ask in (lambda: model_of(str(folder)), lambda: LocalDriver(str(folder), "auto")):
-        with pytest.raises(ExportError, match=r"cannot export .*: its filesystem \(vfat\) has no extended attributes"):
-            ask()
+    with pytest.raises(ExportError, match=r"cannot export .*: its filesystem \(vfat\) has no extended attributes"):
+        LocalDriver(str(folder))

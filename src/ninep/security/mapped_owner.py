@@ -36,6 +36,7 @@ from ninep.linux import S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Err
 from ninep.security.base import Owned, Subject, Unsuitable, carries_setid, permissions, without_setid
 from ninep.security.mapped import TYPES, Tags
 from ninep.security.mapped_xattr import GID, HOST_MODE, MODE, RDEV, UID, WIDTHS, MappedXattr, with_changes
+from ninep.security.options import MappedOptions, ModelType
 
 _ACCESS: Final = 0o777
 _SPECIAL: Final = 0o7000
@@ -257,3 +258,10 @@ class MappedOwner(MappedXattr):
 def _stands_in(mode: int, native: int) -> bool:
     """Is a regular file of the host, which has this mode as an attribute, a device, FIFO, socket or link for clients?"""
     return native & S_IFMT == S_IFREG and mode & S_IFMT in _STAND_INS
+
+
+MODEL: Final = ModelType(
+    "permission bits and links are real, owners and devices are kept in extended attributes: needs no root",
+    MappedOptions,
+    lambda options: MappedOwner(options.fmode, options.dmode),
+)
