@@ -5,30 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-import click
-
 from ninep.cli.groups import grouped
-from ninep.cli.params import ParamType
+from ninep.cli.params import Checked
 from ninep.options import FLAG, Row
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Checked(ParamType):
-    """An option's text through a function that raises ``ValueError`` with a sentence."""
-
-    def __init__(self, name: str, check: Callable[[str], Any]) -> None:
-        self.name = name
-        self._check = check
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Click's call."""
-        if not isinstance(value, str):
-            return value
-        try:
-            return self._check(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 def option_of(row: Row) -> Callable[[F], F]:

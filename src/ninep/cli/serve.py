@@ -21,7 +21,8 @@ from ninep.app.config import ServerConfig, limits_with
 from ninep.app.exports import EXPORTS, export_rows, merged, parse_export
 from ninep.cli import running
 from ninep.cli.groups import Grouped, grouped
-from ninep.cli.rows import Checked, given, options_of
+from ninep.cli.params import Checked
+from ninep.cli.rows import given, options_of
 from ninep.drivers import DRIVERS, FOLDER
 from ninep.options import FLAG, BadOption, rows, show_amount, size
 from ninep.security import MODELS
