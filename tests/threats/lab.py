@@ -54,7 +54,7 @@ WORDS[NOT_REQUIRED.decode()] = {Errno.ENOENT}
 
 def codes(failure: Failed) -> set[Errno]:
     """The errno of an error reply; in plain 9P2000 all that have those words."""
-    return {Errno(failure.code)} if isinstance(failure.code, int) else WORDS[failure.code]
+    return {Errno(failure.code)} if isinstance(failure.code, int) else WORDS[failure.code.partition(": ")[0]]
 
 
 class Canary:

@@ -13,12 +13,13 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from ninep.app.exports import ExportConfig
-from ninep.options import FLAG, BadOption, OptionSet, mode, number, option, parsed
+from ninep.options import FLAG, BadOption, OptionSet, mode, number, option, parsed, show_amount
 from ninep.server.access import LOOPBACK, Access, Rule, parse_rule
 from ninep.server.limits import MIN_MSIZE, Limits
 from ninep.transport import addresses
 
 MAX_MSIZE: Final = 4 << 20 | 24
+MSIZES: Final = f"{MIN_MSIZE} to {show_amount(MAX_MSIZE & ~24)} are possible"
 ADDRESS_GROUP: Final = "Addresses and workers"
 ACCESS_GROUP: Final = "Access and users"
 LOG_GROUP: Final = "Logging and metrics"
@@ -91,7 +92,7 @@ class ServerConfig(OptionSet):
         super().__post_init__()
         self._check_exports()
         if not MIN_MSIZE <= self.limits.msize <= MAX_MSIZE:
-            raise BadOption(f"msize {self.limits.msize}: {MIN_MSIZE} to {MAX_MSIZE} are possible")
+            raise BadOption(f"msize {show_amount(self.limits.msize)}: {MSIZES}")
         self._check_addresses()
 
     @property
@@ -149,6 +150,6 @@ def limits_with(msize: int | None, given: Mapping[str, Any]) -> Limits:
     changed = dict(given)
     if msize is not None:
         if not MIN_MSIZE <= msize <= MAX_MSIZE:
-            raise BadOption(f"msize {msize}: {MIN_MSIZE} to {MAX_MSIZE} are possible")
+            raise BadOption(f"msize {show_amount(msize)}: {MSIZES}")
         changed["msize"] = msize + 24 if msize & (msize - 1) == 0 and msize >= 1 << 16 else msize
     return Limits(**changed)

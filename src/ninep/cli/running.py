@@ -10,7 +10,6 @@ import asyncio
 import gc
 import logging
 import os
-import shlex
 import socket
 import sys
 import threading
@@ -25,6 +24,7 @@ from ninep.app.build import check_handles, exports_of, server_of
 from ninep.app.config import ServerConfig
 from ninep.cli import ready
 from ninep.cli.ending import EndSignals, hear_no_more_signals, signal_self
+from ninep.cli.hints import hints
 from ninep.options import BadOption
 from ninep.server.exports import Export
 from ninep.server.server import THREAD_NAME, Server
@@ -202,22 +202,5 @@ def announce(
         click.echo(f"ninep: metrics on http://{one.address}/metrics", err=True)
     for place in places:
         for config in settings.exports:
-            if line := mount_line(place, config.name, settings.limits.msize):
-                click.echo(f"ninep: in a Linux guest: {line}", err=True)
-
-
-def mount_line(place: addresses.Address, name: str, msize: int) -> str:
-    """The command that mounts an export in a Linux guest; empty for places a kernel cannot reach by itself."""
-    if "," in name:  # ends an option for mount(8), which knows no escape here
-        return ""
-    options = f"version=9p2000.L,msize={min(msize, 1 << 20)}" + (f",aname={name}" if name else "")
-    match place:
-        case addresses.Tcp(host, port):
-            # In a guest with QEMU's user networking, the host's loopback is 10.0.2.2.
-            local = host in {"", "localhost", "::1", "::", "0.0.0.0"} or host.startswith("127.")  # noqa: S104 - compared
-            transport, device = f"trans=tcp,port={port}", "10.0.2.2" if local else host
-        case addresses.Unix(path):
-            transport, device = "trans=unix", os.path.abspath(path)
-        case _:
-            return ""
-    return shlex.join(["mount", "-t", "9p", "-o", f"{transport},{options}", device, "/mnt"])
+            for where, line in hints(place, config.name, settings.limits.msize):
+                click.echo(f"ninep: {where}: {line}", err=True)
