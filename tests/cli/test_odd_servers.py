@@ -16,18 +16,24 @@ from ninep.client.blocking import tree as blocking_tree
 from ninep.wire.codec import pack_dirents
 from ninep.wire.messages import (
     Rgetattr,
+    Rlcreate,
     Rlerror,
     Rlopen,
     Rreaddir,
+    Rrenameat,
     Rsetattr,
     Runlinkat,
     Rwalk,
+    Rwrite,
     Tgetattr,
+    Tlcreate,
     Tlopen,
     Treaddir,
+    Trenameat,
     Tsetattr,
     Tunlinkat,
     Twalk,
+    Twrite,
 )
 from ninep.wire.types import Attributes, Dirent
 
@@ -132,6 +138,37 @@ def test_a_directory_is_removed_as_one_whatever_the_listing_says(ninep, fake):
     server = fake(rules)
     assert ninep("rm", "-r", "host/dir").status == 0
     assert [(t.name, t.flags) for t in server.asked(Tunlinkat)] == [(b"sub", 512), (b"file", 0), (b"dir", 512)]
+
+
+def test_put_and_mv_where_walks_are_refused_as_a_whole(ninep, fake, tmp_path):
+    """A server that answers ENOENT to a walk whose last name is missing, instead of telling how far it came."""
+    fids = {0: ()}
+
+    def walk(t):
+        path = (*fids[t.fid], *t.wnames)
+        if path not in {(), (b"dir",), (b"dir", b"old")}:
+            return Rlerror(2)
+        fids[t.newfid] = path
+        return Rwalk([ROOT if name == b"dir" else FILE for name in t.wnames])
+
+    def attributes(t):
+        return DIRECTORY if fids[t.fid] in {(), (b"dir",)} else Rgetattr(Attributes(mode=0o100644))
+
+    written = []
+    rules = {
+        Twalk: walk,
+        Tgetattr: attributes,
+        Tlcreate: lambda t: written.append(t.name) or Rlcreate(FILE, 0),
+        Twrite: lambda t: Rwrite(len(t.data)),
+        Trenameat: Rrenameat(),
+    }
+    server = fake(rules)
+    (tmp_path / "file").write_bytes(b"content")
+    assert ninep("put", tmp_path / "file", "host/dir/new").err == ""
+    assert written == [b"new"]
+    server = fake(rules)
+    assert ninep("mv", "host/dir/old", "/dir/new").err == ""
+    assert [(t.oldname, t.newname) for t in server.asked(Trenameat)] == [(b"old", b"new")]
 
 
 @pytest.mark.parametrize(("seconds", "limit"), [("30", "up to 30 s"), ("0", "without a limit")])

@@ -168,6 +168,31 @@ def test_setuid_is_a_servers_word_only_when_asked(tmp_path):
         assert stat.S_IMODE((tmp_path / name).stat().st_mode) & ~0o022 == mode & ~0o022, name
 
 
+@pytest.mark.usefixtures("host", "home")
+def test_another_name_of_a_file_keeps_its_content(remote, home, dest):
+    """A hard link in the way is replaced, as a symbolic one is."""
+    (dest / "file").unlink()
+    os.link(home / "rc", dest / "file")
+    remote.get("top", dest, recursive=True, onerror=lambda error: None)
+    assert (dest / "file").read_bytes() == b"evil"
+
+
+@pytest.mark.skipif(not destination.HANDLES, reason="the host has no handles relative to directories")
+def test_a_directory_that_is_swapped_for_a_link_meanwhile(remote, home, tmp_path):
+    """By a program of this host, while a file of it is on its way: the file stays in the directory that was found, nothing is led out."""
+    top = tmp_path / "top"
+
+    def swap(path, done, size):
+        if path == "/top/dir/file" and not (tmp_path / "aside").exists():
+            (top / "dir").rename(tmp_path / "aside")
+            (top / "dir").symlink_to(home)
+
+    errors = []
+    remote.get("top", top, recursive=True, keep=Keep(times=True), onerror=errors.append, progress=swap)
+    assert (tmp_path / "aside/file").read_bytes() == b"evil"
+    assert {error.errno for error in errors} == {errno.ENOTDIR}
+
+
 # -- names that become one ---------------------------------------------------------------------------------------------
 
 
@@ -213,6 +238,9 @@ def test_two_sources_of_one_name(linux, tmp_path):
     assert [(error.errno, error.filename) for error in errors] == [(errno.EEXIST, str(tmp_path / "same/three"))]
     assert (tmp_path / "file").read_bytes() == b"a/file"
     assert sorted(os.listdir(tmp_path / "same")) == ["one", "three", "two"]
+    with Destination(f"{tmp_path}/.", folder.copied) as again:  # the same folder, written otherwise
+        linux.get("b/same", again.child("same", ""), recursive=True, onerror=errors.append)
+    assert [error.errno for error in errors[1:]] == [errno.EEXIST] * 2
     linux.get("b/file", tmp_path / "file")  # another command
     assert (tmp_path / "file").read_bytes() == b"b/file"
 

@@ -19,7 +19,7 @@ class Copied:
 
     def __init__(self) -> None:
         self._files: dict[int, set[int]] = {}
-        self._directories: dict[tuple[int, int], str] = {}
+        self._directories: dict[tuple[int, int], tuple[int, int, str]] = {}
         self._remote: dict[int, str] = {}
 
     # -- on this host --------------------------------------------------------------------------------------------------
@@ -35,12 +35,13 @@ class Copied:
                 errno.EEXIST, f"{_WORDS} (the same name, or one that this host takes for the same)", path
             )
 
-    def entered(self, found: os.stat_result, path: str) -> None:
-        """Things are copied into the local directory ``path``. EEXIST if that is so of another path that is the same directory."""
-        other = self._directories.setdefault((found.st_dev, found.st_ino), path)
-        if other != path:
+    def entered(self, found: os.stat_result, parent: os.stat_result, name: str, path: str) -> None:
+        """Things are copied into the local directory ``name`` of ``parent``. EEXIST if that is so of another name that is the same directory."""
+        place = parent.st_dev, parent.st_ino, name
+        other = self._directories.setdefault((found.st_dev, found.st_ino), place)
+        if other != place:
             raise FileExistsError(
-                errno.EEXIST, f"this host takes it for {other}, which this command has just made", path
+                errno.EEXIST, f"this host takes it for {other[2]}, which this command has just made", path
             )
 
     # -- on a server ---------------------------------------------------------------------------------------------------

@@ -217,7 +217,8 @@ class Folder:
                 os.mkdir(self.at(name), dir_fd=self.fd)
             found = os.stat(self.at(name), dir_fd=self.fd, follow_symlinks=False)
             _must_be_directory(found)
-            self.copied.entered(found, self.shown(name))
+            own = os.stat(self._base) if self.fd is None else os.fstat(self.fd)
+            self.copied.entered(found, own, name, self.shown(name))
 
     def make_link(self, name: str, target: str) -> None:
         """Make a symbolic link, in place of another one if there is one. EINVAL for a target that no host can have."""
