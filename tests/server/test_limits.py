@@ -2,8 +2,7 @@
 
 import pytest
 
-from ninep.options import show_amount
-from ninep.server.limits import ROWS, BadLimit, Limits, parse_limit
+from ninep.server.limits import ROWS, BadLimit, Limits, parse_limit, show_amount
 
 
 @pytest.mark.parametrize(

@@ -40,9 +40,7 @@ class Failed(Exception):
 
     def stands_for(self, code: Errno) -> bool:
         """Whether this is what the server says for an errno."""
-        if isinstance(self.code, int):
-            return self.code == code
-        return self.code.partition(": ")[0] == text_of(code).decode()  # more may be said behind a colon
+        return self.code == (code if isinstance(self.code, int) else text_of(code).decode())
 
 
 @contextmanager

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from ninep.client.address import Location, parse_location
-from ninep.options import mode, size
 
 if TYPE_CHECKING:
     ParamType = click.ParamType[Any]
@@ -31,21 +29,39 @@ class LocationType(ParamType):
             self.fail(str(error), param, ctx)
 
 
-class Checked(ParamType):
-    """An option's text through a function that raises ``ValueError`` with a sentence."""
+class Size(ParamType):
+    """A number of bytes, with K or M behind it if that is shorter."""
 
-    def __init__(self, name: str, check: Callable[[str], Any]) -> None:
-        self.name = name
-        self._check = check
+    name = "size"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Click's call."""
-        if not isinstance(value, str):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Parse, or fail with what is wrong."""
+        if isinstance(value, int):
+            return value
+        digits, factor = value, 1
+        if value[-1:].upper() in {"K", "M"}:
+            digits, factor = value[:-1], 1 << (10 if value[-1].upper() == "K" else 20)
+        if not (digits.isascii() and digits.isdigit() and 256 <= int(digits) * factor <= 0x7FFFFFFF):
+            self.fail(f"{value!r} is not a message size; 131072, 128K and 1M are", param, ctx)
+        return int(digits) * factor
+
+
+class Mode(ParamType):
+    """Permissions in octal."""
+
+    name = "mode"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Parse, or fail with what is wrong."""
+        if isinstance(value, int):
             return value
         try:
-            return self._check(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+            mode = int(value, 8)
+        except ValueError:
+            mode = -1
+        if not 0 <= mode <= 0o7777:
+            self.fail(f"{value!r} is not a mode; 755 and 0644 are", param, ctx)
+        return mode
 
 
 class Owner(ParamType):
@@ -73,6 +89,6 @@ class Owner(ParamType):
 
 
 LOCATION: Final = LocationType()
-SIZE: Final = Checked("size", size(256, 0x7FFFFFFF).read)
-MODE: Final = Checked("mode", mode(0o7777).read)
+SIZE: Final = Size()
+MODE: Final = Mode()
 OWNER: Final = Owner()
