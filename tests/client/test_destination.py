@@ -149,6 +149,20 @@ def test_a_fifo_that_the_user_typed_is_written_to_if_it_is_read(remote, tmp_path
         assert pipe.read() == b"evil"
 
 
+def test_standard_output_is_written_on_not_anew(remote, tmp_path):
+    """`/dev/fd/N` of this process, a link to a file on Linux: neither replaced nor emptied."""
+    with open(tmp_path / "out", "wb", buffering=0) as out:
+        out.write(b"before ")
+        path = f"/dev/fd/{out.fileno()}"
+        if not os.path.exists(path):
+            pytest.skip("the host has no /dev/fd")
+        remote.get("file", path)
+        out.write(b" after ")
+        if os.path.islink("/proc/self"):
+            remote.get("file", f"/proc/self/fd/{out.fileno()}")
+    assert (tmp_path / "out").read_bytes().startswith(b"before evil after ")
+
+
 @pytest.mark.usefixtures("host")
 def test_setuid_is_a_servers_word_only_when_asked(tmp_path):
     (tmp_path / "old").write_bytes(b"")

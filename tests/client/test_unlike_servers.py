@@ -42,7 +42,7 @@ from ninep.wire.types import Attributes, Dirent
 
 @pytest.mark.parametrize("entries", [b"short", b"with attributes"])
 def test_what_is_kept_of_a_listing_is_bounded(against, monkeypatch, entries):
-    """Whoever keeps entries (a tree does) stops with an error that says so; who does not goes on."""
+    """Where entries are kept (in a tree) it ends with an error that says so; where they are passed on it goes on."""
     monkeypatch.setattr(bounds, "MAX_HELD", 1 << 20)
     rules = {Treaddir: lambda t: Rreaddir(listing(*(b"%d" % (t.offset + n) for n in range(100)), cookie=t.offset + 1))}
     client, server = against({Twalk: walk_to(ROOT), Tlopen: Rlopen(ROOT, 0), **rules})

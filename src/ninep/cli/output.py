@@ -80,7 +80,7 @@ def _is_open(number: int) -> bool:
 
 
 def is_terminal() -> bool:
-    """Somebody reads along."""
+    """Standard output is a terminal."""
     return sys.stdout.isatty()
 
 

@@ -416,16 +416,31 @@ def file_target(target: Target, folder: Folder, mode: int) -> Arriving | Stream:
     return folder.receive(target.name, mode)
 
 
+def _own_descriptor(path: str) -> int | None:
+    """The descriptor that a path like ``/dev/stdout`` or ``/dev/fd/3`` stands for (proc(5)), whatever the shell has connected it with. Opened by its
+    path, a file would be written from its beginning, over what was written through the descriptor.
+    """
+    for _ in range(8):
+        directory, name = os.path.split(path)
+        directory = os.path.realpath(directory or os.curdir)
+        if directory == f"/proc/{os.getpid()}/fd" and name.isdigit():
+            return int(name)
+        if not directory.startswith(("/dev", "/proc")) or not os.path.islink(path):
+            return None
+        path = os.path.join(directory, os.readlink(path))
+    return None
+
+
 def _stream(path: str) -> Stream | None:
     with suppress(FileNotFoundError), _about(path):
+        own = _own_descriptor(path)
+        if own is not None:
+            return Stream(path, os.dup(own))
         kind = stat.S_IFMT(os.stat(path).st_mode)
-        parent = os.path.realpath(os.path.dirname(path) or os.curdir)
-        # /dev/stdout, /dev/fd/3: links that are not to be replaced, whatever the shell has connected them with
-        connected = kind == stat.S_IFREG and (parent == "/dev" or parent.startswith("/proc/"))
-        if kind not in _KINDS and not connected:
+        if kind not in _KINDS:
             return None
         try:
-            fd = os.open(path, os.O_WRONLY | _BINARY | _NO_WAIT | (os.O_TRUNC if connected else 0))
+            fd = os.open(path, os.O_WRONLY | _BINARY | _NO_WAIT)
         except OSError as error:
             if error.errno == errno.ENXIO and kind == stat.S_IFIFO:
                 error.strerror = "is a FIFO that no program reads"
