@@ -27,9 +27,11 @@ from tests.support.served import Waits
 from fuzz import conversation
 from fuzz.conversation import LIMITS, Conversation
 from ninep import host
-from ninep.assembly import exports_of
-from ninep.config import SECURITY_MODELS, ExportConfig, ServerConfig
+from ninep.app.build import exports_of
+from ninep.app.config import ServerConfig
+from ninep.app.exports import ExportConfig
 from ninep.node import Node, User
+from ninep.security import MODELS as SECURITY_MODELS
 from ninep.server.budgets import Budgets
 from ninep.server.exports import Export, Exports
 
@@ -84,9 +86,9 @@ class Folders:
         for name in (*SECURITY_MODELS, "read-only", "waits"):
             self.fill(name)
         self.umask = os.umask(0)
-        settings = [ExportConfig(str(self.top / model), model, model) for model in SECURITY_MODELS]
-        settings.append(ExportConfig(str(self.top / "read-only"), "read-only", "passthrough", read_only=True))
-        settings.append(ExportConfig(str(self.top / "waits"), "waits", "mapped-file"))
+        settings = [ExportConfig(str(self.top / model), model, security_model=model) for model in SECURITY_MODELS]
+        settings.append(ExportConfig(str(self.top / "read-only"), "read-only", security_model="passthrough", read_only=True))
+        settings.append(ExportConfig(str(self.top / "waits"), "waits", security_model="mapped-file"))
         self.touched: set[str] = set()
         self.host = Host()
         exports = exports_of(ServerConfig(settings))

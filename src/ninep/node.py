@@ -134,9 +134,6 @@ class OpenFile(ABC):
 class OpenDir(ABC):
     """A directory opened by ``Node.opendir``."""
 
-    packs: bool = False
-    """``read_packed`` answers always. None from it then means that not even one entry fits."""
-
     @abstractmethod
     def read(self, cookie: int, room: int) -> Sequence[Dirent]:
         """Entries after ``cookie`` (0: from the start, read afresh), ``.`` and ``..`` included; none at the end, and only there.
@@ -150,9 +147,7 @@ class OpenDir(ABC):
     def read_packed(self, cookie: int, room: int) -> Buffer | None:
         """As ``read``, in the form of Rreaddir (``wire.codec.pack_dirents``): whole entries, at most ``room`` bytes, empty at the end.
 
-        For drivers that have entries at hand in this form. None: ask ``read`` (also when not even one entry fits). Where this answers, cookies are
-        below 2**31 (``wire.cookies`` helps), and a reply after a jump to another place is short: the client may throw away all but its first entry.
-        What ``read`` gives may have any cookies: the server puts numbers in their place.
+        For drivers that have entries at hand in this form. None: ask ``read`` (also when not even one entry fits).
         """
         return None
 

@@ -82,9 +82,10 @@ def text(expected: str = "text", metavar: str = "TEXT") -> Kind[str]:
 
 def choice(words: Iterable[str] | Callable[[], Iterable[str]], what: str) -> Kind[str]:
     """One of some words; a function is asked when a value is read, for words that a registry gives. ``what``: what each of them is."""
+    fixed = () if callable(words) else tuple(words)
 
     def names() -> tuple[str, ...]:
-        return tuple(words() if callable(words) else words)
+        return tuple(words()) if callable(words) else fixed
 
     def read(given: str) -> str:
         known = names()
@@ -92,7 +93,7 @@ def choice(words: Iterable[str] | Callable[[], Iterable[str]], what: str) -> Kin
             raise BadOption(f"{given!r} is not {what}: {', '.join(known)}{did_you_mean(given, known)}")
         return given
 
-    return Kind("WORD", read, _refuse(what), str, {"type": "string"})
+    return Kind("|".join(fixed) or "NAME", read, _refuse(what), str, {"type": "string"})
 
 
 def number(low: int, high: int, metavar: str = "N") -> Kind[int]:

@@ -59,6 +59,9 @@ class Registry(Generic[T]):
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
 
+    def __len__(self) -> int:
+        return len(self.names())
+
     def get(self, name: str) -> T:
         """The thing of that name, imported if need be. ``UnknownName``; ``TypeError`` for an entry point that is something else."""
         if name not in self._loaded:

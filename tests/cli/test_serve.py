@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import signal
 import socket
 import subprocess
@@ -16,9 +15,7 @@ import pytest
 from tests.serving import ORDINARY_USER, Server, may_become_another_user, program
 from tests.support.client import PATIENCE, Failed, RawClient, refused
 
-from ninep.cli.running import mount_line
 from ninep.linux import NO_ID, Errno
-from ninep.transport.addresses import Descriptor, Stdio, Tcp, Unix, Vsock
 from ninep.wire import messages as m
 
 Serve = Callable[..., Server]
@@ -124,39 +121,6 @@ class TestSays:
         server.stop()
         assert "\x1b" not in server.said()
         assert not any(line.startswith("ERROR") for line in server.said().splitlines())
-
-
-class TestMountLine:
-    @pytest.mark.parametrize(
-        ("place", "name", "expected"),
-        [
-            (Tcp("127.0.0.1", 5640), "", "trans=tcp,port=5640,version=9p2000.L,msize=1048576 10.0.2.2"),
-            (Tcp("", 564), "", "trans=tcp,port=564,version=9p2000.L,msize=1048576 10.0.2.2"),
-            (Tcp("192.0.2.1", 5640), "src", "trans=tcp,port=5640,version=9p2000.L,msize=1048576,aname=src 192.0.2.1"),
-            (Unix("/run/9p.sock"), "", "trans=unix,version=9p2000.L,msize=1048576 /run/9p.sock"),
-        ],
-    )
-    def test_is_what_one_types(self, place: Tcp | Unix, name: str, expected: str) -> None:
-        assert mount_line(place, name, 1 << 20 | 24) == f"mount -t 9p -o {expected} /mnt"
-
-    def test_can_be_pasted(self) -> None:
-        line = mount_line(Unix("/run/my socket"), "a b;c", 8192)
-        assert shlex.split(line) == [
-            "mount",
-            "-t",
-            "9p",
-            "-o",
-            "trans=unix,version=9p2000.L,msize=8192,aname=a b;c",
-            "/run/my socket",
-            "/mnt",
-        ]
-
-    @pytest.mark.parametrize("place", [Stdio(), Descriptor(3), Vsock(-1, 5640)])
-    def test_not_for_places_that_a_kernel_does_not_reach(self, place: Stdio | Descriptor | Vsock) -> None:
-        assert mount_line(place, "", 8192) == ""
-
-    def test_not_for_a_name_that_mount_cannot_say(self) -> None:
-        assert mount_line(Tcp("", 1), "a,b", 8192) == ""
 
 
 class TestServes:
@@ -355,7 +319,9 @@ class TestRefuses:
             (["--multidevs", "x"], ["remap"]),
             (["--msize", "huge"], ["size"]),
             (["--msize", "4095"], ["4096"]),
-            (["--msize", "5M"], ["possible"]),
+            (["--msize", "5M"], ["5M: 4096 to 4M are possible"]),
+            (["--msize", "8M"], ["8M: 4096 to 4M are possible"]),
+            (["--limit", "msize=8M"], ["8M: 4096 to 4M are possible"]),
             (["--export", "x"], ["NAME=DIR"]),
             (["--export", "=x"], ["NAME=DIR"]),
             (["--export", "a=.", "--export", "a=."], ["'a'"]),

@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from ninep.client.errors import about, errno_of_words, refusal, refusal_in_words
+from ninep.client.errors import about, errno_of_words, may_be_missing, refusal, refusal_in_words
 from ninep.errors import TEXTS
 from ninep.linux import Errno
 
@@ -61,6 +61,9 @@ def test_the_words_of_our_own_server_come_back(code):
         ("not a directory", Errno.ENOTDIR),
         ("Read-only file system", Errno.EROFS),
         ("something nobody has said before", Errno.EIO),
+        ("ENOENT: nothing there", Errno.ENOENT),
+        ("'x' doesn't exist", Errno.ENOENT),
+        ("no such entry", Errno.ENOENT),
     ],
 )
 def test_words_of_other_servers(words, code):
@@ -71,6 +74,17 @@ def test_words_are_kept_where_there_is_no_number():
     error = refusal_in_words(b"the dog ate it")
     assert (error.errno, error.strerror) == (errno.EIO, "the dog ate it")
     assert refusal_in_words(b"whatever", 2).errno == errno.ENOENT
+    assert refusal_in_words(b"file not found", 5).errno == errno.ENOENT
+    assert refusal_in_words(b"file not found", 13).errno == errno.EACCES
+    assert refusal_in_words(b"Input/output error", 5).errno == errno.EIO
+
+
+def test_what_may_be_missing():
+    """Words that are not known may mean it; a number or known words that say otherwise do not."""
+    for words, code in ((b"file not found", 0), (b"nichts da", 0), (b"whatever", 2)):
+        assert may_be_missing(refusal_in_words(words, code)), words
+    for words, code in ((b"permission denied", 0), (b"i/o error", 0), (b"nichts da", 5), (b"nichts da", 13)):
+        assert not may_be_missing(refusal_in_words(words, code)), words
 
 
 def test_the_path_is_named():

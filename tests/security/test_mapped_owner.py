@@ -14,7 +14,7 @@ from tests.security.conftest import ME, NEW, Faults, image
 from tests.security.test_mapped_xattr import GID, MODE, RDEV, UID, cannot, owned, tags
 
 from ninep import host
-from ninep.drivers.local import ExportError, LocalDriver, LocalNode, model_of
+from ninep.drivers.local import ExportError, LocalDriver, LocalNode
 from ninep.errors import Refused
 from ninep.host import Handle, Volume
 from ninep.linux import NO_ID, O_RDWR, Errno
@@ -435,6 +435,23 @@ def test_attributes_that_cannot_be_listed(root: LocalNode, monkeypatch: pytest.M
     make(root, b"file", mode=0o4444).setattr(Changes(uid=5, by=0))
     monkeypatch.setattr(host, "list_xattrs", cannot)
     assert owned(root.walk(b"file"))[:2] == (0o104444, 5)
+    plain = make(root, b"plain", mode=0o600)
+    for node in (root.walk(b"file"), plain):
+        for mode in (0o444, 0o644, 0o755, 0o4755):
+            node.setattr(Changes(uid=6, gid=ME[1], mode=mode, by=0))
+            assert owned(node) == (stat.S_IFREG | mode, 6, ME[1], 0)
+
+
+def test_a_filesystem_that_says_of_an_empty_list_that_there_is_none(
+    root: LocalNode, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(_: object) -> None:
+        raise Refused(Errno.ENODATA)
+
+    (folder / "file").write_bytes(b"")
+    (folder / "file").chmod(0o640)
+    monkeypatch.setattr(host, "list_xattrs", none)
+    assert owned(root.walk(b"file")) == (0o100640, *ME, 0)
 
 
 def test_a_link_that_became_something_else(root: LocalNode, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -503,14 +520,11 @@ def test_a_filesystem_that_will_not_do(
 
 
 def test_the_default_of_a_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert model_of(str(folder)) == "mapped-owner"
-    assert model_of(str(folder), "none") == "none"
-    driver = LocalDriver(str(folder), "auto")
-    assert driver._tree.model.name == "mapped-owner"
-    driver.close()
+    for driver in (LocalDriver(str(folder)), LocalDriver(str(folder), "auto")):
+        assert driver.security_model == driver._tree.model.name == "mapped-owner"
+        driver.close()
     with pytest.raises(ExportError, match="there is no such folder"):
-        model_of(str(folder / "nowhere"))
+        LocalDriver(str(folder / "nowhere"))
     monkeypatch.setattr(host, "volume", lambda _: volume(kind="vfat", xattrs=False))
-    for ask in (lambda: model_of(str(folder)), lambda: LocalDriver(str(folder), "auto")):
-        with pytest.raises(ExportError, match=r"cannot export .*: its filesystem \(vfat\) has no extended attributes"):
-            ask()
+    with pytest.raises(ExportError, match=r"cannot export .*: its filesystem \(vfat\) has no extended attributes"):
+        LocalDriver(str(folder))

@@ -2,7 +2,8 @@
 
 import pytest
 
-from ninep.server.limits import ROWS, BadLimit, Limits, parse_limit, show_amount
+from ninep.options import show_amount
+from ninep.server.limits import ROWS, BadLimit, Limits, parse_limit
 
 
 @pytest.mark.parametrize(

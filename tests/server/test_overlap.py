@@ -14,13 +14,15 @@ import pytest
 from tests.faults.disks import mounted, tmpfs
 from tests.serving import may_become_another_user
 
-from ninep.assembly import exports_of
-from ninep.config import BadConfig, ExportConfig, ServerConfig
+from ninep.app.build import exports_of
+from ninep.app.config import ServerConfig
+from ninep.app.exports import ExportConfig
 from ninep.drivers.local import LocalDriver
 from ninep.drivers.memory import MemoryDriver
 from ninep.layers.id_map import IdMap, Ranges, Squash, peer_ids
 from ninep.layers.read_only import read_only
 from ninep.node import Source
+from ninep.options import BadOption
 from ninep.server.exports import Export, Layer
 from ninep.server.overlap import Overlap, check, share
 from ninep.server.server import Server
@@ -164,7 +166,7 @@ class TestWhoAsks:
             ExportConfig(str(tmp_path), "b", security_model="passthrough"),
         ]
         before = sorted(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else []
-        with pytest.raises(BadConfig, match="--allow-overlap"):
+        with pytest.raises(BadOption, match="--allow-overlap"):
             exports_of(ServerConfig(two))
         assert before == (sorted(os.listdir("/proc/self/fd")) if before else [])
         for one in exports_of(ServerConfig(two, allow_overlap=True)):

@@ -40,7 +40,9 @@ class Failed(Exception):
 
     def stands_for(self, code: Errno) -> bool:
         """Whether this is what the server says for an errno."""
-        return self.code == (code if isinstance(self.code, int) else text_of(code).decode())
+        if isinstance(self.code, int):
+            return self.code == code
+        return self.code.partition(": ")[0] == text_of(code).decode()  # more may be said behind a colon
 
 
 @contextmanager

@@ -30,10 +30,12 @@ from typing import Any, Self
 from tests.support.client import Failed, RawClient
 from tests.support.served import Served
 
-from ninep.assembly import exports_of
-from ninep.config import SECURITY_MODELS, ExportConfig, ServerConfig
+from ninep.app.build import exports_of
+from ninep.app.config import ServerConfig
+from ninep.app.exports import ExportConfig
 from ninep.errors import TEXTS
 from ninep.linux import GETATTR_BASIC, Errno
+from ninep.security import MODELS as SECURITY_MODELS
 from ninep.server.exports import Layer
 from ninep.server.handlers.attach import NOT_REQUIRED
 from ninep.server.limits import Limits
@@ -42,7 +44,7 @@ from ninep.wire import messages as m
 LINUX, UNIX, BASE = DIALECTS = (b"9P2000.L", b"9P2000.u", b"9P2000")
 LONG = bool(os.environ.get("NINEP_LONG"))
 """Attack for as long, or as often, as the class of attack asks for; without it, for as long as there is time in CI."""
-MODELS = SECURITY_MODELS
+MODELS = tuple(SECURITY_MODELS)
 MAPPED = ("mapped-owner", "mapped-xattr", "mapped-file")
 WORDS: dict[str, set[Errno]] = {}
 for _code in Errno:
@@ -52,7 +54,7 @@ WORDS[NOT_REQUIRED.decode()] = {Errno.ENOENT}
 
 def codes(failure: Failed) -> set[Errno]:
     """The errno of an error reply; in plain 9P2000 all that have those words."""
-    return {Errno(failure.code)} if isinstance(failure.code, int) else WORDS[failure.code]
+    return {Errno(failure.code)} if isinstance(failure.code, int) else WORDS[failure.code.partition(": ")[0]]
 
 
 class Canary:

@@ -18,8 +18,9 @@ import pytest
 from tests.threats.lab import BASE, LONG, UNIX, Attacker, Lab
 from tests.threats.verbs import ROOT
 
-from ninep.assembly import exports_of
-from ninep.config import ExportConfig, ServerConfig
+from ninep.app.build import exports_of
+from ninep.app.config import ServerConfig
+from ninep.app.exports import ExportConfig
 from ninep.linux import (
     LOCK_BLOCKED,
     LOCK_ERROR,

@@ -321,6 +321,19 @@ def test_a_tree_comes_back_as_it_went(files: Client, here: str, tmp_path: Path) 
     assert picture(tmp_path / "back") == picture(source)
 
 
+def test_two_names_that_windows_takes_for_one(files: Client, here: str, tmp_path: Path) -> None:
+    """A copy to it refuses the second one, and says so."""
+    (tmp_path / "source").mkdir()
+    for name in ("README", "readme"):
+        (tmp_path / "source" / name).write_text(name)
+        (tmp_path / "source" / f"in-{name}").mkdir()
+    refused: list[OSError] = []
+    files.put(tmp_path / "source", f"{here}/copy", recursive=True, onerror=refused.append)
+    assert [error.errno for error in refused] == [errno.EEXIST] * 2
+    assert sorted(files.listdir(f"{here}/copy")) == ["README", "in-README"]
+    assert files.read_bytes(f"{here}/copy/README") == b"README"
+
+
 def picture(top: Path) -> dict[str, tuple[object, ...]]:
     """What tar would keep of a tree, to a second."""
     found = {}
@@ -348,6 +361,11 @@ def test_the_client_commands_on_windows(
     ):
         lab.python(["-c", MAIN, *words], LIMIT).check()
     assert (tmp_path / "g").read_bytes() == b"from windows"
+    files.makedirs(f"{here}/tree/sub")
+    files.write_bytes(f"{here}/tree/sub/inner", b"below")
+    for _ in range(2):  # the second time over what is there
+        lab.python(["-c", MAIN, "get", "-rp", f"{there}/tree", windows_path(tmp_path / "copied")], LIMIT).check()
+        assert (tmp_path / "copied" / "sub" / "inner").read_bytes() == b"below"
     assert files.read_bytes(f"{here}/f") == b"from windows"
     assert "-rw-------" in lab.python(["-c", MAIN, "ls", "-l", there], LIMIT).check().output
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from ninep.client.address import Location, parse_location
+from ninep.options import mode, size
 
 if TYPE_CHECKING:
     ParamType = click.ParamType[Any]
@@ -29,39 +31,21 @@ class LocationType(ParamType):
             self.fail(str(error), param, ctx)
 
 
-class Size(ParamType):
-    """A number of bytes, with K or M behind it if that is shorter."""
+class Checked(ParamType):
+    """An option's text through a function that raises ``ValueError`` with a sentence."""
 
-    name = "size"
+    def __init__(self, name: str, check: Callable[[str], Any]) -> None:
+        self.name = name
+        self._check = check
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Parse, or fail with what is wrong."""
-        if isinstance(value, int):
-            return value
-        digits, factor = value, 1
-        if value[-1:].upper() in {"K", "M"}:
-            digits, factor = value[:-1], 1 << (10 if value[-1].upper() == "K" else 20)
-        if not (digits.isascii() and digits.isdigit() and 256 <= int(digits) * factor <= 0x7FFFFFFF):
-            self.fail(f"{value!r} is not a message size; 131072, 128K and 1M are", param, ctx)
-        return int(digits) * factor
-
-
-class Mode(ParamType):
-    """Permissions in octal."""
-
-    name = "mode"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Parse, or fail with what is wrong."""
-        if isinstance(value, int):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Click's call."""
+        if not isinstance(value, str):
             return value
         try:
-            mode = int(value, 8)
-        except ValueError:
-            mode = -1
-        if not 0 <= mode <= 0o7777:
-            self.fail(f"{value!r} is not a mode; 755 and 0644 are", param, ctx)
-        return mode
+            return self._check(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Owner(ParamType):
@@ -89,6 +73,6 @@ class Owner(ParamType):
 
 
 LOCATION: Final = LocationType()
-SIZE: Final = Size()
-MODE: Final = Mode()
+SIZE: Final = Checked("size", size(256, 0x7FFFFFFF).read)
+MODE: Final = Checked("mode", mode(0o7777).read)
 OWNER: Final = Owner()

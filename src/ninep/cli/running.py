@@ -10,7 +10,6 @@ import asyncio
 import gc
 import logging
 import os
-import shlex
 import socket
 import sys
 import threading
@@ -21,10 +20,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ninep.assembly import check_handles, exports_of, server_of, with_models
+from ninep.app.build import check_handles, exports_of, server_of
+from ninep.app.config import ServerConfig
 from ninep.cli import ready
 from ninep.cli.ending import EndSignals, hear_no_more_signals, signal_self
-from ninep.config import BadConfig, ServerConfig
+from ninep.cli.hints import hints
+from ninep.options import BadOption
 from ninep.server.exports import Export
 from ninep.server.server import THREAD_NAME, Server
 from ninep.server.worker import when_parent_ends
@@ -44,7 +45,6 @@ def run(settings: ServerConfig) -> int:
     check_handles(settings)
     telling = _telling(settings)
     os.umask(0)  # clients say what permissions a file gets; theirs have been taken off by their own umask
-    settings = with_models(settings)
     exports = exports_of(settings)
     if settings.workers > 1:
         return _run_workers(settings, exports, telling)
@@ -112,7 +112,7 @@ async def _serve(settings: ServerConfig, exports: Sequence[Export], telling: Seq
             except OSError as error:
                 raise _cannot_listen(address, error) from error
         EndSignals(stopped.set, server.hurry)
-        announce(settings, places, telling)
+        announce(settings, exports, places, telling)
         with telling[0].of(server) if telling else nullcontext():
             await (stopped.wait() if server.accepting else _until_idle(server, stopped))
         log.info("stopping")
@@ -121,7 +121,7 @@ async def _serve(settings: ServerConfig, exports: Sequence[Export], telling: Seq
 
 
 def _telling(settings: ServerConfig) -> Sequence[Telling]:
-    """A socket to tell numbers at for each process, bound before anything is served. ``BadConfig`` without the library."""
+    """A socket to tell numbers at for each process, bound before anything is served. ``BadOption`` without the library."""
     if settings.metrics is None:
         return ()
     try:
@@ -129,7 +129,7 @@ def _telling(settings: ServerConfig) -> Sequence[Telling]:
     except ImportError as error:
         if error.name is None or not error.name.startswith("prometheus_client"):
             raise
-        raise BadConfig("--metrics needs the library prometheus_client: pip install 'ninep[metrics]'") from error
+        raise BadOption("--metrics needs the library prometheus_client: pip install 'ninep[metrics]'") from error
     try:
         return tellings(settings.metrics, settings.workers, settings.access)
     except OSError as error:
@@ -157,7 +157,7 @@ def _run_workers(settings: ServerConfig, exports: Sequence[Export], telling: Seq
         in_loop(settings, lambda: _work(settings, exports, control, telling[place] if telling else None))
 
     def all_serve() -> None:
-        announce(settings, [one.address for one in bound], telling)
+        announce(settings, exports, [one.address for one in bound], telling)
         log.info("workers: %s", ", ".join(str(worker.pid) for worker in pool.workers))
 
     pool = Pool([sock for one in bound for sock in one.sockets], settings.workers, work)
@@ -182,36 +182,25 @@ async def _work(
     hear_no_more_signals()
 
 
-def announce(settings: ServerConfig, places: Sequence[addresses.Address], telling: Sequence[Telling] = ()) -> None:
+def announce(
+    settings: ServerConfig,
+    exports: Sequence[Export],
+    places: Sequence[addresses.Address],
+    telling: Sequence[Telling] = (),
+) -> None:
     """Say on stderr what is served, where, and what to type in a guest; tell who waits for it that the server listens."""
     ready.tell(settings.ready_fd, places)
     ready.notify("READY=1")
-    for export in settings.exports:
-        what = [export.security_model] + (["read-only"] if export.read_only else [])
-        name = f" as {export.name!r}" if export.name else ""
-        click.echo(f"ninep: serving {export.path}{name} ({', '.join(what)})", err=True)
+    for config, export in zip(settings.exports, exports, strict=True):
+        model = getattr(export.driver, "security_model", "")
+        what = [*([model] if model else []), *(["read-only"] if config.get("read_only") else [])]
+        name = f" as {config.name!r}" if config.name else ""
+        click.echo(f"ninep: serving {config.target}{name}" + (f" ({', '.join(what)})" if what else ""), err=True)
     for place in places:
         click.echo(f"ninep: listening on {place}", err=True)
     for one in telling:
         click.echo(f"ninep: metrics on http://{one.address}/metrics", err=True)
     for place in places:
-        for export in settings.exports:
-            if line := mount_line(place, export.name, settings.limits.msize):
-                click.echo(f"ninep: in a Linux guest: {line}", err=True)
-
-
-def mount_line(place: addresses.Address, name: str, msize: int) -> str:
-    """The command that mounts an export in a Linux guest; empty for places a kernel cannot reach by itself."""
-    if "," in name:  # ends an option for mount(8), which knows no escape here
-        return ""
-    options = f"version=9p2000.L,msize={min(msize, 1 << 20)}" + (f",aname={name}" if name else "")
-    match place:
-        case addresses.Tcp(host, port):
-            # In a guest with QEMU's user networking, the host's loopback is 10.0.2.2.
-            local = host in {"", "localhost", "::1", "::", "0.0.0.0"} or host.startswith("127.")  # noqa: S104 - compared
-            transport, device = f"trans=tcp,port={port}", "10.0.2.2" if local else host
-        case addresses.Unix(path):
-            transport, device = "trans=unix", os.path.abspath(path)
-        case _:
-            return ""
-    return shlex.join(["mount", "-t", "9p", "-o", f"{transport},{options}", device, "/mnt"])
+        for config in settings.exports:
+            for where, line in hints(place, config.name, settings.limits.msize):
+                click.echo(f"ninep: {where}: {line}", err=True)

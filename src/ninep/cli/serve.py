@@ -1,53 +1,49 @@
 """``ninep serve``: options to exports and listeners, a clean start, a clean end.
 
+The options are rows of the configuration, the drivers, the security models and the layers, those of installed packages included: nothing here
+names one.
+
 Whatever is wrong is said in one line on stderr before anything is served: exit status 2 for what cannot be meant, 1 for what cannot be done here
-(a folder that is not there, an address in use). What is served is said on stderr too (standard
-output may be the wire), with the line to type in a guest.
+(a folder that is not there, an address in use). What is served is said on stderr too (standard output may be the wire), with the line to type in a
+guest.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, NoReturn
 
 import click
 
-from ninep import config, logs
+from ninep import logs
+from ninep.app.config import ServerConfig, limits_with
+from ninep.app.exports import EXPORTS, export_rows, merged, parse_export
 from ninep.cli import running
 from ninep.cli.groups import Grouped, grouped
-from ninep.cli.params import ParamType
-from ninep.config import BadConfig, ExportConfig, ServerConfig
-from ninep.layers.id_map import Ranges
-from ninep.server.access import Access, Rule, parse_rule
-from ninep.server.limits import ROWS, BadLimit, Limits, parse_limit, show_amount
-from ninep.transport import addresses
+from ninep.cli.params import Checked
+from ninep.cli.rows import given, options_of
+from ninep.drivers import DRIVERS, FOLDER
+from ninep.options import FLAG, BadOption, rows, show_amount, size
+from ninep.security import MODELS
+from ninep.server.limits import ROWS, BadLimit, Limits, parse_limit
 
-
-class Checked(ParamType):
-    """An option's text through a function that raises ``ValueError`` with a sentence."""
-
-    def __init__(self, name: str, check: Callable[[str], Any]) -> None:
-        self.name = name
-        self._check = check
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Click's call."""
-        if not isinstance(value, str):
-            return value
-        try:
-            return self._check(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
+LIMITS = "Limits"
+LOGGING = "Logging and metrics"
+SERVER_ROWS = rows(ServerConfig)
+EXPORT_ROWS = [row for row in export_rows() if row.name not in {one.name for one in SERVER_ROWS}]
+GROUPS = list(dict.fromkeys([EXPORTS, *(row.group for row in (*SERVER_ROWS, *EXPORT_ROWS))]))
 
 LIMIT_TABLE = "\n".join(
     f"  {f'{name}={show_amount(getattr(Limits(), row.name))}':26} {row.metadata['meaning']} ({row.metadata['beyond']})"
     for name, row in ROWS.items()
     if name != "msize"
 )
+MODEL_TABLE = "\n".join(f"  {name:14} {MODELS.get(name).help}" for name in MODELS)
+WORDS = [word for row in export_rows() for word in (row.words or ([row.key] if row.kind is FLAG else []))]
+KEYS = ["model=...", *(f"{row.key}=..." for row in export_rows() if row.kind is not FLAG and row.name != "security_model")]
+SCHEMES = "\n".join(f"  {f'{name}:':8} {DRIVERS.get(name).help}" for name in DRIVERS if name != FOLDER)
+
 EXAMPLES = f"""\b
 Examples:
   ninep serve ~/src                                share a folder with a guest of this machine
@@ -59,15 +55,21 @@ Examples:
   ninep serve /srv --listen :5640 --allow 192.168.7.0/24    to other computers
 
 \b
+Security models: what is real on the host
+{MODEL_TABLE}
+
+\b
 An export:  NAME=DIR[,OPTION...]  (a comma in DIR is written twice)
-  {", ".join([*config.WORDS, *(f"{key}=..." for key in config.SETTINGS)])}
-  What is not said is as the other options say; allow=WHO may be repeated, and lets nobody else attach.
+  {", ".join([*WORDS, *KEYS])}
+  What is not given is as the other options say; allow=WHO may be repeated, and lets no other peer attach.
+  In place of DIR:
+{SCHEMES}
 
 \b
 WHO may connect:
   192.168.0.0/16, 10.0.0.7, fe80::/10    computers (TCP). Without any, only processes of this machine.
   any                                    all computers that can reach the address. 9P has no passwords!
-  uid:N, gid:N                           users of this machine (unix socket). Without any, whom its mode lets in.
+  uid:N, gid:N                           users of this machine (unix socket). Without any, those whom its mode lets in.
   cid:N                                  virtual machines (vsock). Without any, all.
 
 \b
@@ -75,154 +77,25 @@ Limits:  --limit NAME=VALUE
 {LIMIT_TABLE}
 """
 
-SERVED = "What is served"
-WHERE = "Where"
-WHO = "Who may"
-LIMITS = "How much"
-SAID = "What it says"
-
 
 @click.command(cls=Grouped, epilog=EXAMPLES)
 @click.argument("dir", required=False, metavar="[DIR]")
 @grouped(
-    SERVED,
+    EXPORTS,
     "--export",
     "-e",
     multiple=True,
     metavar="NAME=DIR[,...]",
-    type=Checked("export", config.parse_export),
+    type=Checked("export", parse_export),
     help="Serve another folder, chosen by aname=NAME, with options of its own (see below). Repeatable.",
 )
-@grouped(
-    SERVED,
-    "--security-model",
-    "-s",
-    default=config.AUTO,
-    show_default="mapped-owner, or mapped-xattr where there are no permission bits",
-    type=click.Choice([*config.SECURITY_MODELS, *config.ALIASES, config.AUTO]),
-    help="What of the guest's owners, modes and links is real on the host. mapped-owner: permission bits and links are, owners and devices "
-    "are kept in extended attributes; needs no root, the guest may chown and mknod as it likes. mapped-xattr: nothing is, all is kept in such "
-    "attributes, in QEMU's format. mapped-file: the same in hidden files. passthrough: everything is, run it as root. none: as passthrough, "
-    "what is not permitted is ignored.",
-)
-@grouped(SERVED, "--read-only", "-r", is_flag=True, help="Refuse every change.")
-@grouped(
-    SERVED,
-    "--fmode",
-    default="600",
-    show_default=True,
-    metavar="OCTAL",
-    type=Checked("mode", config.parse_mode),
-    help="Real mode of new files in mapped-xattr and mapped-file; in mapped-owner what every file of the guest has at least.",
-)
-@grouped(
-    SERVED,
-    "--dmode",
-    default="700",
-    show_default=True,
-    metavar="OCTAL",
-    type=Checked("mode", config.parse_mode),
-    help="The same for directories.",
-)
-@grouped(
-    SERVED,
-    "--devices",
-    is_flag=True,
-    help="Let clients make real device nodes (passthrough, none). In the mapped models they are harmless and always allowed.",
-)
-@grouped(
-    SERVED,
-    "--multidevs",
-    default="remap",
-    show_default=True,
-    type=click.Choice(config.MULTIDEVS),
-    help="A folder with several filesystems in it: keep inode numbers apart, refuse the others, or just warn.",
-)
-@grouped(
-    SERVED,
-    "--allow-overlap",
-    is_flag=True,
-    help="Serve exports that show the same files although they keep owners in different ways: clients of one can then forge what the other shows.",
-)
-@grouped(
-    WHERE,
-    "--listen",
-    "-l",
-    multiple=True,
-    metavar="ADDRESS",
-    type=Checked("address", addresses.parse),
-    help=f"Where to accept clients: HOST:PORT, unix:PATH, fd:N, stdio, systemd, vsock:CID:PORT, hyperv:VM:SERVICE. "
-    f"Repeatable. [default: {addresses.DEFAULT}]",
-)
-@grouped(
-    WHERE,
-    "--workers",
-    "-w",
-    default=1,
-    show_default=True,
-    metavar="N",
-    type=click.IntRange(1, 256),
-    help="Processes that share the work, one for each core to fill. Connections are spread evenly.",
-)
-@grouped(
-    WHO,
-    "--allow",
-    multiple=True,
-    metavar="WHO",
-    type=Checked("peer", parse_rule),
-    help="Who may connect: a network, any, uid:N, gid:N, cid:N (see below). Repeatable. Needed to listen off the loopback.",
-)
-@grouped(
-    WHO,
-    "--squash",
-    default="none",
-    show_default=True,
-    type=click.Choice(config.SQUASH),
-    help="Make root, or everybody, the user of --anon. peer: everybody is who the kernel says is at the other end of the unix socket, "
-    "whatever the client says.",
-)
-@grouped(
-    WHO,
-    "--anon",
-    default="65534",
-    show_default=True,
-    metavar="UID[:GID]",
-    type=Checked("user", config.parse_anon),
-    help="Who they become.",
-)
-@grouped(
-    WHO,
-    "--map-uids",
-    metavar="CLIENT:HOST:N,...",
-    type=Checked("ranges", Ranges.parse),
-    help="N uids of clients, from CLIENT on, are those from HOST on. With --map-gids.",
-)
-@grouped(
-    WHO, "--map-gids", metavar="CLIENT:HOST:N,...", type=Checked("ranges", Ranges.parse), help="The same for groups."
-)
-@grouped(
-    WHO,
-    "--run-as-user",
-    is_flag=True,
-    help="Do each request with the rights of the user who attached, as this machine knows him (passthrough, as root, on Linux).",
-)
-@grouped(
-    WHO,
-    "--socket-mode",
-    default="600",
-    show_default=True,
-    metavar="OCTAL",
-    type=Checked("mode", config.parse_mode),
-    help="Permissions of unix sockets: who may write may connect.",
-)
+@options_of(sorted((*EXPORT_ROWS, *SERVER_ROWS), key=lambda row: GROUPS.index(row.group)))
 @grouped(
     LIMITS,
     "--msize",
-    default="1M",
-    show_default=True,
     metavar="SIZE",
-    type=Checked("size", config.parse_size),
-    help="The largest message, in bytes or with K or M; up to 4M.",
+    type=Checked("size", size(1, 1 << 31).value),
+    help="The largest message, in bytes or with K or M; up to 4M.  [default: 1M]",
 )
 @grouped(
     LIMITS,
@@ -232,63 +105,29 @@ SAID = "What it says"
     type=Checked("limit", parse_limit),
     help="Change a limit (see below). Repeatable.",
 )
-@grouped(
-    SAID,
-    "--metrics",
-    metavar="ADDRESS",
-    type=Checked("address", config.parse_metrics),
-    help="Tell numbers to Prometheus over HTTP: PORT (on the loopback) or HOST:PORT. With --workers each process at a port of its own, from "
-    "this one on. Needs ninep[metrics].",
-)
-@grouped(
-    SAID,
-    "--ready-fd",
-    metavar="N",
-    type=click.IntRange(0),
-    help="Write the addresses to this descriptor, a line each, and close it, as soon as clients can connect. (A service manager is told through "
-    "NOTIFY_SOCKET, with Type=notify.)",
-)
-@grouped(SAID, "--verbose", "-v", is_flag=True, help="Log who attaches and what is refused.")
-@grouped(SAID, "--trace", is_flag=True, help="Log every message.")
-def serve(dir: str | None, listen: tuple[addresses.Address, ...], export: tuple[tuple[str, str, dict[str, Any]], ...],
-          security_model: str, read_only: bool, allow_overlap: bool, fmode: int, dmode: int, multidevs: str, msize: int,
-          limit: tuple[tuple[str, float], ...], allow: tuple[Rule, ...], socket_mode: int,
-          workers: int, metrics: addresses.Tcp | None, ready_fd: int | None, verbose: bool, trace: bool, **users: Any) -> int:  # fmt: skip
+@grouped(LOGGING, "--verbose", "-v", is_flag=True, help="Log who attaches and what is refused.")
+@grouped(LOGGING, "--trace", is_flag=True, help="Log every message.")
+def serve(dir: str | None, export: tuple[tuple[str, str, dict[str, Any]], ...], msize: int | None,
+          limit: tuple[tuple[str, float], ...], verbose: bool, trace: bool, **options: Any) -> int:  # fmt: skip
     """Serve a folder over 9P, to virtual machines, containers and other computers.
 
     Says the line to type in a Linux guest. Ends at SIGTERM, SIGHUP or Ctrl-C, after answering what is in flight.
     """
     _logging(verbose=verbose, trace=trace)
-    for_all: dict[str, Any] = {
-        "security_model": config.parse_model(security_model),
-        "read_only": read_only,
-        "fmode": fmode,
-        "dmode": dmode,
-        "multidevs": multidevs,
-    } | users
+    asked = given(options)
     named: list[tuple[str, str, dict[str, Any]]] = ([("", dir, {})] if dir else []) + list(export)
-    # A round figure is meant as what one read carries: 1M lets 1 MiB through, with room for the header.
-    size = msize + 24 if msize & (msize - 1) == 0 and msize >= 1 << 16 else msize
+    server_names = {row.name for row in SERVER_ROWS}
     try:
         settings = ServerConfig(
-            [ExportConfig(path, name, **(for_all | given)) for name, path, given in named],
-            [_with_mode(place, socket_mode) for place in listen] or (addresses.parse(addresses.DEFAULT),),
-            Limits(**({"msize": size} | dict(limit))),  # type: ignore[arg-type] # parse_limit saw to it
-            workers,
-            Access(allow),
-            metrics,
-            ready_fd,
-            allow_overlap,
+            merged(named, {name: value for name, value in asked.items() if name not in server_names}),
+            limits_with(msize, dict(limit)),
+            **{name: value for name, value in asked.items() if name in server_names},
         )
         return running.run(settings)
-    except (BadConfig, BadLimit) as error:
+    except (BadOption, BadLimit) as error:
         refuse(str(error), 2)
     except OSError as error:
         refuse(_sentence(error), 1)
-
-
-def _with_mode(place: addresses.Address, mode: int) -> addresses.Address:
-    return replace(place, mode=mode) if isinstance(place, addresses.Unix) else place
 
 
 def refuse(sentence: str, status: int) -> NoReturn:

@@ -136,7 +136,7 @@ def put(
                         while data := sys.stdin.buffer.read(1 << 20):
                             file.write(data)
                     continue
-                name = _inner_name(source, f"{os.sep}{os.altsep or ''}") if inside else ""
+                name = _inner_name(os.path.splitdrive(source)[1], f"{os.sep}{os.altsep or ''}") if inside else ""
                 client.put(
                     source,
                     join(folder, from_host(name)) if name else destination.path,

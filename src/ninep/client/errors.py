@@ -121,9 +121,9 @@ def refusal(code: int, words: str = "") -> OSError:
 def refusal_in_words(words: bytes, code: int = 0) -> OSError:
     """The error for an Rerror: by its number where there is one (9P2000.u), else by its words."""
     text = words.decode("utf-8", "replace")
-    if code:
-        return refusal(code)
     known = _known(text)
+    if code and not (code == Errno.EIO and known):  # EIO is what servers send that have words only
+        return refusal(code)
     return Unclear(host_errno.EIO, text or os.strerror(host_errno.EIO)) if known is None else refusal(known, text)
 
 

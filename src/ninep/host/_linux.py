@@ -380,8 +380,12 @@ def get_xattr(place: Place, name: bytes) -> bytes:
     return os.getxattr(_xattr_target(place), name)
 
 
+_ENCODING: Final = sys.getfilesystemencoding()
+
+
 def list_xattrs(place: Place) -> Sequence[bytes]:
-    return [os.fsencode(name) for name in os.listxattr(_xattr_target(place))]
+    # As os.fsencode does, in a third of the time.
+    return [name.encode(_ENCODING, "surrogateescape") for name in os.listxattr(_xattr_target(place))]
 
 
 def set_xattr(place: Place, name: bytes, value: bytes, flags: int = 0) -> None:

@@ -16,14 +16,17 @@ Knows nothing of permissions: what an owner may do is for the client's kernel, o
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from ninep.errors import Refused
+from ninep.layers import LayerType, Settings
 from ninep.layers.acl import ACL_NAMES, translate
 from ninep.layers.base import FileWrapper, Wrapper
 from ninep.linux import GETATTR_BASIC, NO_ID, S_ISGID, Errno
 from ninep.node import Attributes, Buffer, Changes, Identity, Node, OpenFile, Qid, User
+from ninep.options import BadOption, OptionSet, choice, option, parsed
 
 OVERFLOW_ID: Final = 65534
 ALL_IDS: Final = NO_ID  # how many ids there are: NO_ID itself is none
@@ -350,3 +353,67 @@ class MappedFile(FileWrapper):
 
     def truncate(self, size: int, by: int = NO_ID) -> None:
         self.inner.truncate(size, by or OVERFLOW_ID)
+
+
+USERS: Final = "Access and users"
+"""The heading of ``--help`` that the options stand under."""
+
+
+def parse_user(text: str) -> tuple[int, int]:
+    """``UID`` or ``UID:GID``, by number; a group that is not said has the number of the user."""
+    numbers = text.split(":")
+    if len(numbers) > 2 or not all(one.isascii() and one.isdigit() and int(one) < NO_ID for one in numbers):
+        raise BadOption(f"{text!r} is not UID or UID:GID")
+    return int(numbers[0]), int(numbers[-1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class SquashOptions(OptionSet):
+    """Who becomes the anonymous user."""
+
+    squash: str = option(
+        "none",
+        choice(("none", "root", "all", "peer"), "a way to squash"),
+        "Make root, or all users, the user of --anon. peer: every user is the one that the kernel says is at the other end of the unix socket, "
+        "whatever the client says.",
+        group=USERS,
+    )
+    anon: tuple[int, int] = option(
+        (OVERFLOW_ID, OVERFLOW_ID),
+        parsed("UID[:GID]", parse_user, tuple, lambda ids: f"{ids[0]}:{ids[1]}"),
+        "Who they become.",
+        group=USERS,
+    )
+
+
+def _squash(options: SquashOptions, export: Settings) -> Callable[[Node, User], Node] | None:
+    if options.squash == "peer":
+        return None if export.get("run_as_user") else peer_ids
+    return None if options.squash == "none" else Squash(*options.anon, root_only=options.squash == "root")
+
+
+SQUASH: Final = LayerType(200, SquashOptions, _squash)
+RANGES: Final = parsed("CLIENT:HOST:N,...", Ranges.parse, Ranges)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdMapOptions(OptionSet):
+    """Which ids are shifted."""
+
+    map_uids: Ranges | None = option(
+        None, RANGES, "N uids of clients, from CLIENT on, are those of the host from HOST on. With --map-gids.", group=USERS
+    )
+    map_gids: Ranges | None = option(None, RANGES, "The same for groups.", group=USERS)
+
+
+def _id_map(options: IdMapOptions, _export: Settings) -> IdMap | None:
+    uids, gids = options.map_uids, options.map_gids
+    if uids is not None and gids is not None:
+        return IdMap(uids, gids)
+    if uids is not None or gids is not None:
+        given, missing = ("map-uids", "map-gids") if gids is None else ("map-gids", "map-uids")
+        raise BadOption(f"{given} is given and {missing} is not: a map is of both, uids and gids")
+    return None
+
+
+ID_MAP: Final = LayerType(300, IdMapOptions, _id_map)

@@ -10,12 +10,15 @@ a file that is open for writing, and such an open alone keeps a program from bei
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
 
 from ninep.errors import Refused
+from ninep.layers import LayerType
 from ninep.layers.base import FileWrapper, Wrapper
 from ninep.linux import LOCK_WRLCK, NO_ID, O_ACCMODE, O_CREAT, O_RDONLY, O_TRUNC, Errno
 from ninep.node import Node, OpenFile, User
+from ninep.options import FLAG, OptionSet, option
 
 
 def _refuse(*_args: Any, **_named: Any) -> NoReturn:
@@ -57,3 +60,15 @@ class ReadOnlyFile(FileWrapper):
 def read_only(root: Node, user: User) -> Node:  # noqa: ARG001 - for everybody
     """The layer."""
     return ReadOnly(root, read_only)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOnlyOptions(OptionSet):
+    """Whether an export has the layer."""
+
+    read_only: bool = option(
+        False, FLAG, "Refuse every change.", group="Exports", short="r", words={"ro": True, "rw": False}
+    )
+
+
+LAYER: Final = LayerType(900, ReadOnlyOptions, lambda options, _export: read_only if options.read_only else None)

@@ -20,14 +20,17 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from ninep.errors import Refused
 from ninep.host import _credentials as credentials
+from ninep.layers import LayerType, Settings
 from ninep.layers.base import Around, AroundFile
 from ninep.layers.id_map import Squash
 from ninep.linux import NO_ID, Errno
 from ninep.node import Buffer, Changes, Identity, Node, OpenFile, Qid, User
+from ninep.options import FLAG, BadOption, OptionSet, option
 
 _FREE: Final = frozenset({"clone", "release", "file.close", "dir.close"})
 
@@ -130,3 +133,28 @@ class RunAsFile(AroundFile):
 
     def truncate(self, size: int, by: int = NO_ID) -> None:  # noqa: ARG002
         super().truncate(size, self.node.identity.uid)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunAsOptions(OptionSet):
+    """Whether an export has the layer."""
+
+    run_as_user: bool = option(
+        False,
+        FLAG,
+        "Do each request with the rights of the user who attached, as this machine knows that user (passthrough, as root, on Linux).",
+        group="Access and users",
+    )
+
+
+def _make(options: RunAsOptions, export: Settings) -> RunAs | None:
+    if not options.run_as_user:
+        return None
+    if export.model != "passthrough":
+        raise BadOption(f"the security model {export.model} keeps owners itself: run-as-user needs passthrough")
+    if export.get("map_uids") or export.get("map_gids"):
+        raise BadOption("ids cannot be mapped for users that requests are run as: the host has to know them")
+    return RunAs()
+
+
+LAYER: Final = LayerType(100, RunAsOptions, _make)

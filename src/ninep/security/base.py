@@ -55,9 +55,6 @@ class SecurityModel(ABC):
     """The type of a regular file, as a listing shows it, is its type for clients too."""
     bsd_groups: ClassVar[bool] = False
     """Owners are only recorded: a new file whose group a dialect cannot name gets its directory's (``Node.bsd_groups``)."""
-    devices: bool = True
-    """Where devices are kept as real ones: clients may make them (and whoever is let near them on the host can open them)."""
-
     def check(self, volume: Volume) -> None:
         """Raise ``Unsuitable`` if the export's filesystem will not do."""
 

@@ -34,6 +34,7 @@ from ninep.linux import S_IFDIR, S_IFMT, Errno
 from ninep.security import records
 from ninep.security.base import Owned, Subject, carries_setid, permissions, same, undo, without_setid
 from ninep.security.mapped import Mapped, Tags, draft, fill, known_id, publish
+from ninep.security.options import MappedOptions, ModelType
 from ninep.security.records import EMPTY, Records, Slot
 
 _ASIDE: Final = records.TEMPORARY + b"aside."
@@ -334,3 +335,10 @@ def _leads_to(dir: Handle, name: bytes, held: Stat) -> bool:
         if linux_errno(error) is not Errno.ENOENT:
             raise
         return False
+
+
+MODEL: Final = ModelType(
+    "nothing is, all is kept in hidden files, in QEMU's format: needs no root and no extended attributes",
+    MappedOptions,
+    lambda options: MappedFile(options.fmode, options.dmode),
+)

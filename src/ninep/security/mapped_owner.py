@@ -26,6 +26,7 @@ EPERM), they are kept as ``mapped-xattr`` keeps them.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 from typing import ClassVar, Final
 
@@ -36,6 +37,7 @@ from ninep.linux import S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Err
 from ninep.security.base import Owned, Subject, Unsuitable, carries_setid, permissions, without_setid
 from ninep.security.mapped import TYPES, Tags
 from ninep.security.mapped_xattr import GID, HOST_MODE, MODE, RDEV, UID, WIDTHS, MappedXattr, with_changes
+from ninep.security.options import MappedOptions, ModelType
 
 _ACCESS: Final = 0o777
 _SPECIAL: Final = 0o7000
@@ -43,6 +45,7 @@ _DEVICES: Final = (S_IFCHR, S_IFBLK)
 _STAND_INS: Final = frozenset(kind << 12 for kind in TYPES) - {S_IFREG, S_IFDIR}
 """Types that a regular file of the host may stand for."""
 _NO_LINKS: Final = frozenset({Errno.EPERM, Errno.EOPNOTSUPP, Errno.ENOSYS})
+_NONE: Final = frozenset({Errno.ENODATA, Errno.EOPNOTSUPP})
 _NOT_OURS: Final = frozenset({Errno.EPERM, Errno.EOPNOTSUPP})
 
 
@@ -102,13 +105,24 @@ class MappedOwner(MappedXattr):
         return Tags(uid, gid, mode, rdev).over(found)
 
     @staticmethod
-    def _names(place: Place) -> set[bytes]:
+    def _names(place: Place) -> Collection[bytes]:
         try:
-            return set(host.list_xattrs(place))
+            return host.list_xattrs(place)
         except OSError as error:
-            if linux_errno(error) is not Errno.EOPNOTSUPP:
+            why = linux_errno(error)
+            if why not in _NONE:
                 raise
-            return {*WIDTHS}  # attributes that cannot be listed can still be asked for one by one
+            # Attributes that cannot be listed can still be asked for one by one.
+            return () if why is Errno.ENODATA else WIDTHS.keys()
+
+    @staticmethod
+    def _value(place: Place, name: bytes) -> bytes | None:
+        try:
+            return host.get_xattr(place, name)
+        except OSError as error:
+            if linux_errno(error) not in _NONE:
+                raise
+            return None
 
     def _believed(self, mode: int, left: int | None, native: int) -> int:
         """The mode to show, of what the attributes and the host say."""
@@ -152,7 +166,7 @@ class MappedOwner(MappedXattr):
         wanted = self._owner_tags(tags, found) | self._mode_tags(mode, found)
         if mode & S_IFMT in _DEVICES:
             wanted[RDEV] = tags.rdev
-        self._apply(place, wanted, set())
+        self._apply(place, wanted, ())
         return tags._replace(mode=mode, rdev=wanted.get(RDEV))
 
     # -- changing ------------------------------------------------------------------------------------------------------
@@ -182,7 +196,7 @@ class MappedOwner(MappedXattr):
         """Mode, then owner: a server killed in between must not leave the new owner the old set-user bit. All, or all is put back."""
         touched = {UID: tags.uid, GID: tags.gid, MODE: tags.mode, HOST_MODE: tags.mode}
         there = self._names(place)
-        old = {name: host.get_xattr(place, name) for name, new in touched.items() if new is not None and name in there}
+        old = {name: self._value(place, name) for name, new in touched.items() if new is not None and name in there}
         wanted: dict[bytes, int | None] = {}
         real: Stat = found
         try:
@@ -191,7 +205,7 @@ class MappedOwner(MappedXattr):
                 wanted = self._mode_tags(after[0], real)
             self._apply(place, wanted | self._owner_tags(tags, found), there)
         except OSError:
-            self._put_back(place, found, old, [name for name, new in touched.items() if new is not None])
+            self._put_back(place, found, {name: old.get(name) for name, new in touched.items() if new is not None})
             raise
         return (after[0] | real.st_mode & _SPECIAL, *after[1:])
 
@@ -225,30 +239,38 @@ class MappedOwner(MappedXattr):
         return {name: None if new == native else new for name, new, native in rows if new is not None}
 
     @staticmethod
-    def _apply(place: Place, wanted: dict[bytes, int | None], there: set[bytes]) -> None:
+    def _apply(place: Place, wanted: dict[bytes, int | None], there: Collection[bytes]) -> None:
         for name, value in wanted.items():
             if value is not None:
                 host.set_xattr(place, name, value.to_bytes(WIDTHS[name], "little"))
             elif name in there:
-                host.remove_xattr(place, name)
+                try:
+                    host.remove_xattr(place, name)
+                except OSError as error:
+                    if linux_errno(error) is not Errno.ENODATA:
+                        raise
 
     @staticmethod
-    def _put_back(place: Place, found: Stat, old: dict[bytes, bytes], touched: list[bytes]) -> None:
+    def _put_back(place: Place, found: Stat, old: dict[bytes, bytes | None]) -> None:
         """The request fails with the first error either way."""
-        for name in touched:
+        for name, value in old.items():
             with suppress(OSError):
-                if name in old:
-                    host.set_xattr(place, name, old[name])
-                else:
+                if value is None:
                     host.remove_xattr(place, name)
+                else:
+                    host.set_xattr(place, name, value)
         with suppress(OSError):
             if host.stat(place.pin).st_mode != found.st_mode:
                 host.chmod(place, permissions(found.st_mode))
 
     def drop_setid(self, subject: Subject, place: Place) -> None:
-        """First what costs little: could the host's bits or the attribute's be set?"""
-        mode = self._number(place, MODE) if subject.memory is None else subject.memory[0]
-        if carries_setid(host.stat(place.pin).st_mode | permissions(mode or 0)):
+        """First what costs little: could the host's bits or the attribute's be set? A list of names is a fifth of an answer that there is none."""
+        mode = 0
+        if subject.memory is not None:
+            mode = subject.memory[0]
+        elif MODE in self._names(place):
+            mode = self._number(place, MODE) or 0
+        if carries_setid(host.stat(place.pin).st_mode | permissions(mode)):
             mode = self.look(subject, host.stat(subject.place().pin))[0]
             if carries_setid(mode):
                 self.chmod(subject, without_setid(mode))
@@ -257,3 +279,10 @@ class MappedOwner(MappedXattr):
 def _stands_in(mode: int, native: int) -> bool:
     """Is a regular file of the host, which has this mode as an attribute, a device, FIFO, socket or link for clients?"""
     return native & S_IFMT == S_IFREG and mode & S_IFMT in _STAND_INS
+
+
+MODEL: Final = ModelType(
+    "permission bits and links are real, owners and devices are kept in extended attributes: needs no root",
+    MappedOptions,
+    lambda options: MappedOwner(options.fmode, options.dmode),
+)

@@ -28,6 +28,7 @@ from ninep.linux import S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Err
 from ninep.security.base import ACLS, Owned, Subject, Unsuitable, carries_setid, permissions, same, undo, without_setid
 from ninep.security.known import Known
 from ninep.security.mapped import Mapped, Tags, draft, fill, known_id, publish
+from ninep.security.options import MappedOptions, ModelType
 
 PREFIX: Final = b"user.virtfs."
 UID, GID, MODE, RDEV = (PREFIX + field for field in (b"uid", b"gid", b"mode", b"rdev"))
@@ -254,3 +255,10 @@ def with_changes(owned: Owned, tags: Tags) -> Owned:
     mode, uid, gid, rdev = owned
     uid, gid, mode, rdev = (was if new is None else new for was, new in zip((uid, gid, mode, rdev), tags, strict=True))
     return mode, uid, gid, rdev
+
+
+MODEL: Final = ModelType(
+    "nothing is, all is kept in extended attributes (on NTFS in streams), in QEMU's format: needs no root",
+    MappedOptions,
+    lambda options: MappedXattr(options.fmode, options.dmode),
+)

@@ -7,12 +7,13 @@ name users the host does not have.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from ninep.errors import linux_errno
 from ninep.host import Place
 from ninep.linux import Errno
 from ninep.security.base import Subject
+from ninep.security.options import ModelType, RealOptions
 from ninep.security.passthrough import Passthrough
 
 
@@ -44,3 +45,10 @@ class Unowned(Passthrough):
 
     def serves(self, name: bytes) -> bool:
         return name.startswith(b"user.")
+
+
+MODEL: Final = ModelType(
+    "as passthrough, but what the host does not permit is ignored: plain files of the server's user",
+    RealOptions,
+    lambda options: Unowned(devices=options.devices),
+)

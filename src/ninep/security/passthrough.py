@@ -11,7 +11,7 @@ that a second and third call are made only where they change something; with uma
 from __future__ import annotations
 
 import logging
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from ninep import host
 from ninep.errors import Refused, linux_errno
@@ -28,6 +28,7 @@ from ninep.security.base import (
     undo,
     without_setid,
 )
+from ninep.security.options import ModelType, RealOptions
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,9 @@ class Passthrough(SecurityModel):
 
     name: ClassVar[str] = "passthrough"
 
-    def __init__(self) -> None:
+    def __init__(self, *, devices: bool = False) -> None:
+        self.devices = devices
+        """Clients may make device nodes: real ones, which every process of the host with access to the folder can open."""
         self._privileged = host.privileged()
         self._warned = False
 
@@ -142,3 +145,6 @@ class Passthrough(SecurityModel):
                 # Somebody else's file that we may write, and no right to chmod it: then the kernel drops them with the change itself.
                 if linux_errno(error) is not Errno.EPERM:
                     raise
+
+
+MODEL: Final = ModelType("all is real: run the server as root", RealOptions, lambda options: Passthrough(devices=options.devices))

@@ -6,12 +6,12 @@ else is disturbed: what all have together (``all_*``) is had beyond a promise th
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
 from ninep.errors import Refused
 from ninep.linux import Errno
+from ninep.options import BadOption, read_amount
 
 SMALLEST_MSIZE = 256
 """What a client must take, in every dialect: whatever has no string in it fits (the largest is an Rwalk of 16 qids, 217 bytes), and errors with their
@@ -111,21 +111,9 @@ def _is_shared(name: str) -> bool:
 
 ROWS: Final = {row.name.replace("_", "-"): row for row in fields(Limits)}
 """By the name that people write."""
-_NUMBER = re.compile(r"(\d+(?:\.\d+)?)([KMG]?)", re.IGNORECASE)
-_FACTORS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-
-
 def option_name(field_name: str) -> str:
     """As people write it."""
     return field_name.replace("_", "-")
-
-
-def show_amount(amount: float) -> str:
-    """As people write it: the largest of K and M that leaves a whole number."""
-    for factor, letter in ((1 << 20, "M"), (1 << 10, "K")):
-        if amount >= factor and amount % factor == 0:
-            return f"{amount // factor:g}{letter}"
-    return f"{amount:g}"
 
 
 def parse_limit(text: str) -> tuple[str, float]:
@@ -134,8 +122,8 @@ def parse_limit(text: str) -> tuple[str, float]:
     row = ROWS.get(name)
     if not equals or row is None:
         raise BadLimit(f"{text!r}: write NAME=VALUE; the names are {', '.join(ROWS)}")
-    number = _NUMBER.fullmatch(value)
-    if number is None:
-        raise BadLimit(f"{text!r}: {value!r} is not a number")
-    amount = float(number[1]) * _FACTORS[number[2].upper()]
+    try:
+        amount = read_amount(value)
+    except BadOption as error:
+        raise BadLimit(f"{text!r}: {value!r} is not a number") from error
     return row.name, amount if isinstance(row.default, float) else int(amount)

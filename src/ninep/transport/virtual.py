@@ -12,6 +12,10 @@ from ninep.transport.addresses import HYPERV_WILDCARDS, HyperV, Vsock
 from ninep.transport.sockets import closed_on_error
 
 _ANYBODY = (HYPERV_WILDCARDS["any"], HYPERV_WILDCARDS["children"])
+_NEEDS = {
+    "AF_VSOCK": "vsock sockets are there on Linux; a Windows host listens at hyperv:children:PORT",
+    "AF_HYPERV": "Hyper-V sockets need Windows, and Python 3.12 or newer",
+}
 _ANY_CID = 0xFFFFFFFF  # VMADDR_CID_ANY
 
 
@@ -20,7 +24,7 @@ def virtual_socket(address: Vsock | HyperV) -> tuple[socket.socket, tuple[int, i
     name = "AF_VSOCK" if isinstance(address, Vsock) else "AF_HYPERV"
     family = getattr(socket, name, None)
     if family is None:
-        raise OSError(errno.EAFNOSUPPORT, f"this system's Python has no {name}")
+        raise OSError(errno.EAFNOSUPPORT, f"this system's Python has no {name}: {_NEEDS[name]}")
     if isinstance(address, Vsock):
         return socket.socket(family, socket.SOCK_STREAM), (address.cid & _ANY_CID, address.port)
     protocol = getattr(socket, "HV_PROTOCOL_RAW", 1)

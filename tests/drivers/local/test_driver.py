@@ -36,7 +36,7 @@ def test_a_filesystem_without_attributes(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("options", [{"security_model": "magic"}, {"multidevs": "perhaps"}])
 def test_unknown_words(tmp_path: Path, options: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match="there are"):
+    with pytest.raises(ValueError, match="is not"):
         LocalDriver(str(tmp_path), **options)
 
 

@@ -7,6 +7,7 @@ from tests.support.served import Served
 from ninep.drivers.memory import MemoryDriver
 from ninep.linux import NO_ID, Errno
 from ninep.node import Node, User
+from ninep.server.access import Access, parse_rule
 from ninep.server.exports import Export
 from ninep.server.handlers.attach import NOT_REQUIRED
 from ninep.server.limits import Limits
@@ -159,6 +160,41 @@ class TestExports:
             client.version()
             with refused(Errno.ENOENT):
                 client.attach()
+
+    @pytest.mark.parametrize(
+        ("names", "aname", "words"),
+        [
+            (["one", "two"], b"", "there are 'one', 'two'"),
+            (["src"], b"scr", "there is 'src'"),
+            ([""], b"src", "the export has no name; leave the aname out"),
+            (["", "src"], b"x", "there are one without a name, 'src'"),
+            (["a\x1b\xe4"], b"x", r"there is 'a\x1b\xe4'"),
+            ([f"export{number}" for number in range(100)], b"x", " ..."),
+        ],
+    )
+    @pytest.mark.parametrize("dialect", [b"9P2000.u", b"9P2000"])
+    def test_the_words_say_which_there_are(
+        self, names: list[str], aname: bytes, words: str, dialect: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with Served(exports=[Export(name, folder(b"f")) for name in names]) as served:
+            client = served.connect()
+            client.version(dialect, 256)
+            with pytest.raises(Failed) as caught:
+                client.attach(0, aname)
+            with refused(Errno.ENOENT):
+                client.attach(0, aname)
+            assert caught.value.words.startswith("file does not exist: ")
+            assert words in caught.value.words
+            assert words in caplog.text  # for the dialect that has only numbers
+
+    def test_those_that_are_not_for_a_peer_are_not_told(self) -> None:
+        closed = Access((parse_rule("uid:4242"),), closed=True)
+        with Served(exports=[Export("secret", folder(b"f"), access=closed), Export("src", folder(b"f"))]) as served:
+            client = served.connect()
+            client.version(b"9P2000.u")
+            with pytest.raises(Failed) as caught:
+                client.attach(0, b"x")
+            assert caught.value.words == "file does not exist: there is 'src'"
 
     def test_nothing_goes_from_one_to_another(self, several: Served) -> None:
         with several as served:

@@ -4,8 +4,8 @@
 node for each name in use, ``pins`` keeps their handles within bounds, ``qids`` numbers them.
 """
 
-from ninep.drivers.local.driver import ExportError, LocalDriver, model_of
+from ninep.drivers.local.driver import ExportError, LocalDriver
 from ninep.drivers.local.node import LocalNode
 from ninep.drivers.local.pins import Pins, pins_for
 
-__all__ = ["ExportError", "LocalDriver", "LocalNode", "Pins", "model_of", "pins_for"]
+__all__ = ["ExportError", "LocalDriver", "LocalNode", "Pins", "pins_for"]

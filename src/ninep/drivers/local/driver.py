@@ -14,7 +14,8 @@ from ninep.host import Handle, Volume
 from ninep.host._mounts import areas, lineage
 from ninep.linux import Errno
 from ninep.node import Driver, Source, User
-from ninep.security import AUTO, MODELS, Unsuitable, security_model, suitable_model
+from ninep.options import BadOption
+from ninep.security import AUTO, Choice, SecurityModel, Unsuitable
 
 
 class ExportError(OSError):
@@ -32,12 +33,18 @@ _WHY = {
 class LocalDriver(Driver):
     """Serves the folder ``path``.
 
-    ``security_model``: a key of ``ninep.security.MODELS``, or ``auto``. ``fmode``, ``dmode``: host permissions of files and directories that a mapped
-    model makes. ``multidevs``: ``remap``, ``forbid`` or ``warn``, what to do about other filesystems mounted below. ``pins``: how many
-    handles the nodes may keep; exports of one process share them unless told otherwise. ``devices``: clients may make device nodes
-    that are ones for the host too (in ``passthrough`` and ``none``; EPERM otherwise).
+    Args:
+        path: the folder.
+        security_model: a name of ``ninep.security.MODELS``; ``auto`` (what suits an ordinary user on the folder's filesystem); a
+            ``SecurityModel``; or a ``ninep.security.Choice``.
+        multidevs: ``remap``, ``forbid`` or ``warn``: what to do about other filesystems mounted below.
+        pins: how many handles the nodes may keep; exports of one process share them unless told otherwise.
+        model_options: options of the security model, by name: ``fmode`` and ``dmode`` (host permissions of files and directories that a mapped model
+            makes), ``devices`` (clients of passthrough and none may make device nodes that are ones for the host too; EPERM otherwise).
 
-    Raises ``ExportError`` if the folder is missing or its filesystem unfit for the model, ValueError for unknown words.
+    Raises:
+        ExportError: the folder is missing or its filesystem unfit for the model.
+        BadOption: words or options that there are not.
 
     The process's umask takes away from what clients ask for and has to be put right by a second call for each file: set it to 0.
     """
@@ -47,27 +54,22 @@ class LocalDriver(Driver):
     def __init__(
         self,
         path: str,
-        security_model: str = "passthrough",
-        fmode: int = 0o600,
-        dmode: int = 0o700,
+        security_model: str | SecurityModel | Choice = AUTO,
         multidevs: str = "remap",
         pins: Pins | None = None,
-        *,
-        devices: bool = True,
+        **model_options: object,
     ) -> None:
-        if security_model not in (*MODELS, AUTO):
-            raise ValueError(f"no security model {security_model!r}: there are {', '.join((*MODELS, AUTO))}")
+        choose = security_model if isinstance(security_model, Choice) else Choice(security_model, model_options)
         if multidevs not in MULTIDEVS:
-            raise ValueError(f"no multidevs {multidevs!r}: there are {', '.join(MULTIDEVS)}")
+            raise BadOption(f"multidevs: {multidevs!r} is not one of {', '.join(MULTIDEVS)}")
         opened, self.volume = _open(path)
         """What the filesystem of the folder can do."""
         root = hold(opened)
         try:
-            model = make_model(_name(security_model, self.volume), fmode, dmode)
-            model.check(self.volume)
+            model = choose(self.volume)
         except Unsuitable as error:
             raise ExportError(f"cannot export {path}: {error}") from error
-        model.devices = devices
+        self.security_model = model.name
         found = host.stat(root)
         self._path = path
         self._tree = tree = Tree(model, MULTIDEVS[multidevs](found.st_dev), pins or shared_pins())
@@ -95,9 +97,6 @@ class LocalDriver(Driver):
             tree.pins.drop(tree.root)
 
 
-make_model = security_model
-
-
 def _open(path: str) -> tuple[Handle, Volume]:
     try:
         root = host.open_root(path)
@@ -109,19 +108,3 @@ def _open(path: str) -> tuple[Handle, Volume]:
     except OSError as error:
         why = _WHY.get(linux_errno(error)) or getattr(error, "strerror", None) or str(error)
         raise ExportError(f"cannot export {path}: {why}") from error
-
-
-def _name(model: str, volume: Volume) -> str:
-    return suitable_model(volume) if model == AUTO else model
-
-
-def model_of(path: str, security_model: str = AUTO) -> str:
-    """The name of the security model that a folder is served with. ``ExportError`` as ``LocalDriver`` raises it."""
-    if security_model != AUTO:
-        return security_model
-    root, volume = _open(path)
-    host.close(root)
-    try:
-        return suitable_model(volume)
-    except Unsuitable as error:
-        raise ExportError(f"cannot export {path}: {error}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from ninep.errors import Refused
+from ninep.errors import Refused, text_of
 from ninep.linux import NO_ID, Errno
 from ninep.node import WouldBlock
 from ninep.server.exports import Export
@@ -17,6 +17,9 @@ log = logging.getLogger("ninep.server")
 NOT_REQUIRED = b"authentication not required"
 LONGEST_UNAME = 255
 """Each fid keeps it. Linux names users in 32 bytes (useradd(8))."""
+
+LONGEST_LIST = 120
+"""Characters of names of exports in an error, which has to fit into the smallest msize."""
 
 
 def auth(session: Session, afid: int, uname: bytes, aname: bytes, n_uname: int = NO_ID) -> tuple[Qid]:
@@ -73,11 +76,23 @@ def _admit(session: Session, aname: bytes) -> Export:
     """The export, if the peer may have it: ENOENT, EACCES."""
     export = session.exports.find(aname)
     if export is None:
-        raise Refused(Errno.ENOENT, "there is no such export")
+        there_are = _there_are(session)
+        raise Refused(Errno.ENOENT, f"there is no such export{there_are}", text_of(Errno.ENOENT) + there_are.encode())
     why = export.access.refusal(session.peer)
     if why:
         raise Refused(Errno.EACCES, why)
     return export
+
+
+def _there_are(session: Session) -> str:
+    """Which exports the peer may have, for an error's words: a mistyped aname is the first mistake there is to make."""
+    names = [export.name.strip("/") for export in session.exports if not export.access.refusal(session.peer)]
+    if not names:
+        return ""
+    if names == [""]:
+        return ": the export has no name; leave the aname out"
+    shown = ", ".join(ascii(name) if name else "one without a name" for name in names)
+    return f": there {'is' if len(names) == 1 else 'are'} {shown if len(shown) <= LONGEST_LIST else shown[:LONGEST_LIST] + ' ...'}"
 
 
 def clunk(session: Session, fid: int) -> tuple[()]:

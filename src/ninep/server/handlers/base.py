@@ -25,6 +25,7 @@ from ninep.linux import (
 from ninep.node import Changes, Node, WouldBlock
 from ninep.server.fids import Fid
 from ninep.server.handlers import names
+from ninep.server.handlers.changing import change_all
 from ninep.server.handlers.directories import check_target
 from ninep.server.handlers.files import MAX_OFFSET, open_fid
 from ninep.server.session import Session
@@ -177,9 +178,7 @@ def wstat_now(session: Session, fid: int, stat: Stat) -> tuple[()]:
 
 
 def wstat(session: Session, fid: int, stat: Stat) -> tuple[()]:
-    """Change what is not all ones or empty; with nothing to change, an fsync. All is checked before anything is changed, and a name
-    that was changed is changed back if the rest fails (stat(5): all or nothing).
-    """
+    """Change what is not all ones or empty, all of it or nothing (``changing`` tells how); with nothing to change, an fsync."""
     held = session.fid(fid)
     node = held.node
     changes = _asked(session, held, stat)
@@ -190,19 +189,10 @@ def wstat(session: Session, fid: int, stat: Stat) -> tuple[()]:
         else:
             node.fsync()
         return ()
-    former = node.name
-    renamed = stat.name and stat.name != former
-    if renamed:
-        if not session.extended:
-            _must_be_free(held, stat.name)
-        node.move(None, stat.name)
-    try:
-        if changes is not None:
-            _change(held, changes)
-    except OSError:
-        if renamed:
-            node.move(None, former)
-        raise
+    renamed = stat.name and stat.name != node.name
+    if renamed and not session.extended:
+        _must_be_free(held, stat.name)
+    change_all(held, stat.name if renamed else None, changes or Changes())
     return ()
 
 
@@ -221,14 +211,6 @@ def _asked(session: Session, held: Fid, stat: Stat) -> Changes | None:
     if changes.size is not None and changes.size > MAX_OFFSET:
         raise Refused(Errno.EINVAL, f"size {changes.size}")
     return differing(changes, present, session.extended)
-
-
-def _change(held: Fid, changes: Changes) -> None:
-    if changes.size is not None and held.writable and held.file is not None:
-        held.file.truncate(changes.size, held.user.uid)
-        changes = changes._replace(size=None)
-    if changes != Changes(by=changes.by):
-        held.node.setattr(changes)
 
 
 def _must_be_free(held: Fid, name: bytes) -> None:

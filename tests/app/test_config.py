@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
-from ninep.config import BadConfig, ExportConfig, ServerConfig, parse_anon, parse_export, stays_here
-from ninep.server.access import Access, parse_rule
+from ninep.app.config import ServerConfig, stays_here
+from ninep.app.exports import ExportConfig, parse_export
+from ninep.layers.id_map import parse_user
+from ninep.options import BadOption
+from ninep.server.access import parse_rule
 from ninep.transport import addresses
 
 
@@ -48,19 +51,19 @@ def test_an_export_may_name_several_peers() -> None:
     ],
 )
 def test_what_is_no_export_is_refused_with_a_sentence(text: str) -> None:
-    with pytest.raises(BadConfig, match=r"."):
+    with pytest.raises(BadOption, match=r"."):
         parse_export(text)
 
 
 @pytest.mark.parametrize(("text", "ids"), [("5", (5, 5)), ("5:6", (5, 6))])
 def test_a_user_is_a_number_or_two(text: str, ids: tuple[int, int]) -> None:
-    assert parse_anon(text) == ids
+    assert parse_user(text) == ids
 
 
 @pytest.mark.parametrize("text", ["", "x", "1:2:3", "-1", "4294967295"])
 def test_what_is_no_user_is_refused(text: str) -> None:
-    with pytest.raises(BadConfig):
-        parse_anon(text)
+    with pytest.raises(BadOption):
+        parse_user(text)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +78,7 @@ def test_what_is_no_user_is_refused(text: str) -> None:
     ],
 )
 def test_an_export_that_contradicts_itself_is_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(BadConfig):
+    with pytest.raises(BadOption):
         ExportConfig("/srv", **settings)
 
 
@@ -97,8 +100,8 @@ def test_which_addresses_other_computers_reach(host: str, *, here: bool) -> None
 
 def test_other_computers_are_let_in_only_when_asked_for() -> None:
     everywhere = [addresses.parse("0.0.0.0:5640")]
-    with pytest.raises(BadConfig, match="--allow"):
-        ServerConfig([ExportConfig("/srv")], everywhere)
-    with pytest.raises(BadConfig, match="--allow"):
-        ServerConfig([ExportConfig("/srv")], everywhere, access=Access((parse_rule("uid:5"),)))
-    ServerConfig([ExportConfig("/srv")], everywhere, access=Access((parse_rule("192.0.2.0/24"),)))
+    with pytest.raises(BadOption, match="--allow"):
+        ServerConfig([ExportConfig("/srv")], listen=everywhere)
+    with pytest.raises(BadOption, match="--allow"):
+        ServerConfig([ExportConfig("/srv")], listen=everywhere, allow=(parse_rule("uid:5"),))
+    ServerConfig([ExportConfig("/srv")], listen=everywhere, allow=(parse_rule("192.0.2.0/24"),))

@@ -1,0 +1,56 @@
+"""A server from its configuration: exports opened and held against each other, limits fitted to what the system gives."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+
+from ninep import host
+from ninep.app.config import ServerConfig
+from ninep.app.exports import build
+from ninep.options import BadOption
+from ninep.server import overlap
+from ninep.server.exports import Export
+from ninep.server.limits import Limits
+from ninep.server.server import Server
+
+HANDLES = 24
+"""Descriptors of a process that serves a few clients: its event loop, its listeners and exports, and some for files."""
+HANDLES_A_WORKER = 2
+
+
+def exports_of(settings: ServerConfig) -> list[Export]:
+    """Open what is to be served. ``OSError`` with a sentence if a folder cannot be, ``BadOption`` for two that contradict each other."""
+    exports = [build(export) for export in settings.exports]
+    try:
+        overlap.check(exports, permitted=settings.allow_overlap)
+    except overlap.Overlap as error:
+        for export in exports:
+            export.driver.close()
+        raise BadOption(f"{error}, or permit it with --allow-overlap") from error
+    return exports
+
+
+def check_handles(settings: ServerConfig) -> None:
+    """``OSError`` with a sentence if the system gives this process too few handles to serve anybody."""
+    given = host.raise_handle_limit()
+    needed = HANDLES + (HANDLES_A_WORKER * settings.workers if settings.workers > 1 else 0)
+    if given < needed:
+        raise OSError(errno.EMFILE, f"too few open files are allowed: {given}, and {needed} are needed (ulimit -n)")
+
+
+def limits_of(settings: ServerConfig) -> Limits:
+    """The limits of one process: its share of what all have together, and no more handles than the system gives it."""
+    return settings.limits.share(settings.workers).fit(host.raise_handle_limit())
+
+
+def server_of(settings: ServerConfig, exports: Sequence[Export]) -> Server:
+    """A server (one process of it) that listens nowhere yet."""
+    return Server(
+        exports,
+        limits_of(settings),
+        access=settings.access,
+        owns_loop=True,
+        counted=settings.metrics is not None,
+        allow_overlap=True,  # exports_of has looked
+    )

@@ -1,0 +1,155 @@
+"""A server's configuration: exports, addresses, limits, access; checked before anything is opened.
+
+``ServerConfig`` is what ``ninep serve`` makes of its options, and what a program may fill in itself. A value that cannot be is ``BadOption`` with a
+sentence for the person who wrote it.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
+from typing import Any, Final
+
+from ninep.app.exports import ExportConfig
+from ninep.options import FLAG, BadOption, OptionSet, mode, number, option, parsed, show_amount
+from ninep.server.access import LOOPBACK, Access, Rule, parse_rule
+from ninep.server.limits import MIN_MSIZE, Limits
+from ninep.transport import addresses
+
+MAX_MSIZE: Final = 4 << 20 | 24
+MSIZES: Final = f"{MIN_MSIZE} to {show_amount(MAX_MSIZE & ~24)} are possible"
+ADDRESS_GROUP: Final = "Addresses and workers"
+ACCESS_GROUP: Final = "Access and users"
+LOG_GROUP: Final = "Logging and metrics"
+
+ADDRESS: Final = parsed("ADDRESS", addresses.parse, addresses.Address.__args__)
+PEER: Final = parsed("WHO", parse_rule, Rule)
+
+
+def parse_metrics(text: str) -> addresses.Tcp:
+    """``HOST:PORT``, or a port of the loopback."""
+    if text.startswith(("unix:", "vsock:", "hyperv:", "fd:")):
+        raise BadOption(f"{text!r}: metrics are served over HTTP: write PORT or HOST:PORT")
+    return addresses.parse_tcp(text)
+
+
+@dataclass(frozen=True)
+class ServerConfig(OptionSet):
+    """All that ``ninep serve`` needs to know. ``exports`` and ``limits`` have options of their own."""
+
+    exports: Sequence[ExportConfig]
+    limits: Limits = field(default_factory=Limits)
+    listen: tuple[addresses.Address, ...] = option(
+        (addresses.parse(addresses.DEFAULT),),
+        ADDRESS,
+        f"Where to accept clients: {addresses.FORMS}. Repeatable.",
+        group=ADDRESS_GROUP,
+        short="l",
+        repeat=True,
+    )
+    workers: int = option(
+        1,
+        number(1, 256),
+        "Processes that share the work, one for each core to fill. Connections are spread evenly.",
+        group=ADDRESS_GROUP,
+        short="w",
+    )
+    socket_mode: int | None = option(
+        None, mode(), "Permissions of unix sockets (600 unless given): who may write may connect.", group=ACCESS_GROUP
+    )
+    allow: tuple[Rule, ...] = option(
+        (),
+        PEER,
+        "Who may connect: a network, any, uid:N, gid:N, cid:N (see below). Repeatable. Needed to listen off the loopback.",
+        group=ACCESS_GROUP,
+        repeat=True,
+    )
+    allow_overlap: bool = option(
+        False,
+        FLAG,
+        "Serve exports that show the same files although they keep owners in different ways: clients of one can then forge what the other shows.",
+        group="Exports",
+    )
+    metrics: addresses.Tcp | None = option(
+        None,
+        parsed("ADDRESS", parse_metrics, addresses.Tcp),
+        "Serve Prometheus metrics over HTTP at PORT (on the loopback) or HOST:PORT. With --workers each process at a port of its own, from "
+        "this one on. Needs ninep[metrics].",
+        group=LOG_GROUP,
+    )
+    ready_fd: int | None = option(
+        None,
+        number(0, 1 << 30),
+        "Write the addresses to this descriptor, a line each, and close it, as soon as clients can connect. (A service manager is told through "
+        "NOTIFY_SOCKET, with Type=notify.)",
+        group=LOG_GROUP,
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        super().__post_init__()
+        self._check_exports()
+        if not MIN_MSIZE <= self.limits.msize <= MAX_MSIZE:
+            raise BadOption(f"msize {show_amount(self.limits.msize)}: {MSIZES}")
+        self._check_addresses()
+
+    @property
+    def access(self) -> Access:
+        """Who may connect."""
+        return Access(self.allow)
+
+    def _check_exports(self) -> None:
+        if not self.exports:
+            raise BadOption("nothing to serve: name a folder")
+        names = [export.name.strip("/") for export in self.exports]
+        for name in names:
+            if names.count(name) > 1:
+                raise BadOption(
+                    f"two exports are named {name!r}" if name else "two folders without a name: use --export NAME=DIR"
+                )
+
+    def _check_addresses(self) -> None:
+        streams = [address for address in self.listen if isinstance(address, addresses.Stdio)]
+        if self.workers > 1 and streams:
+            raise BadOption("stdio is one connection: it needs one worker")
+        if len(streams) > 1:
+            raise BadOption("stdio can be listened at once only")
+        if self.socket_mode is not None:
+            if not any(isinstance(address, addresses.Unix) for address in self.listen):
+                raise BadOption("socket-mode means nothing without a unix socket to listen at")
+            object.__setattr__(self, "listen", tuple(_with_mode(one, self.socket_mode) for one in self.listen))
+        for address in (*self.listen, self.metrics):
+            if isinstance(address, addresses.Tcp) and not self.access.remote and not stays_here(address.host):
+                raise BadOption(
+                    f"{address} can be reached from other computers, and 9P has no passwords: say who may connect with --allow, "
+                    f"for example --allow 192.168.0.0/16 (--allow any lets all computers in)"
+                )
+
+
+def _with_mode(address: addresses.Address, bits: int) -> addresses.Address:
+    return replace(address, mode=bits) if isinstance(address, addresses.Unix) else address
+
+
+def stays_here(host: str) -> bool:
+    """Only processes of this machine reach a TCP address: all that its name stands for are loopback addresses."""
+    if not host:
+        return False
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return True  # no such name: listening will say so
+    return all(
+        any(ip_address(str(where[4][0]).partition("%")[0]) in network for network in LOOPBACK) for where in found
+    )
+
+
+def limits_with(msize: int | None, given: Mapping[str, Any]) -> Limits:
+    """The limits with what was given. A round msize is meant as what one read carries: 1M lets 1 MiB through, with room for the header."""
+    changed = dict(given)
+    if msize is not None:
+        if not MIN_MSIZE <= msize <= MAX_MSIZE:
+            raise BadOption(f"msize {show_amount(msize)}: {MSIZES}")
+        changed["msize"] = msize + 24 if msize & (msize - 1) == 0 and msize >= 1 << 16 else msize
+    return Limits(**changed)

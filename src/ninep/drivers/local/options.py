@@ -1,0 +1,33 @@
+"""The options of the local driver, and its row in the registry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ninep.drivers import DriverType
+from ninep.drivers.local.driver import LocalDriver
+from ninep.drivers.local.qids import MULTIDEVS
+from ninep.options import OptionSet, choice, option
+from ninep.security import Choice
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalOptions(OptionSet):
+    """See ``LocalDriver``; the security model and its options are ``ninep.security.Choice``."""
+
+    multidevs: str = option(
+        "remap",
+        choice(MULTIDEVS, "one of the ways to serve several filesystems"),
+        "A folder with several filesystems in it: remap keeps their inode numbers apart, forbid refuses all but the first, warn serves them as "
+        "they are.",
+        group="Exports",
+    )
+
+
+def open_folder(target: str, options: LocalOptions, model: Choice) -> LocalDriver:
+    """``ExportError`` if the folder is missing or unfit."""
+    return LocalDriver(target, model, options.multidevs)
+
+
+DRIVER: Final = DriverType("a folder of this computer", LocalOptions, open_folder, models=True)

@@ -1,0 +1,80 @@
+"""A package of somebody else, as small as it can be: a driver, a security model and a layer that ``ninep serve`` finds by entry points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ninep.drivers import DriverType
+from ninep.drivers.synthetic import SyntheticDriver
+from ninep.layers import LayerType
+from ninep.layers.base import Wrapper
+from ninep.node import Node, User
+from ninep.options import OptionSet, number, option, text
+from ninep.security import ModelType
+from ninep.security.passthrough import Passthrough
+
+
+@dataclass(frozen=True, kw_only=True)
+class HelloOptions(OptionSet):
+    greeting: str = option("hello", text(), "What the file says.", group="Exports")
+
+
+DRIVER = DriverType(
+    "one file with a greeting",
+    HelloOptions,
+    lambda target, options, _model: SyntheticDriver({target or "greeting": options.greeting.encode()}),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneOwnerOptions(OptionSet):
+    one_uid: int = option(0, number(0, 1 << 31), "Whose all files are.", group="Exports")
+
+
+class OneOwner(Passthrough):
+    """All files belong to one user."""
+
+    name = "one-owner"
+
+    def __init__(self, uid: int) -> None:
+        super().__init__()
+        self._uid = uid
+
+    def look(self, subject, found):
+        mode, _, gid, rdev = super().look(subject, found)
+        return mode, self._uid, gid, rdev
+
+
+MODEL = ModelType("all files are shown as one user's", OneOwnerOptions, lambda options: OneOwner(options.one_uid))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenamedOptions(OptionSet):
+    hide: str = option("", text(), "Hide entries of this name from walks.", group="Access and users")
+
+
+class Hiding(Wrapper):
+    __slots__ = ("hidden",)
+
+    def __init__(self, inner: Node, layer: object, hidden: bytes) -> None:
+        super().__init__(inner, layer)
+        self.hidden = hidden
+
+    def wrap(self, inner: Node) -> Hiding:
+        return Hiding(inner, self.layer, self.hidden)
+
+    def walk(self, name: bytes) -> Node:
+        if name == self.hidden:
+            raise FileNotFoundError(2, "hidden")
+        return super().walk(name)
+
+
+class Hide:
+    def __init__(self, name: str) -> None:
+        self._name = name.encode()
+
+    def __call__(self, root: Node, user: User) -> Node:
+        return Hiding(root, self, self._name)
+
+
+LAYER = LayerType(500, RenamedOptions, lambda options, _export: Hide(options.hide) if options.hide else None)

@@ -1,0 +1,103 @@
+"""What to type in a guest fits where the server listens."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from ninep.cli import hints
+from ninep.cli.hints import (
+    ELSEWHERE,
+    GUEST,
+    GUEST_OR_ELSEWHERE,
+    HERE,
+    MIRRORED,
+    WSL,
+)
+from ninep.transport.addresses import Address, Descriptor, Stdio, Systemd, Tcp, Unix, Vsock, parse
+
+OPTIONS = "version=9p2000.L,msize=1048576"
+
+
+@pytest.fixture(autouse=True)
+def _own_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hints, "_own_address", lambda: "192.0.2.7")
+
+
+def of(place: Address, name: str = "", msize: int = 1 << 20 | 24, *, windows: bool = False) -> list[tuple[str, str]]:
+    return [(hint.where, hint.line) for hint in hints.hints(place, name, msize, windows=windows)]
+
+
+def tcp(host: str, port: int = 5640) -> str:
+    return f"mount -t 9p -o trans=tcp,port={port},{OPTIONS} {host} /mnt"
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        (Tcp("127.0.0.1", 5640), [(GUEST, tcp("10.0.2.2"))]),
+        (Tcp("localhost", 564), [(GUEST, tcp("10.0.2.2", 564))]),
+        (Tcp("127.0.0.5", 5640), [(HERE, tcp("127.0.0.5"))]),
+        (Tcp("::1", 5640), [(HERE, tcp("::1"))]),
+        (Tcp("", 564), [(GUEST, tcp("10.0.2.2", 564)), (ELSEWHERE, tcp("192.0.2.7", 564))]),
+        (Tcp("0.0.0.0", 5640), [(GUEST, tcp("10.0.2.2")), (ELSEWHERE, tcp("192.0.2.7"))]),
+        (Tcp("::", 5640), [(GUEST, tcp("10.0.2.2")), (ELSEWHERE, tcp("192.0.2.7"))]),
+        (Tcp("192.0.2.1", 5640), [(GUEST_OR_ELSEWHERE, tcp("192.0.2.1"))]),
+        (Tcp("2001:db8::1", 5640), [(f"{GUEST_OR_ELSEWHERE} whose 9p client knows IPv6", tcp("2001:db8::1"))]),
+        (
+            Unix("/run/9p.sock"),
+            [("on this computer, as root", f"mount -t 9p -o trans=unix,{OPTIONS} /run/9p.sock /mnt")],
+        ),
+        (Vsock(1, 5640), [(HERE, "ninep ls vsock:1:5640/")]),
+        (Stdio(), []),
+        (Descriptor(3), []),
+        (Systemd(), []),
+    ],
+    ids=str,
+)
+def test_what_fits_an_address(place: Address, expected: list[tuple[str, str]]) -> None:
+    assert of(place) == expected
+
+
+@pytest.mark.parametrize("place", ["vsock:-1:5640", "vsock:3:5640", "hyperv:children:5640", "hyperv:any:5640"])
+def test_a_virtual_machine_reaches_its_host(place: str) -> None:
+    """The kernel has no address for it: a program opens the connection, behind a unix socket."""
+    (where, line), without_a_mount = of(parse(place))
+    assert where == GUEST
+    assert line.startswith("socat UNIX-LISTEN:/run/ninep.sock VSOCK-CONNECT:2:5640 & ")
+    assert line.endswith(f"mount -t 9p -o trans=unix,{OPTIONS} /run/ninep.sock /mnt")
+    assert without_a_mount == (f"{GUEST}, without a mount", "ninep ls vsock:2:5640/")
+
+
+def test_a_hyperv_service_without_a_port() -> None:
+    assert of(parse("hyperv:any:11111111-2222-3333-4444-555555555555")) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        (Tcp("127.0.0.1", 5640), (MIRRORED, tcp("127.0.0.1"))),
+        (Tcp("192.0.2.1", 5640), (WSL, tcp("192.0.2.1"))),
+        (Tcp("", 5640), (WSL, tcp("192.0.2.7"))),
+    ],
+    ids=str,
+)
+def test_on_windows_wsl_too(place: Tcp, expected: tuple[str, str]) -> None:
+    assert of(place, windows=True)[-1] == expected
+    assert expected not in of(place)
+
+
+def test_it_can_be_pasted() -> None:
+    ((_, line),) = of(Unix("/run/my socket"), "a b;c", 8192)
+    options = "trans=unix,version=9p2000.L,msize=8192,aname=a b;c"
+    assert shlex.split(line) == ["mount", "-t", "9p", "-o", options, "/run/my socket", "/mnt"]
+
+
+def test_not_for_a_name_that_mount_cannot_say() -> None:
+    assert of(Tcp("", 1), "a,b") == []
+
+
+def test_a_computer_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hints, "_own_address", str)
+    assert of(Tcp("", 5640)) == [(GUEST, tcp("10.0.2.2"))]
