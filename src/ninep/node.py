@@ -147,7 +147,9 @@ class OpenDir(ABC):
     def read_packed(self, cookie: int, room: int) -> Buffer | None:
         """As ``read``, in the form of Rreaddir (``wire.codec.pack_dirents``): whole entries, at most ``room`` bytes, empty at the end.
 
-        For drivers that have entries at hand in this form. None: ask ``read`` (also when not even one entry fits).
+        For drivers that have entries at hand in this form. None: ask ``read`` (also when not even one entry fits). Where this answers, cookies are
+        below 2**31 (``wire.cookies`` helps), and a reply after a jump to another place is short: the client may throw away all but its first entry.
+        What ``read`` gives may have any cookies: the server puts numbers in their place.
         """
         return None
 

@@ -16,6 +16,7 @@ from ninep.node import Driver, Node, Source, User
 from ninep.server.access import Access
 from ninep.server.locks import LockTable
 from ninep.transport.peers import Peer
+from ninep.wire.cookies import CookiePool
 
 Layer = Callable[[Node, User], Node]
 """Wraps the root of an export for one user; see ``ninep.layers``."""
@@ -29,6 +30,10 @@ class Export:
     driver: Driver
     layers: Sequence[Layer] = ()
     locks: LockTable = field(default_factory=LockTable)
+    cookies: CookiePool = field(default_factory=CookiePool)
+    """What the numbers of open directories take."""
+    told_of_names: bool = False
+    """The log says already that names were left out of listings."""
     inline: bool = True
     """The driver may be called in the event loop, as far as is known: nodes tell, and the first one comes from the first attach."""
     access: Access = field(default_factory=partial(Access, closed=True))

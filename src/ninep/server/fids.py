@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from ninep.node import Node, OpenDir, OpenFile, User
+    from ninep.server.entries import EntryListing
     from ninep.server.exports import Export
     from ninep.server.listing import StatListing
 
@@ -66,7 +67,7 @@ class XattrBuffer:
 class Fid:
     """One fid of one session."""
 
-    __slots__ = ("directory", "export", "file", "flags", "node", "remove_on_clunk", "stats", "user", "xattr")
+    __slots__ = ("directory", "entries", "export", "file", "flags", "node", "remove_on_clunk", "stats", "user", "xattr")
 
     def __init__(self, node: Node, user: User, export: Export) -> None:
         self.node = node
@@ -77,6 +78,7 @@ class Fid:
         self.flags = 0
         self.xattr: XattrValue | XattrBuffer | None = None
         self.stats: StatListing | None = None
+        self.entries: EntryListing | None = None
         self.remove_on_clunk = False
 
     @property
@@ -108,6 +110,8 @@ class Fid:
         opened, self.file, self.directory = self.file or self.directory, None, None
         xattr, self.xattr = self.xattr, None
         self.export.locks.forget(self)
+        if self.entries is not None:
+            self.entries.close()
         try:
             if opened is not None:
                 opened.close()

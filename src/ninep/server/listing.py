@@ -2,7 +2,8 @@
 
 Rules: whole records only; offset 0 begins afresh, any other offset goes on where the last read ended (unikraft adds up byte counts, others send
 what they got: both mean "continue"). An entry that has gone since it was listed is left out, one that cannot be looked at is shown with what the
-listing says of it: nothing is dropped in silence. ``.`` and ``..`` are not part of it.
+listing says of it: nothing is dropped in silence. ``.`` and ``..`` are not part of it. Names may be as long as the driver has them: what 9P2000.L
+leaves out (``entries``), clients of these dialects take.
 """
 
 from __future__ import annotations
@@ -11,18 +12,17 @@ from collections import deque
 from threading import Lock
 
 from ninep.errors import Refused, linux_errno
-from ninep.linux import DT_DIR, DT_UNKNOWN, NAME_MAX, Errno
+from ninep.linux import DT_DIR, DT_UNKNOWN, Errno
 from ninep.node import Node, OpenDir
+from ninep.server.entries import LONGEST_ENTRY
 from ninep.server.stats import stat_of
-from ninep.wire.codec import DIRENT_SIZE, pack_stat
+from ninep.wire.codec import pack_stat
 from ninep.wire.modes import mode_to_wire
 from ninep.wire.types import QT_DIR, Qid, Stat
 
 BATCH = 8192
 LOOKS = 128
 """Entries that are looked at for one message, besides the last batch: a reply may be shorter than asked for, and each look takes 10 to 30 us."""
-LONGEST_ENTRY = DIRENT_SIZE + NAME_MAX
-"""Asked of a driver even where there is less room, so that nothing means the end."""
 DOTS = frozenset({b".", b".."})
 
 

@@ -23,7 +23,7 @@ from dataclasses import fields as dataclass_fields
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias, get_type_hints
 
-from ninep.linux import NO_ID
+from ninep.linux import NAME_MAX, NO_ID
 from ninep.wire.messages import BY_NUMBER, MAX_WALK, Message
 from ninep.wire.types import Attributes, Buffer, Dirent, Kind, Qid, Stat, Statfs
 
@@ -109,16 +109,26 @@ def unpack_stat(buffer: Buffer, start: int, end: int, extended: bool) -> tuple[S
 
 
 _DIRENT = struct.Struct("<BIQQBH").pack
+LONG_NAMES = "left out of listings: names of more than 255 bytes, which Linux's client cannot take, such as one of %d bytes that begins with %r"
+"""For the log, once for an export."""
 
 
 def pack_dirents(entries: Sequence[Dirent], room: int) -> tuple[list[bytes], int]:
-    """As many whole entries as fit in ``room`` bytes: the pieces, and how many entries they are."""
+    """As many whole entries as fit in ``room`` bytes: the pieces, and how many entries they are.
+
+    An entry whose name is longer than NAME_MAX counts among them and is left out: Linux's client has 256 bytes for a name and drops the rest of
+    a reply at one that does not fit there (fs/9p/vfs_dir.c, net/9p/protocol.c p9dirent_read).
+    """
     pieces: list[bytes] = []
     add = pieces.append
     pack = _DIRENT
+    longest = NAME_MAX
     taken = 0
     for qid_type, version, path, cookie, kind, name in entries:
         length = len(name)
+        if length > longest:
+            taken += 1
+            continue
         room -= 24 + length
         if room < 0:
             break
@@ -129,13 +139,6 @@ def pack_dirents(entries: Sequence[Dirent], room: int) -> tuple[list[bytes], int
 
 
 _DIRENT_HEAD = struct.Struct("<BIQQBH").unpack_from
-_DIRENT_COOKIE = struct.Struct("<Q").unpack_from
-
-
-def dirent_cookie(data: Buffer, start: int) -> int:
-    """The cookie of the packed entry that begins at ``start``."""
-    cookie: int = _DIRENT_COOKIE(data, start + 13)[0]
-    return cookie
 
 
 def unpack_dirents(data: Buffer) -> list[Dirent]:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 from array import array
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from weakref import ref
 
 import pytest
 
+from ninep import host
 from ninep.drivers.local import LocalNode
 from ninep.drivers.local import packed as packed_module
+from ninep.drivers.local.directory import LocalDir
 from ninep.drivers.local.packed import Listings, PackedListing, Recorder
 from ninep.node import Dirent, OpenDir
+from ninep.wire import cookies
 from ninep.wire.codec import unpack_dirents
 
 LONG_AGO = 1_000_000_000 * 10**9
@@ -192,3 +197,144 @@ def test_a_listing_larger_than_all_of_the_room_is_given_up(monkeypatch: pytest.M
     recorder = Recorder(Listings(), (0, 0))
     assert recorder.add([b"x" * 24, b"name"], 1)
     assert not recorder.add([b"x" * 24, b"name"], 2)
+
+
+def packed_from(directory: OpenDir, cookie: int, room: int = 1 << 20) -> list[Dirent]:
+    data = directory.read_packed(cookie, room)
+    assert data is not None
+    return unpack_dirents(data)
+
+
+@pytest.mark.parametrize("quiet", [0, 3600 * 10**9], ids=["kept", "from the host"])
+@pytest.mark.parametrize("model", ["none", "mapped-file"])
+class TestSeek:
+    """Cookies are numbers below 2**31; each leads on to the entry after its own."""
+
+    @pytest.fixture
+    def root(
+        self, attach: Callable[..., LocalNode], folder: Path, model: str, quiet: int, monkeypatch: pytest.MonkeyPatch
+    ) -> LocalNode:
+        monkeypatch.setattr(packed_module, "QUIET", quiet)
+        fill(folder, 700)
+        if model == "mapped-file":
+            (folder / ".virtfs_metadata").mkdir()
+            (folder / ".virtfs_metadata_root").touch()
+        return attach(model)
+
+    def test_after_every_entry(self, root: LocalNode, monkeypatch: pytest.MonkeyPatch) -> None:
+        directory = root.opendir()
+        entries = read_packed(directory, 1 << 20)
+        assert len(entries) == 702
+        assert max(entry.cookie for entry in entries) < 1 << 31
+        batches = 0
+        shown = LocalDir._shown
+
+        def counted(self: LocalDir, *args: Any) -> Any:
+            nonlocal batches
+            batches += 1
+            return shown(self, *args)
+
+        monkeypatch.setattr(LocalDir, "_shown", counted)
+        for order in (range(701), range(700, -1, -1)):
+            for at in order:
+                found = packed_from(directory, entries[at].cookie)
+                assert found[0] == entries[at + 1]
+                assert len(found) < 200  # the client drops all but the first
+        assert batches < 60  # of the host, with up to 1,000 entries
+        assert packed_from(directory, entries[-1].cookie) == []
+        directory.close()
+
+    def test_a_reader_that_goes_on_after_a_jump_gets_more_each_time(self, root: LocalNode) -> None:
+        directory = root.opendir()
+        entries = read_packed(directory, 1 << 20)
+        cookie, sizes = entries[100].cookie, []
+        while found := packed_from(directory, cookie):
+            sizes.append(len(found))
+            cookie = found[-1].cookie
+        assert sum(sizes) == 601
+        assert sizes[0] * 3 < sizes[1]
+        assert read_packed(directory, 1 << 20) == entries
+        directory.close()
+
+    def test_by_the_cookies_of_another_open_directory(self, root: LocalNode) -> None:
+        directory = root.opendir()
+        entries = read_packed(directory, 1 << 20)
+        directory.close()
+        for at in (0, 1, 300, 700, 701):
+            directory = root.opendir()
+            assert packed_from(directory, entries[at].cookie)[:1] == entries[at + 1 : at + 2]
+            directory.close()
+
+    def test_after_changes(self, root: LocalNode, folder: Path) -> None:
+        directory = root.opendir()
+        entries = read_packed(directory, 1 << 20)
+        for number in range(0, 700, 3):
+            (folder / f"entry {number:04d}").unlink()
+            (folder / f"new {number}").touch()
+        for rewound in (False, True, False):
+            if rewound:
+                assert len(read_packed(directory, 1 << 20)) == 702
+            for at in (*range(0, 702, 50), 701, 1, 700):
+                found = packed_from(directory, entries[at].cookie)
+                names = [entry.name for entry in found if not entry.name.startswith(b"new")]
+                left = [entry.name for entry in entries[at + 1 :] if os.path.lexists(folder / os.fsdecode(entry.name))]
+                assert names == left[: len(names)]
+                assert names or not left or len(found) > 50
+        directory.close()
+
+    def test_numbers_that_nobody_was_given(self, root: LocalNode) -> None:
+        directory = root.opendir()
+        for cookie in (703, 5000, (1 << 31) - 1):
+            assert packed_from(directory, cookie) == []
+        assert len(read_packed(directory, 4096)) == 702
+        directory.close()
+
+    def test_the_place_of_a_reader_is_kept_when_numbers_are_forgotten(
+        self, root: LocalNode, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cookies, "POOL", 2000)
+        monkeypatch.setattr(packed_module, "BUDGET", 0)
+        directories = [root.opendir() for _ in range(6)]
+        seen: list[list[Dirent]] = [[] for _ in directories]
+        for _ in range(30):
+            for directory, found in zip(directories, seen, strict=True):
+                found.extend(packed_from(directory, found[-1].cookie if found else 0, 2000))
+            for entry in seen[0][-40:]:  # what all have read: the next cannot be found by counting
+                if entry.name.startswith(b"entry"):
+                    (folder / os.fsdecode(entry.name)).unlink(missing_ok=True)
+        for directory, found in zip(directories, seen, strict=True):
+            assert len(found) == len({entry.name for entry in found}) == 702
+            directory.close()
+        assert not root.tree.listings.pool._sizes
+
+
+def test_names_that_no_client_takes(
+    attach: Callable[..., LocalNode], folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As an NTFS folder has them: 255 UTF-16 units are up to 765 bytes."""
+    fill(folder, 30)
+    euros = "\u20ac".encode() * 255
+
+    class Longer:
+        def __init__(self, listing: host.Listing) -> None:
+            self.listing = listing
+            self.sync, self.close = listing.sync, listing.close
+
+        def read(self, cookie: int) -> list[host.Entry]:
+            return [
+                host.Entry(ino, place, kind, euros if name == b"entry 0007" else name)
+                for ino, place, kind, name in self.listing.read(cookie)
+            ]
+
+    open_dir = host.open_dir
+    monkeypatch.setattr(host, "open_dir", lambda place: Longer(open_dir(place)))
+    root = attach("none")
+    for room in (64, 1000, 1 << 20):
+        directory = root.opendir()
+        names = [entry.name for entry in read_packed(directory, room)]
+        assert len(names) == 31
+        assert euros not in names
+        assert euros in [entry[5] for entry in directory.read(0, 1 << 20)]
+        directory.close()
+    assert listing_of(root) is None
+    assert caplog.text.count("765 bytes") == 1

@@ -17,50 +17,65 @@ from ninep.errors import linux_errno
 from ninep.host import Entry, Listing
 from ninep.linux import DT_DIR, DT_LNK, DT_REG, DT_UNKNOWN, Errno
 from ninep.node import Buffer, Dirent, OpenDir
+from ninep.wire.cookies import CookieTable
 from ninep.wire.types import QT_DIR, QT_FILE, QT_SYMLINK
 
 if TYPE_CHECKING:
     from ninep.drivers.local.node import LocalNode
 
 _LOOK_AT: Final = frozenset((DT_DIR, DT_UNKNOWN))
-_NOTHING: Final[tuple[list[Dirent], int]] = ([], 0)
+_NOTHING: Final[tuple[list[Dirent], int, int]] = ([], 0, 0)
 _HEAD: Final = 24  # qid, cookie, type and the length of the name: what an entry takes besides its name
 QID_TYPES: Final = tuple({DT_DIR: QT_DIR, DT_LNK: QT_SYMLINK}.get(kind, QT_FILE) for kind in range(16))
 """From the type of a file, ``mode >> 12`` or a ``linux.DT_*``, to the type of its qid."""
 
 
+SEEK_ROOM: Final = 4096
+"""Bytes of a reply after a jump to another place. It grows again as the client reads on."""
+GROWTH: Final = 4
+FULL: Final = 1 << 32
+
+
 class LocalDir(OpenDir):
-    """A directory, open. What is left of a batch of the host's entries is kept between two reads, so that the host need not seek; unless too many
-    others read (``Listings.reading``). A kept listing is not held: when it goes, the host is asked, who knows its cookies.
+    """A directory, open. Its cookies are numbers for those of the host (``wire.cookies``).
+
+    What is left of a batch of the host's entries is kept between two reads, so that the host need not seek; unless too many others read
+    (``Listings.reading``). A kept listing is not held: when it goes, the host is asked.
     """
 
-    __slots__ = ("_cookie", "_listing", "_next", "_node", "_packed", "_position", "_recorder", "_rest")
+    __slots__ = ("_listing", "_next", "_node", "_packed", "_recorder", "_rest", "_room", "_span", "_table")
 
     def __init__(self, node: LocalNode, listing: Listing) -> None:
         self._node = node
         self._listing = listing
-        self._rest: tuple[list[Dirent], int] = _NOTHING
-        """A batch, and how much of it was read: replaced as one, because another thread may say ``forget``."""
-        self._next = 0  # the cookie after that
+        self._rest: tuple[list[Dirent], int, int] = _NOTHING
+        """A batch, how much of it was read, and the number of the last entry read: replaced as one, because another thread may say ``forget``."""
+        self._next = 0
+        """Where a client that reads on will ask next: after the last entry it got; from the start, once it got to the end."""
+        self._span = 0  # the most entries that a batch had
+        self._room = FULL
+        self._table = CookieTable(node.tree.listings.pool)
         self._packed: ref[PackedListing] | None = None
-        self._position = 0  # in the packed listing, and the cookie that leads there
-        self._cookie = 0
         self._recorder: Recorder | None = None
 
     def read_packed(self, cookie: int, room: int) -> Buffer | None:
         """From the listing that is kept, or from the host, to be kept."""
-        if cookie == 0:
+        self._room = min(self._room * GROWTH, FULL) if cookie == self._next else SEEK_ROOM
+        room = min(room, self._room)
+        if cookie == 0 or not self._next:
             self._begin()
-        elif self._packed is not None and cookie != self._cookie:
-            self._packed = None  # somewhere else, as seekdir(3) goes: the host knows all cookies
         packed = None if self._packed is None else self._packed()
         if packed is None:
             self._packed = None
             return self._read_and_pack(cookie, room)
-        data, end, last = packed.slice(self._position, room)
+        if cookie >= len(packed.ends):
+            self._next = 0
+            return b""
+        data, last = packed.slice(cookie, room)
         if not data:
-            return data if end == len(packed.data) else None
-        self._position, self._cookie = end, last
+            return None
+        self._next = last
+        self._table.here = last
         return data
 
     def _begin(self) -> None:
@@ -68,8 +83,9 @@ class LocalDir(OpenDir):
         found = host.stat(node.held())
         listings = node.tree.listings
         packed = listings.get((node.dev, node.ino), found)
+        if packed is not None and not self._table.adopt(packed.cookies):
+            packed = None
         self._packed = None if packed is None else ref(packed)
-        self._position = 0
         self._recorder = None if packed or not node.inline else listings.recorder(found)
 
     def _read_and_pack(self, cookie: int, room: int) -> bytes | None:
@@ -78,30 +94,37 @@ class LocalDir(OpenDir):
             recorder = None
         parts: list[bytes] = []
         while entries := self.read(cookie, room):
-            pieces, size, last = pack(entries, room)
-            if not last:
+            pieces, size, taken = pack(entries, room)
+            if len(pieces) != 2 * taken:
+                self._node.tree.listings.leave_out(entries)
+            if not taken:
                 if not parts:
                     return None
                 break
             parts += pieces
             room -= size
-            cookie = last
+            cookie = entries[taken - 1][3]
             if recorder is not None and not recorder.add(pieces, cookie):
                 recorder = None
-            if last != entries[-1][3]:
+            if taken < len(entries):
                 break
         else:
             if recorder is not None and not parts:
                 self._keep(recorder)
         self._recorder = recorder
+        if parts:
+            self._next = cookie
+            self._table.here = cookie
         return b"".join(parts)
 
     def _keep(self, recorder: Recorder) -> None:
         """The end was reached: keep what was recorded if the directory stood still meanwhile."""
         node = self._node
         found = host.stat(node.held())
-        if recorder.stamp == (found.st_mtime_ns, found.st_ctime_ns):
-            node.tree.listings.keep((node.dev, node.ino), recorder.listing())
+        if recorder.stamp == (found.st_mtime_ns, found.st_ctime_ns) and self._table.plain:
+            listing = recorder.listing(self._table.copy())
+            if listing is not None:
+                node.tree.listings.keep((node.dev, node.ino), listing)
 
     def read(self, cookie: int, room: int) -> Sequence[Dirent]:
         """At least one entry if there is any, even when it does not fit: who asked must see that his room is too small."""
@@ -119,14 +142,14 @@ class LocalDir(OpenDir):
                 break
             if batch:
                 cookie = batch[-1][3]
-            batch, end = self._fill(cookie), 0
-            if not batch:
+            more = self._fill(cookie)
+            if not more:
                 break
-            start = 0
-        if taken:
-            self._next = taken[-1][3]
-        if end < len(batch):
-            self._rest = (batch, end)
+            batch, start, end = more, 0, 0
+        self._next = taken[-1][3] if taken else 0
+        self._table.here = self._next
+        if end < len(batch) or (batch and self._room < FULL):  # one who jumps may come back to it
+            self._rest = (batch, end, self._next)
             self._node.tree.listings.reading(self)
         elif self._rest is not _NOTHING:
             self._rest = _NOTHING
@@ -139,38 +162,72 @@ class LocalDir(OpenDir):
 
     def _find(self, cookie: int) -> tuple[list[Dirent], int]:
         """Go on after ``cookie``: in the batch at hand, else where the host finds it."""
-        batch, at = self._rest
-        if cookie and cookie == self._next and batch:
-            return batch, at
+        batch, at, last = self._rest
         if cookie:
-            for place, entry in enumerate(batch):
-                if entry[3] == cookie:
-                    return batch, place + 1
+            if batch and (cookie == last or (at := _place(batch, cookie))):
+                return batch, at
+            earlier = max(1, cookie - self._span // 2)
+            if earlier < cookie < self._next and self._table.cookie(earlier):
+                batch = self._fill(earlier)  # a client that goes back will go on doing so
+                if at := _place(batch, cookie):
+                    return batch, at
         return self._fill(cookie), 0
 
-    def _fill(self, cookie: int) -> list[Dirent]:
-        """The next batch that has anything to show; nothing at the end."""
-        while entries := self._listing.read(cookie):
+    def _fill(self, number: int) -> list[Dirent]:
+        """The next batch after ``number`` that has anything to show; nothing at the end."""
+        cookie = self._table.cookie(number) if number else 0
+        if cookie is None:
+            cookie = self._reach(number)
+        while cookie is not None and (entries := self._listing.read(cookie)):
             cookie = entries[-1][1]
-            if batch := self._shown(entries):
+            batch, number = self._shown(entries, number)
+            if batch:
                 return batch
         return []
 
-    def _shown(self, entries: Sequence[Entry]) -> list[Dirent]:
+    def _reach(self, number: int) -> int | None:
+        """The host's cookie for a number that is not in the table: count so many entries. None if there are fewer."""
+        table = self._table
+        last, cookie = table.last
+        if number < last:
+            table.restart()
+            last = cookie = 0
+        while last < number:
+            entries = self._listing.read(cookie)
+            if not entries:
+                return None
+            cookie = entries[-1][1]
+            if visible := self._visible(entries):
+                last = table.number(last, [entry[1] for entry in visible])[-1]
+        return table.cookie(number)
+
+    def _visible(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        model = self._node.tree.model
+        if not model.reserved:
+            return entries
+        hides = model.hides
+        return [entry for entry in entries if not hides(entry[3])]
+
+    def _shown(self, entries: Sequence[Entry], after: int) -> tuple[list[Dirent], int]:
+        """What of a batch is shown, and the number of its last entry."""
         tree = self._node.tree
-        if tree.model.reserved:
-            hides = tree.model.hides
-            entries = [entry for entry in entries if not hides(entry[3])]
+        self._span = max(self._span, len(entries))
+        if tree.model.reserved and not (entries := self._visible(entries)):
+            return [], after
+        numbers = self._table.number(after, [entry[1] for entry in entries])
         bits, suffix, limit = tree.qids.affix(self._node.dev)
         types = tree.shown_types
+        number = numbers[0] - 1
         batch: list[Dirent | tuple[int, int, int, int, int, bytes] | None] = [
-            # A plain tuple, not a Dirent: the NamedTuple's constructor would double the cost of an entry (0.25 us).
-            (QID_TYPES[kind], 0, ino << bits | suffix, cookie, types[kind], name)
-            if kind not in _LOOK_AT and ino < limit
-            else self._looked_at(ino, cookie, kind, name)
-            for ino, cookie, kind, name in entries
+            # Plain tuples: a Dirent's constructor would double the cost of an entry (0.25 us). Counting costs 0.02 us, a zip with the numbers 0.1.
+            (QID_TYPES[kind], 0, ino << bits | suffix, number, types[kind], name)
+            if (number := number + 1) and kind not in _LOOK_AT and ino < limit
+            else self._looked_at(ino, number, kind, name)
+            for ino, _, kind, name in entries
         ]
-        return cast("list[Dirent]", [entry for entry in batch if entry] if None in batch else batch)
+        if type(numbers) is not range:  # of a directory that changed
+            batch = [entry and (*entry[:3], number, *entry[4:]) for number, entry in zip(numbers, batch, strict=True)]
+        return cast("list[Dirent]", [entry for entry in batch if entry] if None in batch else batch), numbers[-1]
 
     def _looked_at(self, ino: int, cookie: int, kind: int, name: bytes) -> Dirent | None:
         """An entry that the listing does not say enough about; None if it is gone. No failure of one entry ends a listing."""
@@ -200,8 +257,22 @@ class LocalDir(OpenDir):
 
     def close(self) -> None:
         self._node.tree.listings.read(self)
+        self._table.close()
         self._node.tree.pins.count_opened(-1)
         self._listing.close()
+
+
+def _place(batch: Sequence[Dirent], number: int) -> int:
+    """How many entries of a batch are read when the one of this number is; 0 if it is not there."""
+    if not batch:
+        return 0
+    first = batch[0][3]
+    guess = number - first
+    if 0 <= guess < len(batch) and batch[guess][3] == number:
+        return guess + 1
+    if batch[-1][3] - first == len(batch) - 1:  # one number after the other
+        return 0
+    return next((at for at, entry in enumerate(batch, 1) if entry[3] == number), 0)
 
 
 def shown_types(plain_types: bool) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ as well, or a client that reads many listings to just before their end would fil
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from array import array
@@ -20,8 +21,12 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from ninep.host import Stat
+from ninep.linux import NAME_MAX
 from ninep.node import Buffer, Dirent
-from ninep.wire.codec import dirent_cookie, pack_dirents
+from ninep.wire.codec import LONG_NAMES, pack_dirents
+from ninep.wire.cookies import CookiePool
+
+log = logging.getLogger("ninep.drivers")
 
 BUDGET: Final = 8 << 20
 """Bytes of listings that an export keeps, and bytes that it records at the same time."""
@@ -32,36 +37,40 @@ READERS: Final = 64
 QUIET: Final = 50_000_000
 """Nanoseconds since the last change of a directory: later changes are sure to show in its times."""
 
+BESIDE: Final = 12
+"""Bytes that an entry takes besides its own: where it ends, and the host's cookie."""
+
 Stamp = tuple[int, int]
 
 
 class PackedListing:
-    """All entries of a directory, packed, and where each ends."""
+    """All entries of a directory, packed; where each ends, and the host's cookie there. The cookies in ``data`` are numbers: 1, 2, 3 ..."""
 
-    __slots__ = ("__weakref__", "data", "ends", "stamp")
+    __slots__ = ("__weakref__", "cookies", "data", "ends", "stamp")
 
-    def __init__(self, stamp: Stamp, data: bytes, ends: array[int]) -> None:
+    def __init__(self, stamp: Stamp, data: bytes, ends: array[int], cookies: array[int] | None = None) -> None:
         self.stamp = stamp
         self.data = data
         self.ends = ends
+        self.cookies = array("Q") if cookies is None else cookies
 
     @property
     def size(self) -> int:
         """Bytes that it takes."""
-        return COST + len(self.data) + len(self.ends) * self.ends.itemsize
+        return COST + len(self.data) + len(self.ends) * BESIDE
 
-    def slice(self, start: int, room: int) -> tuple[Buffer, int, int]:
-        """Whole entries from ``start`` (where one begins) that fit in ``room``: the bytes, where they end, and the cookie there.
+    def slice(self, number: int, room: int) -> tuple[Buffer, int]:
+        """Whole entries after ``number`` that fit in ``room``: the bytes, and the number of the last one.
 
         A reply that nobody reads must not keep much more alive than itself: a small part is a copy.
         """
-        index = bisect_right(self.ends, start + room)
-        end = self.ends[index - 1] if index else 0
-        if end <= start:
-            return b"", start, 0
-        begin = self.ends[index - 2] if index > 1 else 0
-        part = memoryview(self.data)[start:end]
-        return bytes(part) if 2 * len(part) < len(self.data) else part, end, dirent_cookie(self.data, begin)
+        ends = self.ends
+        start = ends[number - 1] if number else 0
+        index = bisect_right(ends, start + room, number)
+        if index == number:
+            return b"", number
+        part = memoryview(self.data)[start : ends[index - 1]]
+        return bytes(part) if 2 * len(part) < len(self.data) else part, index
 
 
 class Recorder:
@@ -85,7 +94,7 @@ class Recorder:
         for head, name in zip(pieces[::2], pieces[1::2], strict=True):
             size += len(head) + len(name)
             self._ends.append(size)
-        if not self._take(size - before + len(pieces) // 2 * self._ends.itemsize):
+        if not self._take(size - before + len(pieces) // 2 * BESIDE):
             return False
         self._parts.append(b"".join(pieces))
         self._size = size
@@ -99,9 +108,11 @@ class Recorder:
     def __del__(self) -> None:
         self._listings.record(-self._taken)
 
-    def listing(self) -> PackedListing:
-        """What was recorded."""
-        return PackedListing(self.stamp, b"".join(self._parts), self._ends)
+    def listing(self, cookies: array[int]) -> PackedListing | None:
+        """What was recorded, with the host's cookies; None if there are others, because some entries were not shown."""
+        if self.cookie != len(self._ends) or len(self._ends) != len(cookies):
+            return None
+        return PackedListing(self.stamp, b"".join(self._parts), self._ends, cookies)
 
 
 class Reader(Protocol):
@@ -119,6 +130,8 @@ class Listings:
         self._kept: OrderedDict[tuple[int, int], PackedListing] = OrderedDict()
         self._size = 0
         self._recorded = 0
+        self.pool = CookiePool()
+        self._told_of_names = False
         self._guard = threading.RLock()  # a recorder that goes while this thread has it gives back as well
 
     def get(self, key: tuple[int, int], found: Stat) -> PackedListing | None:
@@ -168,11 +181,18 @@ class Listings:
         with self._guard:
             self._readers.pop(reader, None)
 
+    def leave_out(self, entries: Sequence[Dirent]) -> None:
+        """Entries of these were not shown, for the length of their names: said once."""
+        if not self._told_of_names:
+            self._told_of_names = True
+            name = next(entry[5] for entry in entries if len(entry[5]) > NAME_MAX)
+            log.warning(LONG_NAMES, len(name), name[:40])
+
     def _drop(self, key: tuple[int, int]) -> None:
         self._size -= self._kept.pop(key).size
 
 
 def pack(entries: Sequence[Dirent], room: int) -> tuple[list[bytes], int, int]:
-    """Whole entries that fit: the pieces, their size, and the cookie after them (0: none fits)."""
+    """Whole entries that fit: the pieces, their size, and how many entries they are, those left out included."""
     pieces, taken = pack_dirents(entries, room)
-    return pieces, sum(map(len, pieces)), entries[taken - 1][3] if taken else 0
+    return pieces, sum(map(len, pieces)), taken

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from ninep.errors import Refused
 from ninep.linux import AT_REMOVEDIR, PATH_MAX, PERMISSIONS, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK, Errno
+from ninep.server.entries import EntryListing
 from ninep.server.handlers import names
-from ninep.server.listing import LONGEST_ENTRY
 from ninep.server.session import Session
-from ninep.wire.codec import DIRENT_SIZE, READ_HEADER, pack_dirents
+from ninep.wire.codec import READ_HEADER
+from ninep.wire.cookies import LAST_NUMBER
 from ninep.wire.messages import NOFID
 from ninep.wire.modes import makedev
 from ninep.wire.types import Buffer, Qid
@@ -23,23 +24,17 @@ def readdir(session: Session, fid: int, offset: int, count: int) -> tuple[Buffer
     directory = held.directory
     if directory is None:
         raise Refused(Errno.ENOTDIR if held.file else Errno.EBADF, "not an open directory")
-    if offset > MAX_COOKIE:
-        raise Refused(Errno.EINVAL, f"offset {offset}")
+    if offset > LAST_NUMBER:
+        if offset > MAX_COOKIE:
+            raise Refused(Errno.EINVAL, f"offset {offset}")
+        return (b"",)  # nobody was given that cookie: it is behind all entries
     room = min(count, session.msize - READ_HEADER)
     packed = directory.read_packed(offset, room)
     if packed is not None:
         return (packed,)
-    pieces: list[bytes] = []
-    while entries := directory.read(offset, max(room, LONGEST_ENTRY)):
-        more, taken = pack_dirents(entries, room)
-        pieces += more
-        room -= sum(map(len, more))
-        if taken < len(entries) or room <= DIRENT_SIZE:
-            break
-        offset = entries[-1][3]
-    if entries and not pieces:
-        raise Refused(Errno.EINVAL, f"{count} bytes are too few for an entry")
-    return (b"".join(pieces),)
+    if held.entries is None:
+        held.entries = EntryListing(directory, held.export)
+    return (held.entries.read(offset, room),)
 
 
 def mkdir(session: Session, fid: int, name: bytes, mode: int, gid: int) -> tuple[Qid]:

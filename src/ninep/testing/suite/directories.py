@@ -7,7 +7,9 @@ import random
 import pytest
 
 from ninep.linux import DT_DIR, DT_LNK, DT_REG, DT_UNKNOWN, S_IFDIR, Errno
+from ninep.node import Dirent
 from ninep.testing.suite.tree import GID, UID, Tree, attributes, mode_of, read_entries, read_some, refuses
+from ninep.wire.codec import unpack_dirents
 
 
 class MkdirTests:
@@ -123,6 +125,28 @@ class ListingTests:
         for i in (0, 1, 2, 50, 99, 101):
             rest = read_entries(listing, cookie=entries[i].cookie)
             assert [entry.name for entry in rest] == [entry.name for entry in entries[i + 1 :]]
+
+    @pytest.mark.parametrize("room", [100, 1000, 131_072])
+    def test_packed_answers_are_the_same_and_have_small_cookies(self, tree: Tree, room: int) -> None:
+        """Of a driver that packs its entries itself (``read_packed``): the server passes its cookies on to programs of 32 bits."""
+        for i in range(100):
+            tree.root.mkdir(b"entry%d" % i, 0o755, 0, 0)
+        listing = tree.keep(tree.root.opendir())
+        packed: list[Dirent] = []
+        while answer := listing.read_packed(packed[-1].cookie if packed else 0, room):
+            assert len(answer) <= room
+            packed += unpack_dirents(answer)
+        if answer is None:
+            assert not packed
+            return
+        assert [entry.name for entry in packed] == [entry.name for entry in read_entries(listing)]
+        assert len({entry.cookie for entry in packed}) == 102
+        assert all(0 < entry.cookie < 1 << 31 for entry in packed)
+        for i in (0, 50, 101, 3):
+            rest = listing.read_packed(packed[i].cookie, room)
+            assert [entry.name for entry in packed[i + 1 :][:1]] == [
+                entry.name for entry in unpack_dirents(rest or b"")[:1]
+            ]
 
     def test_rewinding_reads_afresh(self, tree: Tree) -> None:
         tree.file(b"old")

@@ -1,0 +1,139 @@
+"""Numbers in place of cookies: small, the same for the same entry, and bounded in what they take."""
+
+from __future__ import annotations
+
+import random
+from array import array
+from bisect import bisect_right
+
+import pytest
+
+from ninep.wire import cookies as cookies_module
+from ninep.wire.cookies import LAST_NUMBER, CookiePool, CookieTable
+
+LARGE = 1 << 62
+
+
+@pytest.fixture
+def table() -> CookieTable:
+    return CookieTable(CookiePool())
+
+
+def numbered(table: CookieTable, after: int, *cookies: int) -> list[int]:
+    return list(table.number(after, cookies))
+
+
+def test_entries_are_counted(table: CookieTable) -> None:
+    assert numbered(table, 0, LARGE + 5, LARGE + 9) == [1, 2]
+    assert numbered(table, 2, LARGE + 11) == [3]
+    assert [table.cookie(number) for number in range(5)] == [0, LARGE + 5, LARGE + 9, LARGE + 11, None]
+    assert table.last == (3, LARGE + 11)
+    assert table.plain
+
+
+def test_an_entry_read_again_has_its_number(table: CookieTable) -> None:
+    numbered(table, 0, 10, 20, 30)
+    assert numbered(table, 0, 10, 20) == [1, 2]
+    assert numbered(table, 1, 20, 30, 40, 50) == [2, 3, 4, 5]
+    assert table.plain
+
+
+def test_one_that_went_away_and_one_that_is_new(table: CookieTable) -> None:
+    numbered(table, 0, 10, 20, 30, 40)
+    assert numbered(table, 0, 10, 30, 40) == [1, 3, 4]
+    assert numbered(table, 0, 10, 15, 30) == [1, 5, 3]
+    assert numbered(table, 5, 30, 40, 50) == [3, 4, 6]
+    assert table.cookie(2) == 20
+    assert not table.plain
+
+
+@pytest.mark.parametrize("matched", [1 << 16, 40], ids=["found again", "numbered anew"])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_number_leads_to_the_same_place_in_a_directory_that_changes(
+    seed: int, matched: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cookies_module, "MATCHED", matched)
+    chance = random.Random(seed)
+    table = CookieTable(CookiePool())
+    there = sorted({chance.getrandbits(62) + 1 for _ in range(100)})
+    given: dict[int, int] = {0: 0}
+    for _ in range(400):
+        number = chance.choice(list(given))
+        cookie = table.cookie(number)
+        assert cookie == given[number]
+        start = bisect_right(there, cookie)
+        batch = there[start : start + chance.randrange(1, 30)]
+        if batch:
+            found = table.number(number, batch)
+            for each, place in zip(found, batch, strict=True):
+                assert given.setdefault(each, place) == place
+                assert 0 < each <= LAST_NUMBER
+        if chance.random() < 0.5 and there:
+            there.remove(chance.choice(there))
+        else:
+            there = sorted({*there, chance.getrandbits(62) + 1})
+    if matched == 1 << 16:
+        assert len(set(given.values())) == len(given)  # no entry has two
+
+
+def test_a_pool_forgets_what_grew_longest_ago_but_where_its_reader_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cookies_module, "POOL", 3000)
+    pool = CookiePool()
+    tables = [CookieTable(pool) for _ in range(4)]
+    for table in tables:
+        numbered(table, 0, *range(LARGE, LARGE + 1000))
+        table.here = 500
+    assert [table.cookie(100) for table in tables] == [None, *[LARGE + 99] * 3]
+    assert tables[0].cookie(500) == LARGE + 499
+    assert numbered(tables[0], 1000, 7, 8) == [1001, 1002]
+    for table in tables:
+        table.close()
+    assert not pool._sizes
+    assert pool._total == 0
+
+
+def test_a_table_larger_than_its_pool_keeps_what_came_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cookies_module, "POOL", 3000)
+    pool = CookiePool()
+    table = CookieTable(pool)
+    number = 0
+    for start in range(0, 10_000, 1000):
+        number = numbered(table, number, *range(start + 1, start + 1001))[-1]
+    assert number == 10_000
+    assert table.cookie(10_000) == 10_000
+    assert table.cookie(1) is None
+    assert pool._total <= 3000
+
+
+def test_small_tables_are_not_counted() -> None:
+    pool = CookiePool()
+    table = CookieTable(pool)
+    numbered(table, 0, *range(1, 500))
+    assert not pool._sizes
+    table.close()
+
+
+def test_numbers_never_reach_31_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cookies_module, "LAST_NUMBER", 10)
+    table = CookieTable(CookiePool())
+    numbered(table, 0, *range(101, 109))
+    assert numbered(table, 8, 109, 110, 111) == [1, 2, 3]
+    assert not table.plain
+
+
+def test_the_numbers_of_a_kept_listing() -> None:
+    pool = CookiePool()
+    kept = array("Q", [10, 20, 30])
+    fresh, same, other, changed = (CookieTable(pool) for _ in range(4))
+    numbered(same, 0, 10, 20)
+    numbered(other, 0, 10, 21)
+    numbered(changed, 0, 10, 20)
+    numbered(changed, 0, 10, 15)
+    assert [table.adopt(kept) for table in (fresh, same, other, changed)] == [True, True, False, False]
+    assert fresh.cookie(3) == 30
+    assert fresh.adopt(kept)
+    numbered(fresh, 3, 40)
+    assert list(kept) == [10, 20, 30]
+    assert list(fresh.copy()) == [10, 20, 30, 40]
+    fresh.restart()
+    assert fresh.last == (0, 0)
