@@ -134,6 +134,9 @@ class OpenFile(ABC):
 class OpenDir(ABC):
     """A directory opened by ``Node.opendir``."""
 
+    packs: bool = False
+    """``read_packed`` answers always. None from it then means that not even one entry fits."""
+
     @abstractmethod
     def read(self, cookie: int, room: int) -> Sequence[Dirent]:
         """Entries after ``cookie`` (0: from the start, read afresh), ``.`` and ``..`` included; none at the end, and only there.

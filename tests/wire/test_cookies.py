@@ -82,10 +82,10 @@ def test_a_pool_forgets_what_grew_longest_ago_but_where_its_reader_is(monkeypatc
     tables = [CookieTable(pool) for _ in range(4)]
     for table in tables:
         numbered(table, 0, *range(LARGE, LARGE + 1000))
-        table.here = 500
+        table.here, table.until = 500, 600
     assert [table.cookie(100) for table in tables] == [None, *[LARGE + 99] * 3]
-    assert tables[0].cookie(500) == LARGE + 499
-    assert numbered(tables[0], 1000, 7, 8) == [1001, 1002]
+    assert [tables[0].cookie(number) for number in (499, 500, 600, 601)] == [None, LARGE + 499, LARGE + 599, None]
+    assert numbered(tables[0], 600, 7, 8) == [601, 602]
     for table in tables:
         table.close()
     assert not pool._sizes
@@ -108,7 +108,7 @@ def test_a_table_larger_than_its_pool_keeps_what_came_last(monkeypatch: pytest.M
 def test_small_tables_are_not_counted() -> None:
     pool = CookiePool()
     table = CookieTable(pool)
-    numbered(table, 0, *range(1, 500))
+    numbered(table, 0, *range(1, 128))
     assert not pool._sizes
     table.close()
 

@@ -197,6 +197,10 @@ class DirWrapper(OpenDir):
         self.inner = inner
         self.node = node
 
+    @property
+    def packs(self) -> bool:  # type: ignore[override] # what is asked of an instance
+        return self.inner.packs
+
     def read(self, cookie: int, room: int) -> Sequence[Dirent]:
         return self.inner.read(cookie, room)
 

@@ -18,12 +18,10 @@ from collections.abc import Sequence
 from typing import Final
 
 LAST_NUMBER: Final = (1 << 31) - 1
-POOL: Final = 1 << 21
-"""Numbers that the tables of a pool hold: 16 MiB."""
-SMALL: Final = 512
+POOL: Final = 1 << 19
+"""Numbers that the tables of a pool hold: 4 MiB."""
+SMALL: Final = 128
 """A table with no more than these is not worth counting."""
-AT_HAND: Final = 2048
-"""Numbers behind the reader's place that are not forgotten: more than a batch of a host has."""
 MATCHED: Final = 1 << 16
 """Entries of a directory that changed are found again by their cookies up to so many (about 100 bytes each); beyond, they get new numbers."""
 
@@ -49,7 +47,7 @@ class CookiePool:
 class CookieTable:
     """The numbers of one open directory. Used by one thread at a time; ``forget`` may come from any."""
 
-    __slots__ = ("_counted", "_known", "_pool", "_shared", "_state", "here", "plain")
+    __slots__ = ("_counted", "_known", "_pool", "_shared", "_state", "here", "plain", "until")
 
     def __init__(self, pool: CookiePool) -> None:
         self._pool = pool
@@ -58,7 +56,9 @@ class CookieTable:
         self._known: dict[int, int] | None = None
         """The other way round, once the directory was seen to have changed."""
         self.here = 0
-        """The number that the reader has got to: its cookie is kept, whatever is forgotten."""
+        """The number that the reader has got to ..."""
+        self.until = 0
+        """... and the last one that it has at hand: their cookies and those between are kept, whatever is forgotten."""
         self._counted = False
         self._shared = False
         """The cookies are those of a kept listing, and must not be added to."""
@@ -187,10 +187,9 @@ class CookieTable:
             here = self.cookie(self.here)
             if here is None:
                 self._state = 0, 0, array("Q")
-            elif self.here:
-                self._state = self.here, here, known[self.here - first :][:AT_HAND]
             else:
-                self._state = 0, 0, known[:AT_HAND]
+                last = max(self.here, self.until)
+                self._state = self.here, here, known[self.here - first : last - first]
             self._known = None
             self._shared = self._counted = False
             self._pool.resized(self, 0)

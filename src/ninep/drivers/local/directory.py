@@ -43,6 +43,7 @@ class LocalDir(OpenDir):
     (``Listings.reading``). A kept listing is not held: when it goes, the host is asked.
     """
 
+    packs = True
     __slots__ = ("_listing", "_next", "_node", "_packed", "_recorder", "_rest", "_room", "_span", "_table")
 
     def __init__(self, node: LocalNode, listing: Listing) -> None:
@@ -150,15 +151,17 @@ class LocalDir(OpenDir):
         self._table.here = self._next
         if end < len(batch) or (batch and self._room < FULL):  # one who jumps may come back to it
             self._rest = (batch, end, self._next)
+            self._table.until = batch[-1][3]
             self._node.tree.listings.reading(self)
         elif self._rest is not _NOTHING:
-            self._rest = _NOTHING
+            self.forget()
             self._node.tree.listings.read(self)
         return taken
 
     def forget(self) -> None:
         """For ``Listings``: keep no entries at hand."""
         self._rest = _NOTHING
+        self._table.until = 0
 
     def _find(self, cookie: int) -> tuple[list[Dirent], int]:
         """Go on after ``cookie``: in the batch at hand, else where the host finds it."""

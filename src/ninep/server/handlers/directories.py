@@ -32,6 +32,8 @@ def readdir(session: Session, fid: int, offset: int, count: int) -> tuple[Buffer
     packed = directory.read_packed(offset, room)
     if packed is not None:
         return (packed,)
+    if directory.packs:
+        raise Refused(Errno.EINVAL, f"{count} bytes are too few for an entry")
     if held.entries is None:
         held.entries = EntryListing(directory, held.export)
     return (held.entries.read(offset, room),)
