@@ -51,7 +51,7 @@ class EntryListing:
         cookie = self._cookie(number)
         while cookie is not None and (entries := self._directory.read(cookie, max(room, LONGEST_ENTRY))):
             numbered = self._number(number, entries)
-            more, taken = pack_dirents(numbered, room)
+            more, taken = pack_dirents(numbered, room, NAME_MAX)
             if len(more) != 2 * taken:
                 self._tell(numbered)
             pieces += more

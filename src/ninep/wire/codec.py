@@ -23,7 +23,7 @@ from dataclasses import fields as dataclass_fields
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias, get_type_hints
 
-from ninep.linux import NAME_MAX, NO_ID
+from ninep.linux import NO_ID
 from ninep.wire.messages import BY_NUMBER, MAX_WALK, Message
 from ninep.wire.types import Attributes, Buffer, Dirent, Kind, Qid, Stat, Statfs
 
@@ -113,16 +113,15 @@ LONG_NAMES = "left out of listings: names of more than 255 bytes, which Linux's 
 """For the log, once for an export."""
 
 
-def pack_dirents(entries: Sequence[Dirent], room: int) -> tuple[list[bytes], int]:
+def pack_dirents(entries: Sequence[Dirent], room: int, longest: int = 0xFFFF) -> tuple[list[bytes], int]:
     """As many whole entries as fit in ``room`` bytes: the pieces, and how many entries they are.
 
-    An entry whose name is longer than NAME_MAX counts among them and is left out: Linux's client has 256 bytes for a name and drops the rest of
-    a reply at one that does not fit there (fs/9p/vfs_dir.c, net/9p/protocol.c p9dirent_read).
+    An entry whose name is longer than ``longest`` counts among them and is left out. Servers say NAME_MAX: Linux's client has 256 bytes for a name
+    and drops the rest of a reply at one that does not fit there (fs/9p/vfs_dir.c, net/9p/protocol.c p9dirent_read).
     """
     pieces: list[bytes] = []
     add = pieces.append
     pack = _DIRENT
-    longest = NAME_MAX
     taken = 0
     for qid_type, version, path, cookie, kind, name in entries:
         length = len(name)

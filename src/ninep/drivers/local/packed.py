@@ -194,5 +194,5 @@ class Listings:
 
 def pack(entries: Sequence[Dirent], room: int) -> tuple[list[bytes], int, int]:
     """Whole entries that fit: the pieces, their size, and how many entries they are, those left out included."""
-    pieces, taken = pack_dirents(entries, room)
+    pieces, taken = pack_dirents(entries, room, NAME_MAX)
     return pieces, sum(map(len, pieces)), taken
