@@ -111,12 +111,15 @@ def differing(changes: Changes, a: Attributes, extended: bool) -> Changes:
     A length that it has, which is 0 for a directory, is no change. And some clients send a record back as they got it, with one field changed or
     none: then what Rstat shows with this value is left alone (times are whole seconds there), or a file of another owner could not be
     touched. But what another of the changes moves is set all the same, so that the end is what was asked for: a truncation moves mtime,
-    and with a chown it drops SUID and SGID. A record with some of these fields only is meant as it stands.
+    and with a chown it drops SUID and SGID. A record with some of these fields only is meant as it stands: a truncation of a file with such bits
+    drops them, also one to the length that it has.
     """
     size, uid, gid, mode, atime, mtime = changes[:6]
-    if size == (0 if a.mode & S_IFMT == S_IFDIR else a.size):
+    directory = a.mode & S_IFMT == S_IFDIR
+    whole = not (size is None or mode is None or mtime is None)
+    if size == (0 if directory else a.size) and (directory or whole or not a.mode & (S_ISUID | S_ISGID)):
         size = None
-    if changes.size is None or mode is None or mtime is None:
+    if not whole:
         return changes._replace(size=size)
     if uid == a.uid:
         uid = None
