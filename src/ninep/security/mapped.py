@@ -14,6 +14,7 @@ from ninep.errors import Refused, linux_errno
 from ninep.host import Handle, Place, Stat
 from ninep.linux import (
     NO_ID,
+    O_NOATIME,
     O_RDONLY,
     O_WRONLY,
     PATH_MAX,
@@ -117,7 +118,7 @@ class Mapped(SecurityModel):
         place = subject.place()
         if host.stat(place.pin).st_mode & S_IFMT == S_IFLNK:
             return host.read_link(place)
-        handle = host.open_file(place, O_RDONLY)
+        handle = host.open_file(place, O_RDONLY | O_NOATIME)  # Tstat of 9P2000.u reads it as well, and must change nothing
         try:
             return host.read(handle, PATH_MAX - 1, 0)
         finally:
