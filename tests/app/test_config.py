@@ -23,6 +23,7 @@ from ninep.transport import addresses
         ("a=/srv,,,rw", "a", "/srv,", {"read_only": False}),
         ("a=/srv,model=mapped,fmode=640", "a", "/srv", {"security_model": "mapped-xattr", "fmode": 0o640}),
         ("a=/x=y,devices", "a", "/x=y", {"devices": True}),
+        ("a=/srv,xattrs=all", "a", "/srv", {"xattrs": "all"}),
         ("a=/srv,squash=all,anon=5:6", "a", "/srv", {"squash": "all", "anon": (5, 6)}),
     ],
 )

@@ -33,7 +33,12 @@ def test_the_scheme_says_which_driver(target: str, scheme: str, rest: str) -> No
 
 def test_values_are_read_as_people_write_them() -> None:
     config = ExportConfig("/srv", security_model="mapped", fmode="640", read_only="yes", anon="5")
-    assert (config.model, config.get("fmode"), config.get("read_only"), config.get("anon")) == ("mapped-xattr", 0o640, True, (5, 5))
+    assert (config.model, config.get("fmode"), config.get("read_only"), config.get("anon")) == (
+        "mapped-xattr",
+        0o640,
+        True,
+        (5, 5),
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,7 +109,9 @@ def test_a_folder_in_memory_is_opened() -> None:
 
 class TestMerged:
     def test_an_option_of_all_holds_where_it_can(self) -> None:
-        one, other = merged([("a", "/a", {}), ("b", "/b", {"security_model": "passthrough"})], {"fmode": 0o640, "read_only": True})
+        one, other = merged(
+            [("a", "/a", {}), ("b", "/b", {"security_model": "passthrough"})], {"fmode": 0o640, "read_only": True}
+        )
         assert one.given() == {"fmode": 0o640, "read_only": True}
         assert other.given() == {"security_model": "passthrough", "read_only": True}
 

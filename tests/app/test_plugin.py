@@ -45,7 +45,10 @@ def test_help_shows_what_was_added() -> None:
 
 @pytest.mark.usefixtures("_installed")
 def test_a_driver_by_its_scheme() -> None:
-    with Server("hello:note", "--greeting", "good morning") as server, ninep.connect(f"127.0.0.1:{server.port}") as client:
+    with (
+        Server("hello:note", "--greeting", "good morning") as server,
+        ninep.connect(f"127.0.0.1:{server.port}") as client,
+    ):
         assert client.read_bytes("/note") == b"good morning"
         assert "serving hello:note" in server.said()
 
@@ -64,13 +67,18 @@ def test_a_model_and_a_layer_of_one_export(export: Path) -> None:
 @pytest.mark.usefixtures("_installed")
 def test_an_option_of_another_model_is_refused(export: Path) -> None:
     said = subprocess.run(
-        [*program(), "serve", str(export), "-s", "one-owner", "--fmode", "640"], capture_output=True, text=True, check=False
+        [*program(), "serve", str(export), "-s", "one-owner", "--fmode", "640"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert said.returncode == 2
     assert "fmode means nothing in the security model one-owner" in said.stderr
 
 
 def test_a_plugin_that_is_not_there_is_an_unknown_name(export: Path) -> None:
-    said = subprocess.run([*program(), "serve", str(export), "-s", "one-owner"], capture_output=True, text=True, check=False)
+    said = subprocess.run(
+        [*program(), "serve", str(export), "-s", "one-owner"], capture_output=True, text=True, check=False
+    )
     assert said.returncode == 2
     assert "'one-owner' is not a security model" in said.stderr

@@ -204,7 +204,9 @@ def merged(named: Iterable[tuple[str, str, Mapping[str, Any]]], for_all: Mapping
     for name, target, own in named:
         model = {"security_model": for_all["security_model"]} if "security_model" in for_all else {}
         try:
-            plain = ExportConfig(target, name, **{key: value for key, value in (model | dict(own)).items() if key == "security_model"})
+            plain = ExportConfig(
+                target, name, **{key: value for key, value in (model | dict(own)).items() if key == "security_model"}
+            )
         except BadOption as error:
             if not model or "security_model" in own:
                 raise

@@ -41,7 +41,10 @@ LIMIT_TABLE = "\n".join(
 )
 MODEL_TABLE = "\n".join(f"  {name:14} {MODELS.get(name).help}" for name in MODELS)
 WORDS = [word for row in export_rows() for word in (row.words or ([row.key] if row.kind is FLAG else []))]
-KEYS = ["model=...", *(f"{row.key}=..." for row in export_rows() if row.kind is not FLAG and row.name != "security_model")]
+KEYS = [
+    "model=...",
+    *(f"{row.key}=..." for row in export_rows() if row.kind is not FLAG and row.name != "security_model"),
+]
 SCHEMES = "\n".join(f"  {f'{name}:':8} {DRIVERS.get(name).help}" for name in DRIVERS if name != FOLDER)
 
 EXAMPLES = f"""\b

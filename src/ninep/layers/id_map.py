@@ -386,7 +386,18 @@ class SquashOptions(OptionSet):
     )
 
 
+def no_real_privileges(export: Settings) -> None:
+    """``BadOption`` if users of the export could set what only root of the host may."""
+    if export.model in {"passthrough", "none"} and export.get("xattrs") == "all":
+        raise BadOption(
+            f"xattrs=all gives clients the privileges of the host's root in the security model {export.model}: "
+            "it cannot be given to users who are squashed, mapped, or run as themselves"
+        )
+
+
 def _squash(options: SquashOptions, export: Settings) -> Callable[[Node, User], Node] | None:
+    if options.squash != "none":
+        no_real_privileges(export)
     if options.squash == "peer":
         return None if export.get("run_as_user") else peer_ids
     return None if options.squash == "none" else Squash(*options.anon, root_only=options.squash == "root")
@@ -401,14 +412,18 @@ class IdMapOptions(OptionSet):
     """Which ids are shifted."""
 
     map_uids: Ranges | None = option(
-        None, RANGES, "N uids of clients, from CLIENT on, are those of the host from HOST on. With --map-gids.", group=USERS
+        None,
+        RANGES,
+        "N uids of clients, from CLIENT on, are those of the host from HOST on. With --map-gids.",
+        group=USERS,
     )
     map_gids: Ranges | None = option(None, RANGES, "The same for groups.", group=USERS)
 
 
-def _id_map(options: IdMapOptions, _export: Settings) -> IdMap | None:
+def _id_map(options: IdMapOptions, export: Settings) -> IdMap | None:
     uids, gids = options.map_uids, options.map_gids
     if uids is not None and gids is not None:
+        no_real_privileges(export)
         return IdMap(uids, gids)
     if uids is not None or gids is not None:
         given, missing = ("map-uids", "map-gids") if gids is None else ("map-gids", "map-uids")

@@ -23,11 +23,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ninep.errors import Refused
+from ninep.errors import Refused, linux_errno
 from ninep.host import _credentials as credentials
 from ninep.layers import LayerType, Settings
 from ninep.layers.base import Around, AroundFile
-from ninep.layers.id_map import Squash
+from ninep.layers.id_map import Squash, no_real_privileges
 from ninep.linux import NO_ID, Errno
 from ninep.node import Buffer, Changes, Identity, Node, OpenFile, Qid, User
 from ninep.options import FLAG, BadOption, OptionSet, option
@@ -94,6 +94,36 @@ class RunAsNode(Around):
             return uid, gid
         return NO_ID, gid if gid == identity.gid or gid in identity.groups else NO_ID
 
+    def getxattr(self, name: bytes) -> bytes:
+        value: bytes = super().getxattr(name)
+        if name.startswith(b"trusted.") and self.identity.uid:
+            raise Refused(Errno.ENODATA, "trusted attributes are root's")
+        return value
+
+    def listxattr(self) -> Sequence[bytes]:
+        names = super().listxattr()
+        return [name for name in names if not name.startswith(b"trusted.")] if self.identity.uid else names
+
+    def setxattr(self, name: bytes, value: bytes, flags: int) -> None:
+        self._may_set(name)
+        super().setxattr(name, value, flags)
+
+    def removexattr(self, name: bytes) -> None:
+        self._may_set(name)
+        super().removexattr(name)
+
+    def _may_set(self, name: bytes) -> None:
+        """EPERM, where the kernel would not say it: it asks for capabilities that do not go with the uid (capabilities(7), CAP_SYS_ADMIN and
+        CAP_SETFCAP), and a thread that acts as a user still has them.
+        """
+        if self.identity.uid and name.startswith((b"trusted.", b"security.")):
+            try:
+                super().getxattr(name)
+            except OSError as error:
+                if linux_errno(error) is Errno.EOPNOTSUPP:
+                    raise
+            raise Refused(Errno.EPERM, f"{name!r} is root's to set")
+
     def wrap_file(self, file: OpenFile) -> OpenFile:
         return RunAsFile(file, self)
 
@@ -154,6 +184,7 @@ def _make(options: RunAsOptions, export: Settings) -> RunAs | None:
         raise BadOption(f"the security model {export.model} keeps owners itself: run-as-user needs passthrough")
     if export.get("map_uids") or export.get("map_gids"):
         raise BadOption("ids cannot be mapped for users that requests are run as: the host has to know them")
+    no_real_privileges(export)
     return RunAs()
 
 

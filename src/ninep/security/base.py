@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Protocol, TypeAlias
+from typing import ClassVar, Protocol, Self, TypeAlias
 
 from ninep import host
 from ninep.errors import Refused
@@ -26,6 +26,8 @@ Owned: TypeAlias = tuple[int, int, int, int]
 """mode (with its file type), uid, gid and rdev (Linux layout) as clients see them."""
 
 ACLS = (b"system.posix_acl_access", b"system.posix_acl_default")
+PRIVILEGED = (b"trusted.", b"security.")
+"""Namespaces of attributes by which a kernel gives rights or keeps its own records (xattr(7)): overlayfs, file capabilities, labels."""
 
 
 class Subject(Protocol):
@@ -55,6 +57,14 @@ class SecurityModel(ABC):
     """The type of a regular file, as a listing shows it, is its type for clients too."""
     bsd_groups: ClassVar[bool] = False
     """Owners are only recorded: a new file whose group a dialect cannot name gets its directory's (``Node.bsd_groups``)."""
+    privileged_xattrs: bool = False
+    """Attributes of ``PRIVILEGED`` are served: for real, with all that they mean on the host, where owners are, else recorded under other names."""
+
+    def serving(self, xattrs: str) -> Self:
+        """The same with the attributes that the option ``xattrs`` names: ``user`` or ``all``."""
+        self.privileged_xattrs = xattrs == "all"
+        return self
+
     def check(self, volume: Volume) -> None:
         """Raise ``Unsuitable`` if the export's filesystem will not do."""
 
@@ -137,29 +147,39 @@ class SecurityModel(ABC):
 
     def serves(self, name: bytes) -> bool:
         """Is this a name that clients may see and set?"""
-        return name.startswith(b"user.") or name in ACLS
+        return name.startswith(b"user.") or name in ACLS or self.serves_privileged(name)
+
+    def serves_privileged(self, name: bytes) -> bool:
+        """Is it one of ``PRIVILEGED``, and are those served?"""
+        return self.privileged_xattrs and name.startswith(PRIVILEGED) and name not in PRIVILEGED
+
+    def stored_name(self, name: bytes, hidden: Errno) -> bytes:
+        """The host's name of a client's attribute. EOPNOTSUPP for one that is not served, ``hidden`` for one that the model keeps for itself."""
+        del hidden
+        if not self.serves(name):
+            raise Refused(Errno.EOPNOTSUPP)
+        return name
+
+    def shown_name(self, stored: bytes) -> bytes | None:
+        """The client's name of an attribute of the host, None if it has none."""
+        return stored if self.serves(stored) else None
 
     def get_xattr(self, subject: Subject, name: bytes) -> bytes:
         """ENODATA, EOPNOTSUPP."""
-        if not self.serves(name):
-            raise Refused(Errno.EOPNOTSUPP)
-        return host.get_xattr(subject.place(), name)
+        return host.get_xattr(subject.place(), self.stored_name(name, Errno.ENODATA))
 
     def list_xattrs(self, subject: Subject) -> Sequence[bytes]:
         """The names that ``get_xattr`` answers."""
-        return [name for name in host.list_xattrs(subject.place()) if self.serves(name)]
+        shown = map(self.shown_name, host.list_xattrs(subject.place()))
+        return [name for name in shown if name is not None]
 
     def set_xattr(self, subject: Subject, name: bytes, value: bytes, flags: int) -> None:
         """EEXIST and ENODATA by ``flags`` (``linux.XATTR_*``), EOPNOTSUPP."""
-        if not self.serves(name):
-            raise Refused(Errno.EOPNOTSUPP)
-        host.set_xattr(subject.place(), name, value, flags)
+        host.set_xattr(subject.place(), self.stored_name(name, Errno.EACCES), value, flags)
 
     def remove_xattr(self, subject: Subject, name: bytes) -> None:
         """ENODATA, EOPNOTSUPP."""
-        if not self.serves(name):
-            raise Refused(Errno.EOPNOTSUPP)
-        host.remove_xattr(subject.place(), name)
+        host.remove_xattr(subject.place(), self.stored_name(name, Errno.EACCES))
 
 
 # -- what the models share ---------------------------------------------------------------------------------------------

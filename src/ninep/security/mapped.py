@@ -2,17 +2,21 @@
 
 Links, devices, FIFOs and sockets are regular files on the host (a link holds its target), so an ordinary user's server can keep them
 all. ``fmode`` and ``dmode`` are the real permissions. Native links of the folder are shown and read as what they are.
+
+``trusted.*`` and ``security.*`` of clients, where they are served, are ``user.virtfs.xattr.trusted.*`` and so on: to the host they mean nothing. A
+client's kernel takes a file capability away when the file is written or changes hands (security/commoncap.c); the server does not.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from ninep import host
 from ninep.errors import Refused, linux_errno
 from ninep.host import Handle, Place, Stat
 from ninep.linux import (
+    NAME_MAX,
     NO_ID,
     O_NOATIME,
     O_RDONLY,
@@ -32,6 +36,12 @@ from ninep.security.base import Owned, SecurityModel, Subject, carries_setid, cr
 
 TYPES = frozenset(kind >> 12 for kind in (S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK))
 """What a type may be, shifted down to a small number."""
+
+
+RECORDED: Final = b"user.virtfs.xattr."
+"""Before the name of a client's ``trusted.`` or ``security.`` attribute: below the prefix that the hypervisor hides, so that its folders and ours
+can be served by either.
+"""
 
 
 class Tags(NamedTuple):
@@ -113,6 +123,23 @@ class Mapped(SecurityModel):
             return
         mode = self.look(subject, host.stat(subject.place().pin))[0] if drop else 0
         self.change(subject, Tags(known_id(uid), known_id(gid), without_setid(mode) if carries_setid(mode) else None))
+
+    def stored_name(self, name: bytes, hidden: Errno) -> bytes:
+        if name.startswith(RECORDED):
+            raise Refused(hidden)
+        if not self.serves_privileged(name):
+            return super().stored_name(name, hidden)
+        if len(RECORDED) + len(name) > NAME_MAX:
+            raise Refused(
+                Errno.ERANGE, f"an attribute's name of {len(name)} bytes has no room behind {RECORDED.decode()}"
+            )
+        return RECORDED + name
+
+    def shown_name(self, stored: bytes) -> bytes | None:
+        if not stored.startswith(RECORDED):
+            return None if self.serves_privileged(stored) else super().shown_name(stored)
+        name = stored.removeprefix(RECORDED)
+        return name if self.serves_privileged(name) else None
 
     def read_link(self, subject: Subject) -> bytes:
         place = subject.place()

@@ -340,5 +340,5 @@ def _leads_to(dir: Handle, name: bytes, held: Stat) -> bool:
 MODEL: Final = ModelType(
     "nothing is, all is kept in hidden files, in QEMU's format: needs no root and no extended attributes",
     MappedOptions,
-    lambda options: MappedFile(options.fmode, options.dmode),
+    lambda options: MappedFile(options.fmode, options.dmode).serving(options.xattrs),
 )

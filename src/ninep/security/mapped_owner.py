@@ -284,5 +284,5 @@ def _stands_in(mode: int, native: int) -> bool:
 MODEL: Final = ModelType(
     "permission bits and links are real, owners and devices are kept in extended attributes: needs no root",
     MappedOptions,
-    lambda options: MappedOwner(options.fmode, options.dmode),
+    lambda options: MappedOwner(options.fmode, options.dmode).serving(options.xattrs),
 )

@@ -18,7 +18,6 @@ goes to is shared by all files with an equal one (8 us for a create instead of 7
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from ninep import host
@@ -27,7 +26,7 @@ from ninep.host import NO_HANDLE, Handle, Place, Stat, Volume
 from ninep.linux import S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Errno
 from ninep.security.base import ACLS, Owned, Subject, Unsuitable, carries_setid, permissions, same, undo, without_setid
 from ninep.security.known import Known
-from ninep.security.mapped import Mapped, Tags, draft, fill, known_id, publish
+from ninep.security.mapped import RECORDED, Mapped, Tags, draft, fill, known_id, publish
 from ninep.security.options import MappedOptions, ModelType
 
 PREFIX: Final = b"user.virtfs."
@@ -219,32 +218,25 @@ class MappedXattr(Mapped):
 
     # -- extended attributes -------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def _stored(name: bytes, hidden: Errno) -> bytes:
-        """The host's name of a client's attribute."""
+    def stored_name(self, name: bytes, hidden: Errno) -> bytes:
         if name in ACLS:
             return PREFIX + name
         if name.startswith(PREFIX):
             raise Refused(hidden)
-        if not name.startswith(b"user."):
-            raise Refused(Errno.EOPNOTSUPP)
-        return name
+        return super().stored_name(name, hidden)
 
-    def get_xattr(self, subject: Subject, name: bytes) -> bytes:
-        return host.get_xattr(subject.place(), self._stored(name, Errno.ENODATA))
-
-    def list_xattrs(self, subject: Subject) -> Sequence[bytes]:
-        stored = host.list_xattrs(subject.place())
-        plain = [name for name in stored if name.startswith(b"user.") and not name.startswith(PREFIX)]
-        return plain + [acl for acl in ACLS if PREFIX + acl in stored]
-
-    def set_xattr(self, subject: Subject, name: bytes, value: bytes, flags: int) -> None:
-        host.set_xattr(subject.place(), self._stored(name, Errno.EACCES), value, flags)
+    def shown_name(self, stored: bytes) -> bytes | None:
+        if stored in ACLS:
+            return None  # the host's own, which grants nothing to users of the guest
+        if not stored.startswith(PREFIX) or stored.startswith(RECORDED):
+            return super().shown_name(stored)
+        name = stored.removeprefix(PREFIX)
+        return name if name in ACLS else None
 
     def remove_xattr(self, subject: Subject, name: bytes) -> None:
         """Removing an ACL that is not there succeeds (QEMU 9p-posix-acl.c)."""
         try:
-            host.remove_xattr(subject.place(), self._stored(name, Errno.EACCES))
+            host.remove_xattr(subject.place(), self.stored_name(name, Errno.EACCES))
         except OSError as error:
             if name not in ACLS or linux_errno(error) is not Errno.ENODATA:
                 raise
@@ -260,5 +252,5 @@ def with_changes(owned: Owned, tags: Tags) -> Owned:
 MODEL: Final = ModelType(
     "nothing is, all is kept in extended attributes (on NTFS in streams), in QEMU's format: needs no root",
     MappedOptions,
-    lambda options: MappedXattr(options.fmode, options.dmode),
+    lambda options: MappedXattr(options.fmode, options.dmode).serving(options.xattrs),
 )

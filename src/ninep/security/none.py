@@ -44,11 +44,11 @@ class Unowned(Passthrough):
                 raise
 
     def serves(self, name: bytes) -> bool:
-        return name.startswith(b"user.")
+        return name.startswith(b"user.") or self.serves_privileged(name)
 
 
 MODEL: Final = ModelType(
     "as passthrough, but what the host does not permit is ignored: plain files of the server's user",
     RealOptions,
-    lambda options: Unowned(devices=options.devices),
+    lambda options: Unowned(devices=options.devices).serving(options.xattrs),
 )

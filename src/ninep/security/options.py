@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from ninep.options import FLAG, OptionSet, mode, option
+from ninep.options import FLAG, OptionSet, choice, mode, option
 from ninep.security.base import SecurityModel
 
 EXPORTS: Final = "Exports"
@@ -30,7 +30,20 @@ class NoOptions(OptionSet):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MappedOptions(OptionSet):
+class XattrOptions(OptionSet):
+    """Of all models."""
+
+    xattrs: str = option(
+        "user",
+        choice(("user", "all"), "a set of extended attributes"),
+        "Extended attributes of clients. user: user.* and POSIX ACLs. all: trusted.* and security.* too, for overlayfs and setcap in a guest: only "
+        "recorded in the mapped models; for real in passthrough and none, where a file capability is a privilege on this machine.",
+        group=EXPORTS,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MappedOptions(XattrOptions):
     """Of the models that keep owners and modes in attributes or records."""
 
     fmode: int = option(
@@ -43,7 +56,7 @@ class MappedOptions(OptionSet):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RealOptions(OptionSet):
+class RealOptions(XattrOptions):
     """Of the models whose files are what they seem on the host."""
 
     devices: bool = option(

@@ -147,4 +147,8 @@ class Passthrough(SecurityModel):
                     raise
 
 
-MODEL: Final = ModelType("all is real: run the server as root", RealOptions, lambda options: Passthrough(devices=options.devices))
+MODEL: Final = ModelType(
+    "all is real: run the server as root",
+    RealOptions,
+    lambda options: Passthrough(devices=options.devices).serving(options.xattrs),
+)

@@ -111,6 +111,8 @@ def _is_shared(name: str) -> bool:
 
 ROWS: Final = {row.name.replace("_", "-"): row for row in fields(Limits)}
 """By the name that people write."""
+
+
 def option_name(field_name: str) -> str:
     """As people write it."""
     return field_name.replace("_", "-")
