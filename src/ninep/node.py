@@ -373,5 +373,11 @@ class Driver(ABC):
         """The folder of the host that is served, if it is one."""
         return None
 
+    def tidy(self) -> None:
+        """Called from the event loop about once a second while there are connections; must not wait.
+
+        Let go of what is only kept because it may be used again, if others wait for it.
+        """
+
     def close(self) -> None:
         """The server ends. All nodes are released and all files closed before."""

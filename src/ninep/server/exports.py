@@ -101,6 +101,11 @@ class Exports:
             export = next(iter(self._by_name.values()))
         return export
 
+    def tidy(self) -> None:
+        """A second has passed."""
+        for export in self._by_name.values():
+            export.driver.tidy()
+
     def close(self) -> None:
         """The server ends."""
         for export in self._by_name.values():

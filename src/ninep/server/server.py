@@ -43,6 +43,9 @@ THREADS = 64
 """Worker threads: how many requests may wait for devices at the same time; see ``offload`` for who gets them."""
 
 
+TIDY: Final = 1.0
+"""Seconds between two calls of ``Driver.tidy``."""
+
 KINDS: Final[dict[tuple[bool, bool], type[Connection]]] = {
     (False, False): Connection,
     (False, True): TracedConnection,
@@ -91,6 +94,7 @@ class Server:
         self._owns_loop = owns_loop
         self._closing = False
         self._parent: socket.socket | None = None
+        self._tidying: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
         self._hurried = asyncio.Event()
@@ -173,11 +177,18 @@ class Server:
         if not self.door.enter(connection):
             return
         self._connections.add(connection)
+        if self._tidying is None:
+            self._tidying = asyncio.get_running_loop().call_later(TIDY, self._tidy)
         self._outbox.shared = len(self._connections) > 1
         self._idle.clear()
         log.debug("connected %s", connection.peer)
         if self._closing:
             connection.stop()
+
+    def _tidy(self) -> None:
+        more = self._connections and not self._closing
+        self._tidying = asyncio.get_running_loop().call_later(TIDY, self._tidy) if more else None
+        self.exports.tidy()
 
     def _disconnected(self, connection: Connection) -> None:
         self.door.leave(connection)
@@ -221,6 +232,8 @@ class Server:
             await self._closed.wait()
             return
         self._closing = True
+        if self._tidying is not None:
+            self._tidying.cancel()
         for listener in self._listeners:
             listener.close()
         for connection in list(self._connections):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.drivers.local.conftest import refusal
 
 from ninep import host
 from ninep.drivers.local import ExportError, LocalDriver, pins_for
-from ninep.linux import GETATTR_BASIC
+from ninep.linux import GETATTR_BASIC, Errno
 from ninep.node import User
-from ninep.security import MODELS
+from ninep.security import MODELS, Unsuitable
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
@@ -73,3 +75,68 @@ def test_every_model_attaches_and_leaves_nothing(tmp_path: Path, model: str) -> 
     driver.close()
     del root, driver
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+class TestMadeAgain:
+    """The folder is removed, and a folder of the same name made: who attaches from then on is served that."""
+
+    @pytest.fixture(params=sorted(set(MODELS) - {"mapped"}))
+    def driver(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LocalDriver]:
+        (tmp_path / "above" / "folder").mkdir(parents=True)
+        (tmp_path / "link").symlink_to("above/folder")
+        driver = LocalDriver(str(tmp_path / "link"), request.param, pins=pins_for(30))
+        yield driver
+        driver.close()
+        assert driver._tree.pins.held == 0
+
+    def test_new_attaches_see_the_new_one(self, driver: LocalDriver, tmp_path: Path) -> None:
+        folder = tmp_path / "above" / "folder"
+        old = driver.attach(User())
+        (folder / "file").write_bytes(b"old")
+        held = old.walk(b"file")
+        (folder / "file").unlink()
+        folder.rmdir()
+        assert refusal(driver.attach, User()) is Errno.ENOENT
+        folder.mkdir()
+        (folder / "file").write_bytes(b"renewed")
+        new = driver.attach(User())
+        again = driver.attach(User())
+        assert again is new is not old
+        below = new.walk(b"file")
+        assert below.getattr(GETATTR_BASIC).size == 7
+        new.mkdir(b"d", 0o755, os.geteuid(), os.getegid())
+        assert (folder / "d").is_dir()
+        for verb, *arguments in ((old.getattr, GETATTR_BASIC), (old.walk, b"file"), (old.mkdir, b"e", 0o755, 0, 0)):
+            assert refusal(verb, *arguments) is Errno.ENOENT
+        assert held.getattr(GETATTR_BASIC).nlink == 0
+        assert old.parent() is old
+        for node in (held, old, old, below, new, again):
+            node.release()
+
+    @pytest.mark.parametrize("place", ["folder", "above"])
+    def test_no_link_is_followed_to_it(self, driver: LocalDriver, tmp_path: Path, place: str) -> None:
+        (tmp_path / "elsewhere" / "folder").mkdir(parents=True)
+        (tmp_path / "above" / "folder").rmdir()
+        if place == "above":
+            (tmp_path / "above").rmdir()
+            (tmp_path / "above").symlink_to("elsewhere")
+        else:
+            (tmp_path / "above" / "folder").symlink_to("../elsewhere")
+        assert refusal(driver.attach, User()) is Errno.ENOENT
+
+    def test_a_file_is_none(self, driver: LocalDriver, tmp_path: Path) -> None:
+        (tmp_path / "above" / "folder").rmdir()
+        (tmp_path / "above" / "folder").touch()
+        assert refusal(driver.attach, User()) is Errno.ENOENT
+
+    def test_a_file_system_that_does_not_fit_is_none(
+        self, driver: LocalDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "above" / "folder").rmdir()
+        (tmp_path / "above" / "folder").mkdir()
+
+        def choose(_: object) -> object:
+            raise Unsuitable("no attributes")
+
+        monkeypatch.setattr(driver, "_choose", choose)
+        assert refusal(driver.attach, User()) is Errno.ENOENT

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from pathlib import PurePath
 
 from ninep import host
 from ninep.drivers.local.node import LocalNode, SlowNode
@@ -10,9 +12,9 @@ from ninep.drivers.local.pins import Pins, hold, shared_pins
 from ninep.drivers.local.qids import MULTIDEVS
 from ninep.drivers.local.tree import Tree
 from ninep.errors import Refused, linux_errno
-from ninep.host import Handle, Volume
+from ninep.host import Handle, Stat, Volume
 from ninep.host._mounts import areas, lineage
-from ninep.linux import Errno
+from ninep.linux import S_IFDIR, S_IFMT, Errno
 from ninep.node import Driver, Source, User
 from ninep.options import BadOption
 from ninep.security import AUTO, Choice, SecurityModel, Unsuitable
@@ -72,19 +74,49 @@ class LocalDriver(Driver):
         self.security_model = model.name
         found = host.stat(root)
         self._path = path
+        self._real = PurePath(os.path.realpath(path))
+        self._choose = choose
         self._tree = tree = Tree(model, MULTIDEVS[multidevs](found.st_dev), pins or shared_pins())
-        kind = SlowNode if self.volume.slow else LocalNode
-        device, ino = found.st_dev, found.st_ino
-        tree.root = kind(tree, None, b"/", device, ino, tree.qids.path(device, ino))
+        tree.root = self._root(found, self.volume)
         with tree.lock:
             tree.pins.keep(tree.root, root)
 
+    def _root(self, found: Stat, volume: Volume) -> LocalNode:
+        tree, device, ino = self._tree, found.st_dev, found.st_ino
+        kind = SlowNode if volume.slow else LocalNode
+        return kind(tree, None, b"/", device, ino, tree.qids.path(device, ino))
+
     def attach(self, user: User) -> LocalNode:  # noqa: ARG002 - who may attach is decided above, and as whom here below
         root = self._tree.root
-        found = host.stat(root.held())
+        found: Stat = host.stat(root.held())
         if not found.st_nlink:
-            raise Refused(Errno.ENOENT, "the exported folder was removed")
+            root, found = self._made_again(root)
         return root.seen(found).clone()
+
+    def _made_again(self, removed: LocalNode) -> tuple[LocalNode, Stat]:
+        """The folder was removed: the one that is under its path now is the export from here on. ENOENT if there is none.
+
+        What clients hold of the old one stays what it is.
+        The path is that of the start with its links resolved, and no link is followed now: by one, whoever may write in a folder above could
+        lead the server anywhere.
+        """
+        tree, fits = self._tree, False
+        with suppress(OSError, Unsuitable):
+            pin = _folder(self._real)
+            found, volume = host.stat(pin), host.volume(pin)
+            fits = bool(found.st_nlink) and self._choose(volume).name == self.security_model
+        if not fits:
+            raise Refused(Errno.ENOENT, "the exported folder was removed")
+        root = self._root(found, volume)
+        with tree.lock:
+            if tree.root is removed:
+                tree.replace_root(root, pin)
+                self.volume = volume
+            root = tree.root
+        return root, host.stat(root.held())
+
+    def tidy(self) -> None:
+        self._tree.tidy()
 
     def source(self) -> Source:
         return Source(os.path.abspath(self._path), self._tree.model.name, lineage(self._path), areas(self._path))
@@ -95,6 +127,16 @@ class LocalDriver(Driver):
             tree.settle()
             tree.root.claims -= 1
             tree.pins.drop(tree.root)
+
+
+def _folder(path: PurePath) -> Handle:
+    """A folder by its absolute path, in which no link is followed."""
+    handle = hold(host.open_root(path.parts[0]))
+    for name in path.parts[1:]:
+        handle = hold(host.pin(handle, os.fsencode(name)))
+    if host.stat(handle).st_mode & S_IFMT != S_IFDIR:
+        raise Refused(Errno.ENOTDIR)
+    return handle
 
 
 def _open(path: str) -> tuple[Handle, Volume]:

@@ -13,9 +13,9 @@ There is one lock, ``Pins.lock``, and all exports of the process share it: it gu
 system that does not answer must stop only its own clients, so **no call to the host is made while the lock is held**: victims and paths are
 chosen under it, the host is asked without it, and what it said is entered under it if it still applies. (Only O_PATH handles are closed
 under it, which never waits.) Other locks are taken inside it or alone, and nothing takes it inside of them. Nor does a request of one file
-system make calls that another one could hold up: what is on a slow one (``Node.inline`` is false) has its birth time asked when it is
-pinned, by its own request, and the handles of its open files, whose close may wait (a FUSE flush), are taken away by requests on that
-device only.
+system make calls that another one could hold up: what may be on a slow one (``Node.inline`` is false, or it is mounted below the export)
+has its birth time asked when it is pinned, by its own request, and the handles of its open files, whose close may wait (a FUSE flush),
+are taken away by requests on that device only.
 
 On a host where an open handle hinders the renaming of the directories above it (``host.PINS_NAMES``) the same trick gives pins that live
 exactly as long as the call: ``BriefPins`` stores none.
@@ -103,6 +103,8 @@ class Pins:
                 return node.pin
             if node.claims and not node.detached:
                 self.keep(node, pin)
+                if node.dev != node.tree.root.dev:
+                    node.tree.away[node] = None
         if self.held + self.opened > self.budget:
             self.trim(node)
         return pin
@@ -281,7 +283,7 @@ class Pins:
     def _trim_files(self, node: LocalNode, crowd: int) -> None:
         if self.held + self.opened > self.budget:
             self.trim(node)
-        elif not node.inline and crowd > self.budget // 4:
+        elif crowd > self.budget // 4 and _device(node) is not None:
             # Others cannot take these away, so that they may be no more than a part.
             self._rounds(lambda chosen: self._take_files(node.dev, crowd // 8, chosen))
 
@@ -413,14 +415,14 @@ def is_still(node: LocalNode, found: Stat, pin: Handle) -> bool:
 
 
 def learn_birth(node: LocalNode, pin: Handle) -> None:
-    """Of what is on a slow file system, while its own request is at it: who reclaims the pin could not wait for the answer."""
-    if not node.inline and node.birth is None:
+    """Of what may be on a slow file system, while its own request is at it: who reclaims the pin could not wait for the answer."""
+    if node.birth is None and _device(node) is not None:
         node.birth = birth_of(pin)
 
 
 def _device(node: LocalNode | None) -> int | None:
-    """The slow file system that a node is on, if it is on one."""
-    return None if node is None or node.inline else node.dev
+    """The file system that a node is on, if it may be a slow one: it is known to be, or it is mounted below the export."""
+    return None if node is None or (node.inline and node.dev == node.tree.root.dev) else node.dev
 
 
 def birth_of(pin: Handle) -> int:

@@ -15,6 +15,7 @@ no node is its own ancestor. A node whose place proved wrong and could not be fo
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from threading import Condition
 from typing import TYPE_CHECKING, Final
 
@@ -38,6 +39,8 @@ PATIENCE: Final = 0.5
 """Seconds that a look by name waits for a rename in another thread: the storage may be slow, or not answer any more."""
 LINGERING: Final = 64
 """Directories that stay for a while after their last claim."""
+TIDIED: Final = 4096
+"""Nodes that one ``tidy`` looks at: half a millisecond."""
 
 
 class Moves:
@@ -83,6 +86,7 @@ class Tree:
 
     __slots__ = (
         "_lingering",
+        "away",
         "by_name",
         "claimed",
         "devices",
@@ -113,6 +117,8 @@ class Tree:
         self.claimed = 0
         """Claims of fids on nodes of this tree; those that nodes have on their parents are not counted."""
         self._lingering: deque[LocalNode] = deque()
+        self.away: dict[LocalNode, None] = {}
+        """Nodes on file systems mounted below the export that have pins, in the order in which they are looked at: see ``tidy``."""
 
     def enter(self, parent: LocalNode, name: bytes, found: Stat, pin: Handle | None) -> LocalNode:
         """A new node for what was found under ``name``, claimed once; in the map it takes the place of what was known there.
@@ -122,7 +128,8 @@ class Tree:
         device, ino = found.st_dev, found.st_ino
         device = self.devices.setdefault(device, device)  # one int for all nodes
         node = type(parent)(self, parent, name, device, ino, self.qids.path(device, ino))
-        if pin is not None and not node.inline:
+        away = device != self.root.dev
+        if pin is not None and (away or not node.inline):
             learn_birth(node, pin)
         pins = self.pins
         with self.lock:
@@ -138,6 +145,8 @@ class Tree:
                 return known
             if pin is not None:
                 pins.keep(node, pin)
+                if away:
+                    self.away[node] = None
             if parent.children is None:
                 parent.children = {}
             parent.children[name] = node
@@ -193,9 +202,39 @@ class Tree:
             if not parent.claims:
                 self._unclaimed(parent)
 
+    def replace_root(self, root: LocalNode, pin: Handle) -> None:
+        """The exported folder is another one now. Call with the lock held. What is held of the old one keeps that as its root."""
+        old, self.root = self.root, root
+        self.pins.keep(root, pin)
+        old.claims -= 1
+        if not old.claims:
+            self._unclaimed(old)
+
+    def tidy(self) -> None:
+        """Give back what was not used since the last time on file systems mounted below the export.
+
+        The host can unmount none of them while it is held. What has no name any more, and what is open, is in use.
+        """
+        with self.lock:
+            for node in [*islice(self.away, TIDIED)]:
+                del self.away[node]
+                if node.pin is None:
+                    continue
+                if node.used or node.files or node.detached:
+                    node.used = False
+                    self.away[node] = None
+                elif node.claims:
+                    self.pins.drop(node)
+                else:
+                    node.lingers = False
+                    parent = self._leave(node)
+                    if not parent.claims:
+                        self._unclaimed(parent)
+
     def _leave(self, node: LocalNode) -> LocalNode:
         """Take a node out of the tree, and its claim off its parent, which is returned."""
         self.pins.drop(node)
+        self.away.pop(node, None)
         node.lingers = False
         parent = node.up
         children = parent.children

@@ -1,0 +1,126 @@
+"""File systems mounted below an export: what clients have looked at there does not keep the host from unmounting them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.faults.disks import mounted, needs_root
+from tests.support.served import Served
+
+from ninep.drivers.local import LocalDriver, LocalNode, pins_for
+from ninep.errors import linux_errno
+from ninep.linux import GETATTR_BASIC, O_RDONLY, Errno
+from ninep.node import User
+
+pytestmark = needs_root
+MODELS = ("none", "mapped-file")
+
+
+@pytest.fixture
+def below(tmp_path: Path) -> Iterator[Path]:
+    """A tmpfs in a folder of the export, with some directories and a file."""
+    folder = tmp_path / "export" / "disk"
+    folder.mkdir(parents=True)
+    with mounted(folder, "-t", "tmpfs", "tmpfs") as disk:
+        (disk / "a" / "b").mkdir(parents=True)
+        (disk / "a" / "file").write_bytes(b"data")
+        yield disk
+
+
+@pytest.fixture(params=MODELS)
+def driver(request: pytest.FixtureRequest, tmp_path: Path, below: Path) -> Iterator[LocalDriver]:
+    del below
+    driver = LocalDriver(str(tmp_path / "export"), request.param, pins=pins_for(1000))
+    yield driver
+    driver.close()
+
+
+def unmounts(folder: Path) -> bool:
+    return subprocess.run(["umount", folder], check=False, capture_output=True).returncode == 0
+
+
+def walk(root: LocalNode, *names: bytes) -> LocalNode:
+    node = root.clone()
+    for name in names:
+        node, before = node.walk(name), node
+        before.release()
+    return node
+
+
+def refusal(verb: Callable[..., object], *arguments: object) -> Errno:
+    with pytest.raises(OSError) as error:  # noqa: PT011 - the errno is looked at by the caller
+        verb(*arguments)
+    return linux_errno(error.value)
+
+
+def test_what_lingers_and_what_is_held(driver: LocalDriver, below: Path) -> None:
+    root = driver.attach(User())
+    walk(root, b"disk", b"a", b"b").release()
+    held = [walk(root, b"disk"), walk(root, b"disk", b"a", b"file")]
+    assert not unmounts(below)
+    for _ in range(2):  # the first time, all of it was just used
+        driver.tidy()
+    assert unmounts(below)
+    assert {refusal(node.getattr, GETATTR_BASIC) for node in held} <= {Errno.ENOENT, Errno.ESTALE}
+    assert not driver._tree.away
+    for node in (*held, root):
+        node.release()
+
+
+def test_what_is_used_stays_and_comes_back(driver: LocalDriver, below: Path) -> None:
+    del below
+    root = driver.attach(User())
+    node = walk(root, b"disk", b"a", b"file")
+    for _ in range(3):
+        node.getattr(GETATTR_BASIC)
+        driver.tidy()
+        assert node.pin is not None
+    driver.tidy()
+    assert node.pin is None
+    assert node.getattr(GETATTR_BASIC).size == 4
+    driver.tidy()
+    driver.tidy()
+    assert node.pin is None
+    for one in (node, root):
+        one.release()
+
+
+def test_what_is_open_is_in_use(driver: LocalDriver, below: Path) -> None:
+    root = driver.attach(User())
+    node = walk(root, b"disk", b"a", b"file")
+    file = node.open(O_RDONLY)
+    for _ in range(3):
+        driver.tidy()
+    assert not unmounts(below)
+    assert bytes(file.read(0, 9)) == b"data"
+    file.close()
+    driver.tidy()
+    driver.tidy()
+    assert unmounts(below)
+    for one in (node, root):
+        one.release()
+
+
+def test_a_removed_file_that_is_held_is_in_use(driver: LocalDriver, below: Path) -> None:
+    root = driver.attach(User())
+    node, above = walk(root, b"disk", b"a", b"file"), walk(root, b"disk", b"a")
+    above.unlink(b"file", directory=False)
+    for _ in range(3):
+        driver.tidy()
+    assert node.getattr(GETATTR_BASIC).size == 4
+    assert not unmounts(below)
+    for one in (node, above, root):
+        one.release()
+
+
+def test_the_server_sees_to_it(driver: LocalDriver, below: Path) -> None:
+    """While a client is connected and holds fids there."""
+    with Served(driver=driver) as served, served.client() as client:
+        client.walk(0, 1, b"disk", b"a", b"b")
+        client.walk(0, 2, b"disk", b"a", b"file")
+        served.until(lambda: unmounts(below))
+        assert os.listdir(below) == []
