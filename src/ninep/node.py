@@ -156,6 +156,11 @@ class OpenDir(ABC):
         """
         return None
 
+    def is_far(self, cookie: int) -> bool:
+        """Whether to go on after this cookie takes reading thousands of entries first: ``read_packed`` is then called in a worker thread."""
+        del cookie
+        return False
+
     def fsync(self, datasync: bool) -> None:
         """As ``OpenFile.fsync``, for the directory's entries."""
 

@@ -207,6 +207,9 @@ class DirWrapper(OpenDir):
     def read_packed(self, cookie: int, room: int) -> Buffer | None:
         return self.inner.read_packed(cookie, room)
 
+    def is_far(self, cookie: int) -> bool:
+        return self.inner.is_far(cookie)
+
     def fsync(self, datasync: bool) -> None:
         self.inner.fsync(datasync)
 
@@ -222,7 +225,7 @@ NODE_VERBS = (
     "setxattr", "removexattr",
 )  # fmt: skip
 FILE_VERBS = ("read", "read_now", "write", "truncate", "fsync", "lock", "test_lock", "close")
-DIR_VERBS = ("read", "read_packed", "fsync", "close")
+DIR_VERBS = ("read", "read_packed", "is_far", "fsync", "close")
 
 
 class Around(Wrapper):

@@ -43,6 +43,10 @@ class EntryListing:
         self._next = 0
         self._room = FULL
 
+    def is_far(self, number: int) -> bool:
+        """Whether to go on there takes reading thousands of entries first."""
+        return self._table.is_far(number)
+
     def read(self, number: int, count: int) -> bytes:
         """Whole entries after ``number``, as many as fit in ``count``. EINVAL if not even one does: 0 bytes would read as the end."""
         self._room = min(self._room * GROWTH, FULL) if number == self._next else SEEK_ROOM

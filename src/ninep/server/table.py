@@ -53,7 +53,7 @@ LINUX = (
     Row(m.Tsetattr, attributes.setattr_, shared=(0,)),
     Row(m.Txattrwalk, attributes.xattrwalk, shared=(0,), alone=(1,)),
     Row(m.Txattrcreate, attributes.xattrcreate, alone=(0,)),
-    Row(m.Treaddir, directories.readdir, alone=(0,)),
+    Row(m.Treaddir, directories.readdir, alone=(0,), now=directories.readdir_now),
     Row(m.Tfsync, files.fsync, shared=(0,), waits=True),
     Row(m.Tlock, locking.lock, shared=(0,), now=locking.lock_now),
     Row(m.Tgetlock, locking.getlock, shared=(0,), now=locking.getlock_now),

@@ -20,6 +20,8 @@ from typing import Final
 LAST_NUMBER: Final = (1 << 31) - 1
 POOL: Final = 1 << 19
 """Numbers that the tables of a pool hold: 4 MiB."""
+FAR: Final = 4096
+"""Entries that may be counted while others wait: about 4 ms."""
 SMALL: Final = 128
 """A table with no more than these is not worth counting."""
 MATCHED: Final = 1 << 16
@@ -80,6 +82,13 @@ class CookieTable:
         if 0 <= index < len(cookies):
             return cookies[index]
         return start if index == -1 else None
+
+    def is_far(self, number: int) -> bool:
+        """To find out what it stands for takes counting more than ``FAR`` entries."""
+        if self.cookie(number) is not None:
+            return False
+        last = self.last[0]
+        return number - (last if last < number else 0) > FAR
 
     def number(self, after: int, cookies: Sequence[int]) -> Sequence[int]:
         """The numbers of entries with these cookies, which were read after the place ``after``."""

@@ -1,5 +1,6 @@
 """Treaddir, and the making, moving and removing of entries, through the wire."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from operator import itemgetter
@@ -550,6 +551,28 @@ class TestCookies:
         for entry in entries:
             reader.entries(1, entry[1], 1 << 20)
         assert host.asked < 500 * 500
+
+    @pytest.mark.parametrize("threadsafe", [True, False])
+    def test_that_have_to_be_counted_to_do_not_keep_others_waiting(self, host: Host, threadsafe: bool) -> None:
+        threads: list[bool] = []
+
+        class Noting(HostDir):
+            def read(self, cookie: int, room: int) -> Sequence[Dirent]:
+                threads.append(threading.current_thread().name == "server under test")
+                return super().read(cookie, room)
+
+        host.opendir = lambda: Noting(host)  # type: ignore[method-assign]
+        driver = HostDriver(host)
+        driver.threadsafe = threadsafe
+        with Served(exports=[Export("", driver)]) as served:
+            client = served.client(msize=1 << 20)
+            client.walk(0, 1)
+            client.open(1)
+            assert client.entries(1, 5000) == []  # of a larger directory, once
+            assert set(threads) == {not threadsafe}
+            threads.clear()
+            assert len(self.everything(client)) == 500
+            assert set(threads) == {True}
 
     def test_take_no_more_than_a_pool(self, monkeypatch: pytest.MonkeyPatch, reader: RawClient, host: Host) -> None:
         monkeypatch.setattr(cookies, "POOL", 1000)

@@ -59,6 +59,9 @@ class LocalDir(OpenDir):
         self._packed: ref[PackedListing] | None = None
         self._recorder: Recorder | None = None
 
+    def is_far(self, cookie: int) -> bool:
+        return cookie != self._next and self._table.is_far(cookie)
+
     def read_packed(self, cookie: int, room: int) -> Buffer | None:
         """From the listing that is kept, or from the host, to be kept."""
         self._room = min(self._room * GROWTH, FULL) if cookie == self._next else SEEK_ROOM

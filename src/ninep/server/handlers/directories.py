@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from ninep.errors import Refused
 from ninep.linux import AT_REMOVEDIR, PATH_MAX, PERMISSIONS, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK, Errno
+from ninep.node import WouldBlock
 from ninep.server.entries import EntryListing
 from ninep.server.handlers import names
 from ninep.server.session import Session
 from ninep.wire.codec import READ_HEADER
-from ninep.wire.cookies import LAST_NUMBER
+from ninep.wire.cookies import FAR, LAST_NUMBER
 from ninep.wire.messages import NOFID
 from ninep.wire.modes import makedev
 from ninep.wire.types import Buffer, Qid
@@ -16,6 +17,24 @@ from ninep.wire.types import Buffer, Qid
 MAX_COOKIE = (1 << 63) - 1
 MAKEABLE = frozenset({0, S_IFREG, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK})
 """What Tmknod makes; 0 is a regular file (mknod(2)), folders and links have messages of their own."""
+
+
+def readdir_now(session: Session, fid: int, offset: int, count: int) -> tuple[Buffer]:
+    """Treaddir in the event loop, unless entries have to be counted to find the place: a cookie of another open directory."""
+    held = session.fids.get(fid)
+    if (
+        offset > FAR
+        and held is not None
+        and held.directory is not None
+        and session.threadsafe
+        and offset <= LAST_NUMBER
+    ):
+        directory = held.directory
+        if not directory.packs and held.entries is None:
+            held.entries = EntryListing(directory, held.export)
+        if (held.entries or directory).is_far(offset):
+            raise WouldBlock
+    return readdir(session, fid, offset, count)
 
 
 def readdir(session: Session, fid: int, offset: int, count: int) -> tuple[Buffer]:
