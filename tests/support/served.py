@@ -137,11 +137,16 @@ class Served:
 
                 uvloop.run(self._serve())
             else:
-                asyncio.run(self._serve())
+                with asyncio.Runner(loop_factory=self.make_loop) as runner:
+                    runner.run(self._serve())
         except BaseException as failure:  # noqa: BLE001 - told in the test's thread
             self._failure = failure
         finally:
             self._ready.set()
+
+    def make_loop(self) -> asyncio.AbstractEventLoop:
+        """That of ``asyncio``, or of the test."""
+        return asyncio.new_event_loop()
 
     async def _serve(self) -> None:
         self.loop = asyncio.get_running_loop()

@@ -21,7 +21,7 @@ from ninep.wire.modes import mode_to_wire
 from ninep.wire.types import QT_DIR, Qid, Stat
 
 BATCH = 8192
-LOOKS = 128
+LOOKS = 64
 """Entries that are looked at for one message, besides the last batch: a reply may be shorter than asked for, and each look takes 10 to 30 us."""
 DOTS = frozenset({b".", b".."})
 

@@ -21,7 +21,9 @@ Done: TypeAlias = Callable[[Request, Future[tuple[Any, ...]]], None]
 Parts: TypeAlias = list[tuple[Hashable, list[Fid]]]
 
 AT_ONCE = 1000
-"""Fids that are closed in the event loop in one go: a millisecond."""
+"""Fids that are closed in the event loop in one go: a millisecond ..."""
+SOME = 250
+"""... and of a driver that can be called nowhere else, of which less is known."""
 
 
 class Threads:
@@ -83,8 +85,8 @@ class Threads:
         self._close_some(session, session.take_all(), ended)
 
     def _close_some(self, session: Session, fids: list[Fid], ended: Callable[[], None]) -> None:
-        session.drop(fids[-AT_ONCE:])
-        del fids[-AT_ONCE:]
+        session.drop(fids[-SOME:])
+        del fids[-SOME:]
         if fids:
             self._loop.call_soon(self._close_some, session, fids, ended)
         else:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _LOOK_AT: Final = frozenset((DT_DIR, DT_UNKNOWN))
 _NOTHING: Final[tuple[list[Dirent], int, int]] = ([], 0, 0)
 _HEAD: Final = 24  # qid, cookie, type and the length of the name: what an entry takes besides its name
+AT_ONCE: Final = 1 << 16
+"""Bytes of a reply that is not at hand: two thousand entries, each of which may have to be looked at (2 to 8 ms). Fewer are no end."""
 QID_TYPES: Final = tuple({DT_DIR: QT_DIR, DT_LNK: QT_SYMLINK}.get(kind, QT_FILE) for kind in range(16))
 """From the type of a file, ``mode >> 12`` or a ``linux.DT_*``, to the type of its qid."""
 
@@ -93,6 +95,7 @@ class LocalDir(OpenDir):
         self._recorder = None if packed or not node.inline else listings.recorder(found)
 
     def _read_and_pack(self, cookie: int, room: int) -> bytes | None:
+        room = min(room, AT_ONCE)
         recorder = self._recorder
         if recorder is not None and cookie != recorder.cookie:
             recorder = None
