@@ -6,6 +6,7 @@ import asyncio
 import pydoc
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,8 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.support.client import RawClient
 
 import ninep
+from ninep.wire import messages as m
 
 TOP = Path(__file__).parent.parent
 README = (TOP / "README.md").read_text()
@@ -73,6 +76,36 @@ def test_the_server_ends_at_a_signal_without_a_word(tmp_path: Path, number: sign
             process.send_signal(number)
             assert process.wait(30) == 0
         assert (process.stdout.read(), process.stderr.read()) == ("", "")
+
+
+def test_the_server_ends_at_a_second_signal_although_a_request_waits(tmp_path: Path) -> None:
+    hangs = "import threading; from ninep.drivers.local.file import LocalFile; LocalFile.fsync = lambda *_: threading.Event().wait()\n"
+    program = PROGRAMS[0].replace("/srv/files", str(tmp_path)).replace("127.0.0.1:5640", "127.0.0.1:0")
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", hangs + program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout
+        assert process.stderr
+        host, _, port = process.stdout.readline().split()[-1].rpartition(":")
+        with RawClient(socket.create_connection((host, int(port)), 30)) as client:
+            client.version()
+            client.attach()
+            client.create(0, 1, b"f")
+            client.send(m.Tfsync(1))
+            client.walk(0, 2)
+            process.send_signal(signal.SIGINT)
+            while True:
+                try:
+                    socket.create_connection((host, int(port)), 30).close()
+                except ConnectionError:
+                    break
+            process.send_signal(signal.SIGINT)
+            assert client.ended()
+        said = process.stderr.read()
+        assert process.wait(30) == 0
+        assert "Traceback" not in said
+        assert "after 10 s" not in said
 
 
 @pytest.mark.parametrize("module", ["ninep", "ninep.cli.main"])

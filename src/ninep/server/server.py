@@ -209,18 +209,19 @@ class Server:
         await self._closed.wait()
 
     async def serve_forever(self) -> None:
-        """Until Ctrl-C, SIGTERM or SIGHUP, or until somebody closes the server. It returns; the end of ``async with`` closes the server.
+        """Until somebody closes the server, or Ctrl-C, SIGTERM or SIGHUP asks for it: then this does; a second signal does not wait for requests.
 
         The signals are heard in the main thread only; a program that wants them for itself uses ``wait``.
         """
         asked = asyncio.Event()
-        with asked_to_end(asked.set):
+        with asked_to_end(lambda: self.hurry() if asked.is_set() else asked.set()):
             waiting = [asyncio.create_task(self._closed.wait()), asyncio.create_task(asked.wait())]
             try:
                 await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 for task in waiting:
                     task.cancel()
+            await self.close()
 
     def hurry(self) -> None:
         """While it closes: wait no longer for requests that are in flight."""

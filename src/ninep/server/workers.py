@@ -195,7 +195,7 @@ class Pool:
         now = monotonic()
         for worker in tuple(self.workers):
             if worker.late(now):
-                self._pass_on(worker, now)
+                self._pass_on(worker)
                 if now - worker.since > HUNG_AFTER and len(self.aside) < self._count:
                     self._set_aside(worker)
             elif not worker.owes and now - worker.since > PING_EVERY:
@@ -253,9 +253,11 @@ class Pool:
                     worker.connections += 1
                     return
 
-    def _pass_on(self, worker: Worker, now: float) -> None:
-        """Give the connections that wait for a late worker to others, if there are any that answer."""
-        others = [one for one in self.workers if one is not worker and not one.late(now)]
+    def _pass_on(self, worker: Worker) -> None:
+        """Give the connections that wait for a late worker to others, if there are any that have answered all: on a machine that has more to do than
+        it can, where all are late, connections must not go to and fro.
+        """
+        others = [one for one in self.workers if one is not worker and not one.owes]
         if not others:
             return
         since = worker.since
