@@ -54,6 +54,11 @@ COMBINATIONS = [
 ]
 
 
+def served_as(model: str) -> tuple[str, ...]:
+    """The server's options. Devices of the mapped models are files, which need no leave."""
+    return ("--security-model", model, *(() if model == "mapped-owner" or model in MAPPED else ("--devices",)))
+
+
 def server_user(combination: Combination, export: Path) -> int | None:
     """The uid to serve as, when it is another one; the export becomes that user's."""
     if not combination.ordinary_user:
@@ -68,7 +73,7 @@ def server_user(combination: Combination, export: Path) -> int | None:
 def test_mounted_folder(guest: Machine, export: Path, serve: Callable[..., Server], combination: Combination) -> None:
     user = server_user(combination, export)
     root = may_become_another_user() and not combination.ordinary_user
-    server = serve(export, "--security-model", combination.model, "--devices", user=user)
+    server = serve(export, *served_as(combination.model), user=user)
     mounts = 1 if combination.mount.cache == "loose" else 2  # cache=loose is for an only client
     with guest.served(server.port, combination.mount, times=mounts) as folders:
         seconds = [word for folder in folders[1:] for word in ("--second", folder)]
@@ -92,7 +97,7 @@ def test_mounted_folder(guest: Machine, export: Path, serve: Callable[..., Serve
 def test_what_the_guest_made_survives_a_restart(guest: Machine, export: Path, combination: Combination) -> None:
     if combination.model == "passthrough" and not may_become_another_user():
         pytest.skip(NOT_ROOT)
-    options = ("--security-model", combination.model, "--devices")
+    options = served_as(combination.model)
     with Server(export, *options, user=server_user(combination, export)) as server:
         with guest.served(server.port, combination.mount) as (folder,):
             made = guest.scenario(folder, "--leave", "--acl").check().output
@@ -107,7 +112,7 @@ def test_what_the_guest_made_survives_a_restart(guest: Machine, export: Path, co
 def test_dialects_tell_the_same(guest: Machine, export: Path, serve: Callable[..., Server], model: str) -> None:
     if model not in MAPPED and not may_become_another_user():
         pytest.skip(NOT_ROOT)
-    server = serve(export, "--security-model", model, "--devices")
+    server = serve(export, *served_as(model))
     with guest.served(server.port, Mount()) as (folder,):
         over_l = json.loads(guest.scenario(folder, "--leave").check().output)
     with guest.served(server.port, Mount("9P2000.u")) as (folder,):

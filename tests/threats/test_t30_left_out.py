@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from tests.serving import may_become_another_user
-from tests.threats.lab import BASE, LINUX, UNIX, Attacker, Lab
+from tests.threats.lab import BASE, LINUX, MAPPED, UNIX, Attacker, Lab
 from tests.threats.verbs import UNTOUCHED, setattr_
 
 from ninep.layers.id_map import OVERFLOW_ID, Ranges
@@ -69,9 +69,14 @@ def policy(request: pytest.FixtureRequest) -> Policy:
     return POLICIES[request.param]
 
 
+def real_devices(model: str) -> dict[str, bool]:
+    """Leave to make devices, where they are ones for the host too."""
+    return {} if model in MAPPED else {"devices": True}
+
+
 @pytest.fixture
 def lab(labs: Callable[..., Lab], policy: Policy, model: str) -> Lab:
-    lab = labs(model, devices=True, **policy.options)
+    lab = labs(model, **real_devices(model), **policy.options)
     lab.top.chmod(0o777)
     os.chown(lab.top, 0, GROUP)
     return lab
@@ -163,7 +168,7 @@ def test_who_names_no_group(lab: Lab, policy: Policy, dialect: bytes) -> None:
 
 def test_the_group_of_the_directory(labs: Callable[..., Lab], dialect: bytes, model: str) -> None:
     """create(5), where the group is only recorded and Tcreate makes the file; else it is the host's choice, as in QEMU's 9pfs."""
-    lab = labs(model, devices=True)
+    lab = labs(model, **real_devices(model))
     with session(lab, LINUX, b"") as maker:
         maker.rpc(m.Tmkdir(0, b"here", 0o777, NO_ID))
         maker.walk(0, 1, b"here")
