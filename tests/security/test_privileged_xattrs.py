@@ -11,7 +11,20 @@ from tests.security.conftest import ME, NEW
 
 from ninep.drivers.local import LocalDriver, LocalNode
 from ninep.errors import linux_errno
-from ninep.linux import XATTR_CREATE, XATTR_REPLACE, Errno
+from ninep.linux import (
+    DT_BLK,
+    DT_CHR,
+    DT_DIR,
+    DT_FIFO,
+    DT_REG,
+    DT_UNKNOWN,
+    NO_ID,
+    O_RDWR,
+    XATTR_CREATE,
+    XATTR_REPLACE,
+    Errno,
+)
+from ninep.node import Changes
 
 RECORDING = ("mapped-owner", "mapped-xattr", "mapped-file")
 REAL = ("passthrough", "none")
@@ -105,6 +118,48 @@ class TestRecorded:
             for name in (b"trusted.", b"security.", b"system.x", b"trusted"):
                 assert refusal(verb, name, *arguments) is Errno.EOPNOTSUPP
         node.release()
+
+    def test_a_capability_goes_where_suid_goes(self, attach: Attach, model: str) -> None:
+        node = make(attach(model, xattrs="all"))
+        file = node.open(O_RDWR, 5)
+        changes = {
+            "write": lambda by: file.write(0, b"x", by),
+            "truncate": lambda by: file.truncate(0, by),
+            "size": lambda by: node.setattr(Changes(size=1, by=by)),
+            "chown": lambda by: node.setattr(Changes(gid=7, by=by)),
+        }
+        for what, change in changes.items():
+            for by in (0, 5, 5, NO_ID):
+                if by != NO_ID:
+                    node.setxattr(CAPABILITY, CAP_NET_RAW, 0)
+                node.setxattr(OPAQUE, b"y", 0)
+                change(by)
+                left = [OPAQUE] if by else [CAPABILITY, OPAQUE]
+                assert sorted(node.listxattr()) == sorted(left), (what, by)
+        file.close()
+        node.release()
+
+    def test_listings_tell_devices(self, attach: Attach, model: str) -> None:
+        """overlayfs takes a character device for a whiteout by its type in the listing."""
+        root = attach(model, xattrs="all")
+        for name, mode in ((b"whiteout", 0o020000), (b"fifo", 0o010644), (b"block", 0o060644), (b"empty", 0o100644)):
+            root.mknod(name, mode, 0, *ME)
+        root.mkdir(b"d", 0o755, *ME)
+        node, file = root.create(b"full", NEW, 0o755, *ME)
+        file.write(0, b"content")
+        file.close()
+        node.release()
+        listing = root.opendir()
+        kinds = {entry[5]: entry[4] for entry in listing.read(0, 10000)}
+        listing.close()
+        assert [kinds[name] for name in (b"whiteout", b"fifo", b"block", b"empty", b"d")] == [
+            DT_CHR,
+            DT_FIFO,
+            DT_BLK,
+            DT_REG,
+            DT_DIR,
+        ]
+        assert kinds[b"full"] == DT_UNKNOWN
 
     @needs_root
     def test_the_hosts_own_are_not_shown(self, attach: Attach, folder: Path, model: str) -> None:

@@ -4,7 +4,7 @@ Links, devices, FIFOs and sockets are regular files on the host (a link holds it
 all. ``fmode`` and ``dmode`` are the real permissions. Native links of the folder are shown and read as what they are.
 
 ``trusted.*`` and ``security.*`` of clients, where they are served, are ``user.virtfs.xattr.trusted.*`` and so on: to the host they mean nothing. A
-client's kernel takes a file capability away when the file is written or changes hands (security/commoncap.c); the server does not.
+file capability goes where SUID goes (as in security/commoncap.c, cap_inode_killpriv): Linux's 9P client does not see to it when it writes.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ TYPES = frozenset(kind >> 12 for kind in (S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_
 """What a type may be, shifted down to a small number."""
 
 
+_GONE: Final = (Errno.ENODATA, Errno.EOPNOTSUPP)
 RECORDED: Final = b"user.virtfs.xattr."
 """Before the name of a client's ``trusted.`` or ``security.`` attribute: below the prefix that the hypervisor hides, so that its folders and ours
 can be served by either.
@@ -122,7 +123,18 @@ class Mapped(SecurityModel):
             host.chown(subject.place(), -1, -1)
             return
         mode = self.look(subject, host.stat(subject.place().pin))[0] if drop else 0
+        if drop:
+            self.drop_capability(subject.place())
         self.change(subject, Tags(known_id(uid), known_id(gid), without_setid(mode) if carries_setid(mode) else None))
+
+    def drop_capability(self, place: Place) -> None:
+        """Of ``drop_setid``: the recorded file capability goes, too."""
+        if self.privileged_xattrs:
+            try:
+                host.remove_xattr(place, RECORDED + b"security.capability")
+            except OSError as error:
+                if linux_errno(error) not in _GONE:
+                    raise
 
     def stored_name(self, name: bytes, hidden: Errno) -> bytes:
         if name.startswith(RECORDED):
@@ -145,7 +157,9 @@ class Mapped(SecurityModel):
         place = subject.place()
         if host.stat(place.pin).st_mode & S_IFMT == S_IFLNK:
             return host.read_link(place)
-        handle = host.open_file(place, O_RDONLY | O_NOATIME)  # Tstat of 9P2000.u reads it as well, and must change nothing
+        handle = host.open_file(
+            place, O_RDONLY | O_NOATIME
+        )  # Tstat of 9P2000.u reads it as well, and must change nothing
         try:
             return host.read(handle, PATH_MAX - 1, 0)
         finally:

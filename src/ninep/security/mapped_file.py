@@ -320,6 +320,7 @@ class MappedFile(Mapped):
         raise Refused(Errno.ESTALE, _LOST)
 
     def drop_setid(self, subject: Subject, place: Place) -> None:
+        self.drop_capability(place)
         mode = self.look(subject, host.stat(place.pin))[0]
         if carries_setid(mode):
             self.chmod(subject, without_setid(mode))

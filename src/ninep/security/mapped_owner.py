@@ -265,6 +265,7 @@ class MappedOwner(MappedXattr):
 
     def drop_setid(self, subject: Subject, place: Place) -> None:
         """First what costs little: could the host's bits or the attribute's be set? A list of names is a fifth of an answer that there is none."""
+        self.drop_capability(place)
         mode = 0
         if subject.memory is not None:
             mode = subject.memory[0]

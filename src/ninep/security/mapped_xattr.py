@@ -211,6 +211,7 @@ class MappedXattr(Mapped):
 
     def drop_setid(self, subject: Subject, place: Place) -> None:
         """Asks for the mode alone: after each write ctime has moved and the cache knows nothing."""
+        self.drop_capability(place)
         mode = self._number(place, MODE) if subject.memory is None else subject.memory[0]
         if carries_setid(host.stat(place.pin).st_mode if mode is None else mode):
             mode = self.look(subject, host.stat(place.pin))[0]

@@ -20,7 +20,7 @@ from threading import Condition
 from typing import TYPE_CHECKING, Final
 
 from ninep import host
-from ninep.drivers.local.directory import QID_TYPES, shown_types
+from ninep.drivers.local.directory import QID_TYPES, looked_at, shown_types
 from ninep.drivers.local.packed import Listings
 from ninep.drivers.local.pins import Pins, learn_birth
 from ninep.drivers.local.qids import QidMap
@@ -93,6 +93,7 @@ class Tree:
         "listings",
         "lock",
         "look",
+        "look_at",
         "model",
         "moves",
         "pins",
@@ -112,6 +113,7 @@ class Tree:
         self.moves = Moves(pins.lock)
         self.by_name = host.BY_NAME
         self.shown_types = shown_types(model.plain_types)
+        self.look_at = looked_at(model)
         self.devices: dict[int, int] = {}
         self.listings = Listings()
         self.claimed = 0
