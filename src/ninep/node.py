@@ -26,6 +26,8 @@ a read-only synthetic tree needs ``walk``, ``getattr``, ``open`` and ``opendir``
 
 from __future__ import annotations
 
+import errno
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
@@ -50,6 +52,9 @@ __all__ = [
     "Statfs",
     "User",
     "WouldBlock",
+    "may_wait",
+    "must_be_able_to_wait",
+    "serve_in_this_thread",
 ]
 
 
@@ -77,8 +82,36 @@ NOW = -(1 << 80)
 """A time of ``Changes``: the host's clock at the moment of the call. (No nanosecond count of 9P is that small.)"""
 
 
-class WouldBlock(Exception):
-    """Raised by the ``*_now`` verbs: the answer needs waiting for a device, so it is for a worker thread."""
+class WouldBlock(OSError):
+    """Raised in a thread that must not wait (``may_wait``): the answer needs waiting, for a device or another program, so it is for a worker
+    thread, where the whole request is made again. What was begun is undone as for any other ``OSError``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(errno.EAGAIN, "the answer needs waiting")
+
+
+class _Thread(threading.local):
+    loops = 0
+
+
+_thread = _Thread()
+
+
+def may_wait() -> bool:
+    """Whether verbs may wait in this thread: everywhere but in the thread of an event loop that serves."""
+    return not _thread.loops
+
+
+def must_be_able_to_wait() -> None:
+    """``WouldBlock`` in the thread of an event loop that serves."""
+    if _thread.loops:
+        raise WouldBlock
+
+
+def serve_in_this_thread(change: int) -> None:
+    """A server begins (1) or ends (-1) to call verbs in the event loop of this thread."""
+    _thread.loops += change
 
 
 class OpenFile(ABC):
@@ -173,7 +206,9 @@ class Node(ABC):
 
     inline: bool = False
     """True when every verb returns in microseconds without waiting for a device or a network. The server then calls the
-    verbs in its event loop (a hand-over to a thread costs ten times a system call); otherwise in worker threads."""
+    verbs in its event loop (a hand-over to a thread costs ten times a system call); otherwise in worker threads: all requests of a
+    session whose export's root is not inline. Below a root that is, a node that is not raises ``WouldBlock`` from every verb (but ``clone`` and
+    ``release``) where ``may_wait`` says no. It never changes."""
 
     storage: Hashable | None = None
     """What the verbs may have to wait for, such as a device: one storage that does not answer gets only a part of the worker threads.

@@ -28,7 +28,7 @@ OPCODES = {
     "LOOKUP": 1, "FORGET": 2, "GETATTR": 3, "SETATTR": 4, "READLINK": 5, "SYMLINK": 6, "MKNOD": 8, "MKDIR": 9, "UNLINK": 10, "RMDIR": 11,
     "RENAME": 12, "LINK": 13, "OPEN": 14, "READ": 15, "WRITE": 16, "STATFS": 17, "RELEASE": 18, "FSYNC": 20, "SETXATTR": 21, "GETXATTR": 22,
     "LISTXATTR": 23, "REMOVEXATTR": 24, "FLUSH": 25, "INIT": 26, "OPENDIR": 27, "READDIR": 28, "RELEASEDIR": 29, "FSYNCDIR": 30, "CREATE": 35,
-    "INTERRUPT": 36, "DESTROY": 38, "BATCH_FORGET": 42, "RENAME2": 45,
+    "INTERRUPT": 36, "DESTROY": 38, "BATCH_FORGET": 42, "RENAME2": 45, "TMPFILE": 51,
 }  # fmt: skip
 NAMES = {number: name for name, number in OPCODES.items()}
 CHANGING = {
@@ -110,6 +110,22 @@ class Faulty:
         """Answer what waits, and wait no more."""
         self._tell("go")
 
+    def stop(self) -> None:
+        """The program takes no request from the kernel, until ``resume``."""
+        self._server.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """See ``stop``."""
+        self._server.send_signal(signal.SIGCONT)
+
+    def lose(self) -> None:
+        """From now on files can be made without a name (O_TMPFILE), and a name that they are given goes when they are closed."""
+        self._tell("lose")
+
+    def lost(self) -> str:
+        """How many names went."""
+        return self._tell("lost")
+
     def _tell(self, words: str) -> str:
         assert self._server.stdin
         self._server.stdin.write(words + "\n")
@@ -135,6 +151,7 @@ class Node:
     xattrs: dict[bytes, bytes] = field(default_factory=dict)
     links: int = 1
     rdev: int = 0
+    nameless: bool = False
     times: list[int] = field(default_factory=lambda: [time.time_ns()] * 3)
 
     def attr(self) -> bytes:
@@ -174,6 +191,8 @@ class Filesystem:
     def __init__(self) -> None:
         self.nodes = {ROOT: Node(ROOT, stat.S_IFDIR | 0o755, 0, 0)}
         self.owner = (0, 0)
+        self.losing = False
+        self.lost = 0
 
     def answer(self, name: str, number: int, body: bytes) -> bytes:
         method = getattr(self, name.lower(), None)
@@ -309,7 +328,24 @@ class Filesystem:
     def flush(self, _: Node, __: bytes) -> bytes:
         return b""
 
-    release = releasedir = fsync = fsyncdir = destroy = flush
+    releasedir = fsync = fsyncdir = destroy = flush
+
+    def tmpfile(self, _: Node, body: bytes) -> bytes:
+        if not self.losing:
+            raise OSError(errno.EOPNOTSUPP, "")
+        mode = int.from_bytes(body[4:8], "little")
+        made = Node(max(self.nodes) + 1, stat.S_IFREG | mode & 0o7777, *self.owner, links=0, nameless=True)
+        self.nodes[made.number] = made
+        return made.entry() + self.open(made, b"")
+
+    def release(self, node: Node, _: bytes) -> bytes:
+        if node is not None and node.nameless:
+            node.nameless = False
+            for directory in self.nodes.values():
+                for name in [name for name, number in directory.children.items() if number == node.number]:
+                    del directory.children[name]
+                    self.lost += 1
+        return b""
 
     def readdir(self, node: Node, body: bytes) -> bytes:
         _, offset, size = struct.unpack("<2QI", body[:20])
@@ -402,6 +438,10 @@ class Program:
                 self.countdown = -1
                 self.always.clear()
                 return self.hit
+            case "lose":
+                self.files.losing = True
+            case "lost":
+                return self.files.lost
             case "hold":
                 self.holding.add(numbers[0])
             case "held":

@@ -10,7 +10,7 @@ import pytest
 
 from ninep.security.known import RACY, Known
 
-NOW = 1_700_000_000_000_000_000
+NOW = 1_700_000_000_123_456_789
 
 
 @pytest.fixture

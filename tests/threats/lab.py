@@ -129,6 +129,11 @@ class Attacker(RawClient):
             return codes(failure)
         return set()
 
+    def told_of(self, tag: int) -> None:
+        """A request that was sent is answered, whatever with."""
+        with suppress(Failed):
+            self.reply(tag)
+
     def refuses(self, message: m.Message, *expected: Errno) -> None:
         """The request fails, with one of these."""
         said = self.told(message)

@@ -111,6 +111,30 @@ class Volume(NamedTuple):
     unique_ino: bool
     """``st_ino`` alone (with ``st_dev``) identifies a file in 64 bits."""
     read_only: bool
+    pseudo: bool = False
+    """No files, but what the kernel shows in their form (procfs, sysfs): reads may wait, show other processes' secrets, or change the system."""
+    ctime: bool = True
+    """Each change of a file moves its ctime."""
+
+
+class Mounts(Protocol):
+    """The table of mounts, as this process sees it."""
+
+    @property
+    def changes(self) -> int:
+        """A number that another mount, or one less, makes another; negative while that is not known."""
+
+    def watch(self) -> None:
+        """Begin to follow the changes. Once for each process; again is nothing."""
+
+
+class NoMounts:
+    """For systems where nothing tells of mounts: looks are as cheap as if there never were any."""
+
+    changes = 1
+
+    def watch(self) -> None:
+        """See ``Mounts``."""
 
 
 class HostModule(Protocol):
@@ -122,21 +146,33 @@ class HostModule(Protocol):
     """Verbs on a ``Place`` go by its directory and name: the caller must fill them in. Otherwise the pin alone will do."""
     UNPRIVILEGED_OWNERS: bool
     """An ordinary user may give files away (never on POSIX hosts; there is no such thing on Windows)."""
+    SEES_MOUNTS: bool
+    """``pin`` and ``stat_same_mount`` notice where another filesystem is mounted (EXDEV). Where it is false they go there."""
+
+    @property
+    def mounts(self) -> Mounts: ...
 
     # -- handles -------------------------------------------------------------------------------------------------------
     def open_root(self, path: str) -> Handle:
         """A pin of the directory ``path``, links in it followed (the person who starts the server chose it). ENOTDIR, ENOENT."""
 
     def pin(self, dir: Handle, name: bytes) -> Handle:
-        """A pin of the entry ``name``, whatever it is; a link is pinned itself. ENOENT, ENOTDIR, EACCES (no search permission)."""
+        """A pin of the entry ``name``, whatever it is; a link is pinned itself. ENOENT, ENOTDIR, EACCES (no search permission), EXDEV if
+        another filesystem is mounted there, which is not asked anything (``SEES_MOUNTS``).
+        """
+
+    def pin_across(self, dir: Handle, name: bytes) -> Handle:
+        """The same, of what is mounted there. May wait."""
 
     def close(self, handle: Handle, /) -> None:
         """Close any handle of this page."""
 
     def open_file(self, place: Place, flags: int) -> Handle:
-        """Open a regular file for data. ``flags``: access mode, TRUNC, APPEND, DIRECT, SYNC, DSYNC, NOATIME; others are ignored,
-        as is what the host does not have (NOATIME that is refused with EPERM is left out). ENXIO for a special file,
-        EISDIR for a directory, ELOOP for a link: by the object itself, with no moment between look and open.
+        """Open a regular file for data. ``WouldBlock`` while another process has a lease on it, in a thread that must not wait.
+
+        ``flags``: access mode, TRUNC, APPEND, DIRECT, SYNC, DSYNC, NOATIME; others are ignored, as is what the host does not have (NOATIME
+        that is refused with EPERM is left out). ENXIO for a special file, EISDIR for a directory, ELOOP for a link: by the object itself, with no
+        moment between look and open.
         """
 
     def open_at(self, dir: Handle, name: bytes, flags: int, mode: int = 0) -> Handle:
@@ -161,7 +197,10 @@ class HostModule(Protocol):
         """By any handle (fstat(2))."""
 
     def stat_at(self, dir: Handle, name: bytes) -> Stat:
-        """By name, never following (fstatat(2) AT_SYMLINK_NOFOLLOW)."""
+        """By name, never following (fstatat(2) AT_SYMLINK_NOFOLLOW); of what is mounted there, which may wait."""
+
+    def stat_same_mount(self, dir: Handle, name: bytes) -> Stat:
+        """The same, with EXDEV as in ``pin``; twice the price."""
 
     def birth_time(self, handle: Handle) -> int | None:
         """Birth time in ns, or None where the filesystem keeps none (statx(2) STATX_BTIME)."""
@@ -175,8 +214,8 @@ class HostModule(Protocol):
     def statfs(self, handle: Handle) -> tuple[int, int, int, int, int, int, int, int, int]:
         """type, bsize, blocks, bfree, bavail, files, ffree, fsid, namelen: as ``node.Statfs``."""
 
-    def volume(self, handle: Handle) -> Volume:
-        """What the filesystem can do. Asking about xattrs writes nothing that stays."""
+    def volume(self, handle: Handle, xattrs: bool = True) -> Volume:
+        """What the filesystem can do. Asking about xattrs writes nothing that stays; without ``xattrs`` that is not asked."""
 
     def read_link(self, place: Place) -> bytes:
         """The target. EINVAL if it is no link."""

@@ -28,7 +28,7 @@ from typing import Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 from ninep import linux
 from ninep.errors import Refused
 from ninep.host import _posix
-from ninep.host._api import Handle, Listing, Place, Stat, Volume
+from ninep.host._api import Handle, Listing, NoMounts, Place, Stat, Volume
 from ninep.host._posix import (
     SnapshotListing,
     linux_rdev,
@@ -49,6 +49,7 @@ if sys.platform == "win32":
 __all__ = [
     "BY_NAME",
     "PINS_NAMES",
+    "SEES_MOUNTS",
     "UNPRIVILEGED_OWNERS",
     "birth_time",
     "chmod",
@@ -63,12 +64,14 @@ __all__ = [
     "make_link",
     "make_node",
     "make_symlink",
+    "mounts",
     "open_at",
     "open_dir",
     "open_file",
     "open_root",
     "open_unnamed",
     "pin",
+    "pin_across",
     "pin_again",
     "privileged",
     "raise_handle_limit",
@@ -83,6 +86,7 @@ __all__ = [
     "set_xattr",
     "stat",
     "stat_at",
+    "stat_same_mount",
     "statfs",
     "sync",
     "test_lock",
@@ -95,6 +99,8 @@ __all__ = [
 PINS_NAMES: Final = False
 BY_NAME: Final = True
 UNPRIVILEGED_OWNERS: Final = False
+SEES_MOUNTS: Final = False
+mounts: Final = NoMounts()
 
 # bsd/sys/fcntl.h; numbers, because Python knows these names on macOS only
 _O_EVTONLY: Final = 0x8000
@@ -133,7 +139,7 @@ def _in_a_directory(verb: Callable[Concatenate[Handle, P], R]) -> Callable[Conca
     return guarded
 
 
-stat_at = _in_a_directory(_posix.stat_at)
+stat_at = stat_same_mount = _in_a_directory(_posix.stat_at)
 open_at = _in_a_directory(_posix.open_at)
 make_dir = _in_a_directory(_posix.make_dir)
 make_symlink = _in_a_directory(_posix.make_symlink)
@@ -162,6 +168,9 @@ def pin(dir: Handle, name: bytes) -> Handle:
     number = next(_numbers)
     _ghosts[number] = _Ghost(Handle(os.dup(dir)), name, found)
     return Handle(number)
+
+
+pin_across = pin
 
 
 def pin_again(handle: Handle) -> Handle:
@@ -242,12 +251,12 @@ def statfs(handle: Handle) -> tuple[int, int, int, int, int, int, int, int, int]
     return kind, bsize, blocks, bfree, bavail, files, ffree, fsid, _NAME_MAX
 
 
-def volume(handle: Handle) -> Volume:
+def volume(handle: Handle, xattrs: bool = True) -> Volume:
     *_, flags, _, name = _fstatfs(handle)
     kind = bytes(name).rstrip(b"\0").decode("ascii", "replace") if isinstance(name, bytes) else "unknown"
     try:
-        get_xattr(Place(handle, handle, b"."), b"user.ninep.probe")
-        xattrs = True
+        if xattrs:
+            get_xattr(Place(handle, handle, b"."), b"user.ninep.probe")
     except OSError as error:
         xattrs = error.errno not in (errno.ENOTSUP, errno.EOPNOTSUPP)
     return Volume(
@@ -257,6 +266,8 @@ def volume(handle: Handle) -> Volume:
         posix_owners=kind not in ("msdos", "exfat"),
         unique_ino=True,
         read_only=bool(flags & _MNT_RDONLY),
+        pseudo=kind in ("devfs", "fdesc"),
+        ctime=kind not in ("msdos", "exfat"),
     )
 
 

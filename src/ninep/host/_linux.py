@@ -18,6 +18,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from struct import Struct
 from typing import Final, cast
 
@@ -25,6 +26,8 @@ from ninep import linux
 from ninep.errors import Refused
 from ninep.host import _libc
 from ninep.host._api import Entry, Handle, Listing, Place, Volume
+from ninep.host._crossings import SEES_MOUNTS, mounts, pin, pin_across, stat_same_mount
+from ninep.host._filesystems import WITHOUT_OWNERS, kind_of
 from ninep.host._posix import (
     SnapshotListing,
     close,
@@ -45,6 +48,7 @@ from ninep.host._posix import (
     stat_at,
     sync,
     truncate,
+    until_lease_ends,
     write,
 )
 from ninep.linux import Errno
@@ -56,6 +60,7 @@ if sys.platform != "linux":
 __all__ = [
     "BY_NAME",
     "PINS_NAMES",
+    "SEES_MOUNTS",
     "UNPRIVILEGED_OWNERS",
     "birth_time",
     "chmod",
@@ -70,12 +75,14 @@ __all__ = [
     "make_link",
     "make_node",
     "make_symlink",
+    "mounts",
     "open_at",
     "open_dir",
     "open_file",
     "open_root",
     "open_unnamed",
     "pin",
+    "pin_across",
     "pin_again",
     "privileged",
     "raise_handle_limit",
@@ -90,6 +97,7 @@ __all__ = [
     "set_xattr",
     "stat",
     "stat_at",
+    "stat_same_mount",
     "statfs",
     "sync",
     "test_lock",
@@ -103,7 +111,6 @@ PINS_NAMES: Final = False
 BY_NAME: Final = False
 UNPRIVILEGED_OWNERS: Final = False
 
-_PIN: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _SELF: Final = b"/proc/self/fd/%d"
 """The way to a handle for calls that take no directory."""
 _OWN: Final = b"%d"
@@ -150,24 +157,26 @@ def open_root(path: str) -> Handle:
     return open_fd(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def pin(dir: Handle, name: bytes) -> Handle:
-    return open_fd(name, _PIN, dir_fd=dir)
-
-
 def pin_again(handle: Handle) -> Handle:
     return open_fd(_OWN % handle, os.O_PATH | os.O_CLOEXEC, dir_fd=_own.fds)
 
 
 def open_file(place: Place, flags: int) -> Handle:
-    """The type of an inode never changes, so a look at the pin settles it. O_NOFOLLOW would refuse the way through /proc itself."""
+    """The type of an inode never changes, so a look at the pin settles it. O_NOFOLLOW would refuse the way through /proc itself.
+
+    NONBLOCK, which means nothing for a regular file itself, makes a file on which another process has a lease EAGAIN: without it open(2) waits
+    until that process has given it up, 45 s perhaps (fcntl(2), F_SETLEASE; /proc/sys/fs/lease-break-time).
+    """
     must_be_regular(os.fstat(place.pin).st_mode)
-    wanted = host_flags(flags & ~(linux.O_CREAT | linux.O_EXCL)) & ~os.O_NOFOLLOW
+    wanted = host_flags(flags & ~(linux.O_CREAT | linux.O_EXCL)) & ~os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         return open_fd(_OWN % place.pin, wanted, dir_fd=_own.fds)
+    except BlockingIOError:
+        return until_lease_ends(partial(open_fd, _OWN % place.pin, wanted, dir_fd=_own.fds))
     except PermissionError:
         if not wanted & os.O_NOATIME:
             raise
-        return open_fd(_OWN % place.pin, wanted & ~os.O_NOATIME, dir_fd=_own.fds)
+        return open_file(place, flags & ~linux.O_NOATIME)
 
 
 def open_unnamed(dir: Handle, flags: int, mode: int) -> Handle:
@@ -268,63 +277,28 @@ def statfs(handle: Handle) -> tuple[int, int, int, int, int, int, int, int, int]
     return kind & 0xFFFFFFFF, bsize, blocks, bfree, bavail, files, ffree, low | high << 32, namelen
 
 
-# include/uapi/linux/magic.h and the filesystems' own headers: name, and whether every call may wait for somebody else
-_KINDS: Final[dict[int, tuple[str, bool]]] = {
-    0xEF53: ("ext4", False),
-    0x58465342: ("xfs", False),
-    0x9123683E: ("btrfs", False),
-    0xF2F52010: ("f2fs", False),
-    0x2FC12FC1: ("zfs", False),
-    0xCA451A4E: ("bcachefs", False),
-    0x01021994: ("tmpfs", False),
-    0x858458F6: ("ramfs", False),
-    0x794C7630: ("overlayfs", False),
-    0xF15F: ("ecryptfs", False),
-    0x4D44: ("vfat", False),
-    0x2011BAB0: ("exfat", False),
-    0x7366746E: ("ntfs3", False),
-    0x9660: ("iso9660", False),
-    0x73717368: ("squashfs", False),
-    0xE0F5E1E2: ("erofs", False),
-    0x6969: ("nfs", True),
-    0x517B: ("smb", True),
-    0xFF534D42: ("cifs", True),
-    0xFE534D42: ("smb2", True),
-    0x65735546: ("fuse", True),
-    0x01021997: ("9p", True),
-    0x00C36400: ("ceph", True),
-    0x5346414F: ("afs", True),
-    0x73757245: ("coda", True),
-    0x47504653: ("gpfs", True),
-    0x0BD00BD0: ("lustre", True),
-    0x20030528: ("orangefs", True),
-    0x01161970: ("gfs2", True),
-    0x7461636F: ("ocfs2", True),
-    0x786F4256: ("vboxsf", True),
-    0xBACBACBC: ("vmhgfs", True),
-}
-_WITHOUT_OWNERS: Final = frozenset({"vfat", "exfat", "iso9660", "vboxsf"})
 _READ_ONLY: Final = 1  # ST_RDONLY of statfs(2)
 
 
-def volume(handle: Handle) -> Volume:
+def volume(handle: Handle, xattrs: bool = True) -> Volume:
     figures = _libc.statfs(handle)
-    number = figures[0] & 0xFFFFFFFF
-    kind, slow = _KINDS.get(number, (f"0x{number:x}", False))
+    kind = kind_of(figures[0] & 0xFFFFFFFF)
     try:
-        os.getxattr(_SELF % handle, b"user.ninep.probe")
-        xattrs = True
+        if xattrs:
+            os.getxattr(_SELF % handle, b"user.ninep.probe")
     except OSError as error:
         if error.errno == errno.EACCES:
             raise  # it cannot be told, nor read
         xattrs = error.errno == errno.ENODATA
     return Volume(
-        kind=kind,
-        slow=slow,
+        kind=kind.name,
+        slow=kind.slow,
         xattrs=xattrs,
-        posix_owners=kind not in _WITHOUT_OWNERS,
+        posix_owners=kind.name not in WITHOUT_OWNERS,
         unique_ino=True,
         read_only=bool(figures[-1] & _READ_ONLY),
+        pseudo=kind.pseudo,
+        ctime=kind.ctime,
     )
 
 
@@ -384,8 +358,14 @@ _ENCODING: Final = sys.getfilesystemencoding()
 
 
 def list_xattrs(place: Place) -> Sequence[bytes]:
-    # As os.fsencode does, in a third of the time.
-    return [name.encode(_ENCODING, "surrogateescape") for name in os.listxattr(_xattr_target(place))]
+    """Some FUSE filesystems answer ENODATA when there are none."""
+    try:
+        # As os.fsencode does, in a third of the time.
+        return [name.encode(_ENCODING, "surrogateescape") for name in os.listxattr(_xattr_target(place))]
+    except OSError as error:
+        if error.errno == errno.ENODATA:
+            return []
+        raise
 
 
 def set_xattr(place: Place, name: bytes, value: bytes, flags: int = 0) -> None:

@@ -20,13 +20,14 @@ import sys
 import time
 import unicodedata
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, cast
 
 from ninep import linux
 from ninep.errors import Refused
 from ninep.host._api import Entry, Handle, Place, Stat
 from ninep.linux import Errno
-from ninep.node import NOW
+from ninep.node import NOW, must_be_able_to_wait
 
 if sys.platform == "win32":
     raise ImportError("not on this system")  # and nothing below is looked at when types are checked for it
@@ -87,6 +88,8 @@ def open_at(dir: Handle, name: bytes, flags: int, mode: int = 0) -> Handle:
     wanted = host_flags(flags)
     try:
         handle = open_fd(name, wanted & ~os.O_TRUNC | os.O_NONBLOCK, mode, dir_fd=dir)
+    except BlockingIOError:
+        handle = until_lease_ends(partial(open_fd, name, wanted & ~os.O_TRUNC | os.O_NONBLOCK, mode, dir_fd=dir))
     except PermissionError:
         if not wanted & _NOATIME:
             raise
@@ -101,6 +104,22 @@ def open_at(dir: Handle, name: bytes, flags: int, mode: int = 0) -> Handle:
         os.close(handle)
         raise
     return handle
+
+
+def until_lease_ends(opening: Callable[[], Handle]) -> Handle:
+    """Open a file that another process has a lease on, which it has been told to give up by the first try: again and again, in a thread that may
+    wait. Never without NONBLOCK, or whoever puts a FIFO in its place keeps the thread for ever.
+    """
+    must_be_able_to_wait()
+    while True:
+        time.sleep(_LEASE_POLL)
+        try:
+            return opening()
+        except BlockingIOError:
+            continue
+
+
+_LEASE_POLL: Final = 0.02
 
 
 def make_dir(dir: Handle, name: bytes, mode: int) -> None:

@@ -18,9 +18,11 @@ from collections.abc import Sequence
 from typing import ClassVar, Protocol, Self, TypeAlias
 
 from ninep import host
-from ninep.errors import Refused
+from ninep.errors import Refused, linux_errno
 from ninep.host import Handle, Place, Stat, Volume
 from ninep.linux import O_CREAT, O_EXCL, PERMISSIONS, S_IFDIR, S_IFMT, S_ISGID, S_ISUID, S_IXGRP, Errno
+from ninep.node import must_be_able_to_wait
+from ninep.security.filesystems import Filesystems
 
 Owned: TypeAlias = tuple[int, int, int, int]
 """mode (with its file type), uid, gid and rdev (Linux layout) as clients see them."""
@@ -57,8 +59,16 @@ class SecurityModel(ABC):
     """The type of a regular file, as a listing shows it, is its type for clients too."""
     bsd_groups: ClassVar[bool] = False
     """Owners are only recorded: a new file whose group a dialect cannot name gets its directory's (``Node.bsd_groups``)."""
+    filesystems: Filesystems
+    """What is known of those that its files are on."""
     privileged_xattrs: bool = False
     """Attributes of ``PRIVILEGED`` are served: for real, with all that they mean on the host, where owners are, else recorded under other names."""
+
+    def __new__(cls, *_: object, **__: object) -> Self:
+        """Each its own, whatever its class makes of ``__init__``."""
+        model = super().__new__(cls)
+        model.filesystems = Filesystems()
+        return model
 
     def serving(self, xattrs: str) -> Self:
         """The same with the attributes that the option ``xattrs`` names: ``user`` or ``all``."""
@@ -209,6 +219,17 @@ def permissions(mode: int) -> int:
 def same(one: Stat, other: Stat) -> bool:
     """Is this the same object of the host?"""
     return one.st_ino == other.st_ino and one.st_dev == other.st_dev
+
+
+def look_at(dir: Handle, name: bytes) -> Stat:
+    """What a name leads to; what is mounted there, which may not answer, only in a thread that may wait."""
+    try:
+        return host.stat_same_mount(dir, name)
+    except OSError as error:
+        if linux_errno(error) is not Errno.EXDEV:
+            raise
+    must_be_able_to_wait()
+    return host.stat_at(dir, name)
 
 
 def undo(dir: Handle, name: bytes, made: Stat) -> None:

@@ -3,7 +3,7 @@
 ctime moves with every change of an inode, but only with the kernel's clock tick (up to 10 ms): what was read within a tick of the last
 change may have been changed again without a trace. So
 
-* an answer read when ctime was younger than ``RACY`` is not kept;
+* an answer read when ctime was younger than ``RACY``, or than the filesystem's own steps (``filesystems``), is not kept;
 * what this server wrote itself is kept for ``RACY`` after the write, then read again once. Meanwhile a change by a host process in
   the same tick would go unseen, for 20 ms.
 
@@ -17,6 +17,7 @@ import time
 from typing import Final, Generic, TypeVar
 
 from ninep.host import Stat
+from ninep.security.filesystems import Filesystems
 
 V = TypeVar("V")
 
@@ -27,9 +28,10 @@ SIZE: Final = 16384
 class Known(Generic[V]):
     """From an inode as its stat shows it to a value."""
 
-    __slots__ = ("_older", "_recent", "_size")
+    __slots__ = ("_filesystems", "_older", "_recent", "_size")
 
-    def __init__(self, size: int = SIZE) -> None:
+    def __init__(self, filesystems: Filesystems | None = None, size: int = SIZE) -> None:
+        self._filesystems = filesystems or Filesystems()
         self._size = size
         self._recent: dict[tuple[int, int], tuple[int, int, V]] = {}
         self._older: dict[tuple[int, int], tuple[int, int, V]] = {}
@@ -50,12 +52,13 @@ class Known(Generic[V]):
 
     def learned(self, found: Stat, value: V) -> None:
         """``value`` was read just now, after ``found``."""
-        if time.time_ns() - found.st_ctime_ns > RACY:
+        if self._filesystems.settled(found, RACY):
             self._keep((found.st_ino, found.st_dev), (found.st_ctime_ns, 0, value))
 
     def wrote(self, found: Stat, value: V) -> None:
         """We set this value ourselves; ``found`` is the state after that."""
-        self._keep((found.st_ino, found.st_dev), (found.st_ctime_ns, time.time_ns() + RACY, value))
+        if self._filesystems.keeps(found.st_dev):
+            self._keep((found.st_ino, found.st_dev), (found.st_ctime_ns, time.time_ns() + RACY, value))
 
     def _keep(self, key: tuple[int, int], entry: tuple[int, int, V]) -> None:
         recent = self._recent

@@ -32,8 +32,8 @@ from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, Place, Stat
 from ninep.linux import S_IFDIR, S_IFMT, Errno
 from ninep.security import records
-from ninep.security.base import Owned, Subject, carries_setid, permissions, same, undo, without_setid
-from ninep.security.mapped import Mapped, Tags, draft, fill, known_id, publish
+from ninep.security.base import Owned, Subject, carries_setid, look_at, permissions, same, undo, without_setid
+from ninep.security.mapped import Mapped, Tags, draft, fill, known_id, publish, stays
 from ninep.security.options import MappedOptions, ModelType
 from ninep.security.records import EMPTY, Records, Slot
 
@@ -51,7 +51,7 @@ class MappedFile(Mapped):
 
     def __init__(self, fmode: int, dmode: int) -> None:
         super().__init__(fmode, dmode)
-        self._records = Records()
+        self._records = Records(self.filesystems)
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
@@ -80,7 +80,7 @@ class MappedFile(Mapped):
         if found.st_nlink <= 2:
             return found.st_nlink
         try:
-            hidden = host.stat_at(subject.place().pin, records.DIRECTORY)
+            hidden = host.stat_same_mount(subject.place().pin, records.DIRECTORY)
         except OSError:
             return found.st_nlink
         return found.st_nlink - (hidden.st_mode & S_IFMT == S_IFDIR)
@@ -92,19 +92,21 @@ class MappedFile(Mapped):
         with self._records.slot(dir, name, make=True) as slot:
             self._record(slot, tags)
             try:
-                handle, named = draft(dir, name, flags, self.fmode)
+                handle, named = draft(self.filesystems, dir, name, flags, self.fmode)
                 try:
                     fill(handle, content)
                     publish(Place(handle, NO_HANDLE, b""), dir, name, named)
-                    return handle, host.stat(handle)
+                    made = host.stat(handle)
                 except OSError:
                     if named:
                         undo(dir, name, host.stat(handle))
                     host.close(handle)
                     raise
+                kept = handle if named else stays(self.filesystems, dir, name, flags, handle, made)
             except OSError:
                 self._unrecord(slot)
                 raise
+        return (kept, made) if kept is not None else self.make_regular(dir, name, flags, content, tags)
 
     def make_dir(self, dir: Handle, name: bytes, mode: int, uid: int, gid: int) -> Stat:
         self._must_be_free(dir, name)
@@ -112,7 +114,7 @@ class MappedFile(Mapped):
             self._record(slot, Tags(known_id(uid), known_id(gid), S_IFDIR | permissions(mode)))
             try:
                 host.make_dir(dir, name, self.dmode)
-                return host.stat_at(dir, name)
+                return look_at(dir, name)
             except OSError:
                 self._unrecord(slot)
                 raise
@@ -146,7 +148,7 @@ class MappedFile(Mapped):
     def _must_be_free(dir: Handle, name: bytes) -> None:
         """EEXIST, before the record of something that exists is touched."""
         try:
-            host.stat_at(dir, name)
+            look_at(dir, name)
         except OSError as error:
             if linux_errno(error) is Errno.ENOENT:
                 return
@@ -167,7 +169,7 @@ class MappedFile(Mapped):
     # -- moving and removing -------------------------------------------------------------------------------------------
 
     def rename(self, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes) -> None:
-        source = host.stat_at(olddir, oldname)
+        source = look_at(olddir, oldname)
         target = self._at(newdir, newname)
         if target is not None:
             if same(source, target):
@@ -250,7 +252,7 @@ class MappedFile(Mapped):
     @staticmethod
     def _at(dir: Handle, name: bytes) -> Stat | None:
         try:
-            return host.stat_at(dir, name)
+            return look_at(dir, name)
         except OSError as error:
             if linux_errno(error) is Errno.ENOENT:
                 return None
@@ -331,7 +333,7 @@ def _leads_to(dir: Handle, name: bytes, held: Stat) -> bool:
     if name == records.ROOT_NAME:
         return True
     try:
-        return same(host.stat_at(dir, name), held)
+        return same(look_at(dir, name), held)
     except OSError as error:
         if linux_errno(error) is not Errno.ENOENT:
             raise

@@ -26,7 +26,7 @@ from ninep.host import NO_HANDLE, Handle, Place, Stat, Volume
 from ninep.linux import S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Errno
 from ninep.security.base import ACLS, Owned, Subject, Unsuitable, carries_setid, permissions, same, undo, without_setid
 from ninep.security.known import Known
-from ninep.security.mapped import RECORDED, Mapped, Tags, draft, fill, known_id, publish
+from ninep.security.mapped import RECORDED, Mapped, Tags, draft, fill, known_id, publish, stays
 from ninep.security.options import MappedOptions, ModelType
 
 PREFIX: Final = b"user.virtfs."
@@ -48,7 +48,7 @@ class MappedXattr(Mapped):
 
     def __init__(self, fmode: int, dmode: int) -> None:
         super().__init__(fmode, dmode)
-        self._known: Known[Owned] = Known()
+        self._known: Known[Owned] = Known(self.filesystems)
 
     def check(self, volume: Volume) -> None:
         if not volume.xattrs:
@@ -168,7 +168,7 @@ class MappedXattr(Mapped):
         return tags
 
     def make_regular(self, dir: Handle, name: bytes, flags: int, content: bytes, tags: Tags) -> tuple[Handle, Stat]:
-        handle, named = draft(dir, name, flags, self.first_mode(tags.mode or 0))
+        handle, named = draft(self.filesystems, dir, name, flags, self.first_mode(tags.mode or 0))
         place = Place(handle, NO_HANDLE, b"")
         try:
             fill(handle, content)
@@ -180,8 +180,11 @@ class MappedXattr(Mapped):
                 undo(dir, name, host.stat(handle))
             host.close(handle)
             raise
+        kept = handle if named else stays(self.filesystems, dir, name, flags, handle, made)
+        if kept is None:
+            return self.make_regular(dir, name, flags, content, tags)
         self._known.wrote(made, tags.over(made))
-        return handle, made
+        return kept, made
 
     def make_dir(self, dir: Handle, name: bytes, mode: int, uid: int, gid: int) -> Stat:
         """A directory cannot be made without a name: a host process may see it untagged for some microseconds."""

@@ -32,6 +32,7 @@ from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, Place, Stat
 from ninep.linux import DT_DIR, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY, S_IFDIR, S_IFMT, S_IFREG, Errno
 from ninep.security.base import same
+from ninep.security.filesystems import Filesystems
 from ninep.security.known import Known
 from ninep.security.mapped import Tags, unnamed
 
@@ -86,8 +87,9 @@ class Slot(NamedTuple):
 class Records:
     """Reads and writes metadata files; remembers what it read by the inode and ctime of the metadata file."""
 
-    def __init__(self) -> None:
-        self._known: Known[Tags] = Known()
+    def __init__(self, filesystems: Filesystems) -> None:
+        self._filesystems = filesystems
+        self._known: Known[Tags] = Known(filesystems)
         self._swept: set[tuple[int, int]] = set()
         """Directories in which no temporary files of others are, as far as is known."""
 
@@ -238,7 +240,8 @@ class Records:
         return made
 
     def _publish(self, slot: Slot, tags: Tags, content: bytes) -> Stat | None:
-        handle = unnamed(slot.dir, O_WRONLY, 0o600)
+        works = self._filesystems.unnamed(slot.dir)
+        handle = None if works is False else unnamed(slot.dir, O_WRONLY, 0o600)
         if handle is None:
             return None
         try:
@@ -253,7 +256,11 @@ class Records:
             return None
         finally:
             host.close(handle)
-        return made
+        if works is None:
+            found = self.find(slot)
+            works = found is not None and same(found, made)
+            self._filesystems.saw_unnamed(slot.dir, works)
+        return made if works else None
 
     def _sweep(self, dir: Handle) -> None:
         """Remove what killed servers left. Once for each directory, or again and again as long as there is something too young to tell."""

@@ -386,7 +386,7 @@ class Connection(Flow):
         if self._requests.of(session):
             return
         many = len(session.fids) > AT_ONCE
-        if not session.fids or (session.inline and not many):
+        if not session.fids or (session.inline and not many and not session.on_slow_storage):
             session.close()
         elif session.inline and not session.threadsafe:
             self._threads.close_here(session, self._ended)

@@ -13,7 +13,7 @@ from threading import Lock
 
 from ninep.errors import Refused, linux_errno
 from ninep.linux import DT_DIR, DT_UNKNOWN, Errno
-from ninep.node import Node, OpenDir
+from ninep.node import Node, OpenDir, WouldBlock
 from ninep.server.entries import LONGEST_ENTRY
 from ninep.server.stats import stat_of
 from ninep.wire.codec import pack_stat
@@ -47,7 +47,7 @@ class StatListing:
                 self._waiting.clear()
             records: list[bytes] = []
             room, enough = count, self._looks + LOOKS
-            while self._waiting or ((not records or self._looks < enough) and self._fill(count)):
+            while self._waiting or ((not records or self._looks < enough) and self._filled(count, records)):
                 room -= len(self._waiting[0])
                 if room < 0:
                     break
@@ -55,6 +55,15 @@ class StatListing:
             if not records and room < 0:
                 raise Refused(Errno.EINVAL, f"{count} bytes are too few for an entry")
             return b"".join(records)
+
+    def _filled(self, count: int, records: list[bytes]) -> bool:
+        """Fetch more. If that is for a thread that may wait, what there is already must not be lost: it is a reply."""
+        try:
+            return self._fill(count)
+        except WouldBlock:
+            if records:
+                return False
+            raise
 
     def _fill(self, count: int) -> bool:
         """Fetch the next entries' records; False at the end."""
@@ -81,6 +90,8 @@ class StatListing:
                 record = stat_of(node, self._extended)
             finally:
                 node.release()
+        except WouldBlock:
+            raise
         except OSError as error:
             if linux_errno(error) is Errno.ENOENT:
                 return 0

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final, Self
 
-from ninep.node import Driver
+from ninep.node import Driver, serve_in_this_thread
 from ninep.server import overlap, worker
 from ninep.server.access import Access
 from ninep.server.budgets import Budgets
@@ -92,7 +92,7 @@ class Server:
         self._outbox = Outbox()
         self._slices = Slices()
         self._owns_loop = owns_loop
-        self._closing = False
+        self._closing = self._serving = False
         self._parent: socket.socket | None = None
         self._tidying: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
@@ -156,6 +156,9 @@ class Server:
         worker.say(parent, worker.READY)
 
     def _connect(self, transport: Transport) -> Connection:
+        if not self._serving and not self._closing:
+            self._serving = True
+            serve_in_this_thread(1)
         traced = logging.getLogger("ninep.trace").isEnabledFor(logging.DEBUG)
         return KINDS[self._counted, traced](
             transport,
@@ -252,4 +255,7 @@ class Server:
                 await asyncio.wait_for(self._idle.wait(), 1)
         self._workers.shutdown()
         self.exports.close()
+        if self._serving:
+            self._serving = False
+            serve_in_this_thread(-1)
         self._closed.set()

@@ -112,6 +112,11 @@ class Session:
             budgets.xattr_bytes, PROMISED_XATTRS, limits.xattr_bytes, 1 << 17, lambda: self.xattr_bytes
         )
 
+    @property
+    def on_slow_storage(self) -> bool:
+        """Some fid stands for a file that one has to wait for, though the root of its export is none."""
+        return any(not fid.node.inline for fid in self.fids.values())
+
     def inline_again(self) -> None:
         """Storage that was slow for a while gets another try in the event loop."""
         self.inline = not self.slow_driver

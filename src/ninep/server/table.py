@@ -36,7 +36,7 @@ BASE = (
     Row(m.Tcreate, base.create, alone=(0,)),
     Row(m.Tread, files.read, shared=(0,), now=files.read_now),
     Row(m.Twrite, files.write, shared=(0,)),
-    Row(m.Tclunk, attach.clunk, alone=(0,)),
+    Row(m.Tclunk, attach.clunk, alone=(0,), now=attach.clunk_now),
     Row(m.Tremove, directories.remove, alone=(0,)),
     Row(m.Tstat, base.stat, shared=(0,)),
     Row(m.Twstat, base.wstat, alone=(0,), now=base.wstat_now),

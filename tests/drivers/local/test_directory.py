@@ -186,7 +186,7 @@ def test_one_bad_entry_fails_nothing(root: LocalNode, folder: Path, monkeypatch:
             raise Refused(Errno.ENOENT)
         return look(dir, name)
 
-    monkeypatch.setattr(host, "stat_at", failing)
+    monkeypatch.setattr(host, "stat_same_mount", failing)
     entries = listed(root)
     assert sorted(entries) == [b".", b"..", b"bad", b"good"]
     assert (entries[b"bad"][0], entries[b"bad"][4]) == (QT_DIR, DT_UNKNOWN)

@@ -143,6 +143,7 @@ class TestThrough:
             return found
 
         monkeypatch.setattr(host, "stat_at", looking)
+        monkeypatch.setattr(host, "stat_same_mount", looking)
         reached, qids = root.through([b"a", b"b", b"c"])
         assert reached is goal.up
         assert len(qids) == 2

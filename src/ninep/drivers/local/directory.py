@@ -249,12 +249,15 @@ class LocalDir(OpenDir):
             elif name == b"..":
                 kind, device, ino = DT_DIR, node.up.dev, node.up.ino
             else:
-                found = host.stat_at(node.held(), name)
+                found = host.stat_same_mount(node.held(), name)
                 device, ino, kind, size = found.st_dev, found.st_ino, found.st_mode >> 12, found.st_size
         except OSError as error:
-            if linux_errno(error) is Errno.ENOENT:
+            code = linux_errno(error)
+            if code is Errno.ENOENT:
                 return None
-            if kind == DT_DIR:
+            if code is Errno.EXDEV:
+                device, ino = self._mounted(ino, name)
+            elif kind == DT_DIR:
                 return Dirent(QID_TYPES[kind], 0, ino, cookie, DT_UNKNOWN, name)
         try:
             path = tree.qids.path(device, ino)
@@ -274,6 +277,14 @@ class LocalDir(OpenDir):
         kind = found.kind
         found.release()
         return kind
+
+    def _mounted(self, ino: int, name: bytes) -> tuple[int, int]:
+        """Device and inode of an entry on which another filesystem is mounted, which may be one that does not answer: as it was walked to, else
+        those of what is covered by it, as the host's own listing shows (readdir(3)).
+        """
+        children = self._node.children
+        known = None if children is None else children.get(name)
+        return (self._node.dev, ino) if known is None else (known.dev, known.ino)
 
     def fsync(self, datasync: bool) -> None:  # noqa: ARG002 - a directory has no data apart from its entries
         self._listing.sync()

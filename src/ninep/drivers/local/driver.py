@@ -7,9 +7,11 @@ from contextlib import suppress
 from pathlib import PurePath
 
 from ninep import host
-from ninep.drivers.local.node import LocalNode, SlowNode
+from ninep.drivers.local.devices import DeviceTable
+from ninep.drivers.local.node import LocalNode
 from ninep.drivers.local.pins import Pins, hold, shared_pins
 from ninep.drivers.local.qids import MULTIDEVS
+from ninep.drivers.local.slow import SlowNode
 from ninep.drivers.local.tree import Tree
 from ninep.errors import Refused, linux_errno
 from ninep.host import Handle, Stat, Volume
@@ -40,6 +42,7 @@ class LocalDriver(Driver):
         security_model: a name of ``ninep.security.MODELS``; ``auto`` (what suits an ordinary user on the folder's filesystem); a
             ``SecurityModel``; or a ``ninep.security.Choice``.
         multidevs: ``remap``, ``forbid`` or ``warn``: what to do about other filesystems mounted below.
+        pseudo_filesystems: serve procfs, sysfs and their kind too, below the folder or as the folder itself (EACCES otherwise).
         pins: how many handles the nodes may keep; exports of one process share them unless told otherwise.
         model_options: options of the security model, by name: ``fmode`` and ``dmode`` (host permissions of files and directories that a mapped model
             makes), ``devices`` (clients of passthrough and none may make device nodes that are ones for the host too; EPERM otherwise).
@@ -59,6 +62,8 @@ class LocalDriver(Driver):
         security_model: str | SecurityModel | Choice = AUTO,
         multidevs: str = "remap",
         pins: Pins | None = None,
+        *,
+        pseudo_filesystems: bool = False,
         **model_options: object,
     ) -> None:
         choose = security_model if isinstance(security_model, Choice) else Choice(security_model, model_options)
@@ -67,6 +72,11 @@ class LocalDriver(Driver):
         opened, self.volume = _open(path)
         """What the filesystem of the folder can do."""
         root = hold(opened)
+        if self.volume.pseudo and not pseudo_filesystems:
+            raise ExportError(
+                f"cannot export {path}: it is on {self.volume.kind}, which shows the secrets of processes and whose files may wait or change the "
+                "system; --pseudo-filesystems serves it all the same"
+            )
         try:
             model = choose(self.volume)
         except Unsuitable as error:
@@ -76,17 +86,19 @@ class LocalDriver(Driver):
         self._path = path
         self._real = PurePath(os.path.realpath(path))
         self._choose = choose
-        self._tree = tree = Tree(model, MULTIDEVS[multidevs](found.st_dev), pins or shared_pins())
+        table = DeviceTable(model.filesystems, LocalNode, SlowNode, pseudo=pseudo_filesystems)
+        self._tree = tree = Tree(model, MULTIDEVS[multidevs](found.st_dev), pins or shared_pins(), table)
         tree.root = self._root(found, self.volume)
         with tree.lock:
             tree.pins.keep(tree.root, root)
 
     def _root(self, found: Stat, volume: Volume) -> LocalNode:
         tree, device, ino = self._tree, found.st_dev, found.st_ino
-        kind = SlowNode if volume.slow else LocalNode
+        kind = tree.devices.enter(device, volume)
         return kind(tree, None, b"/", device, ino, tree.qids.path(device, ino))
 
     def attach(self, user: User) -> LocalNode:  # noqa: ARG002 - who may attach is decided above, and as whom here below
+        host.mounts.watch()
         root = self._tree.root
         found: Stat = host.stat(root.held())
         if not found.st_nlink:
@@ -133,7 +145,7 @@ def _folder(path: PurePath) -> Handle:
     """A folder by its absolute path, in which no link is followed."""
     handle = hold(host.open_root(path.parts[0]))
     for name in path.parts[1:]:
-        handle = hold(host.pin(handle, os.fsencode(name)))
+        handle = hold(host.pin_across(handle, os.fsencode(name)))
     if host.stat(handle).st_mode & S_IFMT != S_IFDIR:
         raise Refused(Errno.ENOTDIR)
     return handle

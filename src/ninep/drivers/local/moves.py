@@ -119,7 +119,7 @@ def whereabouts(node: LocalNode) -> tuple[Handle, bytes] | None:
             dir = up.held()
             if up is node:
                 return dir, name
-            found = host.stat_at(dir, name)
+            found = node.tree.devices.look(node, dir, name)
             if found.st_ino == node.ino and found.st_dev == node.dev:
                 return dir, name
         except OSError as error:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
 from ninep import host
-from ninep.drivers.local import moves
+from ninep.drivers.local import making, moves
 from ninep.drivers.local.directory import QID_TYPES, LocalDir
 from ninep.drivers.local.file import IdleFile, LocalFile, asker
 from ninep.drivers.local.pins import NO_BIRTH, birth_of, hold, is_still
@@ -26,14 +26,13 @@ from ninep.linux import (
     GETATTR_BTIME,
     NO_ID,
     O_ACCMODE,
-    O_EXCL,
     O_RDONLY,
     O_TRUNC,
     O_WRONLY,
     S_IFMT,
     Errno,
 )
-from ninep.node import Attributes, Changes, Node, Qid, Statfs
+from ninep.node import Attributes, Changes, Node, Qid, Statfs, must_be_able_to_wait
 
 if TYPE_CHECKING:
     from ninep.drivers.local.tree import Tree
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
 
 _new = tuple.__new__
 _SECOND: Final = 1_000_000_000
-_ATTEMPTS: Final = 3
 
 T = TypeVar("T")
 
@@ -67,9 +65,15 @@ class LocalNode(Node):
         "tree",
         "up",
         "used",
+        "vetted",
     )
 
     inline = True
+    unseen: ClassVar[int] = 0
+    """What ``vetted`` is at first."""
+    file_type: ClassVar[type[LocalFile]] = LocalFile
+    idle_type: ClassVar[type[IdleFile]] = IdleFile
+    dir_type: ClassVar[type[LocalDir]] = LocalDir
 
     def __init__(self, tree: Tree, parent: LocalNode | None, name: bytes, dev: int, ino: int, path: int) -> None:
         self.tree = tree
@@ -88,6 +92,8 @@ class LocalNode(Node):
         self.detached = False
         self.birth: int | None = None
         self.memory: Owned | None = None
+        self.vetted = self.unseen
+        """``host.mounts.changes`` when nothing was mounted on it: as long as that stands, a look at its name is sure not to wait."""
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -119,7 +125,7 @@ class LocalNode(Node):
 
     def is_at(self, dir: Handle, name: bytes) -> bool:
         """Does this name lead to this file now?"""
-        found = host.stat_at(dir, name)
+        found = self.tree.devices.look(self, dir, name)
         return found.st_ino == self.ino and found.st_dev == self.dev
 
     def seen(self, found: Stat) -> LocalNode:
@@ -156,30 +162,44 @@ class LocalNode(Node):
         known = None if self.children is None else self.children.get(name)
         if known is not None and known.pin is not None:
             # One look instead of open, look and close; as long as the pin is held its inode number cannot be used again.
-            found = host.stat_at(dir, name)
+            found = (
+                host.stat_at(dir, name) if known.vetted == host.mounts.changes else tree.devices.look(known, dir, name)
+            )
             if found.st_ino == known.ino and found.st_dev == known.dev and self._claim(known, name):
                 return known.reached(found)
         try:
             pin = hold(host.pin(dir, name))
         except OSError as error:
-            pin = hold(tree.pins.again(error, host.pin, dir, name))
+            pin = hold(self._pin_again(error, dir, name))
         found = host.stat(pin)
-        if known is not None and is_still(known, found, pin) and self._claim(known, name):
+        if known is not None and is_still(known, found, pin) and tree.kept(known, pin) and self._claim(known, name):
             if known.pin is None:
                 tree.pins.adopt(known, pin)
             return known.reached(found)
         return tree.enter(self, name, found, pin).reached(found)
 
+    def _pin_again(self, error: OSError, dir: Handle, name: bytes) -> Handle:
+        """After a try that failed: across a mount, or with fewer handles in use."""
+        try:
+            if linux_errno(error) is not Errno.EXDEV:
+                return self.tree.pins.again(error, host.pin, dir, name)
+        finally:
+            del error  # see ``again``
+        must_be_able_to_wait()
+        return host.pin_across(dir, name)
+
     def through(self, names: Sequence[bytes]) -> tuple[LocalNode, list[Qid]]:
         """Directories that are known and pinned take one look each, and only the last of them is claimed (1 us less for each)."""
         node: LocalNode = self
         qids: list[Qid] = []
+        mounts, look = host.mounts, self.tree.devices.look
         with suppress(OSError):  # which the walk that follows runs into, too
             for name in names:
                 known = None if node.children is None else node.children.get(name)
                 if known is None or known.pin is None or known.kind != DT_DIR:
                     break
-                found = host.stat_at(node.held(), name)
+                dir = node.held()
+                found = host.stat_at(dir, name) if known.vetted == mounts.changes else look(known, dir, name)
                 if found.st_ino != known.ino or found.st_dev != known.dev:
                     break
                 qids.append(known.seen(found).qid)
@@ -341,8 +361,10 @@ class LocalNode(Node):
             handle = self.open_handle(flags & ~O_TRUNC)
             # Elsewhere an open handle is what keeps others from removing the file.
             idle = not host.BY_NAME
-            return self._opened(IdleFile(self, hold(handle), flags, by) if idle else LocalFile(self, handle, flags, by))
-        file = self._opened(LocalFile(self, self.open_handle(flags & ~O_TRUNC), flags, by))
+            return self.opened_as(
+                self.idle_type(self, hold(handle), flags, by) if idle else self.file_type(self, handle, flags, by)
+            )
+        file = self.opened_as(self.file_type(self, self.open_handle(flags & ~O_TRUNC), flags, by))
         if not flags & O_TRUNC:
             return file
         try:
@@ -352,7 +374,8 @@ class LocalNode(Node):
             raise
         return file
 
-    def _opened(self, file: LocalFile) -> LocalFile:
+    def opened_as(self, file: LocalFile) -> LocalFile:
+        """Note what was opened from it."""
         self.tree.pins.begin(self, file)
         return file
 
@@ -380,11 +403,12 @@ class LocalNode(Node):
         except OSError as error:
             listing = self.tree.pins.again(error, host.open_dir, place)
         self.tree.pins.count_opened(1)
-        return LocalDir(self, listing)
+        return self.dir_type(self, listing)
 
     # -- making --------------------------------------------------------------------------------------------------------
 
-    def _make(self, verb: Callable[..., T], *arguments: object) -> T:
+    def make(self, verb: Callable[..., T], *arguments: object) -> T:
+        """A verb of the model in this directory, again if handles ran out."""
         dir = self.held()
         try:
             return verb(dir, *arguments)
@@ -392,56 +416,16 @@ class LocalNode(Node):
             return self.tree.pins.again(error, verb, dir, *arguments)
 
     def create(self, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[LocalNode, LocalFile]:
-        tree = self.tree
-        tree.model.admit(name)
-        for attempt in range(_ATTEMPTS):
-            try:
-                handle, made = self._make(tree.model.make_file, name, flags, mode, uid, gid)
-            except OSError as error:
-                if linux_errno(error) is not Errno.EEXIST or flags & O_EXCL:
-                    raise
-            else:
-                return self._created(name, flags, handle, made, uid)
-            try:
-                return self._open_existing(name, flags, uid)
-            except OSError as error:
-                if linux_errno(error) is not Errno.ENOENT or attempt == _ATTEMPTS - 1:
-                    raise  # else it went away between the two looks: try to make it once more
-        raise Refused(Errno.EAGAIN)
-
-    def _created(self, name: bytes, flags: int, handle: Handle, made: Stat, by: int) -> tuple[LocalNode, LocalFile]:
-        """No pin yet: while it is open the handle tells who it is (0.8 us of every create)."""
-        try:
-            node = self.tree.enter(self, name, made, None)
-        except OSError:
-            host.close(handle)
-            raise
-        file = node._opened(LocalFile(node, handle, flags, by))
-        try:
-            return node.seen(made), file
-        except OSError:
-            file.close()
-            with suppress(OSError):
-                node.remove()
-            node.release()
-            raise
-
-    def _open_existing(self, name: bytes, flags: int, by: int) -> tuple[LocalNode, LocalFile]:
-        node = self.walk(name)
-        try:
-            return node, node.open(flags, by)
-        except OSError:
-            node.release()
-            raise
+        return making.create(self, name, flags, mode, uid, gid)
 
     def mkdir(self, name: bytes, mode: int, uid: int, gid: int) -> Qid:
         self.tree.model.admit(name)
-        made = self._make(self.tree.model.make_dir, name, mode, uid, gid)
+        made = self.make(self.tree.model.make_dir, name, mode, uid, gid)
         return self.tree.qid(DT_DIR, made)
 
     def symlink(self, name: bytes, target: bytes, uid: int, gid: int) -> Qid:
         self.tree.model.admit(name)
-        made = self._make(self.tree.model.make_symlink, name, target, uid, gid)
+        made = self.make(self.tree.model.make_symlink, name, target, uid, gid)
         return self.tree.qid(DT_LNK, made)
 
     def mknod(self, name: bytes, mode: int, rdev: int, uid: int, gid: int) -> Qid:
@@ -449,12 +433,14 @@ class LocalNode(Node):
         mode = mode if mode & S_IFMT else mode | DT_REG << 12
         if mode >> 12 & 15 in (DT_DIR, DT_LNK):
             raise Refused(Errno.EINVAL)  # those have messages of their own
-        made = self._make(self.tree.model.make_node, name, mode, rdev, uid, gid)
+        made = self.make(self.tree.model.make_node, name, mode, rdev, uid, gid)
         return self.tree.qid(mode >> 12 & 15, made)
 
     def link(self, target: Node, name: bytes) -> None:
         if not isinstance(target, LocalNode) or target.tree is not self.tree:
             raise Refused(Errno.EXDEV)
+        if not target.inline:
+            must_be_able_to_wait()
         self.tree.model.admit(name)
         self.tree.model.make_link(target, self.held(), name)
 
@@ -466,6 +452,8 @@ class LocalNode(Node):
     def rename(self, name: bytes, newdir: Node, newname: bytes) -> None:
         if not isinstance(newdir, LocalNode) or newdir.tree is not self.tree:
             raise Refused(Errno.EXDEV)
+        if not newdir.inline:
+            must_be_able_to_wait()
         moves.rename(self, name, newdir, newname)
 
     def remove(self) -> None:
@@ -489,14 +477,6 @@ class LocalNode(Node):
 
     def removexattr(self, name: bytes) -> None:
         self.tree.model.remove_xattr(self, name)
-
-
-class SlowNode(LocalNode):
-    """The same on a filesystem whose every call may wait for somebody else."""
-
-    __slots__ = ()
-
-    inline = False
 
 
 def _id(number: int | None) -> int:

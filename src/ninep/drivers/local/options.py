@@ -8,7 +8,7 @@ from typing import Final
 from ninep.drivers import DriverType
 from ninep.drivers.local.driver import LocalDriver
 from ninep.drivers.local.qids import MULTIDEVS
-from ninep.options import OptionSet, choice, option
+from ninep.options import FLAG, OptionSet, choice, option
 from ninep.security import Choice
 
 
@@ -23,11 +23,18 @@ class LocalOptions(OptionSet):
         "they are.",
         group="Exports",
     )
+    pseudo_filesystems: bool = option(
+        False,
+        FLAG,
+        "Serve procfs, sysfs and their kind too, where they are mounted in the folder: they show secrets of other processes (/proc/PID/environ), and "
+        "writing to them changes the system.",
+        group="Exports",
+    )
 
 
 def open_folder(target: str, options: LocalOptions, model: Choice) -> LocalDriver:
     """``ExportError`` if the folder is missing or unfit."""
-    return LocalDriver(target, model, options.multidevs)
+    return LocalDriver(target, model, options.multidevs, pseudo_filesystems=options.pseudo_filesystems)
 
 
 DRIVER: Final = DriverType("a folder of this computer", LocalOptions, open_folder, models=True)

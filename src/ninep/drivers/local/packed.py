@@ -4,16 +4,16 @@ To list 10,000 entries costs 6 ms of asking the host and packing, and a client w
 and again. A directory whose entries change gets another mtime, so a listing that was read from start to end while mtime and ctime stood
 still is kept under them, and served as slices of one buffer as long as they stand.
 
-Timestamps are coarse (a tick of the kernel, 1 to 10 ms): a change in the same tick as the last one would not show. So a listing is kept only if it
-began well after the directory's last change. What an export keeps is bounded; the least recently used go first. What is being recorded is bounded
-as well, or a client that reads many listings to just before their end would fill the memory: who comes last is not recorded.
+Timestamps are coarse (a tick of the kernel, 1 to 10 ms, or a second or two: ``security.filesystems``): a change in the same step as the last
+one would not show. So a listing is kept only if it began well after the directory's last change. What an export keeps is bounded; the least
+recently used go first. What is being recorded is bounded as well, or a client that reads many listings to just before their end would fill the
+memory: who comes last is not recorded.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
 from array import array
 from bisect import bisect_right
 from collections import OrderedDict
@@ -23,6 +23,7 @@ from typing import Final, Protocol
 from ninep.host import Stat
 from ninep.linux import NAME_MAX
 from ninep.node import Buffer, Dirent
+from ninep.security.filesystems import long_ago
 from ninep.wire.codec import LONG_NAMES, pack_dirents
 from ninep.wire.cookies import CookiePool
 
@@ -148,7 +149,7 @@ class Listings:
     def recorder(self, found: Stat) -> Recorder | None:
         """Record the listing that begins now; None if the directory changed just before."""
         changed = max(found.st_mtime_ns, found.st_ctime_ns)
-        if not time.time_ns() - changed > QUIET:
+        if not long_ago(changed, found.st_ctime_ns, QUIET):
             return None
         return Recorder(self, (found.st_mtime_ns, found.st_ctime_ns))
 

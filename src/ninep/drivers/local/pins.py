@@ -31,6 +31,7 @@ from ninep import host
 from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, Stat
 from ninep.linux import PATH_MAX, Errno
+from ninep.node import must_be_able_to_wait
 
 if TYPE_CHECKING:
     from ninep.drivers.local.file import IdleFile, LocalFile
@@ -392,7 +393,13 @@ class Pins:
             return self.again(error, host.pin, dir, name)
 
     def _by_name(self, dir: Handle, node: LocalNode, name: bytes) -> Handle:
-        pin = hold(self.pin(dir, name))
+        try:
+            pin = hold(self.pin(dir, name))
+        except OSError as error:
+            if linux_errno(error) is not Errno.EXDEV:
+                raise
+            must_be_able_to_wait()
+            pin = hold(host.pin_across(dir, name))
         found = host.stat(pin)
         if not is_still(node, found, pin):
             raise Refused(Errno.ESTALE, "the name leads to another file now")

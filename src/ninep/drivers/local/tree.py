@@ -20,6 +20,7 @@ from threading import Condition
 from typing import TYPE_CHECKING, Final
 
 from ninep import host
+from ninep.drivers.local.devices import DeviceTable
 from ninep.drivers.local.directory import QID_TYPES, looked_at, shown_types
 from ninep.drivers.local.packed import Listings
 from ninep.drivers.local.pins import Pins, learn_birth
@@ -96,6 +97,7 @@ class Tree:
         "look_at",
         "model",
         "moves",
+        "numbers",
         "pins",
         "qids",
         "root",
@@ -104,7 +106,7 @@ class Tree:
 
     root: LocalNode
 
-    def __init__(self, model: SecurityModel, qids: QidMap, pins: Pins) -> None:
+    def __init__(self, model: SecurityModel, qids: QidMap, pins: Pins, devices: DeviceTable) -> None:
         self.model = model
         self.look = model.look
         self.qids = qids
@@ -114,7 +116,8 @@ class Tree:
         self.by_name = host.BY_NAME
         self.shown_types = shown_types(model.plain_types)
         self.look_at = looked_at(model)
-        self.devices: dict[int, int] = {}
+        self.devices = devices
+        self.numbers: dict[int, int] = {}
         self.listings = Listings()
         self.claimed = 0
         """Claims of fids on nodes of this tree; those that nodes have on their parents are not counted."""
@@ -128,8 +131,9 @@ class Tree:
         Unless another thread entered the same file just now: one node for a name, or a rename would move one and leave the other behind.
         """
         device, ino = found.st_dev, found.st_ino
-        device = self.devices.setdefault(device, device)  # one int for all nodes
-        node = type(parent)(self, parent, name, device, ino, self.qids.path(device, ino))
+        device = self.numbers.setdefault(device, device)  # one int for all nodes
+        kind = type(parent) if pin is None or device == parent.dev else self._kind(parent, device, pin)
+        node = kind(self, parent, name, device, ino, self.qids.path(device, ino))
         away = device != self.root.dev
         if pin is not None and (away or not node.inline):
             learn_birth(node, pin)
@@ -157,6 +161,16 @@ class Tree:
         if pins.held + pins.opened > pins.budget:
             pins.trim(node)
         return node
+
+    def _kind(self, parent: LocalNode, device: int, pin: Handle) -> type[LocalNode]:
+        """The class of a node on another device than its parent's. All below a slow one is slow: that is how it is reached."""
+        kind = self.devices.nodes(device, pin)
+        return kind if parent.inline else type(parent)
+
+    def kept(self, known: LocalNode, pin: Handle) -> bool:
+        """Whether the node of what ``pin`` is can go on as it is: not if its device's number was given to another kind of device."""
+        parent = known.up
+        return known.dev == parent.dev or type(known) is self._kind(parent, known.dev, pin)
 
     def claim(self, node: LocalNode) -> None:
         """One more fid holds a node. Call with the lock held."""

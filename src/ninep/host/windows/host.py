@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 
 from ninep import linux
 from ninep.errors import Refused
-from ninep.host._api import NO_HANDLE, Handle, Listing, Place, Stat, Volume
+from ninep.host._api import NO_HANDLE, Handle, Listing, NoMounts, Place, Stat, Volume
 from ninep.host.windows import info, links, remove, rename
 from ninep.host.windows.api import (
     END,
@@ -88,6 +88,8 @@ class NtHost:
     PINS_NAMES = True
     BY_NAME = True  # for streams that cannot be opened through a handle
     UNPRIVILEGED_OWNERS = True
+    SEES_MOUNTS = False  # they are reparse points, which nothing goes through
+    mounts = NoMounts()
 
     def __init__(self, calls: NtCalls) -> None:
         self._calls = calls
@@ -136,6 +138,8 @@ class NtHost:
     def pin(self, dir: Handle, name: bytes) -> Handle:
         """With the right to write attributes too, where there is one: a file without a name cannot be opened again for it."""
         return Handle(self._for_attributes(lambda access: open_entry(self._calls, dir, name, access)))
+
+    pin_across = pin
 
     def pin_again(self, handle: Handle) -> Handle:
         """A file without a name cannot be opened again: then it is the same open file once more."""
@@ -243,6 +247,8 @@ class NtHost:
         with closing(self._calls, open_entry(self._calls, dir, name, LOOK)) as handle:
             return stat_of(self._calls, handle)
 
+    stat_same_mount = stat_at
+
     def birth_time(self, handle: Handle) -> int | None:
         """Any program may set a CreationTime, and Wine makes one up: it says nothing about identity, which file ids do alone."""
         return None
@@ -256,10 +262,10 @@ class NtHost:
     def statfs(self, handle: Handle) -> tuple[int, int, int, int, int, int, int, int, int]:
         return statfs_of(self._calls, handle)
 
-    def volume(self, handle: Handle) -> Volume:
+    def volume(self, handle: Handle, xattrs: bool = True) -> Volume:
         """Named streams are asked for by flag, not by the filesystem's name (bug 19), and tried where it is missing."""
         found = volume_of(self._calls, handle)
-        if found.xattrs and not found.slow:
+        if not xattrs or (found.xattrs and not found.slow):
             return found
         works = self._streams.work_in(handle)
         if works and handle in self._paths:

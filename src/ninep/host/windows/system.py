@@ -13,8 +13,11 @@ _host = NtHost(SystemCalls())
 PINS_NAMES = _host.PINS_NAMES
 BY_NAME = _host.BY_NAME
 UNPRIVILEGED_OWNERS = _host.UNPRIVILEGED_OWNERS
+SEES_MOUNTS = _host.SEES_MOUNTS
+mounts = _host.mounts
 open_root = _host.open_root
 pin = _host.pin
+pin_across = _host.pin
 pin_again = _host.pin_again
 close = _host.close
 open_file = _host.open_file
@@ -23,6 +26,7 @@ open_unnamed = _host.open_unnamed
 open_dir = _host.open_dir
 stat = _host.stat
 stat_at = _host.stat_at
+stat_same_mount = _host.stat_at
 birth_time = _host.birth_time
 generation = _host.generation
 linux_rdev = _host.linux_rdev
@@ -57,6 +61,7 @@ privileged = _host.privileged
 __all__ = [
     "BY_NAME",
     "PINS_NAMES",
+    "SEES_MOUNTS",
     "UNPRIVILEGED_OWNERS",
     "birth_time",
     "chmod",
@@ -71,12 +76,14 @@ __all__ = [
     "make_link",
     "make_node",
     "make_symlink",
+    "mounts",
     "open_at",
     "open_dir",
     "open_file",
     "open_root",
     "open_unnamed",
     "pin",
+    "pin_across",
     "pin_again",
     "privileged",
     "raise_handle_limit",
@@ -91,6 +98,7 @@ __all__ = [
     "set_xattr",
     "stat",
     "stat_at",
+    "stat_same_mount",
     "statfs",
     "sync",
     "test_lock",

@@ -6,7 +6,7 @@ import logging
 
 from ninep.errors import Refused, text_of
 from ninep.linux import NO_ID, Errno
-from ninep.node import WouldBlock
+from ninep.node import WouldBlock, must_be_able_to_wait
 from ninep.server.exports import Export
 from ninep.server.session import Session
 from ninep.wire.messages import NOFID
@@ -57,6 +57,8 @@ def attach(session: Session, fid: int, afid: int, uname: bytes, aname: bytes, n_
         export = _admit(session, aname)
         user = export.user(uname, n_uname, session.peer)
         node = export.attach(user)
+    except WouldBlock:
+        raise
     except OSError as error:
         log.warning("refused %s: attach to %r as %s: %s", session.peer, aname, who, error)
         raise
@@ -93,6 +95,15 @@ def _there_are(session: Session) -> str:
         return ": the export has no name; leave the aname out"
     shown = ", ".join(ascii(name) if name else "one without a name" for name in names)
     return f": there {'is' if len(names) == 1 else 'are'} {shown if len(shown) <= LONGEST_LIST else shown[:LONGEST_LIST] + ' ...'}"
+
+
+def clunk_now(session: Session, fid: int) -> tuple[()]:
+    """Tclunk in the event loop, unless closing what was opened may wait: a program behind FUSE has to answer (FLUSH)."""
+    held = session.fid(fid)
+    if not held.node.inline and (held.opened or held.remove_on_clunk):
+        must_be_able_to_wait()
+    session.retire(fid)
+    return ()
 
 
 def clunk(session: Session, fid: int) -> tuple[()]:

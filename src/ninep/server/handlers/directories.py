@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ninep.errors import Refused
 from ninep.linux import AT_REMOVEDIR, PATH_MAX, PERMISSIONS, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK, Errno
-from ninep.node import WouldBlock
+from ninep.node import WouldBlock, must_be_able_to_wait
 from ninep.server.entries import EntryListing
 from ninep.server.handlers import names
 from ninep.server.session import Session
@@ -114,6 +114,8 @@ def unlinkat(session: Session, fid: int, name: bytes, flags: int) -> tuple[()]:
 def remove(session: Session, fid: int) -> tuple[()]:
     """Remove the file. The fid is gone in any case, also on a read-only export (remove(5))."""
     held = session.fid(fid)
+    if not held.node.inline:
+        must_be_able_to_wait()
     held.remove_on_clunk = False
     try:
         if held.xattr is not None:

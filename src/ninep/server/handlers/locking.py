@@ -14,6 +14,7 @@ from ninep.linux import (
     LOCK_UNLCK,
     Errno,
 )
+from ninep.node import WouldBlock
 from ninep.server.fids import Fid
 from ninep.server.limits import OverLimit
 from ninep.server.locks import END, Owner, Range, conflict_kind
@@ -49,6 +50,8 @@ def lock(
 ) -> tuple[int]:
     """Lock or unlock. A conflict is not waited for: with the blocking flag too, BLOCKED makes the client poll (kernel v9fs_file_do_lock)."""
     held = session.fid(fid)
+    if not wait and not held.node.inline:
+        raise WouldBlock
     if flags & ~(LOCK_FLAG_BLOCK | LOCK_FLAG_RECLAIM):
         raise Refused(Errno.EINVAL, f"lock flags {flags:#x}")
     asked = _range(session, held, kind, start, length, client_id, proc_id)
@@ -80,6 +83,8 @@ def getlock(
 ) -> tuple[int, int, int, int, bytes]:
     """What stands in the way, or the question back with type *unlock*."""
     held = session.fid(fid)
+    if not wait and not held.node.inline:
+        raise WouldBlock
     asked = _range(session, held, kind, start, length, client_id, proc_id)
     found = held.export.locks.test(held.node.qid.path, asked._replace(kind=conflict_kind(kind)), wait=wait)
     if found is None:
@@ -91,6 +96,6 @@ def getlock(
 
 
 lock_now = partial(lock, wait=False)
-"""Tlock in the event loop: raises ``WouldBlock`` where that takes many calls to the host, or a thread is at the same file."""
+"""Tlock in the event loop: raises ``WouldBlock`` where that takes many calls to the host, or one that may wait, or a thread is at the same file."""
 getlock_now = partial(getlock, wait=False)
 """Tgetlock in the event loop, likewise."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ninep.errors import Refused
 from ninep.linux import Errno
-from ninep.node import Node
+from ninep.node import Node, WouldBlock
 from ninep.server.session import Session
 from ninep.wire.types import QT_DIR, Qid
 
@@ -47,10 +47,12 @@ def _along(node: Node, names: list[bytes]) -> tuple[Node | None, list[Qid]]:
     for name in names[len(qids) :]:
         try:
             found = _step(node, name)
-        except OSError:
+        except OSError as error:
             if not qids:
                 raise
             node.release()
+            if isinstance(error, WouldBlock):
+                raise
             return None, qids
         if qids:
             node.release()

@@ -1,0 +1,93 @@
+"""What the files below one export are on, by device (``st_dev``): other filesystems may be mounted there.
+
+A device is looked at once, when a walk first comes to it, in a thread that may wait. What was found decides how its files are served:
+
+============  ===================================================================================================================
+slow          FUSE, NFS, SMB, 9P, autofs and so on: every call may wait for a program or a computer, so none is made in the event loop
+              (``slow.SlowNode``), there and in all that is below
+pseudo        procfs, sysfs and so on: refused with EACCES unless the export serves them; then as slow, since reads may wait
+ctime         whether ctime moves with each change: what may be kept of its files (``security.filesystems``)
+============  ===================================================================================================================
+
+A later need, such as how a filesystem locks or numbers its directories' entries, is one more field of ``host.Volume`` and one more row here.
+
+Device numbers are used again after an unmount, so a record counts as long as the table of mounts stands still. A node that has a pin keeps its
+device.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from ninep import host
+from ninep.errors import Refused, linux_errno
+from ninep.host import Handle, Stat, Volume
+from ninep.linux import S_ISVTX, Errno
+from ninep.node import must_be_able_to_wait
+from ninep.security.filesystems import Filesystems
+
+if TYPE_CHECKING:
+    from ninep.drivers.local.node import LocalNode
+
+_OTHERS_WRITE = 0o022
+
+
+class DeviceTable:
+    """The devices of one export. ``fast`` and ``slow``: the classes of nodes."""
+
+    __slots__ = ("_fast", "_filesystems", "_known", "_me", "_pseudo", "_slow")
+
+    def __init__(self, filesystems: Filesystems, fast: type[LocalNode], slow: type[LocalNode], *, pseudo: bool) -> None:
+        self._filesystems = filesystems
+        self._fast = fast
+        self._slow = slow
+        self._pseudo = pseudo
+        self._known: dict[int, tuple[int, Volume]] = {}
+        self._me = os.geteuid() if hasattr(os, "geteuid") else 0
+
+    def enter(self, number: int, volume: Volume) -> type[LocalNode]:
+        """A device that was looked at. The class of its nodes; EACCES if it is not served."""
+        self._filesystems.learn(number, volume)
+        self._known[number] = (host.mounts.changes, volume)
+        if volume.pseudo and not self._pseudo:
+            raise Refused(Errno.EACCES, f"{volume.kind} is mounted here, which is not served")
+        return self._slow if volume.slow or volume.pseudo else self._fast
+
+    def nodes(self, number: int, pin: Handle) -> type[LocalNode]:
+        """The class of the nodes of a device, of which ``pin`` is one. Waits, unless what is pinned was reached without crossing a mount."""
+        if not host.SEES_MOUNTS:
+            must_be_able_to_wait()
+        changes, known = self._known.get(number, (-1, None))
+        if known is None or changes != host.mounts.changes:
+            known = host.volume(pin, xattrs=False)
+        return self.enter(number, known)
+
+    def look(self, node: LocalNode, dir: Handle, name: bytes) -> Stat:
+        """As ``host.stat_at`` of a name that the node may have. Where something may be mounted since the last look, only in a thread that may
+        wait.
+        """
+        changes = host.mounts.changes
+        if node.vetted == changes:
+            return host.stat_at(dir, name)
+        if not node.inline:
+            must_be_able_to_wait()
+        crossed = False
+        try:
+            found = host.stat_same_mount(dir, name)
+        except OSError as error:
+            if linux_errno(error) is not Errno.EXDEV:
+                raise
+            must_be_able_to_wait()
+            crossed = True
+            found = host.stat_at(dir, name)
+        same = found.st_ino == node.ino and found.st_dev == node.dev
+        # On what others may mount on, they may do so at any moment, before this process is told of it.
+        if same and node.inline and changes > 0 and (crossed or self._private(found)):
+            node.vetted = changes
+        return found
+
+    def _private(self, found: Stat) -> bool:
+        """Only root and the user of this process can mount anything on it: others need to be its owner or to write there (fusermount3(1))."""
+        mode = found.st_mode
+        return found.st_uid in (0, self._me) and (not mode & _OTHERS_WRITE or bool(mode & S_ISVTX))

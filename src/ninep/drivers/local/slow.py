@@ -1,0 +1,82 @@
+"""Nodes on filesystems whose every call may wait for a program or another computer, and what is opened from them.
+
+Below an export that is fast itself, a session goes on in the event loop, and only what is asked of these goes to worker threads: each verb raises
+``WouldBlock`` in a thread that must not wait, before anything is done. ``close`` does not, because it is called once: the server sees to it
+(``Node.inline``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ClassVar, TypeVar
+
+from ninep.drivers.local.directory import LocalDir
+from ninep.drivers.local.file import IdleFile, LocalFile
+from ninep.drivers.local.node import LocalNode
+from ninep.node import must_be_able_to_wait
+
+C = TypeVar("C", bound=type)
+
+NODE_VERBS = (
+    "held", "walk", "getattr", "setattr", "statfs", "readlink", "fsync", "open", "opendir", "create", "mkdir", "symlink", "mknod", "link",
+    "unlink", "rename", "remove", "move", "getxattr", "listxattr", "setxattr", "removexattr",
+)  # fmt: skip
+FILE_VERBS = ("read", "read_now", "write", "truncate", "fsync", "lock", "test_lock")
+DIR_VERBS = ("read", "read_packed", "fsync")
+
+
+def _may_wait(verb: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(verb)
+    def guarded(*args: Any, **named: Any) -> Any:
+        must_be_able_to_wait()
+        return verb(*args, **named)
+
+    return guarded
+
+
+def _in_workers(*verbs: str) -> Callable[[C], C]:
+    def decorate(cls: C) -> C:
+        for verb in verbs:
+            setattr(cls, verb, _may_wait(getattr(cls, verb)))
+        return cls
+
+    return decorate
+
+
+@_in_workers(*FILE_VERBS)
+class SlowFile(LocalFile):
+    """A file, open."""
+
+    __slots__ = ()
+
+
+@_in_workers(*FILE_VERBS)
+class SlowIdleFile(IdleFile):
+    """A file, open for reading."""
+
+    __slots__ = ()
+
+
+@_in_workers(*DIR_VERBS)
+class SlowDir(LocalDir):
+    """A directory, open."""
+
+    __slots__ = ()
+
+
+@_in_workers(*NODE_VERBS)
+class SlowNode(LocalNode):
+    """The node."""
+
+    __slots__ = ()
+
+    inline = False
+    unseen: ClassVar[int] = -2
+    file_type: ClassVar[type[LocalFile]] = SlowFile
+    idle_type: ClassVar[type[IdleFile]] = SlowIdleFile
+    dir_type: ClassVar[type[LocalDir]] = SlowDir
+
+    @property
+    def storage(self) -> str:  # type: ignore[override] # the device, whatever export it is reached through
+        return f"device {self.dev:#x}"
