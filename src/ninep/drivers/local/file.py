@@ -9,7 +9,7 @@ and so does who has a lock (it would be gone).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ninep import host
@@ -105,6 +105,12 @@ class LocalFile(OpenFile):
 
     def _close_handle(self) -> None:
         host.close(self.handle)
+
+
+def usable(files: Iterable[LocalFile]) -> LocalFile | None:
+    """One that was opened with the rights that count now."""
+    rights = acting()
+    return next((file for file in files if rights is None or file.by == rights), None)
 
 
 class IdleFile(LocalFile):

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 from ninep import host
 from ninep.drivers.local import making, moves
 from ninep.drivers.local.directory import QID_TYPES, LocalDir
-from ninep.drivers.local.file import IdleFile, LocalFile, asker
+from ninep.drivers.local.file import IdleFile, LocalFile, asker, usable
 from ninep.drivers.local.pins import NO_BIRTH, birth_of, hold, is_still
 from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, Place, Stat
-from ninep.host._credentials import acting
 from ninep.linux import (
     DT_DIR,
     DT_LNK,
@@ -328,7 +327,7 @@ class LocalNode(Node):
                 listing.sync()
             finally:
                 listing.close()
-        elif file := self._open_for_me():
+        elif file := usable(self.files):
             file.fsync(datasync=False)
         elif self.kind == DT_REG:
             handle = self.open_handle(O_RDONLY)
@@ -336,11 +335,6 @@ class LocalNode(Node):
                 host.sync(handle, datasync=False)
             finally:
                 host.close(handle)
-
-    def _open_for_me(self) -> LocalFile | None:
-        """A file that was opened from it with the rights that count now."""
-        rights = acting()
-        return next((file for file in self.files if rights is None or file.by == rights), None)
 
     # -- opening -------------------------------------------------------------------------------------------------------
 
