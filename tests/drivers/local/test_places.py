@@ -5,6 +5,7 @@ place is only believed where the host says so as well.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.drivers.local.test_threads import forget_handles
 
 from ninep import host
 from ninep.drivers.local import LocalDriver, LocalNode, pins_for
+from ninep.errors import linux_errno
 from ninep.linux import GETATTR_BASIC, Errno
 from ninep.node import User
 
@@ -263,3 +265,47 @@ def test_a_long_way_back_takes_few_handles(root: LocalNode, folder: Path, monkey
     monkeypatch.setattr(host, "pin", pin)
     node.getattr(GETATTR_BASIC)
     assert most[0] - before < 40
+
+
+def test_two_clients_move_two_directories_into_each_other(root: LocalNode) -> None:
+    """Each of the renames is right when the host does it; the table hears of them in any order."""
+    directories(root, "A", "B")
+    a, b = walk(root, "A"), walk(root, "B")
+    wrong: list[object] = []
+
+    def swing(name: bytes, other: LocalNode) -> None:
+        try:
+            for _ in range(40):
+                for olddir, newdir in ((root, other), (other, root)):
+                    refusal_or_none_of(MOVES, olddir.rename, name, newdir, name)
+                refusal_or_none_of(MOVES, other.getattr, GETATTR_BASIC)
+        except BaseException as error:  # noqa: BLE001 - a thread's failure must reach the test
+            wrong.append(error)
+
+    threads = [
+        threading.Thread(target=swing, args=pair, daemon=True) for pair in ((b"A", b), (b"B", a)) for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        forget_handles(root)
+        for thread in threads:
+            thread.join(0.01)
+    assert wrong == []
+    for node in (a, b):
+        ancestors(node)
+        node.release()
+    root.tree.settle()
+    assert root.tree.claimed == 1
+
+
+MOVES = {Errno.ENOENT, Errno.ESTALE, Errno.EINVAL, Errno.ENOTEMPTY}
+
+
+def refusal_or_none_of(allowed: set[Errno], verb: Callable[..., object], *arguments: object) -> None:
+    """Call a verb that may be refused for one of these reasons."""
+    try:
+        verb(*arguments)
+    except OSError as error:
+        if linux_errno(error) not in allowed:
+            raise
