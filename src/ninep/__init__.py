@@ -1,7 +1,8 @@
-"""ninep: serve folders over 9P, and talk to any 9P server.
+"""ninep: serve folders over 9P, and use any 9P server.
 
-The floors, each importing only what is below it, are told in ``docs/design.md``. The names here are loaded when they are first used:
-``import ninep`` costs nothing.
+The names in ``__all__`` are the public interface for embedding a server, writing a driver and using
+a server. Each is imported from its module at first use (PEP 562), so that ``import ninep`` loads no
+other module of the package. ``docs/design.md`` describes the packages and which may import which.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from ninep.app.config import ServerConfig
+    from ninep.app.exports import ExportConfig
     from ninep.client.aio import AsyncClient, AsyncFile
     from ninep.client.aio import connect as aconnect
     from ninep.client.blocking import Client, File, connect
@@ -17,49 +20,103 @@ if TYPE_CHECKING:
     from ninep.drivers.local import LocalDriver
     from ninep.drivers.memory import MemoryDriver
     from ninep.drivers.synthetic import SyntheticDriver
+    from ninep.errors import Refused
+    from ninep.layers.id_map import IdMap, Ranges, Squash
+    from ninep.layers.read_only import read_only
+    from ninep.layers.run_as import RunAs
+    from ninep.linux import Errno
+    from ninep.node import Attributes, Changes, Dirent, Driver, Node, OpenDir, OpenFile, Qid, Statfs, User, WouldBlock
+    from ninep.server.access import Access
     from ninep.server.exports import Export
+    from ninep.server.limits import Limits
     from ninep.server.server import Server
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Access",
     "AsyncClient",
     "AsyncFile",
+    "Attributes",
+    "Changes",
     "Client",
     "DialectError",
+    "Dirent",
+    "Driver",
+    "Errno",
     "Export",
+    "ExportConfig",
     "File",
+    "IdMap",
+    "Limits",
     "LocalDriver",
     "MemoryDriver",
+    "Node",
+    "OpenDir",
+    "OpenFile",
     "ProtocolError",
+    "Qid",
+    "Ranges",
+    "Refused",
+    "RunAs",
     "Server",
+    "ServerConfig",
+    "Squash",
+    "Statfs",
     "SyntheticDriver",
+    "User",
+    "WouldBlock",
     "aconnect",
     "connect",
+    "read_only",
 ]
 
-_WHERE: Final = {
-    "AsyncClient": ("ninep.client.aio", "AsyncClient"),
-    "AsyncFile": ("ninep.client.aio", "AsyncFile"),
-    "Client": ("ninep.client.blocking", "Client"),
-    "DialectError": ("ninep.client.errors", "DialectError"),
-    "Export": ("ninep.server.exports", "Export"),
-    "File": ("ninep.client.blocking", "File"),
-    "LocalDriver": ("ninep.drivers.local", "LocalDriver"),
-    "MemoryDriver": ("ninep.drivers.memory", "MemoryDriver"),
-    "ProtocolError": ("ninep.client.errors", "ProtocolError"),
-    "Server": ("ninep.server.server", "Server"),
-    "SyntheticDriver": ("ninep.drivers.synthetic", "SyntheticDriver"),
-    "aconnect": ("ninep.client.aio", "connect"),
-    "connect": ("ninep.client.blocking", "connect"),
+_MODULES: Final = {
+    "Access": "ninep.server.access",
+    "AsyncClient": "ninep.client.aio",
+    "AsyncFile": "ninep.client.aio",
+    "Attributes": "ninep.node",
+    "Changes": "ninep.node",
+    "Client": "ninep.client.blocking",
+    "DialectError": "ninep.client.errors",
+    "Dirent": "ninep.node",
+    "Driver": "ninep.node",
+    "Errno": "ninep.linux",
+    "Export": "ninep.server.exports",
+    "ExportConfig": "ninep.app.exports",
+    "File": "ninep.client.blocking",
+    "IdMap": "ninep.layers.id_map",
+    "Limits": "ninep.server.limits",
+    "LocalDriver": "ninep.drivers.local",
+    "MemoryDriver": "ninep.drivers.memory",
+    "Node": "ninep.node",
+    "OpenDir": "ninep.node",
+    "OpenFile": "ninep.node",
+    "ProtocolError": "ninep.client.errors",
+    "Qid": "ninep.node",
+    "Ranges": "ninep.layers.id_map",
+    "Refused": "ninep.errors",
+    "RunAs": "ninep.layers.run_as",
+    "Server": "ninep.server.server",
+    "ServerConfig": "ninep.app.config",
+    "Squash": "ninep.layers.id_map",
+    "Statfs": "ninep.node",
+    "SyntheticDriver": "ninep.drivers.synthetic",
+    "User": "ninep.node",
+    "WouldBlock": "ninep.node",
+    "aconnect": "ninep.client.aio",
+    "connect": "ninep.client.blocking",
+    "read_only": "ninep.layers.read_only",
 }
+_NAMES: Final = {"aconnect": "connect"}
+"""Names that differ from those in their modules."""
 
 
 def __getattr__(name: str) -> Any:
-    where = _WHERE.get(name)
-    if where is None:
+    module = _MODULES.get(name)
+    if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(where[0]), where[1])
+    value = getattr(import_module(module), _NAMES.get(name, name))
     globals()[name] = value
     return value
 
