@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import os
 import shutil
 import stat
+import struct
 import subprocess
 import tarfile
 import zlib
@@ -46,6 +48,39 @@ def listing_while_deleting(place: Place) -> None:
             os.unlink(entry.path)
     assert sorted(seen) == sorted(names)
     assert os.listdir(place.here) == []
+
+
+def entries_after(fd: int, offset: int, size: int = 512) -> list[tuple[str, int]]:
+    """Names and d_off of some entries of an open folder, from a place on (getdents64(2))."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    os.lseek(fd, offset, os.SEEK_SET)
+    buffer = ctypes.create_string_buffer(size)
+    count = libc.getdents64(fd, buffer, size)
+    assert count >= 0, os.strerror(ctypes.get_errno())
+    found = []
+    at = 0
+    while at < count:
+        _, place, length = struct.unpack_from("=QqH", buffer.raw, at)
+        found.append((buffer.raw[at + 19 : at + length].split(b"\0", 1)[0].decode(), place))
+        at += length
+    return found
+
+
+@check
+def seeking_after_every_entry(place: Place) -> None:
+    if place.setting.dialect != "9P2000.L":
+        return  # the client has byte offsets in the others, and no server can find an entry by one
+    for number in range(300):
+        put(place.path(f"{number:03}"))
+    fd = os.open(place.here, os.O_RDONLY | os.O_DIRECTORY)
+    listed: list[tuple[str, int]] = []
+    while more := entries_after(fd, listed[-1][1] if listed else 0):
+        listed += more
+    assert len(listed) == len({name for name, _ in listed}) == 302
+    assert max(offset for _, offset in listed) < 1 << 31  # a program of 32 bits gets EOVERFLOW beyond
+    for at in [*range(300), *range(300, -1, -1)]:
+        assert entries_after(fd, listed[at][1], 64)[0] == listed[at + 1]
+    os.close(fd)
 
 
 @check
