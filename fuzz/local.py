@@ -87,7 +87,9 @@ class Folders:
             self.fill(name)
         self.umask = os.umask(0)
         settings = [ExportConfig(str(self.top / model), model, security_model=model) for model in SECURITY_MODELS]
-        settings.append(ExportConfig(str(self.top / "read-only"), "read-only", security_model="passthrough", read_only=True))
+        settings.append(
+            ExportConfig(str(self.top / "read-only"), "read-only", security_model="passthrough", read_only=True)
+        )
         settings.append(ExportConfig(str(self.top / "waits"), "waits", security_model="mapped-file"))
         self.touched: set[str] = set()
         self.host = Host()

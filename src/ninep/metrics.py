@@ -1,16 +1,16 @@
-"""A server's numbers for Prometheus, over HTTP (``ninep serve --metrics``, ``pip install ninep[metrics]``).
+"""Prometheus metrics of a server, over HTTP (``ninep serve --metrics``, ``pip install ninep[metrics]``).
 
 Rules
 
-* Nothing is collected until somebody asks: the collector reads what ``server.counts`` and the connections have at that moment.
+* Nothing is collected before a scrape: the collector reads what ``server.counts`` and the connections have at that moment.
 * Labels are words of this program and names of exports. What a client says is no label: it could make as many as it likes.
 * Answered by threads of its own, a few at a time (``READERS``), each for a bounded time (``PATIENCE`` from connecting to the last byte): slow readers
-  keep no client from its files. When all are busy, the reader that has been there longest makes room for a new one, so slow readers do not keep
-  a scrape from its numbers either: that takes milliseconds.
+  keep no client from its files. When all are busy, the reader that has been there longest makes room for a new one, so slow readers do not stop
+  scrapes either: that takes milliseconds.
 * Only ``/metrics`` is there; other paths are 404.
-* The door is that of the shares: this machine, and the networks that ``--allow`` names.
+* The peers that may connect are those of the exports: this machine, and the networks that ``--allow`` names.
 
-Several processes have several sets of numbers: each tells its own, at ports that follow each other. Prometheus adds them up
+Each process has metrics of its own, at consecutive ports. Prometheus adds them up
 (``sum without (instance)``); one process that adds for others would have to be asked by them while they serve.
 """
 
@@ -208,8 +208,8 @@ def _only_metrics(numbers: Callable[..., Any]) -> Callable[..., Any]:
     return application
 
 
-class Telling:
-    """A place where numbers are told."""
+class MetricsEndpoint:
+    """An HTTP endpoint."""
 
     def __init__(self, sock: socket.socket, access: Access) -> None:
         self._sock = sock
@@ -219,7 +219,7 @@ class Telling:
 
     @contextmanager
     def of(self, server: Server) -> Iterator[None]:
-        """Tell the numbers of a server as long as the ``with`` lasts."""
+        """Serve the metrics of a server as long as the ``with`` lasts."""
         registry = CollectorRegistry(auto_describe=False)
         registry.register(Numbers(server))
         ProcessCollector(registry=registry)
@@ -235,9 +235,9 @@ class Telling:
             thread.join()
 
 
-def tellings(address: Tcp, count: int, access: Access) -> list[Telling]:
-    """Listen at ``count`` places, at ports that follow each other (any, if the first is 0). ``OSError`` if one is taken."""
-    made: list[Telling] = []
+def metrics_endpoints(address: Tcp, count: int, access: Access) -> list[MetricsEndpoint]:
+    """``count`` endpoints, at consecutive ports (any, if the first is 0). ``OSError`` if one is taken."""
+    made: list[MetricsEndpoint] = []
     for number in range(count):
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
@@ -248,5 +248,5 @@ def tellings(address: Tcp, count: int, access: Access) -> list[Telling]:
         except OSError:
             sock.close()
             raise
-        made.append(Telling(sock, access))
+        made.append(MetricsEndpoint(sock, access))
     return made

@@ -263,7 +263,7 @@ class TestEnds:
 HANGS = """
 import logging, threading
 from concurrent.futures import ThreadPoolExecutor
-from ninep.cli import running
+from ninep.app import process
 from ninep.server.server import THREAD_NAME
 logging.basicConfig()
 pool = ThreadPoolExecutor(3, thread_name_prefix=THREAD_NAME)
@@ -271,7 +271,7 @@ pool.submit(int).result()
 begun = threading.Event()
 {hang}
 pool.shutdown(wait=False)
-running.leave_what_hangs(0.1)
+process.exit_without_hung_threads(0.1)
 print("ended by itself")
 """
 

@@ -23,7 +23,7 @@ from ninep.linux import GETATTR_BASIC
 from ninep.wire import messages as m
 
 SHORT = """
-from ninep.cli import ending
+from ninep.app import ending
 from ninep.server import worker, workers
 worker.HANGING_WITHIN, workers.HUNG_AFTER, workers.PING_EVERY, ending.LOOP_ANSWERS = 0.5, 0.5, 0.2, 0.3
 """
@@ -155,7 +155,7 @@ def test_a_second_signal_does_not_wait_for_requests(export: Path) -> None:
     """A request that hangs in a thread: the grace of a first signal is cut short by the second."""
     hangs = """
 import threading
-from ninep.cli import ending
+from ninep.app import ending
 from ninep.drivers.local.file import LocalFile
 ending.HURRIES = 0.5
 LocalFile.fsync = lambda *_: threading.Event().wait()
@@ -186,7 +186,7 @@ def test_workers_that_cannot_serve_are_not_started_for_ever(export: Path) -> Non
     """One line says why, and the exit status is 1; nothing claims to listen."""
     patch = """
 import errno
-from ninep.cli import running
+from ninep.app import run as running
 async def fails(*_):
     raise OSError(errno.ENOMEM, "no memory for it")
 running._work = fails

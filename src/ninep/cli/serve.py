@@ -19,7 +19,7 @@ import click
 from ninep import logs
 from ninep.app.config import ServerConfig, limits_with
 from ninep.app.exports import EXPORTS, export_rows, merged, parse_export
-from ninep.cli import running
+from ninep.app.run import run
 from ninep.cli.groups import Grouped, grouped
 from ninep.cli.params import Checked
 from ninep.cli.rows import given, options_of
@@ -126,7 +126,7 @@ def serve(dir: str | None, export: tuple[tuple[str, str, dict[str, Any]], ...], 
             limits_with(msize, dict(limit)),
             **{name: value for name, value in asked.items() if name in server_names},
         )
-        return running.run(settings)
+        return run(settings)
     except (BadOption, BadLimit) as error:
         refuse(str(error), 2)
     except OSError as error:

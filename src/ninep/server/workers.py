@@ -53,7 +53,7 @@ PAUSE, LONGEST_PAUSE = 0.5, 5.0
 GIVE_UP: Final = 6
 """So many workers in a row that never served, and none that does: there is no use in more."""
 ENDS_WITHIN: Final = 18.0
-"""A worker ends by itself before that, whatever hangs (``cli.ending``)."""
+"""A worker ends by itself before that, whatever hangs (``app.ending``)."""
 HURRIES: Final = 4.0
 ENDING: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
 _CHILD: Final = getattr(signal, "SIGCHLD", None)

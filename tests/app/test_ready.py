@@ -11,7 +11,7 @@ import pytest
 from tests.serving import Server
 from tests.support.client import PATIENCE
 
-from ninep.cli import ready
+from ninep.app import ready
 from ninep.transport.addresses import Tcp, Unix
 
 
@@ -58,7 +58,7 @@ def test_a_manager_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 def test_a_reader_that_is_gone() -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    ready.tell(writing, [Tcp("", 1), Unix("x")])
+    ready.write_addresses(writing, [Tcp("", 1), Unix("x")])
     with pytest.raises(OSError, match="Bad file"):
         os.fstat(writing)
-    ready.tell(None, [])
+    ready.write_addresses(None, [])

@@ -6,8 +6,8 @@ import shlex
 
 import pytest
 
-from ninep.cli import hints
-from ninep.cli.hints import (
+from ninep.app import hints
+from ninep.app.hints import (
     ELSEWHERE,
     GUEST,
     GUEST_OR_ELSEWHERE,

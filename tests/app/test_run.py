@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ninep.cli import ending
+from ninep.app import ending
 
 
 class ProactorLike(asyncio.SelectorEventLoop):

@@ -1,4 +1,4 @@
-"""Telling who started the server that it listens: the service manager (sd_notify(3)), or a script that reads a descriptor."""
+"""Readiness notification: to the service manager (sd_notify(3)), or to a script that reads a descriptor."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def notify(state: str) -> None:
 
 
 def check(number: int | None) -> None:
-    """``OSError`` if a descriptor to tell at is not open."""
+    """``OSError`` if the descriptor is not open."""
     if number is not None:
         try:
             os.fstat(number)
@@ -30,15 +30,15 @@ def check(number: int | None) -> None:
             raise OSError(error.errno, f"--ready-fd {number}: {error.strerror}") from error
 
 
-def tell(number: int | None, places: Sequence[Address]) -> None:
-    """Write a line for each address to a descriptor, and close it. Who does not read it does not matter."""
+def write_addresses(number: int | None, listening: Sequence[Address]) -> None:
+    """Write a line for each address to a descriptor, and close it. A reader that is gone does not matter."""
     if number is None:
         return
     with suppress(OSError), os.fdopen(number, "wb", 0) as pipe:
-        pipe.write("".join(f"{place}\n" for place in places).encode(errors="surrogateescape"))
+        pipe.write("".join(f"{address}\n" for address in listening).encode(errors="surrogateescape"))
 
 
-def leave(number: int | None) -> None:
+def close_in_worker(number: int | None) -> None:
     """In a worker: the descriptor is the parent's; its reader waits until all have closed it."""
     if number is not None:
         with suppress(OSError):

@@ -1,0 +1,42 @@
+"""What is said when a server listens: what is served, where, and the lines to type where it can be used."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from ninep.app import ready
+from ninep.app.config import ServerConfig
+from ninep.app.hints import hints
+from ninep.server.exports import Export
+from ninep.transport.addresses import Address
+
+
+def to_stderr(line: str) -> None:
+    """Standard output may be the wire."""
+    print(f"ninep: {line}".encode(errors="backslashreplace").decode(), file=sys.stderr, flush=True)  # noqa: T201 - what the program says
+
+
+def announce(
+    config: ServerConfig,
+    exports: Sequence[Export],
+    listening: Sequence[Address],
+    metrics: Sequence[Address] = (),
+    say: Callable[[str], None] = to_stderr,
+) -> None:
+    """Tell the service manager and the ``ready_fd`` that the server listens; then say, line by line, what is served, where, and what to type."""
+    ready.write_addresses(config.ready_fd, listening)
+    ready.notify("READY=1")
+    for asked, export in zip(config.exports, exports, strict=True):
+        model = getattr(export.driver, "security_model", "")
+        what = [*([model] if model else []), *(["read-only"] if asked.get("read_only") else [])]
+        name = f" as {asked.name!r}" if asked.name else ""
+        say(f"serving {asked.target}{name}" + (f" ({', '.join(what)})" if what else ""))
+    for address in listening:
+        say(f"listening on {address}")
+    for address in metrics:
+        say(f"metrics on http://{address}/metrics")
+    for address in listening:
+        for asked in config.exports:
+            for where, line in hints(address, asked.name, config.limits.msize):
+                say(f"{where}: {line}")

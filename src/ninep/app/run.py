@@ -1,0 +1,134 @@
+"""Run a server from its configuration: open, listen, announce, serve, end.
+
+In one process, or in several behind the same sockets (``server.workers``). What can be wrong is found before the first client is served and before
+any process is forked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, TypeVar
+
+from ninep.app import ready
+from ninep.app.announce import announce
+from ninep.app.build import check_handles, exports_of, server_of
+from ninep.app.config import ServerConfig
+from ninep.app.ending import EndSignals, hear_no_more_signals, signal_self
+from ninep.app.process import exit_without_hung_threads, run_in_loop
+from ninep.options import BadOption
+from ninep.server.exports import Export
+from ninep.server.server import Server
+from ninep.server.worker import when_parent_ends
+from ninep.server.workers import Pool
+from ninep.transport import addresses, listeners
+
+if TYPE_CHECKING:
+    from ninep.metrics import MetricsEndpoint
+
+log = logging.getLogger("ninep.serve")
+T = TypeVar("T")
+
+
+def run(settings: ServerConfig) -> int:
+    """Serve until told to stop; the exit status. ``OSError`` with a sentence if it cannot begin."""
+    ready.check(settings.ready_fd)
+    check_handles(settings)
+    endpoints = _metrics(settings)
+    os.umask(0)  # clients say what permissions a file gets; theirs have been taken off by their own umask
+    exports = exports_of(settings)
+    if settings.workers > 1:
+        return _run_workers(settings, exports, endpoints)
+    run_in_loop(settings.listen, lambda: _serve(settings, exports, endpoints))
+    exit_without_hung_threads()
+    return 0
+
+
+def _cannot_listen(address: addresses.Address, error: OSError) -> OSError:
+    return OSError(error.errno, f"cannot listen on {address}: {error.strerror or error}")
+
+
+async def _serve(settings: ServerConfig, exports: Sequence[Export], endpoints: Sequence[MetricsEndpoint]) -> None:
+    stopped = asyncio.Event()
+    async with server_of(settings, exports) as server:
+        listening = []
+        for address in settings.listen:
+            try:
+                listening.append(await server.listen(address))
+            except OSError as error:
+                raise _cannot_listen(address, error) from error
+        EndSignals(stopped.set, server.hurry)
+        announce(settings, exports, listening, [one.address for one in endpoints])
+        with endpoints[0].of(server) if endpoints else nullcontext():
+            await (stopped.wait() if server.accepting else _until_idle(server, stopped))
+        log.info("stopping")
+        ready.notify("STOPPING=1")
+    hear_no_more_signals()
+
+
+def _metrics(settings: ServerConfig) -> Sequence[MetricsEndpoint]:
+    """An endpoint for metrics for each process, bound before anything is served. ``BadOption`` without the library."""
+    if settings.metrics is None:
+        return ()
+    try:
+        from ninep.metrics import metrics_endpoints  # noqa: PLC0415 - the library is an extra
+    except ImportError as error:
+        if error.name is None or not error.name.startswith("prometheus_client"):
+            raise
+        raise BadOption("--metrics needs the library prometheus_client: pip install 'ninep[metrics]'") from error
+    try:
+        return metrics_endpoints(settings.metrics, settings.workers, settings.access)
+    except OSError as error:
+        raise _cannot_listen(settings.metrics, error) from error
+
+
+async def _until_idle(server: Server, stopped: asyncio.Event) -> None:
+    """Only connections that were handed over: the server ends with the last one."""
+    ending = [asyncio.create_task(stopped.wait()), asyncio.create_task(server.wait_idle())]
+    await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
+    for task in ending:
+        task.cancel()
+
+
+def _run_workers(settings: ServerConfig, exports: Sequence[Export], endpoints: Sequence[MetricsEndpoint]) -> int:
+    bound: list[listeners.Bound] = []
+    for address in settings.listen:
+        try:
+            bound.append(listeners.bind(address))
+        except OSError as error:
+            raise _cannot_listen(address, error) from error
+
+    def work(control: socket.socket, number: int) -> None:
+        ready.close_in_worker(settings.ready_fd)
+        run_in_loop(
+            settings.listen, lambda: _work(settings, exports, control, endpoints[number] if endpoints else None)
+        )
+
+    def all_serve() -> None:
+        announce(settings, exports, [one.address for one in bound], [one.address for one in endpoints])
+        log.info("workers: %s", ", ".join(str(worker.pid) for worker in pool.workers))
+
+    pool = Pool([sock for one in bound for sock in one.sockets], settings.workers, work)
+    status = pool.run(all_serve, lambda: ready.notify("STOPPING=1"))
+    hear_no_more_signals()
+    for one in bound:
+        one.close()
+    return status
+
+
+async def _work(
+    settings: ServerConfig, exports: Sequence[Export], control: socket.socket, endpoint: MetricsEndpoint | None
+) -> None:
+    stopped = asyncio.Event()
+    async with server_of(settings, exports) as server:
+        EndSignals(stopped.set, server.hurry)
+        when_parent_ends(control, signal_self)
+        server.serve_for(control, stopped.set)
+        log.info("worker %d serves", os.getpid())
+        with endpoint.of(server) if endpoint else nullcontext():
+            await stopped.wait()
+    hear_no_more_signals()
