@@ -273,20 +273,21 @@ class Pins:
         self._trim_files(node, crowd)
 
     def _count(self, node: LocalNode, file: LocalFile) -> int:
-        """It has a handle; how many may be taken away of files like it. Call with the lock held."""
+        """It has a handle; how many files there are by now that others cannot take away. Call with the lock held."""
         self.opened += 1
         if not file.idle:
             return 0
-        ring = self._files.setdefault(_device(node), {})
-        ring[cast("IdleFile", file)] = None
-        return len(ring)
+        key = _device(node)
+        self._files.setdefault(key, {})[cast("IdleFile", file)] = None
+        return 0 if key is None else sum(len(ring) for device, ring in self._files.items() if device is not None)
 
     def _trim_files(self, node: LocalNode, crowd: int) -> None:
         if self.held + self.opened > self.budget:
             self.trim(node)
-        elif crowd > self.budget // 4 and _device(node) is not None:
-            # Others cannot take these away, so that they may be no more than a part.
-            self._rounds(lambda chosen: self._take_files(node.dev, crowd // 8, chosen))
+        elif crowd > self.budget // 4:
+            # They may be no more than a part. Whoever opens one more gives some of the same device back, be it this one.
+            own = len(self._files.get(node.dev, ()))
+            self._rounds(lambda chosen: self._take_files(node.dev, max(1, own // 8), chosen))
 
     def _no_victim(self, file: IdleFile) -> None:
         key = _device(file.node)
