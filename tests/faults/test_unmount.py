@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.faults.disks import mounted, needs_root
+from tests.faults.fuse import Faulty
+from tests.support.client import PATIENCE
 from tests.support.served import Served
 
 from ninep.drivers.local import LocalDriver, LocalNode, pins_for
 from ninep.errors import linux_errno
-from ninep.linux import GETATTR_BASIC, O_RDONLY, Errno
-from ninep.node import User
+from ninep.host import NO_HANDLE
+from ninep.linux import GETATTR_BASIC, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, Errno
+from ninep.node import OpenFile, User
 
 pytestmark = needs_root
 MODELS = ("none", "mapped-file")
@@ -124,3 +128,44 @@ def test_the_server_sees_to_it(driver: LocalDriver, below: Path) -> None:
         client.walk(0, 2, b"disk", b"a", b"file")
         served.until(lambda: unmounts(below))
         assert os.listdir(below) == []
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_one_that_hangs_is_not_waited_for_when_handles_are_reclaimed(tmp_path: Path, model: str) -> None:
+    """By requests for files beside it, and by what the server does by itself."""
+    (tmp_path / "export").mkdir()
+    for number in range(200):
+        (tmp_path / "export" / f"{number}").touch()
+    done = threading.Event()
+    with Faulty(tmp_path / "export" / "disk") as disk:
+        driver = LocalDriver(str(tmp_path / "export"), model, pins=pins_for(64))
+        root = driver.attach(User())
+        top = walk(root, b"disk")
+        made, writer = top.create(b"file", O_CREAT | O_EXCL | O_RDWR, 0o644, 0, 0)
+        writer.close()
+        reader = made.open(O_RDONLY)
+        made.held()
+
+        def use_many() -> None:
+            nodes = [root.walk(b"%d" % number) for number in range(200)]
+            files = [node.open(O_RDONLY) for node in nodes]
+            for _ in range(5):
+                root.tree.pins.make_room()
+                driver.tidy()
+            for one in (*files, *nodes):
+                one.close() if isinstance(one, OpenFile) else one.release()
+            done.set()
+
+        disk.stop()
+        try:
+            threading.Thread(target=use_many, daemon=True).start()
+            assert done.wait(PATIENCE), "a request waits for a file system that it does not ask for"
+            # Nothing was to be asked of it (and the kernel need not have known the answer), and to close a file may have to wait.
+            assert (made.pin, made.birth is None, reader.handle is NO_HANDLE) == (None, False, False)
+        finally:
+            disk.resume()
+        assert made.getattr(GETATTR_BASIC).size == 0
+        reader.close()
+        for node in (made, top, root):
+            node.release()
+        driver.close()
