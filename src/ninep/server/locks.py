@@ -91,9 +91,9 @@ class FileLocks:
 
     __slots__ = ("count", "owners")
 
-    def __init__(self) -> None:
-        self.owners: dict[Owner, list[Range]] = {}
-        self.count = 0
+    def __init__(self, first: Range) -> None:
+        self.owners: dict[Owner, list[Range]] = {first.owner: [first]}
+        self.count = 1
 
     def touched(self, owner: Owner, start: int, end: int) -> tuple[int, int]:
         """Which of an owner's ranges have something between ``start`` and ``end``: from the first index to before the second."""
@@ -220,27 +220,39 @@ class LockTable:
 
         ENOLCK if the session would then hold more than ``limit`` ranges. With ``wait`` false it may raise ``WouldBlock``.
         """
+        if not wait:  # as below, without the calls: the usual case
+            with self._guard:
+                if path in self._busy:
+                    raise WouldBlock
+                locks = self._files.get(path)
+                if locks is None:
+                    return self._first(path, wanted, limit)
+                return self._lock(locks, path, wanted, limit, wait)
         self._enter(path, wait)
         try:
             locks = self._files.get(path)
-            taken = self._first(path, wanted, limit) if locks is None else self._lock(locks, path, wanted, limit, wait)
-            if taken:
-                with self._guard:
-                    self._paths.setdefault(wanted.fid, set()).add(path)
-            return taken
+            if locks is None:
+                return self._first(path, wanted, limit)
+            return self._lock(locks, path, wanted, limit, wait)
         finally:
             self._leave(path, wait)
 
     def _first(self, path: int, wanted: Range, limit: int) -> bool:
         """As ``lock``, where nobody has anything yet: no conflict, nothing to join or to replace (and it is the usual case)."""
-        if self._counts.get(wanted.owner.session, 0) >= limit:
+        owner, kind, start, end, fid, file = wanted
+        session, counts = owner.session, self._counts
+        if counts.get(session, 0) >= limit:
             raise _too_many(limit, "a connection")
-        if wanted.file is not None and not _host_lock(wanted.file, wanted.kind, wanted.start, wanted.end):
+        if file is not None and not _host_lock(file, kind, start, end):
             return False
         with self._guard:
-            locks = self._files[path] = FileLocks()
-            locks.owners[wanted.owner] = [wanted]
-            self._count(locks, wanted.owner.session, 1)
+            self._files[path] = FileLocks(wanted)
+            counts[session] = counts.get(session, 0) + 1
+            paths = self._paths.get(fid)
+            if paths is None:
+                self._paths[fid] = {path}
+            else:
+                paths.add(path)
         return True
 
     def _lock(self, locks: FileLocks, path: int, wanted: Range, limit: int, wait: bool) -> bool:
@@ -258,6 +270,8 @@ class LockTable:
         taken = self._take(locks, wanted, replaced)
         if taken:
             self._store(path, change)
+            with self._guard:
+                self._paths.setdefault(wanted.fid, set()).add(path)
         return taken
 
     def _take(self, locks: FileLocks, wanted: Range, replaced: list[Range]) -> bool:
@@ -278,6 +292,15 @@ class LockTable:
 
         With ``wait`` false it may raise ``WouldBlock``, and has given nothing back then.
         """
+        if path not in self._files:
+            return
+        if not wait:
+            with self._guard:
+                if path in self._busy:
+                    raise WouldBlock
+                locks = self._files.get(path)
+                if locks is None or self._last(path, locks, given):
+                    return
         start = given.start
         while start < given.end:
             self._enter(path, wait)
