@@ -1,4 +1,4 @@
-"""Frames cut out of a stream that arrives as it likes."""
+"""Frames cut out of a stream that arrives in pieces of any size."""
 
 from collections.abc import Iterable, Iterator
 
@@ -238,12 +238,12 @@ class TestBuffers:
 
 
 class TestMemory:
-    """The buffer is as large as what arrived asks for, never as large as somebody claims."""
+    """The buffer is as large as what arrived asks for, never as large as a size field claims."""
 
     def size(self, receiver: Receiver) -> int:
         return len(receiver._buffer)
 
-    def test_a_claim_is_not_believed(self) -> None:
+    def test_no_memory_is_allocated_for_a_claimed_size(self) -> None:
         receiver = Receiver(1 << 30)
         fill(receiver, (1 << 30).to_bytes(4, "little") + b"\x76\1\0" + bytes(1000))
         assert self.size(receiver) == SMALL

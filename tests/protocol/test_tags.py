@@ -1,4 +1,4 @@
-"""The order of flush(5), held to an oracle that knows nothing but the manual."""
+"""The order of flush(5), checked against an oracle that implements the manual alone."""
 
 import pytest
 from hypothesis import settings

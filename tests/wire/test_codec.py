@@ -1,4 +1,4 @@
-"""The compiled codec: equal to the manual's notation on anything, and deaf to lies."""
+"""The compiled codec: equal to the manual's notation for any input, and strict about inner lengths."""
 
 from dataclasses import replace
 
@@ -105,7 +105,7 @@ class TestMalformed:
             with pytest.raises(Malformed):
                 wire.decode(data[:cut])
 
-    def test_a_body_cut_anywhere_under_an_honest_size(self, example: Example, wire: Codec) -> None:
+    def test_a_body_cut_anywhere_under_the_right_size(self, example: Example, wire: Codec) -> None:
         data = bytes_of(example, wire)
         unpack = wire.table[example.message.number].unpack
         for cut in range(HEADER_SIZE, len(data)):
@@ -146,7 +146,7 @@ class TestLies:
             EXTENDED.encode(TAG, m.Twalk(1, 2, [b"a"] * 17))
 
     @pytest.mark.parametrize(
-        "lie",
+        "body",
         [
             "11000000 6e 0203 01000000 02000000 1000",  # sixteen names, none there
             "13000000 6e 0203 01000000 02000000 0100 ffff",  # a name of 65535 bytes
@@ -162,9 +162,9 @@ class TestLies:
             "0b000000 7d 0203 0200 0000",  # an empty record
         ],
     )
-    def test_counts_that_lie(self, lie: str) -> None:
+    def test_wrong_counts(self, body: str) -> None:
         with pytest.raises(Malformed):
-            EXTENDED.decode(octets(lie))
+            EXTENDED.decode(octets(body))
 
     @pytest.mark.parametrize("outer", [0, 0x42, 0x44, 0xFFFF])
     def test_rstat_whose_two_sizes_disagree(self, outer: int) -> None:

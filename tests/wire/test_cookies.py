@@ -49,7 +49,7 @@ def test_one_that_went_away_and_one_that_is_new(table: CookieTable) -> None:
 
 @pytest.mark.parametrize("matched", [1 << 16, 40], ids=["found again", "numbered anew"])
 @pytest.mark.parametrize("seed", range(5))
-def test_a_number_leads_to_the_same_place_in_a_directory_that_changes(
+def test_a_number_denotes_the_same_position_in_a_directory_that_changes(
     seed: int, matched: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cookies_module, "MATCHED", matched)
@@ -76,7 +76,9 @@ def test_a_number_leads_to_the_same_place_in_a_directory_that_changes(
         assert len(set(given.values())) == len(given)  # no entry has two
 
 
-def test_a_pool_forgets_what_grew_longest_ago_but_where_its_reader_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pool_clears_the_table_that_has_not_grown_longest_except_at_its_reader(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(cookies_module, "POOL", 3000)
     pool = CookiePool()
     tables = [CookieTable(pool) for _ in range(4)]
@@ -92,7 +94,7 @@ def test_a_pool_forgets_what_grew_longest_ago_but_where_its_reader_is(monkeypatc
     assert pool._total == 0
 
 
-def test_a_table_larger_than_its_pool_keeps_what_came_last(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_larger_than_its_pool_keeps_the_last_cookies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cookies_module, "POOL", 3000)
     pool = CookiePool()
     table = CookieTable(pool)
@@ -105,7 +107,7 @@ def test_a_table_larger_than_its_pool_keeps_what_came_last(monkeypatch: pytest.M
     assert pool._total <= 3000
 
 
-def test_small_tables_are_not_counted() -> None:
+def test_small_tables_are_not_charged() -> None:
     pool = CookiePool()
     table = CookieTable(pool)
     numbered(table, 0, *range(1, 128))
@@ -121,7 +123,7 @@ def test_numbers_never_reach_31_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not table.plain
 
 
-def test_the_numbers_of_a_kept_listing() -> None:
+def test_the_numbers_of_a_cached_listing() -> None:
     pool = CookiePool()
     kept = array("Q", [10, 20, 30])
     fresh, same, other, changed = (CookieTable(pool) for _ in range(4))

@@ -55,9 +55,9 @@ class TestStat:
             with pytest.raises(Malformed):
                 unpack_stat(record, 0, cut, extended)
 
-    @pytest.mark.parametrize("lie", [0, 1, 46, 0x40, 0x42, 0xFFFF])
-    def test_a_record_that_lies_about_its_size_is_refused(self, lie: int) -> None:
-        record = lie.to_bytes(2, "little") + RECORD[2:] + bytes(0x10000)
+    @pytest.mark.parametrize("size", [0, 1, 46, 0x40, 0x42, 0xFFFF])
+    def test_a_record_with_a_wrong_size_is_refused(self, size: int) -> None:
+        record = size.to_bytes(2, "little") + RECORD[2:] + bytes(0x10000)
         with pytest.raises(Malformed):
             unpack_stat(record, 0, len(record), extended=True)
 

@@ -1,1 +1,3 @@
-"""The connection without I/O: ``framing`` cuts messages out of a byte stream, ``tags`` keeps the order of flushes. Both roles use it."""
+"""A connection without I/O, for server and client: ``framing`` splits a byte stream into messages,
+``tags`` implements the order of flushes.
+"""

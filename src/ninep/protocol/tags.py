@@ -1,11 +1,14 @@
-"""Tags in flight, and the order that flush(5) asks for. Pure bookkeeping: it says what may be answered, never how.
+"""The tags in flight, and the order that flush(5) requires.
 
-Only requests that could not be answered at once are entered. The rules (flush(5); QEMU v9fs_flush, pdu_complete):
+Only requests that are not answered at once are entered. The rules (flush(5); QEMU v9fs_flush,
+pdu_complete):
 
-* a tag is in flight from its request until its reply; a second request with it is an error of the client;
-* the reply to a request goes out *before* the Rflush of a Tflush that named it, or not at all;
-* nothing is ever said about a tag after its Rflush;
-* several Tflush for one tag are answered in their order; a Tflush is itself in flight, and can be flushed;
+* a tag is in flight from its request until its reply; a second request with it is an error of the
+  client;
+* the reply to a request is sent *before* the Rflush of a Tflush that named it, or not at all;
+* no reply is sent for a tag after its Rflush;
+* several Tflush for one tag are answered in their order; a Tflush is itself in flight, and can be
+  flushed;
 * a Tflush for a tag that is not in flight, or for its own, is answered at once.
 """
 
@@ -17,13 +20,13 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True, eq=False)
 class InFlight:
-    """A request (or a Tflush) whose reply is still owed."""
+    """A request (or a Tflush) that has no reply yet."""
 
     tag: int
     flushes: list[InFlight] = field(default_factory=list)
     """The Tflush requests waiting for this one, in order."""
     abandoned: bool = False
-    """Nobody wants the reply any more (a new version, a lost connection)."""
+    """No reply is to be sent (a new version was negotiated, or the connection is lost)."""
 
 
 class Tags:
@@ -33,7 +36,9 @@ class Tags:
 
     def __init__(self) -> None:
         self.owed: dict[int, InFlight] = {}
-        """What is in flight, by tag. To be looked at only (the request loop asks it once a request whether it is empty)."""
+        """The requests in flight, by tag. Read-only for callers: the request loop tests for each
+        request whether it is empty.
+        """
 
     def __len__(self) -> int:
         return len(self.owed)
@@ -42,11 +47,11 @@ class Tags:
         return tag in self.owed
 
     def get(self, tag: int) -> InFlight | None:
-        """What is in flight under a tag."""
+        """The request in flight with this tag."""
         return self.owed.get(tag)
 
     def enter(self, request: InFlight) -> None:
-        """A request is in flight from now on."""
+        """Add a request in flight."""
         self.owed[request.tag] = request
 
     def flush(self, tag: int, oldtag: int) -> bool:
@@ -60,10 +65,12 @@ class Tags:
         return False
 
     def leave(self, request: InFlight) -> list[int]:
-        """The reply to ``request`` is out (or it was dropped unanswered): the tags to answer Rflush now, in order."""
+        """The reply to ``request`` was sent, or the request was dropped: returns the tags of the
+        Tflush requests to answer now, in order.
+        """
         if self.owed.get(request.tag) is request:
             del self.owed[request.tag]
-        # Not by recursion: a client may have flushed a flush as often as there are tags.
+        # Without recursion: a client may flush a flush as often as there are tags.
         answer: list[int] = []
         waiting = deque(request.flushes)
         while waiting:
@@ -75,7 +82,7 @@ class Tags:
         return answer
 
     def abandon(self) -> None:
-        """Forget everything: no reply to what is in flight will be sent."""
+        """Mark all requests in flight as abandoned: no reply to them is sent."""
         for request in self.owed.values():
             request.abandoned = True
         self.owed.clear()

@@ -1,18 +1,24 @@
-"""Bytes to messages and back, compiled once from the declarations in ``messages``.
+"""Packs and unpacks messages, with functions that are compiled at import from the declarations in
+``messages``.
 
 Rules
 
-* The only user of ``struct`` for messages. Pure: no I/O, no state, no knowledge of sessions.
-* For each message and each of the two encodings (plain 9P2000; 9P2000.u and .L) two functions are generated:
-  ``unpack(buffer, start, end) -> fields`` from a message's body and ``pack(tag, *fields) -> frame``. Tests and the client see them
-  as message objects (``decode``, ``encode``); the server calls handlers with the fields as they are (an object in between
-  costs 0.3 us, a thirtieth of a whole request).
-* A body that is too short, too long, or whose inner lengths lie raises ``Malformed``; nothing is read beyond ``end`` into
-  a result, nothing is allocated by a length that was only claimed.
-* A frame that ends in a payload (Rread, Twrite, Rreaddir) is packed as ``(head, payload)``: joining 64 KiB costs ten times more than
-  sending two buffers. All others are packed as one ``bytes``.
-* Buffers: ``bytes`` for messages with strings (their slices are the strings). Twrite may be any buffer: its payload is a slice of
-  it, not a copy, and dies with it.
+* No other module uses ``struct`` for messages. The codec does no I/O, keeps no state and does not
+  depend on sessions.
+* For each message and each of the two encodings (plain 9P2000; 9P2000.u and .L) two functions are
+  generated: ``unpack(buffer, start, end) -> fields`` from a message's body, and ``pack(tag,
+  *fields) -> frame``. Tests and the client use message objects (``decode``, ``encode``); the server
+  passes the fields to its handlers directly (a message object costs 0.3 us, one thirtieth of a
+  whole request).
+* ``Malformed`` is raised for a body that is too short or too long, or whose inner lengths are
+  wrong. Bytes beyond ``end`` never become part of a result, and no memory is allocated by a length
+  that the data does not fill.
+* A frame that ends in a payload (Rread, Twrite, Rreaddir) is packed as ``(head, payload)``: joining
+  64 KiB costs ten times more than sending two buffers. All other frames are packed as one
+  ``bytes``.
+* Input buffers: ``bytes`` for messages with strings (the strings are slices of it). Twrite may be
+  in any buffer: its payload is a slice of the buffer, not a copy, and is valid as long as the
+  buffer's content is.
 """
 
 from __future__ import annotations
@@ -28,10 +34,12 @@ from ninep.wire.messages import BY_NUMBER, MAX_WALK, Message
 from ninep.wire.types import Attributes, Buffer, Dirent, Kind, Qid, Stat, Statfs
 
 HEADER_SIZE = 7
-IOHDRSZ = 24  # what Linux and QEMU take off msize for Tread and Twrite payloads
+IOHDRSZ = 24  # the header that Linux and QEMU subtract from msize for Tread and Twrite payloads
 READ_HEADER = 11  # size[4] type[1] tag[2] count[4]
 DIRENT_SIZE = 24  # qid[13] offset[8] type[1] len[2]
-STAT_BASE = 47  # type[2] dev[4] qid[13] mode[4] atime[4] mtime[4] length[8] and four string lengths: stat(5), without its own size
+# type[2] dev[4] qid[13] mode[4] atime[4] mtime[4] length[8] and four string lengths (stat(5)),
+# without the size[2] in front
+STAT_BASE = 47
 
 header = struct.Struct("<IBH").unpack_from
 """(size, type, tag) of the frame at an offset: ``header(buffer, offset)``."""
@@ -42,24 +50,28 @@ Pack: TypeAlias = Callable[..., Frame]
 
 
 class Malformed(ValueError):
-    """A body that is not what its type says."""
+    """The body of a message does not match its type."""
 
 
 class Compiled(NamedTuple):
-    """What became of one declaration in one encoding."""
+    """The compiled form of one declaration in one encoding."""
 
     message: type[Message]
     number: int
     unpack: Unpack
     pack: Pack
     fixed: Callable[..., Sequence[int]] | None
-    """For bodies of numbers only: ``Struct.unpack_from``, good when the frame's size is exactly ``size`` (saves 0.1 us a request)."""
+    """For bodies of numbers only: ``Struct.unpack_from``, to be used if the frame's size is exactly
+    ``size`` (0.1 us less per request).
+    """
     size: int
-    """The size of the whole frame if ``fixed``, else 0."""
+    """The size in bytes of the whole frame if ``fixed`` is set, else 0."""
     payload: bool
-    """``pack`` gives (head, payload)."""
+    """``pack`` returns (head, payload)."""
     build: Callable[[Sequence[Any]], Message]
-    """The message object of what ``unpack`` gave; fields that this encoding leaves out get their defaults."""
+    """The message object for a result of ``unpack``. Fields that this encoding lacks get their
+    defaults.
+    """
     pack_message: Callable[[int, Message], Frame]
     """``pack`` with the fields of a message object."""
 
@@ -73,7 +85,7 @@ _NO_IDS = (NO_ID,) * 3
 
 
 def pack_stat(stat: Stat, extended: bool) -> bytes:
-    """A stat record with its own ``size[2]`` in front, as it stands in a directory's data (stat(5))."""
+    """A stat record with its ``size[2]`` in front, as in the data of a directory (stat(5))."""
     strings = [stat.name, stat.uid, stat.gid, stat.muid]
     if extended:
         strings.append(stat.extension)
@@ -85,7 +97,9 @@ def pack_stat(stat: Stat, extended: bool) -> bytes:
 
 
 def unpack_stat(buffer: Buffer, start: int, end: int, extended: bool) -> tuple[Stat, int]:
-    """The record at ``start`` and where it ends."""
+    """The record at ``start``, and the offset of its end. ``Malformed`` if it is not a whole
+    record.
+    """
     try:
         size, kind, dev, qtype, version, path, mode, atime, mtime, length = _STAT_FIXED.unpack_from(buffer, start)
         stop = start + 2 + size
@@ -101,7 +115,7 @@ def unpack_stat(buffer: Buffer, start: int, end: int, extended: bool) -> tuple[S
     except struct.error as error:
         raise Malformed(f"stat record: {error}") from None
     if position + len(ids) * 4 != stop:
-        raise Malformed("stat record: its size lies")
+        raise Malformed("stat record: wrong size")
     qid = Qid(qtype, version, path)
     if not extended:
         strings.append(b"")
@@ -110,14 +124,16 @@ def unpack_stat(buffer: Buffer, start: int, end: int, extended: bool) -> tuple[S
 
 _DIRENT = struct.Struct("<BIQQBH").pack
 LONG_NAMES = "left out of listings: names of more than 255 bytes, which Linux's client cannot take, such as one of %d bytes that begins with %r"
-"""For the log, once for an export."""
+"""Log message, written once per export."""
 
 
 def pack_dirents(entries: Sequence[Dirent], room: int, longest: int = 0xFFFF) -> tuple[list[bytes], int]:
-    """As many whole entries as fit in ``room`` bytes: the pieces, and how many entries they are.
+    """Pack as many whole entries as fit in ``room`` bytes. Returns the buffers and the number of
+    entries consumed.
 
-    An entry whose name is longer than ``longest`` counts among them and is left out. Servers say NAME_MAX: Linux's client has 256 bytes for a name
-    and drops the rest of a reply at one that does not fit there (fs/9p/vfs_dir.c, net/9p/protocol.c p9dirent_read).
+    An entry whose name is longer than ``longest`` bytes is consumed and left out. The server passes
+    NAME_MAX: Linux's client has a buffer of 256 bytes for a name, and discards the rest of a reply
+    after a longer one (fs/9p/vfs_dir.c, net/9p/protocol.c p9dirent_read).
     """
     pieces: list[bytes] = []
     add = pieces.append
@@ -141,7 +157,7 @@ _DIRENT_HEAD = struct.Struct("<BIQQBH").unpack_from
 
 
 def unpack_dirents(data: Buffer) -> list[Dirent]:
-    """The entries of an Rreaddir. A torn one is ``Malformed``."""
+    """The entries of an Rreaddir. ``Malformed`` if the last one is incomplete."""
     data = bytes(data)
     entries = []
     position, end = 0, len(data)
@@ -161,7 +177,9 @@ def unpack_dirents(data: Buffer) -> list[Dirent]:
 
 
 class _Source:
-    """The two functions of one message being written: lines of Python and the structs they use."""
+    """Source text of the two functions of one message: lines of Python, and the structs they
+    use.
+    """
 
     def __init__(self, number: int, *, extended: bool) -> None:
         self.number = number
@@ -205,7 +223,9 @@ class _Source:
         self.results.append(f"{cls.__name__}({', '.join(parts)})")
 
     def flush(self) -> None:
-        """End a run of fixed fields: one struct for reading, one for writing (the first with the frame's header)."""
+        """End a run of fixed-size fields: one struct for unpacking, one for packing (the first run
+        includes the header).
+        """
         code = self.run_codes
         if code:
             reader = struct.Struct("<" + code)
@@ -265,7 +285,8 @@ class _Source:
         ]
         self.fixed_size += 2
         self.sizes.append(f"sum([2 + len(x) for x in {name}])")
-        self.names["COUNTS"] = tuple(_U16.pack(i) for i in range(MAX_WALK + 1))  # one name more is an IndexError
+        # a longer list is an IndexError
+        self.names["COUNTS"] = tuple(_U16.pack(i) for i in range(MAX_WALK + 1))
         self.pieces.append(f"COUNTS[len({name})] + b''.join([P16(len(x)) + x for x in {name}])")
         self.arguments.append(name)
         self.results.append(name)
@@ -276,7 +297,7 @@ class _Source:
         self.names |= {"RQ": one.unpack_from, "WQ": one.pack}
         self.read += [
             "count, = U16(b, p); p += 2",
-            f"if p + 13 * count != e: raise Malformed('{name}: count lies')",
+            f"if p + 13 * count != e: raise Malformed('{name}: wrong count')",
             f"{name} = [Qid(*RQ(b, p + 13 * i)) for i in range(count)]; p = e",
         ]
         self.fixed_size += 2
@@ -290,7 +311,7 @@ class _Source:
         self.run_targets.append("count")
         self.run_values.append(f"len({name})")
         self.flush()
-        self.read += [f"if p + count != e: raise Malformed('{name}: count lies')", f"{name} = b[p:e]; p = e"]
+        self.read += [f"if p + count != e: raise Malformed('{name}: wrong count')", f"{name} = b[p:e]; p = e"]
         self.sizes.append(f"len({name})")
         self.payload = name
         self.arguments.append(name)
@@ -300,7 +321,7 @@ class _Source:
         self.flush()
         self.read += [
             "n, = U16(b, p); p += 2",
-            "if p + n != e: raise Malformed('stat: its size lies')",
+            "if p + n != e: raise Malformed('stat: wrong size')",
             f"{name}, p = unpack_stat(b, p, e, {self.extended})",
         ]
         self.fixed_size += 2
@@ -330,7 +351,9 @@ class _Source:
         return f"def pack({', '.join(['tag', *self.arguments])}):\n{records}    return {result}\n"
 
     def object_source(self, left_out: Sequence[str]) -> str:
-        """From and to message objects: a ``getattr`` for each field of each message would cost the client 30 us a request."""
+        """Conversion from and to message objects. A ``getattr`` for each field would cost the
+        client 30 us per request.
+        """
         values = [f"{name}=v[{i}]" for i, name in enumerate(self.arguments)] + [f"{name}=D_{name}" for name in left_out]
         wanted = "".join(f", m.{name}" for name in self.arguments)
         return (
@@ -368,7 +391,7 @@ def _compile(message: type[Message], *, extended: bool) -> Compiled:
     source.flush()
     names = source.names | {"Message": message}
     text = source.unpack_source() + source.pack_source() + source.object_source(left_out)
-    exec(text, names)  # noqa: S102 - our own table, compiled at import
+    exec(text, names)  # noqa: S102 - the source text comes from the table in this package, at import
     plain = all(kind.form == "number" and not kind.optional for kind in kinds)
     layout = struct.Struct("<" + "".join(kind.code for kind in kinds)) if plain else None
     return Compiled(
@@ -385,16 +408,17 @@ def _compile(message: type[Message], *, extended: bool) -> Compiled:
 
 
 class Codec:
-    """All messages in one encoding. ``table[number]`` is what was compiled for a message."""
+    """All messages in one encoding. ``table[number]`` is the compiled form of a message type."""
 
     def __init__(self, *, extended: bool) -> None:
         self.extended = extended
         self.table = {number: _compile(cls, extended=extended) for number, cls in BY_NUMBER.items()}
 
     def decode(self, frame: Buffer) -> tuple[int, Message]:
-        """One whole frame: its tag and its message. ``Malformed`` for anything else.
+        """Unpack one whole frame: its tag and its message. ``Malformed`` for anything else.
 
-        A payload (Rread, Twrite, Rreaddir) is a slice of ``frame``; strings are ``bytes`` whatever ``frame`` is.
+        A payload (Rread, Twrite, Rreaddir) is a slice of ``frame``; strings are ``bytes`` for every
+        type of ``frame``.
         """
         if len(frame) < HEADER_SIZE:
             raise Malformed("a frame is at least 7 bytes")
@@ -409,7 +433,9 @@ class Codec:
         return tag, compiled.build(compiled.unpack(frame, HEADER_SIZE, size))
 
     def encode(self, tag: int, message: Message) -> list[Buffer]:
-        """The buffers of one frame, in order. ``Malformed`` if a field does not fit."""
+        """The buffers of one frame, in order. ``Malformed`` if the value of a field does not fit
+        its type.
+        """
         try:
             frame = self.table[message.number].pack_message(tag, message)
         except (struct.error, TypeError) as error:

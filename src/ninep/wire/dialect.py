@@ -1,7 +1,7 @@
-"""The dialects, and what Tversion agrees on.
+"""The dialects, and the negotiation of Tversion.
 
 =============  =========  =================================================================
-dialect        encoding   has
+dialect        encoding   messages
 =============  =========  =================================================================
 ``9P2000``     plain      the base messages; errors in words
 ``9P2000.u``   extended   the base messages with numeric ids, links and devices; errno too
@@ -17,7 +17,7 @@ from ninep.wire.codec import Codec, codec
 
 
 class Dialect(Enum):
-    """A version string; ``UNKNOWN`` is what a server answers to strings it does not know (version(5))."""
+    """A version string. ``UNKNOWN`` is the server's answer to an unknown string (version(5))."""
 
     LINUX = b"9P2000.L"
     UNIX = b"9P2000.u"
@@ -26,7 +26,7 @@ class Dialect(Enum):
 
     @property
     def extended(self) -> bool:
-        """Whether messages carry the fields that plain 9P2000 lacks."""
+        """Whether messages have the fields that plain 9P2000 lacks."""
         return self in {Dialect.LINUX, Dialect.UNIX}
 
     @property
@@ -38,10 +38,12 @@ class Dialect(Enum):
 def negotiate(version: bytes) -> Dialect:
     """The dialect for a client's version string.
 
-    version(5): what stands behind a period is a variant, and a server answers with what is left when it takes off one such suffix after the other,
-    from the right, until it knows the string: ``9P2000.L.Google.7`` gets ``9P2000.L``, ``9P2000.x.L`` gets ``9P2000``. That is the longest known
-    string that ends where a period follows, found without taking apart 64 KiB of periods. Letters count as they are (``9P2000.l`` is a variant of
-    ``9P2000``). Another number than 2000 gets ``unknown``, also a larger one, for which version(5) would allow ``9P2000``.
+    version(5): the part after a period is a variant. The server removes one such suffix after the
+    other, from the right, until it recognises the string: ``9P2000.L.Google.7`` gets ``9P2000.L``,
+    ``9P2000.x.L`` gets ``9P2000``. The result is the longest known string that ends where a period
+    follows; it is found without splitting what may be 64 KiB of periods. Case matters (``9P2000.l``
+    is a variant of ``9P2000``). A number other than 2000 gets ``unknown``, also a larger one, for
+    which version(5) would allow ``9P2000``.
     """
     for dialect in (Dialect.LINUX, Dialect.UNIX, Dialect.BASE):
         if version == dialect.value or version.startswith(dialect.value + b"."):

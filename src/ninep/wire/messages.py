@@ -1,11 +1,13 @@
-"""Every message of 9P2000, 9P2000.u and 9P2000.L, declared once.
+"""Declarations of all messages of 9P2000, 9P2000.u and 9P2000.L.
 
-A message on the wire is ``size[4] type[1] tag[2]`` and the fields in this order, little-endian, ``size`` counting itself. The number of
-a class is its ``type``; an R-message has the number of its T-message plus one. ``codec`` compiles these declarations in both
-directions, for the server and for the client.
+A message on the wire is ``size[4] type[1] tag[2]`` and the fields in this order, little-endian;
+``size`` includes itself. The number of a class is its ``type``; an R-message has the number of its
+T-message plus one. ``codec`` compiles these declarations in both directions, for the server and for
+the client.
 
-Sources: intro(5) and the pages it names (9P2000); kernel ``include/net/9p/9p.h`` and ``net/9p/client.c`` (.L); protocol(5) of the
-9P2000.u draft. Fields marked Extended travel in .u and .L only.
+Sources: intro(5) and the pages it names (9P2000); kernel ``include/net/9p/9p.h`` and
+``net/9p/client.c`` (.L); protocol(5) of the 9P2000.u draft. Fields marked Extended exist in .u and
+.L only.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ MAX_WALK = 16
 
 
 class Message:
-    """The base of all messages: a plain record of its fields. The tag is not part of it (it belongs to the frame)."""
+    """Base class of all messages: a record of the fields. The tag belongs to the frame, not to the
+    message.
+    """
 
     __slots__ = ()
     number: ClassVar[int]
@@ -52,7 +56,9 @@ BY_NUMBER: dict[int, type[Message]] = {}
 
 @dataclass_transform()
 def message(number: int) -> Callable[[type[M]], type[M]]:
-    """Declare a message: make the class a slotted record and enter it in the table."""
+    """Class decorator that declares a message: makes the class a slotted record and adds it to the
+    table.
+    """
 
     def declare(cls: type[M]) -> type[M]:
         made: type[M] = dataclass(slots=True)(cls)
@@ -68,7 +74,9 @@ def message(number: int) -> Callable[[type[M]], type[M]]:
 
 @message(100)
 class Tversion(Message):
-    """Begin a session: the largest message the client takes, and the dialect it asks for. Aborts whatever went on before."""
+    """Start a session: the largest message of the client, and the dialect it asks for. Aborts all
+    earlier requests.
+    """
 
     msize: U32
     version: String
@@ -76,7 +84,7 @@ class Tversion(Message):
 
 @message(101)
 class Rversion(Message):
-    """The msize that holds, and the dialect agreed on, or ``unknown``."""
+    """The msize to use, and the dialect, or ``unknown``."""
 
     msize: U32
     version: String
@@ -84,7 +92,7 @@ class Rversion(Message):
 
 @message(102)
 class Tauth(Message):
-    """Ask for a fid to prove an identity on."""
+    """Ask for an authentication file, with ``afid`` as its fid."""
 
     afid: U32
     uname: String
@@ -94,14 +102,16 @@ class Tauth(Message):
 
 @message(103)
 class Rauth(Message):
-    """``aqid`` identifies the authentication file."""
+    """``aqid`` is the qid of the authentication file."""
 
     aqid: QidField
 
 
 @message(104)
 class Tattach(Message):
-    """Make ``fid`` the root of the export ``aname`` for a user; ``afid`` is NOFID without authentication."""
+    """Make ``fid`` the root of the export ``aname`` for a user; ``afid`` is NOFID without
+    authentication.
+    """
 
     fid: U32
     afid: U32
@@ -134,14 +144,14 @@ class Rlerror(Message):
 
 @message(108)
 class Tflush(Message):
-    """The answer to ``oldtag`` is no longer wanted."""
+    """Cancel the request with ``oldtag``."""
 
     oldtag: U16
 
 
 @message(109)
 class Rflush(Message):
-    """Nothing will be said about ``oldtag`` any more."""
+    """No reply to ``oldtag`` follows this one."""
 
 
 # -- fids: walk(5), clunk(5)
@@ -149,7 +159,9 @@ class Rflush(Message):
 
 @message(110)
 class Twalk(Message):
-    """From ``fid`` along up to 16 names to ``newfid``; no names at all make a copy."""
+    """Walk from ``fid`` along up to 16 names; ``newfid`` becomes the result. Without names,
+    ``newfid`` becomes a copy of ``fid``.
+    """
 
     fid: U32
     newfid: U32
@@ -158,14 +170,16 @@ class Twalk(Message):
 
 @message(111)
 class Rwalk(Message):
-    """The qids of the names that were there; fewer than asked for: ``newfid`` was not made."""
+    """The qids of the names that exist. If there are fewer than names in the request, ``newfid``
+    was not created.
+    """
 
     qids: Qids
 
 
 @message(120)
 class Tclunk(Message):
-    """Forget a fid, also when that reports an error."""
+    """Release a fid. The fid is invalid afterwards, also if the reply is an error."""
 
     fid: U32
 
@@ -188,7 +202,9 @@ class Topen(Message):
 
 @message(113)
 class Ropen(Message):
-    """``iounit`` bytes go through one read or write whole; 0: msize - 24."""
+    """``iounit`` is the number of bytes that one read or write transfers as a unit; 0: msize -
+    24.
+    """
 
     qid: QidField
     iounit: U32
@@ -259,7 +275,7 @@ class Tread(Message):
 
 @message(117)
 class Rread(Message):
-    """Short at the end of the file only."""
+    """Fewer bytes than requested only at the end of the file."""
 
     data: Data
 
@@ -275,14 +291,14 @@ class Twrite(Message):
 
 @message(119)
 class Rwrite(Message):
-    """How many bytes were taken."""
+    """The number of bytes written."""
 
     count: U32
 
 
 @message(50)
 class Tfsync(Message):
-    """To stable storage; some clients leave ``datasync`` out."""
+    """Flush to stable storage; some clients leave ``datasync`` out."""
 
     fid: U32
     datasync: OptionalU32 = 0
@@ -307,7 +323,7 @@ class Treaddir(Message):
 
 @message(41)
 class Rreaddir(Message):
-    """Whole entries only (``dirents``); none at the end."""
+    """Whole entries only (``dirents``); empty at the end."""
 
     data: Data
 
@@ -446,14 +462,16 @@ class Tstat(Message):
 
 @message(125)
 class Rstat(Message):
-    """The answer."""
+    """The stat record."""
 
     stat: StatField
 
 
 @message(126)
 class Twstat(Message):
-    """Change what is not all ones or empty; nothing at all asks for an fsync."""
+    """Change the fields that are not all ones or empty; a record that changes nothing requests an
+    fsync.
+    """
 
     fid: U32
     stat: StatField
@@ -474,14 +492,14 @@ class Tgetattr(Message):
 
 @message(25)
 class Rgetattr(Message):
-    """The answer."""
+    """The attributes."""
 
     attributes: AttributesField
 
 
 @message(26)
 class Tsetattr(Message):
-    """Change what ``valid`` says (``linux.SETATTR_*``); the other fields mean nothing."""
+    """Change the attributes in ``valid`` (``linux.SETATTR_*``); the other fields are ignored."""
 
     fid: U32
     valid: U32
@@ -509,28 +527,30 @@ class Treadlink(Message):
 
 @message(23)
 class Rreadlink(Message):
-    """The answer."""
+    """The target."""
 
     target: String
 
 
 @message(8)
 class Tstatfs(Message):
-    """Ask for the figures of the filesystem."""
+    """Ask for the statistics of the filesystem (statfs(2))."""
 
     fid: U32
 
 
 @message(9)
 class Rstatfs(Message):
-    """The answer."""
+    """The statistics of the filesystem."""
 
     statfs: StatfsField
 
 
 @message(30)
 class Txattrwalk(Message):
-    """``newfid`` becomes the value of an attribute (or, without a name, the list of names), to be read."""
+    """``newfid`` becomes the value of an attribute (or, without a name, the list of names), for
+    Tread.
+    """
 
     fid: U32
     newfid: U32
@@ -584,7 +604,7 @@ class Rlock(Message):
 
 @message(54)
 class Tgetlock(Message):
-    """Who holds a conflicting lock?"""
+    """Ask for a lock that conflicts with this byte range."""
 
     fid: U32
     type: U8
@@ -596,7 +616,7 @@ class Tgetlock(Message):
 
 @message(55)
 class Rgetlock(Message):
-    """The first one in the way, or type LOCK_UNLCK."""
+    """The first conflicting lock, or type LOCK_UNLCK."""
 
     type: U8
     start: U64

@@ -1,7 +1,9 @@
-"""File modes, device numbers and "leave this alone" of the stat record, between Linux and 9P2000 (stat(5); the 9P2000.u draft).
+"""File modes and device numbers of the stat record, converted between Linux and 9P2000, and its "do
+not change" values (stat(5); the 9P2000.u draft).
 
-Plain 9P2000 knows directories and 0777 only; the extended encodings also have links, devices, FIFOs, sockets and the SUID, SGID and
-sticky bits. Both roles use this: the server writes records, the client reads them.
+Plain 9P2000 has directories and 0777 only; the extended encodings also have links, devices, FIFOs,
+sockets and the SUID, SGID and sticky bits. The server uses this to write records, the client to
+read them.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ TYPE_BITS: Final = {
 }
 PERMISSION_BITS: Final = ((S_ISUID, DMSETUID), (S_ISGID, DMSETGID), (S_ISVTX, DMSETVTX))
 
-# In a Twstat these values leave a field alone.
+# Values of a Twstat that leave a field unchanged.
 LEAVE16: Final = 0xFFFF
 LEAVE32: Final = 0xFFFFFFFF
 LEAVE64: Final = 0xFFFFFFFFFFFFFFFF
@@ -92,7 +94,9 @@ def permissions_from_wire(bits: int, extended: bool) -> int:
 
 
 def mode_from_wire(bits: int, extension: bytes, extended: bool) -> int:
-    """``st_mode`` of DM* bits; block and character devices differ by the first letter of the extension only."""
+    """``st_mode`` of DM* bits. Block and character devices differ only in the first letter of the
+    extension.
+    """
     permissions = permissions_from_wire(bits, extended)
     if bits & DMDIR:
         return S_IFDIR | permissions

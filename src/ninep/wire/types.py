@@ -1,9 +1,11 @@
-"""The kinds of fields that messages are made of, and the records of more than one field.
+"""The types of message fields, and the records that consist of several fields.
 
-All numbers are unsigned and little-endian. A string is ``len[2]`` and that many bytes, a datum ``count[4]`` and that many; nothing
-ends in NUL. Names stay ``bytes``: 9P says UTF-8, but what a Linux client sends is whatever its applications gave it.
+All numbers are unsigned and little-endian. A string is ``len[2]`` and that many bytes, a datum
+``count[4]`` and that many; there is no terminating NUL. Names are ``bytes``: 9P specifies UTF-8,
+but a Linux client sends the bytes that its applications used.
 
-A field of a message is annotated with one of the aliases below (``U32``, ``String`` ...); ``codec`` compiles the annotations.
+A field of a message is annotated with one of the aliases below (``U32``, ``String`` ...); ``codec``
+compiles the annotations.
 """
 
 from __future__ import annotations
@@ -16,11 +18,12 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 
 
 class Qid(NamedTuple):
-    """What identifies a file to clients: 13 bytes on the wire (intro(5)).
+    """Identifies a file to clients: 13 bytes on the wire (intro(5)).
 
-    ``type`` is 0x80 for a directory, 0x02 for a symbolic link, else 0 (plus the 9P2000 bits of a driver that has append-only
-    or exclusive files). ``version`` changes whenever the content does, never on access alone. ``path`` is unique in the
-    export for as long as the file lives: clients use it as the inode number.
+    ``type`` is 0x80 for a directory, 0x02 for a symbolic link, else 0 (plus the 9P2000 bits of a
+    driver that has append-only or exclusive files). ``version`` changes with every change of the
+    content, and never on access. ``path`` is unique in the export for the lifetime of the file:
+    clients use it as the inode number.
     """
 
     type: int
@@ -38,10 +41,12 @@ QT_FILE = 0x00
 
 
 class Attributes(NamedTuple):
-    """The attributes of a file, in the order of Rgetattr, so that a reply is packed from it as it stands.
+    """The attributes of a file, in the field order of Rgetattr.
 
-    ``valid`` says which fields mean something (``linux.GETATTR_*``). Sizes in bytes, ``blocks`` in units of 512, times as seconds
-    (negative before 1970) and nanoseconds (0 .. 999,999,999, added to them), ``rdev`` in the Linux (glibc) layout, ``mode`` with its file type.
+    ``valid`` has the bits of the fields that are set (``linux.GETATTR_*``). Sizes are in bytes,
+    ``blocks`` in units of 512 bytes. Times are seconds (negative before 1970) and nanoseconds (0 ..
+    999,999,999, added to them). ``rdev`` is in the Linux (glibc) layout; ``mode`` includes the file
+    type.
     """
 
     valid: int = GETATTR_BASIC
@@ -69,7 +74,9 @@ class Attributes(NamedTuple):
 
 
 class Statfs(NamedTuple):
-    """A filesystem's figures in the order of Rstatfs (statfs(2)): sizes in blocks of ``bsize`` bytes."""
+    """Statistics of a filesystem, in the field order of Rstatfs (statfs(2)): sizes in blocks of
+    ``bsize`` bytes.
+    """
 
     type: int = 0x01021997
     bsize: int = 4096
@@ -83,10 +90,11 @@ class Statfs(NamedTuple):
 
 
 class Dirent(NamedTuple):
-    """One entry of a directory, in the order of Rreaddir.
+    """One entry of a directory, in the field order of Rreaddir.
 
-    ``cookie`` is where the *next* entry begins (1 .. 2**63 - 1): a Treaddir with this offset goes on after this entry. ``type`` is a
-    ``linux.DT_*``; DT_UNKNOWN (0) is a fair answer where knowing it would cost a look-up.
+    ``cookie`` is the offset at which the *next* entry begins (1 .. 2**63 - 1): a Treaddir with this
+    offset returns the entries after this one. ``type`` is a ``linux.DT_*``; use DT_UNKNOWN (0)
+    where the type would cost a look-up.
     """
 
     qid_type: int
@@ -98,9 +106,10 @@ class Dirent(NamedTuple):
 
 
 class Stat(NamedTuple):
-    """The stat record of 9P2000 and 9P2000.u (stat(5)). Times in seconds, ``mode`` with the DM* bits of ``dialect``.
+    """The stat record of 9P2000 and 9P2000.u (stat(5)). Times in seconds, ``mode`` with DM* bits.
 
-    The last four fields travel only in 9P2000.u and 9P2000.L. In a Twstat, all ones (or an empty string) leaves a field alone.
+    The last four fields exist only in 9P2000.u and 9P2000.L. In a Twstat, all ones (or an empty
+    string) leaves a field unchanged.
     """
 
     type: int = 0
@@ -121,9 +130,10 @@ class Stat(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """How a field looks on the wire: ``code`` is a struct format for fixed fields, ``form`` a word for the others.
+    """The encoding of a field: ``code`` is a struct format for fixed-size fields, ``form`` the name
+    of the encoding of the others.
 
-    ``extended``: the field is absent in plain 9P2000. ``optional``: the message may end before it.
+    ``extended``: plain 9P2000 lacks the field. ``optional``: the message may end before it.
     """
 
     form: str
@@ -137,7 +147,9 @@ U16 = Annotated[int, Kind("number", "H")]
 U32 = Annotated[int, Kind("number", "I")]
 U64 = Annotated[int, Kind("number", "Q")]
 Seconds = Annotated[int, Kind("number", "q")]
-"""A time before 1970 is negative: Linux casts its signed time64_t to the wire's 64 bits and back (fs/9p/vfs_inode_dotl.c)."""
+"""Signed: a time before 1970 is negative. Linux casts its time64_t to the wire's 64 bits and back
+(fs/9p/vfs_inode_dotl.c).
+"""
 QidField = Annotated[Qid, Kind("record", "BIQ")]
 AttributesField = Annotated[Attributes, Kind("record", "QBIQIII" + "Q" * 5 + "qQ" * 4 + "QQ")]
 StatfsField = Annotated[Statfs, Kind("record", "II" + "Q" * 6 + "I")]
@@ -147,7 +159,7 @@ Qids = Annotated[list[Qid], Kind("qids")]
 Data = Annotated[Buffer, Kind("data")]
 StatField = Annotated[Stat, Kind("stat")]
 
-# The same, absent in plain 9P2000 (".u" and ".L" have them); and those that some clients leave out at the end.
+# Types of fields that plain 9P2000 lacks, and of fields at the end that some clients leave out.
 ExtendedU32 = Annotated[int, Kind("number", "I", extended=True)]
 ExtendedString = Annotated[bytes, Kind("string", extended=True, optional=True)]
 OptionalU32 = Annotated[int, Kind("number", "I", optional=True)]
