@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from ninep.logs import BURST, EVERY, Plain, Sparing, plain
+from ninep.logs import BURST, EVERY, Plain, RateLimit, plain
 
 
 @pytest.mark.parametrize(
@@ -50,29 +50,29 @@ class Clock:
 
 def test_a_flood_leaves_a_few_lines_and_a_count() -> None:
     clock = Clock()
-    sparing = Sparing(clock=clock)
-    passed = [sparing.filter(record("refused %s", number)) for number in range(100_000)]
+    limit = RateLimit(clock=clock)
+    passed = [limit.filter(record("refused %s", number)) for number in range(100_000)]
     assert sum(passed) == BURST
     clock.now = EVERY
     late = record("refused %s", "100 %s")
-    assert sparing.filter(late)
+    assert limit.filter(late)
     assert late.getMessage() == f"refused 100 %s (and {100_000 - BURST} more like this)"
 
 
 def test_one_kind_of_line_does_not_swallow_another() -> None:
-    sparing = Sparing(clock=Clock())
+    limit = RateLimit(clock=Clock())
     for _ in range(100):
-        sparing.filter(record("refused %s", "x"))
-    assert sparing.filter(record("closing %s", "y"))
+        limit.filter(record("refused %s", "x"))
+    assert limit.filter(record("closing %s", "y"))
 
 
 def test_a_trace_is_not_thinned() -> None:
-    sparing = Sparing(clock=Clock())
-    assert all(sparing.filter(record("message", level=logging.DEBUG)) for _ in range(1000))
+    limit = RateLimit(clock=Clock())
+    assert all(limit.filter(record("message", level=logging.DEBUG)) for _ in range(1000))
 
 
 def test_made_up_kinds_do_not_fill_the_memory() -> None:
-    sparing = Sparing(clock=Clock())
+    limit = RateLimit(clock=Clock())
     for number in range(10_000):
-        sparing.filter(record(f"made up {number}"))
-    assert len(sparing._kinds) <= 256
+        limit.filter(record(f"made up {number}"))
+    assert len(limit._kinds) <= 256

@@ -1,12 +1,13 @@
-"""One exception with a Linux errno, and the way there from whatever the host raised.
+"""One exception with a Linux errno, and the translation of the host's errors to it.
 
-Code that refuses a request raises ``Refused``; the host raises ``OSError`` with *its* number. Both meet in
-``linux_errno``, the only place where a host's number becomes the protocol's: by name, because numbers differ (ELOOP is 62 on
-macOS, which Linux reads as ETIME). What has no Linux name becomes EIO. Windows errors are translated below the host wall, by
-``host.windows.status``, and arrive as ``Refused``.
+Code that refuses a request raises ``Refused``; the host raises ``OSError`` with *its* number.
+``linux_errno`` is the only function that translates a host's number to the protocol's. It
+translates by name, because numbers differ (ELOOP is 62 on macOS, which is ETIME on Linux). An error
+without a Linux name becomes EIO. Windows errors are translated by ``host.windows.status`` and
+arrive as ``Refused``.
 
-The texts are for plain 9P2000, which has no numbers: the customary words of Plan 9 where there are some (kernel
-``port/error.h`` as users know them from lib9p and 9front), else those of errno(3).
+The texts are for plain 9P2000, which has no error numbers: the usual strings of Plan 9 where they
+exist (kernel ``port/error.h``, also in lib9p and 9front), else those of errno(3).
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from ninep.linux import Errno
 
 
 class Refused(OSError):
-    """A request that cannot be done, with a **Linux** errno in ``code`` (whatever the host's numbers are).
+    """A request is refused, with a **Linux** errno in ``code`` (whatever the host's numbers are).
 
-    ``words`` are sent to clients of 9P2000 and 9P2000.u in place of those of the errno.
+    ``words`` are sent to clients of 9P2000 and 9P2000.u instead of the text of the errno.
     """
 
     def __init__(self, code: Errno, why: str = "", words: bytes = b"") -> None:
-        # OSError(errno, text) would pick a subclass by the *host's* numbers; the two-step keeps ours out of its hands.
+        # OSError(errno, text) would choose a subclass by the *host's* numbers, so the errno is not
+        # passed to it.
         super().__init__(why or code.name)
         self.code = code
         self.words = words
@@ -51,20 +53,24 @@ FROM_HOST: dict[int, Errno] = {
     for number, name in host_errno.errorcode.items()
     if name in Errno.__members__ or name in _ALIASES
 }
-# Names that share a number with another one never show up in errorcode; without these, macOS's ENOATTR (93) and ENOTSUP (45) leak.
+# errorcode has one name for each number; without these, macOS's ENOATTR (93) and ENOTSUP (45) would
+# not be translated.
 for _name, _code in _ALIASES.items():
     if (_number := getattr(host_errno, _name, None)) is not None:
         FROM_HOST.setdefault(_number, _code)
 
 
 def linux_errno(error: OSError) -> Errno:
-    """The Linux errno of anything the host or a driver raised; EIO for what Linux has no name for."""
+    """The Linux errno of an ``OSError`` of the host or of a driver; EIO if Linux has no name for
+    it.
+    """
     if isinstance(error, Refused):
         return error.code
     return FROM_HOST.get(error.errno or 0, Errno.EIO)
 
 
-# Words that the Linux client knows (net/9p/error.c), Plan 9's own where it does: a text it does not know becomes the meaningless 526 there.
+# Texts that the Linux client recognises (net/9p/error.c), Plan 9's own if it recognises them: it
+# replaces an unknown text by the meaningless errno 526.
 TEXTS: dict[Errno, str] = {
     Errno.EPERM: "permission denied",
     Errno.ENOENT: "file does not exist",
@@ -100,5 +106,5 @@ TEXTS: dict[Errno, str] = {
 
 
 def text_of(code: Errno) -> bytes:
-    """The words for plain 9P2000 and for the ``ename`` of 9P2000.u."""
+    """The text for plain 9P2000 and for the ``ename`` of 9P2000.u."""
     return TEXTS.get(code, code.name).encode()

@@ -1,8 +1,8 @@
-"""The Linux numbers that 9P2000.L speaks on every host.
+"""The Linux constants of 9P2000.L, the same on every host.
 
-9P2000.L carries x86 Linux values for errno, open flags, file types and lock types, whatever the host is (kernel
-``fs/9p``, ``include/uapi/asm-generic``). Nothing here comes from the running system's own headers, and nothing here
-asks which system that is: translating a host's numbers is the business of ``errors`` and ``host``.
+9P2000.L uses x86 Linux values for errno, open flags, file types and lock types, whatever the host
+is (kernel ``fs/9p``, ``include/uapi/asm-generic``). This module neither uses the host's own headers
+nor depends on the host: ``errors`` and ``host`` translate a host's numbers.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Errno(IntEnum):
     ENOTRECOVERABLE = 131
 
 
-# Open flags of Tlopen and Tlcreate (fs/9p/vfs_inode_dotl.c, v9fs_mapped_dotl_flags; protocol-facts section 3).
+# Open flags of Tlopen and Tlcreate (kernel fs/9p/vfs_inode_dotl.c, v9fs_mapped_dotl_flags).
 O_RDONLY: Final = 0o0
 O_WRONLY: Final = 0o1
 O_RDWR: Final = 0o2
@@ -151,7 +151,7 @@ DT_REG: Final = 8
 DT_LNK: Final = 10
 DT_SOCK: Final = 12
 
-# Tgetattr request mask (protocol-facts section 5).
+# Request mask of Tgetattr (kernel include/net/9p/9p.h, P9_STATS_*).
 GETATTR_MODE: Final = 0x1
 GETATTR_NLINK: Final = 0x2
 GETATTR_UID: Final = 0x4
@@ -169,7 +169,7 @@ GETATTR_GEN: Final = 0x1000
 GETATTR_DATA_VERSION: Final = 0x2000
 GETATTR_ALL: Final = 0x3FFF
 
-# Tsetattr valid mask. ATIME or MTIME without its _SET bit means "now".
+# Valid mask of Tsetattr (P9_ATTR_*). ATIME or MTIME without its _SET bit means the current time.
 SETATTR_MODE: Final = 0x1
 SETATTR_UID: Final = 0x2
 SETATTR_GID: Final = 0x4
@@ -180,7 +180,7 @@ SETATTR_CTIME: Final = 0x40
 SETATTR_ATIME_SET: Final = 0x80
 SETATTR_MTIME_SET: Final = 0x100
 
-# Locks (protocol-facts section 9).
+# Locks (kernel include/net/9p/9p.h, P9_LOCK_*).
 LOCK_RDLCK: Final = 0
 LOCK_WRLCK: Final = 1
 LOCK_UNLCK: Final = 2
@@ -200,4 +200,4 @@ AT_REMOVEDIR: Final = 0x200
 NAME_MAX: Final = 255
 PATH_MAX: Final = 4096
 NO_ID: Final = 0xFFFFFFFF
-"""A uid or gid that names nobody: (u32) -1."""
+"""(u32) -1: no uid or gid."""

@@ -1,7 +1,8 @@
-"""Log lines that a hostile client cannot use: nothing in them moves a cursor or forges another line, and no client can fill a disk with them.
+"""Log records that are safe with hostile clients: a record cannot contain control characters or
+imitate another record, and clients cannot fill a disk with records.
 
-``Plain`` formats, ``Sparing`` filters; ``ninep serve`` puts both on its handler. A program that embeds the server may do the same. Knows
-nothing of what is logged.
+``Plain`` is a formatter, ``RateLimit`` a filter; ``ninep serve`` sets both on its handler. A
+program that embeds the server may do the same. This module does not depend on what is logged.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from typing import Final
 
 BURST: Final = 10
 EVERY: Final = 60.0
-"""Ten lines of a kind, then one a minute that says how many there were."""
+"""Ten records of a kind, then one per minute that states the number of suppressed ones."""
 KINDS: Final = 256
 _ESCAPED_KINDS = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
-"""Control and format characters (bidirectional overrides among them), surrogates, private use, and what ends a line."""
+"""Control and format characters (including bidirectional overrides), surrogates, private use, line
+and paragraph separators.
+"""
 
 
 def plain(text: str) -> str:
-    """``text`` on one line, with nothing in it that a terminal obeys; tabs stay."""
+    """``text`` on one line, with everything escaped that a terminal interprets; tabs are kept."""
     if text.isprintable():
         return text
     return "".join(_shown(char) for char in text)
@@ -35,10 +38,12 @@ def _shown(char: str) -> str:
 
 
 class Plain(logging.Formatter):
-    """A formatter whose messages are ``plain``. Tracebacks keep their lines, indented so that none can pass for a record."""
+    """A formatter that applies ``plain`` to messages. Traceback lines are kept and indented, so
+    that none can imitate a record.
+    """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        """The record's own line."""
+        """The line of the record."""
         record.message = plain(record.message)
         return super().formatMessage(record)
 
@@ -57,10 +62,12 @@ class _Kind:
         self.swallowed = 0
 
 
-class Sparing(logging.Filter):
-    """Lets ``BURST`` records of each kind pass in ``EVERY`` seconds, then one that says how many more there were.
+class RateLimit(logging.Filter):
+    """Passes ``BURST`` records of each kind in ``EVERY`` seconds, then one that states the number
+    of suppressed ones.
 
-    A kind is a logger and a message before its arguments are put in. Records below ``level`` pass: who asks for a trace wants all of it.
+    A kind is a logger and a message before its arguments are inserted. Records below ``level``
+    always pass, because a trace must be complete.
     """
 
     def __init__(self, level: int = logging.INFO, clock: Callable[[], float] = monotonic) -> None:
@@ -81,7 +88,7 @@ class Sparing(logging.Filter):
             if kind is None or now - kind.since >= EVERY:
                 fresh = _Kind(now)
                 if kind is None and len(self._kinds) >= KINDS:
-                    self._kinds.clear()  # the messages of a program are few; something makes them up
+                    self._kinds.clear()  # a program has few messages, so these are generated
                 self._kinds[key] = fresh
                 fresh.left -= 1
                 if kind is not None and kind.swallowed:

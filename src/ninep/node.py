@@ -1,27 +1,32 @@
-"""The driver interface. This page is its specification: implement ``Node`` and anything can be served over 9P.
+"""The driver interface. This page is its specification: a class that implements ``Node`` can be
+served over 9P.
 
-A *driver* is where files come from. It hands out *nodes* (a file, a folder, a link, a device), which hand out what
-is opened from them. The server never sees a path: it walks from node to node, one name at a time.
+A *driver* provides the files of an export. It returns *nodes* (a file, a folder, a link, a device),
+which return open files and open directories. The server never handles a path: it walks from node to
+node, one name at a time.
 
-Rules every driver can rely on, because the server keeps them:
+Guarantees of the server:
 
-* names are ``bytes``, one component, 1 to 65535 long, without ``/`` or NUL, never ``.`` or ``..``;
+* names are ``bytes``, one component, 1 to 65535 bytes long, without ``/`` or NUL, never ``.`` or
+  ``..``;
 * offsets and sizes are 0 .. 2**63 - 1; a read never asks for more than fits in one reply;
-* every node that ``walk``, ``clone``, ``parent`` or ``create`` returned is released exactly once, and what was opened from
-  it is closed before;
-* verbs of one node may be called from several threads at once, unless ``inline`` is true and the driver is not ``threadsafe``: then
-  all calls come from the event loop's thread, except ``fsync`` and those that asked for a worker by raising ``WouldBlock``.
+* every node that ``walk``, ``clone``, ``parent`` or ``create`` returned is released exactly once,
+  after everything that was opened from it was closed;
+* verbs of one node may be called from several threads at once, unless ``inline`` is true and the
+  driver is not ``threadsafe``: then all calls come from the event loop's thread, except ``fsync``
+  and those repeated in a worker thread after ``WouldBlock``.
 
-Rules every driver must keep:
+Requirements for every driver:
 
-* a failure is an ``OSError`` whose ``errno`` is the host's, or an ``errors.Refused`` with a Linux errno; anything else is
-  logged with its traceback and answered EIO;
+* a failure is an ``OSError`` whose ``errno`` is the host's, or an ``errors.Refused`` with a Linux
+  errno; any other exception is logged with its traceback and answered EIO;
 * a verb that fails has changed nothing;
 * no verb follows a symbolic link.
 
-Every verb here has a default: the answer of a driver that does not know the thing (mostly EOPNOTSUPP or EROFS, so that
-a read-only synthetic tree needs ``walk``, ``getattr``, ``open`` and ``opendir`` only). The public acceptance suite
-``ninep.testing.suite`` holds a driver to this page.
+Every verb except the abstract ones has a default, that of a driver without the feature (mostly
+EOPNOTSUPP or EROFS): a read-only synthetic tree needs ``walk``, ``parent``, ``getattr``, ``open``
+and ``opendir`` only. The public acceptance suite ``ninep.testing.suite`` tests a driver against
+this page.
 """
 
 from __future__ import annotations
@@ -59,13 +64,14 @@ __all__ = [
 
 
 class Changes(NamedTuple):
-    """What a setattr asks for; None leaves a field alone.
+    """The changes of a setattr; None leaves an attribute unchanged.
 
-    Apply in this order: size, owner, mode, times (a truncation moves mtime, a chown clears SUID, so that the later ones
-    must win). ``mode`` is the whole ``st_mode`` or just the permissions: **only its low 12 bits count**, the type of a
-    file never changes. A time is nanoseconds since 1970 (negative before), or ``NOW``. ``touch`` asks to move ctime
-    even if nothing else changes. ``by`` is the uid of who asks: unless it is 0, a change of size or owner drops SUID
-    and (where the group may execute) SGID.
+    Apply in this order: size, owner, mode, times (a truncation changes mtime, a chown clears SUID,
+    so the later ones must override). ``mode`` is the whole ``st_mode`` or only the permissions:
+    **only its low 12 bits count**, the type of a file never changes. A time is in nanoseconds since
+    1970 (negative before), or ``NOW``. ``touch`` requests a new ctime even if nothing else changes.
+    ``by`` is the uid of the requesting user: unless it is 0, a change of size or owner drops SUID
+    and (if the group may execute) SGID.
     """
 
     size: int | None = None
@@ -79,12 +85,14 @@ class Changes(NamedTuple):
 
 
 NOW = -(1 << 80)
-"""A time of ``Changes``: the host's clock at the moment of the call. (No nanosecond count of 9P is that small.)"""
+"""As a time in ``Changes``: the host's clock at the moment of the call. (No time in 9P is that
+small.)"""
 
 
 class WouldBlock(OSError):
-    """Raised in a thread that must not wait (``may_wait``): the answer needs waiting, for a device or another program, so it is for a worker
-    thread, where the whole request is made again. What was begun is undone as for any other ``OSError``.
+    """Raised in a thread that must not wait (``may_wait``), if a verb would have to wait for a
+    device or another program. The server then repeats the whole request in a worker thread. Changes
+    made before are to be undone, as for any other ``OSError``.
     """
 
     def __init__(self) -> None:
@@ -99,98 +107,120 @@ _thread = _Thread()
 
 
 def may_wait() -> bool:
-    """Whether verbs may wait in this thread: everywhere but in the thread of an event loop that serves."""
+    """Whether verbs may wait in this thread: in every thread except that of a serving event
+    loop.
+    """
     return not _thread.loops
 
 
 def must_be_able_to_wait() -> None:
-    """``WouldBlock`` in the thread of an event loop that serves."""
+    """Raise ``WouldBlock`` in the thread of a serving event loop."""
     if _thread.loops:
         raise WouldBlock
 
 
 def serve_in_this_thread(change: int) -> None:
-    """A server begins (1) or ends (-1) to call verbs in the event loop of this thread."""
+    """A server starts (1) or stops (-1) calling verbs in the event loop of this thread."""
     _thread.loops += change
 
 
 class OpenFile(ABC):
-    """A file opened by ``Node.open`` or ``Node.create``: what a fid reads and writes.
+    """A file opened by ``Node.open`` or ``Node.create``; a fid reads and writes it.
 
-    Stays usable when the file is renamed or unlinked. Verbs may be called from worker threads.
+    It stays usable after the file is renamed or unlinked. Verbs may be called from worker threads.
     """
 
     idle: bool = False
-    """It keeps nothing while nobody uses it that there are few of, such as a handle of the host, until it is locked."""
+    """Between calls, it holds no scarce resource, such as a file descriptor of the host, until it
+    is locked."""
 
     @abstractmethod
     def read(self, offset: int, count: int) -> Buffer:
-        """Up to ``count`` bytes from ``offset``; short only at the end of the file, empty beyond it."""
+        """Up to ``count`` bytes from ``offset``: fewer only at the end of the file, none beyond
+        it.
+        """
 
     def read_now(self, offset: int, count: int) -> Buffer:
-        """As ``read``, for the event loop: raises ``WouldBlock`` where it would have to wait (preadv2(2), RWF_NOWAIT)."""
+        """As ``read``, for the event loop: raises ``WouldBlock`` if it would have to wait
+        (preadv2(2), RWF_NOWAIT).
+        """
         return self.read(offset, count)
 
     def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:
-        """Write ``data`` at ``offset`` (at the end for a file opened O_APPEND); the number of bytes written, may be short.
+        """Write ``data`` at ``offset`` (at the end for a file opened O_APPEND). Returns the number
+        of bytes written, which may be fewer.
 
-        ``by`` is the uid of who writes: unless it is 0, SUID and (with group execution) SGID are dropped.
-        The buffer belongs to the caller and is reused after the return.
+        ``by`` is the uid of the writing user: unless it is 0, SUID and (with group execution) SGID
+        are dropped. The buffer belongs to the caller, which reuses it after the return.
         """
         raise Refused(Errno.EBADF)
 
     def truncate(self, size: int, by: int = NO_ID) -> None:
-        """Set the size, as ``Changes.size`` does, through the open file: works whatever its mode became meanwhile."""
+        """Set the size, as ``Changes.size`` does, through the open file: permitted whatever mode
+        the file has now.
+        """
         raise Refused(Errno.EBADF)
 
     def fsync(self, datasync: bool) -> None:
-        """Return when what was written is on stable storage (fsync(2), or fdatasync(2))."""
+        """Return when the data written is on stable storage (fsync(2), or fdatasync(2))."""
 
     def lock(self, kind: int, start: int, length: int) -> None:
-        """Take (``linux.LOCK_RDLCK``, ``LOCK_WRLCK``) or give back (``LOCK_UNLCK``) a byte range against other processes of the host.
+        """Set (``linux.LOCK_RDLCK``, ``LOCK_WRLCK``) or remove (``LOCK_UNLCK``) a lock of a byte
+        range against other processes of the host.
 
-        ``length`` 0 reaches to the end of the file. EAGAIN when another process is in the way: never waits. Clients are
-        kept apart by the server itself; a driver without host processes has nothing to do. A write lock takes a file that is open for
-        writing (fcntl(2)): EBADF otherwise, and the server then keeps the lock among its clients. flock(2) clients ask for it through files that
-        they opened for reading; a driver may open such a file for writing to lock it, as far as the user may, but not below a read-only export,
-        which refuses before it is asked.
+        ``length`` 0 extends to the end of the file. Never waits: EAGAIN if another process holds a
+        conflicting lock. The server itself keeps the locks of its clients apart; a driver without
+        host processes has nothing to do. A write lock requires a file that is open for writing
+        (fcntl(2)): EBADF otherwise, and the server then keeps the lock among its clients only.
+        flock(2) clients request it for files that they opened for reading; a driver may open such a
+        file for writing to lock it, if the user has that permission, but not below a read-only
+        export, whose layer refuses before the driver is called.
         """
 
     def test_lock(self, kind: int, start: int, length: int) -> tuple[int, int, int, int] | None:
-        """A lock of a host process that conflicts, as (kind, start, length, pid), or None."""
+        """The conflicting lock of a host process, as (kind, start, length, pid), or None."""
         return None
 
     def close(self) -> None:
-        """Called exactly once. An error is reported to the client, the file is closed all the same."""
+        """Called exactly once. An error is reported to the client; the file is closed in any
+        case.
+        """
 
 
 class OpenDir(ABC):
     """A directory opened by ``Node.opendir``."""
 
     packs: bool = False
-    """``read_packed`` answers always. None from it then means that not even one entry fits."""
+    """``read_packed`` is always supported: None then means that not even one entry fits."""
 
     @abstractmethod
     def read(self, cookie: int, room: int) -> Sequence[Dirent]:
-        """Entries after ``cookie`` (0: from the start, read afresh), ``.`` and ``..`` included; none at the end, and only there.
+        """Entries after ``cookie`` (0: from the start, read again), including ``.`` and ``..``;
+        empty only at the end.
 
-        ``room`` is the size of the reply in bytes, an entry takes 24 + the length of its name: a driver need not return more than
-        that (but one entry, if there is any), and the server may use fewer. Plain tuples of a ``Dirent``'s shape will do. An entry
-        that existed throughout is returned exactly once between two rewinds, whatever is created and deleted meanwhile. One
-        entry that cannot be looked at never fails the call.
+        ``room`` is the size of the reply in bytes; an entry takes 24 + the length of its name. A
+        driver need not return more entries than fit (but at least one, if there is one), and the
+        server may use fewer. Plain tuples in the field order of ``Dirent`` are permitted. An entry
+        that exists throughout is returned exactly once between two rewinds, whatever is created and
+        deleted meanwhile. An entry whose attributes cannot be read never makes the call fail.
         """
 
     def read_packed(self, cookie: int, room: int) -> Buffer | None:
-        """As ``read``, in the form of Rreaddir (``wire.codec.pack_dirents``): whole entries, at most ``room`` bytes, empty at the end.
+        """As ``read``, in the format of Rreaddir (``wire.codec.pack_dirents``): whole entries, at
+        most ``room`` bytes, empty at the end.
 
-        For drivers that have entries at hand in this form. None: ask ``read`` (also when not even one entry fits). Where this answers, cookies are
-        below 2**31 (``wire.cookies`` helps), and a reply after a jump to another place is short: the client may throw away all but its first entry.
-        What ``read`` gives may have any cookies: the server puts numbers in their place.
+        For drivers that have the entries in this format already. None: the server calls ``read``
+        instead (also if not even one entry fits). Cookies in this format must be below 2**31
+        (``wire.cookies`` helps), and a reply after a jump to another position must be short: the
+        client may discard all but its first entry. ``read`` may return any cookies: the server
+        replaces them by numbers.
         """
         return None
 
     def is_far(self, cookie: int) -> bool:
-        """Whether to go on after this cookie takes reading thousands of entries first: ``read_packed`` is then called in a worker thread."""
+        """Whether continuing after this cookie requires reading thousands of entries first: the
+        server then calls ``read_packed`` in a worker thread.
+        """
         del cookie
         return False
 
@@ -202,166 +232,208 @@ class OpenDir(ABC):
 
 
 class Node(ABC):
-    """A file, folder, link or device of a driver, as one fid (or several, through ``clone``) holds it."""
+    """A file, folder, link or device of a driver, held by one fid (or several, through
+    ``clone``).
+    """
 
     inline: bool = False
-    """True when every verb returns in microseconds without waiting for a device or a network. The server then calls the
-    verbs in its event loop (a hand-over to a thread costs ten times a system call); otherwise in worker threads: all requests of a
-    session whose export's root is not inline. Below a root that is, a node that is not raises ``WouldBlock`` from every verb (but ``clone`` and
-    ``release``) where ``may_wait`` says no. It never changes."""
+    """True if every verb returns in microseconds, without waiting for a device or a network. The
+    server then calls the verbs in its event loop (passing a call to a thread costs ten times a
+    system call). Otherwise it calls them in worker threads: all requests of a session whose root
+    node is not inline. Below an inline root, a node that is not inline raises ``WouldBlock`` from
+    every verb (except ``clone`` and ``release``) where ``may_wait`` is false. The value never
+    changes."""
 
     storage: Hashable | None = None
-    """What the verbs may have to wait for, such as a device: one storage that does not answer gets only a part of the worker threads.
-    None: the export as a whole."""
+    """Identifies what the verbs may wait for, such as a device: requests to one storage that does
+    not answer get only a part of the worker threads. None: the export as a whole."""
 
     @property
     def bsd_groups(self) -> bool:
-        """Owners are only recorded, so that no right of the host hangs on them: where a dialect cannot name a group (9P2000, 9P2000.u) a new
-        file gets its directory's, as create(5) has it (and Linux with the mount option bsdgroups), and not the server process's.
+        """Owners are only recorded and give no rights on the host. Where a dialect cannot name a
+        group (9P2000, 9P2000.u), a new file then gets the group of its directory, as create(5)
+        specifies (on Linux, the mount option bsdgroups), instead of the server process's group.
         """
         return False
 
     qid: Qid
-    """The qid as last seen: set by ``walk``, ``getattr``, ``open``, ``create`` and friends. The type and path are always right."""
+    """The most recent qid: set by ``walk``, ``getattr``, ``open``, ``create`` and others. Its type
+    and path are always current; the version may be older."""
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
     def clone(self) -> Node:
-        """The same file for another fid. Released on its own. Default: the node itself, for drivers without state."""
+        """The same file for another fid, to be released separately. Default: the node itself, for
+        drivers without state.
+        """
         return self
 
     def release(self) -> None:
-        """The claim of one fid ends. Must not fail."""
+        """A fid does not use the node any more. Must not fail."""
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
     def walk(self, name: bytes) -> Node:
-        """The entry ``name`` of this directory. ENOENT if there is none, ENOTDIR if this is no directory."""
+        """The entry ``name`` of this directory. ENOENT if there is none, ENOTDIR if this node is
+        not a directory.
+        """
         raise Refused(Errno.ENOTDIR)
 
     def through(self, names: Sequence[bytes]) -> tuple[Node, list[Qid]]:
-        """As far along directories as a driver gets for less than a ``walk`` each: where that is, and the qids on the way.
+        """Walk along as many of the directories ``names`` as is cheaper than a ``walk`` for each.
+        Returns the last node, and the qids of the nodes walked.
 
-        Never an error: what is not reached is walked to. Without qids the node is this one, with them another one to be released.
+        Never fails: the server walks to the remaining names. Without qids the returned node is this
+        one; with qids it is another one, to be released.
         """
         del names
         return self, []
 
     @abstractmethod
     def parent(self) -> Node:
-        """The directory this is in (walk of ``..``); at the root of the export, the root itself."""
+        """The parent directory (walk of ``..``); for the root of the export, the root itself."""
 
     @property
     def name(self) -> bytes:
-        """The last name this was reached or renamed by; ``/`` for the root. Shown by Rstat of 9P2000 and 9P2000.u."""
+        """The last name by which this node was walked to or renamed; ``/`` for the root. Rstat of
+        9P2000 and 9P2000.u contains it.
+        """
         return b"/"
 
     # -- attributes ----------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def getattr(self, mask: int) -> Attributes:
-        """The attributes. ``mask`` (``linux.GETATTR_*``) says which beyond BASIC are wanted; answer at least BASIC."""
+        """The attributes. ``mask`` (``linux.GETATTR_*``) has the bits of those requested beyond
+        BASIC; return at least BASIC.
+        """
 
     def setattr(self, changes: Changes) -> None:
-        """Change attributes, in the order and with the meaning that ``Changes`` tells. All or, on an error, as few as possible."""
+        """Change attributes, in the order and with the meaning that ``Changes`` describes. On an
+        error, as few as possible are changed.
+        """
         raise Refused(Errno.EROFS)
 
     def statfs(self) -> Statfs:
-        """The figures of the filesystem this is on."""
+        """Statistics of the filesystem that contains this node (statfs(2))."""
         return Statfs()
 
     def readlink(self) -> bytes:
-        """The target of a symbolic link, as stored. EINVAL if this is none."""
+        """The target of a symbolic link, as stored. EINVAL for other nodes."""
         raise Refused(Errno.EINVAL)
 
     def fsync(self) -> None:
-        """Attributes and data to stable storage, of a node that may not be open (Twstat with nothing to change)."""
+        """Flush attributes and data to stable storage, of a node that need not be open (Twstat
+        without changes).
+        """
 
     # -- opening -------------------------------------------------------------------------------------------------------
 
     def open(self, flags: int, by: int = NO_ID) -> OpenFile:
-        """Open for reading and writing as ``flags`` (``linux.O_*``: access mode, TRUNC, APPEND, DIRECT, SYNC, DSYNC, NOATIME) say.
+        """Open for reading and writing according to ``flags`` (``linux.O_*``: access mode, TRUNC,
+        APPEND, DIRECT, SYNC, DSYNC, NOATIME).
 
-        EISDIR for a directory opened for writing, ENXIO for a device, FIFO or socket (never opened here: clients do that
-        themselves), ELOOP for a symbolic link. Creation flags do not arrive.
+        EISDIR for a directory opened for writing, ENXIO for a device, FIFO or socket (never opened
+        by the server: clients open these themselves), ELOOP for a symbolic link. Creation flags are
+        never set.
         """
         raise Refused(Errno.EOPNOTSUPP)
 
     def opendir(self) -> OpenDir:
-        """Open a directory for listing. ENOTDIR for anything else."""
+        """Open a directory for listing. ENOTDIR for other nodes."""
         raise Refused(Errno.ENOTDIR)
 
-    # -- making: uid and gid own the new entry; linux.NO_ID leaves that to the host (the server process, or a directory with SGID) ---
+    # -- creation: uid and gid own the new entry; linux.NO_ID: the host decides (process, SGID of the directory) -----
 
     def create(self, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[Node, OpenFile]:
-        """Create a regular file and open it. If ``name`` exists: EEXIST with ``linux.O_EXCL`` in flags, else it is opened as
-        by ``open`` (TRUNC honoured), its owner and mode untouched. Exactly the permissions of ``mode`` are set.
+        """Create a regular file and open it. If ``name`` exists: EEXIST with ``linux.O_EXCL`` in
+        flags, else it is opened as by ``open`` (including TRUNC), without a change of its owner and
+        mode. Exactly the permissions of ``mode`` are set.
         """
         raise Refused(Errno.EROFS)
 
     def mkdir(self, name: bytes, mode: int, uid: int, gid: int) -> Qid:
-        """Make a directory. EEXIST if there is something of that name."""
+        """Make a directory. EEXIST if ``name`` exists."""
         raise Refused(Errno.EROFS)
 
     def symlink(self, name: bytes, target: bytes, uid: int, gid: int) -> Qid:
-        """Make a symbolic link; ``target`` (1 .. 4095 bytes, no NUL) is stored, never looked at."""
+        """Make a symbolic link; ``target`` (1 .. 4095 bytes, no NUL) is stored without
+        interpretation.
+        """
         raise Refused(Errno.EROFS)
 
     def mknod(self, name: bytes, mode: int, rdev: int, uid: int, gid: int) -> Qid:
-        """Make a device, FIFO, socket or regular file as the type bits of ``mode`` say; ``rdev`` in the Linux layout."""
+        """Make a device, FIFO, socket or regular file according to the type bits of ``mode``;
+        ``rdev`` in the Linux layout.
+        """
         raise Refused(Errno.EROFS)
 
     def link(self, target: Node, name: bytes) -> None:
-        """Make ``name`` in this directory another name of ``target``, a node of the same driver. EXDEV if it is not."""
+        """Make ``name`` in this directory a hard link to ``target``. EXDEV if ``target`` is not a
+        node of the same driver.
+        """
         raise Refused(Errno.EROFS)
 
-    # -- unmaking ------------------------------------------------------------------------------------------------------
+    # -- removal and renaming ----------------------------------------------------------------------------------------
 
     def unlink(self, name: bytes, directory: bool) -> None:
-        """Remove an entry: a directory (``directory``; ENOTEMPTY, ENOTDIR) or anything else (EISDIR for a directory)."""
+        """Remove an entry: a directory (``directory`` true; ENOTEMPTY, ENOTDIR) or anything else
+        (EISDIR for a directory).
+        """
         raise Refused(Errno.EROFS)
 
     def rename(self, name: bytes, newdir: Node, newname: bytes) -> None:
-        """Move the entry ``name`` to ``newdir`` under ``newname``, replacing what is there (rename(2))."""
+        """Rename the entry ``name`` to ``newname`` in ``newdir``, replacing an existing entry
+        (rename(2)).
+        """
         raise Refused(Errno.EROFS)
 
     def remove(self) -> None:
-        """Remove this node under its current name, whatever its type (Tremove). EBUSY for the root."""
+        """Remove this node under its current name, whatever its type (Tremove). EBUSY for the
+        root.
+        """
         raise Refused(Errno.EROFS)
 
     def may_remove(self) -> None:
-        """Asked when a file is opened to be removed at its clunk: refuse now (EROFS) what ``remove`` would refuse in any case.
+        """Called when a file is opened with remove-on-close: raises now (EROFS) if ``remove`` would
+        be refused in any case.
 
-        Default: refused if this driver has no ``remove``.
+        Default: EROFS if this driver does not implement ``remove``.
         """
         if type(self).remove is Node.remove:
             raise Refused(Errno.EROFS)
 
     def move(self, newdir: Node | None, newname: bytes) -> None:
-        """Rename this node from its current place (Trename, Twstat); ``newdir`` None keeps the directory. EBUSY for the root."""
+        """Rename this node from its current name (Trename, Twstat); ``newdir`` None: in its
+        directory. EBUSY for the root.
+        """
         raise Refused(Errno.EROFS)
 
     # -- extended attributes (xattr(7)) --------------------------------------------------------------------------------
 
     def getxattr(self, name: bytes) -> bytes:
-        """The value. ENODATA if there is none of that name, EOPNOTSUPP for a namespace that is not served."""
+        """The value. ENODATA if there is no such attribute, EOPNOTSUPP for a namespace that is not
+        supported.
+        """
         raise Refused(Errno.EOPNOTSUPP)
 
     def listxattr(self) -> Sequence[bytes]:
-        """The names that ``getxattr`` would answer."""
+        """The names for which ``getxattr`` returns a value."""
         return ()
 
     def setxattr(self, name: bytes, value: bytes, flags: int) -> None:
-        """Set; ``flags`` 0, ``linux.XATTR_CREATE`` (EEXIST if there is one) or ``XATTR_REPLACE`` (ENODATA if there is none)."""
+        """Set an attribute; ``flags`` is 0, ``linux.XATTR_CREATE`` (EEXIST if it exists) or
+        ``XATTR_REPLACE`` (ENODATA if it does not).
+        """
         raise Refused(Errno.EOPNOTSUPP)
 
     def removexattr(self, name: bytes) -> None:
-        """Remove. ENODATA if there is none."""
+        """Remove an attribute. ENODATA if it does not exist."""
         raise Refused(Errno.EOPNOTSUPP)
 
 
 class Identity(NamedTuple):
-    """A user of the host, as its kernel checks access: numbers, whatever the names are."""
+    """A user of the host, as the kernel checks access: by numbers."""
 
     uid: int
     gid: int
@@ -369,13 +441,14 @@ class Identity(NamedTuple):
 
 
 class User(NamedTuple):
-    """Who attached: what Tattach said, and what the transport knows of its peer.
+    """The user of an attach: the fields of Tattach, and what the transport reports of its peer.
 
-    ``uid`` is ``linux.NO_ID`` when the client named no number (plain 9P2000, or n_uname ~0). A driver makes such a user's files as those of
-    the server process, as QEMU's 9pfs does; an export with a policy (squash, id map, run-as) never lets it come to that. ``peer`` is the
-    transport's word for the other side (an address, or ``uid=1000 pid=17`` of a unix socket), for logs. ``gid``: the group that the kernel
-    tells of the peer, where the user is who the kernel says. ``identity``: where requests run with users' rights, the user of the host that it
-    comes to, found once, when the attach is made (``layers.run_as``).
+    ``uid`` is ``linux.NO_ID`` if the client sent no number (plain 9P2000, or n_uname ~0). A driver
+    then creates files as those of the server process, as QEMU's 9pfs does; an export with a policy
+    (squash, id map, run-as) never passes NO_ID on. ``peer`` describes the other side for logs (an
+    address, or ``uid=1000 pid=17`` of a unix socket). ``gid``: the peer's group as reported by the
+    kernel, where the kernel identifies the user. ``identity``: where requests run with users'
+    rights, the resulting user of the host, determined once at the attach (``layers.run_as``).
     """
 
     uname: bytes = b""
@@ -386,38 +459,40 @@ class User(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where on the host a driver's files are, to find exports that show the same ones."""
+    """The location on the host of a driver's files, for detecting exports that overlap."""
 
     path: str
     """The folder, for messages."""
     model: str
-    """How owners are kept there: the name of the security model."""
+    """How owners are stored: the name of the security model."""
     above: tuple[tuple[int, int], ...]
-    """Device and inode of the folder and of each above it."""
+    """Device and inode numbers of the folder and of each folder above it."""
     areas: tuple[tuple[str, str], ...]
-    """What it shows of which filesystem, its own first: a name for the filesystem, and a path in it."""
+    """What the driver serves of each filesystem, its own first: a name for the filesystem, and a
+    path in it."""
 
 
 class Driver(ABC):
-    """Where the files of an export come from."""
+    """Provides the files of an export."""
 
     threadsafe: bool = False
-    """True when verbs may be called from several threads at once although the nodes are ``inline``: should the storage turn out slow, the
-    server then moves to worker threads for a while."""
+    """True if verbs may be called from several threads at once although the nodes are ``inline``:
+    if the storage turns out to be slow, the server then uses worker threads for a while."""
 
     @abstractmethod
     def attach(self, user: User) -> Node:
-        """The root, for this user. Released like any node."""
+        """The root node for this user, to be released like any node."""
 
     def source(self) -> Source | None:
-        """The folder of the host that is served, if it is one."""
+        """The folder of the host that is served, if there is one."""
         return None
 
     def tidy(self) -> None:
-        """Called from the event loop about once a second while there are connections; must not wait.
+        """Called from the event loop about once a second while there are connections; must not
+        wait.
 
-        Let go of what is only kept because it may be used again, if others wait for it.
+        Release resources that are only cached, if others need them.
         """
 
     def close(self) -> None:
-        """The server ends. All nodes are released and all files closed before."""
+        """The server ends. All nodes were released and all files closed before."""

@@ -151,7 +151,7 @@ def _logging(*, verbose: bool, trace: bool) -> None:
     handler.setFormatter(
         logs.Plain("%(asctime)s %(levelname)s %(message)s" if verbose or trace else "ninep: %(message)s")
     )
-    handler.addFilter(logs.Sparing())
+    handler.addFilter(logs.RateLimit())
     root = logging.getLogger("ninep")
     root.addHandler(handler)
     root.setLevel(level)

@@ -1,4 +1,5 @@
-r"""Serve values instead of files: a dict is a folder, bytes are a file, a function is a file computed at each look.
+r"""Serve values as files: a dict is a folder, bytes are a file, a function is a file computed at
+each access.
 
     tree = {
         "motd": "hello\n",
@@ -10,15 +11,18 @@ r"""Serve values instead of files: a dict is a folder, bytes are a file, a funct
 
 Rules
 
-* The tree is looked at anew each time: what the program adds to or takes from its dicts comes and goes for the clients. Any
-  ``Mapping`` is a folder, so entries may be made when they are asked for.
-* A reader runs once when its file is opened (one open file shows one consistent value) and once for each getattr, which must
-  tell the size. A writer gets the bytes of each write by itself, whatever their offset, as control files do (sysfs, Plan 9's
-  ctl): a refusal is an ``OSError`` it raises, and reaches the program that wrote.
+* The tree is read at each request: entries that the program adds to or removes from its dicts
+  appear and disappear for clients. Any ``Mapping`` is a folder, so entries may be computed on
+  demand.
+* A reader runs once when its file is opened (one open file shows one consistent value) and once for
+  each getattr, which returns the size. A writer gets the bytes of each write separately, whatever
+  their offset, like control files (sysfs, Plan 9's ctl): an ``OSError`` that it raises is returned
+  to the writing program.
 * Readers and writers run in worker threads, several at once, unless the tree is ``inline``.
-* Clients change nothing but through writers: all else is EROFS. Truncation, which a shell does before it writes, is granted.
+* Clients change nothing except through writers: all other changes fail with EROFS. Truncation,
+  which a shell does before it writes, succeeds.
 
-qid.version of a computed file is another one at every look, so that no client keeps what it read.
+qid.version of a computed file changes at every access, so that no client caches its content.
 """
 
 from __future__ import annotations
@@ -39,14 +43,16 @@ from ninep.wire.types import QT_DIR, Attributes, Buffer, Dirent, Qid
 __all__ = ["File", "SyntheticDriver", "Tree"]
 
 Text: TypeAlias = bytes | str
-"""What a reader may give; ``str`` is sent as UTF-8."""
+"""The result of a reader; ``str`` is sent as UTF-8."""
 
 
 @dataclass(slots=True)
 class File:
-    """A file with functions behind it: ``read`` gives all of its content, ``write`` takes the bytes of one write.
+    """A file computed by functions: ``read`` returns its whole content, ``write`` is called with
+    the bytes of each write.
 
-    ``mode`` is what clients see as its permissions; without it, what the two functions allow.
+    ``mode`` is the permissions shown to clients; default: according to which of the functions are
+    set.
     """
 
     read: Callable[[], Text] | None = None
@@ -70,7 +76,7 @@ def _key(name: bytes) -> str:
 
 
 def _check(value: object, path: str) -> None:
-    """Tell the author of a tree about a value that is none, before a client does."""
+    """TypeError for a name or value that cannot be served, before a client requests it."""
     if isinstance(value, dict):
         for name, inner in value.items():
             if not isinstance(name, str) or name in {"", ".", ".."} or "/" in name or "\0" in name:
@@ -81,7 +87,7 @@ def _check(value: object, path: str) -> None:
 
 
 class SyntheticNode(Node):
-    """One value of the tree. Without state, so that a clone is the node itself."""
+    """One value of the tree. It has no state, so a clone is the node itself."""
 
     __slots__ = ("_name", "driver", "file", "folder", "inline", "number", "qid", "up")
 
@@ -124,13 +130,13 @@ class SyntheticNode(Node):
     def name(self) -> bytes:
         return self._name
 
-    def _look(self) -> None:
-        """A computed file may be another one by now."""
+    def _refresh(self) -> None:
+        """Change the qid's version, if this is a computed file."""
         if self.qid.version:
             self.qid = self.qid._replace(version=next(_versions) & 0xFFFFFFFF)
 
-    def getattr(self, mask: int) -> Attributes:  # noqa: ARG002 - there is nothing beyond BASIC
-        self._look()
+    def getattr(self, mask: int) -> Attributes:  # noqa: ARG002 - the driver has no attributes beyond BASIC
+        self._refresh()
         driver, file = self.driver, self.file
         if self.folder is not None:
             mode, size = S_IFDIR | 0o555, 0
@@ -164,7 +170,7 @@ class SyntheticNode(Node):
         if (changes.uid, changes.gid, changes.mode) != (None, None, None):
             raise Refused(Errno.EPERM)
 
-    def open(self, flags: int, by: int = NO_ID) -> SyntheticFile:  # noqa: ARG002 - writers know no users
+    def open(self, flags: int, by: int = NO_ID) -> SyntheticFile:  # noqa: ARG002 - writers do not distinguish users
         if self.folder is not None:
             raise Refused(Errno.EISDIR)
         access = flags & O_ACCMODE
@@ -172,8 +178,8 @@ class SyntheticNode(Node):
         if (access != O_RDONLY or flags & O_TRUNC) and not file.write:
             raise Refused(Errno.EROFS)
         if access != O_WRONLY and not file.read:
-            raise Refused(Errno.EACCES, "only to be written")
-        self._look()
+            raise Refused(Errno.EACCES, "write-only file")
+        self._refresh()
         content = _bytes(file.read()) if file.read and access in {O_RDONLY, O_RDWR} else None
         return SyntheticFile(content, file.write if access in {O_WRONLY, O_RDWR} else None)
 
@@ -183,7 +189,7 @@ class SyntheticNode(Node):
 
 
 class SyntheticFile(OpenFile):
-    """The value at the moment of the open."""
+    """A file with the value at the moment of the open."""
 
     __slots__ = ("content", "writer")
 
@@ -196,7 +202,7 @@ class SyntheticFile(OpenFile):
             raise Refused(Errno.EBADF, "not open for reading")
         return self.content[offset : offset + count]
 
-    def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:  # noqa: ARG002 - each write stands by itself
+    def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:  # noqa: ARG002 - writes are independent of each other
         if self.writer is None:
             raise Refused(Errno.EBADF, "not open for writing")
         self.writer(bytes(data))
@@ -208,7 +214,7 @@ class SyntheticFile(OpenFile):
 
 
 class SyntheticDir(OpenDir):
-    """The entries at the moment of the rewind; a cookie is a place in that list."""
+    """The entries at the moment of the rewind; a cookie is an index into this list."""
 
     __slots__ = ("entries", "node")
 
@@ -229,7 +235,7 @@ class SyntheticDir(OpenDir):
             name = key.encode("utf-8", "surrogateescape")
             try:
                 found.append((name, SyntheticNode(node.driver, node, name, items[key])))
-            except KeyError:  # gone since the list was made
+            except KeyError:  # removed since list()
                 continue
         return [
             Dirent(*there.qid, i, (S_IFREG if there.folder is None else S_IFDIR) >> 12, name)
@@ -241,10 +247,11 @@ class SyntheticDriver(Driver):
     """Serves a tree of values.
 
     Args:
-        tree: names to values; the values are bytes, str, functions that give either, ``File`` objects, or further trees.
+        tree: names to values; the values are bytes, str, functions that return either, ``File`` objects,
+            or further trees.
         inline: every reader and writer returns at once. The server then calls them in its event loop.
-        uid: the owner that clients see.
-        gid: the group that clients see.
+        uid: the owner shown to clients.
+        gid: the group shown to clients.
 
     Raises:
         TypeError: for a name or a value that cannot be served.
@@ -258,5 +265,5 @@ class SyntheticDriver(Driver):
         self.gid = gid
         self.started = time.time_ns()
 
-    def attach(self, user: User) -> SyntheticNode:  # noqa: ARG002 - the same for everybody
+    def attach(self, user: User) -> SyntheticNode:  # noqa: ARG002 - the same root for all users
         return SyntheticNode(self, None, b"/", self.tree)
