@@ -16,6 +16,7 @@ from ninep.drivers.local import LocalNode
 from ninep.errors import Refused
 from ninep.linux import GETATTR_BASIC, NO_ID, XATTR_CREATE, Errno
 from ninep.node import Changes
+from ninep.options import BadOption
 
 UID, GID, MODE, RDEV = (f"user.virtfs.{field}" for field in ("uid", "gid", "mode", "rdev"))
 ACCESS = b"system.posix_acl_access"
@@ -75,13 +76,19 @@ def test_nobody_is_not_written(root: LocalNode, folder: Path) -> None:
 def test_fmode_and_dmode(attach: Callable[..., LocalNode], folder: Path) -> None:
     before = os.umask(0)
     try:
-        root = attach("mapped-xattr", fmode=0o640, dmode=0o4750)
+        root = attach("mapped-xattr", fmode=0o640, dmode=0o750)
         root.create(b"file", NEW, 0o777, 1, 1)[1].close()
         root.symlink(b"link", b"x", 1, 1)
         root.mkdir(b"d", 0o777, 1, 1)
     finally:
         os.umask(before)
     assert [stat.S_IMODE((folder / name).stat().st_mode) for name in ("file", "link", "d")] == [0o640, 0o640, 0o750]
+
+
+@pytest.mark.parametrize("option", ["fmode", "dmode"])
+def test_modes_for_the_host_are_permissions_only(attach: Callable[..., LocalNode], option: str) -> None:
+    with pytest.raises(BadOption, match="permission bits"):
+        attach("mapped-xattr", **{option: 0o4750})
 
 
 def test_changes(root: LocalNode, folder: Path) -> None:

@@ -120,11 +120,18 @@ def test_upwards_is_never_further_than_the_root(lab: Lab, dialect: bytes) -> Non
 
 
 def test_upwards_after_the_folder_was_moved_on_the_host(lab: Lab, dialect: bytes) -> None:
-    """A folder that somebody moves out of the export while a client stands in it: up from there is not up from here."""
+    """A folder that a host process moves out of the export while a client is in it: ``..`` is the host's parent, and ends where the
+    export does, at the folder that was moved. When it is back, so is the way up.
+    """
     client = prepared(lab, dialect)
     client.walk(FOLDER, 5, b"a")
     (lab.top / "folder").rename(lab.base / "canary-beside")
-    assert client.walk_or_not(5, MADE, b"..", b"..")
+    for up in (2, 3, 4):
+        assert not client.walk_or_not(5, MADE, *[b".."] * up)
+    client.walk(5, MADE, b"..")
+    client.refuses(m.Twalk(MADE, 6, [b".."]), Errno.ESTALE)
+    assert not client.walk_or_not(MADE, 6, b"canary")
+    (lab.base / "canary-beside").rename(lab.top / "folder")
     root = client.rpc(m.Twalk(ROOT, 8, [b"."])).qids[0]
     assert client.rpc(m.Twalk(5, 7, [b"..", b"..", b".."])).qids[-1] == root
     assert not client.walk_or_not(7, 6, b"canary")

@@ -14,6 +14,8 @@ from ninep.linux import GETATTR_BASIC, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, Errno
 from ninep.node import User
 
 MODELS = ("passthrough", "none", "mapped-owner", "mapped-xattr", "mapped-file")
+FOR_THE_HOST = ("passthrough", "none")
+"""Those whose devices are ones for the host too, and made only with leave (``devices``)."""
 NEW = O_CREAT | O_EXCL | O_RDWR
 ME = (os.geteuid(), os.getegid())
 

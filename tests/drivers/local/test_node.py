@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.drivers.local.conftest import ME, NEW, content, make, permissions, refused
+from tests.drivers.local.conftest import FOR_THE_HOST, ME, NEW, content, make, permissions, refused
 
 from ninep.drivers.local import LocalNode
 from ninep.drivers.local.tree import LINGERING
@@ -123,7 +123,8 @@ def test_readlink_wants_a_link(root: LocalNode) -> None:
     assert refused(Errno.EINVAL, make(root, b"file", b"not a target").readlink)
 
 
-def test_devices_keep_their_numbers(root: LocalNode) -> None:
+def test_devices_keep_their_numbers(attach: Callable[..., LocalNode], model: str) -> None:
+    root = attach(model, devices=True) if model in FOR_THE_HOST else attach(model)
     if os.geteuid() and root.tree.model.plain_types:
         pytest.skip("only root makes devices in this model")
     root.mknod(b"null", stat.S_IFCHR | 0o666, 0x103, 5, 6)

@@ -16,8 +16,8 @@ from ninep.testing.suite import Capabilities, DriverSuite
 PRIVILEGED = os.geteuid() == 0
 
 
-def attached(folder: Path, model: str) -> Iterator[Node]:
-    driver = LocalDriver(str(folder), model, pins=pins_for(64))
+def attached(folder: Path, model: str, **options: bool) -> Iterator[Node]:
+    driver = LocalDriver(str(folder), model, pins=pins_for(64), **options)
     root = driver.attach(User())
     yield root
     end(driver, root)
@@ -30,7 +30,7 @@ class TestPassthrough(DriverSuite):
 
     @pytest.fixture
     def root(self, tmp_path: Path) -> Iterator[Node]:
-        yield from attached(tmp_path, "passthrough")
+        yield from attached(tmp_path, "passthrough", devices=True)
 
 
 class TestNone(DriverSuite):
@@ -40,7 +40,7 @@ class TestNone(DriverSuite):
 
     @pytest.fixture
     def root(self, tmp_path: Path) -> Iterator[Node]:
-        yield from attached(tmp_path, "none")
+        yield from attached(tmp_path, "none", devices=True)
 
 
 class TestMappedOwner(DriverSuite):
