@@ -159,7 +159,9 @@ def _is_in(node: LocalNode, directory: LocalNode) -> bool:
     """Does the host have it in this directory? Where it cannot tell by ``..``, its name must be there."""
     try:
         if node.kind == DT_DIR and not host.BY_NAME:
-            return directory.is_at(node.held(), b"..")
+            # Not by ``is_at``: this look says nothing of what may be mounted on the directory's own name.
+            found = host.stat_at(node.held(), b"..")
+            return found.st_ino == directory.ino and found.st_dev == directory.dev
         return not node.detached and node.is_at(directory.held(), node.name_)
     except OSError as error:
         if linux_errno(error) not in _GONE:
