@@ -1,16 +1,18 @@
-"""T07: FIFOs, sockets and devices on the host are never opened: ENXIO at once, and not a byte reaches them."""
+"""T07: FIFOs, sockets and devices on the host are never opened: ENXIO, and not a byte reaches them.
+
+Who opens one hangs: nothing is at the other end. ``RawClient`` fails for a reply that does not come.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
-import time
 from pathlib import Path
 
 import pytest
 from tests.serving import may_become_another_user
 from tests.support.client import Failed
-from tests.threats.lab import Attacker, Lab, beside, codes
+from tests.threats.lab import Lab, beside, codes
 from tests.threats.verbs import FILE, ROOT, SPARE, setattr_
 
 from ninep.linux import NO_ID, O_APPEND, O_CREAT, O_DIRECT, O_EXCL, O_NONBLOCK, O_RDWR, O_TRUNC, SETATTR_SIZE, Errno
@@ -18,7 +20,6 @@ from ninep.wire import messages as m
 
 KINDS = ("fifo", "socket", "null", "tty")
 NOT_ROOT = "only root may make devices"
-AT_ONCE = 1.0
 LINUX_FLAGS = [
     access | more
     for access in (0, 1, 2)
@@ -42,13 +43,6 @@ def special(folder: Path, kind: str) -> bytes:
     return kind.encode()
 
 
-def told_at_once(client: Attacker, message: m.Message) -> set[Errno]:
-    before = time.monotonic()
-    said = client.told(message)
-    assert time.monotonic() - before < AT_ONCE, f"{message!r} hung"
-    return said
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_way_to_open_one(lab: Lab, dialect: bytes, kind: str) -> None:
     name = special(lab.top, kind)
@@ -58,7 +52,7 @@ def test_no_way_to_open_one(lab: Lab, dialect: bytes, kind: str) -> None:
         if client.linux:
             opens += [m.Tlopen(FILE, flags) for flags in LINUX_FLAGS]
         for message in opens:
-            assert told_at_once(client, message) & {Errno.ENXIO}, message
+            assert client.told(message) & {Errno.ENXIO}, message
         client.rpc(m.Tstat(FILE))
 
 
@@ -73,7 +67,7 @@ def test_no_way_to_create_over_one(lab: Lab, dialect: bytes, kind: str) -> None:
             ]
         client.walk(ROOT, SPARE)
         for message in creates:
-            assert told_at_once(client, message) & {Errno.ENXIO, Errno.EEXIST}, message
+            assert client.told(message) & {Errno.ENXIO, Errno.EEXIST}, message
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -82,14 +76,14 @@ def test_truncating_and_attributes_do_not_open_one(lab: Lab, kind: str) -> None:
     before = os.lstat(lab.top / kind)
     with lab.client() as client:
         client.walk(ROOT, FILE, name)
-        assert told_at_once(client, setattr_(SETATTR_SIZE, size=0)) & {Errno.ENXIO, Errno.EINVAL}
+        assert client.told(setattr_(SETATTR_SIZE, size=0)) & {Errno.ENXIO, Errno.EINVAL}
         for attribute in (b"user.x", b"security.x", b""):
-            told_at_once(client, m.Txattrwalk(FILE, SPARE, attribute))
+            client.told(m.Txattrwalk(FILE, SPARE, attribute))
             client.told(m.Tclunk(SPARE))
         client.walk(ROOT, SPARE, name)
-        if not told_at_once(client, m.Txattrcreate(SPARE, b"user.x", 1, 0)):
+        if not client.told(m.Txattrcreate(SPARE, b"user.x", 1, 0)):
             client.rpc(m.Twrite(SPARE, 0, b"x"))
-        told_at_once(client, m.Tclunk(SPARE))
+        client.told(m.Tclunk(SPARE))
     after = os.lstat(lab.top / kind)
     assert (after.st_mode, after.st_rdev, after.st_mtime_ns) == (before.st_mode, before.st_rdev, before.st_mtime_ns)
 
@@ -119,7 +113,6 @@ def test_a_file_that_becomes_special_between_look_and_open(lab: Lab, dialect: by
 
     with lab.client(dialect) as client, beside(exchanging):
         for _ in range(300):
-            before = time.monotonic()
             said: set[Errno] = set()
             try:
                 client.rpc(m.Twalk(ROOT, FILE, [b"file"]))
@@ -128,5 +121,4 @@ def test_a_file_that_becomes_special_between_look_and_open(lab: Lab, dialect: by
             except Failed as failure:
                 said = codes(failure)
             assert not said or said & {Errno.ENXIO, Errno.ENOENT, Errno.ESTALE}
-            assert time.monotonic() - before < AT_ONCE
             client.told(m.Tclunk(FILE))

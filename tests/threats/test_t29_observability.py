@@ -68,10 +68,8 @@ def program(base: Path, request: pytest.FixtureRequest) -> Iterator[Program]:
 
 
 def alive(program: Program) -> None:
-    before = time.monotonic()
     with program.client(aname=b"none") as second:
         second.rpc(m.Tgetattr(0, GETATTR_BASIC))
-    assert time.monotonic() - before < 5
 
 
 def numbers(program: Program) -> dict[tuple[str, str], float]:
