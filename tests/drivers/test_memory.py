@@ -54,7 +54,7 @@ class TestSuite(DriverSuite):
         node = driver.attach(User())
         yield node
         node.release()
-        assert node.inode.claims == 0
+        assert node.inode.refs == 0
 
 
 class TestLimits:

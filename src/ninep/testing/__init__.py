@@ -1,4 +1,5 @@
-"""For authors of drivers and clients: the acceptance suite, an auditor of claims, and faults on demand.
+"""For authors of drivers and clients: the acceptance suite, an audit of references, and injected
+faults.
 
-Nothing here is needed to serve; ``ninep.testing.suite`` needs pytest and hypothesis.
+Nothing here is needed for serving; ``ninep.testing.suite`` needs pytest and hypothesis.
 """

@@ -1,7 +1,8 @@
-"""A layer that holds its user to the rules of life in ``node.py``.
+"""A layer that checks its caller against the rules of references in ``node.py``.
 
-Every node that was returned is released exactly once, everything that was opened is closed exactly once, and nothing is used after that.
-Breaking a rule is an ``AssertionError`` on the spot; ``Audit.check`` at the end finds what was forgotten.
+Every node that was returned must be released exactly once, every open file and directory closed
+exactly once, and none of them used after that. A violation raises ``AssertionError`` at once;
+``Audit.check`` at the end reports what was not released.
 
     audit = Audit()
     root = audit(MemoryDriver().attach(User()), User())
@@ -25,31 +26,31 @@ class Audit:
 
     def __init__(self) -> None:
         self.open: dict[int, object] = {}
-        """Claims not given back, by ``id``."""
+        """References that were not released, by ``id``."""
 
-    def __call__(self, root: Node, user: User) -> Node:  # noqa: ARG002 - watches everybody
+    def __call__(self, root: Node, user: User) -> Node:  # noqa: ARG002 - all users are audited
         """Wrap a root."""
         return AuditedNode(root, self)
 
-    def begin(self, claim: object) -> None:
-        """Something was returned."""
-        self.open[id(claim)] = claim
+    def track(self, ref: object) -> None:
+        """Record a new reference."""
+        self.open[id(ref)] = ref
 
-    def judge(self, claim: object, verb: str) -> None:
-        """Something is used."""
-        if id(claim) not in self.open:
-            raise AssertionError(f"{verb} of {claim!r}, which was released or closed before")
+    def check_open(self, ref: object, verb: str) -> None:
+        """AssertionError if a reference is used after its release."""
+        if id(ref) not in self.open:
+            raise AssertionError(f"{verb} of {ref!r}, which was released or closed before")
         if verb in _LAST:
-            del self.open[id(claim)]
+            del self.open[id(ref)]
 
     def check(self) -> None:
-        """AssertionError if anything was not given back."""
+        """AssertionError if any reference was not released."""
         if self.open:
             raise AssertionError(f"never released or closed: {list(self.open.values())!r}")
 
 
 class AuditedNode(Around):
-    """One claim on a node."""
+    """One reference to a node."""
 
     __slots__ = ("_shown",)
     layer: Audit
@@ -57,7 +58,7 @@ class AuditedNode(Around):
     def __init__(self, inner: Node, layer: Audit) -> None:
         super().__init__(inner, layer)
         self._shown = f"<node {inner.name!r} of {type(inner).__name__}>"
-        layer.begin(self)
+        layer.track(self)
 
     def __repr__(self) -> str:
         return self._shown
@@ -73,12 +74,13 @@ class AuditedNode(Around):
 
     def unwrap(self, node: Node) -> Node:
         if isinstance(node, AuditedNode):
-            self.layer.judge(node, "use")
+            self.layer.check_open(node, "use")
         return super().unwrap(node)
 
-    def around(self, verb: str, args: tuple[Any, ...], call: Callable[[], Any]) -> Any:  # noqa: ARG002 - whatever they are
-        self.layer.judge(self, verb)
-        if verb == "clone":  # a driver without state returns itself; its claims are to be told apart all the same
+    def around(self, verb: str, args: tuple[Any, ...], call: Callable[[], Any]) -> Any:  # noqa: ARG002 - the arguments do not matter
+        self.layer.check_open(self, verb)
+        # a driver without state returns the same node, which is another reference
+        if verb == "clone":
             return AuditedNode(self.inner.clone(), self.layer)
         return call()
 
@@ -90,10 +92,10 @@ class AuditedFile(AroundFile):
 
     def __init__(self, inner: OpenFile, node: Wrapper) -> None:
         super().__init__(inner, node)
-        node.layer.begin(self)  # type: ignore[attr-defined]
+        node.layer.track(self)  # type: ignore[attr-defined]
 
     def around(self, verb: str, args: tuple[Any, ...], call: Callable[[], Any]) -> Any:  # noqa: ARG002
-        self.node.layer.judge(self, verb)  # type: ignore[attr-defined]
+        self.node.layer.check_open(self, verb)  # type: ignore[attr-defined]
         return call()
 
 
@@ -104,8 +106,8 @@ class AuditedDir(AroundDir):
 
     def __init__(self, inner: OpenDir, node: Wrapper) -> None:
         super().__init__(inner, node)
-        node.layer.begin(self)  # type: ignore[attr-defined]
+        node.layer.track(self)  # type: ignore[attr-defined]
 
     def around(self, verb: str, args: tuple[Any, ...], call: Callable[[], Any]) -> Any:  # noqa: ARG002
-        self.node.layer.judge(self, verb)  # type: ignore[attr-defined]
+        self.node.layer.check_open(self, verb)  # type: ignore[attr-defined]
         return call()

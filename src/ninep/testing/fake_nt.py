@@ -1,16 +1,17 @@
-"""A fake of the NT interface with NTFS semantics: ``_ntapi.NtCalls`` in pure Python, for what no other system can show.
+"""A fake of the NT interface with NTFS semantics: ``_ntapi.NtCalls`` in pure Python, for tests on
+other systems.
 
-It answers with the status that NTFS answers, as [MS-FSA] and the driver kit's pages give it, where that bears on a
-file server: sharing, delete-pending, deletion and renaming with and without POSIX semantics, the refusal to rename a
-directory below which something is open, reparse points, streams, 8.3 aliases, read-only files, denied rights, 64-
-and 128-bit ids.
+It returns the status that NTFS returns, according to [MS-FSA] and the driver kit's pages, for
+everything that matters to a file server: sharing, delete-pending, deletion and renaming with and
+without POSIX semantics, the refusal to rename a directory below which something is open, reparse
+points, streams, 8.3 aliases, read-only files, denied rights, 64- and 128-bit ids.
 
-Where real systems may differ it is the unkind one: an open below a directory that became a junction follows it,
-unless OBJ_DONT_REPARSE forbids. ``before`` is called ahead of every call with its name: tests swap things there, or
-raise.
+Where real systems differ, it implements the less favourable behaviour: an open below a directory
+that became a junction follows it, unless OBJ_DONT_REPARSE forbids. ``before`` is called ahead of
+every call with its name: tests use it to replace objects, or to raise.
 
-Not modelled: byte-range locks, oplocks, transactions, security descriptors (``File.denied`` stands for them),
-compression, quotas.
+Not modelled: byte-range locks, oplocks, transactions, security descriptors (``File.denied``
+replaces them), compression, quotas.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ _ANY: Final = Access.WRITE_DATA | Access.WRITE_ATTRIBUTES
 
 
 class FakeNt(Informing):
-    """All the calls. ``volumes`` and ``add`` of a volume are for the tests; ``handles`` shows what is still open."""
+    """All the calls. ``volumes`` and ``add`` of a volume are for the tests; ``handles`` has the
+    open handles.
+    """
 
     # -- data ----------------------------------------------------------------------------------------------------------
 
@@ -71,7 +74,9 @@ class FakeNt(Informing):
     # -- directories ---------------------------------------------------------------------------------------------------
 
     def query_directory(self, handle: int, size: int, pattern: str | None = None) -> bytes:
-        """NtQueryDirectoryFile: in the order of the index; what is made or removed behind the reader's place is not seen."""
+        """NtQueryDirectoryFile, in the order of the index. Entries that are created or removed
+        before the reader's position are not seen.
+        """
         self.enter("query_directory")
         opened = self.held(handle, Access.READ_DATA)
         if not opened.file.is_dir:

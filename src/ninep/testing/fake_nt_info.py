@@ -27,7 +27,7 @@ _SETTABLE: Final = ~(Attribute.DIRECTORY | Attribute.REPARSE_POINT)
 
 
 class Informing(Opening):
-    """What can be asked of a handle, and changed through it."""
+    """Queries and changes of the file of a handle."""
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
@@ -169,7 +169,9 @@ class Informing(Opening):
     # -- names ---------------------------------------------------------------------------------------------------------
 
     def _target(self, opened: Open, raw: bytes) -> tuple[int, File, str]:
-        """Flags, directory and name. The directory is opened anew, by the unkind rule: a junction is followed, whatever was asked for before."""
+        """Flags, directory and name. The directory is opened again, with the less favourable rule:
+        a junction is followed, whatever the original open requested.
+        """
         flags, root, name = info.unpack_rename(raw)
         if not root:
             if opened.link is None or opened.link.gone:
@@ -179,7 +181,7 @@ class Informing(Opening):
             directory = self._entered(self.held(root).file, 0, 0)
         if not directory.is_dir:
             fail(Status.INVALID_PARAMETER)
-        self.must_be_there(directory)
+        self.require_linked(directory)
         if "\\" in name:
             fail(Status.OBJECT_NAME_INVALID)
         self._check(name, directory.volume)
@@ -207,7 +209,7 @@ class Informing(Opening):
 
     @staticmethod
     def _relink(volume: Volume, link: Link, directory: File, name: str) -> None:
-        """The same link under another name: handles that were opened by it stay with it."""
+        """Rename a link. Handles that were opened by it stay attached to it."""
         volume.displace(link)
         link.parent.touch(data=True)
         link.parent, link.name = directory, name
@@ -240,7 +242,7 @@ class Informing(Opening):
         return False
 
     def _open_below(self, directory: File) -> bool:
-        """Is anything open below a directory, by whomever?"""
+        """Whether any handle below a directory is open."""
         links = [other.link for other in list(self.handles.values()) if other.link and not other.link.gone]
         return any(self._is_below(link.parent, directory) for link in links)
 

@@ -1,4 +1,6 @@
-"""The fake NT: handles, and opening by name as NTFS and the object manager do it (NtCreateFile, NtClose)."""
+"""The fake NT: handles, and opening by name as in NTFS and the object manager (NtCreateFile,
+NtClose).
+"""
 
 from __future__ import annotations
 
@@ -29,13 +31,14 @@ FILE_MAX: Final = 1 << 44  # NTFS with clusters of 4 KiB
 _CHANGING: Final = WRITING | Access.DELETE | Access.WRITE_ATTRIBUTES | Access.WRITE_EA
 _SHARED: Final = ((Access.READ_DATA, Share.READ), (WRITING, Share.WRITE), (Access.DELETE, Share.DELETE))
 _TAGS_TO_FOLLOW: Final = {Tag.SYMLINK: 4, Tag.MOUNT_POINT: 0}
-_FIRST_HANDLE: Final = 1 << 28  # never the number of a real file descriptor, should one end up where those are closed
+# never the number of a real file descriptor, in case one is closed by mistake
+_FIRST_HANDLE: Final = 1 << 28
 _DEEPEST: Final = 63  # reparse points in one open
 
 
 @dataclasses.dataclass(eq=False)
 class Open:
-    """An open handle (a file object, in NT's words)."""
+    """An open handle (NT: a file object)."""
 
     file: File
     stream: Stream | None
@@ -49,7 +52,7 @@ class Open:
 
 
 class Where(NamedTuple):
-    """What a name leads to: a file by a link, or a directory that has no such name."""
+    """The result of a path lookup: a file and its link, or a directory without such a name."""
 
     directory: File | None
     name: str
@@ -64,9 +67,10 @@ def fail(status: Status) -> NoReturn:
 
 
 class Opening:
-    """The table of handles, and the calls that fill and empty it."""
+    """The table of handles, and the calls that add and remove them."""
 
-    _numbers = itertools.count(_FIRST_HANDLE, 4)  # of all fakes: a stale handle of one is none of another's
+    # shared by all fakes: a stale handle of one is invalid in all
+    _numbers = itertools.count(_FIRST_HANDLE, 4)
 
     def __init__(self, volumes: dict[str, Volume] | None = None) -> None:
         self.volumes = volumes or {"C:": Volume()}
@@ -81,13 +85,13 @@ class Opening:
         return next(iter(self.volumes.values()))
 
     def enter(self, call: str) -> None:
-        """Every call begins here."""
+        """Called at the start of every call."""
         self.counts[call] += 1
         if self.before is not None:
             self.before(call)
 
     def held(self, handle: int, access: int = 0) -> Open:
-        """An open handle with at least one of these rights."""
+        """The open handle, which must have at least one of these access rights."""
         found = self.handles.get(handle)
         if found is None:
             fail(Status.INVALID_HANDLE)
@@ -98,7 +102,7 @@ class Opening:
     # -- from a name to a file -----------------------------------------------------------------------------------------
 
     def dos_path(self, path: str) -> str:
-        """An NT path; nothing is looked up."""
+        """An NT path, without a lookup."""
         path = path.replace("/", "\\")
         return "\\??\\UNC\\" + path[2:] if path.startswith("\\\\") else "\\??\\" + path
 
@@ -135,7 +139,7 @@ class Opening:
         if depth > _DEEPEST:
             fail(Status.REPARSE_POINT_NOT_RESOLVED)
         directory = self._entered(directory, flags, depth)
-        self.must_be_there(directory)
+        self.require_linked(directory)
         for part in parts[:-1]:
             self._check(part, directory.volume)
             link = directory.find(part)
@@ -150,13 +154,17 @@ class Opening:
         return Where(directory, name, stream, link, link.file if link else None)
 
     @staticmethod
-    def must_be_there(directory: File) -> None:
-        """Nothing is found, made or moved below a directory that was removed."""
+    def require_linked(directory: File) -> None:
+        """Raises if the directory was removed: nothing can be found, created or renamed below
+        it.
+        """
         if directory is not directory.volume.root and all(link.delete_pending for link in directory.links):
             fail(Status.DELETE_PENDING)
 
     def _entered(self, directory: File, flags: int, depth: int) -> File:
-        """Where a path goes on after this object: elsewhere, if it is a reparse point and nobody forbids it."""
+        """The object at which a path continues: the target of a reparse point, unless the open
+        forbids it.
+        """
         if directory.reparse is None:
             return directory
         if flags & OBJ_DONT_REPARSE and self.honours_dont_reparse:
@@ -220,7 +228,7 @@ class Opening:
         if not made:
             self._may_write(file, access, new_stream)
         if not (made or new_stream):
-            self._may_share(file, stream, access, share)
+            self._check_sharing(file, stream, access, share)
         if new_stream:
             file.streams[fold(where.stream)] = stream or Stream(where.stream)
             file.touch()
@@ -286,8 +294,10 @@ class Opening:
         if file.attributes & Attribute.READONLY and not file.is_dir and (new_stream or access & WRITING):
             fail(Status.ACCESS_DENIED)
 
-    def _may_share(self, file: File, stream: Stream | None, access: int, share: int) -> None:
-        """Only rights to data and to deletion take part: a handle for attributes conflicts with nobody."""
+    def _check_sharing(self, file: File, stream: Stream | None, access: int, share: int) -> None:
+        """Sharing violation check. Only rights to data and to deletion take part: a handle for
+        attributes conflicts with no other.
+        """
         for other in list(self.handles.values()):
             if other.file is not file or other.stream is not stream:
                 continue
@@ -298,14 +308,18 @@ class Opening:
                     fail(Status.SHARING_VIOLATION)
 
     def duplicate(self, handle: int) -> int:
-        """NtDuplicateObject, as a second open file, which makes no difference to what is modelled here."""
+        """NtDuplicateObject. The copy is a second file object, which makes no difference in this
+        model.
+        """
         self.enter("duplicate")
         number = next(self._numbers)
         self.handles[number] = dataclasses.replace(self.held(handle))
         return number
 
     def close(self, handle: int) -> None:
-        """NtClose: what was marked for deletion goes with its last handle, or at once by POSIX semantics."""
+        """NtClose. A file marked for deletion is removed with its last handle, or at once with
+        POSIX semantics.
+        """
         self.enter("close")
         closed = self.held(handle)
         del self.handles[handle]

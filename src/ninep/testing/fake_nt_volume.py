@@ -1,11 +1,11 @@
 """The objects of the fake NT: volumes, files, links (names) and streams, with NTFS semantics.
 
-A *file* is what has an id; a *link* is one name of it in a directory; a *stream* holds bytes ("" is the file's own
-data). Names keep their case and are found without it, unless the directory is case-sensitive. 8.3 aliases are made
-as NTFS makes them where a volume has them.
+A *file* has an id; a *link* is one name of it in a directory; a *stream* contains bytes ("" is the
+file's own data). Names keep their case and are compared without it, unless the directory is
+case-sensitive. 8.3 aliases are generated as in NTFS where the volume has them.
 
-What is modelled is what [MS-FSA] and the driver kit's documentation say about objects and names; what the calls make
-of it is in ``fake_nt``. No two moments are the same, so that a test can tell "later" from "at once".
+Objects and names follow [MS-FSA] and the driver kit's documentation; the calls are in ``fake_nt``.
+Every timestamp is later than the one before, so that a test can compare them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ODD_83: Final = re.compile(r"[ .+,;=\[\]]")
 
 
 def fold(name: str) -> str:
-    """NTFS's upper-casing: unit by unit, never changing the length."""
+    """NTFS's upper-casing: each UTF-16 unit by itself, never changing the length."""
     if name.isascii():
         return name.upper()
     return "".join(upper if len(upper := c.upper()) == 1 else c for c in name)
@@ -34,7 +34,7 @@ def fold(name: str) -> str:
 
 @dataclass(eq=False)
 class Stream:
-    """One run of bytes."""
+    """The bytes of one stream."""
 
     name: str
     data: bytearray = field(default_factory=bytearray)
@@ -72,17 +72,17 @@ class File:
     reparse: tuple[int, bytes] | None = None
     case_sensitive: bool = False
     denied: int = 0
-    """Access rights that the file's ACL refuses."""
+    """Access rights that the file's ACL denies."""
     mapped: bool = False
-    """A running program: cannot be removed or replaced."""
+    """The image of a running program: cannot be removed or replaced."""
 
     @property
     def is_dir(self) -> bool:
-        """A directory, also one that is a reparse point."""
+        """Whether it is a directory, including a reparse point."""
         return bool(self.attributes & Attribute.DIRECTORY)
 
     def key(self, name: str) -> str:
-        """How a name is found in this directory."""
+        """The key of a name in this directory."""
         return name if self.case_sensitive else fold(name)
 
     def find(self, name: str) -> Link | None:
@@ -97,14 +97,14 @@ class File:
         return self.streams.get(fold(name))
 
     def touch(self, *, data: bool = False) -> None:
-        """Contents or attributes changed just now."""
+        """Record a change of contents or attributes."""
         self.changed = self.volume.tick()
         if data:
             self.written = self.changed
 
 
 class Volume:
-    """A volume. The options say what its filesystem, its system or the way to it can do."""
+    """A volume. The options describe its filesystem, its system and the access to it."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ class Volume:
         self.root = self.new(Attribute.DIRECTORY)
 
     def tick(self) -> int:
-        """The time, and later than ever before."""
+        """The current time, later than any returned before."""
         self._last = max(self._last + 1, info.to_filetime(time.time_ns()))
         return self._last
 
@@ -152,7 +152,7 @@ class Volume:
     def new(self, attributes: int) -> File:
         """A file without a name."""
         number, now = next(self._numbers), self.tick()
-        # The upper 16 bits of an NTFS file id count how often its record was used; ReFS has 128 bits.
+        # The upper 16 bits of an NTFS file id count the uses of its record; ReFS has 128 bits.
         identity = number | (7 << 64 if self.wide_ids else 1 << 48)
         file = File(self, identity, attributes, now, now, now, now)
         if not file.is_dir:
@@ -163,7 +163,7 @@ class Volume:
     # -- names ---------------------------------------------------------------------------------------------------------
 
     def link(self, parent: File, name: str, file: File) -> Link:
-        """Give a file a name."""
+        """Add a name of a file."""
         link = Link(parent, name, file)
         self.place(link)
         file.links.append(link)
@@ -172,7 +172,7 @@ class Volume:
         return link
 
     def place(self, link: Link) -> None:
-        """Enter a link in its directory, with an 8.3 alias where the volume makes them."""
+        """Add a link to its directory, with an 8.3 alias where the volume has them."""
         parent = link.parent
         link.short = self._alias(parent, link.name) if self.short_names else ""
         parent.children[parent.key(link.name)] = link
@@ -181,12 +181,12 @@ class Volume:
 
     @staticmethod
     def displace(link: Link) -> None:
-        """Take a link out of its directory."""
+        """Remove a link from its directory."""
         del link.parent.children[link.parent.key(link.name)]
         link.parent.aliases.pop(fold(link.short), None)
 
     def unlink(self, link: Link) -> None:
-        """Take a name away; a file without names and handles is forgotten by whoever holds it."""
+        """Remove a name. A file without names exists as long as a handle refers to it."""
         self.displace(link)
         link.gone = True
         link.file.links.remove(link)
@@ -211,7 +211,9 @@ class Volume:
     # -- what tests put there ------------------------------------------------------------------------------------------
 
     def add(self, path: str, data: bytes | None = None, *, reparse: tuple[int, bytes] | None = None) -> File:
-        r"""A file with data, or a directory (``data`` None), as another program makes it; ``path`` with ``\``."""
+        r"""Add a file with data, or a directory (``data`` None), as another program does; ``path``
+        with ``\``.
+        """
         parent, name = self.parent(path)
         file = self.new(Attribute.DIRECTORY if data is None else Attribute.ARCHIVE)
         if data is not None:
@@ -223,7 +225,7 @@ class Volume:
         return file
 
     def parent(self, path: str) -> tuple[File, str]:
-        """The directory of a path, and the last name."""
+        """The directory of a path, and its last name."""
         *above, name = path.split("\\")
         directory = self.root
         for part in above:
@@ -231,7 +233,7 @@ class Volume:
         return directory, name
 
     def at(self, path: str, below: File | None = None) -> File:
-        """A file by its path, following nothing."""
+        """The file at a path, without following reparse points."""
         file = below or self.root
         for part in path.split("\\") if path else ():
             link = file.find(part)
@@ -241,14 +243,14 @@ class Volume:
         return file
 
     def remove(self, path: str) -> None:
-        """A host program removes a file."""
+        """Another program removes a file."""
         parent, name = self.parent(path)
         link = parent.find(name)
         assert link is not None
         self.unlink(link)
 
     def move(self, path: str, to: str) -> None:
-        """A host program renames a file."""
+        """Another program renames a file."""
         parent, name = self.parent(path)
         link = parent.find(name)
         assert link is not None
@@ -258,7 +260,7 @@ class Volume:
         self.link(*self.parent(to), file)
 
     def walk(self) -> Iterator[tuple[str, File]]:
-        """Every path and file, for comparing before and after."""
+        """Every path and file, for comparison before and after."""
         waiting = [("", self.root)]
         while waiting:
             path, file = waiting.pop()
@@ -266,7 +268,9 @@ class Volume:
             waiting.extend((f"{path}\\{link.name}", link.file) for link in file.children.values())
 
     def picture(self) -> dict[str, object]:
-        """All that a canary must keep: names, types, contents of all streams, attributes, mtime."""
+        """The state that an untouched file keeps: names, types, contents of all streams,
+        attributes, mtime.
+        """
         return {
             path: (file.attributes, file.written, {s.name: bytes(s.data) for s in file.streams.values()}, file.reparse)
             for path, file in self.walk()

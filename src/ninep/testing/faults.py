@@ -1,14 +1,15 @@
-"""A layer that makes a driver fail, or wait, at will: the n-th call of a verb and no other.
+"""A layer that makes the n-th call of a verb fail or wait.
 
     faults = Faults()
     root = faults(MemoryDriver().attach(User()), User())
     faults.fail("file.write", Errno.ENOSPC, at=3)      # the third write from now
     faults.fail("setattr", Errno.EIO, times=ALWAYS)
     hold = faults.hold("file.fsync")                   # the next fsync waits ...
-    hold.reached.wait(); hold.go.set()                 # ... until told to go on
+    hold.reached.wait(); hold.go.set()                 # ... until go is set
 
-Verbs are those of ``node.py``; those of what was opened are called ``file.read``, ``dir.close`` and so on. A fault comes *before* the
-driver is asked, or (``after=True``) when it has done its work: the caller hears of a failure, the change has been made.
+Verbs are those of ``node.py``; the verbs of open files and directories are called ``file.read``,
+``dir.close`` and so on. A fault occurs *before* the driver is called, or (``after=True``) when the
+driver has returned: the caller gets an error although the change was made.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ VERBS = frozenset(NODE_VERBS) | {f"file.{verb}" for verb in FILE_VERBS} | {f"dir
 
 
 class Hold:
-    """A call made to wait: ``reached`` is set when it has come, ``go`` lets it go on."""
+    """A call that waits: ``reached`` is set when it starts waiting, ``go`` makes it continue."""
 
     def __init__(self, timeout: float) -> None:
         self.reached = Event()
@@ -36,7 +37,7 @@ class Hold:
         self._timeout = timeout
 
     def wait(self) -> None:
-        """Called in the place of the driver."""
+        """Called instead of the driver."""
         self.reached.set()
         if not self.go.wait(self._timeout):
             raise AssertionError("a call was held and never let go")
@@ -50,7 +51,7 @@ class _Fault:
         self.act = act
 
     def due(self) -> bool:
-        """Whether this call is one of those meant."""
+        """Whether the fault applies to this call."""
         if self.skip:
             self.skip -= 1
             return False
@@ -59,15 +60,15 @@ class _Fault:
 
 
 class Faults:
-    """The layer, and the plan of what goes wrong. Without a plan nothing does."""
+    """The layer, and its list of planned faults."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._plan: dict[str, list[_Fault]] = {}
         self.calls: dict[str, int] = dict.fromkeys(sorted(VERBS), 0)
-        """How often each verb was called."""
+        """The number of calls of each verb."""
 
-    def __call__(self, root: Node, user: User) -> Node:  # noqa: ARG002 - everybody suffers alike
+    def __call__(self, root: Node, user: User) -> Node:  # noqa: ARG002 - the same for all users
         """Wrap a root."""
         return FaultyNode(root, self)
 
@@ -80,7 +81,7 @@ class Faults:
         self._order(verb, _Fault(at, times, after=after, act=act))
 
     def crash(self, verb: str, error: Exception, *, at: int = 1) -> None:
-        """As ``fail``, but with an exception that no driver may raise."""
+        """As ``fail``, with an exception that no driver may raise."""
 
         def act() -> None:
             raise error
@@ -88,13 +89,15 @@ class Faults:
         self._order(verb, _Fault(at, 1, after=False, act=act))
 
     def hold(self, verb: str, *, at: int = 1, after: bool = False, timeout: float = 60) -> Hold:
-        """Make the ``at``-th call of ``verb`` from now on wait. AssertionError in it when nobody lets it go in ``timeout`` seconds."""
+        """Make the ``at``-th call of ``verb`` from now on wait. It raises AssertionError if ``go``
+        is not set within ``timeout`` seconds.
+        """
         hold = Hold(timeout)
         self._order(verb, _Fault(at, 1, after=after, act=hold.wait))
         return hold
 
     def clear(self) -> None:
-        """Nothing goes wrong any more. Calls already held stay so."""
+        """Remove all planned faults. Calls that wait continue to wait."""
         with self._lock:
             self._plan.clear()
 
@@ -105,19 +108,19 @@ class Faults:
             self._plan.setdefault(verb, []).append(fault)
 
     def strike(self, verb: str) -> list[_Fault]:
-        """The faults that are due at this call."""
+        """The faults that apply to this call."""
         with self._lock:
             self.calls[verb] += 1
             return [fault for fault in self._plan.get(verb, ()) if fault.due()]
 
 
 class FaultyNode(Around):
-    """A node whose verbs fail when their time has come."""
+    """A node with injected faults."""
 
     __slots__ = ()
     layer: Faults
 
-    def around(self, verb: str, args: tuple[Any, ...], call: Callable[[], Any]) -> Any:  # noqa: ARG002 - whatever they are
+    def around(self, verb: str, args: tuple[Any, ...], call: Callable[[], Any]) -> Any:  # noqa: ARG002 - the arguments do not matter
         due = self.layer.strike(verb)
         for fault in due:
             if not fault.after:

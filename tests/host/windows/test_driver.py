@@ -16,7 +16,7 @@ from ninep.node import Node, User
 from ninep.testing.fake_nt import FakeNt
 from ninep.testing.suite import Capabilities, DriverSuite
 from ninep.testing.suite.moves import RenameTests
-from ninep.testing.suite.tree import Tree, refuses
+from ninep.testing.suite.tree import ScratchTree, refuses
 from ninep.testing.suite.xattrs import XattrTests
 
 MAPPED = Capabilities(case_sensitive=False, time_step=100)
@@ -62,13 +62,13 @@ def attached(monkeypatch: pytest.MonkeyPatch, kind: str, model: str) -> Iterator
 class NtfsRenames(RenameTests):
     """What NTFS refuses: to rename a directory below which a file is open."""
 
-    def test_a_directory_with_all_below(self, tree: Tree) -> None:
+    def test_a_directory_with_all_below(self, tree: ScratchTree) -> None:
         inner = tree.folder(b"inner", within=tree.folder(b"d"))
         node = tree.file(b"f", b"content", within=inner)
         file = tree.opened(node)
         with refuses(Errno.EBUSY):
             tree.root.rename(b"d", tree.folder(b"e"), b"moved")
-        tree.end(file)
+        tree.release(file)
         tree.root.rename(b"d", tree.walk(b"e"), b"moved")
         assert tree.read(tree.walk(b"e", b"moved", b"inner", b"f")) == b"content"
         # What was reached before goes on: a fid is no handle.
@@ -81,7 +81,7 @@ class NtfsRenames(RenameTests):
 class NtfsXattrs(XattrTests):
     """Attributes are streams, and of a file without a name NTFS opens none."""
 
-    def test_they_go_on_without_a_name(self, tree: Tree) -> None:
+    def test_they_go_on_without_a_name(self, tree: ScratchTree) -> None:
         node = tree.file(b"f")
         tree.opened(node)
         node.setxattr(b"user.x", b"value", 0)

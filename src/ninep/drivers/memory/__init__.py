@@ -1,15 +1,18 @@
-"""A folder in memory: everything ``node`` specifies, as tmpfs would do it. For tests, for fuzzing, and to serve scratch space.
+"""A filesystem in memory that implements all of ``node``, with the semantics of tmpfs. For tests,
+fuzzing, and scratch space.
 
 Rules
 
-* Single-threaded and never waiting (``inline``): nothing here is locked.
-* A node *is* a directory entry (``node``); what it names is an inode (``inode``), which lives until its last name is gone and the
-  last claim of a fid or open file is released.
-* Directory cookies only ever grow; an entry keeps its own until it is renamed or removed.
-* Two limits hold, both answered ENOSPC: inodes, and bytes (contents, names, link targets, extended attributes).
-* ACLs are stored as they come: the Linux client itself keeps mode and ACL in step (fs/9p/acl.c).
+* Single-threaded, and no verb waits (``inline``): there are no locks.
+* A node *is* a directory entry (``node``); it refers to an inode (``inode``), which exists until
+  its last name is removed and the last reference of a fid or open file is released.
+* Directory cookies only increase; an entry keeps its cookie until it is renamed or removed.
+* Two limits are enforced with ENOSPC: the number of inodes, and bytes (contents, names, link
+  targets, extended attributes).
+* ACLs are stored as received: the Linux client keeps mode and ACL consistent (fs/9p/acl.c).
 
-Knows no users and checks no permissions: like a hypervisor's share it trusts the client's kernel with that.
+The driver does not check permissions and does not distinguish users: the client's kernel does, as
+with the shared folders of a hypervisor.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ninep.drivers.memory.inode import Inode, Space, Tree
+from ninep.drivers.memory.inode import Inode, Space, Superblock
 from ninep.drivers.memory.node import MemoryNode
 from ninep.linux import PERMISSIONS, S_IFDIR
 from ninep.node import Driver, User
@@ -26,12 +29,13 @@ __all__ = ["MemoryDriver", "MemoryNode"]
 
 
 class MemoryDriver(Driver):
-    """An empty folder that lives as long as this object.
+    """A filesystem, empty at first, that exists as long as this object.
 
     Args:
-        capacity: bytes of contents, names, link targets and extended attributes; ENOSPC beyond. Each inode takes about 1 KiB more.
+        capacity: bytes of contents, names, link targets and extended attributes; ENOSPC beyond. Each
+            inode takes about 1 KiB more.
         inodes: files, directories, links and devices, the root included; ENOSPC beyond.
-        uid: the owner of the root, and of what a client creates without saying whose it is.
+        uid: the owner of the root, and of files that a client creates without a uid.
         gid: the same for the group.
         mode: the permissions of the root.
         clock: the time in nanoseconds since 1970.
@@ -48,12 +52,12 @@ class MemoryDriver(Driver):
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self.space = Space(capacity, inodes)
-        tree = Tree(self.space, clock, uid, gid)
-        self.space.take(0, files=1)
-        root = Inode(tree, S_IFDIR | mode & PERMISSIONS, uid, gid)
+        superblock = Superblock(self.space, clock, uid, gid)
+        self.space.reserve(0, files=1)
+        root = Inode(superblock, S_IFDIR | mode & PERMISSIONS, uid, gid)
         root.nlink = 2
-        self._root = MemoryNode(tree, root, None)
+        self._root = MemoryNode(superblock, root, None)
 
-    def attach(self, user: User) -> MemoryNode:  # noqa: ARG002 - the same for everybody
-        """The root."""
+    def attach(self, user: User) -> MemoryNode:  # noqa: ARG002 - the same root for all users
+        """The root node."""
         return self._root.clone()

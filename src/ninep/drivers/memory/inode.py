@@ -1,6 +1,7 @@
-"""What a name in memory leads to: inodes, the entries of directories, and the room they all share.
+"""Inodes of the memory driver, the entries of directories, and the accounting of space.
 
-Single-threaded. Knows no nodes' rules (``node.py``) beyond the fact that entries hold nodes.
+Single-threaded. The rules of the driver interface are in ``node.py``; this module only stores nodes
+in directories.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ QID_TYPES = {S_IFDIR: QT_DIR, S_IFLNK: QT_SYMLINK}
 
 
 class Space:
-    """What is left of the two limits."""
+    """The free space: bytes and inodes."""
 
     __slots__ = ("bytes", "capacity", "files", "inodes")
 
@@ -34,20 +35,20 @@ class Space:
         self.bytes = 0
         self.files = 0
 
-    def take(self, count: int, files: int = 0) -> None:
-        """ENOSPC, with nothing taken, if it is not there."""
+    def reserve(self, count: int, files: int = 0) -> None:
+        """Reserve space. ENOSPC if there is not enough; nothing is reserved then."""
         if self.bytes + count > self.capacity or self.files + files > self.inodes:
             raise Refused(Errno.ENOSPC)
         self.bytes += count
         self.files += files
 
-    def give(self, count: int, files: int = 0) -> None:
+    def free(self, count: int, files: int = 0) -> None:
         self.bytes -= count
         self.files -= files
 
 
-class Tree:
-    """What all inodes of one export share."""
+class Superblock:
+    """The state that all inodes of one filesystem share."""
 
     __slots__ = ("clock", "gid", "next_number", "space", "uid")
 
@@ -63,21 +64,21 @@ class Inode:
     """A file of any type."""
 
     __slots__ = (
-        "atime", "btime", "claims", "content", "ctime", "entries", "gid", "mode", "mtime", "nlink", "number", "rdev",
-        "target", "tree", "uid", "version", "xattrs",
+        "atime", "btime", "content", "ctime", "entries", "gid", "mode", "mtime", "nlink", "number", "rdev", "refs",
+        "superblock", "target", "uid", "version", "xattrs",
     )  # fmt: skip
 
-    def __init__(self, tree: Tree, mode: int, uid: int, gid: int) -> None:
-        self.tree = tree
-        self.number = tree.next_number()
+    def __init__(self, superblock: Superblock, mode: int, uid: int, gid: int) -> None:
+        self.superblock = superblock
+        self.number = superblock.next_number()
         self.version = 0
         self.mode = mode
         self.uid = uid
         self.gid = gid
         self.rdev = 0
         self.nlink = 0
-        self.claims = 0
-        self.atime = self.mtime = self.ctime = self.btime = tree.clock()
+        self.refs = 0
+        self.atime = self.mtime = self.ctime = self.btime = superblock.clock()
         self.xattrs: dict[bytes, bytes] = {}
         self.content = Sparse()
         self.entries = Entries() if mode & S_IFMT == S_IFDIR else NO_ENTRIES
@@ -92,24 +93,26 @@ class Inode:
         return Qid(QID_TYPES.get(self.mode & S_IFMT, 0), self.version & 0xFFFFFFFF, self.number)
 
     def release(self) -> None:
-        """One claim less; without claims and names the inode's room is free again."""
-        self.claims -= 1
-        if not self.claims and not self.nlink:
+        """Remove one reference. The space of an inode without references and names is freed."""
+        self.refs -= 1
+        if not self.refs and not self.nlink:
             self.drop()
 
     def drop(self) -> None:
         held = self.content.allocated + len(self.target) + sum(len(k) + len(v) for k, v in self.xattrs.items())
-        self.tree.space.give(held, files=1)
+        self.superblock.space.free(held, files=1)
         self.content = Sparse()
         self.xattrs = {}
 
     def modified(self) -> None:
-        """The content is another one."""
+        """Record a change of the content: times and version."""
         self.version += 1
-        self.mtime = self.ctime = self.tree.clock()
+        self.mtime = self.ctime = self.superblock.clock()
 
     def drop_privileges(self, by: int) -> None:
-        """Content or owner change hands: nobody but root keeps SUID, and SGID where it lends group rights (notify_change)."""
+        """Clear SUID, and SGID if the group may execute, after a change of content or owner by a
+        user other than root (notify_change in fs/attr.c).
+        """
         if by != 0 and self.mode & S_IFMT == S_IFREG:
             self.mode &= ~(S_ISUID | (S_ISGID if self.mode & S_IXGRP else 0))
 
@@ -118,7 +121,7 @@ class Inode:
             return 0
         if offset + len(data) > MAX_SIZE:
             raise Refused(Errno.EFBIG)
-        self.tree.space.take(self.content.growth(offset, len(data)))
+        self.superblock.space.reserve(self.content.growth(offset, len(data)))
         self.content.write(offset, data)
         self.drop_privileges(by)
         self.modified()
@@ -127,13 +130,13 @@ class Inode:
     def truncate(self, size: int, by: int) -> None:
         before = self.content.allocated
         self.content.truncate(size)
-        self.tree.space.give(before - self.content.allocated)
+        self.superblock.space.free(before - self.content.allocated)
         self.drop_privileges(by)
         self.modified()
 
 
 class Entries:
-    """The names in a directory, in the order of their cookies (1 and 2 are ``.`` and ``..``)."""
+    """The entries of a directory, in the order of their cookies (1 and 2 are ``.`` and ``..``)."""
 
     __slots__ = ("by_cookie", "last", "names", "order")
 
@@ -141,7 +144,8 @@ class Entries:
         self.names: dict[bytes, MemoryNode] = {}
         self.by_cookie: dict[int, MemoryNode] = {}
         self.order: list[int] = []
-        """All cookies ascending, to bisect in; those no longer in ``by_cookie`` are swept when they are the majority."""
+        """All cookies, ascending, for bisection. Those no longer in ``by_cookie`` are removed when
+        they are the majority."""
         self.last = 2
 
     def add(self, node: MemoryNode, name: bytes) -> None:
@@ -157,7 +161,9 @@ class Entries:
             self.order = list(self.by_cookie)
 
     def after(self, cookie: int, room: int) -> list[MemoryNode]:
-        """Entries behind ``cookie`` whose records fill about ``room`` bytes; one at least, if there is one."""
+        """The entries after ``cookie`` whose records fill about ``room`` bytes; at least one, if
+        there is one.
+        """
         found: list[MemoryNode] = []
         get = self.by_cookie.get
         for i in range(bisect_right(self.order, cookie), len(self.order)):

@@ -1,13 +1,13 @@
-"""Names in memory: the node of ``node.py`` as a directory entry that any number of fids hold.
+"""The nodes of the memory driver: a directory entry, held by any number of fids.
 
-Renames move the object itself, so that every fid that holds it follows.
+A rename moves the object itself, so that every fid that holds it has the new name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ninep.drivers.memory.inode import QID_TYPES, Entries, Inode, Tree
+from ninep.drivers.memory.inode import QID_TYPES, Entries, Inode, Superblock
 from ninep.drivers.memory.opened import MemoryDir, MemoryFile
 from ninep.errors import Refused
 from ninep.linux import (
@@ -46,13 +46,13 @@ UNCHANGED = Changes()[:7]
 
 
 class MemoryNode(Node):
-    """A name in a directory (or the root), held by any number of fids."""
+    """A directory entry (or the root), held by any number of fids."""
 
-    __slots__ = ("cookie", "directory", "inode", "name_now", "tree")
+    __slots__ = ("cookie", "directory", "inode", "name_now", "superblock")
     inline = True
 
-    def __init__(self, tree: Tree, inode: Inode, directory: MemoryNode | None) -> None:
-        self.tree = tree
+    def __init__(self, superblock: Superblock, inode: Inode, directory: MemoryNode | None) -> None:
+        self.superblock = superblock
         self.inode = inode
         self.directory = directory or self
         self.name_now = b"/"
@@ -65,7 +65,7 @@ class MemoryNode(Node):
     # -- life ----------------------------------------------------------------------------------------------------------
 
     def clone(self) -> MemoryNode:
-        self.inode.claims += 1
+        self.inode.refs += 1
         return self
 
     def release(self) -> None:
@@ -96,7 +96,7 @@ class MemoryNode(Node):
 
     # -- attributes ----------------------------------------------------------------------------------------------------
 
-    def getattr(self, mask: int) -> Attributes:  # noqa: ARG002 - all that can be asked for costs nothing
+    def getattr(self, mask: int) -> Attributes:  # noqa: ARG002 - all attributes are returned in any case
         inode = self.inode
         kind = inode.mode & S_IFMT
         size = inode.content.size
@@ -109,7 +109,7 @@ class MemoryNode(Node):
         )  # fmt: skip
 
     def setattr(self, changes: Changes) -> None:
-        self._judge(changes)
+        self._check_changes(changes)
         inode = self.inode
         size, uid, gid, mode, atime, mtime, _, by = changes
         if size is not None:
@@ -120,7 +120,7 @@ class MemoryNode(Node):
             inode.drop_privileges(by)
         if mode is not None:
             inode.mode = inode.mode & S_IFMT | mode & PERMISSIONS
-        now = self.tree.clock()
+        now = self.superblock.clock()
         if atime is not None:
             inode.atime = now if atime == NOW else atime
         if mtime is not None:
@@ -128,8 +128,8 @@ class MemoryNode(Node):
         if changes[:7] != UNCHANGED:
             inode.ctime = now
 
-    def _judge(self, changes: Changes) -> None:
-        """Refuse before anything is changed."""
+    def _check_changes(self, changes: Changes) -> None:
+        """Raise the error of the changes, before anything is changed."""
         kind = self.inode.mode & S_IFMT
         if changes.size is not None and kind != S_IFREG:
             raise Refused(Errno.EISDIR if kind == S_IFDIR else Errno.EINVAL)
@@ -137,10 +137,10 @@ class MemoryNode(Node):
             raise Refused(Errno.EOPNOTSUPP, "a link has no permissions")
         for moment in (changes.atime, changes.mtime):
             if moment is not None and moment != NOW and not -(1 << 63) <= moment // NANO < 1 << 63:
-                raise Refused(Errno.EINVAL, "a time that no field of 9P holds")
+                raise Refused(Errno.EINVAL, "the time does not fit in a field of 9P")
 
     def statfs(self) -> Statfs:
-        space = self.tree.space
+        space = self.superblock.space
         free = (space.capacity - space.bytes) // BLOCK
         return Statfs(
             TMPFS_MAGIC,
@@ -177,7 +177,7 @@ class MemoryNode(Node):
     # -- making --------------------------------------------------------------------------------------------------------
 
     def _room_for(self, name: bytes) -> Entries:
-        """The entries of this directory, which must be alive and not have ``name`` yet."""
+        """The entries of this directory. ENOENT if it was removed, EEXIST if ``name`` exists."""
         entries = self._entries()
         if len(name) > NAME_MAX:
             raise Refused(Errno.ENAMETOOLONG)
@@ -188,8 +188,8 @@ class MemoryNode(Node):
         return entries
 
     def _enter(self, name: bytes, inode: Inode) -> MemoryNode:
-        """Enter an inode, paid for already."""
-        node = MemoryNode(self.tree, inode, self)
+        """Add an entry for an inode whose space is reserved."""
+        node = MemoryNode(self.superblock, inode, self)
         self.inode.entries.add(node, name)
         inode.nlink += 2 if inode.is_dir else 1
         self.inode.nlink += inode.is_dir
@@ -198,11 +198,11 @@ class MemoryNode(Node):
 
     def _make(self, name: bytes, mode: int, uid: int, gid: int, target: bytes = b"", rdev: int = 0) -> MemoryNode:
         self._room_for(name)
-        tree = self.tree
-        tree.space.take(len(name) + len(target), files=1)
+        superblock = self.superblock
+        superblock.space.reserve(len(name) + len(target), files=1)
         if gid == NO_ID:
-            gid = self.inode.gid if self.inode.mode & S_ISGID else tree.gid
-        inode = Inode(tree, mode, tree.uid if uid == NO_ID else uid, gid)
+            gid = self.inode.gid if self.inode.mode & S_ISGID else superblock.gid
+        inode = Inode(superblock, mode, superblock.uid if uid == NO_ID else uid, gid)
         inode.target = target
         inode.rdev = rdev
         return self._enter(name, inode)
@@ -237,7 +237,7 @@ class MemoryNode(Node):
         return self._make(name, kind | mode & PERMISSIONS, uid, gid, rdev=rdev).qid
 
     def _ours(self, node: Node) -> MemoryNode:
-        if not isinstance(node, MemoryNode) or node.tree is not self.tree:
+        if not isinstance(node, MemoryNode) or node.superblock is not self.superblock:
             raise Refused(Errno.EXDEV)
         return node
 
@@ -250,9 +250,9 @@ class MemoryNode(Node):
             raise Refused(Errno.ENOENT, "the file is deleted")
         if inode.nlink >= MAX_LINKS:
             raise Refused(Errno.EMLINK)
-        self.tree.space.take(len(name))
+        self.superblock.space.reserve(len(name))
         self._enter(name, inode)
-        inode.ctime = self.tree.clock()
+        inode.ctime = self.superblock.clock()
 
     # -- unmaking ------------------------------------------------------------------------------------------------------
 
@@ -263,16 +263,16 @@ class MemoryNode(Node):
             raise Refused(Errno.ENOENT, "deleted")
 
     def _detach(self) -> None:
-        """Take this name away from its directory, and the inode with its last name."""
+        """Remove this entry from its directory, and the inode with its last name."""
         inode, directory = self.inode, self.directory.inode
         directory.entries.remove(self)
         self.cookie = 0
         inode.nlink -= 2 if inode.is_dir else 1
         directory.nlink -= inode.is_dir
-        self.tree.space.give(len(self.name_now))
+        self.superblock.space.free(len(self.name_now))
         directory.modified()
-        inode.ctime = self.tree.clock()
-        if not inode.nlink and not inode.claims:
+        inode.ctime = self.superblock.clock()
+        if not inode.nlink and not inode.refs:
             inode.drop()
 
     def unlink(self, name: bytes, directory: bool) -> None:
@@ -298,7 +298,9 @@ class MemoryNode(Node):
         self._move(self.directory if newdir is None else self._ours(newdir), newname)
 
     def _move(self, newdir: MemoryNode, newname: bytes) -> None:
-        """rename(2), in the order in which Linux finds faults (fs/namei.c do_renameat2, vfs_rename)."""
+        """rename(2), with errors in the order in which Linux detects them (fs/namei.c do_renameat2,
+        vfs_rename).
+        """
         moving, old, new = self.inode, self.directory.inode, newdir.inode
         replaced = newdir._entries().names.get(newname)
         if not new.nlink:
@@ -315,7 +317,8 @@ class MemoryNode(Node):
             if replaced.inode.entries.names:
                 raise Refused(Errno.ENOTEMPTY)
             replaced._detach()
-        self.tree.space.take(len(newname) - len(self.name_now))  # after a replacement the room is there
+        # after a replacement the space is available
+        self.superblock.space.reserve(len(newname) - len(self.name_now))
         old.entries.remove(self)
         new.entries.add(self, newname)
         self.directory = newdir
@@ -324,10 +327,10 @@ class MemoryNode(Node):
         old.modified()
         if new is not old:
             new.modified()
-        moving.ctime = self.tree.clock()
+        moving.ctime = self.superblock.clock()
 
     def is_below(self, node: MemoryNode) -> bool:
-        """Whether this is ``node`` or somewhere below it."""
+        """Whether this is ``node`` or below it."""
         here = self
         while here is not node:
             if here.directory is here:
@@ -338,7 +341,9 @@ class MemoryNode(Node):
     # -- extended attributes -------------------------------------------------------------------------------------------
 
     def _xattr(self, name: bytes, *, change: bool) -> dict[bytes, bytes]:
-        """The attributes, if ``name`` may be among them (xattr(7); fs/xattr.c xattr_permission)."""
+        """The extended attributes, if ``name`` is permitted (xattr(7); fs/xattr.c
+        xattr_permission).
+        """
         kind = self.inode.mode & S_IFMT
         if name in {ACL_ACCESS, ACL_DEFAULT}:
             if kind == S_IFLNK:
@@ -373,13 +378,13 @@ class MemoryNode(Node):
             raise Refused(Errno.EEXIST)
         if before is None and flags & XATTR_REPLACE:
             raise Refused(Errno.ENODATA)
-        self.tree.space.take(len(value) - len(before) if before is not None else len(name) + len(value))
+        self.superblock.space.reserve(len(value) - len(before) if before is not None else len(name) + len(value))
         xattrs[name] = bytes(value)
-        self.inode.ctime = self.tree.clock()
+        self.inode.ctime = self.superblock.clock()
 
     def removexattr(self, name: bytes) -> None:
         xattrs = self._xattr(name, change=True)
         if name not in xattrs:
             raise Refused(Errno.ENODATA)
-        self.tree.space.give(len(name) + len(xattrs.pop(name)))
-        self.inode.ctime = self.tree.clock()
+        self.superblock.space.free(len(name) + len(xattrs.pop(name)))
+        self.inode.ctime = self.superblock.clock()

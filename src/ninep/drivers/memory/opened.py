@@ -1,4 +1,4 @@
-"""What fids open in memory."""
+"""Open files and directories of the memory driver."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class MemoryFile(OpenFile):
-    """A regular file; its inode lives at least as long."""
+    """An open regular file; it holds a reference to its inode."""
 
     __slots__ = ("flags", "inode", "reads", "writes")
 
     def __init__(self, inode: Inode, flags: int) -> None:
-        inode.claims += 1
+        inode.refs += 1
         self.inode = inode
         self.flags = flags
         access = flags & O_ACCMODE
@@ -33,9 +33,10 @@ class MemoryFile(OpenFile):
         if not self.reads:
             raise Refused(Errno.EBADF, "not open for reading")
         inode = self.inode
-        # As relatime does: once after each change is enough to tell "read since".
+        # As relatime: one change of atime after each change of mtime is enough to tell "read
+        # since".
         if inode.atime <= inode.mtime and not self.flags & O_NOATIME:
-            inode.atime = inode.tree.clock()
+            inode.atime = inode.superblock.clock()
         return inode.content.read(offset, count)
 
     def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:
@@ -54,7 +55,7 @@ class MemoryFile(OpenFile):
 
 
 class MemoryDir(OpenDir):
-    """A directory being listed. Cookies belong to the entries, so there is nothing to remember."""
+    """An open directory. The cookies are stored in the entries, so it has no state."""
 
     __slots__ = ("node",)
 
@@ -64,7 +65,7 @@ class MemoryDir(OpenDir):
     def read(self, cookie: int, room: int) -> Sequence[Dirent]:
         node = self.node
         inode = node.inode
-        if not inode.nlink:  # deleted: not even "." is there any more (getdents(2))
+        if not inode.nlink:  # a removed directory has not even "." (getdents(2))
             return ()
         found = []
         for number, name, there in ((1, b".", node), (2, b"..", node.directory)):

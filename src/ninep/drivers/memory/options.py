@@ -19,7 +19,7 @@ class MemoryOptions(OptionSet):
 
 
 def open_memory(target: str, options: MemoryOptions, _model: object) -> MemoryDriver:
-    """``mem:`` has nothing behind it: ``BadOption`` if it has."""
+    """The driver for ``mem:``. ``BadOption`` for any text after the colon."""
     if target:
         raise BadOption(f"'mem:{target}': a folder in memory is empty at first and has no name: write mem:")
     return MemoryDriver(capacity=options.capacity, inodes=options.inodes)

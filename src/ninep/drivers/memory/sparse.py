@@ -1,7 +1,8 @@
-"""The bytes of a file in memory: holes cost nothing, growing copies nothing.
+"""The content of a file in memory. Holes take no memory, and growing copies nothing.
 
-Content is kept in chunks of 64 KiB, each only as long as what was written into it; what is missing reads as zeros. Knows
-nothing of files, times or limits: who writes asks ``growth`` first and pays for it.
+The content is stored in chunks of 64 KiB, each as long as the data written to it; missing bytes
+read as zeros. This module has no notion of files, times or limits: callers reserve the space that
+``growth`` returns before they write.
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ CHUNK = 1 << 16
 
 
 class Sparse:
-    """Up to 2**63 - 1 bytes, most of which need not be there."""
+    """Up to 2**63 - 1 bytes, with holes."""
 
     __slots__ = ("allocated", "chunks", "size")
 
     def __init__(self) -> None:
         self.size = 0
         self.allocated = 0
-        """Bytes of memory held."""
+        """Bytes of memory used."""
         self.chunks: dict[int, bytearray] = {}
 
     def read(self, offset: int, count: int) -> bytes | bytearray:
-        """Up to ``count`` bytes from ``offset``, less at the end."""
+        """Up to ``count`` bytes from ``offset``, fewer at the end."""
         count = min(count, self.size - offset)
         if count <= 0:
             return b""
@@ -39,14 +40,14 @@ class Sparse:
         return result
 
     def _part(self, index: int, at: int, count: int) -> bytearray:
-        """Bytes of one chunk: a copy, because a view would keep the chunk from growing."""
+        """A copy of bytes of one chunk (a view would prevent the chunk from growing)."""
         part = self.chunks.get(index, bytearray())[at : at + count]
         if len(part) < count:
             part += bytes(count - len(part))
         return part
 
     def growth(self, offset: int, count: int) -> int:
-        """How many bytes more ``write`` would hold."""
+        """The number of bytes that ``write`` would allocate."""
         index, at = divmod(offset, CHUNK)
         more = 0
         while count:
@@ -58,7 +59,7 @@ class Sparse:
         return more
 
     def write(self, offset: int, data: Buffer) -> None:
-        """Put ``data`` at ``offset``. No data is no change, not even of the size."""
+        """Write ``data`` at ``offset``. Empty data changes nothing, not even the size."""
         view = memoryview(data)
         if view:
             self.size = max(self.size, offset + len(view))
@@ -75,7 +76,7 @@ class Sparse:
             index, at = index + 1, 0
 
     def truncate(self, size: int) -> None:
-        """Cut, or grow by a hole."""
+        """Set the size; a larger size adds a hole."""
         if size < self.size:
             last, at = divmod(size, CHUNK)
             for index in [index for index in self.chunks if index >= last]:

@@ -1,4 +1,4 @@
-"""The public acceptance suite for drivers: what ``node.py`` promises, as tests.
+"""The public acceptance suite for drivers: tests of what ``node.py`` specifies.
 
     from ninep.testing.suite import Capabilities, DriverSuite
 
@@ -11,9 +11,9 @@
             yield node
             node.release()
 
-The fixture yields the root of an **empty** writable tree that no other test sees. What the driver cannot keep is said in
-``capabilities`` and tested as well: it must then be refused. ``ReadOnlySuite`` is for drivers that change nothing, on a tree made by
-``populate``.
+The fixture yields the root of an **empty** writable tree that no other test uses. ``capabilities``
+states the features that the driver lacks; the suite tests that it refuses them. ``ReadOnlySuite``
+is for drivers that change nothing, on a tree made by ``populate``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import pytest
 _PARTS = "attributes directories files life links moves names qids random_operations read_only tree xattrs"
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS.split()))
 
-from ninep.testing.suite.attributes import (  # noqa: E402 - after the rewriting of asserts was ordered
+from ninep.testing.suite.attributes import (  # noqa: E402 - after register_assert_rewrite
     GetattrTests,
     ModeTests,
     OrderTests,
@@ -49,7 +49,9 @@ __all__ = ["Capabilities", "DriverSuite", "ReadOnlySuite", "populate"]
 
 
 class DriverSuite(Suite):
-    """Everything. Subclass it under a name that begins with ``Test``, and give it a fixture ``root``."""
+    """All tests. Subclass it under a name that begins with ``Test``, and define a fixture
+    ``root``.
+    """
 
     TestLife = LifeTests
     TestParent = ParentTests

@@ -1,4 +1,6 @@
-"""Attributes: what getattr tells, what setattr changes and in which order, and the privileges that go with a change of hands."""
+"""Attributes: the result of getattr, the changes and order of setattr, and the loss of SUID and
+SGID.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,8 @@ from ninep.linux import (
 from ninep.node import NOW, Changes, Node
 from ninep.testing.suite.case import eventually
 from ninep.testing.suite.tree import (
-    SOMEBODY,
-    Tree,
+    NON_ROOT,
+    ScratchTree,
     atime_of,
     attributes,
     ctime_of,
@@ -48,7 +50,7 @@ class GetattrTests:
     @pytest.mark.parametrize(
         "mask", [0, 1, GETATTR_BASIC, GETATTR_BASIC | GETATTR_GEN, GETATTR_ALL, (1 << 64) - 1], ids=hex
     )
-    def test_basic_is_always_answered(self, tree: Tree, mask: int) -> None:
+    def test_basic_is_always_answered(self, tree: ScratchTree, mask: int) -> None:
         for node in (tree.root, tree.folder(b"d"), tree.file(b"f", b"abc")):
             a = node.getattr(mask)
             assert a.valid & GETATTR_BASIC == GETATTR_BASIC
@@ -58,12 +60,12 @@ class GetattrTests:
             assert a.blksize > 0
             assert all(0 <= nsec < SECOND for nsec in (a.atime_nsec, a.mtime_nsec, a.ctime_nsec, a.btime_nsec))
 
-    def test_sizes(self, tree: Tree) -> None:
+    def test_sizes(self, tree: ScratchTree) -> None:
         node = tree.file(b"f", b"x" * 5000)
         a = attributes(node)
         assert (a.size, a.nlink, a.rdev, a.mode & S_IFMT) == (5000, 1, 0, S_IFREG)
 
-    def test_a_birth_is_told_only_if_known(self, tree: Tree) -> None:
+    def test_btime_is_valid_only_if_supported(self, tree: ScratchTree) -> None:
         node = tree.file(b"f")
         before = time.time_ns()
         a = node.getattr(GETATTR_ALL)
@@ -72,14 +74,14 @@ class GetattrTests:
             tree.change(node, mtime=5 * DAY)
             assert node.getattr(GETATTR_ALL).btime_sec == a.btime_sec
 
-    def test_the_generation_of_a_file_never_changes(self, tree: Tree) -> None:
+    def test_the_generation_of_a_file_never_changes(self, tree: ScratchTree) -> None:
         node = tree.file(b"f", b"abc")
         before = node.getattr(GETATTR_ALL).gen
         tree.rewrite(node, b"other")
         tree.root.rename(b"f", tree.root, b"g")
         assert tree.walk(b"g").getattr(GETATTR_ALL).gen == before
 
-    def test_the_filesystem(self, tree: Tree) -> None:
+    def test_the_filesystem(self, tree: ScratchTree) -> None:
         figures = tree.root.statfs()
         assert figures.bsize > 0
         assert figures.blocks >= figures.bfree >= figures.bavail >= 0
@@ -92,7 +94,7 @@ class ModeTests:
     """chmod."""
 
     @pytest.mark.parametrize("mode", [0, 0o400, 0o644, 0o1777, 0o2750, 0o4755, 0o7777], ids=oct)
-    def test_twelve_bits(self, tree: Tree, mode: int) -> None:
+    def test_twelve_bits(self, tree: ScratchTree, mode: int) -> None:
         if not tree.can.modes:
             pytest.skip("the driver does not keep permission bits")
         for node in (tree.file(b"f"), tree.folder(b"d")):
@@ -101,7 +103,7 @@ class ModeTests:
             tree.change(node, mode=0o755)
 
     @pytest.mark.parametrize("kind", [S_IFDIR, S_IFLNK, S_IFREG, S_IFMT, 0o7000000], ids=oct)
-    def test_the_type_never_changes(self, tree: Tree, kind: int) -> None:
+    def test_the_type_never_changes(self, tree: ScratchTree, kind: int) -> None:
         node, folder = tree.file(b"f", b"content"), tree.folder(b"d")
         tree.change(node, mode=kind | 0o640)
         tree.change(folder, mode=kind | 0o750)
@@ -110,7 +112,7 @@ class ModeTests:
         if tree.can.modes:
             assert (mode_of(node), mode_of(folder)) == (0o640, 0o750)
 
-    def test_a_link_leads_nobody_to_its_target(self, tree: Tree) -> None:
+    def test_a_link_is_not_followed(self, tree: ScratchTree) -> None:
         if not tree.can.symlinks:
             pytest.skip("the driver has no symbolic links")
         target, link = tree.file(b"target", mode=0o600), tree.link(b"l", b"target")
@@ -128,7 +130,7 @@ class OwnerTests:
     @pytest.mark.parametrize(
         ("uid", "gid"), [(0, 0), (1, 2), (65534, 65535), (1 << 31, (1 << 31) + 1), (NO_ID - 1, NO_ID - 2)]
     )
-    def test_owner_and_group(self, tree: Tree, uid: int, gid: int) -> None:
+    def test_owner_and_group(self, tree: ScratchTree, uid: int, gid: int) -> None:
         nodes = [tree.file(b"f"), tree.folder(b"d")]
         if tree.can.symlinks:
             nodes.append(tree.link(b"l", b"f"))
@@ -144,7 +146,7 @@ class OwnerTests:
             assert (after.uid, after.gid) == ((uid, gid) if kept else (before.uid, before.gid))
             assert after.mode & S_IFMT == before.mode & S_IFMT
 
-    def test_one_without_the_other(self, tree: Tree) -> None:
+    def test_one_without_the_other(self, tree: ScratchTree) -> None:
         if tree.can.owners != "kept":
             pytest.skip("the driver keeps no owners")
         node = tree.file(b"f")
@@ -154,7 +156,7 @@ class OwnerTests:
         a = attributes(node)
         assert (a.uid, a.gid) == (7, 8)
 
-    def test_a_link_leads_nobody_to_its_target(self, tree: Tree) -> None:
+    def test_a_link_is_not_followed(self, tree: ScratchTree) -> None:
         if tree.can.owners != "kept" or not tree.can.symlinks:
             pytest.skip("the driver keeps no owners, or has no symbolic links")
         target, link = tree.file(b"target"), tree.link(b"l", b"target")
@@ -166,19 +168,19 @@ class OwnerTests:
 
 
 class TimeTests:
-    """utimes, and the times that move by themselves."""
+    """utimes, and the automatic changes of times."""
 
     @pytest.mark.parametrize(
         "moment", [0, 1, 5 * DAY + 123_456_789, 2**31 * SECOND + 999_999_999, -2 * DAY, -1], ids=str
     )
-    def test_a_moment(self, tree: Tree, moment: int) -> None:
+    def test_a_moment(self, tree: ScratchTree, moment: int) -> None:
         step = tree.can.time_step
         for node in (tree.file(b"f"), tree.folder(b"d")):
             tree.change(node, atime=moment, mtime=moment + SECOND)
             assert atime_of(node) == moment // step * step
             assert mtime_of(node) == (moment + SECOND) // step * step
 
-    def test_one_without_the_other(self, tree: Tree) -> None:
+    def test_one_without_the_other(self, tree: ScratchTree) -> None:
         node = tree.file(b"f")
         tree.change(node, atime=DAY, mtime=2 * DAY)
         tree.change(node, atime=3 * DAY)
@@ -186,7 +188,7 @@ class TimeTests:
         tree.change(node, mtime=4 * DAY)
         assert (atime_of(node), mtime_of(node)) == (3 * DAY, 4 * DAY)
 
-    def test_now(self, tree: Tree) -> None:
+    def test_now(self, tree: ScratchTree) -> None:
         node = tree.file(b"f")
         tree.change(node, atime=DAY, mtime=DAY)
         tree.change(node, mtime=NOW)
@@ -199,8 +201,8 @@ class TimeTests:
     @pytest.mark.parametrize(
         "moment", [(1 << 63) * SECOND - 1, -(1 << 63) * SECOND, (1 << 40) * SECOND], ids=["last", "first", "far"]
     )
-    def test_moments_beyond_all_clocks(self, tree: Tree, moment: int) -> None:
-        """Kept, clamped or refused; anything but another exception, which would be answered EIO."""
+    def test_moments_beyond_all_clocks(self, tree: ScratchTree, moment: int) -> None:
+        """Stored, clamped or refused; any exception other than OSError would be answered EIO."""
         node = tree.file(b"f", b"content")
         try:
             tree.change(node, atime=moment, mtime=moment)
@@ -208,7 +210,7 @@ class TimeTests:
             assert abs(mtime_of(node) - time.time_ns()) < DAY
         assert tree.read(node) == b"content"
 
-    def test_a_link_has_its_own(self, tree: Tree) -> None:
+    def test_a_link_has_its_own(self, tree: ScratchTree) -> None:
         if not tree.can.symlinks:
             pytest.skip("the driver has no symbolic links")
         target, link = tree.file(b"target"), tree.link(b"l", b"target")
@@ -216,7 +218,7 @@ class TimeTests:
         tree.change(link, mtime=DAY)
         assert (mtime_of(target), mtime_of(link)) == (before, DAY)
 
-    def test_a_write_moves_mtime_and_ctime(self, tree: Tree) -> None:
+    def test_a_write_moves_mtime_and_ctime(self, tree: ScratchTree) -> None:
         node = tree.file(b"f")
         tree.change(node, mtime=DAY)
         before = ctime_of(node)
@@ -228,7 +230,7 @@ class TimeTests:
         assert eventually(written)
         assert mtime_of(node) > DAY
 
-    def test_making_an_entry_moves_the_directorys_mtime(self, tree: Tree) -> None:
+    def test_making_an_entry_moves_the_directorys_mtime(self, tree: ScratchTree) -> None:
         folder = tree.folder(b"d")
         for change in (
             lambda: folder.mkdir(b"x", 0o755, 0, 0),
@@ -239,7 +241,7 @@ class TimeTests:
             change()
             assert mtime_of(folder) > DAY
 
-    def test_changing_attributes_moves_ctime_but_not_mtime(self, tree: Tree) -> None:
+    def test_changing_attributes_moves_ctime_but_not_mtime(self, tree: ScratchTree) -> None:
         node = tree.file(b"f")
         tree.change(node, mtime=DAY)
         changes: list[dict[str, int]] = [{"mode": 0o600}, {"touch": True}, {"atime": DAY}]
@@ -253,7 +255,7 @@ class TimeTests:
             assert eventually(moved), change
             assert mtime_of(node) == DAY
 
-    def test_nothing_asked_is_nothing_done(self, tree: Tree) -> None:
+    def test_nothing_asked_is_nothing_done(self, tree: ScratchTree) -> None:
         node = tree.file(b"f", b"content")
         before = attributes(node)
         node.setattr(Changes())
@@ -264,22 +266,22 @@ class TimeTests:
 class OrderTests:
     """Several changes at once: size, owner, mode, times."""
 
-    def test_times_win_over_a_truncation(self, tree: Tree) -> None:
+    def test_times_win_over_a_truncation(self, tree: ScratchTree) -> None:
         node = tree.file(b"f", b"content")
         tree.change(node, size=3, mtime=DAY, atime=2 * DAY)
         assert (attributes(node).size, mtime_of(node), atime_of(node)) == (3, DAY, 2 * DAY)
 
-    def test_a_mode_wins_over_the_loss_of_privileges(self, tree: Tree) -> None:
+    def test_a_mode_wins_over_the_loss_of_privileges(self, tree: ScratchTree) -> None:
         if not tree.can.modes:
             pytest.skip("the driver does not keep permission bits")
         node = tree.file(b"f", b"content", 0o6777)
-        tree.change(node, size=3, mode=0o6755, by=SOMEBODY)
+        tree.change(node, size=3, mode=0o6755, by=NON_ROOT)
         assert mode_of(node) == 0o6755
         if tree.can.owners == "kept":
-            tree.change(node, uid=7, mode=0o6711, by=SOMEBODY)
+            tree.change(node, uid=7, mode=0o6711, by=NON_ROOT)
             assert mode_of(node) == 0o6711
 
-    def test_a_refused_change_takes_the_others_with_it(self, tree: Tree) -> None:
+    def test_a_refused_change_takes_the_others_with_it(self, tree: ScratchTree) -> None:
         folder = tree.folder(b"d", 0o755)
         before = attributes(folder)
         with refuses(Errno.EISDIR, Errno.EINVAL):
@@ -288,7 +290,7 @@ class OrderTests:
         assert after.mode == before.mode
         assert mtime_of(folder) != DAY
 
-    def test_only_files_have_a_size_to_set(self, tree: Tree) -> None:
+    def test_only_files_have_a_size_to_set(self, tree: ScratchTree) -> None:
         with refuses(Errno.EISDIR, Errno.EINVAL):
             tree.change(tree.root, size=0)
         if tree.can.symlinks:
@@ -298,28 +300,28 @@ class OrderTests:
             assert tree.read(target) == b"content"
 
 
-def _write(tree: Tree, node: Node, by: int) -> None:
+def _write(tree: ScratchTree, node: Node, by: int) -> None:
     assert tree.opened(node, O_RDWR).write(0, b"C", by) == 1
 
 
-def _truncate(tree: Tree, node: Node, by: int) -> None:
+def _truncate(tree: ScratchTree, node: Node, by: int) -> None:
     tree.opened(node, O_RDWR).truncate(3, by)
 
 
-def _set_size(tree: Tree, node: Node, by: int) -> None:
+def _set_size(tree: ScratchTree, node: Node, by: int) -> None:
     tree.change(node, size=3, by=by)
 
 
-def _open_truncating(tree: Tree, node: Node, by: int) -> None:
+def _open_truncating(tree: ScratchTree, node: Node, by: int) -> None:
     tree.opened(node, O_WRONLY | O_TRUNC, by)
 
 
-def _chown(tree: Tree, node: Node, by: int) -> None:
+def _chown(tree: ScratchTree, node: Node, by: int) -> None:
     a = attributes(node)
     tree.change(node, uid=a.uid, gid=a.gid, by=by)
 
 
-HANDS: dict[str, Callable[[Tree, Node, int], None]] = {
+HANDS: dict[str, Callable[[ScratchTree, Node, int], None]] = {
     "write": _write,
     "truncate": _truncate,
     "set size": _set_size,
@@ -330,10 +332,12 @@ HANDS: dict[str, Callable[[Tree, Node, int], None]] = {
 
 @pytest.mark.parametrize("how", HANDS)
 class PrivilegeTests:
-    """SUID and SGID go when somebody other than root changes content or owner (CVE-2023-1386)."""
+    """SUID and SGID are dropped when a user other than root changes content or owner
+    (CVE-2023-1386).
+    """
 
     @pytest.fixture(autouse=True)
-    def _keeps_modes(self, tree: Tree) -> None:
+    def _require_modes(self, tree: ScratchTree) -> None:
         if not tree.can.modes:
             pytest.skip("the driver does not keep permission bits")
 
@@ -344,35 +348,36 @@ class PrivilegeTests:
             (0o2755, 0o0755),
             (0o6755, 0o0755),
             (0o4644, 0o0644),
-            (0o6745, 0o2745),  # SGID without group execution lends nothing: it marks files for mandatory locking
+            # SGID without group execution is not a privilege: it marks files for mandatory locking
+            (0o6745, 0o2745),
             (0o1777, 0o1777),
         ],
         ids=oct,
     )
-    def test_privileges_go(self, tree: Tree, how: str, before: int, after: int) -> None:
+    def test_privileges_go(self, tree: ScratchTree, how: str, before: int, after: int) -> None:
         node = tree.file(b"f", b"content", before)
-        HANDS[how](tree, node, SOMEBODY)
+        HANDS[how](tree, node, NON_ROOT)
         assert mode_of(node) == after
 
-    def test_also_when_nobody_is_known(self, tree: Tree, how: str) -> None:
+    def test_also_for_an_unknown_uid(self, tree: ScratchTree, how: str) -> None:
         node = tree.file(b"f", b"content", 0o6755)
         HANDS[how](tree, node, NO_ID)
         assert mode_of(node) == 0o755
 
-    def test_also_through_a_file_opened_before(self, tree: Tree, how: str) -> None:
+    def test_also_through_a_file_opened_before(self, tree: ScratchTree, how: str) -> None:
         node = tree.file(b"f", b"content")
         file = tree.opened(node)
         tree.change(node, mode=0o6755)
-        file.write(0, b"x", SOMEBODY)
-        HANDS[how](tree, node, SOMEBODY)
+        file.write(0, b"x", NON_ROOT)
+        HANDS[how](tree, node, NON_ROOT)
         assert mode_of(node) == 0o755
 
 
 class RootPrivilegeTests:
-    """root changes contents and takes nothing away (a chown does, on Linux, whoever asks)."""
+    """A write by root drops nothing (a chown does, on Linux, for every user)."""
 
     @pytest.mark.parametrize("how", sorted(HANDS.keys() - {"chown"}))
-    def test_root_keeps_them(self, tree: Tree, how: str) -> None:
+    def test_root_keeps_them(self, tree: ScratchTree, how: str) -> None:
         if not tree.can.root_keeps_setid or not tree.can.modes:
             pytest.skip("the host drops them whoever asks, or keeps none")
         node = tree.file(b"f", b"content", 0o6755)

@@ -21,7 +21,7 @@ from ninep.linux import (
     Errno,
 )
 from ninep.node import User
-from ninep.testing.suite.tree import GID, UID, Tree, attributes, kind_of, mode_of, owners_of, refuses
+from ninep.testing.suite.tree import GID, UID, ScratchTree, attributes, kind_of, mode_of, owners_of, refuses
 
 NOT_HERE = (Errno.EOPNOTSUPP, Errno.EPERM, Errno.EROFS)
 TARGETS = {
@@ -39,7 +39,7 @@ class SymlinkTests:
     """symlink and readlink."""
 
     @pytest.fixture(autouse=True)
-    def _has_symlinks(self, tree: Tree) -> None:
+    def _require_symlinks(self, tree: ScratchTree) -> None:
         if not tree.can.symlinks:
             with refuses(*NOT_HERE):
                 tree.root.symlink(b"l", b"f", UID, GID)
@@ -47,7 +47,7 @@ class SymlinkTests:
             pytest.skip("the driver has no symbolic links, and says so")
 
     @pytest.mark.parametrize("kind", TARGETS)
-    def test_the_target_is_kept_as_it_is(self, tree: Tree, kind: str) -> None:
+    def test_the_target_is_kept_as_it_is(self, tree: ScratchTree, kind: str) -> None:
         qid = tree.root.symlink(b"l", TARGETS[kind], UID, GID)
         link = tree.walk(b"l")
         assert link.readlink() == TARGETS[kind]
@@ -57,17 +57,17 @@ class SymlinkTests:
         if tree.can.owners == "kept":
             assert (a.uid, a.gid) == ((UID, GID) if tree.can.link_owners else owners_of(tree.root))
 
-    def test_any_bytes(self, tree: Tree) -> None:
+    def test_any_bytes(self, tree: ScratchTree) -> None:
         if not tree.can.any_bytes:
             pytest.skip("the driver keeps text only")
         target = bytes(range(1, 256))
         assert tree.link(b"l", target).readlink() == target
 
-    def test_the_longest_target(self, tree: Tree) -> None:
+    def test_the_longest_target(self, tree: ScratchTree) -> None:
         target = b"t" * tree.can.link_max
         assert tree.link(b"l", target).readlink() == target
 
-    def test_over_what_exists(self, tree: Tree) -> None:
+    def test_over_what_exists(self, tree: ScratchTree) -> None:
         node = tree.file(b"f", b"content")
         tree.link(b"l", b"first")
         for name in (b"f", b"l"):
@@ -76,12 +76,12 @@ class SymlinkTests:
         assert tree.read(node) == b"content"
         assert tree.walk(b"l").readlink() == b"first"
 
-    def test_other_files_are_no_links(self, tree: Tree) -> None:
+    def test_other_files_are_no_links(self, tree: ScratchTree) -> None:
         for node in (tree.root, tree.file(b"f", b"content")):
             with refuses(Errno.EINVAL):
                 node.readlink()
 
-    def test_moving_and_removing_the_link_itself(self, tree: Tree) -> None:
+    def test_moving_and_removing_the_link_itself(self, tree: ScratchTree) -> None:
         target = tree.file(b"target", b"content")
         tree.link(b"l", b"target")
         tree.root.rename(b"l", tree.folder(b"d"), b"m")
@@ -99,14 +99,14 @@ class HardLinkTests:
     """link."""
 
     @pytest.fixture(autouse=True)
-    def _has_links(self, tree: Tree) -> None:
+    def _require_links(self, tree: ScratchTree) -> None:
         if not tree.can.hard_links:
             with refuses(*NOT_HERE):
                 tree.root.link(tree.file(b"f"), b"g")
             assert tree.names() == [b"f"]
             pytest.skip("the driver has no hard links, and says so")
 
-    def test_two_names_of_one_file(self, tree: Tree) -> None:
+    def test_two_names_of_one_file(self, tree: ScratchTree) -> None:
         node = tree.file(b"f", b"content")
         folder = tree.folder(b"d")
         folder.link(node, b"g")
@@ -118,7 +118,7 @@ class HardLinkTests:
         assert tree.read(node) == b"changed"
         assert attributes(node)[4:] == attributes(other)[4:]
 
-    def test_either_name_may_go(self, tree: Tree) -> None:
+    def test_either_name_may_go(self, tree: ScratchTree) -> None:
         node = tree.file(b"f", b"content")
         tree.root.link(node, b"g")
         tree.root.unlink(b"f", directory=False)
@@ -127,7 +127,7 @@ class HardLinkTests:
         if tree.can.modes:
             assert mode_of(other) == 0o644
 
-    def test_removing_a_node_removes_the_name_it_was_reached_by(self, tree: Tree) -> None:
+    def test_removing_a_node_removes_the_name_it_was_walked_by(self, tree: ScratchTree) -> None:
         tree.root.link(tree.file(b"f", b"content"), b"g")
         tree.walk(b"g").remove()
         assert tree.names() == [b"f"]
@@ -135,19 +135,19 @@ class HardLinkTests:
         tree.walk(b"f").move(None, b"i")
         assert tree.names() == [b"h", b"i"]
 
-    def test_over_what_exists(self, tree: Tree) -> None:
+    def test_over_what_exists(self, tree: ScratchTree) -> None:
         node, other = tree.file(b"f", b"content"), tree.file(b"g", b"other")
         for name in (b"f", b"g"):
             with refuses(Errno.EEXIST):
                 tree.root.link(node, name)
         assert (tree.read(other), attributes(node).nlink) == (b"other", 1)
 
-    def test_directories_have_one_name(self, tree: Tree) -> None:
+    def test_directories_have_one_name(self, tree: ScratchTree) -> None:
         with refuses(Errno.EPERM):
             tree.root.link(tree.folder(b"d"), b"e")
         assert tree.names() == [b"d"]
 
-    def test_a_deleted_file_stays_deleted(self, tree: Tree) -> None:
+    def test_a_deleted_file_stays_deleted(self, tree: ScratchTree) -> None:
         node = tree.file(b"f", b"content")
         tree.opened(node)
         tree.root.unlink(b"f", directory=False)
@@ -155,7 +155,7 @@ class HardLinkTests:
             tree.root.link(node, b"g")
         assert tree.names() == []
 
-    def test_a_link_to_a_link_is_to_the_link(self, tree: Tree) -> None:
+    def test_a_link_to_a_link_is_to_the_link(self, tree: ScratchTree) -> None:
         if not tree.can.symlinks:
             pytest.skip("the driver has no symbolic links")
         target = tree.file(b"target")
@@ -163,7 +163,7 @@ class HardLinkTests:
         assert tree.walk(b"m").readlink() == b"target"
         assert attributes(target).nlink == 1
 
-    def test_nodes_of_another_driver(self, tree: Tree) -> None:
+    def test_nodes_of_another_driver(self, tree: ScratchTree) -> None:
         foreign = MemoryDriver().attach(User())
         node, file = foreign.create(b"f", O_RDWR, 0o644, 0, 0)
         file.close()
@@ -171,7 +171,7 @@ class HardLinkTests:
             tree.root.link(node, b"g")
         assert tree.names() == []
 
-    def test_in_what_is_no_directory(self, tree: Tree) -> None:
+    def test_in_what_is_no_directory(self, tree: ScratchTree) -> None:
         node = tree.file(b"f")
         with refuses(Errno.ENOTDIR):
             node.link(node, b"g")
@@ -187,10 +187,10 @@ SPECIAL = {
 
 
 class SpecialTests:
-    """mknod, and that nothing special is ever opened (CVE-2023-2861)."""
+    """mknod, and that special files are never opened (CVE-2023-2861)."""
 
     @pytest.mark.parametrize("kind", SPECIAL)
-    def test_special_files(self, tree: Tree, kind: str) -> None:
+    def test_special_files(self, tree: ScratchTree, kind: str) -> None:
         form, rdev = SPECIAL[kind]
         able = tree.can.devices if form in {S_IFCHR, S_IFBLK} else tree.can.fifos
         if not able:
@@ -220,7 +220,7 @@ class SpecialTests:
         tree.root.unlink(b"m", directory=False)
         assert tree.names() == []
 
-    def test_a_regular_file(self, tree: Tree) -> None:
+    def test_a_regular_file(self, tree: ScratchTree) -> None:
         tree.root.mknod(b"f", S_IFREG | 0o640, 0, UID, GID)
         node = tree.walk(b"f")
         assert kind_of(node) == S_IFREG
@@ -228,11 +228,11 @@ class SpecialTests:
         assert tree.read(node) == b"content"
 
     @pytest.mark.parametrize("form", [S_IFDIR, S_IFLNK], ids=oct)
-    def test_what_has_a_verb_of_its_own(self, tree: Tree, form: int) -> None:
+    def test_what_has_a_verb_of_its_own(self, tree: ScratchTree, form: int) -> None:
         with refuses(Errno.EINVAL, Errno.EPERM):
             tree.root.mknod(b"n", form | 0o755, 0, UID, GID)
         assert tree.names() == []
 
-    def test_in_what_is_no_directory(self, tree: Tree) -> None:
+    def test_in_what_is_no_directory(self, tree: ScratchTree) -> None:
         with refuses(Errno.ENOTDIR):
             tree.file(b"f").mknod(b"n", S_IFREG, 0, UID, GID)

@@ -1,7 +1,7 @@
-"""What a tree of files must do, as short as can be: the reference that random operations are compared with.
+"""A model of a tree of files, as short as possible: the reference for random operations.
 
-Only names, contents and link counts; no times, owners or modes. Where POSIX and Linux leave an order of faults open, each of the possible
-errnos is right.
+It has names, contents and link counts, but no times, owners or modes. Where POSIX and Linux leave
+the order of errors open, each of the possible errnos is accepted.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ def _refuse(*codes: Errno) -> NoReturn:
 
 
 class Model:
-    """A tree. Every verb either does what it says or raises ``ModelError`` and does nothing."""
+    """A tree. Every verb either succeeds or raises ``ModelError`` and changes nothing."""
 
     def __init__(self) -> None:
         self.root = Folder()
 
     def thing(self, path: Path) -> Thing:
-        """What a path leads to; no link is followed."""
+        """The object at a path, without following links."""
         here: Thing = self.root
         for name in path:
             if isinstance(here, Link):
@@ -105,7 +105,7 @@ class Model:
         self._enter(where, name, Link(target))
 
     def link(self, source: Path, where: Path, name: bytes) -> None:
-        """A second name. Which of two faults is found first is open."""
+        """A second name. The order of two errors is open."""
         thing = self.thing(source)
         entries = self.folder(where)
         faults = [Errno.EPERM] if isinstance(thing, Folder) else []

@@ -1,11 +1,11 @@
-"""Walking: what a name leads to, and which names there are."""
+"""Walks, and which names are possible."""
 
 from __future__ import annotations
 
 import pytest
 
 from ninep.linux import O_RDWR, S_IFLNK, Errno
-from ninep.testing.suite.tree import Tree, attributes, kind_of, refuses
+from ninep.testing.suite.tree import ScratchTree, attributes, kind_of, refuses
 
 ODD_NAMES = {
     "space": b"a b",
@@ -47,15 +47,15 @@ NOT_UTF8 = {
 class WalkTests:
     """walk."""
 
-    def test_a_name_that_is_not_there(self, tree: Tree) -> None:
+    def test_a_name_that_is_not_there(self, tree: ScratchTree) -> None:
         with refuses(Errno.ENOENT):
             tree.root.walk(b"missing")
 
-    def test_through_a_file(self, tree: Tree) -> None:
+    def test_through_a_file(self, tree: ScratchTree) -> None:
         with refuses(Errno.ENOTDIR):
             tree.file(b"f").walk(b"x")
 
-    def test_to_a_link_is_the_link(self, tree: Tree) -> None:
+    def test_to_a_link_is_the_link(self, tree: ScratchTree) -> None:
         if not tree.can.symlinks:
             pytest.skip("the driver has no symbolic links")
         tree.file(b"target", within=tree.folder(b"d"))
@@ -64,7 +64,7 @@ class WalkTests:
         with refuses(Errno.ENOTDIR, Errno.ELOOP):
             link.walk(b"target")
 
-    def test_from_a_deleted_directory(self, tree: Tree) -> None:
+    def test_from_a_deleted_directory(self, tree: ScratchTree) -> None:
         folder = tree.folder(b"d")
         tree.root.unlink(b"d", directory=True)
         with refuses(Errno.ENOENT, Errno.ESTALE):
@@ -74,7 +74,7 @@ class WalkTests:
 class OddNameTests:
     """Names of any bytes but ``/`` and NUL."""
 
-    def _round_trip(self, tree: Tree, name: bytes) -> None:
+    def _round_trip(self, tree: ScratchTree, name: bytes) -> None:
         made = tree.file(name, b"content of " + name)
         assert made.name == name
         assert tree.names() == [name]
@@ -92,11 +92,11 @@ class OddNameTests:
         assert tree.names(tree.walk(name)) == [name]
 
     @pytest.mark.parametrize("kind", ODD_NAMES)
-    def test_text(self, tree: Tree, kind: str) -> None:
+    def test_text(self, tree: ScratchTree, kind: str) -> None:
         self._round_trip(tree, ODD_NAMES[kind])
 
     @pytest.mark.parametrize("kind", NOT_UTF8)
-    def test_not_utf8(self, tree: Tree, kind: str) -> None:
+    def test_not_utf8(self, tree: ScratchTree, kind: str) -> None:
         if tree.can.any_bytes:
             self._round_trip(tree, NOT_UTF8[kind])
             return
@@ -104,13 +104,13 @@ class OddNameTests:
             tree.file(NOT_UTF8[kind])
         assert tree.names() == []
 
-    def test_all_together(self, tree: Tree) -> None:
+    def test_all_together(self, tree: ScratchTree) -> None:
         names = sorted([*ODD_NAMES.values(), *(NOT_UTF8.values() if tree.can.any_bytes else ())])
         for name in names:
             tree.root.mkdir(name, 0o755, 0, 0)
         assert tree.names() == names
 
-    def test_upper_and_lower_case(self, tree: Tree) -> None:
+    def test_upper_and_lower_case(self, tree: ScratchTree) -> None:
         tree.file(b"Name", b"upper")
         if tree.can.case_sensitive:
             tree.file(b"name", b"lower")
@@ -120,14 +120,14 @@ class OddNameTests:
                 tree.root.mkdir(b"name", 0o755, 0, 0)
             assert tree.names() == [b"Name"]
 
-    def test_the_longest_name(self, tree: Tree) -> None:
+    def test_the_longest_name(self, tree: ScratchTree) -> None:
         name = b"n" * tree.can.name_max
         node = tree.file(name, b"x")
         tree.root.rename(name, tree.root, b"m" * len(name))
         assert tree.names() == [b"m" * len(name)]
         assert attributes(node).size == 1
 
-    def test_names_too_long(self, tree: Tree) -> None:
+    def test_names_too_long(self, tree: ScratchTree) -> None:
         name = b"n" * (tree.can.name_max + 1)
         tree.file(b"f")
         for make in (

@@ -1,4 +1,4 @@
-"""qids: what clients identify files and notice changes by."""
+"""qids: the identity of files, and the detection of changes."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import pytest
 from ninep.linux import O_NOATIME, O_RDONLY
 from ninep.node import Qid
 from ninep.testing.suite.case import eventually
-from ninep.testing.suite.tree import Tree, attributes, qid_of
+from ninep.testing.suite.tree import ScratchTree, attributes, qid_of
 
 
 class QidTests:
     """type, version, path."""
 
-    def test_types(self, tree: Tree) -> None:
+    def test_types(self, tree: ScratchTree) -> None:
         assert (tree.root.qid.type, tree.folder(b"d").qid.type, tree.file(b"f").qid.type) == (0x80, 0x80, 0)
         if tree.can.symlinks:
             assert tree.link(b"l", b"f").qid.type == 0x02
 
-    def test_verbs_agree(self, tree: Tree) -> None:
+    def test_verbs_agree(self, tree: ScratchTree) -> None:
         made: Qid = tree.root.mkdir(b"d", 0o755, 0, 0)
         node = tree.walk(b"d")
         assert made == node.qid == qid_of(attributes(node))
@@ -26,14 +26,14 @@ class QidTests:
         assert listed.qid_path == made.path
         assert listed.qid_type in {made.type, 0}
 
-    def test_paths_are_unique(self, tree: Tree) -> None:
+    def test_paths_are_unique(self, tree: ScratchTree) -> None:
         paths = {tree.root.qid.path}
         for i in range(50):
             paths.add(tree.file(b"f%d" % i).qid.path)
             paths.add(tree.folder(b"d%d" % i).qid.path)
         assert len(paths) == 101
 
-    def test_the_path_stays_with_the_file(self, tree: Tree) -> None:
+    def test_the_path_stays_with_the_file(self, tree: ScratchTree) -> None:
         node = tree.file(b"f", b"content")
         path = node.qid.path
         tree.rewrite(node, b"other content")
@@ -45,16 +45,16 @@ class QidTests:
             tree.root.link(node, b"h")
             assert tree.walk(b"h").qid.path == path
 
-    def test_the_path_stays_with_a_directory(self, tree: Tree) -> None:
+    def test_the_path_stays_with_a_directory(self, tree: ScratchTree) -> None:
         inner = tree.folder(b"i", within=tree.folder(b"d"))
         paths = tree.walk(b"d").qid.path, inner.qid.path
         tree.root.rename(b"d", tree.root, b"e")
         assert (tree.walk(b"e").qid.path, tree.walk(b"e", b"i").qid.path) == paths
 
-    def test_looking_never_changes_the_version(self, tree: Tree) -> None:
+    def test_reading_attributes_never_changes_the_version(self, tree: ScratchTree) -> None:
         node = tree.file(b"f", b"content")
         version = attributes(node).qid_version
-        tree.end(tree.opened(node, O_RDONLY))
+        tree.release(tree.opened(node, O_RDONLY))
         tree.read(node)
         tree.entries()
         file = tree.opened(node, O_RDONLY | O_NOATIME)
@@ -64,8 +64,10 @@ class QidTests:
         assert attributes(node).qid_version == version
         assert tree.walk(b"f").qid.version == version
 
-    def test_a_moved_atime_is_no_change(self, tree: Tree) -> None:
-        """Readers do not throw each other's caches away: seen through a read that moves atime (relatime moves it after a change)."""
+    def test_a_moved_atime_is_no_change(self, tree: ScratchTree) -> None:
+        """A read does not invalidate the caches of other readers, also if it changes atime
+        (relatime changes it after a write).
+        """
         node = tree.file(b"f", b"content")
         tree.change(node, atime=1_000_000_000)
         version = attributes(node).qid_version
@@ -73,7 +75,7 @@ class QidTests:
         assert attributes(node).qid_version == version
 
     @pytest.mark.parametrize("how", ["write", "truncate", "set size"])
-    def test_a_change_of_content_changes_the_version(self, tree: Tree, how: str) -> None:
+    def test_a_change_of_content_changes_the_version(self, tree: ScratchTree, how: str) -> None:
         """Also within one second and without a change of size."""
         node = tree.file(b"f", b"content")
         file = tree.opened(node)
@@ -91,7 +93,7 @@ class QidTests:
         assert eventually(changed)
         assert tree.walk(b"f").qid.version == attributes(node).qid_version
 
-    def test_versions_differ_after_each_of_many_changes(self, tree: Tree) -> None:
+    def test_versions_differ_after_each_of_many_changes(self, tree: ScratchTree) -> None:
         node = tree.file(b"f")
         file = tree.opened(node)
         seen = [attributes(node).qid_version]
@@ -105,7 +107,7 @@ class QidTests:
             seen.append(attributes(node).qid_version)
         assert len(set(seen)) == 11
 
-    def test_a_directorys_content_is_its_entries(self, tree: Tree) -> None:
+    def test_a_directorys_content_is_its_entries(self, tree: ScratchTree) -> None:
         folder = tree.folder(b"d")
         for change in (
             lambda: folder.mkdir(b"x", 0o755, 0, 0),
@@ -120,7 +122,7 @@ class QidTests:
                 if attributes(folder).qid_version != before:
                     return True
                 name = b"t%d" % next(extra)  # type: ignore[call-overload]
-                folder.mkdir(name, 0o755, 0, 0)  # the clock had not ticked: the same again
+                folder.mkdir(name, 0o755, 0, 0)  # in case the clock did not advance
                 folder.unlink(name, directory=True)
                 return False
 

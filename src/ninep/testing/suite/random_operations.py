@@ -1,4 +1,4 @@
-"""Random operations on a driver and on the model: the same answers, the same tree."""
+"""Random operations on a driver and on the model, with equal results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ninep.errors import linux_errno
 from ninep.linux import O_EXCL, O_RDWR, S_IFDIR, S_IFLNK
 from ninep.node import Node
 from ninep.testing.suite.model import Folder, Link, Model, ModelError, Thing
-from ninep.testing.suite.tree import GID, UID, Tree, attributes, kind_of, write_all
+from ninep.testing.suite.tree import GID, UID, ScratchTree, attributes, kind_of, write_all
 
 NAMES = st.sampled_from([b"a", b"b", b"c"])
 PATHS = st.lists(NAMES, max_size=2).map(tuple)
@@ -39,15 +39,15 @@ STEPS = st.lists(
 )
 
 
-class Subject:
-    """The model's verbs, done by a driver."""
+class DriverUnderTest:
+    """The model's verbs, performed on a driver."""
 
-    def __init__(self, tree: Tree, base: Node) -> None:
+    def __init__(self, tree: ScratchTree, base: Node) -> None:
         self.tree = tree
         self.base = base
 
     def at(self, path: tuple[bytes, ...]) -> Node:
-        """What a path leads to."""
+        """The node at a path."""
         return self.tree.walk(*path, start=self.base)
 
     def create(self, where: tuple[bytes, ...], name: bytes, content: bytes) -> None:
@@ -95,7 +95,7 @@ class Subject:
 
 
 class RandomOperationTests:
-    """What no example above thought of."""
+    """Sequences that the other tests do not contain."""
 
     # The root is shared by all examples of a run; each works in a directory of its own.
     @settings(
@@ -110,11 +110,11 @@ class RandomOperationTests:
         ],
     )
     @given(steps=STEPS)
-    def test_any_sequence(self, tree: Tree, steps: list[tuple[str, tuple[Any, ...]]]) -> None:
+    def test_any_sequence(self, tree: ScratchTree, steps: list[tuple[str, tuple[Any, ...]]]) -> None:
         lacking = {"symlink"} - {"symlink" * tree.can.symlinks}
         lacking |= {"link"} - {"link" * tree.can.hard_links}
         with tree.scope() as base:
-            model, subject = Model(), Subject(tree, base)
+            model, driver = Model(), DriverUnderTest(tree, base)
             for verb, args in steps:
                 if verb in lacking:
                     continue
@@ -123,7 +123,7 @@ class RandomOperationTests:
                 except ModelError as error:
                     expected = error.codes
                 try:
-                    found = getattr(subject, verb)(*args)
+                    found = getattr(driver, verb)(*args)
                 except OSError as error:
                     found = linux_errno(error)
                     assert isinstance(expected, tuple), f"{verb}{args}: refused with {found.name}"
@@ -132,7 +132,7 @@ class RandomOperationTests:
                     assert found == expected, f"{verb}{args}"
             self._compare(tree, base, model.root)
 
-    def _compare(self, tree: Tree, node: Node, thing: Thing) -> None:
+    def _compare(self, tree: ScratchTree, node: Node, thing: Thing) -> None:
         if isinstance(thing, Folder):
             assert kind_of(node) == S_IFDIR
             assert tree.names(node) == sorted(thing.entries)

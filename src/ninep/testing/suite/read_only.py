@@ -1,6 +1,7 @@
-"""Drivers that nobody can change: everything is refused, and everything is as it was.
+"""Read-only drivers: every change is refused, and everything stays unchanged.
 
-The tree is the one ``populate`` makes: a file ``f`` with ``content``, a directory ``d`` with a file ``g`` in it.
+The tree is the one made by ``populate``: a file ``f`` with ``content``, a directory ``d`` with a
+file ``g`` in it.
 """
 
 from __future__ import annotations
@@ -13,20 +14,20 @@ from ninep.linux import O_APPEND, O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, 
 from ninep.node import Changes, Node
 from ninep.testing.suite.capabilities import Capabilities
 from ninep.testing.suite.case import Suite
-from ninep.testing.suite.tree import Tree, attributes, read_all, refuses
+from ninep.testing.suite.tree import ScratchTree, attributes, read_all, refuses
 
 SAYS_NO = (Errno.EROFS, Errno.EPERM, Errno.EOPNOTSUPP)
 
 
 def populate(root: Node) -> None:
-    """Make the tree that the read-only tests expect, through a root that can still be written."""
-    tree = Tree(root, Capabilities())
+    """Make the tree that the read-only tests expect, through a writable root."""
+    tree = ScratchTree(root, Capabilities())
     tree.file(b"f", b"content")
     tree.file(b"g", b"inner", within=tree.folder(b"d"))
     tree.finish()
 
 
-MUTATIONS: dict[str, Callable[[Tree, Node], object]] = {
+MUTATIONS: dict[str, Callable[[ScratchTree, Node], object]] = {
     "create": lambda tree, _: tree.root.create(b"new", O_RDWR, 0o644, 0, 0),
     "create of what exists, truncating": lambda tree, _: tree.root.create(b"f", O_RDWR | O_TRUNC, 0o644, 0, 0),
     "mkdir": lambda tree, _: tree.root.mkdir(b"new", 0o755, 0, 0),
@@ -59,7 +60,7 @@ class ReadOnlySuite(Suite):
     """For drivers and layers that change nothing. ``root`` yields the tree that ``populate`` makes."""
 
     @pytest.mark.parametrize("mutation", MUTATIONS)
-    def test_nothing_is_changed(self, tree: Tree, mutation: str) -> None:
+    def test_nothing_is_changed(self, tree: ScratchTree, mutation: str) -> None:
         file = tree.walk(b"f")
         before = [attributes(node) for node in (tree.root, file, tree.walk(b"d"))]
         with refuses(*SAYS_NO):
@@ -68,7 +69,7 @@ class ReadOnlySuite(Suite):
         assert tree.names() == [b"d", b"f"]
         assert tree.read(file) == b"content"
 
-    def test_files_are_read(self, tree: Tree) -> None:
+    def test_files_are_read(self, tree: ScratchTree) -> None:
         file = tree.opened(tree.walk(b"d", b"g"), O_RDONLY)
         assert read_all(file) == b"inner"
         with refuses(Errno.EBADF, *SAYS_NO):
@@ -76,15 +77,15 @@ class ReadOnlySuite(Suite):
         with refuses(Errno.EBADF, Errno.EINVAL, *SAYS_NO):
             file.truncate(0, 0)
 
-    def test_directories_are_listed(self, tree: Tree) -> None:
+    def test_directories_are_listed(self, tree: ScratchTree) -> None:
         assert tree.names(tree.walk(b"d")) == [b"g"]
 
-    def test_what_is_not_there(self, tree: Tree) -> None:
+    def test_what_is_not_there(self, tree: ScratchTree) -> None:
         with refuses(Errno.ENOENT):
             tree.root.walk(b"new")
 
-    def test_what_is_reached_is_read_only_as_well(self, tree: Tree) -> None:
-        for node in (tree.walk(b"d"), tree.keep(tree.walk(b"d", b"g").parent()), tree.keep(tree.walk(b"d").clone())):
+    def test_what_is_reached_is_read_only_as_well(self, tree: ScratchTree) -> None:
+        for node in (tree.walk(b"d"), tree.track(tree.walk(b"d", b"g").parent()), tree.track(tree.walk(b"d").clone())):
             with refuses(*SAYS_NO):
                 node.mkdir(b"new", 0o755, 0, 0)
             with refuses(*SAYS_NO):

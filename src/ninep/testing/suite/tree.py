@@ -1,4 +1,4 @@
-"""A tree under test: short words for what tests do all day, and an audit of every claim they take."""
+"""A tree under test: short names for common operations, and an audit of every reference."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ninep.testing.audit import Audit
 from ninep.testing.suite.capabilities import Capabilities
 
 UID, GID = 1000, 1001
-SOMEBODY = 1000
-"""Who asks, if not root."""
+NON_ROOT = 1000
+"""The uid of requests by a user other than root."""
 
 T = TypeVar("T", Node, OpenFile, OpenDir)
 
@@ -32,67 +32,69 @@ def refuses(*codes: Errno) -> Iterator[None]:
         raise AssertionError(f"not refused with {[code.name for code in codes]}")
 
 
-class Tree:
-    """Around the root of a driver. What its methods return lives until ``finish``."""
+class ScratchTree:
+    """Helper around the root of a driver. The results of its methods are valid until ``finish``."""
 
     def __init__(self, root: Node, can: Capabilities) -> None:
         self.can = can
         self._audit = Audit()
-        self._claims: list[Node | OpenFile | OpenDir] = []
+        self._refs: list[Node | OpenFile | OpenDir] = []
         self.root = self._audit(root, User())
         self._scopes = 0
 
-    def keep(self, claim: T) -> T:
-        """Give this back at the end."""
-        self._claims.append(claim)
-        return claim
+    def track(self, ref: T) -> T:
+        """Release this reference at the end."""
+        self._refs.append(ref)
+        return ref
 
-    def end(self, claim: Node | OpenFile | OpenDir) -> None:
-        """Give this back now."""
-        if claim in self._claims:
-            self._claims.remove(claim)
-        claim.release() if isinstance(claim, Node) else claim.close()
+    def release(self, ref: Node | OpenFile | OpenDir) -> None:
+        """Release this reference now."""
+        if ref in self._refs:
+            self._refs.remove(ref)
+        ref.release() if isinstance(ref, Node) else ref.close()
 
     @contextmanager
     def scope(self) -> Iterator[Node]:
-        """A new directory, and an end of all claims taken meanwhile."""
-        before = len(self._claims)
+        """A new directory; references taken inside the block are released at its end."""
+        before = len(self._refs)
         self._scopes += 1
         try:
             yield self.folder(b"scope %d" % self._scopes)
         finally:
-            while len(self._claims) > before:
-                self.end(self._claims[-1])
+            while len(self._refs) > before:
+                self.release(self._refs[-1])
 
     def finish(self) -> None:
-        """Give everything back, last things first, and check that nothing was forgotten. The root stays with who gave it."""
-        while self._claims:
-            self.end(self._claims[-1])
+        """Release everything in reverse order, and check that nothing is left. The caller releases
+        the root.
+        """
+        while self._refs:
+            self.release(self._refs[-1])
         del self._audit.open[id(self.root)]
         self._audit.check()
 
     # -- nodes ---------------------------------------------------------------------------------------------------------
 
     def walk(self, *names: bytes, start: Node | None = None) -> Node:
-        """Along names from the root."""
+        """Walk along names from the root."""
         node = start or self.root
         for name in names:
-            node = self.keep(node.walk(name))
+            node = self.track(node.walk(name))
         return node
 
     def has(self, name: bytes, within: Node | None = None) -> bool:
-        """Whether there is such an entry."""
+        """Whether the entry exists."""
         try:
             self.walk(name, start=within)
         except OSError as error:
-            assert linux_errno(error) is Errno.ENOENT  # noqa: PT017 - any other failure is one
+            assert linux_errno(error) is Errno.ENOENT  # noqa: PT017 - any other error is a failure
             return False
         return True
 
     def file(self, name: bytes, content: bytes = b"", mode: int = 0o644, within: Node | None = None) -> Node:
         """A new file with this content."""
         node, file = (within or self.root).create(name, O_RDWR, mode, UID, GID)
-        self.keep(node)
+        self.track(node)
         try:
             assert write_all(file, content) == len(content)
         finally:
@@ -113,7 +115,7 @@ class Tree:
 
     def opened(self, node: Node, flags: int = O_RDWR, by: int = 0) -> OpenFile:
         """An open file."""
-        return self.keep(node.open(flags, by))
+        return self.track(node.open(flags, by))
 
     def read(self, node: Node) -> bytes:
         """The whole content."""
@@ -218,12 +220,12 @@ def read_all(file: OpenFile) -> bytes:
 
 
 def read_some(listing: OpenDir, cookie: int, room: int) -> list[Dirent]:
-    """One answer. Fast drivers give plain tuples of a Dirent's shape."""
+    """The result of one read. Fast drivers return plain tuples in the field order of Dirent."""
     return [Dirent(*entry) for entry in listing.read(cookie, room)]
 
 
 def read_entries(listing: OpenDir, room: int = 8192, cookie: int = 0) -> list[Dirent]:
-    """Read on behind ``cookie`` until the end, taking as much of each answer as the server would."""
+    """Read after ``cookie`` until the end, using as much of each result as the server would."""
     found: list[Dirent] = []
     while answer := read_some(listing, cookie, room):
         left = room

@@ -6,7 +6,7 @@ import pytest
 
 from ninep.linux import XATTR_CREATE, XATTR_REPLACE, Errno
 from ninep.node import Node
-from ninep.testing.suite.tree import Tree, attributes, refuses
+from ninep.testing.suite.tree import ScratchTree, attributes, refuses
 
 VALUES = {"text": b"value", "empty": b"", "binary": bytes(range(256)), "one NUL": b"\0"}
 # xattr(7), acl_ea.h: version 2; user::rw- user:1234:r-- group::r-- mask::r-- other::---
@@ -24,7 +24,7 @@ class XattrTests:
     """getxattr, listxattr, setxattr, removexattr."""
 
     @pytest.fixture(autouse=True)
-    def _has_xattrs(self, tree: Tree) -> None:
+    def _require_xattrs(self, tree: ScratchTree) -> None:
         if not tree.can.xattrs:
             node = tree.file(b"probe", b"content")
             with refuses(Errno.EOPNOTSUPP, Errno.EPERM, Errno.EROFS):
@@ -35,14 +35,14 @@ class XattrTests:
             pytest.skip("the driver has no extended attributes, and says so")
 
     @pytest.mark.parametrize("kind", VALUES)
-    def test_values(self, tree: Tree, kind: str) -> None:
+    def test_values(self, tree: ScratchTree, kind: str) -> None:
         for node in (tree.file(b"f"), tree.folder(b"d"), tree.root):
             node.setxattr(b"user.x", VALUES[kind], 0)
             assert bytes(node.getxattr(b"user.x")) == VALUES[kind]
             assert _user(node) == [b"user.x"]
             node.removexattr(b"user.x")
 
-    def test_a_large_value(self, tree: Tree) -> None:
+    def test_a_large_value(self, tree: ScratchTree) -> None:
         node = tree.file(b"f")
         value = b"v" * tree.can.xattr_max
         node.setxattr(b"user.x", value, 0)
@@ -50,7 +50,7 @@ class XattrTests:
         node.setxattr(b"user.x", value, XATTR_REPLACE)
         assert bytes(node.getxattr(b"user.x")) == value
 
-    def test_several(self, tree: Tree) -> None:
+    def test_several(self, tree: ScratchTree) -> None:
         node = tree.file(b"f", b"content")
         names = [b"user.%d" % i for i in range(10)]
         for name in names:
@@ -61,7 +61,7 @@ class XattrTests:
         assert all(bytes(node.getxattr(name)) == b"value of " + name for name in _user(node))
         assert tree.read(node) == b"content"
 
-    def test_create_and_replace(self, tree: Tree) -> None:
+    def test_create_and_replace(self, tree: ScratchTree) -> None:
         node = tree.file(b"f")
         with refuses(Errno.ENODATA):
             node.setxattr(b"user.x", b"one", XATTR_REPLACE)
@@ -74,7 +74,7 @@ class XattrTests:
         node.setxattr(b"user.x", b"three", 0)
         assert bytes(node.getxattr(b"user.x")) == b"three"
 
-    def test_what_is_not_there(self, tree: Tree) -> None:
+    def test_what_is_not_there(self, tree: ScratchTree) -> None:
         node = tree.file(b"f")
         with refuses(Errno.ENODATA):
             node.getxattr(b"user.missing")
@@ -82,8 +82,8 @@ class XattrTests:
             node.removexattr(b"user.missing")
 
     @pytest.mark.parametrize("name", [b"bogus.x", b"nodots", b"USER.x", b"system.unheard_of"], ids=bytes.decode)
-    def test_namespaces_that_are_not_served(self, tree: Tree, name: bytes) -> None:
-        """Not ENODATA: clients would take that for an answer about an attribute that could be."""
+    def test_namespaces_that_are_not_served(self, tree: ScratchTree, name: bytes) -> None:
+        """Not ENODATA: clients would take that as an answer about a supported attribute."""
         node = tree.file(b"f")
         with refuses(Errno.EOPNOTSUPP):
             node.setxattr(name, b"value", 0)
@@ -93,7 +93,7 @@ class XattrTests:
             node.removexattr(name)
         assert name not in node.listxattr()
 
-    def test_all_that_is_listed_can_be_read(self, tree: Tree) -> None:
+    def test_all_that_is_listed_can_be_read(self, tree: ScratchTree) -> None:
         node = tree.file(b"f")
         node.setxattr(b"user.x", b"value", 0)
         tree.change(node, mode=0o600)
@@ -104,7 +104,7 @@ class XattrTests:
         for name in names:
             node.getxattr(name)
 
-    def test_they_go_with_the_file(self, tree: Tree) -> None:
+    def test_they_go_with_the_file(self, tree: ScratchTree) -> None:
         node = tree.file(b"f", b"content")
         node.setxattr(b"user.x", b"value", 0)
         tree.root.rename(b"f", tree.folder(b"d"), b"g")
@@ -115,7 +115,7 @@ class XattrTests:
         tree.root.rename(b"h", tree.walk(b"d"), b"g")
         assert _user(tree.walk(b"d", b"g")) == []
 
-    def test_they_go_on_without_a_name(self, tree: Tree) -> None:
+    def test_they_go_on_without_a_name(self, tree: ScratchTree) -> None:
         node = tree.file(b"f")
         tree.opened(node)
         node.setxattr(b"user.x", b"value", 0)
@@ -123,7 +123,7 @@ class XattrTests:
         assert bytes(node.getxattr(b"user.x")) == b"value"
         assert _user(tree.file(b"f")) == []
 
-    def test_they_do_not_change_the_content(self, tree: Tree) -> None:
+    def test_they_do_not_change_the_content(self, tree: ScratchTree) -> None:
         node = tree.file(b"f", b"content")
         before = attributes(node)
         node.setxattr(b"user.x", b"value", 0)
@@ -140,7 +140,7 @@ class XattrTests:
 class AclTests:
     """system.posix_acl_access and system.posix_acl_default."""
 
-    def test_acls(self, tree: Tree) -> None:
+    def test_acls(self, tree: ScratchTree) -> None:
         node, folder = tree.file(b"f", mode=0o640), tree.folder(b"d")
         if not tree.can.acls:
             for name in (ACCESS, DEFAULT):
