@@ -1,16 +1,24 @@
 """The documentation site: `python -m sphinx -W -b html docs docs/_build/html` (extra `docs`).
 
-The pages link to each other and to files of the repository as GitHub shows them; ``ELSEWHERE`` says which page of the site stands for such a file.
-The tables of the reference are written from the rows of the program (``_write``), never by hand.
+The pages link to each other and to files of the repository as GitHub shows them; ``ELSEWHERE`` says
+which page of the site stands for such a file. The tables of the reference are written from the rows
+of the program (``_write``), never by hand.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
+from ninep.app.config import ServerConfig
+from ninep.app.exports import ExportOptions, export_rows, layer_types
+from ninep.drivers import DRIVERS
+from ninep.options import Row, rows, schema
+from ninep.security import MODELS
 from ninep.server.limits import Limits
 
 project = "ninep"
@@ -60,21 +68,69 @@ def _resolve(_app: Any, _name: str, source: list[str]) -> None:
 
 
 def _write(_app: Any) -> None:
-    """The pages' included parts that are made from others: the limits as a table, the pages at the top of the
-    repository with the site's links.
+    """Write the included parts of pages: tables of limits and options, and the pages at the top of
+    the repository with the site's links.
     """
     MADE.mkdir(exist_ok=True)
     for page in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"):
         text = _translated((HERE.parent / page).read_text(encoding="utf-8"))
         (MADE / page.lower()).write_text(text, encoding="utf-8")
-    rows = [
-        f"| `{f.name}` | {f.default:g} | {f.metadata['meaning']} | {f.metadata['beyond']} |"
-        if isinstance(f.default, float)
-        else f"| `{f.name}` | {f.default:,} | {f.metadata['meaning']} | {f.metadata['beyond']} |"
-        for f in fields(Limits)
-    ]
-    head = ["| limit | default | what is counted | beyond it |", "|---|--:|---|---|"]
-    (MADE / "limits.md").write_text("\n".join([*head, *rows]) + "\n", encoding="utf-8")
+    _write_lines("limits.md", _limits())
+    _write_lines("options.md", _options())
+    _write_lines("options.schema.json", [json.dumps(_schema(), indent=2)])
+
+
+def _write_lines(name: str, lines: Iterable[str]) -> None:
+    (MADE / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _limits() -> Iterator[str]:
+    yield from ("| limit | default | what is counted | beyond it |", "|---|--:|---|---|")
+    for limit in fields(Limits):
+        default = f"{limit.default:g}" if isinstance(limit.default, float) else f"{limit.default:,}"
+        yield f"| `{limit.name}` | {default} | {limit.metadata['meaning']} | {limit.metadata['beyond']} |"
+
+
+def _options() -> Iterator[str]:
+    """A section for each set of options, with a table."""
+    yield from _section("Server", rows(ServerConfig))
+    yield from _section("Every export", rows(ExportOptions))
+    for name in DRIVERS:
+        driver = DRIVERS.get(name)
+        yield from _section(f"Driver `{name}:`", rows(driver.options), driver.help)
+    for name in MODELS:
+        model = MODELS.get(name)
+        yield from _section(f"Security model `{name}`", rows(model.options), model.help)
+    for name, layer in layer_types():
+        yield from _section(f"Layer `{name}`", rows(layer.options))
+
+
+def _section(title: str, known: Iterable[Row], introduction: str = "") -> Iterator[str]:
+    yield from (f"## {title}", "")
+    if introduction:
+        yield from (f"{introduction[0].upper()}{introduction[1:]}.", "")
+    known = list(known)
+    if not known:
+        yield from ("No options.", "")
+        return
+    yield from ("| option | value | default | meaning |", "|---|---|---|---|")
+    for row in known:
+        short = f", `-{row.short}`" if row.short else ""
+        words = "".join(f", `{word}`" for word in row.words)
+        value = row.kind.metavar.replace("|", "\\|") or "flag"
+        default = f"`{row.show(row.default)}`" if row.default not in (None, ()) else ""
+        meaning = row.help.replace("|", "\\|")
+        yield f"| `--{row.key}`{short}{words} | {value} | {default} | {meaning} |"
+    yield ""
+
+
+def _schema() -> dict[str, object]:
+    """Tables of options as JSON schema: of a server, and of one export."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Options of ninep",
+        "$defs": {"server": schema(rows(ServerConfig)), "export": schema(export_rows())},
+    }
 
 
 def setup(app: Any) -> None:
