@@ -280,8 +280,8 @@ def try_below(attacker: Attacker, fid: int) -> None:
         attacker.refuses(message, *BEYOND)
 
 
-def test_a_file_that_is_elsewhere_is_not_fetched(lab: WindowsLab, attacker: Attacker) -> None:
-    """An offline file without a reparse point is a file; one with the cloud's tag is shown and not opened: see above."""
+def test_a_file_that_is_elsewhere_is_read(lab: WindowsLab, attacker: Attacker) -> None:
+    """An offline file is a file, with the cloud's tag or without; it is read by a thread (``tests/host/windows/test_filtered.py``)."""
     lab.volume.at("share\\file").attributes |= Attribute.OFFLINE
     attacker.walk(ROOT, MADE, b"file")
     attacker.open(MADE)
@@ -376,7 +376,7 @@ def test_the_type_of_links_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
             lab.link(kind.replace(" ", "-"), kind, directory=False)
             client.walk(ROOT, MADE, kind.replace(" ", "-").encode())
             told = client.rpc(m.Tgetattr(MADE, GETATTR_BASIC)).attributes
-            known = kind not in {"app execution", "cloud", "unheard of"}
+            known = kind not in {"app execution", "DFS", "unheard of"}
             assert stat.S_ISLNK(told.mode) == known
             assert known or (stat.S_IMODE(told.mode), told.size) == (0, 0)
             client.clunk(MADE)

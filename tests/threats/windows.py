@@ -48,7 +48,7 @@ LINKS = {
     "loop": (Tag.MOUNT_POINT, junction_data("\\??\\C:\\share\\x")),
     "wsl": (Tag.LX_SYMLINK, b"\2\0\0\0../share-secret"),
     "app execution": (0x8000001B, b"\3\0\0\0program"),
-    "cloud": (0x9000001A, b"placeholder"),
+    "DFS": (0x8000000A, b"\\server\\share-secret"),
     "unheard of": (0xA0FFFFFF, b""),
 }
 

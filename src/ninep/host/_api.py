@@ -68,6 +68,8 @@ class Place(NamedTuple):
     pin: Handle
     dir: Handle
     name: bytes
+    ignores_read_only: bool = False
+    """The mode is kept elsewhere and decides: an attribute of the host that forbids writing (Windows' read-only one) is lifted for the act."""
 
 
 class Entry(NamedTuple):

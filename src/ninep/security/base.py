@@ -59,6 +59,8 @@ class SecurityModel(ABC):
     """The type of a regular file, as a listing shows it, is its type for clients too."""
     bsd_groups: ClassVar[bool] = False
     """Owners are only recorded: a new file whose group a dialect cannot name gets its directory's (``Node.bsd_groups``)."""
+    keeps_modes: ClassVar[bool] = False
+    """Modes are only recorded: an attribute of the host that forbids writing does not count (``host.Place``)."""
     filesystems: Filesystems
     """What is known of those that its files are on."""
     privileged_xattrs: bool = False

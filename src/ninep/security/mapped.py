@@ -49,6 +49,8 @@ from ninep.security.base import (
 from ninep.security.filesystems import Filesystems
 
 _OPENABLE = 0o600
+_WRITE: Final = 0o222
+_ANYTHING: Final = 0o777
 TYPES = frozenset(kind >> 12 for kind in (S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK))
 """What a type may be, shifted down to a small number."""
 
@@ -101,6 +103,7 @@ class Mapped(SecurityModel):
 
     plain_types: ClassVar[bool] = False
     bsd_groups: ClassVar[bool] = True
+    keeps_modes: ClassVar[bool] = True
 
     def __init__(self, fmode: int, dmode: int) -> None:
         self.fmode = fmode & 0o777
@@ -130,8 +133,19 @@ class Mapped(SecurityModel):
         """Write the tags that are not None: all or, on an error, none."""
 
     def chmod(self, subject: Subject, mode: int) -> None:
-        kind = self.look(subject, host.stat(subject.place().pin))[0] & S_IFMT
-        self.change(subject, Tags(mode=kind | permissions(mode)))
+        place = subject.place()
+        found = host.stat(place.pin)
+        tags = Tags(mode=self.look(subject, found)[0] & S_IFMT | permissions(mode))
+        if not place.ignores_read_only or not mode & _WRITE or found.st_mode & _WRITE:
+            self.change(subject, tags)
+            return
+        # With a write bit for clients the host's read-only attribute goes for good; without one it stays as it is.
+        host.chmod(place, _ANYTHING)
+        try:
+            self.change(subject, tags)
+        except OSError:
+            host.chmod(place, _ANYTHING & ~_WRITE)
+            raise
 
     def chown(self, subject: Subject, uid: int, gid: int, drop: bool) -> None:
         if uid == gid == -1:

@@ -23,7 +23,7 @@ from ninep.host.windows.api import END, REMOTE_DEVICE, Access, Attribute, Contro
 from ninep.host.windows.names import units
 from ninep.host.windows.status import Status
 from ninep.testing.fake_nt_info import Informing
-from ninep.testing.fake_nt_open import FILE_MAX, WRITING, fail
+from ninep.testing.fake_nt_open import FILE_MAX, WRITING, Open, fail
 from ninep.testing.fake_nt_volume import File, Link, fold
 
 _DISK: Final = 7  # FILE_DEVICE_DISK
@@ -46,6 +46,7 @@ class FakeNt(Informing):
         opened = self.held(handle, Access.READ_DATA)
         if opened.stream is None:
             fail(Status.INVALID_DEVICE_REQUEST)
+        self._touch_contents(opened)
         return bytes(opened.stream.data[offset : offset + count])
 
     def write(self, handle: int, data: bytes | bytearray | memoryview, offset: int) -> int:
@@ -58,6 +59,7 @@ class FakeNt(Informing):
             fail(Status.INVALID_PARAMETER)
         if not len(data):
             return 0
+        self._touch_contents(opened)
         content = opened.stream.data
         start = len(content) if offset == END else offset
         if start > len(content):
@@ -65,6 +67,10 @@ class FakeNt(Informing):
         content[start : start + len(data)] = data
         opened.file.touch(data=not opened.keeps_mtime)
         return len(data)
+
+    def _touch_contents(self, opened: Open) -> None:
+        if not opened.raw and opened.stream is not None and not opened.stream.name:
+            self.fetch(opened.file)
 
     def flush(self, handle: int) -> None:
         """NtFlushBuffersFile."""
@@ -138,6 +144,9 @@ class FakeNt(Informing):
             if file.reparse is None:
                 fail(Status.NOT_A_REPARSE_POINT)
             return info.reparse(*file.reparse)[:size]
+        if code == Control.SET_SPARSE:
+            self._set_sparse(opened)
+            return b""
         if code != Control.SET_REPARSE_POINT:
             fail(Status.INVALID_DEVICE_REQUEST)
         if not opened.access & _ANY:
@@ -153,6 +162,14 @@ class FakeNt(Informing):
         file.attributes |= Attribute.REPARSE_POINT
         file.touch()
         return b""
+
+    @staticmethod
+    def _set_sparse(opened: Open) -> None:
+        if not opened.access & _ANY:
+            fail(Status.ACCESS_DENIED)
+        if opened.stream is None or not opened.file.volume.streams:  # a directory; FAT
+            fail(Status.INVALID_DEVICE_REQUEST)
+        opened.file.attributes |= Attribute.SPARSE_FILE
 
     def query_ea(self, handle: int, names: bytes, size: int) -> bytes:
         """NtQueryEaFile for one name."""

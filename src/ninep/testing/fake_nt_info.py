@@ -23,7 +23,14 @@ from ninep.testing.fake_nt_volume import File, Link, Volume
 
 _CLUSTER: Final = 4096
 _LINKS_MAX: Final = 1024
-_SETTABLE: Final = ~(Attribute.DIRECTORY | Attribute.REPARSE_POINT)
+_SETTABLE: Final = ~(
+    Attribute.DIRECTORY
+    | Attribute.REPARSE_POINT
+    | Attribute.SPARSE_FILE
+    | Attribute.COMPRESSED
+    | Attribute.RECALL_ON_OPEN
+    | Attribute.RECALL_ON_DATA_ACCESS
+)
 
 
 class Informing(Opening):
@@ -71,7 +78,9 @@ class Informing(Opening):
 
     def _standard(self, opened: Open) -> bytes:
         pending = bool(opened.link and (opened.link.delete_pending or opened.link.gone))
-        links = sum(not link.delete_pending for link in opened.file.links)
+        links = sum(not link.delete_pending for link in opened.file.links) or int(
+            opened.file.volume.root is opened.file
+        )
         return info.STANDARD.pack(*self._size(opened), links, pending, opened.file.is_dir)
 
     def _all(self, opened: Open) -> bytes:
@@ -133,8 +142,7 @@ class Informing(Opening):
             file.attributes = file.attributes & ~_SETTABLE | wanted.attributes & _SETTABLE & ~Attribute.NORMAL
         file.changed = wanted.changed or file.volume.tick()
 
-    @staticmethod
-    def _set_end(opened: Open, raw: bytes) -> None:
+    def _set_end(self, opened: Open, raw: bytes) -> None:
         if not opened.access & WRITING:
             fail(Status.ACCESS_DENIED)
         (size,) = info.END_OF_FILE.unpack(raw)
@@ -142,6 +150,8 @@ class Informing(Opening):
             fail(Status.INVALID_PARAMETER)
         if opened.file.mapped:
             fail(Status.USER_MAPPED_FILE)
+        if not opened.raw and size:
+            self.fetch(opened.file)
         data = opened.stream.data
         if size != len(data):
             data[size:] = bytes(max(0, size - len(data)))

@@ -23,7 +23,7 @@ from ninep.host.windows.api import (
 )
 from ninep.host.windows.names import MAX_UNITS, units
 from ninep.host.windows.status import NtError, Status
-from ninep.testing.fake_nt_volume import File, Link, Stream, Volume, fold
+from ninep.testing.fake_nt_volume import RECALLED, File, Link, Stream, Volume, fold
 
 _INVALID: Final = frozenset('"*<>?|/') | frozenset(map(chr, range(0x20)))
 WRITING: Final = Access.WRITE_DATA | Access.APPEND_DATA
@@ -31,6 +31,9 @@ FILE_MAX: Final = 1 << 44  # NTFS with clusters of 4 KiB
 _CHANGING: Final = WRITING | Access.DELETE | Access.WRITE_ATTRIBUTES | Access.WRITE_EA
 _SHARED: Final = ((Access.READ_DATA, Share.READ), (WRITING, Share.WRITE), (Access.DELETE, Share.DELETE))
 _TAGS_TO_FOLLOW: Final = {Tag.SYMLINK: 4, Tag.MOUNT_POINT: 0}
+_FILTERED: Final = frozenset({Tag.HSM, Tag.WIM, Tag.DEDUP, Tag.WOF, Tag.CLOUD, Tag.PROJFS})
+_CLOUD_VARIANT: Final = 0xF000
+_WITH_ENTRIES: Final = 0x10000000
 # never the number of a real file descriptor, in case one is closed by mistake
 _FIRST_HANDLE: Final = 1 << 28
 _DEEPEST: Final = 63  # reparse points in one open
@@ -47,6 +50,8 @@ class Open:
     share: int
     pattern: str | None = None
     last: str | None = None
+    raw: bool = False
+    """Opened as the reparse point that it is: its filter driver has no part in what is read."""
     keeps_mtime: bool = False
     posix_delete: bool = False
 
@@ -59,6 +64,11 @@ class Where(NamedTuple):
     stream: str
     link: Link | None
     file: File | None
+
+
+def is_filtered(tag: int) -> bool:
+    """Is there a filter driver that handles this tag here?"""
+    return tag in _FILTERED or tag & ~_CLOUD_VARIANT == Tag.CLOUD
 
 
 def fail(status: Status) -> NoReturn:
@@ -128,7 +138,7 @@ class Opening:
                 if not start.file.volume.streams_by_handle:
                     fail(Status.OBJECT_PATH_NOT_FOUND)
                 stream = self._split(name, start.file.volume)[1]
-            return Where(None, "", stream, start.link, start.file)
+            return Where(None, "", stream, start.link, self._itself(start.file, flags, options))
         if name.startswith("\\"):
             fail(Status.OBJECT_NAME_INVALID)
         if not start.file.is_dir:
@@ -148,9 +158,8 @@ class Opening:
             directory = self._entered(link.file, flags, depth)
         name, stream = self._split(parts[-1], directory.volume)
         link = directory.find(name)
-        if link is not None and link.file.reparse and not options & Options.OPEN_REPARSE_POINT:
-            followed = self._entered(link.file, flags, depth)
-            return Where(None, "", stream, None, followed)
+        if link is not None and (itself := self._itself(link.file, flags, options, depth)) is not link.file:
+            return Where(None, "", stream, None, itself)
         return Where(directory, name, stream, link, link.file if link else None)
 
     @staticmethod
@@ -161,11 +170,18 @@ class Opening:
         if directory is not directory.volume.root and all(link.delete_pending for link in directory.links):
             fail(Status.DELETE_PENDING)
 
+    def _itself(self, file: File, flags: int, options: int, depth: int = 0) -> File:
+        """What an open of this object opens: another one, if it is a link that is followed; itself, if a filter driver handles its tag."""
+        if file.reparse is None or options & Options.OPEN_REPARSE_POINT or is_filtered(file.reparse[0]):
+            return file
+        return self._entered(file, flags, depth)
+
     def _entered(self, directory: File, flags: int, depth: int) -> File:
         """The object at which a path continues: the target of a reparse point, unless the open
-        forbids it.
+        forbids it. A directory whose tag has the bit for it has entries as any other one
+        [MS-FSCC 2.1.2.1, D].
         """
-        if directory.reparse is None:
+        if directory.reparse is None or (directory.is_dir and directory.reparse[0] & _WITH_ENTRIES):
             return directory
         if flags & OBJ_DONT_REPARSE and self.honours_dont_reparse:
             fail(Status.REPARSE_POINT_ENCOUNTERED)
@@ -232,11 +248,25 @@ class Opening:
         if new_stream:
             file.streams[fold(where.stream)] = stream or Stream(where.stream)
             file.touch()
+        raw = bool(options & Options.OPEN_REPARSE_POINT and file.reparse)
+        if file.attributes & Attribute.RECALL_ON_OPEN and access & _CONTENTS and not raw and not where.stream:
+            self.fetch(file)
         number = next(self._numbers)
-        self.handles[number] = Open(file, file.stream(where.stream), link, access, share)
+        self.handles[number] = Open(file, file.stream(where.stream), link, access, share, raw=raw)
         if options & Options.DELETE_ON_CLOSE and link is not None:
             link.delete_pending = True
         return number, made or new_stream
+
+    def fetch(self, file: File) -> None:
+        """The filter driver has the provider bring what is not here; it waits for that."""
+        if file.elsewhere is None:
+            return
+        self.enter("fetch")
+        if file.volume.provider is not None:
+            fail(file.volume.provider)
+        file.streams[""].data[:] = file.elsewhere
+        file.elsewhere = None
+        file.attributes &= ~RECALLED
 
     def _by_id(self, root: int, name: str) -> Where:
         volume, raw = self.held(root).file.volume, units(name)
@@ -336,4 +366,5 @@ class Opening:
         return any(which(other) for other in list(self.handles.values()))
 
 
-_DATA: Final = Access.READ_DATA | WRITING | Access.DELETE
+_CONTENTS: Final = Access.READ_DATA | WRITING
+_DATA: Final = _CONTENTS | Access.DELETE

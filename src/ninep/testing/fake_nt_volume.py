@@ -18,10 +18,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ninep.host.windows import info
-from ninep.host.windows.api import Attribute, VolumeFlag
+from ninep.host.windows.api import Attribute, Tag, VolumeFlag
 from ninep.host.windows.status import NtError, Status
 
 _PLAIN_83: Final = re.compile(r"[^ .+,;=\[\]]{1,8}(\.[^ .+,;=\[\]]{1,3})?")
+_DEHYDRATED: Final = Attribute.RECALL_ON_DATA_ACCESS | Attribute.OFFLINE | Attribute.SPARSE_FILE
+RECALLED: Final = Attribute.RECALL_ON_DATA_ACCESS | Attribute.RECALL_ON_OPEN | Attribute.OFFLINE
 _ODD_83: Final = re.compile(r"[ .+,;=\[\]]")
 
 
@@ -75,6 +77,8 @@ class File:
     """Access rights that the file's ACL denies."""
     mapped: bool = False
     """The image of a running program: cannot be removed or replaced."""
+    elsewhere: bytes | None = None
+    """What the cloud provider has of a file that is not on this computer."""
 
     @property
     def is_dir(self) -> bool:
@@ -133,6 +137,8 @@ class Volume:
         self.remote = remote
         self.units = units
         self.files: dict[int, File] = {}
+        self.provider: Status | None = None
+        """What a cloud provider answers that cannot supply a file."""
         self._last = 0
         self._numbers = itertools.count(5)
         self.root = self.new(Attribute.DIRECTORY)
@@ -222,6 +228,13 @@ class Volume:
             file.reparse = reparse
             file.attributes |= Attribute.REPARSE_POINT
         self.link(parent, name, file)
+        return file
+
+    def add_placeholder(self, path: str, content: bytes, tag: int = Tag.CLOUD) -> File:
+        """A file of a cloud provider that is not on this computer: its size is here, its contents are not."""
+        file = self.add(path, bytes(len(content)), reparse=(tag, b"\1\2\3"))
+        file.attributes |= _DEHYDRATED
+        file.elsewhere = content
         return file
 
     def parent(self, path: str) -> tuple[File, str]:

@@ -42,14 +42,17 @@ def close_pins_where_they_belong() -> Iterator[None]:
         gc.collect()
 
 
-def attached(monkeypatch: pytest.MonkeyPatch, kind: str, model: str) -> Iterator[Node]:
-    fake = FakeNt({"C:": FAKES[kind]()})
-    fake.volume.add("share")
+def attached(
+    monkeypatch: pytest.MonkeyPatch, kind: str, model: str, fake: FakeNt | None = None, path: str = "C:\\share"
+) -> Iterator[Node]:
+    if fake is None:
+        fake = FakeNt({"C:": FAKES[kind]()})
+        fake.volume.add("share")
     windows = NtHost(fake)
     FAKED.append((fake, windows))
     for name in set(host._system.__all__) - {"close"}:
         monkeypatch.setattr(host, name, getattr(windows, name))
-    driver = LocalDriver("C:\\share", model, pins=pins_for(64))
+    driver = LocalDriver(path, model, pins=pins_for(64))
     root = driver.attach(User())
     yield root
     end(driver, root)

@@ -10,7 +10,7 @@ from ninep.host import NO_HANDLE, Place, iterate
 from ninep.host.windows.api import Tag
 from ninep.linux import Errno
 
-CLOUD, APPEXEC, DEDUP = 0x9000001A, 0x8000001B, 0x80000013
+APPEXEC, DFS, UNKNOWN_SURROGATE = 0x8000001B, 0x8000000A, 0xA000F00D
 TYPES = [
     (Tag.SYMLINK, symlink_data("\\??\\C:\\share-secret"), linux.S_IFLNK | 0o777),
     (Tag.MOUNT_POINT, junction_data("\\??\\C:\\share-secret"), linux.S_IFLNK | 0o777),
@@ -19,9 +19,9 @@ TYPES = [
     (Tag.AF_UNIX, b"", linux.S_IFSOCK | 0o777),
     (Tag.LX_CHR, b"", linux.S_IFCHR | 0o777),
     (Tag.LX_BLK, b"", linux.S_IFBLK | 0o777),
-    (CLOUD, b"\1\2\3", linux.S_IFREG),
     (APPEXEC, b"\3\0\0\0", linux.S_IFREG),
-    (DEDUP, b"", linux.S_IFREG),
+    (DFS, b"\1\2\3", linux.S_IFREG),
+    (UNKNOWN_SURROGATE, b"", linux.S_IFREG),
 ]
 
 

@@ -116,7 +116,7 @@ class LocalNode(Node):
         pin = self.held()
         if not self.tree.by_name or self.detached:
             return Place(pin, NO_HANDLE, self.name_)
-        return Place(pin, self.up.held(), self.name_)
+        return Place(pin, self.up.held(), self.name_, self.tree.model.keeps_modes)
 
     def where(self) -> tuple[Handle, bytes] | None:
         """The directory it is in, and its name there, which leads to it now; None if it has none any more."""

@@ -78,8 +78,14 @@ class Attribute(IntFlag):
     ARCHIVE = 0x20
     NORMAL = 0x80
     TEMPORARY = 0x100
+    SPARSE_FILE = 0x200
     REPARSE_POINT = 0x400
+    COMPRESSED = 0x800
     OFFLINE = 0x1000
+    RECALL_ON_OPEN = 0x40000
+    PINNED = 0x80000
+    UNPINNED = 0x100000
+    RECALL_ON_DATA_ACCESS = 0x400000
 
 
 class VolumeFlag(IntFlag):
@@ -120,15 +126,34 @@ class VolumeInfo(IntEnum):
 
 
 class Tag(IntEnum):
-    """Reparse tags that mean something here [MS-FSCC 2.1.2.1]; every other one is just "not followed"."""
+    """Reparse tags [MS-FSCC 2.1.2.1, ntifs.h]; ``tags`` says what they mean."""
 
     MOUNT_POINT = 0xA0000003
+    HSM = 0xC0000004
+    HSM2 = 0x80000006
+    SIS = 0x80000007
+    WIM = 0x80000008
+    DFS = 0x8000000A
+    FILTER_MANAGER = 0x8000000B
     SYMLINK = 0xA000000C
+    DFSR = 0x80000012
+    DEDUP = 0x80000013
+    NFS = 0x80000014
+    WOF = 0x80000017
+    WCI = 0x80000018
+    WCI_1 = 0x90001018
+    CLOUD = 0x9000001A
+    APPEXECLINK = 0x8000001B
+    PROJFS = 0x9000001C
     LX_SYMLINK = 0xA000001D
+    STORAGE_SYNC = 0x8000001E
+    UNHANDLED = 0x80000020
+    ONEDRIVE = 0x80000021
     AF_UNIX = 0x80000023
     LX_FIFO = 0x80000024
     LX_CHR = 0x80000025
     LX_BLK = 0x80000026
+    STORAGE_SYNC_FOLDER = 0x90000027
 
 
 class Control(IntEnum):
@@ -136,6 +161,7 @@ class Control(IntEnum):
 
     SET_REPARSE_POINT = 0x900A4
     GET_REPARSE_POINT = 0x900A8
+    SET_SPARSE = 0x900C4
 
 
 REMOVE: Final = 1  # FILE_DISPOSITION_DELETE

@@ -84,6 +84,7 @@ def _pointer(data: bytes | bytearray | memoryview) -> Any:
 
 _THIS_PROCESS = -1
 _SAME_ACCESS = 2  # DUPLICATE_SAME_ACCESS
+_EXPOSE_PLACEHOLDERS = 2  # PHCM_EXPOSE_PLACEHOLDERS: reparse tags and recall attributes of cloud files as they are
 _FILE_CREATED = 2  # IoStatusBlock.Information of NtCreateFile
 
 
@@ -97,6 +98,12 @@ class SystemCalls:
             function = self._functions[name] = getattr(library, name)
             function.restype = answer
             function.argtypes = arguments
+        # Windows decides by the program's name whether it sees placeholders; the mode is the process's, since Windows 10 1803.
+        expose = getattr(library, "RtlSetProcessPlaceholderCompatibilityMode", None)
+        if expose is not None:
+            expose.argtypes = (ctypes.c_byte,)
+            expose.restype = ctypes.c_byte
+            expose(_EXPOSE_PLACEHOLDERS)
 
     def _status(self, name: str, *arguments: Any) -> int:
         status: int = self._functions[name](*arguments)

@@ -21,46 +21,27 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from ninep import linux
 from ninep.errors import Refused
 from ninep.host._api import NO_HANDLE, Handle, Listing, NoMounts, Place, Stat, Volume
 from ninep.host.windows import info, links, remove, rename
-from ninep.host.windows.api import (
-    END,
-    NULL,
-    OBJ_CASE_INSENSITIVE,
-    Access,
-    Attribute,
-    Info,
-    NtCalls,
-    Options,
-    Share,
-    VolumeInfo,
-)
+from ninep.host.windows.api import END, Access, Attribute, Info, NtCalls, Options
+from ninep.host.windows.contents import RECALLED, THROUGH, reopen_contents, with_contents
 from ninep.host.windows.listing import Snapshot, flush
-from ninep.host.windows.names import client_name, folds_to, from_units
-from ninep.host.windows.open import (
-    ITSELF,
-    LINKS,
-    LIST,
-    LOOK,
-    closing,
-    kept,
-    make_entry,
-    open_entry,
-    refuse_reparse,
-    reopen,
-    tag_of,
-)
-from ninep.host.windows.remove import basic, is_directory
+from ninep.host.windows.names import folds_to
+from ninep.host.windows.open import LIST, LOOK, closing, is_directory, kept, look, make_entry, open_entry, reopen
+from ninep.host.windows.read_only import ReadOnly
 from ninep.host.windows.removed import Graveyard
+from ninep.host.windows.roots import Roots
+from ninep.host.windows.sparse import Growth
 from ninep.host.windows.stat import identity, stat_of, statfs_of, volume_of
 from ninep.host.windows.status import NtError, Status
 from ninep.host.windows.streams import Streams
+from ninep.host.windows.tags import is_contents, is_link
 from ninep.linux import Errno
-from ninep.node import NOW, Buffer
+from ninep.node import NOW, Buffer, WouldBlock, must_be_able_to_wait
 
 log = logging.getLogger(__name__)
 
@@ -72,14 +53,6 @@ _ACCESS: Final = (
 )
 _ATTRIBUTES: Final = Access.READ_ATTRIBUTES | Access.WRITE_ATTRIBUTES
 _MANY: Final = 1 << 20  # a Windows process may have 16 million handles; memory ends first
-
-
-class _Export(NamedTuple):
-    """A root, and what is known of its volume: can files be opened by id, and are 64 bits of it enough?"""
-
-    handle: Handle
-    by_id: bool
-    short_ids: bool
 
 
 class NtHost:
@@ -95,10 +68,11 @@ class NtHost:
         self._calls = calls
         self._streams = Streams(calls)
         self._graveyard = Graveyard(calls)
-        self._exports: dict[int, _Export] = {}
-        self._roots: dict[Handle, int] = {}
-        self._paths: dict[Handle, str] = {}
+        self._roots = Roots(calls)
+        self._growth = Growth(calls)
+        self._read_only = ReadOnly(calls)
         self._files: set[Handle] = set()
+        self._recalled: set[Handle] = set()
         self._appending: set[Handle] = set()
         self._warned: set[str] = set()
 
@@ -106,34 +80,9 @@ class NtHost:
 
     def open_root(self, path: str) -> Handle:
         """Links in ``path`` are followed: the person who starts the server chose it."""
-        calls = self._calls
-        options = Options.DIRECTORY_FILE | Options.OPEN_FOR_BACKUP_INTENT
-        where = calls.dos_path(path)
-        # Only an open with data access takes part in sharing: with a pin's rights anybody could still rename the
-        # folder.
-        share = Share.READ | Share.WRITE
-        opened, _ = calls.create(NULL, where, LIST, options, share=share, object_attributes=OBJ_CASE_INSENSITIVE)
-        with kept(calls, opened) as root:
-            who = identity(calls, root)
-            found = info.volume_attributes_of(calls.query_volume(root, VolumeInfo.ATTRIBUTE, 256))
-            self._exports[who.volume] = _Export(root, self._finds(root, who.file), found.name == "NTFS")
-            self._roots[root] = who.volume
-            self._graveyard.opened(who.volume, root)
-            self._paths[root] = where
+        root, volume = self._roots.open(path)
+        self._graveyard.opened(volume, root)
         return root
-
-    def _finds(self, root: Handle, file: int) -> bool:
-        """Whether files can be opened by their ids here (not on FAT, nor through every redirector)."""
-        try:
-            self._calls.close(self._by_id(root, file))
-        except NtError:
-            return False
-        return True
-
-    def _by_id(self, root: Handle, file: int) -> Handle:
-        raw = file.to_bytes(8 if file < 1 << 64 else 16, "little")
-        options = ITSELF | Options.OPEN_BY_FILE_ID
-        return Handle(self._calls.create(root, from_units(raw), LIST, options)[0])
 
     def pin(self, dir: Handle, name: bytes) -> Handle:
         """With the right to write attributes too, where there is one: a file without a name cannot be opened again for it."""
@@ -164,29 +113,34 @@ class NtHost:
     def close(self, handle: Handle, /) -> None:
         self._files.discard(handle)
         self._appending.discard(handle)
+        self._recalled.discard(handle)
         self._streams.closed(handle)
-        if handle in self._roots:
-            volume = self._roots.pop(handle)
+        self._growth.closed(handle)
+        volume = self._roots.close(handle)
+        if volume is not None:
             self._graveyard.closed(volume)
-            self._exports.pop(volume, None)
-            del self._paths[handle]
         self._calls.close(handle)
 
     def open_file(self, place: Place, flags: int) -> Handle:
-        """Through the pin, then asked what it is: nothing lies between."""
-        refuse_reparse(self._calls, place.pin)
-        open_with = functools.partial(reopen, self._calls, place.pin)
-        return self._open(open_with, flags, place.dir, place.name)
+        """Through the pin, which is asked what it is: nothing lies between."""
+        open_with = functools.partial(reopen_contents, self._calls, place.pin)
+        return self._read_only.lifted_for(
+            place, lambda: self._open(open_with, flags, place.dir, place.name), undo=self.close
+        )
 
     def open_at(self, dir: Handle, name: bytes, flags: int, mode: int = 0) -> Handle:
         if flags & linux.O_CREAT:
             open_with = functools.partial(self._make, dir, name, new=bool(flags & linux.O_EXCL))
         else:
-            open_with = functools.partial(open_entry, self._calls, dir, name)
+            open_with = functools.partial(self._find, dir, name)
         return self._open(open_with, flags, dir, name)
 
     def _make(self, dir: Handle, name: bytes, access: int, options: int, *, new: bool) -> int:
-        return make_entry(self._calls, dir, name, access, options, new=new)[0]
+        opened, made = make_entry(self._calls, dir, name, access, options, new=new)
+        return opened if made else with_contents(self._calls, opened, access, options)
+
+    def _find(self, dir: Handle, name: bytes, access: int, options: int) -> int:
+        return with_contents(self._calls, open_entry(self._calls, dir, name, access, options), access, options)
 
     def _open(self, open_with: Callable[[int, int], int], flags: int, dir: Handle, name: bytes) -> Handle:
         """DIRECT is left out: unbuffered reads want aligned buffers. TRUNC acts on the open file, never by a disposition."""
@@ -199,7 +153,8 @@ class NtHost:
             options |= Options.WRITE_THROUGH
         opened = self._for_attributes(lambda attributes: open_with(access | attributes, options))
         with kept(calls, opened) as handle:
-            refuse_reparse(calls, handle)
+            if look(calls, handle)[0] & RECALLED:
+                self._recalled.add(handle)
             if flags & linux.O_TRUNC:
                 self.truncate(handle, 0)
             self._streams.opened(handle, dir, name)
@@ -214,34 +169,36 @@ class NtHost:
 
     def open_dir(self, place: Place) -> Listing:
         calls = self._calls
-        opened = reopen(calls, place.pin, LIST, Options.DIRECTORY_FILE)
+        if place.pin in self._roots:
+            opened, _ = calls.create(place.pin, "", LIST, THROUGH | Options.DIRECTORY_FILE)
+        elif not is_directory(calls, place.pin):  # a junction is a link
+            raise Refused(Errno.ENOTDIR)
+        else:
+            opened = reopen_contents(calls, place.pin, LIST, Options.DIRECTORY_FILE)
         with kept(calls, opened) as handle:
-            if not is_directory(basic(calls, handle).attributes):  # a junction is a link
-                raise Refused(Errno.ENOTDIR)
+            self._fetch_names(handle)
             who = identity(calls, handle)
-            export = self._exports.get(who.volume)
+            export = self._roots.on(who.volume)
             typed = export is not None and export.short_ids
             if export is not None and export.by_id:
-                again = functools.partial(self._found_again, export.handle, who.file)
+                again = functools.partial(self._roots.find, export.handle, who.file)
                 return Snapshot(calls, handle, again, keep=False, typed=typed)
             again = functools.partial(self._reopened, handle)
             return Snapshot(calls, handle, again, keep=True, typed=typed)
 
     def _reopened(self, dir: Handle) -> Handle:
-        return Handle(reopen(self._calls, dir, LIST, Options.DIRECTORY_FILE))
+        return Handle(self._calls.create(dir, "", LIST, THROUGH | Options.DIRECTORY_FILE)[0])
 
-    def _found_again(self, root: Handle, file: int) -> Handle:
-        try:
-            return self._by_id(root, file)
-        except NtError as error:
-            if error.status == Status.INVALID_PARAMETER:  # what NTFS says of an id that is not there any more
-                raise Refused(Errno.ENOENT) from None
-            raise
+    def _fetch_names(self, dir: Handle) -> None:
+        """A directory whose entries are not all on this computer is completed by its first scan, which waits: before the event loop reads it."""
+        if look(self._calls, dir)[0] & RECALLED:
+            with closing(self._calls, self._reopened(dir)) as again:
+                self._calls.query_directory(again, 4096)
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
     def stat(self, handle: Handle, /) -> Stat:
-        return stat_of(self._calls, handle)
+        return stat_of(self._calls, handle, root=handle in self._roots)
 
     def stat_at(self, dir: Handle, name: bytes) -> Stat:
         with closing(self._calls, open_entry(self._calls, dir, name, LOOK)) as handle:
@@ -265,26 +222,22 @@ class NtHost:
     def volume(self, handle: Handle, xattrs: bool = True) -> Volume:
         """Named streams are asked for by flag, not by the filesystem's name (bug 19), and tried where it is missing."""
         found = volume_of(self._calls, handle)
-        if not xattrs or (found.xattrs and not found.slow):
+        known = found.xattrs and not found.slow
+        if self._roots.is_filtered(handle):
+            found = found._replace(slow=True)
+        if not xattrs or known:
             return found
         works = self._streams.work_in(handle)
-        if works and handle in self._paths:
+        if works and handle in self._roots:
             self._name_root(handle)
         return found._replace(xattrs=works or found.xattrs)
 
     def _name_root(self, root: Handle) -> None:
         """Where streams go by name, the root too needs a directory to be looked up in, and it alone has none so far."""
-        above, _, name = self._paths[root].rpartition("\\")
-        known = client_name(name)
-        if known is None:  # a drive
-            return
-        options = Options.DIRECTORY_FILE | Options.OPEN_FOR_BACKUP_INTENT
-        try:
-            opened, _ = self._calls.create(NULL, f"{above}\\", LOOK, options, object_attributes=OBJ_CASE_INSENSITIVE)
-        except NtError:  # a network share
-            return
-        with closing(self._calls, opened) as dir:
-            self._streams.opened(root, dir, known)
+        found = self._roots.directory_of(root)
+        if found is not None:
+            with closing(self._calls, found[0]) as dir:
+                self._streams.opened(root, dir, found[1])
 
     def read_link(self, place: Place) -> bytes:
         return links.target_of(self._calls, place.pin)
@@ -293,15 +246,16 @@ class NtHost:
 
     def chmod(self, place: Place, mode: int) -> None:
         """Moves ctime in any case: clients see that something was done."""
-        attributes = basic(self._calls, place.pin).attributes
-        if attributes & Attribute.REPARSE_POINT and tag_of(self._calls, place.pin) in LINKS:
-            raise Refused(Errno.EOPNOTSUPP)
         if mode & 0o777 not in {0o777, 0o555}:
             self._say_once("Windows keeps no permission bits but read-only: chmod drops the others")
-        if not attributes & (Attribute.REPARSE_POINT | Attribute.DIRECTORY):
-            attributes &= ~Attribute.READONLY
-            attributes |= 0 if mode & 0o222 else Attribute.READONLY
-        self._set_basic(place, info.Basic(changed=_now(), attributes=attributes or Attribute.NORMAL))
+        with self._read_only.unchanged():
+            attributes, tag = look(self._calls, place.pin)
+            if is_link(tag):
+                raise Refused(Errno.EOPNOTSUPP)
+            if is_contents(tag) and not attributes & Attribute.DIRECTORY:
+                attributes &= ~Attribute.READONLY
+                attributes |= 0 if mode & 0o222 else Attribute.READONLY
+            self._set_basic(place, info.Basic(changed=_now(), attributes=attributes or Attribute.NORMAL))
 
     def chown(self, place: Place, uid: int, gid: int) -> None:
         if (uid, gid) != (-1, -1):
@@ -345,7 +299,9 @@ class NtHost:
     def truncate(self, handle: Handle, size: int, /) -> None:
         """A size that is the old one is a change too, for clients that keep the contents."""
         calls = self._calls
-        before = info.STANDARD.unpack(calls.query(handle, Info.STANDARD, info.STANDARD.size))[1]
+        self._must_be_here(handle)
+        before = self._growth.size(handle)
+        self._growth.before_truncate(handle, before, size)
         try:
             calls.change(handle, Info.END_OF_FILE, info.END_OF_FILE.pack(size))
         except NtError as error:
@@ -362,10 +318,10 @@ class NtHost:
         return self._streams.names(place)
 
     def set_xattr(self, place: Place, name: bytes, value: bytes, flags: int = 0) -> None:
-        self._streams.set(place, name, value, flags)
+        self._read_only.lifted_for(place, lambda: self._streams.set(place, name, value, flags), undo=_nothing)
 
     def remove_xattr(self, place: Place, name: bytes) -> None:
-        self._streams.remove(place, name)
+        self._read_only.lifted_for(place, lambda: self._streams.remove(place, name), undo=_nothing)
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
@@ -402,10 +358,22 @@ class NtHost:
             raise _unwritable(error) from None
 
     def read_now(self, handle: Handle, count: int, offset: int, /) -> Buffer:
-        """A synchronous handle cannot be asked whether it would wait."""
+        """A synchronous handle cannot be asked whether it would wait, only whether what it reads is on this computer."""
+        if handle in self._recalled:
+            if look(self._calls, handle)[0] & RECALLED:
+                raise WouldBlock
+            self._recalled.discard(handle)
         raise Refused(Errno.EOPNOTSUPP)
 
+    def _must_be_here(self, handle: Handle) -> None:
+        """Changing contents that are elsewhere fetches them first."""
+        if handle in self._recalled:
+            must_be_able_to_wait()
+
     def write(self, handle: Handle, data: Buffer, offset: int, /) -> int:
+        self._must_be_here(handle)
+        if handle not in self._appending:
+            self._growth.before_write(handle, offset, len(data))
         try:
             return self._calls.write(handle, data, END if handle in self._appending else offset)
         except NtError as error:
@@ -435,6 +403,10 @@ _WHY_NOT: Final[dict[int, Errno]] = {
     Status.ACCESS_DENIED: Errno.EBADF,  # a handle without the right to read or write, as read(2) and write(2) say
     Status.INVALID_PARAMETER: Errno.EFBIG,  # beyond what the filesystem can hold
 }
+
+
+def _nothing(done: None) -> None:
+    """There is nothing to undo: an attribute was set, which stays."""
 
 
 def _unwritable(error: NtError) -> OSError:

@@ -4,8 +4,9 @@ Rules
 
 * Every open carries OPEN_REPARSE_POINT (the entry itself is opened, never what it stands for) and OBJ_DONT_REPARSE
   (the kernel refuses rather than follow if a directory became a junction meanwhile), so that no reparse point is
-  followed at any component at any moment. There are no paths here, so there is nothing to compare with a prefix, to
-  cut at 260 characters or to re-read (bugs 1, 5, 6, 7, 9).
+  followed at any component at any moment. Only ``contents`` leaves the first out, for a file that a filter driver keeps.
+  There are no paths here, so there is nothing to compare with a prefix, to cut at 260 characters or to re-read (bugs 1,
+  5, 6, 7, 9).
 * What is open is asked about through its handle. A handle that is refused is closed here (bugs 1, 2, 17).
 * All opens share everything: neither a Windows program nor another client is locked out.
 * 8.3 short names are not names: an entry is reached by its long name only, or hidden entries would have a second
@@ -24,9 +25,10 @@ from typing import Final
 from ninep.errors import Refused
 from ninep.host._api import Handle
 from ninep.host.windows import info
-from ninep.host.windows.api import Access, Attribute, Disposition, Info, NtCalls, Options, Tag
+from ninep.host.windows.api import Access, Attribute, Disposition, Info, NtCalls, Options
 from ninep.host.windows.names import folds_below, host_name, looks_short, new_name
 from ninep.host.windows.status import NtError, Status
+from ninep.host.windows.tags import is_contents, is_link
 from ninep.linux import Errno
 
 OURS: Final = b".ninep-"  # names of this host's own, which clients neither see nor use
@@ -45,20 +47,29 @@ NO_CLASS: Final = frozenset(
         Status.INVALID_DEVICE_REQUEST,
     }
 )
-LINKS: Final = frozenset({Tag.SYMLINK, Tag.MOUNT_POINT, Tag.LX_SYMLINK})
+
+
+def look(calls: NtCalls, handle: int) -> tuple[int, int]:
+    """Attributes of what is open, and its reparse tag, 0 if it is no reparse point."""
+    attributes, tag = info.ATTRIBUTE_TAG.unpack(calls.query(handle, Info.ATTRIBUTE_TAG, info.ATTRIBUTE_TAG.size))
+    return attributes, tag if attributes & Attribute.REPARSE_POINT else 0
 
 
 def tag_of(calls: NtCalls, handle: int) -> int:
     """The reparse tag of what is open, 0 if it is no reparse point."""
-    attributes, tag = info.ATTRIBUTE_TAG.unpack(calls.query(handle, Info.ATTRIBUTE_TAG, info.ATTRIBUTE_TAG.size))
-    return int(tag) if attributes & Attribute.REPARSE_POINT else 0
+    return look(calls, handle)[1]
 
 
-def refuse_reparse(calls: NtCalls, handle: int) -> None:
-    """ELOOP for a link, ENXIO for any other reparse point (a FIFO, a socket, a placeholder of some service)."""
-    tag = tag_of(calls, handle)
-    if tag:
-        raise Refused(Errno.ELOOP if tag in LINKS else Errno.ENXIO, f"reparse point 0x{tag:08X}")
+def is_directory(calls: NtCalls, handle: int) -> bool:
+    """A directory and nothing that merely looks like one to Windows (a junction); a cloud provider's directories are ones."""
+    attributes, tag = look(calls, handle)
+    return bool(attributes & Attribute.DIRECTORY) and is_contents(tag)
+
+
+def refuse_reparse(tag: int) -> None:
+    """ELOOP for a link, ENXIO for what else is not opened (a FIFO, a socket, an alias of an application)."""
+    if not is_contents(tag):
+        raise Refused(Errno.ELOOP if is_link(tag) else Errno.ENXIO, f"reparse point 0x{tag:08X}")
 
 
 def own_name() -> str:

@@ -18,7 +18,7 @@ from ninep.host._api import Handle
 from ninep.host.windows import info
 from ninep.host.windows.api import REMOVE, REMOVE_POSIX, REMOVE_READONLY, Access, Attribute, Info, NtCalls, Options
 from ninep.host.windows.names import host_name
-from ninep.host.windows.open import LIST, NO_CLASS, closing, open_entry, scratch
+from ninep.host.windows.open import LIST, NO_CLASS, closing, is_directory, open_entry, scratch
 from ninep.host.windows.status import NtError, Status
 from ninep.linux import Errno
 
@@ -42,8 +42,7 @@ def remove_dir(calls: NtCalls, dir: Handle, name: bytes, bury: Bury) -> None:
 
 def _remove(calls: NtCalls, dir: Handle, name: bytes, bury: Bury, *, directory: bool) -> None:
     with closing(calls, open_entry(calls, dir, name, Access.DELETE | Access.READ_ATTRIBUTES)) as handle:
-        attributes = basic(calls, handle).attributes
-        if is_directory(attributes) != directory:
+        if is_directory(calls, handle) != directory:
             raise Refused(Errno.ENOTDIR if directory else Errno.EISDIR)
         if not discarded_as_posix(calls, handle):
             _discard_buried(calls, handle, dir, name, bury)
@@ -62,17 +61,12 @@ def _discard_buried(calls: NtCalls, handle: Handle, dir: Handle, name: bytes, bu
 
 def must_be_empty(calls: NtCalls, handle: Handle) -> None:
     """ENOTEMPTY for a directory with entries."""
-    if not is_directory(basic(calls, handle).attributes):
+    if not is_directory(calls, handle):
         return
     with scratch(calls, handle, "", LIST, Options.DIRECTORY_FILE) as again:
         while batch := calls.query_directory(again, 4096):
             if any(entry.name not in {".", ".."} for entry in info.entries_of(batch)):
                 raise Refused(Errno.ENOTEMPTY)
-
-
-def is_directory(attributes: int) -> bool:
-    """A directory and nothing that merely looks like one to Windows (a junction)."""
-    return attributes & (Attribute.DIRECTORY | Attribute.REPARSE_POINT) == Attribute.DIRECTORY
 
 
 def basic(calls: NtCalls, handle: int) -> info.Basic:

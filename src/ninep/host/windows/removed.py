@@ -15,8 +15,8 @@ from typing import Final
 
 from ninep.host._api import Handle
 from ninep.host.windows.api import Access, Attribute, Disposition, Info, NtCalls, Options
-from ninep.host.windows.open import ITSELF, LOOK, OURS, closing
-from ninep.host.windows.remove import basic, discard, is_directory
+from ninep.host.windows.open import ITSELF, LOOK, OURS, closing, is_directory
+from ninep.host.windows.remove import discard
 from ninep.host.windows.rename import Name, give_name
 from ninep.host.windows.stat import identity
 from ninep.host.windows.status import NtError
@@ -60,7 +60,7 @@ class Graveyard:
                 attributes=Attribute.HIDDEN,
             )
             with closing(calls, opened) as yard:
-                if not is_directory(basic(calls, yard).attributes):
+                if not is_directory(calls, yard):
                     return False
                 give_name(calls, handle, Info.RENAME, 0, Name(yard, secrets.token_hex(8)))
         except NtError:

@@ -40,12 +40,13 @@ from ninep.host.windows.open import (
     NO_CLASS,
     below_a_file,
     closing,
+    is_directory,
     open_entry,
     own_name,
     refuse_alias,
     scratch,
 )
-from ninep.host.windows.remove import Bury, basic, discard, is_directory, must_be_empty, unlocked
+from ninep.host.windows.remove import Bury, basic, discard, must_be_empty, unlocked
 from ninep.host.windows.stat import identity
 from ninep.host.windows.status import NtError, Status
 from ninep.linux import Errno
@@ -72,7 +73,7 @@ def rename(calls: NtCalls, olddir: Handle, oldname: bytes, newdir: Handle, newna
     with closing(calls, open_entry(calls, olddir, oldname, _MOVE)) as source:
         old, new = Name(olddir, host_name(oldname)), Name(newdir, new_name(newname))
         target = _look(calls, newdir, newname)
-        is_dir = is_directory(basic(calls, source).attributes)
+        is_dir = is_directory(calls, source)
         if target is not None and is_dir != target[1]:
             raise Refused(Errno.ENOTDIR if is_dir else Errno.EISDIR)
         if target is not None and target[0] == identity(calls, source):
@@ -95,7 +96,7 @@ def _look(calls: NtCalls, dir: Handle, name: bytes) -> tuple[info.FileId, bool] 
             return None
         raise
     with closing(calls, opened) as handle:
-        return identity(calls, handle), is_directory(basic(calls, handle).attributes)
+        return identity(calls, handle), is_directory(calls, handle)
 
 
 def _one_entry(calls: NtCalls, old: Name, new: Name) -> bool:
@@ -190,7 +191,7 @@ def _explained(calls: NtCalls, error: NtError, source: Handle, newdir: Handle) -
 
 def make_link(calls: NtCalls, pin: Handle, dir: Handle, name: bytes) -> None:
     """Another name for what is pinned. EPERM for a directory, EEXIST, EXDEV, EMLINK."""
-    if is_directory(basic(calls, pin).attributes):
+    if is_directory(calls, pin):
         raise Refused(Errno.EPERM)
     refuse_alias(calls, dir, name, Errno.EEXIST)
     with scratch(calls, pin, "", Access.WRITE_ATTRIBUTES) as again:

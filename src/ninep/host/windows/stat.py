@@ -6,8 +6,9 @@ is looked up a second time, and a call that fails is an error, never a half-fill
 Mode. Windows keeps no permission bits: files and folders are 0777, without the write bits if the file has the
 read-only attribute (on a folder that attribute means something else to Windows and is not looked at). The owner is
 uid 0, gid 0. Links are NT symbolic links, mount points (junctions, volumes mounted in folders) and WSL's symbolic
-links; FIFOs, sockets and devices are WSL's. Any other reparse point is a regular file without permissions and
-without size: it can be seen and removed, not opened.
+links; FIFOs, sockets and devices are WSL's. A file that a filter driver keeps (a cloud provider's, a compressed one) is
+what it is without the tag, with the size of its contents, wherever those are. Any other reparse point is a regular file
+without permissions and without size: it can be seen and removed, not opened. ``tags`` has the table.
 
 Identity. ``st_ino`` is the 128-bit file id as one number: on NTFS its upper half is 0, on ReFS it is not
 (``Volume.unique_ino`` tells).
@@ -22,22 +23,13 @@ from ninep.host._api import Handle, Volume
 from ninep.host.windows import info
 from ninep.host.windows.api import REMOTE_DEVICE, Attribute, Info, NtCalls, Tag, VolumeFlag, VolumeInfo
 from ninep.host.windows.links import rdev_of, target_of
-from ninep.host.windows.open import LINKS, NO_CLASS, tag_of
+from ninep.host.windows.open import NO_CLASS, tag_of
 from ninep.host.windows.status import NtError
+from ninep.host.windows.tags import Meaning, is_contents, is_link, row_of
 
 _SECTOR: Final = 512
 _BLKSIZE: Final = 4096
 _WRITE_BITS: Final = 0o222
-_TYPES: Final = {
-    Tag.SYMLINK: linux.S_IFLNK,
-    Tag.MOUNT_POINT: linux.S_IFLNK,
-    Tag.LX_SYMLINK: linux.S_IFLNK,
-    Tag.AF_UNIX: linux.S_IFSOCK,
-    Tag.LX_FIFO: linux.S_IFIFO,
-    Tag.LX_CHR: linux.S_IFCHR,
-    Tag.LX_BLK: linux.S_IFBLK,
-}
-_TYPES_BY_NUMBER: Final = {int(tag): kind for tag, kind in _TYPES.items()}
 
 
 class WinStat(NamedTuple):
@@ -61,9 +53,9 @@ class WinStat(NamedTuple):
 
 def mode_of(attributes: int, tag: int) -> int:
     """File type and permissions from attributes and (for a reparse point) the tag."""
-    if attributes & Attribute.REPARSE_POINT:
-        kind = _TYPES_BY_NUMBER.get(tag)
-        return linux.S_IFREG if kind is None else kind | 0o777
+    row = row_of(tag if attributes & Attribute.REPARSE_POINT else 0)
+    if row.meaning is not Meaning.CONTENTS:
+        return row.type if row.meaning is Meaning.OPAQUE else row.type | 0o777
     if attributes & Attribute.DIRECTORY:
         return linux.S_IFDIR | 0o777
     return linux.S_IFREG | (0o777 & ~_WRITE_BITS if attributes & Attribute.READONLY else 0o777)
@@ -89,15 +81,15 @@ def _serial(calls: NtCalls, handle: int) -> int:
         return 0
 
 
-def stat_of(calls: NtCalls, handle: Handle) -> WinStat:
-    """The attributes of what is open."""
+def stat_of(calls: NtCalls, handle: Handle, *, root: bool = False) -> WinStat:
+    """The attributes of what is open; ``root``: of an exported folder, which was opened through links and is none."""
     found = info.all_of(calls.query(handle, Info.ALL, info.ALL_SIZE, partial=True))
     who = identity(calls, handle)
-    tag = tag_of(calls, handle) if found.attributes & Attribute.REPARSE_POINT else 0
+    tag = tag_of(calls, handle) if found.attributes & Attribute.REPARSE_POINT and not root else 0
     mode = mode_of(found.attributes, tag)
     size, rdev = found.size, 0
-    if found.attributes & Attribute.REPARSE_POINT:
-        size = len(target_of(calls, handle)) if tag in LINKS else 0
+    if not is_contents(tag):
+        size = len(target_of(calls, handle)) if is_link(tag) else 0
         rdev = rdev_of(calls, handle) if tag in {Tag.LX_CHR, Tag.LX_BLK} else 0
     elif found.attributes & Attribute.DIRECTORY:
         size = 0  # NTFS gives the size of its index here, which clients would take for content

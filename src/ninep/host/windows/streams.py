@@ -27,7 +27,7 @@ from ninep.host._api import NO_HANDLE, Handle, Place
 from ninep.host.windows import info
 from ninep.host.windows.api import Access, Disposition, Info, NtCalls, Options
 from ninep.host.windows.names import attribute_name, host_name, stream_name
-from ninep.host.windows.open import ITSELF, LOOK, NO_CLASS, closing, open_entry, own_name, reopen, scratch
+from ninep.host.windows.open import ITSELF, LOOK, NO_CLASS, closing, kept, open_entry, own_name, reopen, scratch
 from ninep.host.windows.remove import basic, discard
 from ninep.host.windows.stat import identity
 from ninep.host.windows.status import NtError, Status
@@ -171,8 +171,9 @@ class Streams:
 
     def _belongs(self, opened: int, made: bool, place: Place) -> bool:
         """Is this the file's stream? If not it is closed, and unmade if it was made."""
-        if identity(self._calls, opened) == identity(self._calls, place.pin):
-            return True
+        with kept(self._calls, opened):
+            if identity(self._calls, opened) == identity(self._calls, place.pin):
+                return True
         with closing(self._calls, opened) as handle:
             if made:
                 self._unmake(handle)
