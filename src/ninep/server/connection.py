@@ -69,7 +69,7 @@ class Connection(Flow):
         alone: Callable[[], bool] = bool,
     ) -> None:
         """``outbox`` and ``slices`` are what it shares with the other connections of its loop; ``alone`` says whether there is nothing else to
-        do in that loop at the moment (``transport.turns``).
+        do in that loop at the moment (``transport.busy_poll``).
         """
         super().__init__(transport, slices or Slices())
         self.alone = alone

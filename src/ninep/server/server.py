@@ -72,7 +72,7 @@ class Server:
         """``access``: who may connect; without it unix sockets, virtual machines, and over TCP only processes of this machine.
 
         ``owns_loop``: the event loop does nothing but serve, so that a single client's next request may be waited for in its thread
-        (``transport.turns``), some milliseconds at a time. ``counted``: count requests, bytes and times too (``counts``).
+        (``transport.busy_poll``), some milliseconds at a time. ``counted``: count requests, bytes and times too (``counts``).
         ``allow_overlap``: do not look whether exports show the same files and keep their owners in different ways, which is
         ``overlap.Overlap``, a ValueError.
         """

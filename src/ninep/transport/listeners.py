@@ -14,7 +14,6 @@ import stat
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from ninep.transport.addresses import Address, Descriptor, HyperV, Stdio, Systemd, Tcp, Unix, Vsock
 from ninep.transport.peers import Peer
@@ -217,46 +216,10 @@ def _inherited(number: int) -> socket.socket:
     return sock
 
 
-class _PipePair(PipeProtocol):
-    """Two pipes as one transport: this is the protocol of the one that is read."""
-
-    def __init__(self, make: MakeConnection, writer: asyncio.WriteTransport) -> None:
-        super().__init__(make, Peer("stdio"))
-        self._writer = writer
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment] # a ReadTransport: written to is the other one
-        self.write = self._writer.write
-        self.connection.made(self._peer or Peer("stdio"))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing more can be read; replies that are owed still have their own pipe."""
-        del exc
-        if not self.connection.eof():
-            self._writer.close()
-
-    def eof_received(self) -> bool:
-        return False  # ``connection_lost`` follows
-
-    def writer_lost(self) -> None:
-        """The other pipe is closed, by us or by whoever read from it."""
-        self._transport.close()
-        self.connection.lost()
-
-    def write_all(self, buffers: Any) -> None:
-        self._writer.writelines(buffers)
-
-    def close(self) -> None:
-        self._writer.close()
-
-    def abort(self) -> None:
-        self._writer.abort()
-
-
-class _PipeWriter(asyncio.BaseProtocol):
+class _WritingPipe(asyncio.BaseProtocol):
     """The protocol of the pipe that is written to: passes on what concerns the connection."""
 
-    reader: _PipePair | None = None
+    reader: PipeProtocol | None = None
 
     def pause_writing(self) -> None:
         if self.reader is not None:
@@ -269,7 +232,7 @@ class _PipeWriter(asyncio.BaseProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
         if self.reader is not None:
-            self.reader.writer_lost()
+            self.reader.writing_lost()
 
 
 async def _stdio(address: Stdio, make: MakeConnection) -> Listener:
@@ -285,9 +248,9 @@ async def _stdio(address: Stdio, make: MakeConnection) -> Listener:
         await accept(socket.socket(fileno=wire_in), make)
         return Listener(address, _nothing)
     loop = asyncio.get_running_loop()
-    writer, protocol = await loop.connect_write_pipe(_PipeWriter, os.fdopen(wire_out, "wb", 0))
+    writer, protocol = await loop.connect_write_pipe(_WritingPipe, os.fdopen(wire_out, "wb", 0))
     writer.set_write_buffer_limits(high=0)
-    pair = protocol.reader = _PipePair(make, writer)
+    pair = protocol.reader = PipeProtocol(make, writer, Peer("stdio"))
     await loop.connect_read_pipe(lambda: pair, os.fdopen(wire_in, "rb", 0))
     return Listener(address, _nothing)
 

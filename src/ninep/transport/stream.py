@@ -1,7 +1,7 @@
 """asyncio under a connection: bytes read straight into its buffer, replies written straight out.
 
-One class per way of reading: ``SocketProtocol`` for sockets (the loop fills our buffer), ``PipeProtocol`` for pipes (the loop brings
-its own). Both are asyncio protocols towards the loop and a ``Transport`` towards the connection.
+One class per way of reading: ``SocketProtocol`` for sockets (the loop fills our buffer), ``PipeProtocol`` for pipes (the loop brings its own). A
+connection is made when its stream stands, with the writer (``transport.writer``) that suits what the stream is.
 """
 
 from __future__ import annotations
@@ -11,9 +11,32 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from ninep.transport.busy_poll import POSSIBLE, SocketWriter, is_raw_socket
 from ninep.transport.peers import Peer, peer_of
-from ninep.transport.turns import POSSIBLE, Turns
+from ninep.transport.writer import LoopWriter
 from ninep.wire.types import Buffer
+
+
+class Writer(Protocol):
+    """What a connection is given to write to (``server.transport.Transport``)."""
+
+    def write(self, buffer: Buffer) -> None:
+        """Send, in order. May keep the buffer until it is sent."""
+
+    def write_all(self, buffers: Sequence[Buffer]) -> None:
+        """Send several, in order."""
+
+    def pause(self) -> None:
+        """Read no more until ``resume``."""
+
+    def resume(self) -> None:
+        """Read again."""
+
+    def close(self) -> None:
+        """Send what is written, then close."""
+
+    def abort(self) -> None:
+        """Close at once."""
 
 
 class Connection(Protocol):
@@ -25,7 +48,7 @@ class Connection(Protocol):
 
     @property
     def alone(self) -> Callable[[], bool]:
-        """Whether this is all there is to do: then client and server may take turns (``transport.turns``)."""
+        """Whether this is all there is to do: then its socket may be busy polled (``transport.busy_poll``)."""
 
     def received(self, count: int) -> bool:
         """So many bytes are there. True: all that arrived is answered, it is the client's turn."""
@@ -49,33 +72,21 @@ class Connection(Protocol):
         """The stream is gone."""
 
 
-MakeConnection = Callable[["_Stream"], Connection]
+MakeConnection = Callable[[Writer], Connection]
 
 
 class _Stream(asyncio.BaseProtocol):
-    """What both ways have in common: the connection above, the asyncio transport below."""
+    """What both ways have in common: from the loop's calls to the connection's."""
 
-    write: Callable[[Buffer], None]
-    """The asyncio transport's own, once there is one: a call less for each reply."""
+    connection: Connection
+    """From ``connection_made`` on."""
 
-    def __init__(self, make: MakeConnection, peer: Peer | None = None) -> None:
-        self._peer = peer
-        self.connection = make(self)
+    def __init__(self, make: MakeConnection) -> None:
+        self._make = make
 
-    # -- towards the loop
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport: asyncio.Transport = transport  # type: ignore[assignment] # bidirectional by construction
-        # No buffering of our own: a reply is sent by the write that brings it, or pauses the connection (uvloop and
-        # asyncio both try at once when the high-water mark is 0).
-        self._transport.set_write_buffer_limits(high=0)
-        sock = transport.get_extra_info("socket")
-        if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # A machine that vanished says nothing: after some hours (tcp(7)) its fids and locks are free again.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self.write = self._transport.write
-        self.connection.made(self._peer or peer_of(transport))
+    def _begin(self, writer: Writer, peer: Peer) -> None:
+        self.connection = self._make(writer)
+        self.connection.made(peer)
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
@@ -87,64 +98,87 @@ class _Stream(asyncio.BaseProtocol):
     def resume_writing(self) -> None:
         self.connection.drained()
 
-    def eof_received(self) -> bool:
-        return self.connection.eof()
-
-    # -- towards the connection
-
-    def write_all(self, buffers: Sequence[Buffer]) -> None:
-        self._transport.writelines(buffers)
-
-    def pause(self) -> None:
-        if not self._transport.is_closing():
-            self._transport.pause_reading()
-
-    def resume(self) -> None:
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
-
-    def close(self) -> None:
-        self._transport.close()
-
-    def abort(self) -> None:
-        self._transport.abort()
-
 
 class SocketProtocol(_Stream, asyncio.BufferedProtocol):
-    """Over a socket: in turns with the client where there is nobody else, by the loop where there is."""
+    """Over a socket, or anything else that asyncio makes a stream of (TLS).
 
-    _turns: Turns | None = None
+    Args:
+        make: makes the connection.
+        peer: who is at the other end, given the asyncio transport.
+        raw: the socket carries the bytes of 9P as they are. Where the asyncio transport says otherwise (TLS), it is right.
+    """
 
-    def __init__(self, make: MakeConnection, peer: Peer | None = None) -> None:
-        super().__init__(make, peer)
-        self.get_buffer = self.connection.space  # type: ignore[method-assign,assignment]
+    def __init__(
+        self, make: MakeConnection, peer: Callable[[asyncio.BaseTransport], Peer] = peer_of, *, raw: bool = True
+    ) -> None:
+        super().__init__(make)
+        self._peer = peer
+        self._raw = raw
+        self._poll: SocketWriter | None = None
+        """The writer, if the socket can be busy polled."""
+        self._half_closes = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
+        stream: asyncio.Transport = transport  # type: ignore[assignment] # bidirectional by construction
+        # No buffering of our own: a reply is sent by the write that brings it, or pauses the connection (uvloop and
+        # asyncio both try at once when the high-water mark is 0). With TLS 0 is reached with nothing written, and would
+        # pause it at every write.
+        stream.set_write_buffer_limits(high=0 if transport.get_extra_info("sslcontext") is None else 1)
+        self._half_closes = stream.can_write_eof()
         sock = transport.get_extra_info("socket")
-        if not POSSIBLE or sock is None:
-            self.buffer_updated = self.connection.received  # type: ignore[method-assign,assignment]
+        if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # A machine that vanished says nothing: after some hours (tcp(7)) its fids and locks are free again.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if POSSIBLE and self._raw and is_raw_socket(transport):
+            self._poll = SocketWriter(stream)
+        self._begin(self._poll or LoopWriter(stream, stream), self._peer(transport))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._turns is not None:
-            self._turns.close()
+        if self._poll is not None:
+            self._poll.release()
         super().connection_lost(exc)
+
+    def get_buffer(self, sizehint: int) -> Buffer:
+        return self.connection.space(sizehint)
 
     def buffer_updated(self, nbytes: int) -> None:
         connection = self.connection
         if connection.received(nbytes) and connection.alone():
-            turns = self._turns
-            if turns is None:
-                turns = self._turns = Turns(
-                    self._transport.get_extra_info("socket").fileno(), self._transport.writelines
-                )
-                self.write, self.write_all = turns.write, turns.write_all  # type: ignore[method-assign]
-            if turns.due():
-                turns.take(connection.space, connection.received)
+            poll = self._poll
+            if poll is not None and poll.due():
+                poll.poll(connection.space, connection.received)
+
+    def eof_received(self) -> bool:
+        """Whether to stay open for the replies that are owed: TLS cannot be closed one way."""
+        return self.connection.eof() and self._half_closes
 
 
 class PipeProtocol(_Stream, asyncio.Protocol):
-    """Over a pair of pipes: this protocol reads, ``writer`` is the transport of the other pipe."""
+    """Over a pair of pipes: the protocol of the one that is read. ``writing`` is the transport of the other."""
+
+    def __init__(self, make: MakeConnection, writing: asyncio.WriteTransport, peer: Peer) -> None:
+        super().__init__(make)
+        self._writing = writing
+        self._peer = peer
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._reading: asyncio.ReadTransport = transport  # type: ignore[assignment] # of a pipe that is read
+        self._begin(LoopWriter(self._writing, self._reading), self._peer)
 
     def data_received(self, data: bytes) -> None:
         self.connection.data(data)
+
+    def eof_received(self) -> bool:
+        return False  # ``connection_lost`` follows
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing more can be read; replies that are owed still have their own pipe."""
+        del exc
+        if not self.connection.eof():
+            self._writing.close()
+
+    def writing_lost(self) -> None:
+        """The other pipe is closed, by this side or the other."""
+        self._reading.close()
+        self.connection.lost()

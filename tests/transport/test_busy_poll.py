@@ -1,4 +1,4 @@
-"""Client and server taking turns: when they begin, what ends them, and that nothing is lost on the way back to the event loop."""
+"""A socket that is busy polled: when that begins, what ends it, and that nothing is lost on the way back to the event loop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ninep.drivers.memory import MemoryDriver
 from ninep.linux import GETATTR_BASIC
 from ninep.server.server import Server
 from ninep.transport import addresses
-from ninep.transport.turns import POSSIBLE, PROMPT, WARM_UP, Turns, rest
+from ninep.transport.busy_poll import POSSIBLE, PROMPT, WARM_UP, SocketWriter, rest
 from ninep.wire import messages as m
 from ninep.wire.types import Buffer
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(not POSSIBLE, reason="no recv here that can be t
 
 
 class Pair:
-    """The short way of one end of a socket pair; ``theirs`` is the client's end, ``later`` what was left to the event loop."""
+    """The writer of one end of a socket pair; ``theirs`` is the client's end, ``later`` what was left to the event loop."""
 
     def __init__(self) -> None:
         self.ours, self.theirs = socket.socketpair()
@@ -33,25 +33,34 @@ class Pair:
         self.theirs.settimeout(PATIENCE)
         self.later: list[bytes] = []
         self.got: list[bytes] = []
-        self.turns = Turns(self.ours.fileno(), self.leave)
+        self.writer = SocketWriter(self)  # type: ignore[arg-type] # as much of a transport as it needs
         self._space = bytearray(100)
 
-    def leave(self, buffers: Sequence[Buffer]) -> None:
+    def get_extra_info(self, _: str) -> socket.socket:
+        return self.ours
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, buffer: Buffer) -> None:
+        self.writelines([buffer])
+
+    def writelines(self, buffers: Sequence[Buffer]) -> None:
         assert not self.ours.getblocking(), "the loop would have to wait for the client"
         self.later += map(bytes, buffers)
 
     def space(self) -> Buffer:
         return self._space
 
-    def take(self, *, on: bool = True) -> None:
+    def poll(self, *, on: bool = True) -> None:
         def received(count: int) -> bool:
             self.got.append(bytes(self._space[:count]))
             return on
 
-        self.turns.take(self.space, received)
+        self.writer.poll(self.space, received)
 
     def close(self) -> None:
-        self.turns.close()
+        self.writer.release()
         self.ours.close()
         self.theirs.close()
 
@@ -63,27 +72,27 @@ def pair() -> Iterator[Pair]:
     pair.close()
 
 
-class TestTake:
+class TestPoll:
     def test_until_the_client_hesitates(self, pair: Pair) -> None:
         pair.theirs.send(b"request")
-        pair.take()
+        pair.poll()
         assert pair.got == [b"request"]
-        assert not pair.turns.open
+        assert not pair.writer.polling
         assert not pair.ours.getblocking()
 
     def test_until_something_is_in_flight(self, pair: Pair) -> None:
         pair.theirs.send(b"x" * 150)
-        pair.take(on=False)
+        pair.poll(on=False)
         assert pair.got == [b"x" * 100]
         assert pair.ours.recv(100) == b"x" * 50  # for the loop
 
     def test_until_the_client_sends_no_more(self, pair: Pair) -> None:
         pair.theirs.close()
-        pair.take()
+        pair.poll()
         assert pair.got == []
         assert pair.ours.recv(1) == b""  # the loop sees it, too
 
-    def test_the_loop_gets_its_turn_although_requests_never_end(self, pair: Pair) -> None:
+    def test_the_loop_runs_although_requests_never_end(self, pair: Pair) -> None:
         stop = threading.Event()
 
         def ask() -> None:
@@ -93,11 +102,11 @@ class TestTake:
         asking = threading.Thread(target=ask)
         asking.start()
         try:
-            pair.take()  # comes back
+            pair.poll()  # comes back
         finally:
             stop.set()
             while asking.is_alive():
-                pair.take()
+                pair.poll()
             asking.join(PATIENCE)
         assert pair.got
 
@@ -105,33 +114,33 @@ class TestTake:
         prompt = PROMPT / 2
         after = [9.0, *[prompt] * WARM_UP, 1.0, prompt]  # the first follows nothing, the last but one a second of rest
         clock = accumulate(after)
-        monkeypatch.setattr("ninep.transport.turns.monotonic", lambda: next(clock))
-        assert [pair.turns.due() for _ in after] == [False] * WARM_UP + [True, False, False]
+        monkeypatch.setattr("ninep.transport.busy_poll.monotonic", lambda: next(clock))
+        assert [pair.writer.due() for _ in after] == [False] * WARM_UP + [True, False, False]
 
 
 class TestWrite:
     def test_at_once(self, pair: Pair) -> None:
-        pair.turns.open = True
-        pair.turns.write(b"one")
-        pair.turns.write_all([b"two", b"three"])
+        pair.writer._begin()
+        pair.writer.write(b"one")
+        pair.writer.write_all([b"two", b"three"])
         assert pair.theirs.recv(100) == b"onetwothree"
         assert pair.later == []
 
-    def test_by_the_loop_when_no_turns_are_taken(self, pair: Pair) -> None:
-        pair.turns.write(b"one")
-        pair.turns.write_all([b"two"])
+    def test_by_the_loop_when_it_is_not_polled(self, pair: Pair) -> None:
+        pair.writer.write(b"one")
+        pair.writer.write_all([b"two"])
         assert pair.later == [b"one", b"two"]
 
     @pytest.mark.parametrize("several", [False, True])
     def test_what_the_client_does_not_take_goes_through_the_loop_in_order(self, pair: Pair, several: bool) -> None:
-        pair.turns.open = True
+        pair.writer._begin()
         reply = bytes(range(256)) * 4096
         if several:
-            pair.turns.write_all([reply[:7], reply[7:], b"end"])
+            pair.writer.write_all([reply[:7], reply[7:], b"end"])
         else:
-            pair.turns.write(reply)
-            pair.turns.write(b"end")
-        assert not pair.turns.open
+            pair.writer.write(reply)
+            pair.writer.write(b"end")
+        assert not pair.writer.polling
         left = b"".join(pair.later)
         direct = bytearray()
         while len(direct) < len(reply) + 3 - len(left):
@@ -140,9 +149,9 @@ class TestWrite:
 
     def test_to_a_client_that_is_gone(self, pair: Pair) -> None:
         pair.theirs.close()
-        pair.turns.open = True
-        pair.turns.write(b"reply")
-        assert not pair.turns.open
+        pair.writer._begin()
+        pair.writer.write(b"reply")
+        assert not pair.writer.polling
         assert pair.later == [b"reply"]  # the loop finds out
 
 
@@ -154,16 +163,16 @@ def test_rest(sent: int, left: list[bytes]) -> None:
 
 
 @contextmanager
-def serving(loop: str) -> Iterator[tuple[int, list[Turns]]]:
-    """A server that owns its loop: its port, and a list of the connections' ``Turns`` that have taken some."""
-    taken: list[Turns] = []
+def serving(loop: str) -> Iterator[tuple[int, list[SocketWriter]]]:
+    """A server that owns its loop: its port, and a list of the connections' writers that have polled."""
+    polled: list[SocketWriter] = []
     ready = threading.Event()
     state: dict[str, object] = {}
-    original = Turns.take
+    original = SocketWriter.poll
 
-    def take(self: Turns, *args: object) -> None:
-        if self not in taken:
-            taken.append(self)
+    def poll(self: SocketWriter, *args: object) -> None:
+        if self not in polled:
+            polled.append(self)
         original(self, *args)  # type: ignore[arg-type]
 
     async def main() -> None:
@@ -177,12 +186,12 @@ def serving(loop: str) -> Iterator[tuple[int, list[Turns]]]:
             await stop.wait()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Turns, "take", take)
+        patch.setattr(SocketWriter, "poll", poll)
         thread = threading.Thread(target=lambda: (uvloop.run if loop == "uvloop" else asyncio.run)(main()))
         thread.start()
         try:
             assert ready.wait(PATIENCE)
-            yield int(str(state["port"])), taken
+            yield int(str(state["port"])), polled
         finally:
             state["stop"]()  # type: ignore[operator]
             thread.join(PATIENCE)
@@ -198,24 +207,24 @@ def connect(port: int) -> RawClient:
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 class TestServer:
-    def ask(self, client: RawClient, until: list[Turns], count: int = 2000) -> None:
-        """Ask promptly until turns are taken: on a busy machine no single request can be said to be in time."""
+    def ask(self, client: RawClient, until: list[SocketWriter], count: int = 2000) -> None:
+        """Ask promptly until its socket is polled: on a busy machine no single request can be said to be in time."""
         for _ in range(count):
             assert client.rpc(m.Tgetattr(0, GETATTR_BASIC)).attributes.nlink
             if until:
                 return
-        pytest.fail(f"no turns after {count} requests")
+        pytest.fail(f"no polling after {count} requests")
 
-    def test_everything_is_answered_in_turns_and_after_them(self, loop: str) -> None:
-        with serving(loop) as (port, taken), connect(port) as client:
-            self.ask(client, taken)
+    def test_everything_is_answered_while_polled_and_afterwards(self, loop: str) -> None:
+        with serving(loop) as (port, polled), connect(port) as client:
+            self.ask(client, polled)
             client.create(0, 1, b"f", bytes(range(256)) * 1024)
             assert client.read(1, 0, 1 << 18) == bytes(range(256)) * 1024
             client.clunk(0, 1)
 
     def test_another_client_is_let_in_and_served(self, loop: str) -> None:
-        with serving(loop) as (port, taken), connect(port) as client:
-            self.ask(client, taken)
+        with serving(loop) as (port, polled), connect(port) as client:
+            self.ask(client, polled)
             stop = threading.Event()
 
             def go_on() -> None:
@@ -234,12 +243,12 @@ class TestServer:
             assert not busy.is_alive()
 
     def test_a_client_that_takes_no_replies_loses_none(self, loop: str) -> None:
-        with serving(loop) as (port, taken), connect(port) as client:
+        with serving(loop) as (port, polled), connect(port) as client:
             content = bytes(range(256)) * 2048
             client.create(0, 1, b"f", content)
-            self.ask(client, taken)
-            taken.clear()
-            self.ask(client, taken)
+            self.ask(client, polled)
+            polled.clear()
+            self.ask(client, polled)
             asked = [client.send(m.Tread(1, 0, len(content))) for _ in range(20)]
             for tag in asked:
                 reply = client.reply(tag)

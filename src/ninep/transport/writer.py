@@ -1,0 +1,52 @@
+"""How a connection writes: one class for each thing that the stream under it can do.
+
+``LoopWriter`` writes through the event loop and suits every stream; ``busy_poll.SocketWriter`` sends on the socket itself while that is busy
+polled, which needs a raw socket: one whose bytes are those of 9P. A stream chooses once, when it stands. Both are the ``Transport`` that a
+connection is given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from ninep.wire.types import Buffer
+
+
+class StreamControl:
+    """Pausing and closing, for every writer. ``reading`` is another transport than ``writing`` for a pair of pipes."""
+
+    __slots__ = ("_reading", "_transport")
+
+    def __init__(self, writing: asyncio.WriteTransport, reading: asyncio.ReadTransport) -> None:
+        self._transport = writing
+        self._reading = reading
+
+    def pause(self) -> None:
+        """Read no more until ``resume``."""
+        if not self._reading.is_closing():
+            self._reading.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        if not self._reading.is_closing():
+            self._reading.resume_reading()
+
+    def close(self) -> None:
+        """Send what is written, then close."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._transport.abort()
+
+
+class LoopWriter(StreamControl):
+    """Writes through the event loop. ``write`` and ``write_all`` are the asyncio transport's own: a call less for each reply."""
+
+    __slots__ = ("write", "write_all")
+
+    def __init__(self, writing: asyncio.WriteTransport, reading: asyncio.ReadTransport) -> None:
+        super().__init__(writing, reading)
+        self.write: Callable[[Buffer], None] = writing.write
+        self.write_all: Callable[[Sequence[Buffer]], None] = writing.writelines
