@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from tests.client.conftest import InThread
+from tests.support.client import PATIENCE
 
 from ninep.cli.main import main
 from ninep.client.blocking import Client, connect
@@ -49,7 +50,7 @@ def server() -> Iterator[str]:
 @pytest.fixture
 def files(server: str) -> Iterator[Client]:
     """A client of the same server, to make and look at files with."""
-    with connect(server, dialect="9P2000.L", n_uname=1000, gid=100, timeout=20) as client:
+    with connect(server, dialect="9P2000.L", n_uname=1000, gid=100, timeout=PATIENCE) as client:
         yield client
 
 

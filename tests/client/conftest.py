@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from tests.client.faces import Asynchronous, Blocking
-from tests.client.fake import FRIENDLY, FakeServer, allow
+from tests.client.fake import FRIENDLY, FakeServer
+from tests.support.client import PATIENCE
 
 from ninep.drivers.memory import MemoryDriver
 from ninep.node import Driver
@@ -76,7 +77,7 @@ def connect(face: Any, memory: InThread) -> Iterator[Callable[..., Any]]:
     clients = []
 
     def connect(dialect: str | None = None, **options: Any) -> Any:
-        clients.append(face.connect(memory.socket(), dialect=dialect, timeout=20, **options))
+        clients.append(face.connect(memory.socket(), dialect=dialect, timeout=PATIENCE, **options))
         return clients[-1]
 
     yield connect
@@ -111,13 +112,12 @@ def against(face, request):
     """`against(rules)`: (client, server)."""
     opened = []
 
-    def begin(rules, *, timeout=10, dialect=b"9P2000.L", friendly=True):
+    def begin(rules, *, dialect=b"9P2000.L", friendly=True):
         server = FakeServer({**(FRIENDLY if friendly else {}), **rules}, dialect=dialect)
         server.__enter__()
         opened.append(server)
-        client = face.connect(server.socket, "", dialect=dialect.decode(), timeout=20, n_uname=0, uname="u")
+        client = face.connect(server.socket, "", dialect=dialect.decode(), timeout=PATIENCE, n_uname=0, uname="u")
         opened.append(client)
-        allow(client, timeout)
         return client, server
 
     yield begin

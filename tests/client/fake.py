@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
+import pytest
+from tests.support.client import PATIENCE
+
+from ninep.client.aio.connection import AsyncConnection
+from ninep.client.blocking.connection import Connection
 from ninep.wire.codec import codec, header, pack_dirents
 from ninep.wire.messages import (
     Message,
@@ -68,7 +74,7 @@ class FakeServer:
     ) -> None:
         self.socket.close()
         self._peer.shutdown(socket.SHUT_RDWR)
-        self._thread.join(10)
+        self._thread.join(PATIENCE)
         self._peer.close()
         assert not self.mistakes, self.mistakes
 
@@ -125,9 +131,21 @@ LINK = Qid(2, 1, 6)
 EOPNOTSUPP, ENOENT, EACCES, EROFS = 95, 2, 13, 30
 
 
-def allow(client, seconds):
-    """How long a request may take from here on."""
-    getattr(client, "_thing", client).connection.timeout = seconds
+@contextmanager
+def hasty(*kinds: type[Message], after: Callable[[], bool] = lambda: False, seconds: float = 0.1) -> Iterator[None]:
+    """Clients wait for replies to requests of these kinds for so many seconds, and to all others for as long as a busy machine may take.
+
+    Not to be told by the clock: a test names the requests that are never answered. ``after``: from when on nothing is waited for.
+    """
+
+    def timeout(connection: Any) -> float:
+        waiting = [call.request for call in connection.exchange.calls.values() if not call.abandoned]
+        return seconds if after() or any(isinstance(request, kinds) for request in waiting) else PATIENCE
+
+    with pytest.MonkeyPatch.context() as patch:
+        for connection in (Connection, AsyncConnection):
+            patch.setattr(connection, "timeout", property(timeout, lambda *_: None), raising=False)
+        yield
 
 
 def walk_to(qid):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.client.expect import refused
 from tests.client.fake import ROOT, FakeServer
+from tests.support.client import PATIENCE
 
 from ninep.client.errors import ProtocolError
 from ninep.client.local import Keep
@@ -290,7 +291,10 @@ def cage(tmp_path):
 def take(face, tree, target):
     """Copy all that a lying server has; what was reported."""
     errors = []
-    with FakeServer(tree.rules()) as server, face.connect(server.socket, dialect="9P2000.L", timeout=10) as client:
+    with (
+        FakeServer(tree.rules()) as server,
+        face.connect(server.socket, dialect="9P2000.L", timeout=PATIENCE) as client,
+    ):
         client.get("/", target, recursive=True, onerror=errors.append)
     return errors
 
@@ -346,6 +350,10 @@ def test_a_copy_that_breaks_off_leaves_no_half_file(face, cage):
     rules[Tread] = lambda t: server.hang_up() if t.offset else Rread(b"half")
     rules[Tgetattr] = lambda t: Rgetattr(Attributes(mode=tree.mode(t.fid), size=1000))
     server = FakeServer(rules)
-    with server, face.connect(server.socket, dialect="9P2000.L", timeout=10) as client, pytest.raises(ConnectionError):
+    with (
+        server,
+        face.connect(server.socket, dialect="9P2000.L", timeout=PATIENCE) as client,
+        pytest.raises(ConnectionError),
+    ):
         client.get("/", cage, recursive=True, onerror=lambda error: None)
     assert list(cage.iterdir()) == []

@@ -14,6 +14,7 @@ from tests.client.expect import refused
 from tests.client.faces import Blocking
 from tests.client.fake import FakeServer
 from tests.client.test_copying import Tree, picture, remote_picture
+from tests.support.client import PATIENCE
 
 from ninep.client import destination
 from ninep.client.copied import Copied
@@ -110,7 +111,7 @@ def test_links_that_the_same_command_made(face, home, tmp_path):
         errors = []
         with (
             FakeServer(tree.rules()) as server,
-            face.connect(server.socket, dialect="9P2000.L", timeout=10) as client,
+            face.connect(server.socket, dialect="9P2000.L", timeout=PATIENCE) as client,
             Destination(str(top), copied) as folder,
         ):
             client.get("/", typed_target(str(top), copied), recursive=True, onerror=errors.append)
@@ -229,7 +230,10 @@ def test_two_names_that_the_host_takes_for_one(face, tmp_path):
         target=b"t",
     )
     errors = []
-    with FakeServer(tree.rules()) as server, face.connect(server.socket, dialect="9P2000.L", timeout=10) as client:
+    with (
+        FakeServer(tree.rules()) as server,
+        face.connect(server.socket, dialect="9P2000.L", timeout=PATIENCE) as client,
+    ):
         for _ in range(2):  # also over what is there already
             client.get("/", tmp_path / "x", recursive=True, onerror=errors.append)
     found = [(error.errno, error.filename2 or error.filename) for error in errors]
@@ -378,7 +382,7 @@ def test_a_local_folder_served_and_copied_to_itself_stays_whole(tmp_path):
         (tmp_path / "src" / str(n)).write_bytes(b"%d" % n)
     server = InThread(LocalDriver(str(tmp_path / "served"), security_model="none"))
     try:
-        with Blocking().connect(server.socket(), timeout=20) as client:
+        with Blocking().connect(server.socket(), timeout=PATIENCE) as client:
             for _ in range(2):
                 client.put(tmp_path / "src", "dest", recursive=True)
             client.get("dest", tmp_path / "back", recursive=True)

@@ -7,7 +7,8 @@ import socket
 
 import pytest
 from tests.client.expect import refused
-from tests.client.fake import EACCES, ENOENT, EOPNOTSUPP, FILE, LINK, ROOT, FakeServer, allow, listing, walk_to
+from tests.client.fake import EACCES, ENOENT, EOPNOTSUPP, FILE, LINK, ROOT, FakeServer, hasty, listing, walk_to
+from tests.support.client import PATIENCE
 
 from ninep.client.aio import tree as aio_tree
 from ninep.client.blocking import tree as blocking_tree
@@ -58,7 +59,7 @@ from ninep.wire.types import Attributes, Dirent, Stat
 
 
 def test_dialects_are_asked_for_one_after_the_other(face):
-    with FakeServer({}, dialect=b"9P2000.u") as server, face.connect(server.socket, timeout=10) as client:
+    with FakeServer({}, dialect=b"9P2000.u") as server, face.connect(server.socket, timeout=PATIENCE) as client:
         assert client.dialect.value == b"9P2000.u"
         assert [t.version for t in server.asked(Tversion)] == [b"9P2000.L", b"9P2000.u"]
 
@@ -69,7 +70,7 @@ def test_a_server_that_answers_unknown_dialects_with_errors(face):
 
     with (
         FakeServer({Tversion: version}, dialect=b"9P2000") as server,
-        face.connect(server.socket, timeout=10) as client,
+        face.connect(server.socket, timeout=PATIENCE) as client,
     ):
         assert client.dialect.value == b"9P2000"
 
@@ -77,7 +78,7 @@ def test_a_server_that_answers_unknown_dialects_with_errors(face):
 @pytest.mark.parametrize("answer", [b"unknown", b"9P2000", b"9P3000", b""])
 def test_no_common_dialect(face, answer):
     with FakeServer({Tversion: lambda t: Rversion(t.msize, answer)}) as server, pytest.raises(DialectError):
-        face.connect(server.socket, dialect="9P2000.L", timeout=10)
+        face.connect(server.socket, dialect="9P2000.L", timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("msize", [0, 255, 0xFFFFFFFF])
@@ -86,17 +87,17 @@ def test_a_message_size_that_cannot_be(face, msize):
         FakeServer({Tversion: lambda t: Rversion(msize, t.version)}) as server,
         pytest.raises(ProtocolError, match="msize"),
     ):
-        face.connect(server.socket, timeout=10)
+        face.connect(server.socket, timeout=PATIENCE)
 
 
 def test_a_banner_of_another_protocol(face):
     with FakeServer({Tversion: b"SSH-2.0-OpenSSH_9.2\r\n"}) as server, pytest.raises(ProtocolError):
-        face.connect(server.socket, timeout=10)
+        face.connect(server.socket, timeout=PATIENCE)
 
 
 def test_an_attach_that_is_refused(face):
     with FakeServer({Tattach: Rlerror(EACCES)}) as server, pytest.raises(PermissionError):
-        face.connect(server.socket, "secret", timeout=10)
+        face.connect(server.socket, "secret", timeout=PATIENCE)
 
 
 def test_nobody_listens(face):
@@ -104,9 +105,9 @@ def test_nobody_listens(face):
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
     with pytest.raises(ConnectionRefusedError):
-        face.connect(f"127.0.0.1:{port}", timeout=10)
+        face.connect(f"127.0.0.1:{port}", timeout=PATIENCE)
     with pytest.raises(FileNotFoundError):
-        face.connect("unix:/nowhere/at/all", timeout=10)
+        face.connect("unix:/nowhere/at/all", timeout=PATIENCE)
 
 
 # -- lies
@@ -341,31 +342,30 @@ def test_a_lock_is_asked_for_until_it_is_got(against):
 
 
 def test_a_silent_server_is_not_waited_for(against):
-    client, server = against({Tgetattr: None}, timeout=0.2)
-    with pytest.raises(TimeoutError) as caught:
+    client, server = against({Tgetattr: None})
+    with hasty(Tgetattr), pytest.raises(TimeoutError) as caught:
         client.stat("x")
     assert (caught.value.errno, caught.value.filename) == (errno.ETIMEDOUT, "x")
     server.rules[Tgetattr] = Rgetattr(Attributes(mode=0o100644))
-    allow(client, 20)
     assert client.stat("x").is_file()  # the request was flushed, the connection lives on
     assert len(server.asked(Tflush)) == 1
     assert not [call for call in client.connection.exchange.calls.values() if not isinstance(call.request, Tclunk)]
 
 
 def test_a_server_that_drips_is_not_waited_for(against):
-    client, server = against({Tgetattr: lambda t: server.say(b"\xa0\0\0\0\x19")}, timeout=0.2)
-    with pytest.raises(TimeoutError):
+    client, server = against({Tgetattr: lambda t: server.say(b"\xa0\0\0\0\x19")})
+    with hasty(Tgetattr), pytest.raises(TimeoutError):
         client.stat("x")
 
 
 def test_a_server_that_ignores_the_flush_as_well_is_given_up(against):
-    client, server = against({Tgetattr: None, Tflush: None}, timeout=0.2)
-    with pytest.raises(TimeoutError):
+    client, server = against({Tgetattr: None, Tflush: None})
+    with hasty(Tgetattr, Tflush), pytest.raises(TimeoutError):
         client.stat("x")
     server.rules[Twalk] = None
-    with pytest.raises((TimeoutError, ConnectionAbortedError)):
+    with hasty(Twalk, Tflush), pytest.raises((TimeoutError, ConnectionAbortedError)):
         client.stat("y")
-    with pytest.raises(ConnectionAbortedError, match="not even a flush"):
+    with hasty(Twalk, Tflush), pytest.raises(ConnectionAbortedError, match="not even a flush"):
         client.stat("z")
     assert client.connection.closed
 
@@ -380,11 +380,10 @@ def test_a_reply_before_the_rflush_is_undone(against):
         server.say(Rwalk([FILE]), tag=t.oldtag)
         return Rflush()
 
-    client, server = against({Twalk: walk, Tflush: flush}, timeout=0.2)
-    with pytest.raises(TimeoutError):
+    client, server = against({Twalk: walk, Tflush: flush})
+    with hasty(Twalk), pytest.raises(TimeoutError):
         client.stat("x")
     server.rules[Twalk] = walk_to(FILE)
-    allow(client, 20)
     client.stat("y")
     made = server.asked(Twalk)[0].newfid
     assert Tclunk(made) in server.seen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.client.fake import ROOT, FakeServer
+from tests.client.fake import ROOT, FakeServer, hasty
 
 from ninep.client.blocking import connect
 from ninep.wire.codec import codec, pack_dirents
@@ -100,7 +100,7 @@ def test_a_changed_reply(kind):
         server = FakeServer({**GOOD, kind: once(change)})
         with server:
             try:
-                with connect(server.socket, dialect="9P2000.L", timeout=0.1) as client:
+                with hasty(kind, after=lambda: calls > 0), connect(server.socket, dialect="9P2000.L") as client:
                     session(client)
             except (OSError, AssertionError):
                 pass

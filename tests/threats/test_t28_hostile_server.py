@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 from tests.client.conftest import InThread
 from tests.client.faces import Asynchronous, Blocking
-from tests.client.fake import ROOT, FakeServer
+from tests.client.fake import ROOT, FakeServer, hasty
+from tests.support.client import PATIENCE
 from tests.support.judge import Reader
 from tests.threats.lab import BASE, DIALECTS, LINUX, LONG
 from tests.threats.test_t21_folding import folding  # noqa: F401 - a fixture
@@ -33,7 +34,6 @@ from ninep.wire.codec import codec, pack_dirents, pack_stat
 from ninep.wire.types import Attributes, Dirent, Qid, Stat, Statfs
 
 FACES: dict[str, Callable[[], Any]] = {"blocking": Blocking, "asyncio": Asynchronous}
-SECONDS = 0.15
 """How long the client waits for a reply that does not come."""
 VALUES = (0, 1, -1, 1 << 31, 1 << 15, 0x80, 7) if LONG else (0, -1, 0x80)
 TEXTS = (
@@ -267,6 +267,10 @@ class Cage:
             )
 
 
+def unchanged(frame: bytes) -> bytes:
+    return frame
+
+
 def play(face: Any, dialect: bytes, kind: type[m.Message], change: Callable[[bytes], bytes], cage: Cage) -> list[bytes]:
     """One session in which the first reply of a kind is changed. The frames that were."""
     honest = Honest(dialect)
@@ -280,10 +284,11 @@ def play(face: Any, dialect: bytes, kind: type[m.Message], change: Callable[[byt
         return change(changed[0])
 
     server = FakeServer({**honest.rules, kind: lie}, dialect=dialect)
-    with server:
+    honestly = change is unchanged
+    with server, hasty(*([] if honestly else [kind]), after=lambda: bool(changed) and not honestly):
         client = None
         try:
-            client = face.connect(server.socket, "", dialect=dialect.decode(), timeout=SECONDS, uname="u", n_uname=0)
+            client = face.connect(server.socket, "", dialect=dialect.decode(), uname="u", n_uname=0)
             session(client, cage.target(), dialect)
         except ProtocolError:
             assert client is None or client.connection.closed, "a lie was heard, and the connection goes on"
@@ -309,7 +314,7 @@ def test_each_reply_wrong_in_each_field(tmp_path: Path, name: str, dialect: byte
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     plays = 0
     for kind in kinds(dialect):
-        (frame,) = play(face, dialect, kind, lambda frame: frame, cage)
+        (frame,) = play(face, dialect, kind, unchanged, cage)
         changes = list(wrong(frame, dialect != BASE))
         if not LONG:  # all strings; of the numbers each face has a fourth, by chance
             texts = [change for change in changes if change[0].startswith("b'")]
@@ -336,7 +341,7 @@ def test_an_honest_server_is_copied_whole(tmp_path: Path, name: str, dialect: by
     """What the session does where nobody lies: otherwise the lies would be told to nobody."""
     cage = Cage(tmp_path)
     face = FACES[name]()
-    assert play(face, dialect, m.Tclunk, lambda frame: frame, cage)
+    assert play(face, dialect, m.Tclunk, unchanged, cage)
     found = {str(path.relative_to(tmp_path / "targets" / "1")) for path in (tmp_path / "targets" / "1").rglob("*")}
     assert found == {"file", "folder", "folder/inner", "link"}
     assert (tmp_path / "targets" / "1" / "file").read_bytes() == b"evil"
@@ -368,10 +373,10 @@ def test_no_file_is_lost_where_names_become_one(folding: Path, tmp_path: Path, d
     there, folds = InThread(MemoryDriver()), InThread(LocalDriver(str(folding), security_model="none"))
     refused: list[OSError] = []
     try:
-        with blocking.connect(there.socket(), dialect=dialect, timeout=20) as client:
+        with blocking.connect(there.socket(), dialect=dialect, timeout=PATIENCE) as client:
             client.put(source, "all", recursive=True)
             client.get("all", folding / "got", recursive=True, onerror=refused.append)
-        with blocking.connect(folds.socket(), dialect=dialect, timeout=20) as client:
+        with blocking.connect(folds.socket(), dialect=dialect, timeout=PATIENCE) as client:
             client.put(source, "put", recursive=True, onerror=refused.append)
     finally:
         there.stop()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.client import RawClient
+from tests.support.client import PATIENCE, RawClient
 
 import ninep
 from ninep.client import aio
@@ -103,12 +103,12 @@ def test_both_faces_of_the_client(hyperv: Any) -> None:
         async with Server(MemoryDriver()) as server:
             await server.listen("hyperv:any:5640")
             await asyncio.to_thread(use)
-            async with ninep.aconnect("hyperv:parent:5640", timeout=20) as files:
+            async with ninep.aconnect("hyperv:parent:5640", timeout=PATIENCE) as files:
                 assert await files.read_bytes("f") == b"over a hyper-v socket"
                 assert files.connection.peer == f"hyperv:{HYPERV_WILDCARDS['parent']}:{SERVICE}"
 
     def use() -> None:
-        with ninep.connect(f"hyperv:{VM}:5640", timeout=20) as files:
+        with ninep.connect(f"hyperv:{VM}:5640", timeout=PATIENCE) as files:
             files.write_bytes("f", b"over a hyper-v socket")
 
     asyncio.run(serve())
@@ -118,10 +118,10 @@ def test_both_faces_of_the_client(hyperv: Any) -> None:
 def test_nobody_listens(hyperv: Any) -> None:
     async def ask() -> None:
         with pytest.raises(OSError, check=lambda error: error.errno == errno.ENOENT):
-            await aio.connect(f"hyperv:{VM}:1", timeout=20)
+            await aio.connect(f"hyperv:{VM}:1", timeout=PATIENCE)
 
     with pytest.raises(OSError, check=lambda error: error.errno == errno.ENOENT):
-        ninep.connect(f"hyperv:{VM}:1", timeout=20)
+        ninep.connect(f"hyperv:{VM}:1", timeout=PATIENCE)
     asyncio.run(ask())
 
 
