@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from ninep.client.errors import about, errno_of_words, may_be_missing, refusal, refusal_in_words
+from ninep.client.errors import about, can_mean_missing, errno_of_words, refusal, refusal_in_words
 from ninep.errors import TEXTS
 from ninep.linux import Errno
 
@@ -82,9 +82,9 @@ def test_words_are_kept_where_there_is_no_number():
 def test_what_may_be_missing():
     """Words that are not known may mean it; a number or known words that say otherwise do not."""
     for words, code in ((b"file not found", 0), (b"nichts da", 0), (b"whatever", 2)):
-        assert may_be_missing(refusal_in_words(words, code)), words
+        assert can_mean_missing(refusal_in_words(words, code)), words
     for words, code in ((b"permission denied", 0), (b"i/o error", 0), (b"nichts da", 5), (b"nichts da", 13)):
-        assert not may_be_missing(refusal_in_words(words, code)), words
+        assert not can_mean_missing(refusal_in_words(words, code)), words
 
 
 def test_the_path_is_named():

@@ -287,7 +287,7 @@ def test_a_reply_before_the_rflush_frees_nothing_yet(exchange):
 
 
 def test_what_was_done_in_spite_of_a_flush_is_undone(exchange):
-    newfid = exchange.fids.take()
+    newfid = exchange.fids.allocate()
     call = exchange.request(Twalk(1, newfid, [b"a"]), Tclunk(newfid))
     flush = exchange.abandon(call)
     said(exchange)
@@ -302,7 +302,7 @@ def test_what_was_done_in_spite_of_a_flush_is_undone(exchange):
 
 @pytest.mark.parametrize("reply", [None, Rlerror(2)])
 def test_what_was_not_done_is_not_undone(exchange, reply):
-    newfid = exchange.fids.take()
+    newfid = exchange.fids.allocate()
     call = exchange.request(Twalk(1, newfid, [b"a"]), Tclunk(newfid))
     flush = exchange.abandon(call)
     said(exchange)
@@ -347,7 +347,7 @@ MADE = {
 
 @pytest.mark.parametrize("how", MADE)
 def test_a_fid_lives_from_its_making_to_the_reply_of_its_clunk(exchange, how):
-    fid = exchange.fids.take()
+    fid = exchange.fids.allocate()
     request, reply = MADE[how](fid)
     feed(exchange, answer(exchange.request(request).tag, reply))
     assert exchange.fids.in_use == 1
@@ -359,13 +359,13 @@ def test_a_fid_lives_from_its_making_to_the_reply_of_its_clunk(exchange, how):
 
 @pytest.mark.parametrize("request_", [Tattach(0, NOFID, b"", b""), Twalk(99, 0, [b"a"]), Txattrwalk(99, 0, b"")])
 def test_a_fid_that_was_not_made_is_free(exchange, request_):
-    assert exchange.fids.take() == 0
+    assert exchange.fids.allocate() == 0
     feed(exchange, answer(exchange.request(request_).tag, Rlerror(2)))
     assert exchange.fids.in_use == 0
 
 
 def test_a_partial_walk_is_clunked_for_servers_that_keep_its_fid(exchange):
-    fid = exchange.fids.take()
+    fid = exchange.fids.allocate()
     call = exchange.request(Twalk(99, fid, [b"a", b"b"]))
     said(exchange)
     feed(exchange, answer(call.tag, Rwalk([QID])))
@@ -376,7 +376,7 @@ def test_a_partial_walk_is_clunked_for_servers_that_keep_its_fid(exchange):
 
 
 def test_a_failed_walk_in_place_keeps_the_fid(exchange):
-    fid = exchange.fids.take()
+    fid = exchange.fids.allocate()
     for reply in (Rlerror(2), Rwalk([QID])):
         call = exchange.request(Twalk(fid, fid, [b"a", b"b"]))
         said(exchange)
@@ -388,7 +388,7 @@ def test_a_failed_walk_in_place_keeps_the_fid(exchange):
 def test_numbers_of_fids_are_reused_late(exchange):
     numbers = []
     for _ in range(3000):
-        fid = exchange.fids.take()
+        fid = exchange.fids.allocate()
         numbers.append(fid)
         feed(exchange, answer(exchange.request(Tremove(fid)).tag, Rremove()))
     assert max(numbers) < 1100

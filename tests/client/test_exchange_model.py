@@ -27,7 +27,7 @@ class ClientAndServer(RuleBasedStateMachine):
         super().__init__()
         self.exchange = Exchange()
         self.exchange.agree(Dialect.LINUX, 8192)
-        assert self.exchange.fids.take() == ROOT
+        assert self.exchange.fids.allocate() == ROOT
         self.server_fids = {ROOT}
         self.asked: dict[int, Message] = {}  # what the server has not answered
         self.client_fids: set[int] = set()
@@ -53,7 +53,7 @@ class ClientAndServer(RuleBasedStateMachine):
 
     @rule(target=waiting, names=st.integers(0, 3))
     def walk(self, names):
-        fid = self.exchange.fids.take()
+        fid = self.exchange.fids.allocate()
         call = self.exchange.request(Twalk(ROOT, fid, [b"x"] * names), Tclunk(fid))
         self.carry()
         self.unseen.append(call)

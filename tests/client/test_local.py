@@ -9,7 +9,15 @@ import stat
 import pytest
 from tests.client.expect import refused
 
-from ninep.client.destination import Arriving, Destination, Folder, Stream, checked_name, file_target, typed_target
+from ninep.client.destination import (
+    Destination,
+    Folder,
+    PartialFile,
+    SpecialFile,
+    checked_name,
+    file_target,
+    typed_target,
+)
 from ninep.client.local import NOTHING, Keep
 from ninep.client.stat import from_attributes
 from ninep.wire.types import Attributes
@@ -26,7 +34,7 @@ def folder_of(path) -> Folder:
         return destination.folder()
 
 
-def begin(path, mode) -> Arriving:
+def begin(path, mode) -> PartialFile:
     return folder_of(path).receive(os.path.basename(path), mode)
 
 
@@ -110,7 +118,7 @@ def test_a_device_is_written_to():
         stream.write(b"new")
         stream.commit(FOUND, NOTHING)
         stream.discard()
-    assert isinstance(stream, Stream)
+    assert isinstance(stream, SpecialFile)
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
 
 

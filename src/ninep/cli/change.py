@@ -116,7 +116,7 @@ def mv(remote: Remote, sources: tuple[Location, ...], destination: str) -> None:
             if client.exists(new):
                 client.refuse_if_made(new, client.stat(new).st_ino, moved)
             client.rename(old, new)
-            moved.made_remote(client.stat(new).st_ino, new)
+            moved.record_remote(client.stat(new).st_ino, new)
 
 
 @remote_command(

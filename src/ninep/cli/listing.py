@@ -158,22 +158,22 @@ def _directories(
 ) -> Iterable[tuple[str, list[DirEntry]]]:
     """The directories to list, each with its entries in order."""
     from ninep.client.blocking.tree import check_depth  # noqa: PLC0415 - not for --help
-    from ninep.client.bounds import Held, size_of  # noqa: PLC0415
+    from ninep.client.bounds import MemoryBudget, size_of  # noqa: PLC0415
     from ninep.client.errors import about  # noqa: PLC0415
 
-    waiting = Held()
+    waiting = MemoryBudget()
     pending = [(top, 0, 0)]
     while pending:
         path, depth, size = pending.pop()
-        waiting.give(size)
+        waiting.free(size)
         with remote.each():
             with about(path):
                 check_depth(depth)
-                entries = style.sorted(Held().keep(client.scandir(path, stat=style.needs_stat)))
+                entries = style.sorted(MemoryBudget().collect(client.scandir(path, stat=style.needs_stat)))
             yield path, entries
             if recursive:
                 below = [entry for entry in reversed(entries) if entry.is_dir()]
-                pending += [(entry.path, depth + 1, waiting.take(size_of(entry))) for entry in below]
+                pending += [(entry.path, depth + 1, waiting.reserve(size_of(entry))) for entry in below]
 
 
 def _branches(
@@ -181,18 +181,18 @@ def _branches(
 ) -> Iterator[tuple[DirEntry, str]]:
     """What is below a directory, each entry with the lines that lead to it."""
     from ninep.client.blocking.tree import check_depth  # noqa: PLC0415 - not for --help
-    from ninep.client.bounds import Held, size_of  # noqa: PLC0415
+    from ninep.client.bounds import MemoryBudget, size_of  # noqa: PLC0415
     from ninep.client.errors import about  # noqa: PLC0415
 
-    held = Held()
+    held = MemoryBudget()
 
     def inside(path: str, depth: int) -> list[DirEntry]:
         """The entries, the last one first: they are taken from the end."""
         with remote.each(), about(path):
             check_depth(depth)
-            entries = held.keep(client.scandir(path))
+            entries = held.collect(client.scandir(path))
             shown = style.sorted(entries)
-            held.give(sum(map(size_of, entries)) - sum(map(size_of, shown)))
+            held.free(sum(map(size_of, entries)) - sum(map(size_of, shown)))
             return shown[::-1]
         return []
 
@@ -204,7 +204,7 @@ def _branches(
             continue
         entry = entries.pop()
         yield entry, indent + ("|-- " if entries else "`-- ")
-        held.give(size_of(entry))
+        held.free(size_of(entry))
         if entry.is_dir() and len(branches) != level:
             branches.append((inside(entry.path, len(branches)), indent + ("|   " if entries else "    ")))
 

@@ -1,4 +1,4 @@
-"""Where a server is, and where on it.
+"""Addresses of servers, and locations: an address with a path on the server.
 
 ============================  =============================================
 ``HOST``                      TCP, port 5640 (where ``ninep serve`` listens)
@@ -10,9 +10,10 @@
 ``hyperv:VM:SERVICE``         a Hyper-V socket: GUIDs, ``parent``, a vsock port
 ============================  =============================================
 
-A *location* is an address and, after it, a path on the server: ``HOST:PORT/dir/file``, ``unix:SOCKET:/dir/file``,
-``vsock:2:5640/dir/file``. Without a path it means the root of the export. URLs (``tcp://HOST:PORT/dir/file``, ``9p://HOST``) and the
-dial strings of Plan 9 (``tcp!HOST!PORT``) are read as well: ``transport.addresses`` reads them all.
+A *location* is an address followed by a path on the server: ``HOST:PORT/dir/file``,
+``unix:SOCKET:/dir/file``, ``vsock:2:5640/dir/file``. Without a path it means the root of the
+export. URLs (``tcp://HOST:PORT/dir/file``, ``9p://HOST``) and the dial strings of Plan 9
+(``tcp!HOST!PORT``) are accepted as well: ``transport.addresses`` parses them all.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from ninep.transport.virtual import names_one
 
 
 class Address(NamedTuple):
-    """Where a server listens: ``virtual`` a virtual machine's socket, ``socket`` a unix socket's path, else TCP to ``host`` and ``port``."""
+    """The address of a server: ``virtual`` for a socket of a virtual machine, ``socket`` for the
+    path of a unix socket, otherwise TCP to ``host`` and ``port``.
+    """
 
     host: str = ""
     port: int = DEFAULT_PORT
@@ -51,13 +54,15 @@ class Location(NamedTuple):
 
 
 def parse_location(text: str) -> Location:
-    """An address with an optional path. ``ValueError`` (with words for the user) for what is neither."""
+    """Parse an address with an optional path. ``ValueError``, with a message for the user, for
+    anything else.
+    """
     try:
-        place = addresses.parse_location(text)
+        location = addresses.parse_location(text)
     except addresses.BadAddress as error:
         words = str(error)
         raise ValueError(words if words.startswith(repr(text)) else f"{text!r}: {words}") from None
-    match place.address:
+    match location.address:
         case addresses.Tcp(host, port):
             address = Address(host or addresses.LOOPBACK_HOST, port)
         case addresses.Unix(socket):
@@ -66,11 +71,13 @@ def parse_location(text: str) -> Location:
             if not names_one(virtual):
                 raise ValueError(f"{text!r} stands for any machine: it can be listened at, not connected to")
             address = Address(virtual=virtual)
-    return Location(address, place.path)
+    return Location(address, location.path)
 
 
 def parse_address(text: str) -> Address:
-    """An address without a path (a URL may end with ``/``). ``ValueError`` for anything else."""
+    """Parse an address without a path (a URL may end with ``/``). ``ValueError`` for anything
+    else.
+    """
     location = parse_location(text)
     if location.path != "/" or (text.endswith("/") and "://" not in text):
         raise ValueError(f"{text!r} is a path on a server; an address was expected")

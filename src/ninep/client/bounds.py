@@ -1,7 +1,9 @@
-"""How much of what a server lists is kept here: a listing may never end, a tree may have no bottom.
+"""A bound on the memory for entries that a server lists: a listing may be endless, a tree
+infinitely deep.
 
-Entries are counted with an estimate of the memory they take. Who keeps them (``walk``, ``ls``, ``tree``, a copy's list of what is still to
-be done) takes from one ``Held`` and gives back; who only passes them on needs none.
+Entries are counted with an estimate of their size. Code that stores entries (``walk``, ``ls``,
+``tree``, the list of directories that a copy still has to visit) reserves their size in one
+``MemoryBudget`` and frees it; code that only passes entries on needs none.
 """
 
 from __future__ import annotations
@@ -13,46 +15,50 @@ from typing import Final
 from ninep.client.stat import DirEntry
 
 MAX_HELD: Final = 1 << 29
-"""Bytes, estimated: some 1.5 million names, or half a million with their attributes."""
+"""Estimated bytes: about 1.5 million names, or half a million with their attributes."""
 _ENTRY: Final = 300
 _STAT: Final = 700
 
 
 def size_of(entry: DirEntry) -> int:
-    """About what an entry takes in memory."""
+    """The estimated size of an entry in memory, in bytes."""
     return _ENTRY + len(entry.name) + len(entry.path) + (0 if entry.stat is None else _STAT)
 
 
-class TooMuch(OSError):
-    """A server lists more than is kept here (ENOMEM)."""
+class ListingTooLarge(OSError):
+    """ENOMEM: the server lists more entries than ``MAX_HELD`` bytes can store."""
 
 
-class Held:
-    """What is kept at the moment. ``TooMuch`` for more than ``MAX_HELD``."""
+class MemoryBudget:
+    """The size of the stored entries."""
 
     def __init__(self) -> None:
         self._bytes = 0
 
-    def take(self, size: int) -> int:
-        """Something of this size is kept from now on."""
+    def reserve(self, size: int) -> int:
+        """Add ``size`` bytes. ``ListingTooLarge`` if the sum exceeds ``MAX_HELD``. Returns
+        ``size``.
+        """
         if self._bytes + size > MAX_HELD:
-            raise TooMuch(errno.ENOMEM, f"the server lists more than fits in {MAX_HELD >> 20} MiB here")
+            raise ListingTooLarge(errno.ENOMEM, f"the server lists more than fits in {MAX_HELD >> 20} MiB here")
         self._bytes += size
         return size
 
-    def give(self, size: int) -> None:
-        """It is not kept any more."""
+    def free(self, size: int) -> None:
+        """Subtract ``size`` bytes."""
         self._bytes -= size
 
-    def keep(self, entries: Iterable[DirEntry]) -> list[DirEntry]:
-        """All the entries, counted; none is if it fails."""
+    def collect(self, entries: Iterable[DirEntry]) -> list[DirEntry]:
+        """A list of all the entries, with their size reserved. If that fails, nothing is
+        reserved.
+        """
         size = 0
         found = []
         try:
             for entry in entries:
-                size += self.take(size_of(entry))
+                size += self.reserve(size_of(entry))
                 found.append(entry)
         except OSError:
-            self.give(size)
+            self.free(size)
             raise
         return found

@@ -1,16 +1,21 @@
-"""Where ``get`` writes: a directory that the user named, and below it only what a server cannot lead elsewhere.
+"""The destination of ``get``: a directory that the user named, and below it only directories that a
+server cannot redirect.
 
-What comes from a server is not trusted with paths, and neither is what an earlier copy left behind, since a server made it. So
+Paths from a server are not trusted, nor is the result of an earlier copy, which a server
+determined. Therefore
 
-* only the path that the user typed is reached through links; below it each component is opened by handle, from the one before, and a
-  symbolic link (or another kind of redirection: a junction) is refused as a directory;
-* a file arrives under a temporary name in its directory and is moved into place when it is complete: a link or another name
-  of a file that is there is replaced, not written through. Devices, FIFOs and sockets in the way are refused, unopened;
-* two names of a copy that this host takes for one are refused (``copied``);
-* SUID and SGID of a server's files are not taken over unless that is asked for.
+* symbolic links are followed only in the path that the user typed; below it each component is
+  opened by handle, relative to the one before, and a symbolic link (or another redirection: a
+  junction) is refused as a directory;
+* a file is received under a temporary name in its directory and renamed when it is complete: an
+  existing link or hard link is replaced, not written through. Existing devices, FIFOs and sockets
+  are refused without opening them;
+* two names of a copy that are the same on this host are refused (``copied``);
+* SUID and SGID of a server's files are not set unless requested.
 
-Hosts without handles relative to a directory (Windows) look at each component before each use; there a *local* process that swaps directories
-meanwhile could redirect a copy, a server still cannot. Everything here blocks; the asyncio face calls it in threads.
+Hosts without handles relative to a directory (Windows) check each component before each use. There,
+a *local* process that replaces directories meanwhile could redirect a copy; a server still cannot.
+All functions here block; the asyncio client calls them in threads.
 """
 
 from __future__ import annotations
@@ -34,11 +39,12 @@ _NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
 _DIRECTORY: Final = getattr(os, "O_DIRECTORY", 0)
 _NO_WAIT: Final = getattr(os, "O_NONBLOCK", 0)
 _wait_again: Final = getattr(os, "set_blocking", None) or (lambda _fd, _blocking: None)
-# O_PATH (open(2)) needs no permission to read, only to search, as a path does
+# O_PATH (open(2)) needs search permission only, like a path component
 _SEARCH: Final = getattr(os, "O_PATH", os.O_RDONLY) | _DIRECTORY
 _LINK_TIMES: Final = os.utime in os.supports_follow_symlinks
 _BY_HANDLE: Final = HANDLES and os.chmod in os.supports_fd and os.utime in os.supports_fd
-_SURROGATE: Final = 0x20000000  # of a reparse tag: the entry stands for another one ([MS-FSCC] 2.1.2.1)
+# flag of a reparse tag: the entry is an alias of another one ([MS-FSCC] 2.1.2.1)
+_SURROGATE: Final = 0x20000000
 _REDIRECTS: Final = (
     "is a symbolic link, and a copy does not write through links: remove it or choose another destination"
 )
@@ -50,14 +56,16 @@ _KINDS: Final = {
 }
 
 
-def _redirects(found: os.stat_result) -> bool:
-    """A symbolic link, or what Windows has beside it (junctions, mount points)."""
+def _is_redirection(found: os.stat_result) -> bool:
+    """Whether it is a symbolic link, a junction or a mount point of Windows."""
     return stat.S_ISLNK(found.st_mode) or bool(getattr(found, "st_reparse_tag", 0) & _SURROGATE)
 
 
 @contextmanager
 def _about(path: str) -> Iterator[None]:
-    """Errors name the path as the user knows it, not the name below a handle. Numbers of a server that fit no host are errors as well."""
+    """Errors have the path that the user knows, not the one relative to a handle. OverflowError,
+    from a server's number that does not fit on this host, becomes EOVERFLOW.
+    """
     try:
         yield
     except OverflowError as error:
@@ -71,12 +79,12 @@ def _about(path: str) -> Iterator[None]:
 
 
 class Target(NamedTuple):
-    """Where one thing is copied to. ``name`` is empty for the directory itself."""
+    """The destination of one file or directory. ``name`` is empty for the directory itself."""
 
     destination: Destination
     name: str
     typed: bool = False
-    """The user wrote this name; otherwise it is a server's."""
+    """The user typed this name; otherwise the server sent it."""
 
     @property
     def path(self) -> str:
@@ -85,7 +93,9 @@ class Target(NamedTuple):
 
 
 class Destination:
-    """A directory of this host that things are copied into. ``path`` may lead through links: the user wrote it."""
+    """A directory of this host to copy into. ``path`` may lead through links, because the user
+    typed it.
+    """
 
     def __init__(self, path: str, copied: Copied | None = None) -> None:
         self.path = path
@@ -102,14 +112,14 @@ class Destination:
 
     @classmethod
     def below(cls, folder: Folder, name: str) -> Self:
-        """A directory in another one, which may not be a link, with a handle of its own."""
+        """A directory below another one, with its own handle. ENOTDIR for a link."""
         self = cls.__new__(cls)
         self.path = folder.shown(name)
         self.copied = folder.copied
         self._fd = -1
         self._real = ""
         with _about(self.path):
-            _must_be_directory(os.stat(folder.at(name), dir_fd=folder.fd, follow_symlinks=False))
+            _require_directory(os.stat(folder.at(name), dir_fd=folder.fd, follow_symlinks=False))
             if HANDLES:
                 self._fd = os.open(name, _SEARCH | _NO_FOLLOW, dir_fd=folder.fd)
             else:
@@ -125,24 +135,28 @@ class Destination:
         self.close()
 
     def close(self) -> None:
-        """Give the handle back."""
+        """Close the handle."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
     def child(self, name: str, shown: str) -> Target:
-        """The place of a thing that a server calls ``name``. EINVAL, with its path there, for a name that leads elsewhere."""
+        """The target for a server's name ``name``. EINVAL, with the remote path, for a name that is
+        not a single component.
+        """
         return Target(self, checked_name(name, shown))
 
     def folder(self, names: tuple[str, ...] = ()) -> Folder:
-        """A directory below, opened name by name, none of which may be a link. To be closed."""
+        """A directory below this one, opened component by component. ENOTDIR if one of them is a
+        link. The caller closes it.
+        """
         shown = os.path.join(self.path, *names)
         if not HANDLES:
             path = self._real
             for name in names:
                 path = os.path.join(path, name)
                 with _about(shown):
-                    _must_be_directory(os.lstat(path))
+                    _require_directory(os.lstat(path))
             return Folder(self.copied, shown, path, None)
         fd = os.dup(self._fd)
         for name in names:
@@ -150,7 +164,7 @@ class Destination:
                 try:
                     below = os.open(name, _SEARCH | _NO_FOLLOW, dir_fd=fd)
                 except OSError:
-                    _must_be_directory(os.stat(name, dir_fd=fd, follow_symlinks=False))
+                    _require_directory(os.stat(name, dir_fd=fd, follow_symlinks=False))
                     raise
                 finally:
                     os.close(fd)
@@ -158,15 +172,17 @@ class Destination:
         return Folder(self.copied, shown, "", fd)
 
 
-def _must_be_directory(found: os.stat_result) -> None:
-    if _redirects(found):
+def _require_directory(found: os.stat_result) -> None:
+    if _is_redirection(found):
         raise NotADirectoryError(errno.ENOTDIR, _REDIRECTS)
     if not stat.S_ISDIR(found.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, "is not a directory")
 
 
 def checked_name(name: str, shown: str) -> str:
-    """A server's name as one component. EINVAL, with the remote path, for names that lead elsewhere or that this host cannot have."""
+    """A server's name as one component. EINVAL, with the remote path, for a name with separators
+    and for one that this host does not permit.
+    """
     try:
         return to_host(local_name(name))
     except ValueError as error:
@@ -174,7 +190,7 @@ def checked_name(name: str, shown: str) -> str:
 
 
 class Folder:
-    """One real directory to write into. Made by ``Destination.folder``."""
+    """An open directory to write into, made by ``Destination.folder``."""
 
     def __init__(self, copied: Copied, shown: str, base: str, fd: int | None) -> None:
         self.path = shown
@@ -191,37 +207,41 @@ class Folder:
         self.close()
 
     def close(self) -> None:
-        """Give the handle back."""
+        """Close the handle."""
         if self.fd is not None:
             os.close(self.fd)
             self.fd = None
 
     def at(self, name: str) -> str:
-        """What the calls of ``os`` take for an entry, with ``dir_fd`` the handle."""
+        """The path of an entry for functions of ``os``, relative to the handle (``dir_fd``) if
+        there is one.
+        """
         return os.path.join(self._base, name)
 
     def shown(self, name: str) -> str:
         """The path of an entry for messages."""
         return os.path.join(self.path, name)
 
-    def look(self, name: str) -> os.stat_result | None:
-        """What is there under a name, if anything is."""
+    def lstat(self, name: str) -> os.stat_result | None:
+        """The attributes of an entry (lstat(2)), or None if it does not exist."""
         with suppress(FileNotFoundError):
             return os.stat(self.at(name), dir_fd=self.fd, follow_symlinks=False)
         return None
 
     def make_directory(self, name: str) -> None:
-        """Make a directory, or find that it is one already. A symbolic link is none."""
+        """Make a directory, if it does not exist. ENOTDIR for a symbolic link."""
         with _about(self.shown(name)):
             with suppress(FileExistsError):
                 os.mkdir(self.at(name), dir_fd=self.fd)
             found = os.stat(self.at(name), dir_fd=self.fd, follow_symlinks=False)
-            _must_be_directory(found)
+            _require_directory(found)
             own = os.stat(self._base) if self.fd is None else os.fstat(self.fd)
-            self.copied.entered(found, own, name, self.shown(name))
+            self.copied.enter_directory(found, own, name, self.shown(name))
 
     def make_link(self, name: str, target: str) -> None:
-        """Make a symbolic link, in place of another one if there is one. EINVAL for a target that no host can have."""
+        """Make a symbolic link, replacing an existing link. EEXIST for any other existing file, EINVAL
+        for a target with NUL.
+        """
         path = self.shown(name)
         if "\0" in target:
             raise OSError(errno.EINVAL, "a link target with NUL in it", path)
@@ -230,20 +250,20 @@ class Folder:
             try:
                 os.symlink(target, self.at(name), dir_fd=self.fd)
             except FileExistsError:
-                found = self.look(name)
+                found = self.lstat(name)
                 if found is None or not stat.S_ISLNK(found.st_mode):
                     raise
                 self.copied.check(found, path)
                 os.unlink(self.at(name), dir_fd=self.fd)
                 os.symlink(target, self.at(name), dir_fd=self.fd)
-            self.copied.made(os.stat(self.at(name), dir_fd=self.fd, follow_symlinks=False))
+            self.copied.record(os.stat(self.at(name), dir_fd=self.fd, follow_symlinks=False))
 
-    def receive(self, name: str, mode: int) -> Arriving:
-        """A file that is to arrive under ``name``."""
-        return Arriving(self, name, mode)
+    def receive(self, name: str, mode: int) -> PartialFile:
+        """Start to receive a file."""
+        return PartialFile(self, name, mode)
 
     def keep(self, found: FileStat, keep: Keep) -> None:
-        """Give the directory what ``keep`` says of the original's."""
+        """Set the attributes of the directory that ``keep`` selects."""
         with _about(self.path):
             if not _BY_HANDLE:
                 keep_attributes(self._base, found, keep)
@@ -255,7 +275,7 @@ class Folder:
                 os.close(fd)
 
     def keep_link(self, name: str, found: FileStat, keep: Keep) -> None:
-        """The same for a symbolic link that was made."""
+        """Set the attributes of a symbolic link that ``keep`` selects."""
         with _about(self.shown(name)):
             chown = getattr(os, "chown", None)
             if keep.owner and chown is not None and found.st_uid is not None and found.st_gid is not None:
@@ -267,7 +287,9 @@ class Folder:
 
 
 def keep_attributes(file: int | str, found: FileStat, keep: Keep) -> None:
-    """Give an open file, or where that cannot be the file at a path, what ``keep`` says of the original's."""
+    """Set the attributes that ``keep`` selects, by file descriptor, or by path where descriptors
+    are not supported.
+    """
     mode = keep.mode(found.st_mode)
     if not (keep.setid or found.is_dir()):
         mode &= ~(stat.S_ISUID | stat.S_ISGID)
@@ -281,11 +303,12 @@ def keep_attributes(file: int | str, found: FileStat, keep: Keep) -> None:
     os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 
-class Arriving:
-    """A file that is being written. ``commit`` moves it into place; until then, and after ``discard``, nothing of it is there.
+class PartialFile:
+    """A file that is being received. ``commit`` renames it to its name; before, and after
+    ``discard``, it is not visible.
 
-    ``mode`` is what a new file gets (less the umask); a file that is replaced keeps its permissions, but for SUID and SGID: its content is
-    another one.
+    ``mode`` is the mode of a new file (less the umask). A file that is replaced keeps its
+    permissions except SUID and SGID, because its content changes.
     """
 
     def __init__(self, folder: Folder, name: str, mode: int) -> None:
@@ -295,7 +318,7 @@ class Arriving:
         self._mode: int | None = None
         self._path = path = folder.shown(name)
         with _about(path):
-            found = folder.look(name)
+            found = folder.lstat(name)
             if found is not None:
                 kind = stat.S_IFMT(found.st_mode)
                 if kind == stat.S_IFDIR:
@@ -312,12 +335,12 @@ class Arriving:
             self._fd = os.open(folder.at(self._temporary), flags, mode & 0o777, dir_fd=folder.fd)
 
     def write(self, data: bytes) -> None:
-        """All of ``data``, behind what was written before."""
+        """Append all of ``data``."""
         with _about(self._path):
             _write_all(self._fd, data)
 
     def commit(self, found: FileStat, keep: Keep) -> None:
-        """Everything was written."""
+        """The file is complete: set its attributes and rename it."""
         folder = self._folder
         temporary = folder.at(self._temporary)
         with _about(self._path):
@@ -330,7 +353,7 @@ class Arriving:
                 self._set(temporary, found, keep)
             os.replace(temporary, folder.at(self._name), src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
             self._temporary = ""
-        folder.copied.made(made)
+        folder.copied.record(made)
 
     def _set(self, file: int | str, found: FileStat, keep: Keep) -> None:
         if self._mode is not None:
@@ -339,7 +362,7 @@ class Arriving:
             keep_attributes(file, found, keep)
 
     def discard(self) -> None:
-        """Take back what is not committed. Fine to call in any case."""
+        """Remove the temporary file if ``commit`` was not called. May be called at any time."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -349,8 +372,10 @@ class Arriving:
             self._temporary = ""
 
 
-class Stream:
-    """A device, FIFO or standard stream that the user named (``/dev/stdout``, a process substitution): written to as it is."""
+class SpecialFile:
+    """A device, FIFO or standard stream that the user named (``/dev/stdout``, a process
+    substitution), written in place.
+    """
 
     def __init__(self, path: str, fd: int) -> None:
         self._path = path
@@ -362,7 +387,7 @@ class Stream:
             _write_all(self._fd, data)
 
     def commit(self, found: FileStat, keep: Keep) -> None:
-        """There is nothing to move."""
+        """Nothing to rename."""
 
     def discard(self) -> None:
         """Close it."""
@@ -381,9 +406,10 @@ def _write_all(fd: int, data: bytes) -> None:
 
 
 def typed_target(path: str, copied: Copied | None = None, is_directory: bool = False) -> Target:
-    """The target for a path that the user typed: its directory, which may be reached through links, and the last name in it.
+    """The target for a path that the user typed: its directory, which may be reached through links,
+    and the last name in it.
 
-    That of a directory may be written with a separator at its end.
+    The path of a directory may end with a separator.
     """
     directory, name = os.path.split(path)
     if is_directory and not name and directory != path:
@@ -394,7 +420,9 @@ def typed_target(path: str, copied: Copied | None = None, is_directory: bool = F
 
 
 def directory_target(target: Target) -> Destination:
-    """Make the directory that a tree is copied to, or find it there; one that the user typed may be a link to one."""
+    """The directory that a tree is copied to, made if it does not exist. A link to a directory is
+    accepted if the user typed it.
+    """
     if target.name:
         with target.destination.folder() as folder:
             if not target.typed:
@@ -405,8 +433,10 @@ def directory_target(target: Target) -> Destination:
     return Destination(target.path, target.destination.copied)
 
 
-def file_target(target: Target, folder: Folder, mode: int) -> Arriving | Stream:
-    """Begin a file at a target. What the user typed may be a device or a pipe; a symbolic link to a file is replaced."""
+def file_target(target: Target, folder: Folder, mode: int) -> PartialFile | SpecialFile:
+    """Start to write a file at a target. A path that the user typed may be a device or a pipe; a
+    symbolic link to a file is replaced.
+    """
     if not target.name:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), target.path)
     if target.typed:
@@ -417,8 +447,8 @@ def file_target(target: Target, folder: Folder, mode: int) -> Arriving | Stream:
 
 
 def _own_descriptor(path: str) -> int | None:
-    """The descriptor that a path like ``/dev/stdout`` or ``/dev/fd/3`` stands for (proc(5)), whatever the shell has connected it with. Opened by its
-    path, a file would be written from its beginning, over what was written through the descriptor.
+    """The file descriptor of a path like ``/dev/stdout`` or ``/dev/fd/3`` (proc(5)). A file opened
+    by such a path would be written from its start, over what was written through the descriptor.
     """
     for _ in range(8):
         directory, name = os.path.split(path)
@@ -431,11 +461,11 @@ def _own_descriptor(path: str) -> int | None:
     return None
 
 
-def _stream(path: str) -> Stream | None:
+def _stream(path: str) -> SpecialFile | None:
     with suppress(FileNotFoundError), _about(path):
         own = _own_descriptor(path)
         if own is not None:
-            return Stream(path, os.dup(own))
+            return SpecialFile(path, os.dup(own))
         kind = stat.S_IFMT(os.stat(path).st_mode)
         if kind not in _KINDS:
             return None
@@ -447,5 +477,5 @@ def _stream(path: str) -> Stream | None:
             raise
         if _NO_WAIT:
             _wait_again(fd, True)
-        return Stream(path, fd)
+        return SpecialFile(path, fd)
     return None

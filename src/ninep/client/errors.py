@@ -1,8 +1,9 @@
-"""What a server refuses, as the ``OSError`` a Python program expects; and the one error for a server that breaks the protocol.
+"""A server's errors as ``OSError``, and the exceptions for servers that violate the protocol.
 
-9P2000.L and .u name errors by Linux number, plain 9P2000 by words. Both become an ``OSError`` with the number that *this host* has for
-the error of that name, so that ``FileNotFoundError``, ``PermissionError`` and ``error.errno == errno.ENOTEMPTY`` mean what they say on
-every host. ``filename`` is set by the calls that were given a path.
+9P2000.L and .u send Linux errno values, plain 9P2000 sends texts. Both become an ``OSError`` with
+the number that *this host* has for the error of that name, so that ``FileNotFoundError``,
+``PermissionError`` and ``error.errno == errno.ENOTEMPTY`` work on every host. Calls with a path set
+``filename``.
 """
 
 from __future__ import annotations
@@ -18,20 +19,25 @@ from ninep.linux import Errno
 
 
 class ProtocolError(ConnectionError):
-    """The server said what no 9P server may say (a mistyped, duplicate, oversized or torn reply). The connection is closed."""
+    """The server violated the protocol (a reply of the wrong type, a duplicate, too large or
+    malformed one). The connection is closed.
+    """
 
 
 class DialectError(ConnectionError):
-    """The server speaks none of the dialects that were asked for."""
+    """The server supports none of the requested dialects."""
 
 
-class Unclear(OSError):
-    """A refusal whose words are not known (plain 9P2000): EIO, with the words. What is missing is told so by many a server."""
+class UnknownErrorText(OSError):
+    """An error with an unknown text (plain 9P2000): EIO, with the text. Many servers report a
+    missing file this way.
+    """
 
 
-# What servers of plain 9P2000 say, beside the words of ``errors.TEXTS`` and of errno(3): Plan 9's kernel and file servers (9front
-# sys/src/9/port/error.h, lib9p), u9fs, and the table of the Linux client (net/9p/error.c). First match wins; parts of a text count,
-# because servers put the name before or after ("'x' file does not exist").
+# Texts of plain 9P2000 servers, in addition to ``errors.TEXTS`` and those of errno(3): Plan 9's
+# kernel and file servers (9front sys/src/9/port/error.h, lib9p), u9fs, and the table of the Linux
+# client (net/9p/error.c). The first match wins; a part of the text is sufficient, because servers
+# add the name before or after ("'x' file does not exist").
 _WORDS: Final = (
     ("does not exist", Errno.ENOENT),
     ("doesn't exist", Errno.ENOENT),
@@ -85,11 +91,11 @@ _EXACT: Final = {text.lower(): code for code, text in reversed(TEXTS.items()) if
 
 
 def errno_of_words(words: str) -> Errno:
-    """The Linux errno of a plain 9P2000 error text; EIO if it says nothing known."""
-    return _known(words) or Errno.EIO
+    """The Linux errno of an error text of plain 9P2000; EIO for an unknown text."""
+    return _errno_of_part(words) or Errno.EIO
 
 
-def _known(words: str) -> Errno | None:
+def _errno_of_part(words: str) -> Errno | None:
     lowered = words.lower()
     if lowered in _EXACT:
         return _EXACT[lowered]
@@ -99,15 +105,17 @@ def _known(words: str) -> Errno | None:
     return None
 
 
-def may_be_missing(error: OSError) -> bool:
-    """Whether the refusal of a walk to the last name of a path may mean that there is nothing of that name. Then it can be tried to
-    make it: the server says with that whether it was so.
+def can_mean_missing(error: OSError) -> bool:
+    """Whether the error of a walk to the last name of a path can mean that the name does not exist.
+    The caller may then try to create it; the reply to that is definite.
     """
-    return isinstance(error, (FileNotFoundError, Unclear))
+    return isinstance(error, (FileNotFoundError, UnknownErrorText))
 
 
 def refusal(code: int, words: str = "") -> OSError:
-    """The error for a Linux errno. ``words`` are the server's own, if it sent any that say more than the number does."""
+    """The ``OSError`` for a Linux errno. ``words`` are the server's text, if it sent one that adds
+    to the number.
+    """
     try:
         name = Errno(code).name
     except ValueError:
@@ -119,17 +127,21 @@ def refusal(code: int, words: str = "") -> OSError:
 
 
 def refusal_in_words(words: bytes, code: int = 0) -> OSError:
-    """The error for an Rerror: by its number where there is one (9P2000.u), else by its words."""
+    """The ``OSError`` for an Rerror: by its number (9P2000.u), otherwise by its text."""
     text = words.decode("utf-8", "replace")
-    known = _known(text)
-    if code and not (code == Errno.EIO and known):  # EIO is what servers send that have words only
+    errno = _errno_of_part(text)
+    if code and not (code == Errno.EIO and errno):  # servers without errno values send EIO
         return refusal(code)
-    return Unclear(host_errno.EIO, text or os.strerror(host_errno.EIO)) if known is None else refusal(known, text)
+    return (
+        UnknownErrorText(host_errno.EIO, text or os.strerror(host_errno.EIO)) if errno is None else refusal(errno, text)
+    )
 
 
 @contextmanager
 def named_timeout(timeout: float | None) -> Iterator[None]:
-    """Say what a ``TimeoutError`` without a number and words is: no connection was made in time."""
+    """Give a ``TimeoutError`` without a message its text: no connection within ``timeout``
+    seconds.
+    """
     try:
         yield
     except TimeoutError as error:
@@ -140,7 +152,9 @@ def named_timeout(timeout: float | None) -> Iterator[None]:
 
 @contextmanager
 def about(path: str, other: str | None = None) -> Iterator[None]:
-    """Name the path (or both) in any ``OSError`` that a server's refusal becomes. Broken connections stay nameless."""
+    """Set ``filename`` (and ``filename2``) of an ``OSError`` raised in the block, except for broken
+    connections.
+    """
     try:
         yield
     except ConnectionError:

@@ -1,20 +1,22 @@
-"""The client's side of a connection without I/O: requests to bytes, bytes to checked replies.
+"""The client's side of a connection, without I/O: requests to bytes, bytes to checked replies.
 
 Rules
 
-* ``request`` and ``abandon`` put bytes into ``outgoing``; the I/O takes them from there. Bytes from the server go into ``room()``;
-  ``received()`` says which calls they answered.
-* A reply is believed only after it was checked: its tag is in flight, its type is the one that belongs to the request (or the
-  dialect's error), its body is whole, and it does not claim more than was asked for (``CHECKS``). Anything else is a
-  ``ProtocolError``, and the connection must be closed: nobody knows what the next byte means.
-* A tag is free again after its reply. A call that was abandoned gets a Tflush, and its tag is free after the Rflush only (flush(5)).
-  Tags are reused as late as possible, so that a reply that comes twice meets no request.
-* A call may carry an ``undo``: a message sent if the call was abandoned and the server did it all the same (a walk that made its
-  newfid after nobody wanted it).
-* A fid's number is free again when the reply to its Tclunk or Tremove arrived, whatever that says; so nothing can be
-  asked of a fid that the server still knows under its former file.
+* ``request`` and ``abandon`` append bytes to ``outgoing``; the I/O code sends and removes them.
+  Bytes from the server go into ``room()``; ``received()`` returns the calls that they answered.
+* A reply is accepted only if its tag is in flight, its type belongs to the request (or is the
+  dialect's error), its body is complete, and it does not exceed the request (``CHECKS``). Otherwise
+  ``ProtocolError`` is raised, and the connection must be closed, because the meaning of further
+  bytes is unknown.
+* A tag is free after its reply. An abandoned call gets a Tflush, and its tag is free only after the
+  Rflush (flush(5)). Tags are reused as late as possible, so that a duplicate reply matches no
+  request.
+* A call may have an ``undo``: a message to be sent if the call was abandoned but the server
+  performed it (a walk that created its newfid after the task was cancelled).
+* A fid's number is free when the reply to its Tclunk or Tremove arrived, whatever the reply is, so
+  that no request can refer to a fid that still denotes its former file at the server.
 
-It knows no sockets, no clock, no paths.
+It has no sockets, no clock, and no paths.
 """
 
 from __future__ import annotations
@@ -57,22 +59,27 @@ from ninep.wire.messages import (
 from ninep.wire.types import Buffer
 
 MIN_MSIZE: Final = 256
-"""Less than this cannot carry a stat record with a reasonable name; 9front refuses it as well."""
+"""A smaller msize does not fit a stat record with a reasonable name; 9front has the same limit."""
 JOIN_BELOW: Final = 16384
-"""A payload smaller than this is joined with its head: one small copy is cheaper than a second system call."""
+"""A payload smaller than this is joined with its head: a small copy is cheaper than a second system
+call."""
 
 _ERRORS: Final = {
     Dialect.LINUX: {Rlerror.number},
     Dialect.UNIX: {Rerror.number},
     Dialect.BASE: {Rerror.number},
-    Dialect.UNKNOWN: {Rerror.number, Rlerror.number},  # before a version was agreed on servers answer as they like
+    # before a version is agreed, servers use either
+    Dialect.UNKNOWN: {Rerror.number, Rlerror.number},
 }
-_FIRST_FRAMES: Final = 8192  # what the reply to a Tversion may take, whatever msize is asked for
+# bytes that the reply to a Tversion may take, whatever msize is requested
+_FIRST_FRAMES: Final = 8192
 _PAYLOADS: Final = {Rread.number, Rreaddir.number}
 
 
 class Call:
-    """A request in flight. ``reply`` is None until the server answered; it stays None if the call was flushed first."""
+    """A request in flight. ``reply`` is None until the server answers, and stays None if the call
+    was flushed first.
+    """
 
     __slots__ = ("abandoned", "reply", "request", "tag", "undo", "waiter")
 
@@ -83,11 +90,11 @@ class Call:
         self.reply: Message | None = None
         self.abandoned = False
         self.waiter: Any = None
-        """For the I/O: whatever it waits on."""
+        """For the I/O code: the object that it waits for."""
 
     @property
     def refused(self) -> bool:
-        """The reply is an error."""
+        """Whether the reply is an error."""
         return isinstance(self.reply, (Rlerror, Rerror))
 
 
@@ -95,7 +102,9 @@ R = TypeVar("R", bound=Message)
 
 
 def answer_of(call: Call, expected: type[R]) -> R:
-    """The reply of a call that is over, or the ``OSError`` it is. From here on the reply belongs to the caller: no undo any more."""
+    """The reply of a finished call; an error reply is raised as ``OSError``. The undo is dropped,
+    because the caller now has the result.
+    """
     reply = call.reply
     call.undo = None
     if isinstance(reply, Rlerror):
@@ -151,11 +160,12 @@ CHECKS: Final[dict[type[Message], Callable[[Any, Any], str]]] = {
     Tlock: _check_lock,
     Tgetlock: _check_getlock,
 }
-"""For each request that can be answered with a lie: what is wrong with the answer, or an empty text."""
+"""For requests whose reply can be inconsistent with them: a function that returns what is wrong, or
+an empty text."""
 
 
 class Fids:
-    """Fid numbers. One that is free again is reused as late as possible."""
+    """Allocates fid numbers. Freed numbers are reused as late as possible."""
 
     __slots__ = ("_free", "_next", "in_use")
 
@@ -164,8 +174,8 @@ class Fids:
         self._free: deque[int] = deque()
         self.in_use = 0
 
-    def take(self) -> int:
-        """A number that the server does not know."""
+    def allocate(self) -> int:
+        """A number that is not in use at the server."""
         self.in_use += 1
         if len(self._free) > 1024 or (self._next >= NOFID and self._free):
             return self._free.popleft()
@@ -173,23 +183,23 @@ class Fids:
         self._next += 1
         return number
 
-    def give(self, number: int) -> None:
-        """The server has forgotten it."""
+    def free(self, number: int) -> None:
+        """The server has released this fid."""
         self.in_use -= 1
         self._free.append(number)
 
 
 class Exchange:
-    """Requests and replies of one connection."""
+    """The requests and replies of one connection."""
 
     def __init__(self) -> None:
         self.msize = _FIRST_FRAMES
         self.dialect = Dialect.UNKNOWN
         self.fids = Fids()
         self.outgoing: list[Buffer] = []
-        """Bytes to send, in order. The I/O empties it."""
+        """Bytes to send, in order. The I/O code removes what it sent."""
         self.calls: dict[int, Call] = {}
-        """What is in flight, by tag."""
+        """The requests in flight, by tag."""
         self._codec = codec(extended=True)
         self._receiver = Receiver(_FIRST_FRAMES)
         self._free_tags: deque[int] = deque()
@@ -198,8 +208,8 @@ class Exchange:
     # -- sending -------------------------------------------------------------------------------------------------------
 
     def request(self, message: Message, undo: Message | None = None) -> Call:
-        """Send a request. ``Malformed`` if a field does not fit (nothing is sent then)."""
-        tag = NOTAG if isinstance(message, Tversion) else self._take_tag()
+        """Queue a request. ``Malformed`` if a field does not fit; nothing is queued then."""
+        tag = NOTAG if isinstance(message, Tversion) else self._allocate_tag()
         try:
             frame = self._codec.encode(tag, message)
         except Malformed:
@@ -212,24 +222,26 @@ class Exchange:
         return call
 
     def abandon(self, call: Call) -> Call | None:
-        """Nobody waits for the reply any more: the Tflush that says so, or None if there is nothing to flush."""
+        """Give up waiting for the reply. Returns the Tflush that was queued, or None if nothing has
+        to be flushed.
+        """
         if call.abandoned:
             return None
         call.abandoned = True
         if self.calls.get(call.tag) is call:
             return None if isinstance(call.request, (Tversion, Tflush)) else self.request(Tflush(call.tag))
         if call.undo is not None and call.reply is not None and not call.refused:
-            self.request(call.undo)  # the reply came, but nobody had looked at it yet
+            self.request(call.undo)  # the reply arrived but was not used
         return None
 
     def agree(self, dialect: Dialect, msize: int) -> None:
-        """A version was agreed on."""
+        """Use a negotiated version."""
         self.dialect = dialect
         self.msize = self._receiver.msize = msize
         self._codec = dialect.codec
 
-    def _take_tag(self) -> int:
-        # some tags rest between two uses; see the rules above
+    def _allocate_tag(self) -> int:
+        # some freed tags are held back; see the rules above
         if len(self._free_tags) > 64 or self._next_tag >= NOTAG:
             return self._free_tags.popleft()
         tag = self._next_tag
@@ -239,22 +251,24 @@ class Exchange:
     # -- receiving -----------------------------------------------------------------------------------------------------
 
     def room(self) -> memoryview:
-        """Where the next bytes from the server go."""
+        """The buffer for the next bytes from the server."""
         return self._receiver.space()
 
     def received(self, count: int, done: list[Call]) -> None:
-        """``count`` bytes are in the room: the calls that are over now are added to ``done``.
+        """``count`` bytes were written to ``room()``: appends the calls that are finished to
+        ``done``.
 
-        ``ProtocolError`` if the server may not say that; ``done`` then has what it said before.
+        ``ProtocolError`` if the server violates the protocol; ``done`` then has the calls finished
+        before.
         """
         try:
             for size, number, tag, buffer, start in self._receiver.received(count):
-                self._take(number, tag, memoryview(buffer)[start : start + size], done)
+                self._handle_frame(number, tag, memoryview(buffer)[start : start + size], done)
         except (BadFrame, Malformed) as error:
             raise ProtocolError(f"the server sent {error}") from None
 
     def feed(self, data: Buffer, done: list[Call]) -> None:
-        """``room`` and ``received`` in one, for I/O that brings its own buffers."""
+        """``room`` and ``received`` in one call, for I/O with its own buffers."""
         position = 0
         while position < len(data):
             room = self.room()
@@ -263,7 +277,7 @@ class Exchange:
             position += count
             self.received(count, done)
 
-    def _take(self, number: int, tag: int, frame: memoryview, done: list[Call]) -> None:
+    def _handle_frame(self, number: int, tag: int, frame: memoryview, done: list[Call]) -> None:
         call = self.calls.get(tag)
         if call is None:
             raise ProtocolError(f"the server answered tag {tag}, which is not in flight")
@@ -278,25 +292,25 @@ class Exchange:
         call.reply = reply
         if isinstance(request, Tflush):
             self._flushed(request.oldtag, done)
-        self._settle(call)
+        self._free_fids(call)
         if call.abandoned and not isinstance(request, Tflush):
-            return  # the tag stays taken until the Rflush
-        self._forget(call)
+            return  # the tag is in use until the Rflush
+        self._remove(call)
         done.append(call)
 
     def _decode(self, number: int, frame: memoryview) -> Message:
         if self.dialect is Dialect.UNKNOWN and number == Rerror.number:
-            # without a dialect an Rerror may have a number at its end or not; its length tells
+            # before the version is agreed, an Rerror may have an errno at its end; its length tells
             extended = len(frame) != HEADER_SIZE + 2 + int.from_bytes(frame[7:9], "little")
             return codec(extended=extended).decode(bytes(frame))[1]
         if number in _PAYLOADS:
             reply = self._codec.decode(frame)[1]
             if isinstance(reply, (Rread, Rreaddir)):
-                reply.data = bytes(reply.data)  # the one copy: the room is used again
+                reply.data = bytes(reply.data)  # the only copy, because the buffer is reused
             return reply
         return self._codec.decode(bytes(frame))[1]
 
-    def _forget(self, call: Call) -> None:
+    def _remove(self, call: Call) -> None:
         del self.calls[call.tag]
         if call.tag != NOTAG:
             self._free_tags.append(call.tag)
@@ -306,27 +320,28 @@ class Exchange:
         if old is None or not old.abandoned:
             return
         if old.reply is None:
-            self._unmade(old)
+            self._free_newfid(old)
         elif not old.refused and old.undo is not None:
             self.request(old.undo)
-        self._forget(old)
+        self._remove(old)
         done.append(old)
 
-    def _settle(self, call: Call) -> None:
-        """Fid numbers that the server does not know any more, or never did."""
+    def _free_fids(self, call: Call) -> None:
+        """Free the fid numbers that the server released or never created."""
         request = call.request
         if isinstance(request, (Tclunk, Tremove)):
-            self.fids.give(request.fid)
+            self.fids.free(request.fid)
         elif isinstance(request, (Twalk, Tattach, Txattrwalk)) and call.refused:
-            self._unmade(call)
+            self._free_newfid(call)
         elif isinstance(request, Twalk) and request.newfid != request.fid and _partial(request, call.reply):
-            # diod keeps newfid after a partial walk; the Linux client clunks it as well (net/9p/client.c)
+            # diod keeps newfid after a partial walk; the Linux client also clunks it
+            # (net/9p/client.c)
             self.request(Tclunk(request.newfid))
             call.undo = None
 
-    def _unmade(self, call: Call) -> None:
+    def _free_newfid(self, call: Call) -> None:
         request = call.request
         if isinstance(request, Tattach):
-            self.fids.give(request.fid)
+            self.fids.free(request.fid)
         elif isinstance(request, Txattrwalk) or (isinstance(request, Twalk) and request.newfid != request.fid):
-            self.fids.give(request.newfid)
+            self.fids.free(request.newfid)

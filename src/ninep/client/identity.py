@@ -1,4 +1,6 @@
-"""Who this process says it is: the defaults of an attach, of new files and of locks. Hosts without numeric users send ``NO_ID``."""
+"""Defaults for the user of an attach, the group of new files and the owner of locks. Hosts without
+numeric users send ``NO_ID``.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +14,16 @@ from ninep.linux import NO_ID
 
 
 def user_name() -> str:
-    """The user's name: of the environment, else of the user database, else the number. Services and containers often have no ``USER``, and a
-    server that goes by names would take a made-up one for another user.
+    """The user's name: from the environment, otherwise from the user database, otherwise the
+    number. Services and containers often have no ``USER``, and a server that identifies users by
+    name would take an invented one for another user.
     """
     for variable in ("USER", "LOGNAME", "USERNAME"):
         if name := os.environ.get(variable):
             return name
     asked = (getpass.getuser,) if hasattr(os, "getuid") else (getpass.getuser, os.getlogin)
     for ask in asked:
-        with suppress(
-            OSError, KeyError, ImportError
-        ):  # which of these it is depends on the release of Python and on the host
+        with suppress(OSError, KeyError, ImportError):  # depends on the release of Python and on the host
             if name := ask():
                 return name
     return str(user_id())
@@ -35,12 +36,12 @@ def user_id() -> int:
 
 
 def group_id() -> int:
-    """The group that new files get, or ``linux.NO_ID``: the server decides."""
+    """The group for new files, or ``linux.NO_ID``: the server decides."""
     getgid = getattr(os, "getgid", None)
     return getgid() if getgid else NO_ID
 
 
 @cache
 def lock_owner() -> bytes:
-    """The ``client_id`` of this host's locks: its name, as the Linux client sends."""
+    """The ``client_id`` of this host's locks: its host name, as the Linux client sends."""
     return socket.gethostname().encode("utf-8", "surrogateescape")

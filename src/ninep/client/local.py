@@ -1,4 +1,6 @@
-"""What a copy keeps of a file, and local files as ``put`` reads them. Where ``get`` writes is in ``destination``."""
+"""The attributes that a copy preserves, and the local files that ``put`` reads. ``destination`` has
+what ``get`` writes.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +14,25 @@ from ninep.wire.modes import makedev
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """What a copy keeps of the original besides its content and the permissions of new files."""
+    """The attributes that a copy preserves, besides the content and the permissions of new
+    files.
+    """
 
     times: bool = False
-    """Times and exact permissions, whatever the umask."""
+    """Times and exact permissions, regardless of the umask."""
     owner: bool = False
-    """Owner, group, and with them SUID, SGID and sticky. Where the host does not let this user give files away, they stay this user's."""
+    """Owner and group, and with them SUID, SGID and sticky. Where the host does not permit changing
+    the owner, the file stays this user's."""
     specials: bool = False
-    """``put``: devices, FIFOs and sockets are made on the server as well."""
+    """``put``: create devices, FIFOs and sockets on the server as well."""
     setid: bool = False
-    """``get``: also SUID and SGID of files, with ``owner``. A server that may say so makes programs that run as their owner."""
+    """``get``: also SUID and SGID of files, with ``owner``. This lets the server create programs
+    that run as their owner."""
 
     def mode(self, mode: int) -> int:
-        """The permissions to set. SUID and SGID mean nothing good on a file of another owner."""
+        """The permissions to set. Without ``owner``, SUID and SGID are dropped: the file has
+        another owner.
+        """
         return mode & (0o7777 if self.owner else 0o777)
 
 
@@ -33,7 +41,7 @@ NOTHING: Final = Keep()
 
 @dataclass(frozen=True, slots=True)
 class LocalEntry:
-    """A local file as ``put`` sees it."""
+    """A local file that ``put`` copies."""
 
     name: str
     path: str
@@ -46,7 +54,9 @@ def entry(path: str, *, dereference: bool) -> LocalEntry:
 
 
 def linux_rdev(number: int) -> int:
-    """A device number of this host in the layout of Linux, which the protocol has. Where the host knows no devices it is 0."""
+    """A device number of this host in the Linux layout, which the protocol uses; 0 on hosts without
+    devices.
+    """
     parts = getattr(os, "major", None), getattr(os, "minor", None)
     return 0 if None in parts else makedev(*(part(number) for part in parts if part))
 

@@ -1,4 +1,4 @@
-"""How a file is to be opened: the mode strings of ``open`` as Linux flags."""
+"""The mode strings of ``open`` as Linux flags."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ _MODES: Final = {
 
 
 def flags_of(mode: str | int) -> int:
-    """``linux.O_*`` for ``"rb"``, ``"r+b"``, ``"wb"`` ... (flags pass through). ``ValueError`` for text modes and nonsense."""
+    """``linux.O_*`` for ``"rb"``, ``"r+b"``, ``"wb"`` ... (integers are returned unchanged).
+    ``ValueError`` for text modes and invalid strings.
+    """
     if isinstance(mode, int):
         return mode
     if "b" not in mode:
@@ -35,10 +37,10 @@ def flags_of(mode: str | int) -> int:
 
 
 def readable(flags: int) -> bool:
-    """Opened for reading."""
+    """Whether the file is opened for reading."""
     return flags & O_ACCMODE != O_WRONLY
 
 
 def writable(flags: int) -> bool:
-    """Opened for writing."""
+    """Whether the file is opened for writing."""
     return flags & O_ACCMODE != O_RDONLY

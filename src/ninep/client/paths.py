@@ -1,8 +1,9 @@
-"""Paths of a server as lists of names, and names of a server as names for the local disk.
+"""Remote paths as lists of names, and remote names as local file names.
 
-Remote paths are written with ``/`` on every host and always start at the root of the export: a leading ``/`` changes nothing, ``.``
-means nothing, ``..`` takes back the name before it and stays at the root. Names are bytes on the wire; in Python they are ``str`` with
-surrogate escapes (as ``os.fsdecode`` has it on POSIX), so that every name survives the way there and back.
+Remote paths use ``/`` on every host and start at the root of the export: a leading ``/`` changes
+nothing, ``.`` is ignored, ``..`` removes the name before it and has no effect at the root. Names
+are bytes on the wire; in Python they are ``str`` with surrogate escapes (like ``os.fsdecode`` on
+POSIX), so that every name can be converted in both directions.
 """
 
 from __future__ import annotations
@@ -15,23 +16,25 @@ from types import ModuleType
 from typing import Final, TypeAlias
 
 RemotePath: TypeAlias = str | bytes | os.PathLike[str]
-"""What calls take as a remote path; of pathlib, ``PurePosixPath``."""
+"""The type of remote paths; of pathlib, use ``PurePosixPath``."""
 
 MAX_NAME: Final = 0xFFFF  # a string of 9P has a 16-bit length
 
 
 def encode(name: str) -> bytes:
-    """A name for the wire."""
+    """The bytes of a name."""
     return name.encode("utf-8", "surrogateescape")
 
 
 def decode(name: bytes) -> str:
-    """A name from the wire."""
+    """A name from its bytes."""
     return name.decode("utf-8", "surrogateescape")
 
 
 def to_host(name: str) -> str:
-    """A name from the wire as the functions of ``os`` take it: the same bytes where the host's names are bytes, whatever the locale."""
+    """A remote name for functions of ``os``: the same bytes where the host's names are bytes,
+    whatever the locale.
+    """
     return os.fsdecode(encode(name)) if os.supports_bytes_environ else name
 
 
@@ -46,9 +49,10 @@ def text_of(path: RemotePath) -> str:
 
 
 def split(path: RemotePath, *, physical: bool = False) -> list[bytes]:
-    """The names on the way from the root. ``ValueError`` for an embedded NUL, ENAMETOOLONG for what 9P cannot carry.
+    """The names of a path, from the root. ``ValueError`` for an embedded NUL, ENAMETOOLONG for a
+    name that does not fit in 9P.
 
-    ``physical`` keeps every ``..``: what it takes back is known only when the links before it are resolved.
+    ``physical`` keeps every ``..``, for resolving the links before it first.
     """
     raw = path if isinstance(path, bytes) else encode(os.fspath(path))
     if b"\0" in raw:
@@ -66,7 +70,7 @@ def split(path: RemotePath, *, physical: bool = False) -> list[bytes]:
 
 
 def parent_and_name(path: RemotePath) -> tuple[list[bytes], bytes]:
-    """The way to the directory, and the last name. EBUSY for the root, which has none."""
+    """The names of the directory, and the last name. EBUSY for the root, which has no name."""
     names = split(path)
     if not names:
         raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), text_of(path) or "/")
@@ -90,7 +94,7 @@ def base_name(path: RemotePath) -> str:
 
 
 def legal_entry(name: bytes) -> bool:
-    """Whether a directory may have an entry of this name. ``.`` and ``..`` are not asked about."""
+    """Whether a directory may contain this name. ``.`` and ``..`` are checked elsewhere."""
     return bool(name) and b"/" not in name and b"\0" not in name
 
 
@@ -109,10 +113,12 @@ _NT_DEVICES: Final = frozenset(
 
 
 def local_name(name: str, flavour: ModuleType = os.path) -> str:
-    """``name`` as one component of a local path, or ``ValueError``: a listing never leads out of the folder that is copied to.
+    """``name`` as one component of a local path. ``ValueError`` for a name that would lead out of
+    the directory copied to.
 
-    ``flavour`` (posixpath, ntpath) is whose rules hold. On NTFS a name can also reach out by a drive (``C:x``), a backslash, a stream
-    (``file:stream``) or a device (``NUL``, ``com1.txt``), and Win32 drops dots and spaces at the end.
+    ``flavour`` (posixpath, ntpath) selects the rules. On NTFS a name can also lead out by a drive
+    (``C:x``), a backslash, a stream (``file:stream``) or a device (``NUL``, ``com1.txt``), and
+    Win32 drops dots and spaces at the end.
     """
     if name in {"", ".", ".."} or "/" in name or "\0" in name:
         raise ValueError(f"{name!r} is not a file name")

@@ -1,7 +1,8 @@
-"""Attributes as Python programs know them, whatever the dialect: ``FileStat``, ``DirEntry``, ``FileSystem``, ``LockInfo``.
+"""Attributes in all dialects: ``FileStat``, ``DirEntry``, ``FileSystem``, ``LockInfo``.
 
-``FileStat`` has the names of ``os.stat_result``. What a dialect does not tell is 0 (numbers) or None (where 0 would be a lie): plain
-9P2000 has no numeric owners, no link counts and whole seconds only.
+``FileStat`` has the names of ``os.stat_result``. What a dialect lacks is 0 (numbers), or None
+(where 0 would be wrong): plain 9P2000 has no numeric owners, no link counts, and whole seconds
+only.
 """
 
 from __future__ import annotations
@@ -29,27 +30,29 @@ from ninep.wire.types import QT_DIR, QT_SYMLINK, Attributes, Qid, Stat
 
 SECOND: Final = 1_000_000_000
 NOW: Final = "now"
-"""As a time of ``SetAttr``: the server's clock."""
+"""As a time in ``SetAttr``: the server's clock."""
 Time: TypeAlias = int | Literal["now"]
 
 
 @dataclass(frozen=True, slots=True)
 class FileStat:
-    """The attributes of a file. Times in nanoseconds since 1970 (``*_ns``) and in seconds (properties), sizes in bytes."""
+    """The attributes of a file. Times in nanoseconds since 1970 (``*_ns``) and in seconds
+    (properties), sizes in bytes.
+    """
 
     st_mode: int
-    """Type and permissions, Linux numbers (the ``stat`` module knows them on every host)."""
+    """Type and permissions, as Linux numbers (those of the ``stat`` module on every host)."""
     st_ino: int
-    """The qid's path: unique in the export."""
+    """The qid's path, unique in the export."""
     st_nlink: int
     st_uid: int | None
-    """None if the server named nobody by number (plain 9P2000); see ``user``."""
+    """None if the server sent no number (plain 9P2000); see ``user``."""
     st_gid: int | None
     st_size: int
     st_atime_ns: int
     st_mtime_ns: int
     st_ctime_ns: int
-    """9P2000 and 9P2000.u have no ctime: mtime."""
+    """In 9P2000 and 9P2000.u, which have no ctime: mtime."""
     st_birthtime_ns: int | None
     st_rdev: int
     """In the Linux layout."""
@@ -61,7 +64,7 @@ class FileStat:
     """The owner's name, where the dialect has names."""
     group: str = ""
     target: str | None = None
-    """The target of a symbolic link, if the stat record told it (9P2000.u)."""
+    """The target of a symbolic link, if the stat record contains it (9P2000.u)."""
 
     @property
     def st_atime(self) -> float:
@@ -79,15 +82,15 @@ class FileStat:
         return self.st_ctime_ns / SECOND
 
     def is_dir(self) -> bool:
-        """A directory."""
+        """Whether it is a directory."""
         return stat.S_ISDIR(self.st_mode)
 
     def is_file(self) -> bool:
-        """A regular file."""
+        """Whether it is a regular file."""
         return stat.S_ISREG(self.st_mode)
 
     def is_symlink(self) -> bool:
-        """A symbolic link."""
+        """Whether it is a symbolic link."""
         return stat.S_ISLNK(self.st_mode)
 
 
@@ -103,7 +106,7 @@ def from_attributes(a: Attributes) -> FileStat:
         st_atime_ns=a.atime_sec * SECOND + a.atime_nsec,
         st_mtime_ns=a.mtime_sec * SECOND + a.mtime_nsec,
         st_ctime_ns=a.ctime_sec * SECOND + a.ctime_nsec,
-        # diod and others echo the request mask, claiming a birth time of 0
+        # diod and others return the request mask as valid, with a birth time of 0
         st_birthtime_ns=(a.btime_sec * SECOND + a.btime_nsec or None) if a.valid & GETATTR_BTIME else None,
         st_rdev=a.rdev,
         st_blksize=a.blksize,
@@ -113,7 +116,7 @@ def from_attributes(a: Attributes) -> FileStat:
 
 
 def _number(text: bytes) -> int | None:
-    """A 32-bit number in digits. A server can write any number of digits."""
+    """A 32-bit decimal number, None for anything else. The server may send any number of digits."""
     return int(text) if text.isdigit() and len(text) <= 10 and int(text) < NO_ID else None
 
 
@@ -172,8 +175,9 @@ def kind_of_mode(mode: int) -> int:
 
 
 def kind_of_qid(kind: int, qid_type: int) -> int:
-    """The type of an entry of a listing. The qid is believed before the type beside it: it is what a walk will find, and some servers
-    write 0 or DT_REG there for everything. A directory or link that the qid does not confirm is not known.
+    """The ``linux.DT_*`` of an entry of a listing, from its qid and its type field. The qid has
+    priority: a walk returns it, and some servers send 0 or DT_REG as the type of everything. A
+    directory or link that the qid does not confirm is DT_UNKNOWN.
     """
     if qid_type & QT_DIR:
         return DT_DIR
@@ -184,31 +188,35 @@ def kind_of_qid(kind: int, qid_type: int) -> int:
 
 @dataclass(slots=True)
 class DirEntry:
-    """An entry of a directory. ``kind`` is a ``linux.DT_*``, DT_UNKNOWN where a listing did not tell and nobody asked."""
+    """An entry of a directory. ``kind`` is a ``linux.DT_*``, or DT_UNKNOWN if the listing has none
+    and the attributes were not requested.
+    """
 
     name: str
     path: str
-    """The directory's path as it was given, and the name."""
+    """The directory's path as given by the caller, and the name."""
     kind: int
     ino: int
     stat: FileStat | None = None
-    """The attributes, if they were asked for or came with the listing."""
+    """The attributes, if they were requested or are part of the listing."""
 
     def is_dir(self) -> bool:
-        """A directory."""
+        """Whether it is a directory."""
         return self.kind == DT_DIR
 
     def is_file(self) -> bool:
-        """A regular file."""
+        """Whether it is a regular file."""
         return self.kind == DT_REG
 
     def is_symlink(self) -> bool:
-        """A symbolic link."""
+        """Whether it is a symbolic link."""
         return self.kind == DT_LNK
 
 
 class SetAttr(NamedTuple):
-    """Changes to a file's attributes; None leaves a field alone. Times in nanoseconds, or ``NOW``."""
+    """Changes of attributes; None leaves an attribute unchanged. Times in nanoseconds since 1970,
+    or ``NOW``.
+    """
 
     mode: int | None = None
     uid: int | None = None
@@ -219,7 +227,9 @@ class SetAttr(NamedTuple):
 
 
 class FileSystem(NamedTuple):
-    """The figures of a filesystem, with the names of ``os.statvfs_result`` where it has them. Sizes in blocks of ``f_bsize`` bytes."""
+    """Statistics of a filesystem, with the names of ``os.statvfs_result`` where it has them. Sizes
+    in blocks of ``f_bsize`` bytes.
+    """
 
     f_type: int
     f_bsize: int
@@ -233,7 +243,7 @@ class FileSystem(NamedTuple):
 
 
 class LockInfo(NamedTuple):
-    """A lock that is in the way: ``length`` 0 reaches to the end of the file."""
+    """A conflicting lock; ``length`` 0 extends to the end of the file."""
 
     exclusive: bool
     start: int

@@ -1,4 +1,4 @@
-"""The asyncio face of the client. ``ninep.client.blocking`` is generated from the verbs in here."""
+"""The asyncio client. ``ninep.client.blocking`` is generated from the verbs in this package."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ P = ParamSpec("P")
 
 
 class Connecting:
-    """A client on its way: ``await`` it, or enter it with ``async with``."""
+    """The result of ``connect``: ``await`` it, or use it with ``async with``."""
 
     def __init__(self, coming: Coroutine[Any, Any, AsyncClient]) -> None:
         self._coming = coming

@@ -1,7 +1,9 @@
-"""The verbs in 9P2000 and 9P2000.u: Topen, Tcreate, Tstat, Twstat and Tremove for everything (the Plan 9 manual, section 5).
+"""The verbs in 9P2000 and 9P2000.u: Topen, Tcreate, Tstat, Twstat and Tremove for everything (the
+Plan 9 manual, section 5).
 
-What they cannot say is refused here with EOPNOTSUPP (extended attributes, locks, figures of the filesystem; in plain 9P2000 also links
-and devices) or EXDEV (a rename into another directory, which Twstat cannot do: programs then copy and delete).
+What these dialects lack is refused here with EOPNOTSUPP (extended attributes, locks, filesystem
+statistics; in plain 9P2000 also links and devices), or EXDEV (a rename to another directory, which
+Twstat lacks: programs then copy and delete).
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import Final
 
 from ninep.client.aio.connection import Stream
 from ninep.client.aio.verbs import Listed, Verbs
-from ninep.client.errors import may_be_missing, refusal
+from ninep.client.errors import can_mean_missing, refusal
 from ninep.client.paths import decode, encode, legal_entry
 from ninep.client.stat import NOW, SECOND, FileStat, SetAttr, Time, from_record, kind_of_mode
 from ninep.linux import O_ACCMODE, O_APPEND, O_TRUNC, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Errno
@@ -46,7 +48,7 @@ UNTOUCHED: Final = Stat(
     mtime=LEAVE32,
     length=LEAVE64,
 )
-"""A Twstat that changes nothing; servers take it as an fsync."""
+"""A Twstat without changes; servers perform an fsync."""
 
 
 def _seconds(when: Time | None) -> int:
@@ -82,7 +84,7 @@ class BaseVerbs(Verbs):
     async def setattr(self, fid: int, changes: SetAttr) -> None:
         record = UNTOUCHED._replace(atime=_seconds(changes.atime), mtime=_seconds(changes.mtime))
         if changes.mode is not None:
-            # servers refuse a mode whose type bits are not the file's own
+            # servers refuse a mode whose type bits differ from the file's
             kind = (await self.stat(fid)).st_mode & S_IFMT
             record = record._replace(mode=mode_to_wire(kind | changes.mode & 0o7777, self._extended))
         if changes.size is not None:
@@ -93,7 +95,7 @@ class BaseVerbs(Verbs):
             record = record._replace(n_gid=changes.gid, gid=b"" if self._extended else b"%d" % changes.gid)
         await self._wstat(fid, record)
 
-    async def fsync(self, fid: int, datasync: bool) -> None:  # there is one kind of sync here
+    async def fsync(self, fid: int, datasync: bool) -> None:  # these dialects have one kind of sync
         await self._wstat(fid, UNTOUCHED)
 
     # -- opening -------------------------------------------------------------------------------------------------------
@@ -112,18 +114,20 @@ class BaseVerbs(Verbs):
 
     async def create(
         self, fid: int, name: bytes, flags: int, mode: int, gid: int
-    ) -> tuple[int, Qid]:  # gid comes from the directory
+    ) -> tuple[int, Qid]:  # the group is the directory's
         await self._refuse_existing(fid, name)
         request = Tcreate(fid, name, mode_to_wire(S_IFREG | mode, self._extended), self._open_mode(flags & ~O_TRUNC))
         created = await self.connection.call(request, Rcreate)
         return created.iounit, created.qid
 
     async def _refuse_existing(self, dirfid: int, name: bytes) -> None:
-        """Tcreate has no exclusive form that fits every server: some truncate what is there."""
+        """EEXIST if the name exists. Tcreate has no exclusive mode that every server supports: some
+        truncate an existing file.
+        """
         try:
             found, _ = await self.walk(dirfid, [name])
         except OSError as error:
-            if not may_be_missing(error):
+            if not can_mean_missing(error):
                 raise
             return
         self.release(found)
@@ -163,7 +167,8 @@ class BaseVerbs(Verbs):
             raise self.unsupported("links and devices")
         await self._make(dirfid, name, mode_to_wire(mode, extended=True), extension)
 
-    async def mkdir(self, dirfid: int, name: bytes, mode: int, gid: int) -> None:  # gid comes from the directory
+    # the group is the directory's
+    async def mkdir(self, dirfid: int, name: bytes, mode: int, gid: int) -> None:
         await self._make(dirfid, name, mode_to_wire(S_IFDIR | mode & 0o7777, self._extended))
 
     async def symlink(self, dirfid: int, name: bytes, target: bytes, gid: int) -> None:
@@ -203,5 +208,6 @@ class BaseVerbs(Verbs):
             raise refusal(Errno.ENOTDIR if directory else Errno.EISDIR)
         await self.connection.call(Tremove(fid), Rremove)
 
-    def unlink_request(self, dirfid: int, name: bytes) -> Message | None:  # Tremove needs a walk first
+    # Tremove needs a walk first
+    def unlink_request(self, dirfid: int, name: bytes) -> Message | None:
         return None

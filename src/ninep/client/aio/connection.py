@@ -1,10 +1,13 @@
-"""A connection to a server on asyncio: moves the bytes of an ``Exchange``, wakes who waits, keeps the deadlines.
+"""A connection on asyncio: transfers the bytes of an ``Exchange``, wakes waiting tasks, enforces
+deadlines.
 
-Any number of tasks may have requests outstanding. A task that is cancelled while it waits, or whose deadline passes, has its request
-flushed; the connection lives on. The connection ends (and every waiting task gets the reason) when the server closes it, breaks the
-protocol, or leaves a flush unanswered for the length of another deadline.
+Any number of tasks may have requests outstanding. If a waiting task is cancelled, or its deadline
+passes, its request is flushed; the connection stays usable. The connection ends (and every waiting
+task gets an exception with the reason) when the server closes it, violates the protocol, or does
+not answer a flush within another deadline.
 
-The verbs above use only the public methods here; ``blocking.connection`` has the same ones, so that the verbs can be written once.
+The verbs use only the public methods; ``blocking.connection`` has the same ones, so that the verbs
+are written once.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from ninep.wire.dialect import Dialect
 from ninep.wire.messages import Message
 
 MAX_IN_FLIGHT: Final = 64
-"""Requests outstanding; further ones wait. QEMU takes 128 from all its clients."""
+"""Requests outstanding; further ones wait. QEMU accepts 128 from all its clients."""
 WRITE_BUFFER: Final = 2 << 20
 
 M = TypeVar("M", bound=Message)
@@ -33,19 +36,20 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 Stream: TypeAlias = AsyncGenerator[T, None]
-"""What verbs yield from."""
+"""The type of verbs that yield."""
 
 
 class _Wire(asyncio.BufferedProtocol):
-    """What asyncio tells about the socket, passed on."""
+    """The protocol object of asyncio, which forwards events to the connection."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._connection.made(cast("asyncio.WriteTransport", transport))  # those of uvloop are no subclasses
+        # uvloop's transports are not subclasses
+        self._connection.made(cast("asyncio.WriteTransport", transport))
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the exchange knows better how much fits
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the exchange determines the size
         return self._connection.exchange.room()
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -62,12 +66,14 @@ class _Wire(asyncio.BufferedProtocol):
 
 
 class AsyncConnection:
-    """Requests and replies. Made by ``open_connection``, ``over_socket`` or ``over_streams``; verbs come from ``AsyncClient``."""
+    """Requests and replies. Made by ``open_connection``, ``over_socket`` or ``over_streams``; the
+    verbs of ``AsyncClient`` use it.
+    """
 
     def __init__(self, timeout: float | None = None, peer: str = "") -> None:
         self.exchange = Exchange()
         self.timeout = timeout
-        """Seconds that a request may take, or None."""
+        """Maximum seconds for a request, or None."""
         self.peer = peer
         self.writable = asyncio.Event()
         self.writable.set()
@@ -82,7 +88,7 @@ class AsyncConnection:
 
     @classmethod
     async def over_socket(cls, sock: socket.socket, timeout: float | None = None, peer: str = "") -> AsyncConnection:
-        """On a connected stream socket, which belongs to the connection from now on."""
+        """Use a connected stream socket, which the connection closes."""
         self = cls(timeout, peer)
         await self._loop.create_connection(lambda: _Wire(self), sock=sock)
         return self
@@ -91,7 +97,9 @@ class AsyncConnection:
     async def over_streams(
         cls, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timeout: float | None = None, peer: str = ""
     ) -> AsyncConnection:
-        """On a pair of asyncio streams, such as the pipes of a subprocess. They belong to the connection from now on."""
+        """Use a pair of asyncio streams, such as the pipes of a subprocess, which the connection
+        closes.
+        """
         self = cls(timeout, peer)
         self.made(writer.transport)
         self._reading = asyncio.create_task(self._read(reader, writer))
@@ -111,17 +119,17 @@ class AsyncConnection:
 
     @property
     def dialect(self) -> Dialect:
-        """The dialect agreed on; ``Dialect.UNKNOWN`` before."""
+        """The negotiated dialect; ``Dialect.UNKNOWN`` before."""
         return self.exchange.dialect
 
     @property
     def msize(self) -> int:
-        """The size of the largest message."""
+        """The size of the largest message, in bytes."""
         return self.exchange.msize
 
     @property
     def closed(self) -> bool:
-        """Nothing can be asked any more."""
+        """Whether the connection has ended."""
         return self._error is not None
 
     async def call(self, request: Message, answer: type[M], undo: Message | None = None) -> M:
@@ -146,7 +154,9 @@ class AsyncConnection:
         return call
 
     async def finish(self, call: Call, answer: type[M]) -> M:
-        """Wait for the reply. ``TimeoutError`` after ``timeout`` seconds without one; the request is flushed then."""
+        """Wait for the reply. ``TimeoutError`` after ``timeout`` seconds; the request is flushed
+        then.
+        """
         try:
             if not call.waiter.done():
                 async with asyncio.timeout(self.timeout):
@@ -162,7 +172,7 @@ class AsyncConnection:
         return answer_of(call, answer)
 
     def abandon(self, calls: Iterable[Call]) -> None:
-        """The replies to these calls are not wanted: flush what is in flight, undo what was done."""
+        """Discard the replies to these calls: flush requests in flight, undo completed ones."""
         if self._error is not None:
             return
         for call in calls:
@@ -172,27 +182,29 @@ class AsyncConnection:
         self._send()
 
     def detach(self, request: Message) -> None:
-        """Send a request whose reply, even an error, is of no interest."""
+        """Send a request and ignore its reply, even an error."""
         if self._error is None:
             self.exchange.request(request)
             self._send()
 
     def broken(self, why: str) -> ProtocolError:
-        """The server broke the protocol in a way that only a verb can see: closes the connection; the error is to be raised."""
+        """Close the connection after a protocol violation that only a verb can detect. Returns the
+        error to raise.
+        """
         error = ProtocolError(why)
         self._fail(error)
         return error
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call something that blocks (a local file) without holding up other tasks."""
+        """Call a blocking function (on local files) in a thread, without delaying other tasks."""
         return await asyncio.to_thread(function, *args, **kwargs)
 
     async def sleep(self, seconds: float) -> None:
-        """Wait, for polling."""
+        """Wait some seconds, for polling."""
         await asyncio.sleep(seconds)
 
     async def close(self) -> None:
-        """Send what is left to send and close. Waiting tasks get a ``ConnectionError``."""
+        """Send the queued bytes and close. Waiting tasks get a ``ConnectionError``."""
         if self._error is None:
             self._error = ConnectionAbortedError(errno.ECONNABORTED, "the connection was closed")
             if self._transport is not None:
@@ -207,16 +219,16 @@ class AsyncConnection:
     # -- called by the socket ------------------------------------------------------------------------------------------
 
     def made(self, transport: asyncio.WriteTransport) -> None:
-        """There is a transport."""
+        """The transport is connected."""
         self._transport = transport
         transport.set_write_buffer_limits(WRITE_BUFFER)
 
     def received(self, count: int) -> None:
-        """``count`` bytes are in the exchange's room."""
+        """``count`` bytes are in the exchange's buffer."""
         self._after(partial(self.exchange.received, count))
 
     def lost(self, error: Exception | None) -> None:
-        """The transport is gone."""
+        """The transport is closed."""
         self._gone.set()
         if self._error is None:
             self._fail(
@@ -280,7 +292,9 @@ class AsyncConnection:
 
 
 async def open_connection(address: Address, timeout: float | None = None) -> AsyncConnection:
-    """Connect to a server. ``OSError`` if nobody listens there; ``TimeoutError`` after ``timeout`` seconds."""
+    """Connect to a server. ``OSError`` if that fails; ``TimeoutError`` after ``timeout``
+    seconds.
+    """
     connection = AsyncConnection(timeout, str(address))
     loop = asyncio.get_running_loop()
     with named_timeout(timeout):

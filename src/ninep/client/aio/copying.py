@@ -1,4 +1,6 @@
-"""Files and trees between the server and this host: ``getting`` and ``putting`` in one."""
+"""Copies of files and trees between the server and this host: ``getting`` and ``putting``
+combined.
+"""
 
 from __future__ import annotations
 
@@ -7,4 +9,4 @@ from ninep.client.aio.putting import Putting
 
 
 class Copying(Getting, Putting):
-    """The calls that copy between hosts."""
+    """Calls that copy between hosts."""

@@ -1,4 +1,6 @@
-"""The verbs in 9P2000.L: one message each, as the Linux client sends them (fs/9p, net/9p/client.c)."""
+"""The verbs in 9P2000.L: one message each, as the Linux client sends them (fs/9p,
+net/9p/client.c).
+"""
 
 from __future__ import annotations
 
@@ -78,7 +80,7 @@ from ninep.wire.modes import major, minor
 from ninep.wire.types import Qid
 
 MAX_XATTR: Final = 16 << 20
-"""A larger value is not believed. Linux stops at 64 KiB, macOS resource forks go further."""
+"""Larger values raise an error. Linux stops at 64 KiB, macOS resource forks are larger."""
 LISTING_REPLY: Final = 1 << 20
 
 
@@ -132,12 +134,13 @@ class LinuxVerbs(Verbs):
     async def open(self, fid: int, flags: int) -> int:
         opened = await self.connection.call(Tlopen(fid, flags & ~(O_CREAT | O_EXCL | O_TRUNC)), Rlopen)
         if flags & O_TRUNC:
-            # as the Linux client does it, so that it works with every server that works with Linux
+            # the same as the Linux client, so that it works with every server that works with Linux
             await self.setattr(fid, SetAttr(size=0))
         return self.checked(opened.qid, opened.iounit, flags)
 
     async def create(self, fid: int, name: bytes, flags: int, mode: int, gid: int) -> tuple[int, Qid]:
-        # Always exclusive: without, the hypervisor's server rewrites the owner and mode of a file that appeared meanwhile.
+        # Always exclusive: otherwise QEMU's server changes the owner and mode of a file that was
+        # created meanwhile.
         created = await self.connection.call(Tlcreate(fid, name, flags | O_CREAT | O_EXCL, mode, gid), Rlcreate)
         return created.iounit, created.qid
 
@@ -163,7 +166,9 @@ class LinuxVerbs(Verbs):
                 raise connection.broken(f"the server's listing comes back to offset {cookie}")
             replies += 1
             if not replies & (replies - 1):
-                kept = cookie  # after 1, 2, 4, 8 ... replies: one of them is on every circle, and one offset is all to remember
+                # after 1, 2, 4, 8 ... replies: every cycle contains one of them, so storing one
+                # offset is enough
+                kept = cookie
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
@@ -191,7 +196,7 @@ class LinuxVerbs(Verbs):
                 raise
         else:
             return
-        # servers older than the message; the Linux client goes on with Trename as well
+        # the server lacks the message; the Linux client also falls back to Trename
         fid, _ = await self.walk(olddir, [oldname])
         try:
             await self.connection.call(Trename(fid, target, newname), Rrename)
@@ -216,7 +221,7 @@ class LinuxVerbs(Verbs):
 
     async def xattr(self, fid: int, name: bytes) -> bytes:
         connection = self.connection
-        newfid = connection.exchange.fids.take()
+        newfid = connection.exchange.fids.allocate()
         size = (await connection.call(Txattrwalk(fid, newfid, name), Rxattrwalk, undo=Tclunk(newfid))).size
         try:
             if size > MAX_XATTR:
@@ -234,7 +239,7 @@ class LinuxVerbs(Verbs):
         except BaseException:
             self.release(writing)
             raise
-        await self.clunk(writing)  # the attribute is set now, and refused now
+        await self.clunk(writing)  # this sets the attribute, or is refused
 
     # -- locks ---------------------------------------------------------------------------------------------------------
 

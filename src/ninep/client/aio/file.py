@@ -1,4 +1,4 @@
-"""An open file: positions, reading and writing, locks."""
+"""An open file: position, reading and writing, locks."""
 
 from __future__ import annotations
 
@@ -40,22 +40,23 @@ _NOT_LOCKED: Final = {
 
 
 class AsyncFile:
-    """A file that was opened by ``AsyncClient.open``. Binary; one position, not shared between tasks that do not mean to.
+    """A file opened by ``AsyncClient.open``. Binary; it has one position, which tasks share.
 
-    ``read`` and ``write`` use and move the position, ``pread`` and ``pwrite`` do not. Nothing is buffered: what ``write`` returned from
-    is at the server. Large reads and writes are cut to what one message carries, several of them in flight.
+    ``read`` and ``write`` use and move the position, ``pread`` and ``pwrite`` do not. There is no
+    buffer: after ``write`` returns, the server has the data. Large reads and writes are split into
+    messages, several of them in flight.
     """
 
     def __init__(self, verbs: Verbs, fid: int, name: str, flags: int, iounit: int) -> None:
         self.name = name
-        """The path it was opened by."""
+        """The path of the file, as passed to ``open``."""
         self.flags = flags
         self._verbs = verbs
         self._fid = fid
         self._chunk = verbs.chunk(iounit)
         self._position = 0
         self._closed = False
-        # plain 9P2000 has no append mode: the position is moved to the end before each write
+        # plain 9P2000 has no append mode: before each write the position is moved to the end
         self._seek_to_append = bool(flags & O_APPEND) and verbs.connection.dialect is Dialect.BASE
 
     async def __aenter__(self) -> Self:
@@ -73,21 +74,21 @@ class AsyncFile:
 
     @property
     def closed(self) -> bool:
-        """``close`` was called."""
+        """Whether ``close`` was called."""
         return self._closed
 
     @property
     def fid(self) -> int:
-        """The fid, for messages that this class does not send."""
+        """The fid, for sending other messages."""
         self._check()
         return self._fid
 
     def readable(self) -> bool:
-        """Opened for reading."""
+        """Whether the file is open for reading."""
         return readable(self.flags)
 
     def writable(self) -> bool:
-        """Opened for writing."""
+        """Whether the file is open for writing."""
         return writable(self.flags)
 
     def _check(self) -> None:
@@ -95,7 +96,9 @@ class AsyncFile:
             raise ValueError("the file is closed")
 
     async def close(self) -> None:
-        """Close; errors that the server found only now (a full quota) are raised. Closing twice is fine."""
+        """Close the file. Raises the errors that the server reports at close (EDQUOT, ENOSPC). May
+        be called twice.
+        """
         if self._closed:
             return
         self._closed = True
@@ -106,7 +109,9 @@ class AsyncFile:
     # -- reading -------------------------------------------------------------------------------------------------------
 
     async def chunks(self, offset: int | None = None, count: int = -1) -> Stream[bytes]:
-        """The content in pieces, as they arrive: from ``offset`` (default: the position, which then moves along), at most ``count`` bytes."""
+        """The content in pieces, as they arrive: from ``offset`` (default: the position, which is
+        moved), at most ``count`` bytes.
+        """
         self._check()
         moving = offset is None
         start = self._position if offset is None else offset
@@ -138,7 +143,9 @@ class AsyncFile:
             return b"".join(pieces)
 
     async def read(self, count: int = -1) -> bytes:
-        """``count`` bytes from the position, or all there are; fewer only at the end of the file, none beyond it."""
+        """``count`` bytes from the position, or all; fewer only at the end of the file, none beyond
+        it.
+        """
         if count >= 0:
             data = await self.pread(count, self._position)
         else:
@@ -148,13 +155,15 @@ class AsyncFile:
         return data
 
     async def _read_all(self, offset: int) -> bytes:
-        """Everything from ``offset``. The size saves asking beyond the end; it is a hint, because a file may grow, and those of /proc say 0."""
+        """All bytes from ``offset``. The size saves a request beyond the end, but is only a hint: a
+        file may grow, and files of /proc report 0.
+        """
         hint = (await self.stat()).st_size - offset
         if 0 < hint < self._chunk:
             with about(self.name):
                 data = await self._verbs.read(self._fid, offset, hint + 1)
             if len(data) == hint:
-                return data  # short where the size said so: the end
+                return data  # fewer than the size: the end
         else:
             data = await self.pread(hint, offset) if hint > 0 else b""
         pieces = [data]
@@ -165,13 +174,15 @@ class AsyncFile:
         return b"".join(pieces)
 
     async def _rest(self, offset: int) -> Stream[bytes]:
-        """What follows where the end is expected: one request at a time."""
+        """The bytes after the expected end, with one request at a time."""
         while data := await self.pread(self._chunk, offset):
             offset += len(data)
             yield data
 
     async def lines(self) -> Stream[bytes]:
-        """The lines from the position on, with their ends. The position moves from line to line."""
+        """The lines from the position on, including line ends. The position moves with each
+        line.
+        """
         rest = b""
         position = self._position
         async with aclosing(self.chunks(position)) as pieces:
@@ -191,7 +202,7 @@ class AsyncFile:
     # -- writing -------------------------------------------------------------------------------------------------------
 
     async def pwrite(self, data: Buffer, offset: int) -> int:
-        """Write all of ``data`` at ``offset`` (a file opened to append: at its end); its length."""
+        """Write all of ``data`` at ``offset`` (in append mode: at the end). Returns its length."""
         self._check()
         ordered = bool(self.flags & O_APPEND)
         with about(self.name):
@@ -201,13 +212,13 @@ class AsyncFile:
         return memoryview(data).nbytes
 
     async def write(self, data: Buffer) -> int:
-        """Write all of ``data`` at the position and move that; its length."""
+        """Write all of ``data`` at the position, and move it. Returns its length."""
         count = await self.pwrite(data, self._position)
         self._position += count
         return count
 
     async def truncate(self, size: int | None = None) -> int:
-        """Set the size (default: to the position); the size."""
+        """Set the size (default: to the position). Returns the size."""
         self._check()
         if size is None:
             size = self._position
@@ -216,7 +227,7 @@ class AsyncFile:
         return size
 
     async def fsync(self, datasync: bool = False) -> None:
-        """Return when what was written is on the server's stable storage."""
+        """Return when the data written is on the server's stable storage."""
         self._check()
         with about(self.name):
             await self._verbs.fsync(self._fid, datasync)
@@ -228,7 +239,9 @@ class AsyncFile:
         return self._position
 
     async def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move the position (from the start, from itself, from the end of the file); the new one."""
+        """Move the position (relative to the start, the position, or the end of the file). Returns
+        the new position.
+        """
         self._check()
         if whence == os.SEEK_CUR:
             offset += self._position
@@ -242,7 +255,7 @@ class AsyncFile:
         return offset
 
     async def stat(self) -> FileStat:
-        """The attributes, also of a file that was renamed or removed meanwhile."""
+        """The attributes, also after a rename or removal of the file."""
         self._check()
         with about(self.name):
             return await self._verbs.stat(self._fid)
@@ -259,11 +272,13 @@ class AsyncFile:
         timeout: float | None = None,
         owner: int | None = None,
     ) -> None:
-        """Lock ``length`` bytes from ``start`` (0: to the end, however long the file gets), for one ``owner`` or ``shared``.
+        """Lock ``length`` bytes from ``start`` (0: to the end, also if the file grows), exclusively
+        or ``shared``, for one ``owner``.
 
-        ``BlockingIOError`` at once without ``wait``, ``TimeoutError`` after ``timeout`` seconds of waiting; 9P has no waiting request, so
-        the server is asked again and again. The owner is this process (its id) or any other number: locks of one owner do not
-        exclude each other, and one unlock ends them. Closing the file unlocks.
+        Without ``wait``, ``BlockingIOError`` at once if another owner has a conflicting lock; with
+        it, ``TimeoutError`` after ``timeout`` seconds. 9P has no blocking lock request, so the
+        request is repeated. The owner is this process (its id) or any other number: locks of one
+        owner do not conflict, and one unlock removes them. Closing the file unlocks it.
         """
         kind = LOCK_RDLCK if shared else LOCK_WRLCK
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -278,7 +293,7 @@ class AsyncFile:
             pause = min(pause * 1.5, _POLL_LAST)
 
     async def unlock(self, start: int = 0, length: int = 0, *, owner: int | None = None) -> None:
-        """Give a byte range back, locked or not."""
+        """Unlock a byte range, locked or not."""
         status = await self._lock(LOCK_UNLCK, start, length, owner)
         if status in {LOCK_ERROR, LOCK_GRACE}:
             with about(self.name):
@@ -294,7 +309,7 @@ class AsyncFile:
     async def test_lock(
         self, start: int = 0, length: int = 0, *, shared: bool = False, owner: int | None = None
     ) -> LockInfo | None:
-        """A lock of another owner that is in the way, or None."""
+        """A conflicting lock of another owner, or None."""
         self._check()
         kind = LOCK_RDLCK if shared else LOCK_WRLCK
         with about(self.name):

@@ -1,7 +1,8 @@
-"""Files and trees from the server to this host: ``get``.
+"""Copies of files and trees from the server to this host: ``get``.
 
-A tree goes on after an entry that failed, if there is an ``onerror`` to tell it to. A broken connection ends it in any case. How a tree
-of a server that lies is kept inside its folder is told in ``destination``.
+With an ``onerror``, the copy of a tree continues after the error of an entry. A broken connection
+always ends it. ``destination`` describes how a copy from a hostile server stays inside its
+directory.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from contextlib import aclosing
 from typing import Final, NamedTuple, TypeAlias
 
 from ninep.client import destination as local
-from ninep.client.aio.attributes import Attributes
+from ninep.client.aio.attributes import AttributeCalls
 from ninep.client.aio.file import AsyncFile
-from ninep.client.aio.names import Names
+from ninep.client.aio.names import NameCalls
 from ninep.client.aio.opener import Opener
-from ninep.client.aio.tree import Tree, check_depth
-from ninep.client.bounds import Held, TooMuch, size_of
+from ninep.client.aio.tree import TreeWalk, check_depth
+from ninep.client.bounds import ListingTooLarge, MemoryBudget, size_of
 from ninep.client.copied import Copied
-from ninep.client.destination import Arriving, Destination, Folder, Stream, Target
+from ninep.client.destination import Destination, Folder, PartialFile, SpecialFile, Target
 from ninep.client.errors import about, refusal
 from ninep.client.local import NOTHING, Keep
 from ninep.client.paths import RemotePath, text_of
@@ -28,14 +29,14 @@ from ninep.linux import Errno
 
 Problem: TypeAlias = Callable[[OSError], object]
 Progress: TypeAlias = Callable[[str, int, int], object]
-"""Called with a path (of the source), how many of its bytes were copied, and how many it has."""
+"""Called with the path of the source, the bytes copied, and its size in bytes."""
 
 _WAITING: Final = 600
-"""About what a directory takes in memory that is still to be copied, or to get its attributes."""
+"""The estimated size, in bytes, of a directory in the queue."""
 
 
 class _Job(NamedTuple):
-    """How a copy was asked for."""
+    """The options of a copy."""
 
     keep: Keep
     onerror: Problem | None
@@ -43,29 +44,30 @@ class _Job(NamedTuple):
 
 
 class _Pending(NamedTuple):
-    """A directory still to be copied: from where, to where, how deep."""
+    """A directory in the queue: its source, and its names below the destination."""
 
     source: str
     names: tuple[str, ...]
 
     def size(self) -> int:
-        """About what it takes in memory."""
+        """The estimated size in memory, in bytes."""
         return _WAITING + len(self.source) + 8 * len(self.names)
 
 
-class _Waiting:
-    """What of a tree is still to be done, within bounds."""
+class _Queue:
+    """The queue of a tree copy, of bounded size."""
 
     def __init__(self, top: _Pending, found: FileStat) -> None:
         self.directories = [top]
-        # Links last, and then the directories' own attributes from the innermost on: a mode without write permission would be in the way.
+        # Links are made last, followed by the attributes of directories, innermost first: a mode
+        # without write permission would prevent making entries.
         self.links: list[tuple[DirEntry, tuple[str, ...]]] = []
         self.made: list[tuple[FileStat, tuple[str, ...]]] = [(found, top.names)]
-        self.held = Held()
+        self.held = MemoryBudget()
 
 
-class Getting(Opener, Names, Attributes, Tree):
-    """The calls that copy to this host."""
+class Getting(Opener, NameCalls, AttributeCalls, TreeWalk):
+    """Calls that copy to this host."""
 
     async def get(
         self,
@@ -78,12 +80,14 @@ class Getting(Opener, Names, Attributes, Tree):
         progress: Progress | None = None,
         copied: Copied | None = None,
     ) -> None:
-        """Copy a file, or with ``recursive`` a directory and what is below it, to the local path ``target`` (not into it).
+        """Copy a file, or with ``recursive`` a directory and everything below it, to the local path
+        ``target`` (not into it).
 
-        ``source`` may be a symbolic link to what is meant; links below it are copied as links. Devices, FIFOs and sockets are
-        not copied (EOPNOTSUPP). A local file, also a symbolic link, is replaced when the new one is complete; below ``target`` no link is gone
-        through (ENOTDIR). ``target`` may be a ``Target`` of a ``Destination``. Calls that belong together share a ``copied``: what one has
-        made is then not overwritten by another (EEXIST).
+        ``source`` may be a symbolic link; links below it are copied as links. Devices, FIFOs and
+        sockets are not copied (EOPNOTSUPP). An existing local file or symbolic link is replaced
+        when the new one is complete; below ``target`` no link is followed (ENOTDIR). ``target`` may
+        be a ``Target`` of a ``Destination``. Calls with the same ``copied`` do not overwrite each
+        other's files (EEXIST).
         """
         job = _Job(keep, onerror, progress)
         run = self.connection.run
@@ -92,48 +96,50 @@ class Getting(Opener, Names, Attributes, Tree):
         if found.is_dir() and not recursive:
             with about(text_of(source)):
                 raise refusal(Errno.EISDIR)
-        place = (
+        copy_target = (
             target
             if isinstance(target, Target)
             else await run(local.typed_target, os.fspath(target), copied, found.is_dir())
         )
         try:
             if found.is_dir():
-                top = await run(local.directory_target, place)
+                top = await run(local.directory_target, copy_target)
                 try:
                     await self._get_tree(path, top, found, job)
                 finally:
                     top.close()
             else:
-                with place.destination.folder() as folder:
-                    await self._get_file(path, place, folder, found, job)
+                with copy_target.destination.folder() as folder:
+                    await self._get_file(path, copy_target, folder, found, job)
         finally:
-            if place is not target:
-                place.destination.close()
+            if copy_target is not target:
+                copy_target.destination.close()
 
     async def _get_tree(self, path: str, top: Destination, found: FileStat, job: _Job) -> None:
-        waiting = _Waiting(_Pending(path, ()), found)
-        while waiting.directories:
+        queue = _Queue(_Pending(path, ()), found)
+        while queue.directories:
             try:
-                await self._get_directory(waiting.directories.pop(), top, waiting, job)
+                await self._get_directory(queue.directories.pop(), top, queue, job)
             except OSError as error:
                 self._report(error, job)
-        for entry, names in waiting.links:
+        for entry, names in queue.links:
             try:
                 await self._get_link(entry, top, names, job.keep)
             except OSError as error:
                 self._report(error, job)
         if job.keep != NOTHING:
-            for original, names in reversed(waiting.made):
+            for original, names in reversed(queue.made):
                 try:
                     await self.connection.run(_keep_directory, top, names, original, job.keep)
                 except OSError as error:
                     self._report(error, job)
 
-    async def _get_directory(self, directory: _Pending, top: Destination, waiting: _Waiting, job: _Job) -> None:
-        """One directory's entries, while they are listed: files at once, the rest into the lists."""
+    async def _get_directory(self, directory: _Pending, top: Destination, queue: _Queue, job: _Job) -> None:
+        """Copy the entries of one directory while they are listed: files at once, other entries go
+        to the queue.
+        """
         if directory.names:
-            waiting.held.give(directory.size())
+            queue.held.free(directory.size())
         with about(directory.source):
             check_depth(len(directory.names))
         with await self.connection.run(top.folder, directory.names) as folder:
@@ -141,54 +147,55 @@ class Getting(Opener, Names, Attributes, Tree):
             async with aclosing(scan):
                 async for entry in scan:
                     try:
-                        await self._get_entry(entry, directory, folder, top, waiting, job)
+                        await self._get_entry(entry, directory, folder, top, queue, job)
                     except OSError as error:
                         self._report(error, job)
 
     async def _get_entry(
-        self, entry: DirEntry, directory: _Pending, folder: Folder, top: Destination, waiting: _Waiting, job: _Job
+        self, entry: DirEntry, directory: _Pending, folder: Folder, top: Destination, queue: _Queue, job: _Job
     ) -> None:
         name = local.checked_name(entry.name, entry.path)
         below = _Pending(entry.path, (*directory.names, name))
         if entry.is_symlink():
-            waiting.held.take(size_of(entry) + below.size())
-            waiting.links.append((entry, below.names))
+            queue.held.reserve(size_of(entry) + below.size())
+            queue.links.append((entry, below.names))
         elif entry.stat is None:
-            await self.stat(entry.path)  # says why there are no attributes
+            await self.stat(entry.path)  # raises the error of the missing attributes
         elif entry.is_dir():
-            waiting.held.take(below.size())
+            queue.held.reserve(below.size())
             await self.connection.run(folder.make_directory, name)
             if job.keep != NOTHING:
-                waiting.held.take(size_of(entry))
-                waiting.made.append((entry.stat, below.names))
-            waiting.directories.append(below)
+                queue.held.reserve(size_of(entry))
+                queue.made.append((entry.stat, below.names))
+            queue.directories.append(below)
         else:
             await self._get_file(entry.path, Target(top, name), folder, entry.stat, job)
 
-    async def _get_file(self, path: str, place: Target, folder: Folder, found: FileStat, job: _Job) -> None:
+    async def _get_file(self, path: str, copy_target: Target, folder: Folder, found: FileStat, job: _Job) -> None:
         if not found.is_file():
             with about(path):
                 raise refusal(Errno.EOPNOTSUPP, "special files are not copied")
         run = self.connection.run
         async with await self.open(path) as file:
-            arriving = await run(local.file_target, place, folder, found.st_mode)
+            output = await run(local.file_target, copy_target, folder, found.st_mode)
             try:
-                await self._transfer(path, file, arriving, found, job)
-                await run(arriving.commit, found, job.keep)
+                await self._transfer(path, file, output, found, job)
+                await run(output.commit, found, job.keep)
             finally:
-                await run(arriving.discard)
+                await run(output.discard)
 
     async def _transfer(
-        self, path: str, file: AsyncFile, arriving: Arriving | Stream, found: FileStat, job: _Job
+        self, path: str, file: AsyncFile, output: PartialFile | SpecialFile, found: FileStat, job: _Job
     ) -> None:
         done = 0
         if job.progress is not None:
             job.progress(path, 0, found.st_size)
-        # a file that grows meanwhile is copied as long as it was; those of /proc say 0 and are read to their end
+        # a file that grows meanwhile is copied up to its size; files of /proc report 0 and are read
+        # to their end
         pieces = file.chunks(count=found.st_size or -1)
         async with aclosing(pieces):
             async for piece in pieces:
-                await self.connection.run(arriving.write, piece)
+                await self.connection.run(output.write, piece)
                 done += len(piece)
                 if job.progress is not None:
                     job.progress(path, done, found.st_size)
@@ -198,8 +205,10 @@ class Getting(Opener, Names, Attributes, Tree):
         await self.connection.run(_make_link, top, names, target, entry.stat, keep)
 
     def _report(self, error: OSError, job: _Job) -> None:
-        """An entry failed: tell, or give up. Without a connection there is nothing to go on with."""
-        if job.onerror is None or self.connection.closed or isinstance(error, TooMuch):
+        """Report the error of an entry to ``onerror``, or raise it. Without a connection the copy
+        ends.
+        """
+        if job.onerror is None or self.connection.closed or isinstance(error, ListingTooLarge):
             raise error
         job.onerror(error)
 

@@ -1,25 +1,29 @@
-"""Making, moving and removing entries, by path. The calls are those of ``os``; ``filename`` of an error is the path as given."""
+"""Creating, renaming and removing entries, by path. The calls are those of ``os``; ``filename`` of
+an error is the path as passed.
+"""
 
 from __future__ import annotations
 
-from ninep.client.aio.export import Export
+from ninep.client.aio.export import AttachedExport
 from ninep.client.errors import about, refusal
 from ninep.client.paths import RemotePath, decode, encode, join_names, split, text_of
 from ninep.linux import PERMISSIONS, S_IFIFO, S_IFMT, Errno
 
 
-class Names(Export):
-    """The calls that change directories. None of them follows a symbolic link."""
+class NameCalls(AttachedExport):
+    """Calls that change directories. None of them follows a symbolic link at the end of a path."""
 
     async def mkdir(self, path: RemotePath, mode: int = 0o777) -> None:
-        """Make a directory. ``FileExistsError`` if there is something."""
+        """Make a directory. ``FileExistsError`` if the name exists."""
         with about(text_of(path)):
             names, name = self._entry(path)
             async with self.at(names) as parent:
                 await self.verbs.mkdir(parent, name, mode & PERMISSIONS, self.gid)
 
     async def makedirs(self, path: RemotePath, mode: int = 0o777, exist_ok: bool = False) -> None:
-        """Make a directory and those above it that are missing (with mode 0777). ``exist_ok``: a directory may be there already."""
+        """Make a directory and its missing parents (with mode 0777). ``exist_ok``: accept an
+        existing directory.
+        """
         names = split(path)
         for depth in range(1, len(names) + 1):
             last = depth == len(names)
@@ -27,7 +31,8 @@ class Names(Export):
                 await self.mkdir(join_names(names[:depth]), mode if last else 0o777)
             except (ConnectionError, TimeoutError):
                 raise
-            except OSError as error:  # EEXIST, or what a server says instead (EROFS, EACCES, words of its own)
+            # EEXIST, or another error of the server (EROFS, EACCES, a text)
+            except OSError as error:
                 if last:
                     error.filename = text_of(path)
                 if (last and not exist_ok) or not await self._is_directory(names[:depth]):
@@ -43,7 +48,7 @@ class Names(Export):
             return False
 
     async def symlink(self, target: str | bytes, path: RemotePath) -> None:
-        """Make ``path`` a symbolic link to ``target``, which is stored as it is."""
+        """Make ``path`` a symbolic link to ``target``, which is stored unchanged."""
         with about(text_of(path)):
             names, name = self._entry(path)
             async with self.at(names) as parent:
@@ -51,7 +56,7 @@ class Names(Export):
                 await self.verbs.symlink(parent, name, raw, self.gid)
 
     async def readlink(self, path: RemotePath) -> str:
-        """The target of a symbolic link. EINVAL if it is none."""
+        """The target of a symbolic link. EINVAL for other files."""
         with about(text_of(path)):
             async with self.at(split(path)) as fid:
                 return decode(await self.verbs.readlink(fid))
@@ -62,23 +67,25 @@ class Names(Export):
             return join_names(await self.names_of(path, follow=True))
 
     async def link(self, existing: RemotePath, path: RemotePath) -> None:
-        """Make ``path`` another name of the file ``existing``."""
+        """Make ``path`` a hard link to the file ``existing``."""
         with about(text_of(existing), text_of(path)):
             names, name = self._entry(path)
             async with self.at(split(existing)) as fid, self.at(names) as parent:
                 await self.verbs.link(parent, fid, name)
 
     async def mknod(self, path: RemotePath, mode: int = S_IFIFO | 0o666, rdev: int = 0) -> None:
-        """Make a FIFO, socket, device or file as the type bits of ``mode`` (Linux numbers) say; ``rdev`` in the Linux layout."""
+        """Make a FIFO, socket, device or file according to the type bits of ``mode`` (Linux
+        numbers); ``rdev`` in the Linux layout.
+        """
         with about(text_of(path)):
             names, name = self._entry(path)
             async with self.at(names) as parent:
                 await self.verbs.mknod(parent, name, mode & (S_IFMT | PERMISSIONS), rdev, self.gid)
 
     async def rename(self, old: RemotePath, new: RemotePath) -> None:
-        """Move an entry, replacing what is at ``new`` the way that the system call does.
+        """Move an entry to another name, replacing an existing one.
 
-        EXDEV where the dialect cannot move into another directory (9P2000, 9P2000.u).
+        Same semantics as rename(2). EXDEV for another directory in dialects without such a rename (9P2000, 9P2000.u).
         """
         with about(text_of(old), text_of(new)):
             old_names, old_name = self._entry(old)
@@ -105,7 +112,9 @@ class Names(Export):
                 await self.verbs.unlink(parent, name, directory)
 
     def _entry(self, path: RemotePath) -> tuple[list[bytes], bytes]:
-        """The directory's names and the entry's, of a path that is to be made or removed. EBUSY for the root."""
+        """The names of the directory, and of the entry that is to be made or removed. EBUSY for the
+        root.
+        """
         names = split(path)
         if not names:
             raise refusal(Errno.EBUSY)

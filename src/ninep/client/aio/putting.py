@@ -1,7 +1,9 @@
-"""Files and trees from this host to the server: ``put``. As for ``get``, a tree goes on after an entry that failed.
+"""Copies of files and trees from this host to the server: ``put``. As with ``get``, the copy of a
+tree can continue after the error of an entry.
 
-What the caller names as ``target`` may be a symbolic link on the server; below it none is gone through or written through: a link in the place of
-a file is replaced, in the place of a directory refused. So a server, or another client of it, cannot lead a copy elsewhere by links.
+The ``target`` may be a symbolic link on the server; below it no link is followed or written
+through: a link at the path of a file is replaced, at the path of a directory refused. So neither
+the server nor another client of it can redirect a copy by links.
 """
 
 from __future__ import annotations
@@ -11,11 +13,11 @@ import stat
 from typing import Final, NamedTuple
 
 from ninep.client import local
-from ninep.client.aio.attributes import Attributes
+from ninep.client.aio.attributes import AttributeCalls
 from ninep.client.aio.getting import Problem, Progress
-from ninep.client.aio.names import Names
+from ninep.client.aio.names import NameCalls
 from ninep.client.aio.opener import Opener
-from ninep.client.aio.tree import MAX_DEPTH, Tree
+from ninep.client.aio.tree import MAX_DEPTH, TreeWalk
 from ninep.client.copied import Copied
 from ninep.client.errors import about, refusal
 from ninep.client.local import NOTHING, Keep, LocalEntry
@@ -28,7 +30,7 @@ _SPECIAL: Final = frozenset({stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_I
 
 
 class _Job(NamedTuple):
-    """How a copy was asked for."""
+    """The options of a copy."""
 
     keep: Keep
     onerror: Problem | None
@@ -38,7 +40,7 @@ class _Job(NamedTuple):
 
 
 class _Pending(NamedTuple):
-    """A directory still to be copied: from where, to where, how deep, and the directories it is in."""
+    """A directory in the queue: source, target, depth, and the directories above it."""
 
     source: str
     target: str
@@ -46,8 +48,8 @@ class _Pending(NamedTuple):
     above: tuple[tuple[int, int], ...]
 
 
-class Putting(Opener, Names, Attributes, Tree):
-    """The calls that copy to the server."""
+class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
+    """Calls that copy to the server."""
 
     async def put(
         self,
@@ -62,29 +64,31 @@ class Putting(Opener, Names, Attributes, Tree):
         progress: Progress | None = None,
         copied: Copied | None = None,
     ) -> None:
-        """Copy a local file, or with ``recursive`` a directory and what is below it, to the path ``target`` (not into it).
+        """Copy a local file, or with ``recursive`` a directory and everything below it, to the path
+        ``target`` (not into it).
 
-        Symbolic links below ``source`` are copied as links, with ``dereference`` what they lead to. Devices, FIFOs and sockets are made with
-        ``keep.specials`` and otherwise not copied (EOPNOTSUPP). New files get the permissions of the local ones. ``follow``: ``target``
-        may be or lead through symbolic links of the server. Calls that belong together share a ``copied``: what one has made is then not
-        overwritten by another (EEXIST).
+        Symbolic links below ``source`` are copied as links, with ``dereference`` as the files they
+        refer to. Devices, FIFOs and sockets are created with ``keep.specials`` and otherwise not
+        copied (EOPNOTSUPP). New files get the permissions of the local ones. ``follow``: ``target``
+        may contain symbolic links of the server. Calls with the same ``copied`` do not overwrite
+        each other's files (EEXIST).
         """
         job = _Job(keep, onerror, progress, dereference, Copied() if copied is None else copied)
         path = os.fspath(source)
         entry = await self.connection.run(local.entry, path, dereference=True)
-        place = await self.realpath(target) if follow else join_names(split(target))
+        remote = await self.realpath(target) if follow else join_names(split(target))
         if not stat.S_ISDIR(entry.stat.st_mode):
-            await self._put_file(entry, place, job)
+            await self._put_file(entry, remote, job)
         elif recursive:
-            await self._put_tree(entry, place, job)
+            await self._put_tree(entry, remote, job)
         else:
             with about(path):
                 raise refusal(Errno.EISDIR)
 
-    async def _put_tree(self, entry: LocalEntry, place: str, job: _Job) -> None:
-        await self._put_directory(entry, place, job)
-        made = [(entry, place)]
-        pending = [_Pending(entry.path, place, 0, (_identity(entry),))]
+    async def _put_tree(self, entry: LocalEntry, remote: str, job: _Job) -> None:
+        await self._put_directory(entry, remote, job)
+        made = [(entry, remote)]
+        pending = [_Pending(entry.path, remote, 0, (_identity(entry),))]
         while pending:
             directory = pending.pop()
             try:
@@ -112,9 +116,9 @@ class Putting(Opener, Names, Attributes, Tree):
         job: _Job,
     ) -> None:
         entry = await self.connection.run(local.entry, path, dereference=job.dereference)
-        place = join(directory.target, entry.name)
+        remote = join(directory.target, entry.name)
         if not stat.S_ISDIR(entry.stat.st_mode):
-            await self._put_entry(entry, place, job)
+            await self._put_entry(entry, remote, job)
             return
         if _identity(entry) in directory.above:
             with about(path):
@@ -122,97 +126,101 @@ class Putting(Opener, Names, Attributes, Tree):
         if directory.depth > MAX_DEPTH:
             with about(path):
                 raise refusal(Errno.ELOOP, f"more than {MAX_DEPTH} directories deep")
-        await self._put_directory(entry, place, job)
-        made.append((entry, place))
-        pending.append(_Pending(path, place, directory.depth + 1, (*directory.above, _identity(entry))))
+        await self._put_directory(entry, remote, job)
+        made.append((entry, remote))
+        pending.append(_Pending(path, remote, directory.depth + 1, (*directory.above, _identity(entry))))
 
-    async def _put_directory(self, entry: LocalEntry, place: str, job: _Job) -> None:
-        """Make a directory that can be written to, for now, or find it: one of this copy under another name is none."""
+    async def _put_directory(self, entry: LocalEntry, remote: str, job: _Job) -> None:
+        """Make a directory, writable for now, or accept an existing one, unless this copy made it
+        under another name.
+        """
         try:
-            await self.mkdir(place, entry.stat.st_mode & 0o777 | 0o700)
+            await self.mkdir(remote, entry.stat.st_mode & 0o777 | 0o700)
         except (ConnectionError, TimeoutError):
             raise
         except OSError:
-            found = await self._there(place)
+            found = await self._existing(remote)
             if found is None:
                 raise
             if stat.S_ISLNK(found.st_mode):
                 words = "is a symbolic link on the server, and a copy does not write through links: remove it or choose another destination"
-                with about(place):
+                with about(remote):
                     raise refusal(Errno.ENOTDIR, words) from None
             if not stat.S_ISDIR(found.st_mode):
                 raise
-            if job.copied.remote(found.st_ino) != place:
-                await self.refuse_if_made(place, found.st_ino, job.copied)
-            job.copied.made_remote(found.st_ino, place)
+            if job.copied.remote_path(found.st_ino) != remote:
+                await self.refuse_if_made(remote, found.st_ino, job.copied)
+            job.copied.record_remote(found.st_ino, remote)
             return
-        await self._note(place, job)
+        await self._record(remote, job)
 
-    async def _there(self, place: str) -> FileStat | None:
-        """What is at a place after something could not be made there."""
+    async def _existing(self, remote: str) -> FileStat | None:
+        """The attributes of the file that prevented a creation, or None."""
         try:
-            return await self.stat(place)
+            return await self.stat(remote)
         except (ConnectionError, TimeoutError):
             raise
         except OSError:
             return None
 
-    async def _finish_directory(self, entry: LocalEntry, place: str, keep: Keep) -> None:
+    async def _finish_directory(self, entry: LocalEntry, remote: str, keep: Keep) -> None:
         if keep != NOTHING:
-            await self.setattr(place, _kept(entry.stat, keep))
+            await self.setattr(remote, _kept(entry.stat, keep))
         elif entry.stat.st_mode & 0o700 != 0o700:
-            await self.chmod(place, entry.stat.st_mode & 0o777)
+            await self.chmod(remote, entry.stat.st_mode & 0o777)
 
-    async def _put_entry(self, entry: LocalEntry, place: str, job: _Job) -> None:
+    async def _put_entry(self, entry: LocalEntry, remote: str, job: _Job) -> None:
         if not stat.S_ISLNK(entry.stat.st_mode):
-            await self._put_file(entry, place, job)
+            await self._put_file(entry, remote, job)
             return
         target = from_host(await self.connection.run(os.readlink, entry.path))
         try:
-            await self.symlink(target, place)
+            await self.symlink(target, remote)
         except (ConnectionError, TimeoutError):
             raise
         except OSError:
-            if not await self._make_room(place, {stat.S_IFLNK}, job):
+            if not await self._make_room(remote, {stat.S_IFLNK}, job):
                 raise
-            await self.symlink(target, place)
-        await self._note(place, job)
+            await self.symlink(target, remote)
+        await self._record(remote, job)
 
-    async def _put_special(self, entry: LocalEntry, place: str, job: _Job) -> None:
-        """A device, FIFO or socket."""
+    async def _put_special(self, entry: LocalEntry, remote: str, job: _Job) -> None:
+        """Create a device, FIFO or socket."""
         mode = entry.stat.st_mode
         number = getattr(entry.stat, "st_rdev", 0) if stat.S_IFMT(mode) in {stat.S_IFCHR, stat.S_IFBLK} else 0
         rdev = local.linux_rdev(number) if number else 0
         try:
-            await self.mknod(place, mode, rdev)
+            await self.mknod(remote, mode, rdev)
         except (ConnectionError, TimeoutError):
             raise
         except OSError:
-            if not await self._make_room(place, {stat.S_IFLNK, *_SPECIAL}, job):
+            if not await self._make_room(remote, {stat.S_IFLNK, *_SPECIAL}, job):
                 raise
-            await self.mknod(place, mode, rdev)
-        await self._note(place, job)
-        await self.setattr(place, _kept(entry.stat, job.keep))
+            await self.mknod(remote, mode, rdev)
+        await self._record(remote, job)
+        await self.setattr(remote, _kept(entry.stat, job.keep))
 
-    async def _make_room(self, place: str, kinds: set[int], job: _Job) -> bool:
-        """Remove what is in the place of something that could not be made, if it is of one of these kinds. EEXIST if this copy made it."""
-        found = await self._there(place)
+    async def _make_room(self, remote: str, kinds: set[int], job: _Job) -> bool:
+        """Remove the file that prevented a creation, if it has one of these types. EEXIST if this
+        copy made it.
+        """
+        found = await self._existing(remote)
         if found is None or stat.S_IFMT(found.st_mode) not in kinds:
             return False
-        await self.refuse_if_made(place, found.st_ino, job.copied)
-        await self.remove(place)
+        await self.refuse_if_made(remote, found.st_ino, job.copied)
+        await self.remove(remote)
         return True
 
-    async def _note(self, place: str, job: _Job) -> None:
-        """This copy has made what is there."""
-        found = await self._there(place)
+    async def _record(self, remote: str, job: _Job) -> None:
+        """Record that this copy made the file."""
+        found = await self._existing(remote)
         if found is not None:
-            job.copied.made_remote(found.st_ino, place)
+            job.copied.record_remote(found.st_ino, remote)
 
-    async def _put_file(self, entry: LocalEntry, place: str, job: _Job) -> None:
+    async def _put_file(self, entry: LocalEntry, remote: str, job: _Job) -> None:
         kind = stat.S_IFMT(entry.stat.st_mode)
         if job.keep.specials and kind in _SPECIAL:
-            await self._put_special(entry, place, job)
+            await self._put_special(entry, remote, job)
             return
         if kind != stat.S_IFREG:
             with about(entry.path):
@@ -220,7 +228,7 @@ class Putting(Opener, Names, Attributes, Tree):
         run = self.connection.run
         size = entry.stat.st_size
         with await run(open, entry.path, "rb", 0) as source:
-            async with await self.open_copy(place, entry.stat.st_mode & 0o777, job.copied) as file:
+            async with await self.open_copy(remote, entry.stat.st_mode & 0o777, job.copied) as file:
                 if job.progress is not None:
                     job.progress(entry.path, 0, size)
                 while data := await run(source.read, READ_AT_ONCE):
@@ -228,10 +236,12 @@ class Putting(Opener, Names, Attributes, Tree):
                     if job.progress is not None:
                         job.progress(entry.path, file.tell(), size)
         if job.keep != NOTHING:
-            await self.setattr(place, _kept(entry.stat, job.keep))
+            await self.setattr(remote, _kept(entry.stat, job.keep))
 
     def _put_failed(self, error: OSError, job: _Job) -> None:
-        """An entry failed: tell, or give up. Without a connection there is nothing to go on with."""
+        """Report the error of an entry to ``onerror``, or raise it. Without a connection the copy
+        ends.
+        """
         if job.onerror is None or self.connection.closed:
             raise error
         job.onerror(error)

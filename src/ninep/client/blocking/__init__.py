@@ -1,4 +1,6 @@
-"""The blocking face of the client. All but ``connection`` and ``raw`` is generated from ``ninep.client.aio`` by ``tools/unasync.py``."""
+"""The blocking client. All modules except ``connection`` and ``raw`` are generated from
+``ninep.client.aio`` by ``tools/unasync.py``.
+"""
 
 from ninep.client.blocking.client import Client, attach, connect
 from ninep.client.blocking.connection import Connection, open_connection

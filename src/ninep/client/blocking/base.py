@@ -1,8 +1,10 @@
 # Generated from ninep/client/aio/base.py by tools/unasync.py. Do not edit.
-"""The verbs in 9P2000 and 9P2000.u: Topen, Tcreate, Tstat, Twstat and Tremove for everything (the Plan 9 manual, section 5).
+"""The verbs in 9P2000 and 9P2000.u: Topen, Tcreate, Tstat, Twstat and Tremove for everything (the
+Plan 9 manual, section 5).
 
-What they cannot say is refused here with EOPNOTSUPP (extended attributes, locks, figures of the filesystem; in plain 9P2000 also links
-and devices) or EXDEV (a rename into another directory, which Twstat cannot do: programs then copy and delete).
+What these dialects lack is refused here with EOPNOTSUPP (extended attributes, locks, filesystem
+statistics; in plain 9P2000 also links and devices), or EXDEV (a rename to another directory, which
+Twstat lacks: programs then copy and delete).
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import Final
 
 from ninep.client.blocking.connection import Stream
 from ninep.client.blocking.verbs import Listed, Verbs
-from ninep.client.errors import may_be_missing, refusal
+from ninep.client.errors import can_mean_missing, refusal
 from ninep.client.paths import decode, encode, legal_entry
 from ninep.client.stat import NOW, SECOND, FileStat, SetAttr, Time, from_record, kind_of_mode
 from ninep.linux import O_ACCMODE, O_APPEND, O_TRUNC, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Errno
@@ -47,7 +49,7 @@ UNTOUCHED: Final = Stat(
     mtime=LEAVE32,
     length=LEAVE64,
 )
-"""A Twstat that changes nothing; servers take it as an fsync."""
+"""A Twstat without changes; servers perform an fsync."""
 
 
 def _seconds(when: Time | None) -> int:
@@ -83,7 +85,7 @@ class BaseVerbs(Verbs):
     def setattr(self, fid: int, changes: SetAttr) -> None:
         record = UNTOUCHED._replace(atime=_seconds(changes.atime), mtime=_seconds(changes.mtime))
         if changes.mode is not None:
-            # servers refuse a mode whose type bits are not the file's own
+            # servers refuse a mode whose type bits differ from the file's
             kind = (self.stat(fid)).st_mode & S_IFMT
             record = record._replace(mode=mode_to_wire(kind | changes.mode & 0o7777, self._extended))
         if changes.size is not None:
@@ -94,7 +96,7 @@ class BaseVerbs(Verbs):
             record = record._replace(n_gid=changes.gid, gid=b"" if self._extended else b"%d" % changes.gid)
         self._wstat(fid, record)
 
-    def fsync(self, fid: int, datasync: bool) -> None:  # there is one kind of sync here
+    def fsync(self, fid: int, datasync: bool) -> None:  # these dialects have one kind of sync
         self._wstat(fid, UNTOUCHED)
 
     # -- opening -------------------------------------------------------------------------------------------------------
@@ -113,18 +115,20 @@ class BaseVerbs(Verbs):
 
     def create(
         self, fid: int, name: bytes, flags: int, mode: int, gid: int
-    ) -> tuple[int, Qid]:  # gid comes from the directory
+    ) -> tuple[int, Qid]:  # the group is the directory's
         self._refuse_existing(fid, name)
         request = Tcreate(fid, name, mode_to_wire(S_IFREG | mode, self._extended), self._open_mode(flags & ~O_TRUNC))
         created = self.connection.call(request, Rcreate)
         return created.iounit, created.qid
 
     def _refuse_existing(self, dirfid: int, name: bytes) -> None:
-        """Tcreate has no exclusive form that fits every server: some truncate what is there."""
+        """EEXIST if the name exists. Tcreate has no exclusive mode that every server supports: some
+        truncate an existing file.
+        """
         try:
             found, _ = self.walk(dirfid, [name])
         except OSError as error:
-            if not may_be_missing(error):
+            if not can_mean_missing(error):
                 raise
             return
         self.release(found)
@@ -164,7 +168,8 @@ class BaseVerbs(Verbs):
             raise self.unsupported("links and devices")
         self._make(dirfid, name, mode_to_wire(mode, extended=True), extension)
 
-    def mkdir(self, dirfid: int, name: bytes, mode: int, gid: int) -> None:  # gid comes from the directory
+    # the group is the directory's
+    def mkdir(self, dirfid: int, name: bytes, mode: int, gid: int) -> None:
         self._make(dirfid, name, mode_to_wire(S_IFDIR | mode & 0o7777, self._extended))
 
     def symlink(self, dirfid: int, name: bytes, target: bytes, gid: int) -> None:
@@ -204,5 +209,6 @@ class BaseVerbs(Verbs):
             raise refusal(Errno.ENOTDIR if directory else Errno.EISDIR)
         self.connection.call(Tremove(fid), Rremove)
 
-    def unlink_request(self, dirfid: int, name: bytes) -> Message | None:  # Tremove needs a walk first
+    # Tremove needs a walk first
+    def unlink_request(self, dirfid: int, name: bytes) -> Message | None:
         return None

@@ -1,5 +1,5 @@
 # Generated from ninep/client/aio/client.py by tools/unasync.py. Do not edit.
-"""The client: an attached export, files opened from it, and how to get one."""
+"""The client: an attached export, with ``connect`` and ``attach``."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ DEFAULT_TIMEOUT: Final = 60.0
 
 
 class Client(Copying):
-    """An attached export. Made by ``connect`` or ``attach``; usable by any number of tasks at once.
+    """An attached export, made by ``connect`` or ``attach``; any number of tasks may use it at
+    once.
 
-    Paths are written with ``/`` and start at the root of the export, with or without a leading ``/``. Errors are the ``OSError`` that the
-    functions of ``os`` raise, with the numbers of this host and the path as ``filename``; a broken connection is a
-    ``ConnectionError`` (``ProtocolError`` if the server broke the protocol), a missed deadline a ``TimeoutError``.
+    Paths use ``/`` and start at the root of the export, with or without a leading ``/``. Errors are
+    the ``OSError`` that the functions of ``os`` raise, with the numbers of this host and the path
+    as ``filename``; a broken connection raises ``ConnectionError`` (``ProtocolError`` if the server
+    violated the protocol), an exceeded deadline ``TimeoutError``.
     """
 
     def __init__(self, verbs: Verbs, root: int, gid: int, *, owns_connection: bool) -> None:
@@ -45,16 +47,18 @@ class Client(Copying):
 
     @property
     def dialect(self) -> Dialect:
-        """The dialect agreed on."""
+        """The negotiated dialect."""
         return self.connection.dialect
 
     @property
     def msize(self) -> int:
-        """The size of the largest message."""
+        """The size of the largest message, in bytes."""
         return self.connection.msize
 
     def close(self) -> None:
-        """Close the connection, if this client made it; else give its root back. Files that are still open are of no use afterwards."""
+        """Close the connection, if this client made it; otherwise clunk the root. Files that are
+        still open become unusable.
+        """
         if self._closed:
             return
         self._closed = True
@@ -66,7 +70,9 @@ class Client(Copying):
     def attach(
         self, aname: str = "", *, uname: str | None = None, n_uname: int | None = None, gid: int | None = None
     ) -> Client:
-        """Another export, or the same as another user, over the same connection. It ends with the first client."""
+        """Attach another export, or the same for another user, on the same connection. Closing the
+        first client closes the connection.
+        """
         return _attached(self.verbs, aname, uname, n_uname, gid, owns_connection=False)
 
     def read_bytes(self, path: RemotePath, *, follow: bool = False) -> bytes:
@@ -75,7 +81,9 @@ class Client(Copying):
             return file.read()
 
     def write_bytes(self, path: RemotePath, data: bytes, *, permissions: int = 0o666, follow: bool = False) -> int:
-        """Make ``data`` the content of a file, which is created if it is not there."""
+        """Replace the content of a file by ``data``, creating the file if it does not exist.
+        Returns the number of bytes.
+        """
         with self.open(path, "wb", permissions=permissions, follow=follow) as file:
             return file.write(data)
 
@@ -93,10 +101,15 @@ def connect(
 ) -> Client:
     """Connect to a server and attach an export.
 
-    ``address`` is one that ``client.address`` reads, or a connected socket; ``aname`` names the export, where the server has several.
-    ``uname`` and ``n_uname`` say who asks (default: this user), ``gid`` which group new files get. ``dialect`` is ``9P2000.L``, ``9P2000.u``
-    or ``9P2000``; by default the first of these that the server has. ``msize`` is the largest message asked for. ``timeout``, in
-    seconds, holds for connecting and for each request; None waits for ever.
+    ``address`` is parsed by ``client.address``, or a connected socket; ``aname`` is the name of the
+    export, if the server has several. ``uname`` and ``n_uname`` are the user (default: of this
+    process), ``gid`` the group of new files. ``dialect`` is ``9P2000.L``, ``9P2000.u`` or
+    ``9P2000``; default: the first of these that the server supports. ``msize`` is the largest
+    message requested, in bytes. ``timeout``, in seconds, applies to connecting and to each request;
+    None: no limit.
+
+    Raises ``OSError`` if the connection or the attach fails, ``DialectError`` if the server
+    supports none of the dialects, ``TimeoutError`` after ``timeout``.
     """
     dialects = PREFERENCE if dialect is None else (Dialect(dialect.encode()),)
     if isinstance(address, socket.socket):
@@ -122,7 +135,9 @@ def attach(
     dialect: str | None = None,
     msize: int = DEFAULT_MSIZE,
 ) -> Client:
-    """As ``connect``, on a connection that was made otherwise (pipes of a subprocess, a socket of a transport of one's own)."""
+    """As ``connect``, on an existing connection (pipes of a subprocess, a socket of another
+    transport).
+    """
     dialects = PREFERENCE if dialect is None else (Dialect(dialect.encode()),)
     verbs = negotiate(connection, dialects, msize)
     return _attached(verbs, aname, uname, n_uname, gid, owns_connection=True)

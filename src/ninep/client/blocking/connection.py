@@ -1,11 +1,14 @@
-"""A connection to a server on a blocking socket: moves the bytes of an ``Exchange``, waits, keeps the deadlines.
+"""A connection on a blocking socket: transfers the bytes of an ``Exchange``, waits, enforces
+deadlines.
 
-The public methods are those of ``aio.connection``, without the waiting words. Threads may share a connection: their requests take turns, so
-a connection for each thread is what makes them fast. A request whose deadline passes, or that is interrupted (Ctrl-C), is flushed and
-the connection lives on; it ends when the server closes it, breaks the protocol or leaves a flush unanswered for
-the length of another deadline.
+The public methods are those of ``aio.connection``, without ``async``. Threads may share a
+connection, one request at a time; for parallel requests use a connection for each thread. If the
+deadline of a request passes, or it is interrupted (Ctrl-C), it is flushed and the connection stays
+usable. The connection ends when the server closes it, violates the protocol or does not answer a
+flush within another deadline.
 
-The socket itself never blocks: while a long message goes out, replies are taken in, or two full buffers would wait for each other.
+The socket itself never blocks: replies are received while a long message is sent, otherwise two
+full buffers would wait for each other.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from ninep.wire.dialect import Dialect
 from ninep.wire.messages import Message
 
 MAX_IN_FLIGHT: Final = 64
-"""Requests outstanding. QEMU takes 128 from all its clients."""
+"""Requests outstanding. QEMU accepts 128 from all its clients."""
 READ: Final = selectors.EVENT_READ
 READ_AND_WRITE: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
 
@@ -36,16 +39,18 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 Stream: TypeAlias = Generator[T, None, None]
-"""What verbs yield from."""
+"""The type of verbs that yield."""
 
 
 class Connection:
-    """Requests and replies. Made by ``open_connection`` or ``over_socket``; verbs come from ``Client``."""
+    """Requests and replies. Made by ``open_connection`` or ``over_socket``; the verbs of ``Client``
+    use it.
+    """
 
     def __init__(self, sock: socket.socket, timeout: float | None = None, peer: str = "") -> None:
         self.exchange = Exchange()
         self.timeout = timeout
-        """Seconds that a request may take, or None."""
+        """Maximum seconds for a request, or None."""
         self.peer = peer
         self._socket = sock
         self._lock = threading.RLock()
@@ -59,24 +64,24 @@ class Connection:
 
     @classmethod
     def over_socket(cls, sock: socket.socket, timeout: float | None = None, peer: str = "") -> Connection:
-        """On a connected stream socket, which belongs to the connection from now on."""
+        """Use a connected stream socket, which the connection closes."""
         return cls(sock, timeout, peer)
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
     @property
     def dialect(self) -> Dialect:
-        """The dialect agreed on; ``Dialect.UNKNOWN`` before."""
+        """The negotiated dialect; ``Dialect.UNKNOWN`` before."""
         return self.exchange.dialect
 
     @property
     def msize(self) -> int:
-        """The size of the largest message."""
+        """The size of the largest message, in bytes."""
         return self.exchange.msize
 
     @property
     def closed(self) -> bool:
-        """Nothing can be asked any more."""
+        """Whether the connection has ended."""
         return self._error is not None
 
     def call(self, request: Message, answer: type[M], undo: Message | None = None) -> M:
@@ -97,7 +102,9 @@ class Connection:
             return call
 
     def finish(self, call: Call, answer: type[M]) -> M:
-        """Wait for the reply. ``TimeoutError`` after ``timeout`` seconds without one; the request is flushed then."""
+        """Wait for the reply. ``TimeoutError`` after ``timeout`` seconds; the request is flushed
+        then.
+        """
         with self._lock:
             try:
                 self._wait(call)
@@ -107,7 +114,7 @@ class Connection:
             return answer_of(call, answer)
 
     def abandon(self, calls: Iterable[Call]) -> None:
-        """The replies to these calls are not wanted: flush what is in flight, undo what was done."""
+        """Discard the replies to these calls: flush requests in flight, undo completed ones."""
         with self._lock:
             if self._error is not None:
                 return
@@ -118,28 +125,30 @@ class Connection:
             self._send()
 
     def detach(self, request: Message) -> None:
-        """Send a request whose reply, even an error, is of no interest."""
+        """Send a request and ignore its reply, even an error."""
         with self._lock:
             if self._error is None:
                 self.exchange.request(request)
                 self._send()
 
     def broken(self, why: str) -> ProtocolError:
-        """The server broke the protocol in a way that only a verb can see: closes the connection; the error is to be raised."""
+        """Close the connection after a protocol violation that only a verb can detect. Returns the
+        error to raise.
+        """
         error = ProtocolError(why)
         self._fail(error)
         return error
 
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call something that blocks."""
+        """Call a blocking function."""
         return function(*args, **kwargs)
 
     def sleep(self, seconds: float) -> None:
-        """Wait, for polling."""
+        """Wait some seconds, for polling."""
         time.sleep(seconds)
 
     def close(self) -> None:
-        """Send what is left to send, as far as that needs no waiting for replies, and close."""
+        """Send the queued bytes, as far as possible without waiting for replies, and close."""
         with self._lock:
             deadline = time.monotonic() + 1
             try:
@@ -168,7 +177,9 @@ class Connection:
             raise type(self._error)(*self._error.args) from self._error
 
     def _pump(self, deadline: float | None) -> bool:
-        """Wait until bytes can be moved and move them. False if nothing moved until the deadline."""
+        """Wait until bytes can be transferred, and transfer them. False if the deadline passed
+        first.
+        """
         wanted = READ_AND_WRITE if self._unsent else READ
         if wanted != self._waiting_for:
             self._selector.modify(self._socket, wanted)
@@ -180,7 +191,7 @@ class Connection:
             pause = max(0.0, self._flushes[0][0] - time.monotonic())
         ready = self._selector.select(pause)
         if not ready:
-            # woken for a flush that is overdue, or because it is too late
+            # woken for an overdue flush, or after the deadline
             return deadline is None or time.monotonic() < deadline
         events = ready[0][1]
         if events & selectors.EVENT_WRITE:
@@ -209,7 +220,7 @@ class Connection:
             self._send()
 
     def _send(self) -> None:
-        """Take what the exchange wants to say, and say as much as goes without waiting."""
+        """Send the exchange's queued bytes, as many as possible without waiting."""
         self._unsent.extend(map(memoryview, self.exchange.outgoing))
         self.exchange.outgoing.clear()
         self._write()
@@ -252,7 +263,9 @@ class Connection:
 
 
 def open_connection(address: Address, timeout: float | None = None) -> Connection:
-    """Connect to a server. ``OSError`` if nobody listens there; ``TimeoutError`` after ``timeout`` seconds."""
+    """Connect to a server. ``OSError`` if that fails; ``TimeoutError`` after ``timeout``
+    seconds.
+    """
     with named_timeout(timeout):
         sock = _connected(address, timeout)
     return Connection(sock, timeout, str(address))

@@ -1,5 +1,7 @@
 # Generated from ninep/client/aio/copying.py by tools/unasync.py. Do not edit.
-"""Files and trees between the server and this host: ``getting`` and ``putting`` in one."""
+"""Copies of files and trees between the server and this host: ``getting`` and ``putting``
+combined.
+"""
 
 from __future__ import annotations
 
@@ -8,4 +10,4 @@ from ninep.client.blocking.putting import Putting
 
 
 class Copying(Getting, Putting):
-    """The calls that copy between hosts."""
+    """Calls that copy between hosts."""

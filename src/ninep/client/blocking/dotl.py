@@ -1,5 +1,7 @@
 # Generated from ninep/client/aio/dotl.py by tools/unasync.py. Do not edit.
-"""The verbs in 9P2000.L: one message each, as the Linux client sends them (fs/9p, net/9p/client.c)."""
+"""The verbs in 9P2000.L: one message each, as the Linux client sends them (fs/9p,
+net/9p/client.c).
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,7 @@ from ninep.wire.modes import major, minor
 from ninep.wire.types import Qid
 
 MAX_XATTR: Final = 16 << 20
-"""A larger value is not believed. Linux stops at 64 KiB, macOS resource forks go further."""
+"""Larger values raise an error. Linux stops at 64 KiB, macOS resource forks are larger."""
 LISTING_REPLY: Final = 1 << 20
 
 
@@ -133,12 +135,13 @@ class LinuxVerbs(Verbs):
     def open(self, fid: int, flags: int) -> int:
         opened = self.connection.call(Tlopen(fid, flags & ~(O_CREAT | O_EXCL | O_TRUNC)), Rlopen)
         if flags & O_TRUNC:
-            # as the Linux client does it, so that it works with every server that works with Linux
+            # the same as the Linux client, so that it works with every server that works with Linux
             self.setattr(fid, SetAttr(size=0))
         return self.checked(opened.qid, opened.iounit, flags)
 
     def create(self, fid: int, name: bytes, flags: int, mode: int, gid: int) -> tuple[int, Qid]:
-        # Always exclusive: without, the hypervisor's server rewrites the owner and mode of a file that appeared meanwhile.
+        # Always exclusive: otherwise QEMU's server changes the owner and mode of a file that was
+        # created meanwhile.
         created = self.connection.call(Tlcreate(fid, name, flags | O_CREAT | O_EXCL, mode, gid), Rlcreate)
         return created.iounit, created.qid
 
@@ -164,7 +167,9 @@ class LinuxVerbs(Verbs):
                 raise connection.broken(f"the server's listing comes back to offset {cookie}")
             replies += 1
             if not replies & (replies - 1):
-                kept = cookie  # after 1, 2, 4, 8 ... replies: one of them is on every circle, and one offset is all to remember
+                # after 1, 2, 4, 8 ... replies: every cycle contains one of them, so storing one
+                # offset is enough
+                kept = cookie
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
@@ -192,7 +197,7 @@ class LinuxVerbs(Verbs):
                 raise
         else:
             return
-        # servers older than the message; the Linux client goes on with Trename as well
+        # the server lacks the message; the Linux client also falls back to Trename
         fid, _ = self.walk(olddir, [oldname])
         try:
             self.connection.call(Trename(fid, target, newname), Rrename)
@@ -217,7 +222,7 @@ class LinuxVerbs(Verbs):
 
     def xattr(self, fid: int, name: bytes) -> bytes:
         connection = self.connection
-        newfid = connection.exchange.fids.take()
+        newfid = connection.exchange.fids.allocate()
         size = (connection.call(Txattrwalk(fid, newfid, name), Rxattrwalk, undo=Tclunk(newfid))).size
         try:
             if size > MAX_XATTR:
@@ -235,7 +240,7 @@ class LinuxVerbs(Verbs):
         except BaseException:
             self.release(writing)
             raise
-        self.clunk(writing)  # the attribute is set now, and refused now
+        self.clunk(writing)  # this sets the attribute, or is refused
 
     # -- locks ---------------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,9 @@
 # Generated from ninep/client/aio/export.py by tools/unasync.py. Do not edit.
-"""What every call on paths needs: the root of an attached export, and the way from it to a file.
+"""The root of an attached export, and walks from it to files.
 
-Without ``follow`` no symbolic link is resolved, on the way or at the end: the server refuses to walk through one. With ``follow`` they are
-resolved here, inside the export (an absolute target begins at its root, ``..`` stays at it), at most 40 of them.
+Without ``follow`` no symbolic link is resolved, neither in the path nor at its end: the server
+refuses to walk through one. With ``follow`` links are resolved here, inside the export (an absolute
+target starts at its root, ``..`` has no effect there), at most 40 of them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Final
 
 from ninep.client.blocking.connection import Connection
 from ninep.client.blocking.verbs import Verbs
-from ninep.client.errors import may_be_missing, refusal
+from ninep.client.errors import can_mean_missing, refusal
 from ninep.client.paths import RemotePath, split
 from ninep.linux import Errno
 from ninep.wire.types import QT_DIR, QT_SYMLINK
@@ -22,8 +23,8 @@ from ninep.wire.types import QT_DIR, QT_SYMLINK
 MAX_LINKS: Final = 40  # as Linux (path_resolution(7))
 
 
-class Export:
-    """An attached export. ``root`` is the fid of its root, ``gid`` the group that new files get."""
+class AttachedExport:
+    """An attached export. ``root`` is the fid of its root, ``gid`` the group of new files."""
 
     def __init__(self, verbs: Verbs, root: int, gid: int) -> None:
         self.verbs = verbs
@@ -32,12 +33,12 @@ class Export:
 
     @property
     def connection(self) -> Connection:
-        """The connection that everything goes over."""
+        """The connection of the export."""
         return self.verbs.connection
 
     @contextmanager
     def at(self, names: Sequence[bytes]) -> Iterator[int]:
-        """A fid for the file at ``names``, for as long as the block lasts."""
+        """A fid for the file at ``names``, valid inside the block."""
         if not names:
             yield self.root
             return
@@ -48,11 +49,11 @@ class Export:
             self.verbs.release(fid)
 
     def names_of(self, path: RemotePath, follow: bool) -> list[bytes]:
-        """The names on the way to ``path``, with ``follow`` the way without symbolic links."""
+        """The names of ``path``, with ``follow`` after resolving symbolic links."""
         return self.real_names(split(path, physical=True)) if follow else split(path)
 
     def real_names(self, names: Sequence[bytes]) -> list[bytes]:
-        """Where ``names`` lead when links are followed. The last name need not exist, what is before it must."""
+        """``names`` with all links resolved. The last name need not exist."""
         real: list[bytes] = []
         todo = deque(names)
         links = 0
@@ -64,7 +65,7 @@ class Export:
             steps = list(todo)
             if b".." in steps:
                 steps = steps[: steps.index(b"..")]
-            count, is_link = self._until_link(real, steps, may_miss=len(steps) == len(todo))
+            count, is_link = self._until_link(real, steps, optional_last=len(steps) == len(todo))
             real += steps[:count]
             for _ in range(count):
                 todo.popleft()
@@ -81,16 +82,17 @@ class Export:
             todo.extendleft(reversed(split(target, physical=True)))
         return real
 
-    def _until_link(self, real: Sequence[bytes], steps: Sequence[bytes], may_miss: bool) -> tuple[int, bool]:
-        """How many of ``steps`` can be taken from ``real``, and whether the last of these is a symbolic link.
+    def _until_link(self, real: Sequence[bytes], steps: Sequence[bytes], optional_last: bool) -> tuple[int, bool]:
+        """The number of ``steps`` that can be walked from ``real`` up to a symbolic link, and
+        whether the last of them is one.
 
-        ``may_miss``: the last step need not exist.
+        ``optional_last``: the last step need not exist.
         """
         way = [*real, *steps]
         try:
-            fid, qids = self.verbs.walk_far(self.root, way)
+            fid, qids = self.verbs.walk_partial(self.root, way)
         except OSError as error:
-            if len(way) == 1 and may_miss and may_be_missing(error):
+            if len(way) == 1 and optional_last and can_mean_missing(error):
                 return 1, False
             raise
         if fid is not None:
@@ -98,7 +100,7 @@ class Export:
         for step, qid in enumerate(qids[len(real) :]):
             if qid.type & QT_SYMLINK:
                 return step + 1, True
-        if fid is None and not (may_miss and len(qids) == len(way) - 1 and qids[-1].type & QT_DIR):
-            with self.at(way):  # says what is wrong
+        if fid is None and not (optional_last and len(qids) == len(way) - 1 and qids[-1].type & QT_DIR):
+            with self.at(way):  # raises the error
                 pass
         return len(steps), False

@@ -6,10 +6,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from ninep.client.blocking.export import Export
+from ninep.client.blocking.export import AttachedExport
 from ninep.client.blocking.file import File
 from ninep.client.copied import Copied, not_overwritten
-from ninep.client.errors import about, may_be_missing, refusal
+from ninep.client.errors import about, can_mean_missing, refusal
 from ninep.client.opening import flags_of
 from ninep.client.paths import RemotePath, join_names, split, text_of
 from ninep.linux import O_CREAT, O_EXCL, O_TRUNC, O_WRONLY, PERMISSIONS, Errno
@@ -19,14 +19,15 @@ from ninep.wire.types import QT_DIR, QT_SYMLINK, Qid
 _CREATE_ATTEMPTS: Final = 8
 
 
-class Opener(Export):
-    """The calls that open files."""
+class Opener(AttachedExport):
+    """Calls that open files."""
 
     def open(self, path: RemotePath, mode: str | int = "rb", *, permissions: int = 0o666, follow: bool = False) -> File:
-        """Open a file: ``"rb"``, ``"wb"``, ``"ab"``, ``"xb"``, with ``+`` for both ways, or ``linux.O_*`` flags.
+        """Open a file: ``"rb"``, ``"wb"``, ``"ab"``, ``"xb"``, with ``+`` for reading and writing,
+        or ``linux.O_*`` flags.
 
-        ``permissions`` are those of a file that is created, exactly (no umask here). ``IsADirectoryError`` for a directory, ELOOP for a
-        symbolic link that is not to be followed.
+        ``permissions`` are the exact permissions of a new file (there is no umask).
+        ``IsADirectoryError`` for a directory, ELOOP for a symbolic link without ``follow``.
         """
         flags = flags_of(mode)
         with about(text_of(path)):
@@ -39,7 +40,9 @@ class Opener(Export):
             return self._open_fid(fid, qid, flags, text_of(path))
 
     def open_copy(self, path: str, permissions: int, copied: Copied) -> File:
-        """An empty file at ``path`` to copy to. A symbolic link that is there is replaced, a file emptied; EEXIST if ``copied`` has it."""
+        """An empty file at ``path`` to copy to. An existing symbolic link is replaced, an existing
+        file truncated; EEXIST if it is in ``copied``.
+        """
         with about(path):
             names = split(path)
             if not names:
@@ -48,12 +51,12 @@ class Opener(Export):
             return self._open_or_create(names, flags, permissions & PERMISSIONS, path, copied)
 
     def refuse_if_made(self, path: str, qid_path: int, copied: Copied) -> None:
-        """EEXIST if what is at ``path`` was made by the command that ``copied`` belongs to.
+        """EEXIST if the file at ``path`` was made by the command that ``copied`` belongs to.
 
-        Not every server tells files apart by their qids, so two paths with the same are one file only if their attributes are
-        the same as well.
+        Some servers do not give different files different qids, so two paths with one qid count as
+        one file only if their attributes are equal as well.
         """
-        other = copied.remote(qid_path)
+        other = copied.remote_path(qid_path)
         if other is None:
             return
         if other != path:
@@ -67,14 +70,14 @@ class Opener(Export):
         raise not_overwritten(other, path)
 
     def _is_link(self, qid: Qid) -> bool:
-        """Plain 9P2000 has no links: the bit means nothing there."""
+        """Whether it is a link. Plain 9P2000 has no links: the bit has no meaning there."""
         return bool(qid.type & QT_SYMLINK) and self.connection.dialect is not Dialect.BASE
 
     def _open_fid(self, fid: int, qid: Qid | None, flags: int, path: str) -> File:
         if qid is None or qid.type & QT_DIR:
             self.verbs.release(fid)
             raise refusal(Errno.EISDIR)
-        if self._is_link(qid):  # some servers would open what it leads to on their host
+        if self._is_link(qid):  # some servers would open its target on their host
             self.verbs.release(fid)
             raise refusal(Errno.ELOOP)
         try:
@@ -87,7 +90,9 @@ class Opener(Export):
     def _open_or_create(
         self, names: list[bytes], flags: int, mode: int, path: str, copied: Copied | None = None
     ) -> File:
-        """Open what is there, else create it; what is there may come and go between the two."""
+        """Open the file if it exists, otherwise create it; it may be created or removed by others
+        in between.
+        """
         for _ in range(_CREATE_ATTEMPTS):
             parent, _ = self.verbs.walk(self.root, names[:-1])
             try:
@@ -97,7 +102,7 @@ class Opener(Export):
                         self.verbs.release(parent)
                         fid, qid = found
                         if copied is not None and qid is not None:
-                            copied.made_remote(qid.path, join_names(names))
+                            copied.record_remote(qid.path, join_names(names))
                         return self._open_fid(fid, qid, flags & ~O_CREAT, path)
                 iounit, qid = self.verbs.create(parent, names[-1], flags & ~O_TRUNC, mode, self.gid)
             except BaseException as error:
@@ -106,16 +111,18 @@ class Opener(Export):
                     continue
                 raise
             if copied is not None:
-                copied.made_remote(qid.path, join_names(names))
+                copied.record_remote(qid.path, join_names(names))
             return File(self.verbs, parent, path, flags, iounit)
         raise refusal(Errno.EEXIST, f"{join_names(names)} comes and goes")
 
     def _found(self, parent: int, names: list[bytes], copied: Copied | None) -> tuple[int, Qid | None] | None:
-        """What is there to be opened, if anything is. For a copy a link makes room, and what it has made itself is refused."""
+        """The existing file, if there is one. For a copy, a link is removed, and a file made by the
+        same copy is EEXIST.
+        """
         try:
             fid, qid = self.verbs.walk(parent, names[-1:])
         except OSError as error:
-            if not may_be_missing(error):
+            if not can_mean_missing(error):
                 raise
             return None
         if copied is None or qid is None or qid.type & QT_DIR:

@@ -1,4 +1,6 @@
-"""A file of a server as a file of Python's ``io``, for everything that wants one (buffering, text, ``zipfile``, ``tarfile``)."""
+"""A remote file as a raw file of Python's ``io``, for code that expects one (buffering, text,
+``zipfile``, ``tarfile``).
+"""
 
 from __future__ import annotations
 
@@ -20,34 +22,34 @@ class RawFile(io.RawIOBase):
 
     @property
     def name(self) -> str:
-        """The path it was opened by."""
+        """The path of the file, as passed to ``open``."""
         return self._file.name
 
     def readable(self) -> bool:
-        """Opened for reading."""
+        """Whether the file is open for reading."""
         return self._file.readable()
 
     def writable(self) -> bool:
-        """Opened for writing."""
+        """Whether the file is open for writing."""
         return self._file.writable()
 
     def seekable(self) -> bool:
-        """Always."""
+        """Always true."""
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        """Fill a buffer from the position; how much was there."""
+        """Read into a buffer from the position. Returns the number of bytes."""
         view = memoryview(buffer).cast("B")
         data = self._file.read(len(view))
         view[: len(data)] = data
         return len(data)
 
     def write(self, data: ReadableBuffer) -> int:
-        """Write at the position."""
+        """Write at the position. Returns the number of bytes."""
         return self._file.write(memoryview(data).cast("B"))
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move the position."""
+        """Move the position. Returns the new position."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
@@ -55,7 +57,7 @@ class RawFile(io.RawIOBase):
         return self._file.tell()
 
     def truncate(self, size: int | None = None) -> int:
-        """Set the size."""
+        """Set the size (default: to the position). Returns the size."""
         return self._file.truncate(size)
 
     def close(self) -> None:
@@ -66,5 +68,7 @@ class RawFile(io.RawIOBase):
 
 
 def raw(file: File) -> RawFile:
-    """The file as ``io`` has them: ``io.TextIOWrapper(io.BufferedReader(raw(file)))`` reads text."""
+    """The file as an ``io.RawIOBase``: ``io.TextIOWrapper(io.BufferedReader(raw(file)))`` reads
+    text.
+    """
     return RawFile(file)

@@ -1,5 +1,7 @@
 # Generated from ninep/client/aio/session.py by tools/unasync.py. Do not edit.
-"""The start of a session: a dialect and a message size are agreed on (version(5)), and the verbs for them are chosen."""
+"""The start of a session: negotiates dialect and message size (version(5)), and selects the
+verbs.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,11 @@ VERBS: Final[dict[Dialect, type[Verbs]]] = {
 
 
 def negotiate(connection: Connection, dialects: Sequence[Dialect], msize: int) -> Verbs:
-    """Agree on the first of ``dialects`` that the server has. ``DialectError`` if it has none of them.
+    """Negotiate the first of ``dialects`` that the server supports. ``DialectError`` if it supports
+    none.
 
-    Only an exact answer counts: a server of 9P2000.u may answer "9P2000" to "9P2000.L", and has to be asked for .u by its name.
+    Only an exact answer counts: a server of 9P2000.u may answer "9P2000" to "9P2000.L"; .u has to
+    be requested by name.
     """
     answers = []
     for dialect in dialects:
@@ -38,7 +42,7 @@ def negotiate(connection: Connection, dialects: Sequence[Dialect], msize: int) -
             waited = f" within {connection.timeout:g} s" if connection.timeout is not None else ""
             words = f"no answer to the first message (Tversion){waited}: what listens there may be no 9P server"
             raise TimeoutError(error.errno, words) from None
-        except OSError as error:  # diod refuses with an error instead of "unknown"
+        except OSError as error:  # diod answers with an error instead of "unknown"
             answers.append(f"{error.strerror} to {dialect.value.decode()}")
             continue
         if reply.version == dialect.value:

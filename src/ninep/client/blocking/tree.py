@@ -1,8 +1,8 @@
 # Generated from ninep/client/aio/tree.py by tools/unasync.py. Do not edit.
-"""Listing directories, and whole trees: ``scandir``, ``listdir``, ``walk``, ``rmtree``.
+"""Listings of directories and trees: ``scandir``, ``listdir``, ``walk``, ``rmtree``.
 
-A server may lie: listings are bounded in entries and in bytes, trees in depth, what is kept of them in memory (``bounds``), and names that no
-directory can have end the connection (``dotl``, ``base``).
+The server is not trusted: listings are bounded in entries and bytes, trees in depth, stored entries
+in memory (``bounds``), and illegal names end the connection (``dotl``, ``base``).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from contextlib import closing
 from typing import Final
 
 from ninep.client.blocking.connection import Stream
-from ninep.client.blocking.export import Export
+from ninep.client.blocking.export import AttachedExport
 from ninep.client.blocking.verbs import Listed
-from ninep.client.bounds import Held, size_of
+from ninep.client.bounds import MemoryBudget, size_of
 from ninep.client.errors import about, refusal
 from ninep.client.exchange import Call
 from ninep.client.paths import RemotePath, decode, encode, join, text_of
@@ -30,19 +30,22 @@ MAX_DEPTH: Final = 512
 
 
 def check_depth(depth: int) -> None:
-    """ELOOP for a directory that is too deep. It bounds the work: a server can show a tree without a bottom."""
+    """ELOOP if a directory is too deep: a server can present an infinitely deep tree."""
     if depth > MAX_DEPTH:
         raise refusal(Errno.ELOOP, f"more than {MAX_DEPTH} directories deep")
 
 
-class Tree(Export):
-    """The calls on directories."""
+class TreeWalk(AttachedExport):
+    """Calls for directories."""
 
     def scandir(self, path: RemotePath = "/", *, stat: bool = False, follow: bool = False) -> Stream[DirEntry]:
-        """The entries of a directory, without ``.`` and ``..``, in the server's order, while they arrive.
+        """The entries of a directory, without ``.`` and ``..``, in the server's order, while they
+        arrive.
 
-        ``kind`` of each is known (servers that do not tell it in listings are asked). ``stat``: their attributes as well, asked for
-        many at a time. An entry that has gone since is left out; one that cannot be looked at has kind DT_UNKNOWN and no ``stat``.
+        ``kind`` of each entry is set (by a request where the server does not list it). ``stat``:
+        request the attributes as well, for many entries at a time. An entry that was removed
+        meanwhile is left out; one whose attributes cannot be read has kind DT_UNKNOWN and no
+        ``stat``.
         """
         shown = text_of(path)
         with about(shown):
@@ -50,8 +53,8 @@ class Tree(Export):
                 batches = self._listing(dirfid)
                 with closing(batches):
                     for batch in batches:
-                        # made one by one: a path can be long, and a message can list very many names
-                        for name, ino, kind, found in self._looked_at(dirfid, batch, stat):
+                        # one by one: a path can be long, and a message can list many names
+                        for name, ino, kind, found in self._with_attributes(dirfid, batch, stat):
                             text = decode(name)
                             yield DirEntry(text, join(shown, text), kind, ino, found)
 
@@ -66,24 +69,26 @@ class Tree(Export):
     def walk(
         self, top: RemotePath = "/", *, topdown: bool = True, onerror: Callable[[OSError], object] | None = None
     ) -> Stream[tuple[str, list[DirEntry], list[DirEntry]]]:
-        """A tree, as ``os.walk`` has it: (path, directories, other entries) for each directory. Links are not followed.
+        """A tree, like ``os.walk``: (path, directories, other entries) for each directory. Links
+        are not followed.
 
-        With ``topdown`` the list of directories may be cut down to those to go into. A directory that cannot be listed is told
-        to ``onerror`` and left out; without it the error is raised.
+        With ``topdown`` the caller may remove directories from the list, to skip them. For a
+        directory that cannot be listed, ``onerror`` is called with the error; without ``onerror``
+        the error is raised.
         """
-        held = Held()
-        # (path, depth, what to yield when all below it was, what of ``held`` it is): the last one is the next one
+        held = MemoryBudget()
+        # (path, depth, what to yield after everything below it, its size in ``held``): a stack
         stack: list[tuple[str, int, tuple[str, list[DirEntry], list[DirEntry]] | None, int]] = [
             (text_of(top), 0, None, 0)
         ]
         while stack:
             path, depth, ready, size = stack.pop()
-            held.give(size)
+            held.free(size)
             if ready is not None:
                 yield ready
                 continue
             try:
-                entries, size = self._scan_to_go_into(path, depth, held)
+                entries, size = self._scan_directory(path, depth, held)
             except ConnectionError:
                 raise
             except OSError as error:
@@ -95,15 +100,16 @@ class Tree(Export):
             found = (path, directories, [entry for entry in entries if not entry.is_dir()])
             if topdown:
                 yield found
-                held.give(size)
+                held.free(size)
             else:
                 stack.append((path, depth, found, size))
-            stack += [(entry.path, depth + 1, None, held.take(size_of(entry))) for entry in reversed(directories)]
+            stack += [(entry.path, depth + 1, None, held.reserve(size_of(entry))) for entry in reversed(directories)]
 
     def rmtree(self, path: RemotePath, *, onerror: Callable[[OSError], object] | None = None) -> None:
         """Remove a directory and everything below it; links are removed, not followed.
 
-        What cannot be removed is told to ``onerror`` and left there; without it the first error is raised.
+        ``onerror`` is called with the error of each entry that cannot be removed; without it the
+        first error is raised.
         """
         for directory, _, others in self.walk(path, topdown=False, onerror=onerror):
             self._remove_files(directory, others, onerror)
@@ -111,7 +117,7 @@ class Tree(Export):
                 with about(directory):
                     names = self.names_of(directory, follow=False)
                     if not names:
-                        continue  # the root stays, empty
+                        continue  # the root is emptied, not removed
                     with self.at(names[:-1]) as parent:
                         self.verbs.unlink(parent, names[-1], directory=True)
             except ConnectionError:
@@ -126,7 +132,9 @@ class Tree(Export):
     def _remove_files(
         self, directory: str, entries: list[DirEntry], onerror: Callable[[OSError], object] | None
     ) -> None:
-        """Remove entries that are no directories, many requests in flight where one message removes one entry."""
+        """Remove entries other than directories, with many requests in flight where one message
+        removes one entry.
+        """
         failures: list[OSError] = []
         with about(directory):
             with self.at(self.names_of(directory, follow=False)) as dirfid:
@@ -158,7 +166,8 @@ class Tree(Export):
         except FileNotFoundError:
             return []
         except OSError:
-            return self._remove_one(dirfid, entry)  # the longer way, which knows servers without the message
+            # with more messages, for servers without this one
+            return self._remove_one(dirfid, entry)
         return []
 
     def _remove_one(self, dirfid: int, entry: DirEntry) -> list[OSError]:
@@ -173,8 +182,8 @@ class Tree(Export):
             return [error]
         return []
 
-    def _scan_to_go_into(self, path: str, depth: int, held: Held) -> tuple[list[DirEntry], int]:
-        """A directory's entries, and how much of ``held`` they are."""
+    def _scan_directory(self, path: str, depth: int, held: MemoryBudget) -> tuple[list[DirEntry], int]:
+        """The entries of a directory, and their size in ``held``."""
         size = 0
         with about(path):
             check_depth(depth)
@@ -183,15 +192,15 @@ class Tree(Export):
             try:
                 with closing(entries):
                     for entry in entries:
-                        size += held.take(size_of(entry))
+                        size += held.reserve(size_of(entry))
                         found.append(entry)
             except OSError:
-                held.give(size)
+                held.free(size)
                 raise
         return found, size
 
     def _listing(self, dirfid: int) -> Stream[list[Listed]]:
-        """The batches of a directory's listing, through a fid of its own, within the bounds."""
+        """The batches of a directory's listing, through a separate fid, within the bounds."""
         count = size = 0
         fid, _ = self.verbs.walk(dirfid, [])
         try:
@@ -207,19 +216,21 @@ class Tree(Export):
         finally:
             self.verbs.release(fid)
 
-    def _looked_at(self, dirfid: int, batch: list[Listed], stat: bool) -> list[Listed]:
-        """What a listing says, with the attributes where they are wanted or needed, without what has gone since."""
+    def _with_attributes(self, dirfid: int, batch: list[Listed], stat: bool) -> list[Listed]:
+        """The entries of a batch with their attributes, if requested or needed, without those
+        removed meanwhile.
+        """
         wanting = [entry.stat is None and (stat or entry.kind == DT_UNKNOWN) for entry in batch]
         names = [entry.name for entry, wants in zip(batch, wanting, strict=True) if wants]
-        # paired by place: a server may list a name twice
+        # paired by position: a server may list a name twice
         looked_up = iter(self.verbs.stat_many(dirfid, names))
         entries = []
-        for (name, ino, kind, attributes), wants in zip(batch, wanting, strict=True):
-            found: FileStat | OSError | None = next(looked_up) if wants else attributes
+        for (name, ino, kind, listed), wants in zip(batch, wanting, strict=True):
+            found: FileStat | OSError | None = next(looked_up) if wants else listed
             if isinstance(found, FileNotFoundError):
                 continue
-            known = found if isinstance(found, FileStat) else None
-            if known is not None:
-                kind = kind_of_mode(known.st_mode)  # noqa: PLW2901 - the listing's word gives way to the file's own
-            entries.append(Listed(name, ino, kind, known))
+            attributes = found if isinstance(found, FileStat) else None
+            if attributes is not None:
+                kind = kind_of_mode(attributes.st_mode)  # noqa: PLW2901 - the file's own type has priority
+            entries.append(Listed(name, ino, kind, attributes))
         return entries

@@ -1,8 +1,10 @@
 # Generated from ninep/client/aio/verbs.py by tools/unasync.py. Do not edit.
-"""The verbs of 9P on fids, as far as they are the same in every dialect; the rest is in ``dotl`` (9P2000.L) and ``base`` (9P2000, .u).
+"""The verbs of 9P on fids, as far as all dialects have them in common; the others are in ``dotl``
+(9P2000.L) and ``base`` (9P2000, .u).
 
-A verb sends as few messages as its dialect needs, raises a refusal as ``OSError`` and leaves no fid behind: on an error or a
-cancellation what it took is given back. Verbs know fids and names, no paths.
+A verb sends as few messages as its dialect permits, raises an error reply as ``OSError``, and
+leaves no fid behind: after an error or a cancellation, the fids it allocated are released. Verbs
+use fids and names, not paths.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ STATS_IN_FLIGHT: Final = 48
 
 
 class Listed(NamedTuple):
-    """An entry as a listing has it. ``kind`` is a ``linux.DT_*``; ``stat`` came along in dialects whose listings are stat records."""
+    """An entry of a listing. ``kind`` is a ``linux.DT_*``; ``stat`` is set in dialects whose
+    listings consist of stat records.
+    """
 
     name: bytes
     ino: int
@@ -50,7 +54,7 @@ class Listed(NamedTuple):
 
 
 class Verbs(ABC):
-    """What can be asked of one connection, in its dialect."""
+    """The verbs of one connection, in its dialect."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -59,34 +63,37 @@ class Verbs(ABC):
 
     def attach(self, uname: bytes, aname: bytes, n_uname: int = NO_ID) -> tuple[int, Qid]:
         """A fid for the root of the export ``aname``."""
-        fid = self.connection.exchange.fids.take()
+        fid = self.connection.exchange.fids.allocate()
         request = Tattach(fid, NOFID, uname, aname, n_uname)
         return fid, (self.connection.call(request, Rattach, undo=Tclunk(fid))).qid
 
-    def walk_far(self, fid: int, names: Sequence[bytes]) -> tuple[int | None, list[Qid]]:
-        """As far along ``names`` as they lead: the new fid (None if not all the way) and the qids met.
+    def walk_partial(self, fid: int, names: Sequence[bytes]) -> tuple[int | None, list[Qid]]:
+        """Walk along ``names`` as far as possible. Returns the new fid (None if not all names were
+        walked) and the qids.
 
-        Raises what the server says when not even the first name can be walked. Some servers answer with an error whenever *any* name
-        cannot be walked; walk(5) wants an error for the first name only, and the qids of those before for any other. So names are taken
-        one at a time after an error.
+        Raises the server's error if the first name cannot be walked. walk(5) permits an error only
+        then, and a partial list of qids otherwise; some servers send an error whenever *any* name
+        cannot be walked. So after an error, names are walked one at a time.
         """
         try:
-            return self._walk_by(MAX_WALK, fid, names)
+            return self._walk_in_steps(MAX_WALK, fid, names)
         except (ConnectionError, TimeoutError):
             raise
         except OSError:
             if len(names) < 2:
                 raise
-        return self._walk_by(1, fid, names)
+        return self._walk_in_steps(1, fid, names)
 
-    def _walk_by(self, step: int, fid: int, names: Sequence[bytes]) -> tuple[int | None, list[Qid]]:
-        """``walk_far`` with at most ``step`` names in a message. Raises if the first message is refused, or one of several names."""
+    def _walk_in_steps(self, step: int, fid: int, names: Sequence[bytes]) -> tuple[int | None, list[Qid]]:
+        """``walk_partial`` with at most ``step`` names in a message. Raises if the first message is
+        refused, or one with several names.
+        """
         connection = self.connection
-        newfid = connection.exchange.fids.take()
+        newfid = connection.exchange.fids.allocate()
         reply = connection.call(Twalk(fid, newfid, list(names[:step])), Rwalk, undo=Tclunk(newfid))
         qids = reply.qids
         if len(qids) < min(len(names), step):
-            return None, qids  # the exchange sees to newfid
+            return None, qids  # the exchange frees newfid
         try:
             while len(qids) < len(names):
                 more = list(names[len(qids) : len(qids) + step])
@@ -111,18 +118,20 @@ class Verbs(ABC):
         return newfid, qids
 
     def walk(self, fid: int, names: Sequence[bytes]) -> tuple[int, Qid | None]:
-        """A new fid at the end of ``names``, and its qid (None for no names: a copy of the fid)."""
-        newfid, qids = self.walk_far(fid, names)
+        """A new fid at the end of ``names``, and its qid (None without names: a copy of the
+        fid).
+        """
+        newfid, qids = self.walk_partial(fid, names)
         if newfid is not None:
             return newfid, qids[-1] if qids else None
         if not qids[-1].type & QT_DIR:
             raise refusal(Errno.ENOTDIR)
-        # A partial walk does not say why it ended; the next name alone does.
-        last, _ = self.walk_far(fid, names[: len(qids)])
+        # A partial walk has no error; that of the next name alone has one.
+        last, _ = self.walk_partial(fid, names[: len(qids)])
         if last is None:
             raise refusal(Errno.ENOENT)
         try:
-            newfid, more = self.walk_far(last, names[len(qids) :])
+            newfid, more = self.walk_partial(last, names[len(qids) :])
         finally:
             self.release(last)
         if newfid is None:
@@ -130,35 +139,40 @@ class Verbs(ABC):
         return newfid, more[-1]
 
     def clunk(self, fid: int) -> None:
-        """Forget a fid and hear what closing it came to. The fid is gone in any case."""
+        """Release a fid and wait for the reply, which can report errors of closing. The fid is
+        invalid in any case.
+        """
         self.connection.call(Tclunk(fid), Rclunk)
 
     def release(self, fid: int) -> None:
-        """Forget a fid; nobody waits for that."""
+        """Release a fid without waiting for the reply."""
         self.connection.detach(Tclunk(fid))
 
     # -- reading and writing -------------------------------------------------------------------------------------------
 
     def chunk(self, iounit: int) -> int:
-        """How many bytes one Tread or Twrite of a file carries."""
+        """The number of bytes of one Tread or Twrite of a file."""
         largest = self.connection.msize - IOHDRSZ
         return min(iounit, largest) if iounit else largest
 
     def checked(self, qid: Qid, iounit: int, flags: int) -> int:
-        """The iounit of what was opened. ENOTDIR if it had to be a directory: read as one, a file would look like a torn listing."""
+        """The iounit of an opened file. ENOTDIR if a directory was requested: the data of a file
+        would look like a damaged listing.
+        """
         if flags & O_DIRECTORY and not qid.type & QT_DIR:
             raise refusal(Errno.ENOTDIR)
         return iounit
 
     def read(self, fid: int, offset: int, count: int) -> bytes:
-        """One Tread. Empty at the end."""
+        """One Tread. Empty at the end of the file."""
         return bytes((self.connection.call(Tread(fid, offset, count), Rread)).data)
 
     def read_ahead(self, fid: int, offset: int, count: int, chunk: int, sure: bool = True) -> Stream[bytes]:
-        """The bytes from ``offset``, in pieces, at most ``count``; ends at the end of the file. Several Treads are in flight.
+        """The bytes from ``offset``, in pieces, at most ``count``; stops at the end of the file.
+        Several Treads are in flight.
 
-        Unless ``count`` is ``sure`` to be there (or nearly), it begins with one and doubles, or most files would cost
-        many requests beyond their end.
+        Unless it is ``sure`` that (nearly) ``count`` bytes exist, it starts with one Tread and
+        doubles the number: otherwise most files would cost many requests beyond their end.
         """
         connection = self.connection
         window = _window(chunk) if sure else 1
@@ -179,22 +193,23 @@ class Verbs(ABC):
                 if len(data) == size:
                     window = min(2 * window, _window(chunk))
                 else:
-                    # What was asked beyond this is at the wrong place now. Not every server fills a reply in the middle of a
-                    # file, so only an empty one is the end.
+                    # The requests after this one now have wrong offsets. Some servers return short
+                    # replies before the end, so only an empty reply is the end.
                     while pending:
                         connection.finish(pending.popleft()[0], Rread)
                     if not data:
                         return
                     asked = offset
-                    chunk = max(len(data), 512)  # so much this server gives at a time, or the end is near
+                    chunk = max(len(data), 512)  # the server's maximum, or the end is near
                     window = 1
         finally:
             connection.abandon([call for call, _ in pending])
 
     def write_behind(self, fid: int, offset: int, data: Buffer, chunk: int, ordered: bool = False) -> None:
-        """All of ``data`` at ``offset``, several Twrites in flight (one if ``ordered``, for files that append).
+        """Write all of ``data`` at ``offset``, with several Twrites in flight (one if ``ordered``,
+        for files in append mode).
 
-        After an error nothing more is written when this returns.
+        After an error, nothing more is written when this returns.
         """
         connection = self.connection
         view = memoryview(data).cast("B")
@@ -229,9 +244,10 @@ class Verbs(ABC):
     # -- attributes of many --------------------------------------------------------------------------------------------
 
     def stat_many(self, dirfid: int, names: Sequence[bytes]) -> list[FileStat | OSError]:
-        """The attributes of entries of a directory, in the order of ``names``; for each that failed, why.
+        """The attributes of entries of a directory, in the order of ``names``, or the error of each
+        that failed.
 
-        Costs three round trips for every ``STATS_IN_FLIGHT`` entries, not for each.
+        Takes three round trips per ``STATS_IN_FLIGHT`` entries.
         """
         results: list[FileStat | OSError] = []
         for start in range(0, len(names), STATS_IN_FLIGHT):
@@ -240,7 +256,7 @@ class Verbs(ABC):
 
     def _stat_batch(self, dirfid: int, names: Sequence[bytes]) -> list[FileStat | OSError]:
         connection = self.connection
-        fids = [connection.exchange.fids.take() for _ in names]
+        fids = [connection.exchange.fids.allocate() for _ in names]
         walked: list[OSError | None] = []
         results: list[FileStat | OSError] = []
         pending: deque[Call] = deque()
@@ -269,7 +285,7 @@ class Verbs(ABC):
         return results
 
     def _outcome(self, call: Call) -> OSError | None:
-        """Wait for a call: None, or what the server refused it with. A broken connection is raised."""
+        """Wait for a call. Returns None, or the server's error. A broken connection is raised."""
         try:
             self.connection.finish(call, Message)
         except (ConnectionError, TimeoutError):
@@ -282,7 +298,7 @@ class Verbs(ABC):
 
     @abstractmethod
     def stat_request(self, fid: int) -> Message:
-        """The message that asks for the attributes."""
+        """The message that requests the attributes."""
 
     @abstractmethod
     def stat_of(self, reply: Message) -> FileStat:
@@ -298,11 +314,13 @@ class Verbs(ABC):
 
     @abstractmethod
     def open(self, fid: int, flags: int) -> int:
-        """Open a file or directory with ``linux.O_*``; the iounit."""
+        """Open a file or directory with ``linux.O_*``. Returns the iounit."""
 
     @abstractmethod
     def create(self, fid: int, name: bytes, flags: int, mode: int, gid: int) -> tuple[int, Qid]:
-        """Create a file that is not there and open it: the directory's fid becomes the file's. EEXIST if it is; iounit and qid."""
+        """Create a file and open it; the directory's fid becomes the file's. EEXIST if the name
+        exists. Returns iounit and qid.
+        """
 
     @abstractmethod
     def entries(self, fid: int) -> Stream[list[Listed]]:
@@ -322,7 +340,7 @@ class Verbs(ABC):
 
     @abstractmethod
     def link(self, dirfid: int, fid: int, name: bytes) -> None:
-        """Another name for a file."""
+        """Make a hard link."""
 
     @abstractmethod
     def readlink(self, fid: int) -> bytes:
@@ -330,7 +348,7 @@ class Verbs(ABC):
 
     @abstractmethod
     def rename(self, olddir: int, oldname: bytes, newdir: int | None, newname: bytes) -> None:
-        """Move an entry; ``newdir`` None: it stays in its directory."""
+        """Rename an entry; ``newdir`` None: in its directory."""
 
     @abstractmethod
     def unlink(self, dirfid: int, name: bytes, directory: bool) -> None:
@@ -338,20 +356,22 @@ class Verbs(ABC):
 
     @abstractmethod
     def unlink_request(self, dirfid: int, name: bytes) -> Message | None:
-        """The one message that removes a file, where one is enough."""
+        """The message that removes a file, in dialects where one is enough."""
 
     @abstractmethod
     def fsync(self, fid: int, datasync: bool) -> None:
-        """To stable storage."""
+        """Flush to stable storage."""
 
     # -- what only 9P2000.L has ----------------------------------------------------------------------------------------
 
     def statfs(self, fid: int) -> FileSystem:
-        """The figures of the filesystem."""
+        """Statistics of the filesystem."""
         raise self.unsupported("statfs")
 
     def xattr(self, fid: int, name: bytes) -> bytes:
-        """The value of an extended attribute; with an empty name the list of names, each ended by a NUL."""
+        """The value of an extended attribute; with an empty name the list of names, each terminated
+        by a NUL.
+        """
         raise self.unsupported("extended attributes")
 
     def set_xattr(self, fid: int, name: bytes, value: bytes, flags: int) -> None:
@@ -359,17 +379,17 @@ class Verbs(ABC):
         raise self.unsupported("extended attributes")
 
     def lock(self, fid: int, kind: int, start: int, length: int, proc_id: int, client_id: bytes) -> int:
-        """Take or give back a byte range; ``linux.LOCK_SUCCESS``, ``LOCK_BLOCKED`` ..."""
+        """Lock or unlock a byte range; returns ``linux.LOCK_SUCCESS``, ``LOCK_BLOCKED`` ..."""
         raise self.unsupported("locks")
 
     def test_lock(
         self, fid: int, kind: int, start: int, length: int, proc_id: int, client_id: bytes
     ) -> LockInfo | None:
-        """The lock that is in the way, if one is."""
+        """The conflicting lock, if there is one."""
         raise self.unsupported("locks")
 
     def unsupported(self, what: str) -> OSError:
-        """The error for what this dialect has no message for."""
+        """The error for a verb without a message in this dialect."""
         return refusal(Errno.EOPNOTSUPP, f"{self.connection.dialect.value.decode()} has no {what}")
 
 
