@@ -243,6 +243,16 @@ def test_set_user_and_sticky_bits_are_set_by_the_host_alone(root: LocalNode, fol
     assert (real(folder / "shared" / "below"), permissions(shared.walk(b"below"))) == (0o2755, 0o2755)
 
 
+@pytest.mark.parametrize("mode", [0o4755, 0o2755])
+def test_a_chmod_to_the_mode_that_is_there_leaves_set_user(root: LocalNode, folder: Path, mode: int) -> None:
+    (folder / "program").write_bytes(b"")
+    (folder / "program").chmod(mode)
+    changed = (folder / "program").stat().st_ctime_ns
+    root.walk(b"program").setattr(Changes(mode=mode))
+    assert (real(folder / "program"), tags(folder / "program")) == (mode, {})
+    assert (folder / "program").stat().st_ctime_ns >= changed
+
+
 @pytest.mark.parametrize("set_by_host", [True, False])
 def test_a_write_by_others_than_root_drops_set_user(root: LocalNode, folder: Path, *, set_by_host: bool) -> None:
     node = make(root, b"program", mode=0o755)

@@ -187,7 +187,10 @@ class MappedOwner(MappedXattr):
             after = self._change(place, found, tags, after)
         now = host.stat(place.pin)
         if now.st_ctime_ns == found.st_ctime_ns:  # nothing had to be changed, or ext4 was told what it had
-            host.chown(place, -1, -1)
+            if tags.mode is not None and carries_setid(now.st_mode):
+                host.chmod(place, permissions(now.st_mode))  # chown(2) would take these bits away
+            else:
+                host.chown(place, -1, -1)
             now = host.stat(place.pin)
         if kind != S_IFLNK:
             self._known.wrote(now, after)
