@@ -201,7 +201,7 @@ def test_a_reader_has_a_bounded_time_whatever_it_says() -> None:
         http = metrics._Http(listening, Access())
         thread = threading.Thread(target=http.serve_forever, args=(0.01,))
         with pytest.MonkeyPatch.context() as patch, socket.create_connection(listening.getsockname(), PATIENCE) as sock:
-            patch.setattr(metrics, "PATIENCE", 0.3)
+            patch.setattr(metrics, "ANSWER_WITHIN", 0.3)
             thread.start()
 
             def dribble() -> None:

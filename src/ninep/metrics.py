@@ -2,11 +2,11 @@
 
 Rules
 
-* Nothing is collected before a scrape: the collector reads what ``server.counts`` and the connections have at that moment.
+* Nothing is collected before a scrape: the collector reads what ``server.counters`` and the connections have at that moment.
 * Labels are words of this program and names of exports. What a client says is no label: it could make as many as it likes.
-* Answered by threads of its own, a few at a time (``READERS``), each for a bounded time (``PATIENCE`` from connecting to the last byte): slow readers
-  keep no client from its files. When all are busy, the reader that has been there longest makes room for a new one, so slow readers do not stop
-  scrapes either: that takes milliseconds.
+* Answered by threads of its own, a few at a time (``READERS``), each for a bounded time (``ANSWER_WITHIN`` from connecting to the last byte), so that
+  slow readers keep no client from its files. When all are busy, the reader that has been there longest makes room for a new one, so slow readers do
+  not stop scrapes either: that takes milliseconds.
 * Only ``/metrics`` is there; other paths are 404.
 * The peers that may connect are those of the exports: this machine, and the networks that ``--allow`` names.
 
@@ -31,8 +31,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from ninep.server.access import Access
-from ninep.server.counted import CountedConnection
-from ninep.server.counts import SECONDS, Counts, Times
+from ninep.server.counters import SECONDS, Counters, Histogram
+from ninep.server.instrumented import InstrumentedConnection
 from ninep.server.server import Server
 from ninep.transport.addresses import Tcp
 from ninep.transport.peers import Peer
@@ -40,27 +40,27 @@ from ninep.wire.messages import BY_NUMBER
 
 READERS: Final = 8
 """How many may be answered at the same time."""
-PATIENCE: Final = 10.0
+ANSWER_WITHIN: Final = 10.0
 """Seconds from connecting to the last byte of the answer."""
 
 POLL: Final = 0.1
 
-COUNTERS: Final[Sequence[tuple[str, str, Callable[[Counts], float]]]] = (
-    ("connections", "Connections that were let in.", lambda counts: counts.connections),
-    ("received_bytes", "Bytes of requests.", lambda counts: counts.received),
-    ("sent_bytes", "Bytes of replies.", lambda counts: counts.sent),
-    ("pauses", "Times a connection was not read from: too much in flight, or replies not taken.", lambda counts: counts.pauses),
-    ("slow_storage", "Times storage turned out to be slow.", lambda counts: counts.slow),
+COUNTERS: Final[Sequence[tuple[str, str, Callable[[Counters], float]]]] = (
+    ("connections", "Connections that were admitted.", lambda counters: counters.connections),
+    ("received_bytes", "Bytes of requests.", lambda counters: counters.received),
+    ("sent_bytes", "Bytes of replies.", lambda counters: counters.sent),
+    ("pauses", "Times a connection was not read from: too much in flight, or replies not taken.", lambda counters: counters.pauses),
+    ("slow_storage", "Times storage turned out to be slow.", lambda counters: counters.slow),
 )  # fmt: skip
-LABELLED: Final[Sequence[tuple[str, str, str, Callable[[Counts], Iterable[tuple[str, int]]]]]] = (
-    ("requests", "type", "Requests.", lambda counts: _requests(counts.requests)),
-    ("errors", "errno", "Error replies.", lambda counts: [(code.name, n) for code, n in tuple(counts.errors.items())]),
-    ("limited", "limit", "Requests refused and connections closed because of a limit.", lambda counts: tuple(counts.limits.items())),
-    ("attaches", "export", "Attaches that succeeded.", lambda counts: tuple(counts.attaches.items())),
+LABELLED: Final[Sequence[tuple[str, str, str, Callable[[Counters], Iterable[tuple[str, int]]]]]] = (
+    ("requests", "type", "Requests.", lambda counters: _requests(counters.requests)),
+    ("errors", "errno", "Error replies.", lambda counters: [(code.name, n) for code, n in tuple(counters.errors.items())]),
+    ("limited", "limit", "Requests refused and connections closed because of a limit.", lambda counters: tuple(counters.limits.items())),
+    ("attaches", "export", "Attaches that succeeded.", lambda counters: tuple(counters.attaches.items())),
 )  # fmt: skip
-GAUGES: Final[Sequence[tuple[str, str, Callable[[CountedConnection], int]]]] = (
+GAUGES: Final[Sequence[tuple[str, str, Callable[[InstrumentedConnection], int]]]] = (
     ("open_connections", "Connections.", lambda _: 1),
-    ("sessions", "Connections on which somebody attached.", lambda one: one.attached),
+    ("sessions", "Connections that have attached.", lambda one: one.attached),
     ("fids", "Fids.", lambda one: len(one.session.fids)),
     ("open_files", "Open files and directories.", lambda one: len(one.session.opened)),
     ("open_directories", "Open directories.", lambda one: len(one.session.listing)),
@@ -69,16 +69,16 @@ GAUGES: Final[Sequence[tuple[str, str, Callable[[CountedConnection], int]]]] = (
     ("requests_in_threads", "Requests that worker threads are busy with.", lambda one: one.in_threads),
     ("slow_sessions", "Sessions whose storage answers slowly at the moment.", lambda one: one.slow),
 )
-TIMES: Final[Sequence[tuple[str, str, Callable[[Counts], Times]]]] = (
-    ("batch_seconds", "What one connection kept the event loop for, at a time.", lambda counts: counts.batches),
-    ("thread_seconds", "What requests took in worker threads.", lambda counts: counts.threads),
+TIMES: Final[Sequence[tuple[str, str, Callable[[Counters], Histogram]]]] = (
+    ("batch_seconds", "What one connection kept the event loop for, at a time.", lambda counters: counters.batches),
+    ("thread_seconds", "What requests took in worker threads.", lambda counters: counters.threads),
 )
 
 
-def _requests(counted: Sequence[int]) -> Iterator[tuple[str, int]]:
+def _requests(instrumented: Sequence[int]) -> Iterator[tuple[str, int]]:
     """By name; types that no client may send are one."""
     others = 0
-    for number, count in enumerate(counted):
+    for number, count in enumerate(instrumented):
         message = BY_NUMBER.get(number)
         if message is None or number % 2:
             others += count
@@ -88,8 +88,8 @@ def _requests(counted: Sequence[int]) -> Iterator[tuple[str, int]]:
         yield "other", others
 
 
-class Numbers(Collector):
-    """The numbers of one server."""
+class ServerCollector(Collector):
+    """The metrics of one server."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -100,12 +100,12 @@ class Numbers(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All of it, as it is now."""
-        counts, connections = self._server.counts, self._server.counted()
+        counters, connections = self._server.counters, self._server.instrumented()
         for name, meaning, number in COUNTERS:
-            yield CounterMetricFamily(f"ninep_{name}", meaning, value=number(counts))
+            yield CounterMetricFamily(f"ninep_{name}", meaning, value=number(counters))
         for name, label, meaning, rows in LABELLED:
             counter = CounterMetricFamily(f"ninep_{name}", meaning, labels=[label])
-            for value, count in rows(counts):
+            for value, count in rows(counters):
                 counter.add_metric([_shown(value)], count)
             yield counter
         for name, meaning, of in GAUGES:
@@ -115,7 +115,7 @@ class Numbers(Collector):
             locks.add_metric([_shown(export.name)], len(export.locks))
         yield locks
         for name, meaning, times in TIMES:
-            yield _histogram(f"ninep_{name}", meaning, times(counts))
+            yield _histogram(f"ninep_{name}", meaning, times(counters))
 
 
 def _shown(name: str) -> str:
@@ -123,7 +123,7 @@ def _shown(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _histogram(name: str, meaning: str, times: Times) -> Metric:
+def _histogram(name: str, meaning: str, times: Histogram) -> Metric:
     total, buckets = 0, []
     for end, count in zip((*map(str, SECONDS), "+Inf"), tuple(times.classes), strict=True):
         total += count
@@ -137,10 +137,10 @@ def _histogram(name: str, meaning: str, times: Times) -> Metric:
 class _Handler(WSGIRequestHandler):
     """One request, in time; no line in the log for it."""
 
-    timeout = PATIENCE
+    timeout = ANSWER_WITHIN
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nobody wants to read that the numbers were read."""
+        """Scrapes are not logged."""
 
 
 class _Http(ThreadingMixIn, WSGIServer):
@@ -157,10 +157,10 @@ class _Http(ThreadingMixIn, WSGIServer):
         self._access = access
         self._guard = threading.Lock()
         self._readers: dict[socket.socket, float] = {}
-        """Who is being answered, and until when; the one that has been there longest first."""
+        """The readers that are being answered, and until when; the one that has been there longest first."""
 
     def verify_request(self, request: object, client_address: Any) -> bool:
-        """Whoever may connect to the shares."""
+        """Peers that may connect to the shares."""
         del request
         address = ipaddress.ip_address(str(client_address[0]).partition("%")[0])
         return not self._access.refusal(Peer(str(address), getattr(address, "ipv4_mapped", None) or address))
@@ -176,7 +176,7 @@ class _Http(ThreadingMixIn, WSGIServer):
         with self._guard:
             if len(self._readers) >= READERS:
                 self._end([next(iter(self._readers))])
-            self._readers[request] = monotonic() + PATIENCE
+            self._readers[request] = monotonic() + ANSWER_WITHIN
         super().process_request(request, client_address)
 
     def _end(self, readers: Sequence[socket.socket]) -> None:
@@ -193,7 +193,7 @@ class _Http(ThreadingMixIn, WSGIServer):
             super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A reader that went away is nobody's concern."""
+        """A reader that went away is ignored."""
 
 
 def _only_metrics(numbers: Callable[..., Any]) -> Callable[..., Any]:
@@ -221,7 +221,7 @@ class MetricsEndpoint:
     def of(self, server: Server) -> Iterator[None]:
         """Serve the metrics of a server as long as the ``with`` lasts."""
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(Numbers(server))
+        registry.register(ServerCollector(server))
         ProcessCollector(registry=registry)
         http = _Http(self._sock, self._access)
         http.set_app(_only_metrics(make_wsgi_app(registry)))

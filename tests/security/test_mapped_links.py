@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ninep.drivers.local import LocalNode
-from ninep.server.stats import stat_of
+from ninep.server.stat_record import stat_of
 
 LONG_AGO = 1_000_000_000 * 10**9
 

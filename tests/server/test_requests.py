@@ -41,9 +41,9 @@ def asked(tag: int, kind: str, fid: int, other: int, session: Session) -> Reques
 KINDS = st.sampled_from(["share", "alone", "both"])
 
 
-def clash(one: Request, other: Request) -> bool:
+def conflicts(one: Request, other: Request) -> bool:
     """One of them needs alone what the other needs."""
-    return bool(one.alone & (other.alone | other.shared) or other.alone & (one.alone | one.shared))
+    return bool(one.excludes & (other.excludes | other.reads) or other.excludes & (one.excludes | one.reads))
 
 
 @given(st.lists(st.tuples(KINDS, FIDS, FIDS), max_size=20))
@@ -53,8 +53,8 @@ def test_what_may_run_at_first(shapes: list[tuple[str, int, int]]) -> None:
     came: list[Request] = []
     for tag, (kind, fid, other) in enumerate(shapes):
         one = asked(tag, kind, fid, other, session)
-        in_the_way = any(clash(one, earlier) for earlier in came)
-        assert requests.clash(one) == in_the_way
+        in_the_way = any(conflicts(one, earlier) for earlier in came)
+        assert requests.conflicts(one) == in_the_way
         if in_the_way:
             requests.wait(one)
         else:
@@ -83,7 +83,7 @@ class Life(RuleBasedStateMachine):
     def come(self, kind: str, fid: int, other: int) -> None:
         self.tag += 1
         one = asked(self.tag, kind, fid, other, self.session)
-        if self.requests.clash(one):
+        if self.requests.conflicts(one):
             self.requests.wait(one)
         else:
             self.requests.hold(one)
@@ -128,7 +128,7 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def nobody_runs_too_early_or_waits_for_nothing(self) -> None:
         for i, one in enumerate(self.came):
-            in_the_way = any(clash(one, earlier) for earlier in self.came[:i])
+            in_the_way = any(conflicts(one, earlier) for earlier in self.came[:i])
             assert self.begun(one) == (not in_the_way), f"{one.tag} {'runs' if self.begun(one) else 'waits'}"
 
     @invariant()

@@ -273,7 +273,7 @@ class Lab(Served):
         budgets, limits = self.server.budgets, self.server.limits
         left = [one.left for one in (budgets.fids, budgets.open_files, budgets.directories, budgets.xattr_bytes)]
         assert left == [limits.all_fids, limits.all_open_files, limits.all_directories, limits.all_xattr_bytes]
-        assert len(self.server.door) == 0
+        assert len(self.server.admission) == 0
         gc.collect()
         more = handles() - self.handles_before
         assert len(more) <= 1, f"handles left open: {more}"  # a deferred close of the last connection may be among them

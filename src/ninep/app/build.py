@@ -51,6 +51,6 @@ def server_of(settings: ServerConfig, exports: Sequence[Export]) -> Server:
         limits_of(settings),
         access=settings.access,
         owns_loop=True,
-        counted=settings.metrics is not None,
+        instrumented=settings.metrics is not None,
         allow_overlap=True,  # exports_of has looked
     )

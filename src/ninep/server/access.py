@@ -1,10 +1,10 @@
-"""Who may connect, and who may attach to which export: decided by what the kernel says of a peer, before anything the client says.
+"""Which peers may connect, and which may attach to which export: decided by what the kernel says of a peer, before anything the client says.
 
 Rules
 
 * A TCP client from another computer is served only if it was asked for: its address has to be in a network that the list names. 9P knows no
-  passwords; whoever can connect, can attach. Processes of this machine come in through the loopback.
-* A unix socket lets in whom its mode lets in, and if the list names users or groups, of those only the named ones. The same with virtual
+  passwords; a client that can connect can attach. Processes of this machine come in through the loopback.
+* A unix socket admits the users that its mode admits, and if the list names users or groups, of those only the named ones. The same with virtual
   machines of a vsock.
 * Sockets that were handed over (inherited, systemd, inetd) are held to the same rules: they are about peers, not about listeners.
 * The list of one export is closed: if it has any entry, only peers that an entry names may attach, by whatever way they came.
@@ -60,13 +60,13 @@ def parse_rule(text: str) -> Rule:
         return Rule((ipaddress.ip_network(text),))
     except ValueError as error:
         raise BadRule(
-            f"{text!r} names nobody ({error}): write a network (192.168.0.0/16), an address, any, loopback, uid:N, gid:N or cid:N"
+            f"{text!r} names no peer ({error}): write a network (192.168.0.0/16), an address, any, loopback, uid:N, gid:N or cid:N"
         ) from None
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A list of rules. ``closed``: an export's list, which lets nobody in whom it does not name; otherwise the server's door."""
+    """A list of rules. ``closed``: an export's list, which refuses every peer that it does not name; otherwise the server's admission."""
 
     rules: tuple[Rule, ...] = ()
     closed: bool = False
@@ -80,7 +80,7 @@ class Access:
         """Why a peer may not come in; empty if it may."""
         if self.closed:
             return "" if not self.rules or self._named(peer) else "it is not in the export's list"
-        for applies, kinds, free in _DOOR:
+        for applies, kinds, free in _ADMISSION:
             if applies(peer):
                 asked = [rule for rule in self.rules if rule.kind in kinds]
                 if any(rule.names(peer) for rule in asked) or free(peer, asked):
@@ -92,19 +92,19 @@ class Access:
         return any(rule.names(peer) for rule in self.rules)
 
 
-def _comes_from_here(peer: Peer, asked: Iterable[Rule]) -> bool:
+def _is_local(peer: Peer, asked: Iterable[Rule]) -> bool:
     del asked
     return peer.address is not None and peer.address.is_loopback
 
 
-def _nobody_was_named(peer: Peer, asked: Iterable[Rule]) -> bool:
+def _no_rule_applies(peer: Peer, asked: Iterable[Rule]) -> bool:
     del peer
     return not asked
 
 
-_DOOR: tuple[tuple[Callable[[Peer], bool], tuple[str, ...], Callable[[Peer, list[Rule]], bool]], ...] = (
-    (lambda peer: peer.address is not None, ("network",), _comes_from_here),
-    (lambda peer: peer.cid is not None, ("cid",), _nobody_was_named),
+_ADMISSION: tuple[tuple[Callable[[Peer], bool], tuple[str, ...], Callable[[Peer, list[Rule]], bool]], ...] = (
+    (lambda peer: peer.address is not None, ("network",), _is_local),
+    (lambda peer: peer.cid is not None, ("cid",), _no_rule_applies),
     # the rest: a user, or one that the kernel does not tell (a pipe, a Hyper-V socket), which no rule names
-    (lambda _peer: True, ("uid", "gid"), _nobody_was_named),
+    (lambda _peer: True, ("uid", "gid"), _no_rule_applies),
 )

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from ninep.server.counts import Counts
+from ninep.server.counters import Counters
 from ninep.server.limits import Limits
 
 PROMISED_FIDS: Final = 1024
@@ -104,7 +104,7 @@ class Budgets:
 
     __slots__ = (
         "bytes_in_flight",
-        "counts",
+        "counters",
         "directories",
         "fids",
         "limits",
@@ -115,7 +115,7 @@ class Budgets:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.counts = Counts()
+        self.counters = Counters()
         self.fids = Budget(limits.all_fids)
         self.open_files = Budget(limits.all_open_files)
         self.directories = Budget(limits.all_directories)

@@ -5,9 +5,9 @@ What happens to a request
 1. a frame comes out of ``protocol.framing``; Tversion and Tflush are dealt with here, all others have a row in ``table``;
 2. its fields are unpacked and its handler called, at once, in the event loop: handing a 1 us system call to a thread costs 10 to 50;
 3. unless it has to wait (its row says so, the device does, or the driver is slow): then a worker thread serves it, which has its fids meanwhile;
-   later requests pass it by, and those that need one of its fids alone wait in order;
+   later requests pass it by, and those that conflict over one of its fids wait in order;
 4. replies are collected and sent after every few: one write a reply wastes system calls and wakes the client each time, one write for a long
-   batch leaves the client's core idle (63 % busy at sixteen outstanding). Those of several connections leave together (``outbox``).
+   batch leaves the client's core idle (63 % busy at sixteen outstanding). Those of several connections leave together (``write_coalescer``).
 
 Every failure becomes an error reply at one place, ``refusals``. When the transport is full, too much is in flight, or others have waited long
 enough (``slices``), the loop stops in the middle of a batch, and nothing more is read until it has gone on and come to its end.
@@ -32,10 +32,9 @@ from ninep.protocol.tags import Tags
 from ninep.server.budgets import PROMISED_REQUESTS, Allowance, Budgets
 from ninep.server.exports import Exports
 from ninep.server.flow import Flow
+from ninep.server.latency_guard import LATE, LATE_EACH, LatencyGuard
 from ninep.server.limits import MIN_MSIZE, SMALLEST_MSIZE, Limits
 from ninep.server.offload import Workers
-from ninep.server.outbox import BYTES_A_WRITE, JOIN_BELOW, MOST_A_WRITE, REPLIES_A_WRITE, Outbox
-from ninep.server.patience import LATE, LATE_EACH, Patience
 from ninep.server.refusals import refusal
 from ninep.server.requests import Request, Requests
 from ninep.server.session import Session
@@ -43,6 +42,7 @@ from ninep.server.slices import CHEAP, COUNTED, STRIDE, Slices
 from ninep.server.table import TABLES, Entry
 from ninep.server.threads import AT_ONCE, Threads
 from ninep.server.transport import GONE, Transport
+from ninep.server.write_coalescer import BYTES_A_WRITE, JOIN_BELOW, MOST_A_WRITE, REPLIES_A_WRITE, WriteCoalescer
 from ninep.transport.peers import Peer
 from ninep.wire.codec import HEADER_SIZE, codec
 from ninep.wire.dialect import Dialect, negotiate
@@ -64,16 +64,16 @@ class Connection(Flow):
         on_begin: Callable[[Connection], None],
         on_end: Callable[[Connection], None],
         budgets: Budgets | None = None,
-        outbox: Outbox | None = None,
+        coalescer: WriteCoalescer | None = None,
         slices: Slices | None = None,
         alone: Callable[[], bool] = bool,
     ) -> None:
-        """``outbox`` and ``slices`` are what it shares with the other connections of its loop; ``alone`` says whether there is nothing else to
+        """``coalescer`` and ``slices`` are what it shares with the other connections of its loop; ``alone`` says whether there is nothing else to
         do in that loop at the moment (``transport.busy_poll``).
         """
         super().__init__(transport, slices or Slices())
         self.alone = alone
-        self._outbox = outbox or Outbox()
+        self._coalescer = coalescer or WriteCoalescer()
         self._budgets = budgets or Budgets(limits)
         self._on_begin = on_begin
         self._on_end = on_end
@@ -89,7 +89,7 @@ class Connection(Flow):
         self._requests = Requests()
         self._threads = Threads(workers, limits.threads, self._requests)
         self._served = self._drained = 0
-        self._patience = Patience()
+        self._latency = LatencyGuard()
         self._room = self._room_for(limits.msize)
         """How many requests may be in flight at the moment."""
         self._begin(Dialect.UNKNOWN, limits.msize)
@@ -101,7 +101,7 @@ class Connection(Flow):
 
     @property
     def attached(self) -> bool:
-        """Somebody attached, since the last version."""
+        """A Tattach succeeded since the last version."""
         return self.session.attached
 
     @property
@@ -142,7 +142,7 @@ class Connection(Flow):
         return bool(self._tags)
 
     def lost(self) -> None:
-        """The connection is gone: nobody wants the replies. What runs in threads ends by itself, and the session with it."""
+        """The connection is gone: the replies are dropped. What runs in threads ends by itself, and the session with it."""
         self._lost = True
         self._frames = iter(())
         self._transport = GONE  # it knows us: see _done
@@ -173,7 +173,7 @@ class Connection(Flow):
         0.3 of the 4.3 us between receiving and sending less.
         """
         began = monotonic()
-        before = self._patience.before(began) if self._patience.watching else None
+        before = self._latency.before(began) if self._latency.watching else None
         session, out = self.session, self._out
         fixed, fixed_size, unpack, inline, pack, payload, _row = entry
         tag = frame[5] | frame[6] << 8
@@ -190,8 +190,8 @@ class Connection(Flow):
         except Exception as error:  # noqa: BLE001 - the one exit: see refusals
             out.append(refusal(session, tag, frame[4], error))
         if out:
-            if self._outbox.shared and len(out[-1]) < JOIN_BELOW:
-                self._outbox.add(self, began)
+            if self._coalescer.shared and len(out[-1]) < JOIN_BELOW:
+                self._coalescer.add(self, began)
             elif len(out) == 1:
                 self._transport.write(out[0])
                 out.clear()
@@ -217,7 +217,7 @@ class Connection(Flow):
         began = looked = monotonic()
         until = began + self._slices.left
         look = 1
-        before = self._patience.before(began) if self._patience.watching else None
+        before = self._latency.before(began) if self._latency.watching else None
         count = 0
         interrupted = False
         out, most = self._out, self._most
@@ -266,8 +266,8 @@ class Connection(Flow):
         except BadFrame as error:
             self._bad_frame(error)
         if out:
-            if self._outbox.shared and not interrupted and len(out[-1]) < JOIN_BELOW:
-                self._outbox.add(self, began)
+            if self._coalescer.shared and not interrupted and len(out[-1]) < JOIN_BELOW:
+                self._coalescer.add(self, began)
             else:
                 self.send()
         if interrupted:
@@ -309,7 +309,7 @@ class Connection(Flow):
 
     def _in_order(self, request: Request) -> None:
         """Serve a request while others are in flight, or for a slow driver: now, in a thread, or when its fids are free."""
-        if self._requests.clash(request):
+        if self._requests.conflicts(request):
             self._enter(request)
             self._requests.wait(request)
         elif not self._at_once(request):
@@ -370,7 +370,7 @@ class Connection(Flow):
         return Allowance(self._budgets.bytes_in_flight, PROMISED_REQUESTS, most, 8, self._in_use, unit=msize)
 
     def _in_use(self) -> int:
-        """Replies that the client does not take stay in memory: until it does, nobody gets back what it was granted."""
+        """Replies that the client does not take stay in memory: until it does, no other connection gets what it was granted."""
         return self._room.granted if self._full else len(self._tags)
 
     def _abandon(self) -> None:
@@ -409,7 +409,7 @@ class Connection(Flow):
 
     def _late(self, now: float, before: int | None, lasted: float) -> None:
         session = self.session
-        if session.inline and session.threadsafe and (duration := self._patience.late(now, before, lasted)):
+        if session.inline and session.threadsafe and (duration := self._latency.late(now, before, lasted)):
             log.info("storage answers slowly: serving %s from worker threads for %g s", self.peer, duration)
             session.inline = False
             self._loop.call_later(duration, session.inline_again)
@@ -426,7 +426,7 @@ class Connection(Flow):
 
     def _done(self, request: Request, future: Future[tuple[Any, ...]]) -> None:
         request.future = (
-            None  # which knows this request: a circle that would keep what was read until the collector comes
+            None  # which knows this request: a reference cycle that would keep what was read until the collector comes
         )
         if not self._requests.leave(request):
             return  # withdrawn before it began
@@ -449,7 +449,7 @@ class Connection(Flow):
             self._answer(request.tag, request.entry, result())
         except Exception as error:  # noqa: BLE001 - the one exit: see refusals
             self._out.append(refusal(request.session, request.tag, request.entry.row.message.number, error))
-            error.__traceback__ = None  # it leads to the future, which has the error: a circle, with handles in it
+            error.__traceback__ = None  # it leads to the future, which has the error: a reference cycle, with handles in it
         self._settle(request)
 
     def _settle(self, request: Request) -> None:

@@ -98,8 +98,8 @@ class EntryListing:
     def _tell(self, entries: Sequence[Dirent]) -> None:
         export = self._export
         name = next((entry[5] for entry in entries if len(entry[5]) > NAME_MAX), None)
-        if name is not None and not export.told_of_names:
-            export.told_of_names = True
+        if name is not None and not export.long_names_logged:
+            export.long_names_logged = True
             log.warning(LONG_NAMES, len(name), name[:40])
 
     def close(self) -> None:

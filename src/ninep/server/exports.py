@@ -1,6 +1,6 @@
-"""What is served: a driver under a name, with a policy. And how long its storage makes one wait.
+"""What is served: a driver under a name, with a policy. And whether its storage makes callers wait.
 
-An export is chosen by the aname of Tattach. Its policy is a list of layers put around the driver's root when somebody attaches: read-only,
+An export is chosen by the aname of Tattach. Its policy is a list of layers put around the driver's root at each attach: read-only,
 squash, run-as; the handlers know nothing of it.
 """
 
@@ -32,7 +32,7 @@ class Export:
     locks: LockTable = field(default_factory=LockTable)
     cookies: CookiePool = field(default_factory=CookiePool)
     """What the numbers of open directories take."""
-    told_of_names: bool = False
+    long_names_logged: bool = False
     """The log says already that names were left out of listings."""
     inline: bool = True
     """The driver may be called in the event loop, as far as is known: nodes tell, and the first one comes from the first attach."""

@@ -1,6 +1,6 @@
 """What a fid stands for, and the table of them.
 
-A fid claims one node, and holds what was opened from it: a file, a directory, or an extended attribute being read or written. It knows no
+A fid refers to one node, and holds what was opened from it: a file, a directory, or an extended attribute being read or written. It knows no
 tag and no thread. Closing it closes all of that exactly once.
 """
 
@@ -127,7 +127,7 @@ class Fid:
                 self.node.release()
 
     def drop(self) -> None:
-        """As ``close`` when the client is gone: no attribute is set (it may be half a value), errors concern nobody."""
+        """As ``close`` when the client is gone: no attribute is set (it may be half a value), errors are ignored."""
         self.xattr = None
         try:
             self.close()

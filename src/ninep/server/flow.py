@@ -6,10 +6,10 @@ import logging
 from abc import ABC, abstractmethod
 
 from ninep.protocol.framing import BadFrame
-from ninep.server.outbox import REPLIES_A_WRITE, deliver
-from ninep.server.session import NOBODY
+from ninep.server.session import UNKNOWN_PEER
 from ninep.server.slices import Slices
 from ninep.server.transport import Transport
+from ninep.server.write_coalescer import REPLIES_A_WRITE, deliver
 from ninep.wire.types import Buffer
 
 log = logging.getLogger("ninep.server")
@@ -19,7 +19,7 @@ class Flow(ABC):
     """The part of a connection that knows the transport."""
 
     def __init__(self, transport: Transport, slices: Slices) -> None:
-        self.peer = NOBODY
+        self.peer = UNKNOWN_PEER
         self._transport = transport
         self._slices = slices
         self._out: list[Buffer] = []

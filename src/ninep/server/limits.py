@@ -1,7 +1,7 @@
 """How much one client, and all clients together, may ask for: one table. Defaults are generous for a guest and bounded for a stranger.
 
-Beyond a limit the client gets the errno named, or is not read from until there is room, or its connection is closed and that is logged. Nobody
-else is disturbed: what all have together (``all_*``) is had beyond a promise that each connection keeps (see ``budgets``).
+Beyond a limit the client gets the errno named, or is not read from until there is room, or its connection is closed and that is logged. No
+other client is disturbed: what all have together (``all_*``) is had beyond a promise that each connection keeps (see ``budgets``).
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Limits:
     )
 
     def __post_init__(self) -> None:
-        """Refuse what nobody could be served with."""
+        """Refuse values with which no client could be served."""
         for row in fields(self):
             value = getattr(self, row.name)
             if value < row.metadata["low"]:

@@ -15,7 +15,7 @@ from ninep.errors import Refused, linux_errno
 from ninep.linux import DT_DIR, DT_UNKNOWN, Errno
 from ninep.node import Node, OpenDir, WouldBlock
 from ninep.server.entries import LONGEST_ENTRY
-from ninep.server.stats import stat_of
+from ninep.server.stat_record import stat_of
 from ninep.wire.codec import pack_stat
 from ninep.wire.modes import mode_to_wire
 from ninep.wire.types import QT_DIR, Qid, Stat

@@ -4,7 +4,7 @@ Rules (fcntl(2); protocol-facts section 9)
 
 * The owner of a lock is (session, client_id, proc_id); what one owner holds never stands in its own way. flock(2) arrives as a lock on the
   whole file and is no different.
-* Nobody waits here: a conflict is BLOCKED, the client polls.
+* No request waits here: a conflict is BLOCKED, the client polls.
 * The ranges of a file are kept by its qid path. A lock is also taken on the host through the open file (open-file-description
   locks), so that processes of the host, and other server processes of the same export, are kept out as well.
 * A lock ends with an unlock, with the fid it was taken through, or with the session.
@@ -32,7 +32,7 @@ from ninep.server.limits import OverLimit
 END = 1 << 63
 """Where a lock 'to the end of the file' ends."""
 FILE_LOCKS = 1 << 14
-"""Ranges of one file, of all sessions: two sessions full of them. A lock that is in nobody's way is compared with every one of them (1 ms)."""
+"""Ranges of one file, of all sessions: two sessions full of them. A lock that conflicts with none is compared with every one of them (1 ms)."""
 MOST_CALLS = 64
 """Calls to the host in one go. Each takes 1 to 20 us, as it goes through its own list of the locks of the file."""
 MOST_REPLACED = 1024
@@ -209,7 +209,7 @@ class LockTable:
             self._left.notify_all()
 
     def _soon(self, path: int, forget: Callable[[int], None]) -> None:
-        """Now, or when a thread leaves the file. Until then it stands in nobody's way: whoever wants to lock there waits as well."""
+        """Now, or when a thread leaves the file. Until then it conflicts with nothing: a request that wants to lock there waits as well."""
         if path in self._busy:
             self._later.append((path, forget))
         elif path in self._files:
@@ -238,7 +238,7 @@ class LockTable:
             self._leave(path, wait)
 
     def _first(self, path: int, wanted: Range, limit: int) -> bool:
-        """As ``lock``, where nobody has anything yet: no conflict, nothing to join or to replace (and it is the usual case)."""
+        """As ``lock``, where there is no lock yet: no conflict, nothing to join or to replace (and it is the usual case)."""
         owner, kind, start, end, fid, file = wanted
         session, counts = owner.session, self._counts
         if counts.get(session, 0) >= limit:
@@ -354,7 +354,7 @@ class LockTable:
             locks = self._files.get(path)
             if locks is not None:
                 held = locks.conflict(wanted)
-                # To the host, what the same owner has there through another fid looks like somebody else's.
+                # To the host, what the same owner has there through another fid looks like another owner's.
                 own = () if held else locks.own(wanted.owner, wanted.start, wanted.end)
                 if held is not None or any(one.file is not wanted.file for one in own):
                     return held

@@ -41,14 +41,14 @@ class Workers(Protocol):
 class _Storage:
     """The jobs of one storage."""
 
-    __slots__ = ("hung", "key", "running", "told", "waiting")
+    __slots__ = ("hang_logged", "hung", "key", "running", "waiting")
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
         self.running = 0
         """Threads that it has, hung ones too."""
         self.hung = 0
-        self.told = False
+        self.hang_logged = False
         """It was logged that one of them hangs."""
         self.waiting: dict[_Job, None] = {}
         """In the order in which they came."""
@@ -84,7 +84,7 @@ class _Job(Future[Any]):
         assert call is not None  # noqa: S101 - performed once
         try:
             result = call(*args)
-        except BaseException as error:  # noqa: BLE001 - told by the future
+        except BaseException as error:  # noqa: BLE001 - the future has it
             self.set_exception(error)
         else:
             self.set_result(result)
@@ -96,7 +96,7 @@ class Offload:
     def __init__(self, threads: int, name: str, hung: float = HUNG) -> None:
         self._most = threads
         self._name = name
-        self._patience = hung
+        self._hung_after = hung
         self._guard = threading.Lock()
         self._storages: dict[Hashable, _Storage] = {}
         self._waiting: dict[_Storage, None] = {}
@@ -133,7 +133,7 @@ class Offload:
                 found.waiting[job] = None
                 self._waiting.setdefault(found)
         if not self._watching:
-            self._watch(self._patience)
+            self._watch(self._hung_after)
         return job
 
     def shutdown(self) -> None:
@@ -198,7 +198,7 @@ class Offload:
         del self._running[job]
         if job.hung:
             storage.hung -= 1
-            storage.told = bool(storage.hung)
+            storage.hang_logged = bool(storage.hung)
         else:
             self._live -= 1
         self._drop(storage)
@@ -252,7 +252,7 @@ class Offload:
             for job in self._running:
                 if job.hung:
                     continue
-                if now - job.began < self._patience:
+                if now - job.began < self._hung_after:
                     young = job
                     break
                 if hung == self._most:
@@ -261,15 +261,15 @@ class Offload:
                 job.hung = True
                 job.storage.hung += 1
                 self._live -= 1
-                if not job.storage.told:
-                    job.storage.told = True
+                if not job.storage.hang_logged:
+                    job.storage.hang_logged = True
                     hanging.append(job.storage)
             self._start_waiting()
-            again = young.began + self._patience - now if young is not None else self._patience
+            again = young.began + self._hung_after - now if young is not None else self._hung_after
             busy = bool(self._running) and not self._ended
         for storage in hanging:
             log.warning(
-                "%s has not answered for %g s: worker threads that wait for it are replaced", storage, self._patience
+                "%s has not answered for %g s: worker threads that wait for it are replaced", storage, self._hung_after
             )
         if busy:
-            self._watch(max(again, self._patience / 8))
+            self._watch(max(again, self._hung_after / 8))

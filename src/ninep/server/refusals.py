@@ -18,7 +18,7 @@ from ninep.wire.messages import BY_NUMBER, Rerror, Rlerror
 
 log = logging.getLogger("ninep.server")
 
-TOLD = frozenset(
+LOGGED = frozenset(
     {
         Errno.EACCES,
         Errno.EPERM,
@@ -43,8 +43,8 @@ def refusal(session: Session, tag: int, number: int, error: Exception) -> bytes:
         if isinstance(error, Refused):
             words = error.words
         if isinstance(error, OverLimit):
-            session.counts.beyond(error.limit)
-        level = logging.INFO if code in TOLD else logging.DEBUG
+            session.counters.beyond(error.limit)
+        level = logging.INFO if code in LOGGED else logging.DEBUG
         if log.isEnabledFor(level):
             log.log(level, "refused %s %s: %s", session.peer, _name(number), _why(code, error))
     elif isinstance(error, Malformed):
@@ -53,7 +53,7 @@ def refusal(session: Session, tag: int, number: int, error: Exception) -> bytes:
     else:
         code = Errno.EIO
         log.error("%s from %s failed", _name(number), session.peer, exc_info=error)
-    session.counts.errors[code] += 1
+    session.counters.errors[code] += 1
     return error_reply(session, tag, code, words)
 
 

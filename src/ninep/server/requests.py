@@ -1,8 +1,8 @@
 """Requests that could not be answered at once, and which of them has to wait for which.
 
-A request in a worker thread holds the fids it uses: shared, or alone (its row in ``table`` says so). One that needs a fid alone that
-another uses, or a fid that another has alone, waits for it; what came later and clashes with a waiting one waits behind it, so that two requests
-for a fid are served in the order in which they came. All others pass by.
+A request in a worker thread holds the fids that it uses as a reader holds a readers-writer lock (``reads``), or as a writer does (``excludes``): its
+row in ``table`` says which. A request whose fids are held in a way that conflicts waits for them; what came later and conflicts with a waiting one
+waits behind it, so that two requests for a fid are served in the order in which they came. All others pass by.
 
 Pure bookkeeping: knows no thread, no reply and no connection. Fids are counted and not compared, because a client may have hundreds of requests
 in flight.
@@ -26,7 +26,7 @@ ANAME = 3
 class Request(InFlight):
     """A request in a worker thread, or waiting for one or for its fids."""
 
-    __slots__ = ("alone", "entry", "fields", "future", "session", "shared")
+    __slots__ = ("entry", "excludes", "fields", "future", "reads", "session")
 
     def __init__(self, tag: int, entry: Entry, fields: Sequence[Any], session: Session) -> None:
         super().__init__(tag)
@@ -35,13 +35,13 @@ class Request(InFlight):
         self.session = session
         self.future: Future[tuple[Any, ...]] | None = None
         """Its thread's result, once it was handed to one."""
-        self.shared = {fields[i] for i in entry.row.shared}
-        self.alone = {fields[i] for i in entry.row.alone}
+        self.reads = {fields[i] for i in entry.row.reads}
+        self.excludes = {fields[i] for i in entry.row.excludes}
 
     def storage(self) -> Hashable:
         """What it may have to wait for: that of its fids. Tattach has none yet, but the name of an export."""
         session, row = self.session, self.entry.row
-        for place in row.shared + row.alone:
+        for place in row.reads + row.excludes:
             fid = session.fids.get(self.fields[place])
             if fid is not None:
                 return fid.storage
@@ -50,37 +50,37 @@ class Request(InFlight):
         return None
 
 
-class Claims:
-    """How many requests use each fid, shared and alone."""
+class FidUse:
+    """How many requests read each fid, and how many exclude others from it."""
 
-    __slots__ = ("_alone", "_shared")
+    __slots__ = ("_excludes", "_reads")
 
     def __init__(self) -> None:
-        self._shared: dict[int, int] = {}
-        self._alone: dict[int, int] = {}
+        self._reads: dict[int, int] = {}
+        self._excludes: dict[int, int] = {}
 
-    def copy(self) -> Claims:
-        """Claims that are the same now."""
-        made = Claims()
-        made._shared, made._alone = self._shared.copy(), self._alone.copy()
+    def copy(self) -> FidUse:
+        """A copy, to be changed by itself."""
+        made = FidUse()
+        made._reads, made._excludes = self._reads.copy(), self._excludes.copy()
         return made
 
-    def clash(self, request: Request) -> bool:
-        """The request needs a fid that is taken from it."""
-        shared, alone = self._shared, self._alone
-        return any(fid in alone for fid in request.shared) or any(
-            fid in alone or fid in shared for fid in request.alone
+    def conflicts(self, request: Request) -> bool:
+        """The request needs a fid that is held in a way that conflicts."""
+        reads, excludes = self._reads, self._excludes
+        return any(fid in excludes for fid in request.reads) or any(
+            fid in excludes or fid in reads for fid in request.excludes
         )
 
-    def take(self, request: Request) -> None:
+    def acquire(self, request: Request) -> None:
         """The request holds its fids, or stands in line for them."""
-        for counts, fids in ((self._shared, request.shared), (self._alone, request.alone)):
+        for counts, fids in ((self._reads, request.reads), (self._excludes, request.excludes)):
             for fid in fids:
                 counts[fid] = counts.get(fid, 0) + 1
 
-    def give(self, request: Request) -> None:
+    def release(self, request: Request) -> None:
         """The request is over."""
-        for counts, fids in ((self._shared, request.shared), (self._alone, request.alone)):
+        for counts, fids in ((self._reads, request.reads), (self._excludes, request.excludes)):
             for fid in fids:
                 if counts[fid] == 1:
                     del counts[fid]
@@ -89,7 +89,7 @@ class Claims:
 
 
 class Requests:
-    """All requests in flight of one connection. Those of an earlier session may still run; they are in nobody's way.
+    """All requests in flight of one connection. Those of an earlier session may still run; they conflict with nothing.
 
     A request is ``waiting`` for fids, or it has them and is ``ready`` for a thread, or ``running`` in one.
     """
@@ -107,29 +107,29 @@ class Requests:
     def begin(self, session: Session | None) -> None:
         """A new session, or none any more: what had not begun of the old one never will, and what runs holds nothing."""
         self._session = session
-        self._held = Claims()
+        self._held = FidUse()
         """By those running and ready."""
-        self._line = Claims()
+        self._line = FidUse()
         """By those waiting."""
         self.ready.clear()
         self.waiting.clear()
 
-    def clash(self, request: Request) -> bool:
+    def conflicts(self, request: Request) -> bool:
         """Whether something that came before is in its way."""
-        return self._held.clash(request) or self._line.clash(request)
+        return self._held.conflicts(request) or self._line.conflicts(request)
 
     def wait(self, request: Request) -> None:
         """It has to wait for its fids."""
         self.waiting[request] = None
-        self._line.take(request)
+        self._line.acquire(request)
 
     def hold(self, request: Request) -> None:
         """It has its fids, and needs a thread."""
         if request in self.waiting:
             del self.waiting[request]
-            self._line.give(request)
+            self._line.release(request)
         self.ready[request] = None
-        self._held.take(request)
+        self._held.acquire(request)
 
     def next(self) -> Request:
         """The next of the ready ones: it is running from now on."""
@@ -142,7 +142,7 @@ class Requests:
         """It is over, or will never be. False if that was known before."""
         if request in self.waiting:
             del self.waiting[request]
-            self._line.give(request)
+            self._line.release(request)
             return True
         if request in self.running:
             self.running.remove(request)
@@ -151,19 +151,19 @@ class Requests:
         else:
             return False
         if request.session is self._session:
-            self._held.give(request)
+            self._held.release(request)
         return True
 
     def free(self) -> Iterator[Request]:
         """Those of the waiting that nothing before them stands in the way of. Each must ``hold`` or ``leave`` before the next is asked for."""
         ahead = self._held.copy()
         for request in list(self.waiting):
-            if ahead.clash(request):
-                ahead.take(request)
+            if ahead.conflicts(request):
+                ahead.acquire(request)
                 continue
             yield request
             if request in self.ready or request in self.running:
-                ahead.take(request)
+                ahead.acquire(request)
 
     def of(self, session: Session) -> bool:
         """Whether any of a session is still running."""

@@ -21,18 +21,18 @@ from typing import Final, Self
 from ninep.node import Driver, serve_in_this_thread
 from ninep.server import overlap, worker
 from ninep.server.access import Access
+from ninep.server.admission import Admission
 from ninep.server.budgets import Budgets
 from ninep.server.connection import Connection
-from ninep.server.counted import CountedConnection, CountedOffload, CountedTracedConnection
-from ninep.server.door import Door
 from ninep.server.exports import Export, Exports
+from ninep.server.instrumented import InstrumentedConnection, InstrumentedOffload, InstrumentedTracedConnection
 from ninep.server.limits import Limits
 from ninep.server.offload import Offload
-from ninep.server.outbox import Outbox
 from ninep.server.signals import asked_to_end
 from ninep.server.slices import Slices
 from ninep.server.trace import TracedConnection
 from ninep.server.transport import Transport
+from ninep.server.write_coalescer import WriteCoalescer
 from ninep.transport import addresses, listeners
 from ninep.transport.addresses import Address
 
@@ -49,10 +49,10 @@ TIDY: Final = 1.0
 KINDS: Final[dict[tuple[bool, bool], type[Connection]]] = {
     (False, False): Connection,
     (False, True): TracedConnection,
-    (True, False): CountedConnection,
-    (True, True): CountedTracedConnection,
+    (True, False): InstrumentedConnection,
+    (True, True): InstrumentedTracedConnection,
 }
-"""By whether it is counted, and whether it is traced."""
+"""By whether it is instrumented, and whether it is traced."""
 
 
 class Server:
@@ -66,13 +66,13 @@ class Server:
         access: Access | None = None,
         *,
         owns_loop: bool = False,
-        counted: bool = False,
+        instrumented: bool = False,
         allow_overlap: bool = False,
     ) -> None:
         """``access``: who may connect; without it unix sockets, virtual machines, and over TCP only processes of this machine.
 
         ``owns_loop``: the event loop does nothing but serve, so that a single client's next request may be waited for in its thread
-        (``transport.busy_poll``), some milliseconds at a time. ``counted``: count requests, bytes and times too (``counts``).
+        (``transport.busy_poll``), some milliseconds at a time. ``instrumented``: count requests, bytes and times too (``counters``).
         ``allow_overlap``: do not look whether exports show the same files and keep their owners in different ways, which is
         ``overlap.Overlap``, a ValueError.
         """
@@ -81,15 +81,15 @@ class Server:
             overlap.check(self.exports)
         self.limits = limits or Limits()
         self.budgets = Budgets(self.limits)
-        self.counts = self.budgets.counts
-        self.door = Door(access or Access(), self.limits, self.counts)
-        self._counted = counted
+        self.counters = self.budgets.counters
+        self.admission = Admission(access or Access(), self.limits, self.counters)
+        self._instrumented = instrumented
         self._workers = (
-            CountedOffload(threads, THREAD_NAME, self.counts.threads) if counted else Offload(threads, THREAD_NAME)
+            InstrumentedOffload(threads, THREAD_NAME, self.counters.threads) if instrumented else Offload(threads, THREAD_NAME)
         )
         self._listeners: list[listeners.Listener] = []
         self._connections: set[Connection] = set()
-        self._outbox = Outbox()
+        self._coalescer = WriteCoalescer()
         self._slices = Slices()
         self._owns_loop = owns_loop
         self._closing = self._serving = False
@@ -116,9 +116,9 @@ class Server:
         """How many connections there are."""
         return len(self._connections)
 
-    def counted(self) -> list[CountedConnection]:
-        """The connections, if they are counted: to be looked at, from any thread."""
-        return [one for one in tuple(self._connections) if isinstance(one, CountedConnection)]
+    def instrumented(self) -> list[InstrumentedConnection]:
+        """The connections, if they are instrumented: to be read, from any thread."""
+        return [one for one in tuple(self._connections) if isinstance(one, InstrumentedConnection)]
 
     async def listen(self, address: str | Address) -> Address:
         """Accept connections at an address; what it became (with the port that the system chose)."""
@@ -129,7 +129,7 @@ class Server:
         return listener.address
 
     async def adopt(self, sock: socket.socket) -> None:
-        """Serve a connection that somebody else accepted."""
+        """Serve a connection that another process or program accepted."""
         await listeners.accept(sock, self._connect)
 
     def serve_for(self, parent: socket.socket, ended: Callable[[], None]) -> None:
@@ -160,7 +160,7 @@ class Server:
             self._serving = True
             serve_in_this_thread(1)
         traced = logging.getLogger("ninep.trace").isEnabledFor(logging.DEBUG)
-        return KINDS[self._counted, traced](
+        return KINDS[self._instrumented, traced](
             transport,
             self.exports,
             self.limits,
@@ -168,7 +168,7 @@ class Server:
             self._connected,
             self._disconnected,
             self.budgets,
-            self._outbox,
+            self._coalescer,
             self._slices,
             self._alone if self._owns_loop else bool,
         )
@@ -177,12 +177,12 @@ class Server:
         return len(self._connections) == 1 and not self._closing
 
     def _connected(self, connection: Connection) -> None:
-        if not self.door.enter(connection):
+        if not self.admission.enter(connection):
             return
         self._connections.add(connection)
         if self._tidying is None:
             self._tidying = asyncio.get_running_loop().call_later(TIDY, self._tidy)
-        self._outbox.shared = len(self._connections) > 1
+        self._coalescer.shared = len(self._connections) > 1
         self._idle.clear()
         log.debug("connected %s", connection.peer)
         if self._closing:
@@ -194,9 +194,9 @@ class Server:
         self.exports.tidy()
 
     def _disconnected(self, connection: Connection) -> None:
-        self.door.leave(connection)
+        self.admission.leave(connection)
         self._connections.discard(connection)
-        self._outbox.shared = len(self._connections) > 1
+        self._coalescer.shared = len(self._connections) > 1
         if self._parent is not None:
             worker.say(self._parent, worker.ENDED)
         log.debug("disconnected %s", connection.peer)
@@ -208,11 +208,11 @@ class Server:
         await self._idle.wait()
 
     async def wait(self) -> None:
-        """Until somebody closes the server."""
+        """Until the server is closed."""
         await self._closed.wait()
 
     async def serve_forever(self) -> None:
-        """Until somebody closes the server, or Ctrl-C, SIGTERM or SIGHUP asks for it: then this does; a second signal does not wait for requests.
+        """Until the server is closed, or Ctrl-C, SIGTERM or SIGHUP asks for it: then this does; a second signal does not wait for requests.
 
         The signals are heard in the main thread only; a program that wants them for itself uses ``wait``.
         """

@@ -28,7 +28,7 @@ from ninep.wire.codec import IOHDRSZ
 from ninep.wire.dialect import Dialect
 from ninep.wire.messages import NOFID
 
-NOBODY = Peer()
+UNKNOWN_PEER = Peer()
 FID_COST = 256
 """What a fid with an attribute counts besides the attribute's bytes."""
 
@@ -37,15 +37,15 @@ class Session:
     """What one client has, from version to version."""
 
     __slots__ = (
+        "_fid_allowance",
         "_guard",
         "_iosizes",
-        "_may",
-        "_may_hold",
-        "_may_list",
-        "_may_open",
-        "_remaining",
+        "_listing_allowance",
+        "_open_allowance",
+                "_remaining",
+        "_xattr_allowance",
         "attached",
-        "counts",
+        "counters",
         "dialect",
         "exports",
         "extended",
@@ -70,7 +70,7 @@ class Session:
         limits: Limits,
         dialect: Dialect,
         msize: int,
-        peer: Peer = NOBODY,
+        peer: Peer = UNKNOWN_PEER,
         budgets: Budgets | None = None,
     ) -> None:
         self.exports = exports
@@ -103,12 +103,12 @@ class Session:
         self._iosizes: dict[int, int] = {}
         # What is compared with at every fid and open. The common budgets are asked for chunks only: see ``budgets``.
         budgets = budgets or Budgets(limits)
-        self.counts = budgets.counts
+        self.counters = budgets.counters
         fids, opened, listing = self.fids, self.opened, self.listing
-        self._may = Allowance(budgets.fids, PROMISED_FIDS, limits.fids, 1024, fids.__len__)
-        self._may_open = Allowance(budgets.open_files, budgets.promised_files, limits.open_files, 64, opened.__len__)
-        self._may_list = Allowance(budgets.directories, PROMISED_DIRECTORIES, limits.directories, 8, listing.__len__)
-        self._may_hold = Allowance(
+        self._fid_allowance = Allowance(budgets.fids, PROMISED_FIDS, limits.fids, 1024, fids.__len__)
+        self._open_allowance = Allowance(budgets.open_files, budgets.promised_files, limits.open_files, 64, opened.__len__)
+        self._listing_allowance = Allowance(budgets.directories, PROMISED_DIRECTORIES, limits.directories, 8, listing.__len__)
+        self._xattr_allowance = Allowance(
             budgets.xattr_bytes, PROMISED_XATTRS, limits.xattr_bytes, 1 << 17, lambda: self.xattr_bytes
         )
 
@@ -130,11 +130,11 @@ class Session:
             raise Refused(Errno.EBADF, f"fid {number} is not in use")
         return fid
 
-    def unused(self, number: int) -> None:
+    def reserve_fid(self, number: int) -> None:
         """Check that a new fid may be made: EINVAL if the number is taken, ENFILE beyond the limit."""
         if number in self.fids or number == NOFID:
             raise Refused(Errno.EINVAL, f"fid {number} is in use")
-        if len(self.fids) >= self._may.granted and not self._may.grow(len(self.fids) + 1):
+        if len(self.fids) >= self._fid_allowance.granted and not self._fid_allowance.grow(len(self.fids) + 1):
             raise OverLimit("fids", Errno.ENFILE, "too many fids")
 
     def bind(self, number: int, node: Node, user: User, export: Export) -> Fid:
@@ -142,18 +142,18 @@ class Session:
         fid = self.fids[number] = Fid(node, user, export)
         return fid
 
-    def may_open(self, *, idle: bool = False) -> None:
+    def reserve_open(self, *, idle: bool = False) -> None:
         """Check that one more file or directory may be opened: EMFILE. ``idle``: one that keeps no handle, of which there are few for all."""
         count = len(self.opened)
         if count + len(self.idle) >= self.limits.open_files or (
-            not idle and count >= self._may_open.granted and not self._may_open.grow(count + 1)
+            not idle and count >= self._open_allowance.granted and not self._open_allowance.grow(count + 1)
         ):
             raise OverLimit("open_files", Errno.EMFILE, "too many open files")
 
-    def may_list(self) -> None:
+    def reserve_listing(self) -> None:
         """Check that one more directory may be opened: EMFILE."""
         count = len(self.listing)
-        if count >= self._may_list.granted and not self._may_list.grow(count + 1):
+        if count >= self._listing_allowance.granted and not self._listing_allowance.grow(count + 1):
             raise OverLimit("directories", Errno.EMFILE, "too many open directories")
 
     def open(self, fid: Fid) -> None:
@@ -165,26 +165,26 @@ class Session:
         if fid.directory is not None:
             self.listing.add(fid)
 
-    def keeps(self, fid: Fid) -> None:
+    def reserve_handle(self, fid: Fid) -> None:
         """A fid is about to be locked through: from now on it keeps a handle. EMFILE as for an open."""
         if fid in self.idle:
             self.idle.discard(fid)
             try:
-                self.may_open()
+                self.reserve_open()
             except OverLimit:
                 self.idle.add(fid)
                 raise
             self.opened.add(fid)
 
-    def fits(self, size: int) -> None:
+    def check_reply_size(self, size: int) -> None:
         """Check that a reply of ``size`` bytes may be sent: EMSGSIZE (only names and link targets can be too long for a small msize)."""
         if size > self.msize:
             raise Refused(Errno.EMSGSIZE, f"a reply of {size} bytes; the client takes {self.msize}")
 
-    def may_hold(self, size: int) -> None:
+    def reserve_xattr(self, size: int) -> None:
         """Check that ``size`` more bytes of attributes may be held: ENOSPC."""
         needed = self.xattr_bytes + size + FID_COST
-        if needed > self._may_hold.granted and not self._may_hold.grow(needed):
+        if needed > self._xattr_allowance.granted and not self._xattr_allowance.grow(needed):
             raise OverLimit("xattr_bytes", Errno.ENOSPC, "too many bytes of attributes")
 
     def hold(self, fid: Fid) -> None:
@@ -248,7 +248,7 @@ class Session:
             self._end()
 
     def _end(self) -> None:
-        for allowance in (self._may, self._may_open, self._may_list, self._may_hold):
+        for allowance in (self._fid_allowance, self._open_allowance, self._listing_allowance, self._xattr_allowance):
             allowance.end()
 
     # -- sizes ---------------------------------------------------------------------------------------------------------

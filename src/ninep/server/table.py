@@ -1,8 +1,8 @@
 """Which T-message goes where: one row each.
 
 ``handler`` does the work. ``now``, where there is one, is tried first in the event loop and may raise ``WouldBlock``. ``waits`` marks what waits
-for a device by its nature and always goes to a worker thread. ``shared`` and ``alone`` are the positions of the fids among the fields: while
-a request is in a worker thread, no other may use the fids it has ``alone``, and none may have alone what it ``shares``.
+for a device by its nature and always goes to a worker thread. ``reads`` and ``excludes`` are the positions of the fids among the fields, held while a
+request is in a worker thread as by the readers and the writer of a lock: no other request may use a fid that it excludes others from.
 """
 
 from __future__ import annotations
@@ -22,45 +22,45 @@ class Row(NamedTuple):
 
     message: type[m.Message]
     handler: Handler
-    shared: tuple[int, ...] = ()
-    alone: tuple[int, ...] = ()
+    reads: tuple[int, ...] = ()
+    excludes: tuple[int, ...] = ()
     now: Handler | None = None
     waits: bool = False
 
 
 BASE = (
     Row(m.Tauth, attach.auth),
-    Row(m.Tattach, attach.attach, alone=(0,), now=attach.attach_now),
-    Row(m.Twalk, walk.walk, shared=(0,), alone=(1,)),
-    Row(m.Topen, base.open_, alone=(0,)),
-    Row(m.Tcreate, base.create, alone=(0,)),
-    Row(m.Tread, files.read, shared=(0,), now=files.read_now),
-    Row(m.Twrite, files.write, shared=(0,)),
-    Row(m.Tclunk, attach.clunk, alone=(0,), now=attach.clunk_now),
-    Row(m.Tremove, directories.remove, alone=(0,)),
-    Row(m.Tstat, base.stat, shared=(0,)),
-    Row(m.Twstat, base.wstat, alone=(0,), now=base.wstat_now),
+    Row(m.Tattach, attach.attach, excludes=(0,), now=attach.attach_now),
+    Row(m.Twalk, walk.walk, reads=(0,), excludes=(1,)),
+    Row(m.Topen, base.open_, excludes=(0,)),
+    Row(m.Tcreate, base.create, excludes=(0,)),
+    Row(m.Tread, files.read, reads=(0,), now=files.read_now),
+    Row(m.Twrite, files.write, reads=(0,)),
+    Row(m.Tclunk, attach.clunk, excludes=(0,), now=attach.clunk_now),
+    Row(m.Tremove, directories.remove, excludes=(0,)),
+    Row(m.Tstat, base.stat, reads=(0,)),
+    Row(m.Twstat, base.wstat, excludes=(0,), now=base.wstat_now),
 )
 LINUX = (
-    Row(m.Tstatfs, attributes.statfs, shared=(0,)),
-    Row(m.Tlopen, files.lopen, alone=(0,)),
-    Row(m.Tlcreate, files.lcreate, alone=(0,)),
-    Row(m.Tsymlink, directories.symlink, shared=(0,)),
-    Row(m.Tmknod, directories.mknod, shared=(0,)),
-    Row(m.Trename, directories.rename, shared=(1,), alone=(0,)),
-    Row(m.Treadlink, attributes.readlink, shared=(0,)),
-    Row(m.Tgetattr, attributes.getattr_, shared=(0,)),
-    Row(m.Tsetattr, attributes.setattr_, shared=(0,)),
-    Row(m.Txattrwalk, attributes.xattrwalk, shared=(0,), alone=(1,)),
-    Row(m.Txattrcreate, attributes.xattrcreate, alone=(0,)),
-    Row(m.Treaddir, directories.readdir, alone=(0,), now=directories.readdir_now),
-    Row(m.Tfsync, files.fsync, shared=(0,), waits=True),
-    Row(m.Tlock, locking.lock, shared=(0,), now=locking.lock_now),
-    Row(m.Tgetlock, locking.getlock, shared=(0,), now=locking.getlock_now),
-    Row(m.Tlink, directories.link, shared=(0, 1)),
-    Row(m.Tmkdir, directories.mkdir, shared=(0,)),
-    Row(m.Trenameat, directories.renameat, shared=(0, 2)),
-    Row(m.Tunlinkat, directories.unlinkat, shared=(0,)),
+    Row(m.Tstatfs, attributes.statfs, reads=(0,)),
+    Row(m.Tlopen, files.lopen, excludes=(0,)),
+    Row(m.Tlcreate, files.lcreate, excludes=(0,)),
+    Row(m.Tsymlink, directories.symlink, reads=(0,)),
+    Row(m.Tmknod, directories.mknod, reads=(0,)),
+    Row(m.Trename, directories.rename, reads=(1,), excludes=(0,)),
+    Row(m.Treadlink, attributes.readlink, reads=(0,)),
+    Row(m.Tgetattr, attributes.getattr_, reads=(0,)),
+    Row(m.Tsetattr, attributes.setattr_, reads=(0,)),
+    Row(m.Txattrwalk, attributes.xattrwalk, reads=(0,), excludes=(1,)),
+    Row(m.Txattrcreate, attributes.xattrcreate, excludes=(0,)),
+    Row(m.Treaddir, directories.readdir, excludes=(0,), now=directories.readdir_now),
+    Row(m.Tfsync, files.fsync, reads=(0,), waits=True),
+    Row(m.Tlock, locking.lock, reads=(0,), now=locking.lock_now),
+    Row(m.Tgetlock, locking.getlock, reads=(0,), now=locking.getlock_now),
+    Row(m.Tlink, directories.link, reads=(0, 1)),
+    Row(m.Tmkdir, directories.mkdir, reads=(0,)),
+    Row(m.Trenameat, directories.renameat, reads=(0, 2)),
+    Row(m.Tunlinkat, directories.unlinkat, reads=(0,)),
 )
 
 BY_DIALECT = {

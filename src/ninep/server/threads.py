@@ -29,7 +29,7 @@ SOME = 250
 class Threads:
     """The threads of one connection: ``most`` requests at a time run in ``workers``, which it shares with others.
 
-    Who is to be told of an end comes with each call: a connection that its own threads knew would be a circle.
+    What to call at an end comes with each call: a connection that its own threads knew would be a reference cycle.
     """
 
     def __init__(self, workers: Workers, most: int, requests: Requests) -> None:
@@ -50,7 +50,7 @@ class Threads:
         self.run(done)
 
     def run(self, done: Done) -> None:
-        """Hand over the requests that are ready, as many as the connection may have in threads. ``done`` is told of each that comes back."""
+        """Hand over the requests that are ready, as many as the connection may have in threads. ``done`` is called with each that comes back."""
         requests = self._requests
         while requests.ready and len(requests.running) < self._most:
             request = requests.next()

@@ -34,10 +34,10 @@ class _Gone:
     """The transport of a connection that is lost."""
 
     def write(self, buffer: Buffer) -> None:
-        """Nobody reads it."""
+        """It is thrown away."""
 
     def write_all(self, buffers: Sequence[Buffer]) -> None:
-        """Nobody reads them."""
+        """They are thrown away."""
 
     def pause(self) -> None:
         """Nothing comes."""

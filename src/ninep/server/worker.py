@@ -46,7 +46,7 @@ class Worker:
         self.began = monotonic()
         self.ready = False
         self.aside = False
-        self.told_to_end = False
+        self.asked_to_end = False
         self.killed = 0.0
         """When."""
         self.owes = 0

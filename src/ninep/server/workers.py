@@ -1,7 +1,7 @@
 """Several processes behind the same sockets: one event loop fills one core, more cores take more processes.
 
 The parent accepts and hands each connection to the process that has the fewest (SCM_RIGHTS, unix(7)): with all accepting by
-themselves, whoever wakes first would take most. A worker is a fork of the parent that serves what it is given and says when a
+themselves, the process that wakes first would take most. A worker is a fork of the parent that serves what it is given and says when a
 connection has ended.
 
 Rules
@@ -64,7 +64,7 @@ _fork: Callable[[], int] | None = getattr(os, "fork", None)
 _mask: Any = getattr(signal, "pthread_sigmask", None)
 _BLOCK, _UNBLOCK, _SET = (getattr(signal, name, 0) for name in ("SIG_BLOCK", "SIG_UNBLOCK", "SIG_SETMASK"))
 Work = Callable[[socket.socket, int], None]
-"""What a worker does with its control socket, and as which of them (from 0), until it is told to stop (by SIGTERM, or the end of the parent)."""
+"""What a worker does with its control socket, and as which of them (from 0), until it is asked to stop (by SIGTERM, or the end of the parent)."""
 
 
 def _nothing() -> None:
@@ -81,7 +81,7 @@ class Pool:
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
         self._signals = 0
-        """How often it was told to end."""
+        """How often it was asked to end."""
         self._failed = False
         self._accepting = False
         self._resting = 0.0
@@ -106,7 +106,7 @@ class Pool:
             raise OSError(errno.ENOSYS, "several workers need fork(2), which this system does not have")
         _need_handles(self._wake)
         ours, theirs = socket.socketpair()
-        # A worker that is told to end while it begins must not have our handlers any more, which do nothing.
+        # A worker that is asked to end while it begins must not have our handlers any more, which do nothing.
         before = _mask(_BLOCK, ENDING)
         try:
             pid = _fork()
@@ -158,7 +158,7 @@ class Pool:
     # -- running ---------------------------------------------------------------------------------------------------------
 
     def run(self, announce: Callable[[], None] = _nothing, ends: Callable[[], None] = _nothing) -> int:
-        """Until it is told to end by a signal; then the workers answer what is in flight, and end. The exit status: 1 if one had to be killed.
+        """Until a signal asks it to end; then the workers answer what is in flight, and end. The exit status: 1 if one had to be killed.
 
         ``announce`` is called when all of them serve, ``ends`` when the end begins.
         """
@@ -202,8 +202,8 @@ class Pool:
                 with suppress(OSError):
                     worker.send(PING)
         for worker in self.aside:
-            if not worker.owes and not worker.connections and not worker.told_to_end:
-                worker.told_to_end = True
+            if not worker.owes and not worker.connections and not worker.asked_to_end:
+                worker.asked_to_end = True
                 os.kill(worker.pid, signal.SIGTERM)
         if self._resting and now >= self._resting:
             self._resting = 0.0

@@ -47,14 +47,14 @@ def attach_now(session: Session, fid: int, afid: int, uname: bytes, aname: bytes
 
 def attach(session: Session, fid: int, afid: int, uname: bytes, aname: bytes, n_uname: int = NO_ID) -> tuple[Qid]:
     """The root of an export, for a user. Linux attaches once for each uid, on one connection."""
-    session.unused(fid)
+    session.reserve_fid(fid)
     if len(uname) > LONGEST_UNAME:
         raise Refused(Errno.EINVAL, f"a user name of {len(uname)} bytes")
     who = f"uname={uname!r} uid={n_uname if n_uname != NO_ID else '-'}"
     try:
         if afid != NOFID:
             raise Refused(Errno.EACCES, "no authentication was begun on this afid")
-        export = _admit(session, aname)
+        export = _export_for(session, aname)
         user = export.user(uname, n_uname, session.peer)
         node = export.attach(user)
     except WouldBlock:
@@ -65,7 +65,7 @@ def attach(session: Session, fid: int, afid: int, uname: bytes, aname: bytes, n_
     session.bind(fid, node, user, export)
     session.attached = True
     session.visited.add(export)
-    session.counts.attached(export.name)
+    session.counters.attached(export.name)
     session.threadsafe &= export.driver.threadsafe or not node.inline
     if not node.inline:
         session.inline = False
@@ -74,7 +74,7 @@ def attach(session: Session, fid: int, afid: int, uname: bytes, aname: bytes, n_
     return (node.qid,)
 
 
-def _admit(session: Session, aname: bytes) -> Export:
+def _export_for(session: Session, aname: bytes) -> Export:
     """The export, if the peer may have it: ENOENT, EACCES."""
     export = session.exports.find(aname)
     if export is None:

@@ -115,21 +115,21 @@ def statfs(session: Session, fid: int) -> tuple[Statfs]:
 def readlink(session: Session, fid: int) -> tuple[bytes]:
     """The target of a link."""
     target = session.fid(fid).node.readlink()
-    session.fits(HEADER_SIZE + 2 + len(target))
+    session.check_reply_size(HEADER_SIZE + 2 + len(target))
     return (target,)
 
 
 def xattrwalk(session: Session, fid: int, newfid: int, name: bytes) -> tuple[int]:
     """``newfid`` becomes the value of one attribute, or the list of their names, read once and kept: what changes later does not tear it."""
     held = session.fid(fid)
-    session.unused(newfid)
+    session.reserve_fid(newfid)
     if held.xattr is not None:
         raise Refused(Errno.EINVAL, "an attribute has no attributes")
     if b"\0" in name:
         raise Refused(Errno.ENODATA, f"{name!r} is not a name")
     node = held.node
     value = node.getxattr(name) if name else b"".join([one + b"\0" for one in node.listxattr()])
-    session.may_hold(len(value))
+    session.reserve_xattr(len(value))
     made = session.bind(newfid, node.clone(), held.user, held.export)
     made.xattr = XattrValue(value)
     session.hold(made)
@@ -149,7 +149,7 @@ def xattrcreate(session: Session, fid: int, name: bytes, size: int, flags: int) 
         raise Refused(Errno.EINVAL, f"flags {flags:#x}")
     if size > XATTR_SIZE_MAX:
         raise Refused(Errno.E2BIG, f"an attribute of {size} bytes")
-    session.may_hold(size)
+    session.reserve_xattr(size)
     held.xattr = XattrBuffer(name, size, flags)
     session.hold(held)
     return ()

@@ -29,7 +29,7 @@ from ninep.server.handlers.changing import change_all
 from ninep.server.handlers.directories import check_target
 from ninep.server.handlers.files import MAX_OFFSET, open_fid
 from ninep.server.session import Session
-from ninep.server.stats import changes_of, differing, stat_of, stat_size
+from ninep.server.stat_record import changes_of, differing, stat_of, stat_size
 from ninep.wire.codec import HEADER_SIZE
 from ninep.wire.modes import (
     DMAUTH,
@@ -90,7 +90,7 @@ def create(session: Session, fid: int, name: bytes, perm: int, mode: int, extens
     held = session.fid(fid)
     if held.opened:
         raise Refused(Errno.EINVAL, "the fid is open already")
-    session.may_open()
+    session.reserve_open()
     kind = perm & KINDS
     if kind & (kind - 1) or perm & DMAUTH or (kind & SPECIAL and not session.extended):
         raise Refused(Errno.EINVAL, f"permissions {perm:#x}")
@@ -104,7 +104,7 @@ def create(session: Session, fid: int, name: bytes, perm: int, mode: int, extens
     if perm & DMDIR:
         if mode & ~(OCEXEC | ORCLOSE | OEXCL) not in {OREAD, OEXEC}:
             raise Refused(Errno.EISDIR, "a directory cannot be opened for writing")
-        session.may_list()
+        session.reserve_listing()
         held.node.mkdir(name, permissions, held.user.uid, _group(held.node))
         _become(held, name)
         reply = open_fid(session, held, O_RDONLY)
@@ -166,7 +166,7 @@ def _create_special(session: Session, held: Fid, name: bytes, perm: int, extensi
 def stat(session: Session, fid: int) -> tuple[Stat]:
     """The stat record."""
     record = stat_of(session.fid(fid).node, session.extended)
-    session.fits(HEADER_SIZE + 2 + stat_size(record, session.extended))
+    session.check_reply_size(HEADER_SIZE + 2 + stat_size(record, session.extended))
     return (record,)
 
 

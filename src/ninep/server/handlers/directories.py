@@ -46,7 +46,7 @@ def readdir(session: Session, fid: int, offset: int, count: int) -> tuple[Buffer
     if offset > LAST_NUMBER:
         if offset > MAX_COOKIE:
             raise Refused(Errno.EINVAL, f"offset {offset}")
-        return (b"",)  # nobody was given that cookie: it is behind all entries
+        return (b"",)  # no listing gives that cookie: it is behind all entries
     room = min(count, session.msize - READ_HEADER)
     packed = directory.read_packed(offset, room)
     if packed is not None:

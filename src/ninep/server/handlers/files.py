@@ -34,12 +34,12 @@ def open_fid(session: Session, held: Fid, flags: int) -> tuple[Qid, int]:
     if held.opened:
         raise Refused(Errno.EINVAL, "the fid is open already")
     idle = not flags & O_ACCMODE and not held.node.qid.type & QT_DIR
-    session.may_open(idle=idle)
+    session.reserve_open(idle=idle)
     node = held.node
     if node.qid.type & QT_DIR:
         if flags & (O_ACCMODE | O_TRUNC):
             raise Refused(Errno.EISDIR)
-        session.may_list()
+        session.reserve_listing()
         held.directory = node.opendir()
         held.stats = None if session.linux else StatListing(node, held.directory, session.extended)
         iounit = 0
@@ -49,7 +49,7 @@ def open_fid(session: Session, held: Fid, flags: int) -> tuple[Qid, int]:
         file = node.open(flags & OPEN_FLAGS, held.user.uid)
         if idle and not file.idle:
             try:
-                session.may_open()
+                session.reserve_open()
             except OverLimit:
                 file.close()
                 raise
@@ -73,7 +73,7 @@ def lcreate(session: Session, fid: int, name: bytes, flags: int, mode: int, gid:
         raise Refused(Errno.EINVAL, "the fid is open already")
     if flags & O_ACCMODE == O_ACCMODE:
         raise Refused(Errno.EINVAL, "access mode 3")
-    session.may_open()
+    session.reserve_open()
     flags &= OPEN_FLAGS | O_EXCL
     node, file = held.node.create(name, flags, mode & PERMISSIONS, held.user.uid, gid)
     held.node, old = node, held.node

@@ -21,7 +21,7 @@ from ninep.server.locks import END, Owner, Range, conflict_kind
 from ninep.server.session import Session
 
 LONGEST_CLIENT_ID = 1024
-"""Linux sends its host name, at most 64 bytes. Others are told it by Rgetlock, whatever *their* msize is."""
+"""Linux sends its host name, at most 64 bytes. Others get it in Rgetlock, whatever *their* msize is."""
 
 
 def _range(session: Session, held: Fid, kind: int, start: int, length: int, client_id: bytes, proc_id: int) -> Range:
@@ -60,12 +60,12 @@ def lock(
         if kind == LOCK_UNLCK:
             table.unlock(path, asked, limit, wait=wait)
             return (LOCK_SUCCESS,)
-        session.keeps(held)
+        session.reserve_handle(held)
         return (LOCK_SUCCESS if table.lock(path, asked, limit, wait=wait) else LOCK_BLOCKED,)
     except OSError as error:
         if linux_errno(error) is Errno.ENOLCK:
             if isinstance(error, OverLimit):
-                session.counts.beyond(error.limit)
+                session.counters.beyond(error.limit)
             return (LOCK_ERROR,)
         raise
 

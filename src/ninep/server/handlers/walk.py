@@ -21,7 +21,7 @@ def walk(session: Session, fid: int, newfid: int, names: list[bytes]) -> tuple[l
     if start is None:
         raise Refused(Errno.EBADF, f"fid {fid} is not in use")
     if newfid != fid:
-        session.unused(newfid)
+        session.reserve_fid(newfid)
     elif start.opened:
         raise Refused(Errno.EINVAL, "an open fid cannot be walked")
     if start.xattr is not None:

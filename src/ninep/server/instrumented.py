@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from ninep.protocol.framing import RawFrame
 from ninep.server.connection import Connection
-from ninep.server.counts import Times
+from ninep.server.counters import Histogram
 from ninep.server.offload import Offload
 from ninep.server.trace import TracedConnection
 from ninep.wire.types import Buffer
@@ -23,14 +23,14 @@ T = TypeVar("T")
 
 
 def _count(frames: Iterator[RawFrame], requests: list[int]) -> Iterator[RawFrame]:
-    """The frames, counted by type. Knows no connection: a batch that is broken off would be a circle."""
+    """The frames, counted by type. Knows no connection: a batch that is broken off would be a reference cycle."""
     for frame in frames:
         requests[frame[1]] += 1
         yield frame
 
 
-class CountedConnection(Connection):
-    """A connection whose doings are counted."""
+class InstrumentedConnection(Connection):
+    """A connection whose requests are counted."""
 
     _counting: Iterator[RawFrame] | None = None
 
@@ -51,47 +51,47 @@ class CountedConnection(Connection):
 
     def received(self, count: int) -> bool:
         """As ``Connection.received``."""
-        self._budgets.counts.received += count
+        self._budgets.counters.received += count
         return self._batch(count)
 
     def data(self, data: Buffer) -> None:
         """As ``Connection.data``."""
-        self._budgets.counts.received += len(data)
+        self._budgets.counters.received += len(data)
         super().data(data)
 
     def _serve(self) -> bool:
-        counts = self._budgets.counts
+        counters = self._budgets.counters
         if self._frames is not self._counting:  # else it is the rest of a batch
-            self._counting = self._frames = _count(iter(self._frames), counts.requests)
+            self._counting = self._frames = _count(iter(self._frames), counters.requests)
         began = monotonic()
         try:
             return super()._serve()
         finally:
-            counts.batches.add(monotonic() - began)
+            counters.batches.add(monotonic() - began)
 
     def send(self) -> None:
         """As ``Connection.send``."""
-        self._budgets.counts.sent += sum(map(len, self._out))
+        self._budgets.counters.sent += sum(map(len, self._out))
         super().send()
 
     def _pause(self) -> None:
-        self._budgets.counts.pauses += not (self._paused or self._stopping)
+        self._budgets.counters.pauses += not (self._paused or self._stopping)
         super()._pause()
 
     def _late(self, now: float, before: int | None, lasted: float) -> None:
         was = self.slow
         super()._late(now, before, lasted)
-        self._budgets.counts.slow += self.slow and not was
+        self._budgets.counters.slow += self.slow and not was
 
 
-class CountedTracedConnection(CountedConnection, TracedConnection):
+class InstrumentedTracedConnection(InstrumentedConnection, TracedConnection):
     """Counted, and logged."""
 
 
-class CountedOffload(Offload):
+class InstrumentedOffload(Offload):
     """Worker threads that note how long requests take in them."""
 
-    def __init__(self, threads: int, name: str, times: Times) -> None:
+    def __init__(self, threads: int, name: str, times: Histogram) -> None:
         super().__init__(threads, name)
         self._times = times
 

@@ -2,11 +2,11 @@
 
 With several connections, epoll brings requests of many of them at once. A reply that is sent at once wakes its client on another core (an
 interrupt, 1 to 3 us in a virtual machine), again and again, since that client is asleep before the next reply comes. When the replies of a
-round leave one right after the other, the first one wakes whoever reads them and the others find him awake. What that brings depends on what
+round leave one right after the other, the first one wakes the reader and the others find it awake. What that brings depends on what
 waking costs: 8 connections get 1.0 to 1.3 times as many requests served, 100 connections 1.1 to 1.65 times (``bench/changes.py``).
 
 Large payloads do not wait: their buffers are wanted again. A round ends after some connections or a fraction of a millisecond, so that
-nobody's reply waits for somebody else's slow request, and so that clients have something to do meanwhile. One connection alone sends by itself.
+no reply waits for the slow request of another connection, and so that clients have something to do meanwhile. One connection alone sends by itself.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Sender(Protocol):
         """Send them."""
 
 
-class Outbox:
+class WriteCoalescer:
     """Of one event loop."""
 
     __slots__ = ("_loop", "_senders", "_since", "shared")
@@ -63,7 +63,7 @@ class Outbox:
         """There are several connections: replies go through here."""
 
     def add(self, sender: Sender, now: float) -> None:
-        """Somebody has replies at ``now`` (seconds, monotonic): they are sent at the end of this round of the loop, or before."""
+        """A connection has replies at ``now`` (seconds, monotonic): they are sent at the end of this round of the loop, or before."""
         senders = self._senders
         senders.append(sender)
         if len(senders) == 1:

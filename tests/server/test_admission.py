@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from ninep.server.access import Access, parse_rule
-from ninep.server.door import Door
+from ninep.server.admission import Admission
 from ninep.server.limits import Limits
 from ninep.transport.peers import Peer
 
 
-class Visitor:
-    """A connection as the door sees it."""
+class Candidate:
+    """A connection as admission sees it."""
 
     def __init__(self, peer: Peer | None = None, *, negotiated: bool = False, attached: bool = False) -> None:
-        self.peer = peer or Peer("a visitor")
+        self.peer = peer or Peer("a candidate")
         self.negotiated = negotiated or attached
         self.attached = attached
         self.progress: object = 0
@@ -28,7 +28,7 @@ class Visitor:
         self.closed.set()
 
 
-class Busy(Visitor):
+class Busy(Candidate):
     """One that got on whenever somebody looks."""
 
     @property
@@ -44,8 +44,8 @@ def user(number: int) -> Peer:
     return Peer(f"user {number}", uid=number)
 
 
-def enter(door: Door, peer: Peer, *, attached: bool = True) -> bool:
-    return door.enter(Visitor(peer, attached=attached))
+def enter(admission: Admission, peer: Peer, *, attached: bool = True) -> bool:
+    return admission.enter(Candidate(peer, attached=attached))
 
 
 def in_loop(test: Callable[..., Any]) -> Callable[[], None]:
@@ -58,39 +58,39 @@ def in_loop(test: Callable[..., Any]) -> Callable[[], None]:
 
 @in_loop
 async def test_a_peer_that_may_not_come_is_closed_at_once() -> None:
-    door, stranger = Door(Access(), Limits()), Visitor(Peer("far", ip_address("203.0.113.1")))
-    assert not door.enter(stranger)
+    admission, stranger = Admission(Access(), Limits()), Candidate(Peer("far", ip_address("203.0.113.1")))
+    assert not admission.enter(stranger)
     assert stranger.closed.is_set()
-    assert (len(door), door.refused) == (0, 1)
+    assert (len(admission), admission.refused) == (0, 1)
 
 
 @in_loop
 async def test_the_oldest_that_has_not_attached_makes_room() -> None:
-    door = Door(Access(), Limits(connections=3))
-    serious, idler, newer, new = Visitor(attached=True), Visitor(), Visitor(), Visitor()
-    assert all(door.enter(one) for one in (serious, idler, newer, new))
+    admission = Admission(Access(), Limits(connections=3))
+    serious, idler, newer, new = Candidate(attached=True), Candidate(), Candidate(), Candidate()
+    assert all(admission.enter(one) for one in (serious, idler, newer, new))
     assert [one.closed.is_set() for one in (serious, idler, newer, new)] == [False, True, False, False]
 
 
 @in_loop
 async def test_when_all_have_attached_the_new_one_is_closed() -> None:
-    door = Door(Access(), Limits(connections=2))
+    admission = Admission(Access(), Limits(connections=2))
     for _ in range(2):
-        assert door.enter(Visitor(attached=True))
-    late = Visitor()
-    assert not door.enter(late)
+        assert admission.enter(Candidate(attached=True))
+    late = Candidate()
+    assert not admission.enter(late)
     assert late.closed.is_set()
 
 
 @in_loop
 async def test_one_peer_does_not_take_the_places_of_others() -> None:
-    door = Door(Access(), Limits(connections=4, peer_connections=2))
-    first = [Visitor(user(1), attached=True) for _ in range(3)]
-    assert [door.enter(one) for one in first] == [True, True, False]
-    assert door.enter(Visitor(user(2), attached=True))
-    door.leave(first[0])
-    door.leave(first[0])
-    assert door.enter(Visitor(user(1)))
+    admission = Admission(Access(), Limits(connections=4, peer_connections=2))
+    first = [Candidate(user(1), attached=True) for _ in range(3)]
+    assert [admission.enter(one) for one in first] == [True, True, False]
+    assert admission.enter(Candidate(user(2), attached=True))
+    admission.leave(first[0])
+    admission.leave(first[0])
+    assert admission.enter(Candidate(user(1)))
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ async def test_one_peer_does_not_take_the_places_of_others() -> None:
 def test_addresses_that_one_user_has_are_one_peer(addresses: list[str]) -> None:
     @in_loop
     async def count() -> None:
-        door = Door(Access((parse_rule("any"),)), Limits(peer_connections=len(addresses) - 1))
-        came = [enter(door, Peer(text, ip_address(text))) for text in addresses]
+        admission = Admission(Access((parse_rule("any"),)), Limits(peer_connections=len(addresses) - 1))
+        came = [enter(admission, Peer(text, ip_address(text))) for text in addresses]
         assert came == [True] * (len(addresses) - 1) + [False]
 
     count()
@@ -118,52 +118,52 @@ def test_addresses_that_one_user_has_are_one_peer(addresses: list[str]) -> None:
 def test_addresses_of_different_users_are_several(addresses: list[str]) -> None:
     @in_loop
     async def count() -> None:
-        door = Door(Access((parse_rule("any"),)), Limits(peer_connections=1))
-        assert all(enter(door, Peer(text, ip_address(text))) for text in addresses)
+        admission = Admission(Access((parse_rule("any"),)), Limits(peer_connections=1))
+        assert all(enter(admission, Peer(text, ip_address(text))) for text in addresses)
 
     count()
 
 
 @in_loop
 async def test_peers_of_which_nothing_is_known_are_one() -> None:
-    door = Door(Access(), Limits(peer_connections=2))
-    assert [enter(door, Peer("pipe")) for _ in range(3)] == [True, True, False]
+    admission = Admission(Access(), Limits(peer_connections=2))
+    assert [enter(admission, Peer("pipe")) for _ in range(3)] == [True, True, False]
 
 
 @in_loop
 async def test_places_are_kept_for_peers_that_have_few() -> None:
     """Two users hold all that they get; others still come in, each with a few, until nothing is left at all."""
-    door = Door(Access(), Limits(connections=64, peer_connections=32, reserved_connections=4))
-    assert sum(enter(door, user(number % 2)) for number in range(100)) == 60
-    assert enter(door, user(2))
-    assert enter(door, user(3))
-    assert not enter(door, user(0))
-    assert [enter(door, user(4)) for _ in range(3)] == [True, True, False]
-    assert not enter(door, user(5))
-    assert len(door) == 64
+    admission = Admission(Access(), Limits(connections=64, peer_connections=32, reserved_connections=4))
+    assert sum(enter(admission, user(number % 2)) for number in range(100)) == 60
+    assert enter(admission, user(2))
+    assert enter(admission, user(3))
+    assert not enter(admission, user(0))
+    assert [enter(admission, user(4)) for _ in range(3)] == [True, True, False]
+    assert not enter(admission, user(5))
+    assert len(admission) == 64
 
 
 @in_loop
 async def test_a_peer_with_many_takes_no_place_from_one_with_few() -> None:
-    door = Door(Access(), Limits(connections=16, peer_connections=16, reserved_connections=1))
-    assert sum(enter(door, user(0)) for _ in range(20)) == 15
-    small = Visitor(user(1))
-    assert door.enter(small)
-    assert not enter(door, user(0))
+    admission = Admission(Access(), Limits(connections=16, peer_connections=16, reserved_connections=1))
+    assert sum(enter(admission, user(0)) for _ in range(20)) == 15
+    small = Candidate(user(1))
+    assert admission.enter(small)
+    assert not enter(admission, user(0))
     assert not small.closed.is_set()
-    newcomer = Visitor(user(2), attached=True)
-    assert door.enter(newcomer)  # who has none takes it from one that has not attached
+    newcomer = Candidate(user(2), attached=True)
+    assert admission.enter(newcomer)  # who has none takes it from one that has not attached
     assert small.closed.is_set()
 
 
 @in_loop
 async def test_no_more_is_kept_than_a_sixteenth() -> None:
-    door = Door(Access(), Limits(connections=32, reserved_connections=64))
-    assert sum(enter(door, user(0)) for _ in range(40)) == 30
+    admission = Admission(Access(), Limits(connections=32, reserved_connections=64))
+    assert sum(enter(admission, user(0)) for _ in range(40)) == 30
 
 
 @pytest.mark.parametrize(
-    ("limits", "visitor", "why"),
+    ("limits", "candidate", "why"),
     [
         (Limits(version_within=0.01, attach_within=5), {}, "no Tversion within 0.01 s"),
         (Limits(version_within=0.01, attach_within=0.02), {"negotiated": True}, "no Tattach within 0.02 s"),
@@ -172,26 +172,26 @@ async def test_no_more_is_kept_than_a_sixteenth() -> None:
     ],
 )
 def test_what_does_not_get_on_is_closed(
-    limits: Limits, visitor: dict[str, bool], why: str, caplog: pytest.LogCaptureFixture
+    limits: Limits, candidate: dict[str, bool], why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     @in_loop
     async def closes() -> None:
-        door, slow = Door(Access(), limits), Visitor(**visitor)
-        assert door.enter(slow)
+        admission, slow = Admission(Access(), limits), Candidate(**candidate)
+        assert admission.enter(slow)
         await slow.closed.wait()
 
     with caplog.at_level(logging.WARNING):
         closes()
-    assert caplog.messages == [f"closing a visitor: {why}"]
+    assert caplog.messages == [f"closing a candidate: {why}"]
 
 
 @in_loop
 async def test_one_that_gets_on_or_waits_for_an_answer_stays() -> None:
-    door = Door(Access(), Limits(version_within=0.01, attach_within=0.01, idle=0.02))
-    busy, waiting, idle = Busy(attached=True), Visitor(attached=True), Visitor(attached=True)
+    admission = Admission(Access(), Limits(version_within=0.01, attach_within=0.01, idle=0.02))
+    busy, waiting, idle = Busy(attached=True), Candidate(attached=True), Candidate(attached=True)
     waiting.progress = None
     for one in (busy, waiting, idle):
-        door.enter(one)
+        admission.enter(one)
     await idle.closed.wait()
     assert not busy.closed.is_set()
     assert not waiting.closed.is_set()
@@ -199,9 +199,9 @@ async def test_one_that_gets_on_or_waits_for_an_answer_stays() -> None:
 
 @in_loop
 async def test_after_the_attach_there_is_no_limit_of_time_unless_asked_for() -> None:
-    door, mount = Door(Access(), Limits(version_within=0.01, attach_within=0.01)), Visitor(attached=True)
-    door.enter(mount)
-    stranger = Visitor()
-    door.enter(stranger)  # whose time is up only after all that could be up for the mount
+    admission, mount = Admission(Access(), Limits(version_within=0.01, attach_within=0.01)), Candidate(attached=True)
+    admission.enter(mount)
+    stranger = Candidate()
+    admission.enter(stranger)  # whose time is up only after all that could be up for the mount
     await stranger.closed.wait()
     assert not mount.closed.is_set()

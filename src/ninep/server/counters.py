@@ -1,9 +1,9 @@
-"""What a server has done since it began, in numbers: for whoever runs it, never for a client.
+"""What a server has done since it began, in numbers: for the administrator, never for a client.
 
 Rules
 
 * What is counted in any case is rare or fails anyway: attaches, errors, what is beyond a limit. Requests, bytes and times are counted only if
-  somebody asked for them (``server.counted``).
+  metrics were asked for (``server.instrumented``).
 * Keys are this program's own words (message types, errnos, limits, names of exports), so that no client can make a table grow.
 * Counted in the event loop and in worker threads, read in any thread. A number may be one behind, never wrong for good.
 """
@@ -21,8 +21,8 @@ SECONDS: Final = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)
 """Upper ends of the classes that times are sorted into."""
 
 
-class Times:
-    """How often something took how long."""
+class Histogram:
+    """A histogram of durations."""
 
     __slots__ = ("_guard", "classes", "total")
 
@@ -33,7 +33,7 @@ class Times:
         self._guard = threading.Lock()
 
     def add(self, seconds: float) -> None:
-        """Something took so long. For one thread alone."""
+        """Something took so long. For one thread only."""
         self.classes[bisect_left(SECONDS, seconds)] += 1
         self.total += seconds
 
@@ -43,7 +43,7 @@ class Times:
             self.add(seconds)
 
 
-class Counts:
+class Counters:
     """The numbers of one server process."""
 
     __slots__ = (
@@ -64,13 +64,13 @@ class Counts:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self.connections = 0
-        """That were let in."""
+        """Admitted."""
         self.attaches: Counter[str] = Counter()
         """That succeeded, by export."""
         self.errors: Counter[Errno] = Counter()
         """Error replies."""
         self.limits: Counter[str] = Counter()
-        """Requests refused and connections closed because of a limit, by its name; ``access``: who was not let in."""
+        """Requests refused and connections closed because of a limit, by its name; ``access``: peers that were not admitted."""
         self.requests = [0] * 256
         """By type."""
         self.received = 0
@@ -79,13 +79,13 @@ class Counts:
         """Times a connection was not read from, because its replies were not taken or too much was in flight."""
         self.slow = 0
         """Times storage turned out to be slow."""
-        self.batches = Times()
+        self.batches = Histogram()
         """What one connection kept the event loop for, at a time."""
-        self.threads = Times()
+        self.threads = Histogram()
         """What requests took in worker threads."""
 
     def attached(self, export: str) -> None:
-        """Somebody attached."""
+        """An attach succeeded."""
         with self._guard:
             self.attaches[export] += 1
 

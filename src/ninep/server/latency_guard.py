@@ -1,7 +1,7 @@
 """When storage that was thought to be fast turns out slow.
 
-The event loop serves requests itself as long as they return in microseconds. A disk that has to spin up, or a network file system that nobody
-recognised, makes it wait, and everybody with it. A late batch alone says little: this process may just not have been given the processor. So the
+The event loop serves requests itself as long as they return in microseconds. A disk that has to spin up, or a network file system that was not
+recognised, makes it wait, and all connections with it. A late batch alone says little: this process may not have been given the processor. So the
 first one only makes the connection watch itself: from then on it asks the kernel, before and after each batch, how often this thread gave up the
 processor because it had to wait (0.5 us each; getrusage(2), ru_nvcsw). Three late batches that waited within two seconds send the session's
 requests to worker threads, first for two seconds, then, if it is late again soon after, for twice as long each time, up to a minute.
@@ -42,8 +42,8 @@ def _waits() -> Callable[[], int] | None:
 waits: Final = _waits()
 
 
-class Patience:
-    """The memory of one connection for late batches."""
+class LatencyGuard:
+    """What one connection keeps of its late batches."""
 
     __slots__ = ("_duration", "_ends", "_strikes", "_watched_until", "watching")
 

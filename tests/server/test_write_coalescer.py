@@ -10,7 +10,7 @@ from tests.support.client import RawClient
 from tests.support.served import Served
 
 from ninep.linux import GETATTR_BASIC
-from ninep.server.outbox import LONGEST, MOST, Outbox
+from ninep.server.write_coalescer import LONGEST, MOST, WriteCoalescer
 from ninep.wire import messages as m
 
 
@@ -30,13 +30,13 @@ class TestRounds:
         sent: list[str] = []
 
         async def main() -> None:
-            outbox = Outbox()
+            coalescer = WriteCoalescer()
             for name in "abc":
-                outbox.add(Sends(sent, name), 1.0)
+                coalescer.add(Sends(sent, name), 1.0)
             assert sent == []
             await asyncio.sleep(0)
             assert sent == ["a", "b", "c"]
-            outbox.add(Sends(sent, "d"), 2.0)
+            coalescer.add(Sends(sent, "d"), 2.0)
             await asyncio.sleep(0)
 
         asyncio.run(main())
@@ -46,9 +46,9 @@ class TestRounds:
         sent: list[str] = []
 
         async def main() -> None:
-            outbox = Outbox()
+            coalescer = WriteCoalescer()
             for number in range(MOST + 1):
-                outbox.add(Sends(sent, str(number)), 1.0)
+                coalescer.add(Sends(sent, str(number)), 1.0)
             assert len(sent) == MOST
             await asyncio.sleep(0)
 
@@ -59,11 +59,11 @@ class TestRounds:
         sent: list[str] = []
 
         async def main() -> None:
-            outbox = Outbox()
-            outbox.add(Sends(sent, "a"), 1.0)
-            outbox.add(Sends(sent, "b"), 1.0 + LONGEST / 2)
+            coalescer = WriteCoalescer()
+            coalescer.add(Sends(sent, "a"), 1.0)
+            coalescer.add(Sends(sent, "b"), 1.0 + LONGEST / 2)
             assert sent == []
-            outbox.add(Sends(sent, "c"), 1.0 + 2 * LONGEST)
+            coalescer.add(Sends(sent, "c"), 1.0 + 2 * LONGEST)
             assert sent == ["a", "b", "c"]
 
         asyncio.run(main())
@@ -74,7 +74,7 @@ class TestConnections:
 
     def test_each_gets_its_own_in_order(self, served: Served) -> None:
         clients = [served.client() for _ in range(MOST + 4)]
-        assert served.server._outbox.shared
+        assert served.server._coalescer.shared
         asked = [[client.send(m.Tgetattr(0, GETATTR_BASIC)) for _ in range(20)] for client in clients]
         for client, tags in zip(clients, asked, strict=True):
             for tag in tags:
@@ -110,10 +110,10 @@ class TestConnections:
 
     def test_shared_only_while_there_are_several(self, served: Served) -> None:
         first: RawClient = served.client()
-        assert not served.server._outbox.shared
+        assert not served.server._coalescer.shared
         second = served.client()
-        assert served.server._outbox.shared
+        assert served.server._coalescer.shared
         second.close()
         first.rpc(m.Tgetattr(0, GETATTR_BASIC))
         served.until(lambda: served.server.connections == 1)
-        assert not served.server._outbox.shared
+        assert not served.server._coalescer.shared
