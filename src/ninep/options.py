@@ -80,20 +80,19 @@ def text(expected: str = "text", metavar: str = "TEXT") -> Kind[str]:
     return Kind(metavar, str, _refuse(expected), str, {"type": "string"})
 
 
-def choice(words: Iterable[str] | Callable[[], Iterable[str]], what: str) -> Kind[str]:
-    """One of some words; a function is asked when a value is read, for words that a registry gives. ``what``: what each of them is."""
+def choice(words: Iterable[str] | Callable[[], Iterable[str]]) -> Kind[str]:
+    """One of some words. A function is called when a value is read: for the names of a registry."""
     fixed = () if callable(words) else tuple(words)
 
-    def names() -> tuple[str, ...]:
-        return tuple(words()) if callable(words) else fixed
+    def check(given: object) -> str:
+        known = tuple(words()) if callable(words) else fixed
+        if isinstance(given, str) and given in known:
+            return given
+        near = did_you_mean(given, known) if isinstance(given, str) else ""
+        raise BadOption(f"{given!r} is not one of {', '.join(known)}{near}")
 
-    def read(given: str) -> str:
-        known = names()
-        if given not in known:
-            raise BadOption(f"{given!r} is not {what}: {', '.join(known)}{did_you_mean(given, known)}")
-        return given
-
-    return Kind("|".join(fixed) or "NAME", read, _refuse(what), str, {"type": "string"})
+    schema = {"type": "string", "enum": list(fixed)} if fixed else {"type": "string"}
+    return Kind("|".join(fixed) or "NAME", check, check, str, schema)
 
 
 def number(low: int, high: int, metavar: str = "N") -> Kind[int]:
@@ -103,7 +102,7 @@ def number(low: int, high: int, metavar: str = "N") -> Kind[int]:
         if isinstance(value, bool) or not isinstance(value, int):
             raise BadOption(f"{value!r} is not a whole number")
         if not low <= value <= high:
-            raise BadOption(f"{value}: {low} to {high} are possible")
+            raise BadOption(f"{value} is out of range ({low} to {high})")
         return value
 
     def read(given: str) -> int:
@@ -142,7 +141,7 @@ def size(low: int, high: int) -> Kind[int]:
         if isinstance(value, bool) or not isinstance(value, int):
             raise BadOption(f"{value!r} is not a size in bytes")
         if not low <= value <= high:
-            raise BadOption(f"{show_amount(value)}: {show_amount(low)} to {show_amount(high)} are possible")
+            raise BadOption(f"{show_amount(value)} is out of range ({show_amount(low)} to {show_amount(high)})")
         return value
 
     def read(given: str) -> int:
@@ -300,7 +299,7 @@ def split_commas(given: str) -> list[str]:
     """The parts between single commas; a comma in a part is written twice (as QEMU's command line has it). Empty parts are ``BadOption``."""
     parts = [part.replace(",,", ",") for part in _PART.findall(given)]
     if _PART.sub("", given).count(",") != max(len(parts) - 1, 0):
-        raise BadOption(f"{given!r}: nothing stands between two commas (a comma in a name is written twice)")
+        raise BadOption(f"{given!r}: empty option between two commas (a comma in a value is written twice)")
     return parts
 
 
@@ -328,7 +327,7 @@ def read_words(parts: Iterable[str], known: Sequence[Row]) -> dict[str, Any]:
             given[row.name] = (*given.get(row.name, ()), *setting)
             continue
         if row.name in given:
-            raise BadOption(f"{said[row.name]!r} and {part!r} cannot both be meant")
+            raise BadOption(f"{said[row.name]!r} and {part!r} exclude each other")
         given[row.name], said[row.name] = setting, part
     return given
 

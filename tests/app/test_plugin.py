@@ -73,7 +73,7 @@ def test_an_option_of_another_model_is_refused(export: Path) -> None:
         check=False,
     )
     assert said.returncode == 2
-    assert "fmode means nothing in the security model one-owner" in said.stderr
+    assert "fmode does not apply to the security model one-owner" in said.stderr
 
 
 def test_a_plugin_that_is_not_there_is_an_unknown_name(export: Path) -> None:
@@ -81,4 +81,4 @@ def test_a_plugin_that_is_not_there_is_an_unknown_name(export: Path) -> None:
         [*program(), "serve", str(export), "-s", "one-owner"], capture_output=True, text=True, check=False
     )
     assert said.returncode == 2
-    assert "'one-owner' is not a security model" in said.stderr
+    assert "'one-owner' is not one of mapped-owner" in said.stderr

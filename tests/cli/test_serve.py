@@ -319,9 +319,9 @@ class TestRefuses:
             (["--multidevs", "x"], ["remap"]),
             (["--msize", "huge"], ["size"]),
             (["--msize", "4095"], ["4096"]),
-            (["--msize", "5M"], ["5M: 4096 to 4M are possible"]),
-            (["--msize", "8M"], ["8M: 4096 to 4M are possible"]),
-            (["--limit", "msize=8M"], ["8M: 4096 to 4M are possible"]),
+            (["--msize", "5M"], ["5M is out of range (4096 to 4M)"]),
+            (["--msize", "8M"], ["8M is out of range (4096 to 4M)"]),
+            (["--limit", "msize=8M"], ["8M is out of range (4096 to 4M)"]),
             (["--export", "x"], ["NAME=DIR"]),
             (["--export", "=x"], ["NAME=DIR"]),
             (["--export", "a=.", "--export", "a=."], ["'a'"]),
@@ -371,7 +371,7 @@ class TestRefuses:
         self.one_line(run(export / "f"), "not a folder")
 
     def test_a_filesystem_without_attributes(self) -> None:
-        self.one_line(run("/proc"), "/proc", "extended attributes", "mapped-file")
+        self.one_line(run("/proc", "--pseudo-filesystems"), "/proc", "extended attributes", "mapped-file")
 
     def test_a_busy_port(self, export: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as busy:

@@ -54,7 +54,7 @@ class TestRanges:
 
     @pytest.mark.parametrize("text", ["", "0", "0:1:2:3", "a:b:c", "0:-1:5", "0:1,", "0:1:²"])
     def test_text_that_is_none(self, text: str) -> None:
-        with pytest.raises(ValueError, match="no range of ids"):
+        with pytest.raises(ValueError, match="not a range of ids"):
             Ranges.parse(text)
 
     @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from ninep.server.limits import MIN_MSIZE, Limits
 from ninep.transport import addresses
 
 MAX_MSIZE: Final = 4 << 20 | 24
-MSIZES: Final = f"{MIN_MSIZE} to {show_amount(MAX_MSIZE & ~24)} are possible"
+MSIZES: Final = f"{MIN_MSIZE} to {show_amount(MAX_MSIZE & ~24)}"
 ADDRESS_GROUP: Final = "Addresses and workers"
 ACCESS_GROUP: Final = "Access and users"
 LOG_GROUP: Final = "Logging and metrics"
@@ -92,7 +92,7 @@ class ServerConfig(OptionSet):
         super().__post_init__()
         self._check_exports()
         if not MIN_MSIZE <= self.limits.msize <= MAX_MSIZE:
-            raise BadOption(f"msize {show_amount(self.limits.msize)}: {MSIZES}")
+            raise BadOption(f"msize: {show_amount(self.limits.msize)} is out of range ({MSIZES})")
         self._check_addresses()
 
     @property
@@ -102,7 +102,7 @@ class ServerConfig(OptionSet):
 
     def _check_exports(self) -> None:
         if not self.exports:
-            raise BadOption("nothing to serve: name a folder")
+            raise BadOption("no folder to serve: give DIR or --export NAME=DIR")
         names = [export.name.strip("/") for export in self.exports]
         for name in names:
             if names.count(name) > 1:
@@ -113,18 +113,18 @@ class ServerConfig(OptionSet):
     def _check_addresses(self) -> None:
         streams = [address for address in self.listen if isinstance(address, addresses.Stdio)]
         if self.workers > 1 and streams:
-            raise BadOption("stdio is one connection: it needs one worker")
+            raise BadOption("stdio is a single connection: it cannot be combined with --workers")
         if len(streams) > 1:
-            raise BadOption("stdio can be listened at once only")
+            raise BadOption("--listen stdio can be given only once")
         if self.socket_mode is not None:
             if not any(isinstance(address, addresses.Unix) for address in self.listen):
-                raise BadOption("socket-mode means nothing without a unix socket to listen at")
+                raise BadOption("socket-mode needs a unix socket to listen on (--listen unix:PATH)")
             object.__setattr__(self, "listen", tuple(_with_mode(one, self.socket_mode) for one in self.listen))
         for address in (*self.listen, self.metrics):
             if isinstance(address, addresses.Tcp) and not self.access.remote and not stays_here(address.host):
                 raise BadOption(
-                    f"{address} can be reached from other computers, and 9P has no passwords: say who may connect with --allow, "
-                    f"for example --allow 192.168.0.0/16 (--allow any lets all computers in)"
+                    f"{address} can be reached from other computers, and 9P has no passwords: state which may connect with --allow, "
+                    f"for example --allow 192.168.0.0/16 (--allow any admits all computers)"
                 )
 
 
@@ -150,6 +150,6 @@ def limits_with(msize: int | None, given: Mapping[str, Any]) -> Limits:
     changed = dict(given)
     if msize is not None:
         if not MIN_MSIZE <= msize <= MAX_MSIZE:
-            raise BadOption(f"msize {show_amount(msize)}: {MSIZES}")
+            raise BadOption(f"msize: {show_amount(msize)} is out of range ({MSIZES})")
         changed["msize"] = msize + 24 if msize & (msize - 1) == 0 and msize >= 1 << 16 else msize
     return Limits(**changed)

@@ -21,7 +21,7 @@ USERS: Final = "Access and users"
 EXPORTS: Final = "Exports"
 
 
-_NAMES: Final = choice(lambda: (*MODELS, *ALIASES, AUTO), "a security model")
+_NAMES: Final = choice(lambda: (*MODELS, *ALIASES, AUTO))
 
 
 def _read_model(text: str) -> str:
@@ -123,7 +123,7 @@ class ExportConfig:
         return type(self)(self.target, self.name, **(self._given | options))
 
     def has(self, option: str) -> bool:
-        """Whether an option means anything for this driver and model. With ``auto`` the options of all models do."""
+        """Whether an option applies to this driver and model. With ``auto`` the options of all models do."""
         if option in {row.name for row in rows(self.driver.options)} or option == "allow":
             return True
         row = model_rows().get(option)
@@ -132,11 +132,11 @@ class ExportConfig:
         return any(option in {one.name for one in rows(layer.options)} for _, layer in layer_types())
 
     def why_not(self, option: str) -> str:
-        """Why an option means nothing here: a clause that goes on after its name."""
+        """Why an option does not apply: a clause that follows its name."""
         row = model_rows().get(option)
         if self.driver.models and row is not None:
-            return f"means nothing in the security model {self.model}: it is an option of {', '.join(row[1])}"
-        return f"means nothing for {self.target}: {self.driver.help}"
+            return f"does not apply to the security model {self.model}: it is an option of {', '.join(row[1])}"
+        return f"does not apply to {self.target} ({self.driver.help})"
 
     def options(self, options: type[OptionSet]) -> Any:
         """The values of a set of options."""

@@ -77,7 +77,7 @@ class Ranges:
         for part in text.split(","):
             numbers = part.strip().split(":")
             if len(numbers) not in {2, 3} or not all(number.isascii() and number.isdigit() for number in numbers):
-                raise ValueError(f"{part!r} is no range of ids: write CLIENT:HOST:LENGTH")
+                raise ValueError(f"{part!r} is not a range of ids: write CLIENT:HOST:LENGTH")
             ranges.append(Range(*map(int, numbers)))
         return cls(ranges)
 
@@ -91,7 +91,9 @@ class _Table:
         end = 0
         for start, to, length in self._rows:
             if length < 1 or min(start, to) < 0 or max(start, to) + length > ALL_IDS:
-                raise ValueError(f"{length} ids from {start} as {to} and so on: not a range of ids")
+                raise ValueError(
+                    f"{start}:{to}:{length} is not a range of ids: LENGTH is at least 1, ids are below {ALL_IDS}"
+                )
             if start < end:
                 raise ValueError(f"id {start} is in two ranges")
             end = start + length
@@ -373,7 +375,7 @@ class SquashOptions(OptionSet):
 
     squash: str = option(
         "none",
-        choice(("none", "root", "all", "peer"), "a way to squash"),
+        choice(("none", "root", "all", "peer")),
         "Make root, or all users, the user of --anon. peer: every user is the one that the kernel says is at the other end of the unix socket, "
         "whatever the client says.",
         group=USERS,
@@ -391,7 +393,7 @@ def no_real_privileges(export: Settings) -> None:
     if export.model in {"passthrough", "none"} and export.get("xattrs") == "all":
         raise BadOption(
             f"xattrs=all gives clients the privileges of the host's root in the security model {export.model}: "
-            "it cannot be given to users who are squashed, mapped, or run as themselves"
+            "it cannot be combined with squash, map-uids or run-as-user"
         )
 
 
@@ -427,7 +429,7 @@ def _id_map(options: IdMapOptions, export: Settings) -> IdMap | None:
         return IdMap(uids, gids)
     if uids is not None or gids is not None:
         given, missing = ("map-uids", "map-gids") if gids is None else ("map-gids", "map-uids")
-        raise BadOption(f"{given} is given and {missing} is not: a map is of both, uids and gids")
+        raise BadOption(f"{given} needs {missing}: uids and gids are mapped together")
     return None
 
 

@@ -181,9 +181,9 @@ def _make(options: RunAsOptions, export: Settings) -> RunAs | None:
     if not options.run_as_user:
         return None
     if export.model != "passthrough":
-        raise BadOption(f"the security model {export.model} keeps owners itself: run-as-user needs passthrough")
+        raise BadOption(f"run-as-user needs the security model passthrough: {export.model} keeps owners itself")
     if export.get("map_uids") or export.get("map_gids"):
-        raise BadOption("ids cannot be mapped for users that requests are run as: the host has to know them")
+        raise BadOption("run-as-user and map-uids exclude each other: the host has to know the ids of the users")
     no_real_privileges(export)
     return RunAs()
 

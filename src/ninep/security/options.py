@@ -35,7 +35,7 @@ class XattrOptions(OptionSet):
 
     xattrs: str = option(
         "user",
-        choice(("user", "all"), "a set of extended attributes"),
+        choice(("user", "all")),
         "Extended attributes of clients. user: user.* and POSIX ACLs. all: trusted.* and security.* too, for overlayfs and setcap in a guest: only "
         "recorded in the mapped models; for real in passthrough and none, where a file capability is a privilege on this machine.",
         group=EXPORTS,

@@ -18,7 +18,7 @@ class LocalOptions(OptionSet):
 
     multidevs: str = option(
         "remap",
-        choice(MULTIDEVS, "one of the ways to serve several filesystems"),
+        choice(MULTIDEVS),
         "A folder with several filesystems in it: remap keeps their inode numbers apart, forbid refuses all but the first, warn serves them as "
         "they are.",
         group="Exports",

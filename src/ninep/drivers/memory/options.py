@@ -21,7 +21,7 @@ class MemoryOptions(OptionSet):
 def open_memory(target: str, options: MemoryOptions, _model: object) -> MemoryDriver:
     """The driver for ``mem:``. ``BadOption`` for any text after the colon."""
     if target:
-        raise BadOption(f"'mem:{target}': a folder in memory is empty at first and has no name: write mem:")
+        raise BadOption(f"'mem:{target}': the memory driver takes no path: write mem:")
     return MemoryDriver(capacity=options.capacity, inodes=options.inodes)
 
 
