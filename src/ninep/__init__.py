@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from ninep.app.config import ServerConfig
     from ninep.app.exports import ExportConfig
+    from ninep.app.run import run
     from ninep.client.aio import AsyncClient, AsyncFile
     from ninep.client.aio import connect as aconnect
     from ninep.client.blocking import Client, File, connect
@@ -69,6 +70,7 @@ __all__ = [
     "aconnect",
     "connect",
     "read_only",
+    "run",
 ]
 
 _MODULES: Final = {
@@ -107,6 +109,7 @@ _MODULES: Final = {
     "aconnect": "ninep.client.aio",
     "connect": "ninep.client.blocking",
     "read_only": "ninep.layers.read_only",
+    "run": "ninep.app.run",
 }
 _NAMES: Final = {"aconnect": "connect"}
 """Names that differ from those in their modules."""

@@ -1,1 +1,1 @@
-"""The commands: ``main`` (the list), ``serve``, and those of the client."""
+"""The commands: ``main`` (the table of commands), ``serve``, and those of the client."""

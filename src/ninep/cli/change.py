@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     "ninep mkdir -p HOST:5640/a/b/c",
 )
 @click.argument("locations", nargs=-1, required=True, type=LOCATION, metavar="LOCATION...")
-@click.option(
-    "-p", "--parents", is_flag=True, help="Also make what is missing on the way; fine if it is there already."
-)
+@click.option("-p", "--parents", is_flag=True, help="Make missing parent directories; accept an existing directory.")
 @click.option("-m", "--mode", type=MODE, default="777", show_default=True, help="Permissions, in octal.")
 def mkdir(remote: Remote, locations: tuple[Location, ...], parents: bool, mode: int) -> None:
     """Make directories."""
@@ -43,14 +41,14 @@ def mkdir(remote: Remote, locations: tuple[Location, ...], parents: bool, mode: 
     "ninep rm -r HOST:5640/dir",
 )
 @click.argument("locations", nargs=-1, required=True, type=LOCATION, metavar="LOCATION...")
-@click.option("-r", "-R", "--recursive", is_flag=True, help="Directories and everything below them.")
-@click.option("-d", "--dir", "empty", is_flag=True, help="Empty directories.")
-@click.option("-f", "--force", is_flag=True, help="Say nothing of what is not there.")
+@click.option("-r", "-R", "--recursive", is_flag=True, help="Remove directories and everything below them.")
+@click.option("-d", "--dir", "empty", is_flag=True, help="Remove empty directories.")
+@click.option("-f", "--force", is_flag=True, help="Ignore files that do not exist.")
 def rm(remote: Remote, locations: tuple[Location, ...], recursive: bool, empty: bool, force: bool) -> None:
     """Remove files, and with -r whole trees. Links are removed, not followed."""
     for location in locations:
         if location.path.strip("/") in {"", ".", ".."}:
-            raise click.UsageError(f"{location}: the root of an export is not removed")
+            raise click.UsageError(f"{location}: the root of an export cannot be removed")
     for location in locations:
         with remote.each(location):
             client = remote.client(location.address)
@@ -63,14 +61,16 @@ def rm(remote: Remote, locations: tuple[Location, ...], recursive: bool, empty: 
                 elif empty:
                     client.rmdir(path)
                 else:
-                    client.remove(path)  # the error of the server's host
+                    client.remove(path)  # raises the error of the server's host
             except FileNotFoundError:
                 if not force:
                     raise
 
 
 def _destination(text: str, source: Location) -> str:
-    """The path of a destination that is written as a location of the same server, or as a path alone."""
+    """The path of a destination that was given as a location of the same server, or as a path
+    alone.
+    """
     if text.startswith("/"):
         return text
     try:
@@ -79,13 +79,15 @@ def _destination(text: str, source: Location) -> str:
         raise click.UsageError(str(error)) from None
     if location.address != source.address:
         raise click.UsageError(
-            f"{location.address} is another server than {source.address}; use get and put between servers"
+            f"{location.address} is a different server from {source.address}: use get and put to copy between servers"
         )
     return location.path
 
 
 def into(client: Client, path: str, name: str) -> str:
-    """Where a thing called ``name`` goes: into ``path`` if that is a directory, else there, under that name."""
+    """The path of the destination for a file called ``name``: in ``path`` if that is a directory,
+    otherwise ``path`` itself.
+    """
     if client.exists(path, follow=True) and client.stat(path, follow=True).is_dir():
         return join(client.realpath(path), name)
     return resolved(client, path)
@@ -98,13 +100,14 @@ def into(client: Client, path: str, name: str) -> str:
 @click.argument("sources", nargs=-1, required=True, type=LOCATION, metavar="LOCATION...")
 @click.argument("destination")
 def mv(remote: Remote, sources: tuple[Location, ...], destination: str) -> None:
-    """Move and rename files on a server. DESTINATION is a location of the same server, or a path on it; if it is a directory, things
-    are moved into it, else what was there is replaced; but not by another one of the SOURCES.
+    """Move and rename files on a server. DESTINATION is a location of the same server, or a path on
+    it. If it is a directory, the files are moved into it; otherwise an existing file is replaced,
+    unless it is another one of the SOURCES.
     """
     paths = [_destination(destination, source) for source in sources]
     client = remote.client(sources[0].address)
     if len(sources) > 1 and not client.stat(paths[0], follow=True).is_dir():
-        raise click.UsageError(f"{destination}: not a directory, and there are several things to move")
+        raise click.UsageError(f"{destination}: several SOURCES need a directory as DESTINATION")
     moved = Copied()
     for source, path in zip(sources, paths, strict=True):
         with remote.each():
@@ -125,10 +128,12 @@ def mv(remote: Remote, sources: tuple[Location, ...], destination: str) -> None:
 )
 @click.argument("target")
 @click.argument("location", type=LOCATION)
-@click.option("-s", "--symbolic", is_flag=True, help="A symbolic link: TARGET is stored as it is.")
-@click.option("-f", "--force", is_flag=True, help="In place of a file or link that is there.")
+@click.option("-s", "--symbolic", is_flag=True, help="Make a symbolic link; TARGET is stored unchanged.")
+@click.option("-f", "--force", is_flag=True, help="Replace an existing file or link.")
 def ln(remote: Remote, target: str, location: Location, symbolic: bool, force: bool) -> None:
-    """Make LOCATION another name of TARGET, a location of the same server or a path on it; with -s a symbolic link to it."""
+    """Make LOCATION a hard link to TARGET (a location of the same server or a path on it); with -s
+    a symbolic link.
+    """
     existing = target if symbolic else _destination(target, location)
     client = remote.client(location.address)
     path = into(client, location.path, base_name(target.rstrip("/") if symbolic else existing))
@@ -141,7 +146,9 @@ def ln(remote: Remote, target: str, location: Location, symbolic: bool, force: b
 
 
 def _below(remote: Remote, client: Client, path: str, recursive: bool) -> Iterator[tuple[str, bool]]:
-    """The path, and with ``recursive`` all that is below; each with whether it is a link. What is below comes first."""
+    """The path, and with ``recursive`` everything below it, each with whether it is a link.
+    Children come before their directory.
+    """
     found = client.stat(path)
     if recursive and found.is_dir():
         for _, directories, others in client.walk(path, topdown=False, onerror=remote.report):
@@ -153,7 +160,9 @@ def _below(remote: Remote, client: Client, path: str, recursive: bool) -> Iterat
 def _on_each(
     remote: Remote, locations: tuple[Location, ...], recursive: bool, follow: bool, act: Callable[[Client, str], None]
 ) -> None:
-    """Do something to each location, and with ``recursive`` to what is below. Links: those named are followed, others left alone."""
+    """Call ``act`` for each location, and with ``recursive`` for everything below. With ``follow``,
+    links on the command line are followed, others are skipped.
+    """
     for location in locations:
         with remote.each(location):
             client = remote.client(location.address)
@@ -170,7 +179,7 @@ def _on_each(
 )
 @click.argument("mode", type=MODE)
 @click.argument("locations", nargs=-1, required=True, type=LOCATION, metavar="LOCATION...")
-@click.option("-R", "--recursive", is_flag=True, help="Also everything below.")
+@click.option("-R", "--recursive", is_flag=True, help="Also change everything below.")
 def chmod(remote: Remote, mode: int, locations: tuple[Location, ...], recursive: bool) -> None:
     """Set permissions, in octal."""
     _on_each(remote, locations, recursive, True, lambda client, path: client.chmod(path, mode))
@@ -182,7 +191,7 @@ def chmod(remote: Remote, mode: int, locations: tuple[Location, ...], recursive:
 )
 @click.argument("owner", type=OWNER)
 @click.argument("locations", nargs=-1, required=True, type=LOCATION, metavar="LOCATION...")
-@click.option("-R", "--recursive", is_flag=True, help="Also everything below.")
+@click.option("-R", "--recursive", is_flag=True, help="Also change everything below.")
 def chown(
     remote: Remote, owner: tuple[int | None, int | None], locations: tuple[Location, ...], recursive: bool
 ) -> None:

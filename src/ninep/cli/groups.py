@@ -1,4 +1,4 @@
-"""Options in groups: a command with many of them shows each under the question it answers."""
+"""Options in groups: the help of a command with many options has a section for each group."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Grouped(click.Command):
     """A command whose help has a section for each group, in the order in which they first appear."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Click's call."""
+        """Called by click."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for param in sorted(self.get_params(ctx), key=lambda one: not getattr(one, "group", "")):
             record = param.get_help_record(ctx)

@@ -31,7 +31,7 @@ KINDS: Final = {
 
 
 def _fields(location: Location, found: FileStat, target: str | None) -> dict[str, Any]:
-    """What ``stat --json`` writes for one file."""
+    """The fields of ``stat --json`` for one file."""
     fields: dict[str, Any] = {
         "location": str(location),
         "type": KINDS.get(modes.S_IFMT(found.st_mode), "unknown"),
@@ -80,8 +80,8 @@ def _print_stat(location: Location, found: FileStat, target: str | None) -> None
     "ninep stat --json unix:/run/files.sock:/file",
 )
 @click.argument("locations", nargs=-1, required=True, type=LOCATION, metavar="LOCATION...")
-@click.option("-L", "--follow", is_flag=True, help="Of what a symbolic link leads to.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object in a line for each file; times in nanoseconds.")
+@click.option("-L", "--follow", is_flag=True, help="Follow symbolic links.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line for each file; times in nanoseconds.")
 def stat(remote: Remote, locations: tuple[Location, ...], follow: bool, as_json: bool) -> None:
     """Show the attributes of files."""
     for location in locations:
@@ -102,7 +102,7 @@ def stat(remote: Remote, locations: tuple[Location, ...], follow: bool, as_json:
 @click.argument("locations", nargs=-1, required=True, type=LOCATION, metavar="LOCATION...")
 @click.option("-h", "--human", "short", is_flag=True, help="Sizes as 1.5G instead of KiB.")
 def df(remote: Remote, locations: tuple[Location, ...], short: bool) -> None:
-    """Show how full the filesystem of a path is (9P2000.L only)."""
+    """Show the free space of the filesystem of a path (9P2000.L only)."""
     rows = [("Size" if short else "1K-blocks", "Used", "Avail", "Use%", "Location")]
 
     def size(bytes_: int) -> str:
@@ -144,10 +144,10 @@ def df(remote: Remote, locations: tuple[Location, ...], short: bool) -> None:
 def xattr(remote: Remote, location: Location, name: str | None, value: str | None, remove: bool) -> None:
     """List the extended attributes of a file, or show, set or remove one (9P2000.L only).
 
-    The value of an attribute is written as it is, without an end of line.
+    The value of an attribute is written without an end of line.
     """
     if value is not None and remove:
-        raise click.UsageError("--set and --remove exclude each other")
+        raise click.UsageError("--set and --remove cannot be used together")
     if name is None and (value is not None or remove):
         raise click.UsageError("--set and --remove need the NAME of an attribute")
     client = remote.client(location.address)

@@ -30,7 +30,7 @@ ORDERS: Final[dict[str, Callable[[DirEntry], Any]]] = {
 
 @dataclass(frozen=True)
 class Style:
-    """How a listing was asked for."""
+    """The options of a listing."""
 
     long: bool
     everything: bool
@@ -41,15 +41,15 @@ class Style:
 
     @property
     def needs_stat(self) -> bool:
-        """Attributes have to be asked for."""
+        """Whether attributes have to be requested."""
         return self.long or self.order != "name"
 
     def text(self, name: str) -> str:
-        """A name for the output."""
+        """A name as it is printed."""
         return printable(name) if self.tty else name
 
     def sorted(self, entries: Iterable[DirEntry]) -> list[DirEntry]:
-        """The entries to show, in order."""
+        """The entries to show, in the selected order."""
         shown = sorted(
             [entry for entry in entries if self.everything or not entry.name.startswith(".")], key=ORDERS["name"]
         )
@@ -74,7 +74,7 @@ def _target(client: Client, entry: DirEntry, style: Style) -> str:
 
 
 def _show(client: Client, entries: list[DirEntry], style: Style) -> None:
-    """Print entries that are in their order, in columns if they are long."""
+    """Print sorted entries, in columns with ``-l``."""
     if not style.long:
         for entry in entries:
             output.line(style.text(entry.name))
@@ -98,7 +98,9 @@ def _show(client: Client, entries: list[DirEntry], style: Style) -> None:
 
 
 def resolved(client: Client, path: str) -> str:
-    """The path with the links on its way resolved, but not one at its end: what a command means that acts on the entry."""
+    """The path with all links resolved except one at its end, for commands that act on the entry
+    itself.
+    """
     names = split(path, physical=True)
     if not names or names[-1] == b"..":
         return client.realpath(path)
@@ -113,13 +115,13 @@ def resolved(client: Client, path: str) -> str:
 )
 @click.argument("locations", nargs=-1, required=True, type=LOCATION, metavar="LOCATION...")
 @click.option("-l", "long", is_flag=True, help="Mode, links, owner, group, size and time of each entry.")
-@click.option("-a", "--all", "everything", is_flag=True, help="Also names that begin with a dot.")
-@click.option("-R", "--recursive", is_flag=True, help="Also the directories below, and those below them.")
-@click.option("-d", "--directory", is_flag=True, help="The directory itself, not what is in it.")
+@click.option("-a", "--all", "everything", is_flag=True, help="Include names that begin with a dot.")
+@click.option("-R", "--recursive", is_flag=True, help="List subdirectories recursively.")
+@click.option("-d", "--directory", is_flag=True, help="List the directory itself, not its content.")
 @click.option("-h", "--human", is_flag=True, help="Sizes as 1.5K, 20M (with -l).")
-@click.option("-t", "order", flag_value="time", help="The newest first.")
-@click.option("-S", "order", flag_value="size", help="The largest first.")
-@click.option("-r", "--reverse", is_flag=True, help="The other way round.")
+@click.option("-t", "order", flag_value="time", help="Sort by time, newest first.")
+@click.option("-S", "order", flag_value="size", help="Sort by size, largest first.")
+@click.option("-r", "--reverse", is_flag=True, help="Reverse the order.")
 def ls(
     remote: Remote, locations: tuple[Location, ...], recursive: bool, directory: bool, order: str | None, **style: Any
 ) -> None:
@@ -156,16 +158,16 @@ def _entry(name: str, path: str, found: FileStat) -> DirEntry:
 def _directories(
     remote: Remote, client: Client, top: str, recursive: bool, style: Style
 ) -> Iterable[tuple[str, list[DirEntry]]]:
-    """The directories to list, each with its entries in order."""
+    """The directories to list, each with its sorted entries."""
     from ninep.client.blocking.tree import check_depth  # noqa: PLC0415 - not for --help
     from ninep.client.bounds import MemoryBudget, size_of  # noqa: PLC0415
     from ninep.client.errors import about  # noqa: PLC0415
 
-    waiting = MemoryBudget()
+    budget = MemoryBudget()
     pending = [(top, 0, 0)]
     while pending:
         path, depth, size = pending.pop()
-        waiting.free(size)
+        budget.free(size)
         with remote.each():
             with about(path):
                 check_depth(depth)
@@ -173,13 +175,13 @@ def _directories(
             yield path, entries
             if recursive:
                 below = [entry for entry in reversed(entries) if entry.is_dir()]
-                pending += [(entry.path, depth + 1, waiting.reserve(size_of(entry))) for entry in below]
+                pending += [(entry.path, depth + 1, budget.reserve(size_of(entry))) for entry in below]
 
 
 def _branches(
     remote: Remote, client: Client, top: str, style: Style, level: int | None
 ) -> Iterator[tuple[DirEntry, str]]:
-    """What is below a directory, each entry with the lines that lead to it."""
+    """Everything below a directory, each entry with the lines of the tree in front of it."""
     from ninep.client.blocking.tree import check_depth  # noqa: PLC0415 - not for --help
     from ninep.client.bounds import MemoryBudget, size_of  # noqa: PLC0415
     from ninep.client.errors import about  # noqa: PLC0415
@@ -187,7 +189,7 @@ def _branches(
     held = MemoryBudget()
 
     def inside(path: str, depth: int) -> list[DirEntry]:
-        """The entries, the last one first: they are taken from the end."""
+        """The entries in reverse order: they are removed from the end."""
         with remote.each(), about(path):
             check_depth(depth)
             entries = held.collect(client.scandir(path))
@@ -214,10 +216,10 @@ def _branches(
     "ninep tree -L 2 HOST:5640",
 )
 @click.argument("location", type=LOCATION)
-@click.option("-L", "--level", type=click.IntRange(min=1), metavar="N", help="At most N levels deep.")
-@click.option("-a", "--all", "everything", is_flag=True, help="Also names that begin with a dot.")
+@click.option("-L", "--level", type=click.IntRange(min=1), metavar="N", help="Maximum depth.")
+@click.option("-a", "--all", "everything", is_flag=True, help="Include names that begin with a dot.")
 def tree(remote: Remote, location: Location, level: int | None, everything: bool) -> None:
-    """Show what is below a directory as a tree."""
+    """Show everything below a directory as a tree."""
     style = Style(False, everything, False, False, "name", output.is_terminal())
     client = remote.client(location.address)
     output.line(style.text(str(location)))

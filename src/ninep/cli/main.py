@@ -1,7 +1,8 @@
-"""The entry point: a table of commands, loaded when they are called, and one place where errors become a line and an exit status.
+"""The entry point: a table of commands, imported when they are called, and the handling of errors
+and exit statuses.
 
-Exit status: 0 done; 1 something failed (each failure is a line on stderr); 2 the command line is wrong; 130 interrupted;
-141 nobody reads the output any more.
+Exit status: 0 success; 1 something failed (each failure is a line on stderr); 2 wrong command line;
+130 interrupted; 141 the reader of the output has closed it.
 """
 
 from __future__ import annotations
@@ -19,41 +20,43 @@ from ninep.cli import output
 from ninep.cli.output import OutputGone
 
 
-class Row(NamedTuple):
-    """A command: where it is, and what ``ninep --help`` says of it."""
+class CommandEntry(NamedTuple):
+    """A command: its module, and its line in ``ninep --help``."""
 
     module: str
     help: str
 
 
 COMMANDS: Final = {
-    "serve": Row("ninep.cli.serve", "Serve folders over 9P."),
-    "ls": Row("ninep.cli.listing", "List directories."),
-    "tree": Row("ninep.cli.listing", "Show what is below a directory as a tree."),
-    "cat": Row("ninep.cli.transfer", "Write files to standard output."),
-    "get": Row("ninep.cli.transfer", "Copy files from a server."),
-    "put": Row("ninep.cli.transfer", "Copy files to a server."),
-    "stat": Row("ninep.cli.info", "Show the attributes of files."),
-    "df": Row("ninep.cli.info", "Show how full the filesystem of a path is."),
-    "xattr": Row("ninep.cli.info", "List, show, set or remove extended attributes."),
-    "mkdir": Row("ninep.cli.change", "Make directories."),
-    "rm": Row("ninep.cli.change", "Remove files and trees."),
-    "mv": Row("ninep.cli.change", "Move and rename files on a server."),
-    "ln": Row("ninep.cli.change", "Make links."),
-    "chmod": Row("ninep.cli.change", "Set permissions."),
-    "chown": Row("ninep.cli.change", "Set owners and groups."),
+    "serve": CommandEntry("ninep.cli.serve", "Serve folders over 9P."),
+    "ls": CommandEntry("ninep.cli.listing", "List directories."),
+    "tree": CommandEntry("ninep.cli.listing", "Show what is below a directory as a tree."),
+    "cat": CommandEntry("ninep.cli.transfer", "Write files to standard output."),
+    "get": CommandEntry("ninep.cli.transfer", "Copy files from a server."),
+    "put": CommandEntry("ninep.cli.transfer", "Copy files to a server."),
+    "stat": CommandEntry("ninep.cli.info", "Show the attributes of files."),
+    "df": CommandEntry("ninep.cli.info", "Show the free space of a filesystem."),
+    "xattr": CommandEntry("ninep.cli.info", "List, show, set or remove extended attributes."),
+    "mkdir": CommandEntry("ninep.cli.change", "Make directories."),
+    "rm": CommandEntry("ninep.cli.change", "Remove files and trees."),
+    "mv": CommandEntry("ninep.cli.change", "Move and rename files on a server."),
+    "ln": CommandEntry("ninep.cli.change", "Make links."),
+    "chmod": CommandEntry("ninep.cli.change", "Set permissions."),
+    "chown": CommandEntry("ninep.cli.change", "Set owners and groups."),
 }
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command when it is called; its own help comes from the table."""
+    """A group that imports a command when it is called; the help of the group comes from the
+    table.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """In the order of the table, which is the order of interest."""
+        """In the order of the table: the most used first."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Load a command."""
+        """Import a command."""
         row = COMMANDS.get(cmd_name)
         if row is None:
             return None
@@ -61,7 +64,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """The table."""
+        """Write the table."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, row.help) for name, row in COMMANDS.items()])
 
@@ -95,7 +98,7 @@ def _cannot_write(error: OSError) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program and say with which status it ends."""
+    """Run the program. Returns its exit status."""
     output.prepare()
     stdout = sys.stdout
     try:
@@ -121,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         output.give_up()  # click replaces the stream when a pipe breaks while it writes help
         return 141
-    except OSError as error:  # from writing help; commands report what they meet themselves
+    except OSError as error:  # from writing help; commands report their own errors
         if error.errno not in {errno.ENOSPC, errno.EFBIG, errno.EIO}:
             raise
         output.give_up()

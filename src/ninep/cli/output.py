@@ -1,8 +1,9 @@
-r"""Standard output, in one place: text and bytes go out here, whatever the encoding of the output is and whether or not it is open.
+r"""Standard output, for text and bytes, whatever its encoding is, and if it is closed.
 
-Names come from servers and can hold anything. Into a pipe they go as they came, byte for byte; what the encoding of the output does not have
-(a POSIX locale, cp1252 on a redirected Windows console) is written as ``\xNN`` or ``\uNNNN``. That an output is closed or full is not the
-fault of the file at hand, so it is an error of its own, ``OutputGone``, which ends the command.
+Names come from servers and can be any bytes. On a pipe they are written unchanged; characters that
+the encoding of the output lacks (a POSIX locale, cp1252 on a redirected Windows console) are
+written as ``\xNN`` or ``\uNNNN``. A closed or full output is not a failure of the current file, so
+it has an exception of its own, ``OutputGone``, which ends the command.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ ENCODING_ERRORS: Final = "ninep.escape"
 
 
 class OutputGone(Exception):
-    """The output takes nothing any more; ``cause`` says why."""
+    """Standard output is not writable any more; ``cause`` is the reason."""
 
     def __init__(self, cause: OSError) -> None:
         super().__init__(str(cause))
@@ -26,12 +27,14 @@ class OutputGone(Exception):
 
     @property
     def closed(self) -> bool:
-        """Its reader has gone, or there never was one: no failure to tell of."""
+        """The reader has closed it, or there was none: not an error to report."""
         return isinstance(self.cause, BrokenPipeError) or self.cause.errno in {errno.EPIPE, errno.EINVAL}  # Windows
 
 
 def _escape(error: UnicodeError) -> tuple[bytes, int]:
-    """An error handler for encoders: bytes that were no UTF-8 as they came, characters that the encoding lacks escaped."""
+    """An error handler for encoders: bytes that are not UTF-8 unchanged, characters that the
+    encoding lacks escaped.
+    """
     if not isinstance(error, UnicodeEncodeError):
         raise error
     pieces = []
@@ -48,10 +51,11 @@ codecs.register_error(ENCODING_ERRORS, _escape)
 
 
 def prepare() -> None:
-    """Make the standard streams fit for use. Once, at the start, before anything is opened.
+    """Make the standard streams usable. To be called once, at the start, before any file is opened.
 
-    A program can be started without them (``>&-``). Their descriptors would then be those of the first sockets and files, so they are
-    taken: standard output by a pipe without a reader, which refuses what is written to it, the others by the null device.
+    A program can be started with closed standard streams (``>&-``). The first sockets and files
+    would then get their descriptors, so these are occupied: standard output by a pipe without a
+    reader, which fails at a write, the others by the null device.
     """
     closed = [number for number in range(3) if not _is_open(number)]
     for _ in closed:
@@ -80,12 +84,12 @@ def _is_open(number: int) -> bool:
 
 
 def is_terminal() -> bool:
-    """Standard output is a terminal."""
+    """Whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
 def line(text: str = "") -> None:
-    """A line of text."""
+    """Write a line of text."""
     try:
         sys.stdout.write(f"{text}\n")
     except OSError as error:
@@ -93,7 +97,7 @@ def line(text: str = "") -> None:
 
 
 def raw(data: bytes) -> None:
-    """Bytes, as they are."""
+    """Write bytes unchanged."""
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
@@ -102,7 +106,7 @@ def raw(data: bytes) -> None:
 
 
 def flush() -> None:
-    """All of it is out, or ``OutputGone``."""
+    """Write the buffer. ``OutputGone`` if that fails."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -110,7 +114,7 @@ def flush() -> None:
 
 
 def give_up() -> None:
-    """What is still in the buffer must not fail once more when Python flushes it at the end."""
+    """Discard the buffer, so that Python's flush at exit does not fail again."""
     with suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Arguments and options with a form of their own: locations, sizes, modes, owners. Pure."""
+"""Types of arguments and options: locations, sizes, modes, owners."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ninep.options import mode, size
 if TYPE_CHECKING:
     ParamType = click.ParamType[Any]
 else:
-    ParamType = click.ParamType  # generic in later releases of click only
+    ParamType = click.ParamType  # generic only in later releases of click
 
 
 class LocationType(ParamType):
@@ -22,7 +22,7 @@ class LocationType(ParamType):
     name = "location"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Location:
-        """Parse, or fail with what is wrong."""
+        """Parse the value, or fail with the reason."""
         if isinstance(value, Location):
             return value
         try:
@@ -32,14 +32,14 @@ class LocationType(ParamType):
 
 
 class Checked(ParamType):
-    """An option's text through a function that raises ``ValueError`` with a sentence."""
+    """An option that is parsed by a function that raises ``ValueError`` with a message."""
 
     def __init__(self, name: str, check: Callable[[str], Any]) -> None:
         self.name = name
         self._check = check
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Click's call."""
+        """Called by click."""
         if not isinstance(value, str):
             return value
         try:
@@ -56,19 +56,17 @@ class Owner(ParamType):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int | None, int | None]:
-        """Parse, or fail with what is wrong."""
+        """Parse the value, or fail with the reason."""
         if isinstance(value, tuple):
             return value[0], value[1]
         uid, _, gid = value.partition(":")
         numbers: list[int | None] = []
         for text in (uid, gid):
             if text and not (text.isascii() and text.isdigit() and int(text) < 0xFFFFFFFF):
-                self.fail(
-                    f"{value!r}: users and groups of a server are given by number: UID, UID:GID or :GID", param, ctx
-                )
+                self.fail(f"{value!r}: expected numbers: UID, UID:GID or :GID", param, ctx)
             numbers.append(int(text) if text else None)
         if numbers == [None, None]:
-            self.fail(f"{value!r} names neither an owner nor a group", param, ctx)
+            self.fail(f"{value!r}: expected UID, UID:GID or :GID", param, ctx)
         return numbers[0], numbers[1]
 
 

@@ -1,4 +1,4 @@
-"""A bar on stderr for copies that take long: only on a terminal, and only after a second."""
+"""A progress bar on stderr: only on a terminal, and only after one second."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ INTERVAL: Final = 0.1
 
 
 class Bar:
-    """Shows how far the present file is, how many are done, and how many bytes went in all. ``moved`` is the ``progress`` of a copy."""
+    """Shows the progress of the current file, the number of files, and the total of bytes.
+    ``moved`` is the ``progress`` of a copy.
+    """
 
     def __init__(self, *, enabled: bool) -> None:
         self._enabled = enabled and sys.stderr.isatty()
@@ -51,7 +53,7 @@ class Bar:
         self._before = done
         now = time.monotonic()
         if now < self._next and done < size:
-            return  # an update takes rich longer than a piece takes to arrive
+            return  # updating rich takes longer than receiving a piece
         self._next = now + INTERVAL
         if self._progress is None:
             if now - self._since < PATIENCE:
@@ -68,7 +70,7 @@ class Bar:
             )
 
     def _start(self) -> None:
-        from rich.console import Console  # noqa: PLC0415 - a tenth of a second that only long copies have to spare
+        from rich.console import Console  # noqa: PLC0415 - takes 0.1 s, so only for long copies
         from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415
 
         self._progress = Progress(

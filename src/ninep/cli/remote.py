@@ -1,4 +1,6 @@
-"""What the client commands share: addresses as arguments, the options of a connection, connections, and reports of what failed."""
+"""Common code of the client commands: options of a connection, connections, and reports of
+failures.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ DIALECTS: Final = ("9P2000.L", "9P2000.u", "9P2000")
 
 
 class Remote:
-    """The connections of one command: opened when first asked for, closed at its end. Collects what failed."""
+    """The connections of one command, opened on demand and closed at its end, and its failures."""
 
     def __init__(self, command: str, options: dict[str, Any]) -> None:
         self.command = command
@@ -58,17 +60,17 @@ class Remote:
         return client
 
     def report(self, error: OSError, about: str | None = None) -> None:
-        """Something failed: a line on stderr, and status 1 at the end."""
+        """Report a failure: a line on stderr, and exit status 1 at the end."""
         self.failed = True
-        subject = about or error.filename
+        name = about or error.filename
         words = error.strerror or str(error) or type(error).__name__
         other = f" -> {error.filename2}" if error.filename2 and about is None else ""
-        place = f"{printable(_text(subject) + other)}: " if subject else ""
-        click.echo(f"{self.command}: {place}{printable(words)}", err=True)
+        prefix = f"{printable(_text(name) + other)}: " if name else ""
+        click.echo(f"{self.command}: {prefix}{printable(words)}", err=True)
 
     @contextmanager
     def each(self, about: Location | str | None = None) -> Iterator[None]:
-        """One of several things to do: a failure is reported, and the next one can go on."""
+        """One of several items: its failure is reported, and the next item follows."""
         try:
             yield
         except OSError as error:
@@ -79,26 +81,26 @@ class Remote:
         self._stack.close()
 
 
-def _text(subject: object) -> str:
-    return subject.decode("utf-8", "surrogateescape") if isinstance(subject, bytes) else str(subject)
+def _text(name: object) -> str:
+    return name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else str(name)
 
 
 _OPTIONS: Final = (
     click.option("--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS",
-                 help="How long one request may take; 0: any time."),
-    click.option("--msize", type=SIZE, default=1 << 20, metavar="BYTES", help="The largest message to ask for (K, M)  [default: 1M]"),
-    click.option("--dialect", type=click.Choice(DIALECTS), help="Speak this dialect only  [default: the first that the server has]"),
-    click.option("--uid", type=click.IntRange(0, 0xFFFFFFFF), help="The numeric user to attach as  [default: yours]"),
-    click.option("--uname", metavar="NAME", help="The user name to attach as  [default: yours]"),
-    click.option("--aname", metavar="NAME", default="", help="The export, where the server has several."),
+                 help="Maximum time of one request; 0: no limit."),
+    click.option("--msize", type=SIZE, default=1 << 20, metavar="BYTES", help="Largest message to request (K, M)  [default: 1M]"),
+    click.option("--dialect", type=click.Choice(DIALECTS), help="Use this dialect only  [default: the first that the server supports]"),
+    click.option("--uid", type=click.IntRange(0, 0xFFFFFFFF), help="Numeric user id of the attach  [default: yours]"),
+    click.option("--uname", metavar="NAME", help="User name of the attach  [default: yours]"),
+    click.option("--aname", metavar="NAME", default="", help="Name of the export, if the server has several."),
 )  # fmt: skip
 
 
 class RemoteCommand(click.Command):
-    """A command whose help shows the options of the connection apart from its own."""
+    """A command whose help lists the options of the connection separately."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Click's call."""
+        """Called by click."""
         sections: dict[str, list[tuple[str, str]]] = {"Options": [], "Connection": []}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
@@ -110,9 +112,10 @@ class RemoteCommand(click.Command):
 
 
 def remote_command(*examples: str) -> Callable[[Callable[..., None]], click.Command]:
-    """Make a click command with the options of a connection.
+    """Decorator for a command with the options of a connection.
 
-    The function gets a ``Remote`` first. A failure that it lets out is reported. ``examples`` stand at the end of its help.
+    The function gets a ``Remote`` as its first argument. An ``OSError`` that it raises is reported.
+    ``examples`` are shown at the end of the help.
     """
 
     def decorate(function: Callable[..., None]) -> click.Command:
@@ -121,7 +124,8 @@ def remote_command(*examples: str) -> Callable[[Callable[..., None]], click.Comm
             _run(function, options, parameters)
 
         run.__doc__ = function.__doc__
-        # click lists the last decorator's option first: the command's own, in their order, and then those of the connection
+        # click lists the last decorator's option first: the command's own, in order, then those of
+        # the connection
         own = getattr(function, "__click_params__", [])
         decorated: Any = run
         for option in _OPTIONS:

@@ -1,4 +1,4 @@
-"""Options of the command line, made from rows (``ninep.options``)."""
+"""Options of the command line, generated from rows (``ninep.options``)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def option_of(row: Row) -> Callable[[F], F]:
-    """The option of a row. What is not given arrives as None, or as an empty tuple, so that it can be told from a default."""
+    """The option of a row. A missing option is None, or an empty tuple, which distinguishes it from
+    the default.
+    """
     names = [f"--{row.key}", *([f"-{row.short}"] if row.short else []), row.name]
     shown = "" if row.default in (None, (), False) else f"  [default: {row.show(row.default)}]"
     if row.kind is FLAG:
@@ -41,5 +43,5 @@ def options_of(rows: Iterable[Row]) -> Callable[[F], F]:
 
 
 def given(values: dict[str, Any]) -> dict[str, Any]:
-    """Those of some options that were given."""
+    """The options that were given."""
     return {name: value for name, value in values.items() if value is not None and value != ()}

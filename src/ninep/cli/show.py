@@ -1,7 +1,7 @@
-r"""How names, sizes, modes and times look on a terminal. Pure.
+r"""The format of names, sizes, modes and times on a terminal.
 
-Names come from a server and may hold anything: control characters and escape sequences would drive the terminal, so they are shown as
-``\xNN``. What goes into a pipe goes as it is.
+Names come from a server and can contain control characters and escape sequences, which would
+control the terminal; they are shown as ``\xNN``. On a pipe, names are written unchanged.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _MONTHS: Final = (
     "Oct",
     "Nov",
     "Dec",
-)  # whatever the locale
+)  # in every locale
 _HALF_A_YEAR: Final = 182 * 86400
 
 
 def printable(text: str) -> str:
-    """The text with everything that is not for printing escaped."""
+    """The text with everything that is not printable escaped."""
     if text.isprintable():
         return text
     return "".join(character if character.isprintable() else _escaped(character) for character in text)
@@ -37,7 +37,7 @@ def printable(text: str) -> str:
 
 def _escaped(character: str) -> str:
     code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
@@ -61,7 +61,9 @@ def mode_text(mode: int) -> str:
 
 
 def when(seconds: float, now: float | None = None) -> str:
-    """A time as ``ls -l`` has it: with the hour if it is within half a year, else with the year. Local time."""
+    """A time as in ``ls -l``: with the hour if it is within half a year, otherwise with the year.
+    Local time.
+    """
     try:
         local = time.localtime(seconds)
     except (OverflowError, ValueError, OSError):
@@ -76,7 +78,7 @@ def when(seconds: float, now: float | None = None) -> str:
 
 
 def exactly(nanoseconds: int) -> str:
-    """A time with everything: ``2024-05-01 12:00:00.123456789 +0200``."""
+    """A time in full: ``2024-05-01 12:00:00.123456789 +0200``."""
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
     try:
         local = time.localtime(seconds)

@@ -36,7 +36,9 @@ def cat(remote: Remote, locations: tuple[Location, ...]) -> None:
 
 
 def _inner_name(path: str, separators: str = "/") -> str:
-    """What a source is called in the directory it is copied into; empty if only its content is: ``.``, ``..``, a root (cp(1) has it so)."""
+    """The name of a source in the directory it is copied into; empty if only its content is copied:
+    ``.``, ``..``, a root (as in cp(1)).
+    """
     last = path.rstrip(separators)
     for separator in separators:
         last = last.rpartition(separator)[2]
@@ -49,19 +51,31 @@ def _inner_name(path: str, separators: str = "/") -> str:
     "ninep get -r HOST:5640/dir HOST:5640/file backup/",
 )
 @click.argument("sources", nargs=-1, required=True, metavar="LOCATION... [DESTINATION]")
-@click.option("-r", "-R", "--recursive", is_flag=True, help="Directories and everything below them; links stay links.")
-@click.option("-p", "--preserve", is_flag=True, help="Keep times and exact permissions.")
-@click.option("-a", "--archive", is_flag=True, help="As -r -p, and keep owner and group where this user may.")
-@click.option("--setid", is_flag=True, help="With -a: also set-user-ID and set-group-ID of files, as the server says.")
+@click.option(
+    "-r",
+    "-R",
+    "--recursive",
+    is_flag=True,
+    help="Copy directories and everything below them; links are copied as links.",
+)
+@click.option("-p", "--preserve", is_flag=True, help="Preserve times and exact permissions.")
+@click.option("-a", "--archive", is_flag=True, help="Same as -r -p, and preserve owner and group where permitted.")
+@click.option(
+    "--setid",
+    is_flag=True,
+    help="With -a: also preserve the set-user-ID and set-group-ID bits of files, which the server chooses.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
 def get(
     remote: Remote, sources: tuple[str, ...], recursive: bool, preserve: bool, archive: bool, setid: bool, quiet: bool
 ) -> None:
-    """Copy files from a server to this host. The last of several arguments is the local DESTINATION: if it is a directory, things are
-    copied into it; else one thing is copied to that name. With a single argument it is the current directory.
+    """Copy files from a server to this host. The last of several arguments is the local
+    DESTINATION: if it is a directory, the files are copied into it; otherwise one file is copied to
+    that name. With a single argument it is the current directory.
 
-    A file appears when it is complete. What cannot be copied is reported, and the rest goes on. Below DESTINATION nothing is written through
-    symbolic links: one in the place of a file is replaced, one in the place of a directory refused.
+    A file appears when it is complete. Failures are reported, and the copy continues. Below
+    DESTINATION nothing is written through symbolic links: a link at the path of a file is replaced,
+    a link at the path of a directory refused.
     """
     *named, destination = sources if len(sources) > 1 else (*sources, os.curdir)
     locations = [_location(text) for text in named]
@@ -95,14 +109,20 @@ def get(
 )
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.argument("destination", type=LOCATION)
-@click.option("-r", "-R", "--recursive", is_flag=True, help="Directories and everything below them; links stay links.")
-@click.option("-L", "--dereference", is_flag=True, help="Copy what links lead to, not the links.")
-@click.option("-p", "--preserve", is_flag=True, help="Keep times and exact permissions.")
+@click.option(
+    "-r",
+    "-R",
+    "--recursive",
+    is_flag=True,
+    help="Copy directories and everything below them; links are copied as links.",
+)
+@click.option("-L", "--dereference", is_flag=True, help="Follow symbolic links in SOURCE.")
+@click.option("-p", "--preserve", is_flag=True, help="Preserve times and exact permissions.")
 @click.option(
     "-a",
     "--archive",
     is_flag=True,
-    help="As -r -p, keep owner and group where the server lets, and make devices and FIFOs.",
+    help="Same as -r -p, preserve owner and group where permitted, and create devices and FIFOs.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
 def put(
@@ -115,8 +135,9 @@ def put(
     archive: bool,
     quiet: bool,
 ) -> None:
-    """Copy files of this host to a server. If DESTINATION is a directory, things are copied into it; else one thing is copied to that
-    name. SOURCE ``-`` is standard input; of SOURCE ``.`` and ``DIR/.`` the content is copied.
+    """Copy files of this host to a server. If DESTINATION is a directory, the files are copied into
+    it; otherwise one file is copied to that name. SOURCE ``-`` is standard input; of SOURCE ``.``
+    and ``DIR/.`` the content is copied.
     """
     client = remote.client(destination.address)
     recursive = recursive or archive

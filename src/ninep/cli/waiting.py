@@ -1,4 +1,6 @@
-"""A hint while a server does not answer: the user is told after some seconds what is waited for, not after a minute that it was in vain."""
+"""A message while a server does not answer: after a few seconds, instead of only the timeout after
+a minute.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,14 @@ from contextlib import contextmanager
 import click
 
 HINT_AFTER = 3.0
-"""Seconds. A server that is there answers in less, also over a slow network."""
+"""Seconds. A server that is running answers sooner, also over a slow network."""
 
 
 @contextmanager
 def hinting(command: str, address: str, timeout: float | None) -> Iterator[None]:
-    """Say on stderr, once, that there is no answer yet, if the block takes longer than ``HINT_AFTER``."""
+    """Write to stderr, once, that there is no answer yet, if the block takes longer than
+    ``HINT_AFTER``.
+    """
     limit = f"up to {timeout:g} s" if timeout else "without a limit"
 
     def hint() -> None:
