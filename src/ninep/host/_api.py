@@ -166,6 +166,9 @@ class HostModule(Protocol):
     def pin_across(self, dir: Handle, name: bytes) -> Handle:
         """The same, of what is mounted there. May wait."""
 
+    def pin_by_id(self, root: Handle, ino: int) -> Handle:
+        """A pin of a directory below an exported one, by its ``st_ino``, wherever it is. ENOENT; EOPNOTSUPP where the host or the volume cannot."""
+
     def close(self, handle: Handle, /) -> None:
         """Close any handle of this page."""
 

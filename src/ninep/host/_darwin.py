@@ -73,6 +73,7 @@ __all__ = [
     "pin",
     "pin_across",
     "pin_again",
+    "pin_by_id",
     "privileged",
     "raise_handle_limit",
     "read",
@@ -176,6 +177,11 @@ pin_across = pin
 def pin_again(handle: Handle) -> Handle:
     """A second descriptor of the same open file: its locks live as long as both, so it is for the moment only."""
     return Handle(os.dup(handle))
+
+
+def pin_by_id(root: Handle, ino: int) -> Handle:  # noqa: ARG001 - as in HostModule
+    """Pins are kept here."""
+    raise Refused(Errno.EOPNOTSUPP)
 
 
 def close(handle: Handle) -> None:

@@ -84,6 +84,7 @@ __all__ = [
     "pin",
     "pin_across",
     "pin_again",
+    "pin_by_id",
     "privileged",
     "raise_handle_limit",
     "read",
@@ -159,6 +160,11 @@ def open_root(path: str) -> Handle:
 
 def pin_again(handle: Handle) -> Handle:
     return open_fd(_OWN % handle, os.O_PATH | os.O_CLOEXEC, dir_fd=_own.fds)
+
+
+def pin_by_id(root: Handle, ino: int) -> Handle:  # noqa: ARG001 - as in HostModule
+    """Pins are kept here."""
+    raise Refused(Errno.EOPNOTSUPP)
 
 
 def open_file(place: Place, flags: int) -> Handle:

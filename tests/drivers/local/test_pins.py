@@ -14,7 +14,8 @@ from tests.drivers.local.conftest import NEW, refusal
 
 from ninep import host
 from ninep.drivers.local import LocalNode
-from ninep.drivers.local.pins import BriefPins, Pins
+from ninep.drivers.local.per_call_handles import BriefPins
+from ninep.drivers.local.pins import Pins
 from ninep.errors import Refused
 from ninep.linux import GETATTR_BASIC, O_RDWR, Errno
 from ninep.node import Changes

@@ -6,6 +6,7 @@ node for each name in use, ``pins`` keeps their handles within bounds, ``qids`` 
 
 from ninep.drivers.local.driver import ExportError, LocalDriver
 from ninep.drivers.local.node import LocalNode
-from ninep.drivers.local.pins import Pins, pins_for
+from ninep.drivers.local.per_call_handles import pins_for
+from ninep.drivers.local.pins import Pins
 
 __all__ = ["ExportError", "LocalDriver", "LocalNode", "Pins", "pins_for"]

@@ -9,7 +9,8 @@ from pathlib import PurePath
 from ninep import host
 from ninep.drivers.local.devices import DeviceTable
 from ninep.drivers.local.node import LocalNode
-from ninep.drivers.local.pins import Pins, hold, shared_pins
+from ninep.drivers.local.per_call_handles import shared_pins
+from ninep.drivers.local.pins import Pins, hold
 from ninep.drivers.local.qids import MULTIDEVS
 from ninep.drivers.local.slow import SlowNode
 from ninep.drivers.local.tree import Tree

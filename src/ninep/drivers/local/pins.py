@@ -18,13 +18,14 @@ has its birth time asked when it is pinned, by its own request, and the handles 
 are taken away by requests on that device only.
 
 On a host where an open handle hinders the renaming of the directories above it (``host.PINS_NAMES``) the same trick gives pins that live
-exactly as long as the call: ``BriefPins`` stores none.
+exactly as long as the call: see ``per_call_handles``.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
 from ninep import host
@@ -37,10 +38,6 @@ if TYPE_CHECKING:
     from ninep.drivers.local.file import IdleFile, LocalFile
     from ninep.drivers.local.node import LocalNode
 
-_OTHERS: Final = (
-    400  # handles left for sockets, open files of other drivers and Python itself (QEMU 9p.c v9fs_set_fd_limit)
-)
-_MOST: Final = 1 << 17  # each keeps an inode in the kernel's memory, about a KiB that nobody else can have
 NO_BIRTH: Final = -1
 DEPTH: Final = PATH_MAX // 2
 """Names on the way from a pin to a node that has lost its own: no path is longer. ELOOP beyond."""
@@ -326,6 +323,10 @@ class Pins:
         if file.idle:
             self._no_victim(cast("IdleFile", file))
 
+    def kept_meanwhile(self) -> AbstractContextManager[None]:
+        """For the length of a block nodes keep the pins that they get; here they do anyway."""
+        return nullcontext()
+
     # -- coming back ---------------------------------------------------------------------------------------------------
 
     def revive(self, node: LocalNode) -> Handle:
@@ -407,14 +408,6 @@ class Pins:
         return pin
 
 
-class BriefPins(Pins):
-    """No node keeps a pin but the root and what has no name any more."""
-
-    def keep(self, node: LocalNode, pin: Handle) -> None:
-        if node.up is node:
-            super().keep(node, pin)
-
-
 def is_still(node: LocalNode, found: Stat, pin: Handle) -> bool:
     """Is what was found the node's object? Inode numbers are used again, so the birth time counts too where it is known."""
     if found.st_ino != node.ino or found.st_dev != node.dev:
@@ -437,20 +430,3 @@ def birth_of(pin: Handle) -> int:
     """Birth time in ns, ``NO_BIRTH`` if the filesystem keeps none."""
     birth = host.birth_time(pin)
     return NO_BIRTH if birth is None else birth
-
-
-_shared: Pins | None = None
-
-
-def shared_pins() -> Pins:
-    """The pins of this process: exports share them, as they share the handles."""
-    global _shared  # noqa: PLW0603 - the limit is the process's own
-    if _shared is None:
-        limit = host.raise_handle_limit()
-        _shared = pins_for(min(limit - min(_OTHERS, limit // 3), _MOST))
-    return _shared
-
-
-def pins_for(budget: int) -> Pins:
-    """Pins of the kind this host wants."""
-    return (BriefPins if host.PINS_NAMES else Pins)(budget)

@@ -90,6 +90,10 @@ class NtHost:
 
     pin_across = pin
 
+    def pin_by_id(self, root: Handle, ino: int) -> Handle:
+        """It is opened as ``pin`` opens it; what is below it is refused if it has become a junction."""
+        return Handle(self._for_attributes(lambda access: self._roots.find_itself(root, ino, access)))
+
     def pin_again(self, handle: Handle) -> Handle:
         """A file without a name cannot be opened again: then it is the same open file once more."""
         try:

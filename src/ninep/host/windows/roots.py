@@ -16,7 +16,7 @@ from ninep.host.windows import info
 from ninep.host.windows.api import NULL, OBJ_CASE_INSENSITIVE, NtCalls, Options, Share, VolumeInfo
 from ninep.host.windows.contents import THROUGH
 from ninep.host.windows.names import client_name, from_units
-from ninep.host.windows.open import LIST, LOOK, kept, tag_of
+from ninep.host.windows.open import ITSELF, LIST, LOOK, kept, tag_of
 from ninep.host.windows.stat import identity
 from ninep.host.windows.status import NtError, Status
 from ninep.host.windows.tags import CLOUD, is_contents, row_of
@@ -32,6 +32,10 @@ _WHY_NOT: Final[dict[int, str]] = {
     Status.CLOUD_FILE_AUTHENTICATION_FAILED: "it is in the cloud, and its provider is not signed in",
     Status.CLOUD_FILE_ACCESS_DENIED: "it is in the cloud, and its provider refuses access",
 }  # fmt: skip
+# What NTFS says of an id that is not there any more, and of one that is not a directory's now.
+_NO_SUCH_ID: Final = frozenset(
+    {Status.INVALID_PARAMETER, Status.NOT_A_DIRECTORY, Status.DELETE_PENDING, Status.FILE_DELETED}
+)
 _OPTIONS: Final = Options.DIRECTORY_FILE | Options.OPEN_FOR_BACKUP_INTENT
 
 
@@ -111,24 +115,31 @@ class Roots:
         """Whether files can be opened by their ids here (not on FAT, nor through every redirector)."""
         try:
             self._calls.close(self._by_id(root, file))
-        except NtError:
+        except OSError:
             return False
         return True
 
-    def _by_id(self, root: Handle, file: int) -> Handle:
+    def _by_id(self, root: Handle, file: int, access: int = LIST, options: int = THROUGH) -> Handle:
         """A directory, by its id: it was opened before, so it was none of those that are not followed."""
         raw = file.to_bytes(8 if file < 1 << 64 else 16, "little")
-        options = THROUGH | Options.OPEN_BY_FILE_ID | Options.DIRECTORY_FILE
-        return Handle(self._calls.create(root, from_units(raw), LIST, options)[0])
-
-    def find(self, root: Handle, file: int) -> Handle:
-        """A directory below a root, by its id."""
+        options |= Options.OPEN_BY_FILE_ID | Options.DIRECTORY_FILE
         try:
-            return self._by_id(root, file)
+            return Handle(self._calls.create(root, from_units(raw), access, options)[0])
         except NtError as error:
-            if error.status == Status.INVALID_PARAMETER:  # what NTFS says of an id that is not there any more
+            if error.status in _NO_SUCH_ID:
                 raise Refused(Errno.ENOENT) from None
             raise
+
+    def find(self, root: Handle, file: int) -> Handle:
+        """A directory below a root, by its id, for listing."""
+        return self._by_id(root, file)
+
+    def find_itself(self, root: Handle, file: int, access: int) -> Handle:
+        """A directory below a root, by its id, opened as the entry that it is. EOPNOTSUPP where files cannot be opened by id."""
+        export = self._exports.get(self._volumes.get(root, 0))
+        if export is None or not export.by_id:
+            raise Refused(Errno.EOPNOTSUPP)
+        return self._by_id(root, file, access, ITSELF)
 
     def directory_of(self, root: Handle) -> tuple[Handle, bytes] | None:
         """The directory that a root is in, and its name there; None if there is none (a drive) or it cannot be opened (a network share)."""

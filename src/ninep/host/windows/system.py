@@ -19,6 +19,7 @@ open_root = _host.open_root
 pin = _host.pin
 pin_across = _host.pin
 pin_again = _host.pin_again
+pin_by_id = _host.pin_by_id
 close = _host.close
 open_file = _host.open_file
 open_at = _host.open_at
@@ -85,6 +86,7 @@ __all__ = [
     "pin",
     "pin_across",
     "pin_again",
+    "pin_by_id",
     "privileged",
     "raise_handle_limit",
     "read",

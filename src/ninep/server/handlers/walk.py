@@ -43,7 +43,7 @@ def _along(node: Node, names: list[bytes]) -> tuple[Node | None, list[Qid]]:
         return node.clone(), []
     qids: list[Qid] = []
     if len(names) > 1 and DOTS.isdisjoint(names):
-        node, qids = node.through(names[:-1])
+        node, qids = node.through(names)
     for name in names[len(qids) :]:
         try:
             found = _step(node, name)

@@ -1,0 +1,111 @@
+"""Path handles that live no longer than a call, for hosts where an open handle hinders the renaming of the directories above it.
+
+Without handles that are kept, each request would open its way down from the root, and a client that walks one name at a time the whole way again for
+each. So a directory is opened by its file id, where the host and its volume can, and anything else by its name in one: the depth of a node costs
+nothing. What is opened counts only if it is the same object (``is_still``). A walk of several names keeps the handles on its way until it ends, and
+opens each name once.
+
+Where files cannot be opened by id (FAT, network shares), the way is opened by names from the root as ever, but for the names of one walk.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from ninep import host
+from ninep.drivers.local.pins import Pins, hold, is_still
+from ninep.errors import Refused, linux_errno
+from ninep.host import NO_HANDLE, Handle
+from ninep.linux import DT_DIR, Errno
+
+if TYPE_CHECKING:
+    from ninep.drivers.local.node import LocalNode
+
+_OTHERS: Final = (
+    400  # handles left for sockets, open files of other drivers and Python itself (QEMU 9p.c v9fs_set_fd_limit)
+)
+_MOST: Final = 1 << 17  # each keeps an inode in the kernel's memory, about a KiB that nobody else can have
+_NOT_BY_ID: Final = frozenset({Errno.EOPNOTSUPP, Errno.ENOENT, Errno.ESTALE, Errno.EINVAL})
+"""A way by id that leads nowhere; the names on the way may."""
+
+
+class _Walk(threading.local):
+    nodes: list[LocalNode] | None = None
+
+
+class BriefPins(Pins):
+    """No node keeps a pin but the root and what has no name any more, and those on a walk's way until it ends.
+
+    A directory comes back by its file id where the host can open by that, so that the depth of a node costs nothing; what is no directory by
+    its name in one.
+    """
+
+    def __init__(self, budget: int) -> None:
+        super().__init__(budget)
+        self._walk = _Walk()
+
+    def keep(self, node: LocalNode, pin: Handle) -> None:
+        if node.up is node:
+            super().keep(node, pin)
+        elif self._walk.nodes is not None:
+            super().keep(node, pin)
+            self._walk.nodes.append(node)
+
+    @contextmanager
+    def kept_meanwhile(self) -> Iterator[None]:
+        kept = self._walk.nodes = []
+        try:
+            yield
+        finally:
+            self._walk.nodes = None
+            with self.lock:
+                for node in kept:
+                    if not node.detached:
+                        self.drop(node)
+
+    def _revive(self, node: LocalNode) -> Handle | None:
+        with self.lock:
+            up, name = node.up, node.name_
+            lost = node.pin is None and not node.detached and up is not node and node.opened() is NO_HANDLE
+        if not lost:
+            return super()._revive(node)
+        try:
+            if node.kind == DT_DIR:
+                return self.adopt(node, self._by_id(node))
+            return self.adopt(node, self._by_name(up.held(), node, name))
+        except OSError as error:
+            if linux_errno(error) not in _NOT_BY_ID:
+                raise
+        return super()._revive(node)
+
+    def _by_id(self, node: LocalNode) -> Handle:
+        root = node.tree.root.pin
+        if root is None:
+            raise Refused(Errno.EOPNOTSUPP)
+        try:
+            pin = hold(host.pin_by_id(root, node.ino))
+        except OSError as error:
+            pin = hold(self.again(error, host.pin_by_id, root, node.ino))
+        if not is_still(node, host.stat(pin), pin):
+            raise Refused(Errno.ESTALE)
+        return pin
+
+
+_shared: Pins | None = None
+
+
+def shared_pins() -> Pins:
+    """The pins of this process: exports share them, as they share the handles."""
+    global _shared  # noqa: PLW0603 - the limit is the process's own
+    if _shared is None:
+        limit = host.raise_handle_limit()
+        _shared = pins_for(min(limit - min(_OTHERS, limit // 3), _MOST))
+    return _shared
+
+
+def pins_for(budget: int) -> Pins:
+    """Pins of the kind this host wants."""
+    return (BriefPins if host.PINS_NAMES else Pins)(budget)

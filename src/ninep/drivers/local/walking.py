@@ -1,0 +1,27 @@
+"""Walks of several names on hosts where nodes keep no path handles (``host.PINS_NAMES``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from ninep.node import Qid
+
+if TYPE_CHECKING:
+    from ninep.drivers.local.node import LocalNode
+
+
+def through_held(node: LocalNode, names: Sequence[bytes]) -> tuple[LocalNode, list[Qid]]:
+    """``Node.through``: each name is opened once, below the handle of the one before, which is kept until the walk ends."""
+    qids: list[Qid] = []
+    with node.tree.pins.kept_meanwhile(), suppress(OSError):  # which the walk that follows runs into, too
+        for name in names:
+            if not name or b"/" in name or b"\0" in name:
+                break
+            found = node.walk(name)
+            if qids:
+                node.release()
+            node = found
+            qids.append(found.qid)
+    return node, qids
