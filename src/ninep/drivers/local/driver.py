@@ -31,7 +31,7 @@ _WHY = {
     Errno.ENOENT: "there is no such folder",
     Errno.ENOTDIR: "it is not a folder",
     Errno.EACCES: "permission denied",
-    Errno.ELOOP: "its path runs in a circle of links",
+    Errno.ELOOP: "too many symbolic links in its path",
 }
 
 
