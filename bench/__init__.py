@@ -1,5 +1,6 @@
-"""The benchmark: our server, its peers and the limit of the machine, side by side.
+"""The benchmark: this server, other servers, and the limit of the machine, compared with each
+other.
 
-`python bench/run.py` is the whole of it; `docs/performance.md` says what the figures mean.  Nothing here is part of the
-package, and nothing here may import it: the servers are programs that are started, never modules.
+`python bench/run.py` runs all of it; `docs/performance.md` explains the figures.  Nothing here is
+part of the package, and nothing here may import it: the servers are started as programs.
 """

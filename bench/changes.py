@@ -1,7 +1,7 @@
-"""What changes of this project's history brought: `python bench/changes.py`.
+"""The effect of single changes in this project's history: `python bench/changes.py`.
 
-Each change is compared with the commit before it, in turns and in one run, as `run.py` compares servers.  Writes changes.md below the output
-directory.  Needs the repository with its history.
+Each change is compared with the commit before it, alternately and in one run, as `run.py` compares
+servers.  Writes changes.md in the output directory.  Needs the repository with its history.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ AFTER, BEFORE = (
 
 @dataclass(frozen=True)
 class Change:
-    """A commit, what it did, and the cells in which that should be seen: workloads and loads."""
+    """A commit, its description, and the cells that should show its effect: workloads and loads."""
 
     commit: str
     what: str
@@ -52,10 +52,10 @@ CHANGES = (
 
 
 def unpack(commit: str, into: str) -> None:
-    """The sources as of a commit.
+    """Extract the sources of a commit.
 
     Raises:
-        SystemExit: this clone does not have it.
+        SystemExit: this clone does not contain it.
     """
     os.makedirs(into)
     archive = subprocess.run(["git", "-C", ROOT, "archive", commit, "src"], capture_output=True, check=False)

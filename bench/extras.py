@@ -1,7 +1,9 @@
-"""Figures that are no ratio of two servers: memory, flatness, scaling over workers, patience with a slow disk.
+"""Figures that are not a ratio of two servers: memory, constant cost, scaling over workers, latency
+beside a slow disk.
 
-Each function measures one property of one server and returns checks.  A server that cannot do it (too few file descriptors
-for so many fids, no such option) raises nothing: the check says so by an infinite or zero value.
+Each function measures one property of one server and returns checks.  A server without the feature
+(too few file descriptors for that many fids, no such option) raises nothing: the check has an
+infinite or zero value.
 """
 
 from __future__ import annotations
@@ -32,11 +34,13 @@ ENTRIES = (10, 1_000, 10_000, 100_000, 1_000_000)
 SHORTEST = {
     "lsl": 1,
     "readdir": 10_000,
-}  # so many entries at least are listed, or what a small listing costs is lost in noise
+}  # minimum number of entries listed, so that the cost of a small listing exceeds the noise
 
 
 def _median(bench: Bench, where: Running, cores: Cores, workload: Workload, options: Sequence[str]) -> Sample:
-    """The middle one, by its mean latency, of as many good samples as there are rounds; a bad one if all are bad."""
+    """The median, by mean latency, of as many good samples as there are rounds; a bad one if all
+    are bad.
+    """
     got = [
         measure(bench.programs.p9load, where, workload, ONE, bench.tree, cores, bench.plan, n, options)
         for n in range(bench.rounds)
@@ -56,10 +60,11 @@ def _cheapest(
     variants: dict[int, list[str]],
     plan: Plan | None = None,
 ) -> dict[int, float]:
-    """Microseconds per operation of each variant: the best of the rounds, which go over all variants.
+    """Microseconds per operation of each variant: the best of the rounds, each of which measures
+    all variants.
 
-    The best, not the median: what is asked is whether one variant costs more than another, and whatever else the machine does
-    only ever adds.
+    The best, not the median: the question is whether one variant costs more than another, and other
+    load on the machine only adds.
     """
     best = dict.fromkeys(variants, math.inf)
     for number, (n, options) in itertools.product(range(bench.rounds), variants.items()):
@@ -102,7 +107,7 @@ def memory(bench: Bench, server: Server) -> list[Check]:
 
 
 def flat_fids(bench: Bench, server: Server) -> list[Check]:
-    """Getattr and walk while so many fids are held."""
+    """Getattr and walk while this number of fids exists."""
     cores = cores_for(ONE, bench.cpus)
     name = directory(bench.tree, FIDS[-1])
     variants = {n: ["--dir", name, "--entries", str(FIDS[-1]), "--hold", str(n)] for n in FIDS}
@@ -114,7 +119,7 @@ def flat_fids(bench: Bench, server: Server) -> list[Check]:
 
 
 def flat_depth(bench: Bench, server: Server) -> list[Check]:
-    """Getattr and walk from a directory so far below the root."""
+    """Getattr and walk from a directory this deep below the root."""
     cores = cores_for(ONE, bench.cpus)
     variants = {n: ["--start", deep(n)] for n in DEPTHS}
     checks = []
@@ -125,10 +130,12 @@ def flat_depth(bench: Bench, server: Server) -> list[Check]:
 
 
 def flat_entries(bench: Bench, server: Server) -> list[Check]:
-    """What one more entry costs a listing: the whole less that of an empty directory, by the number of entries.
+    """The cost of one entry of a listing: the whole, less that of an empty directory, divided by
+    the number of entries.
 
-    Whole listings are counted, not seconds: the largest takes longer than a measurement should. Before each of `readdir` the directory
-    changes, or a server that keeps small listings in memory (ours does) would be compared with itself without that.
+    Whole listings are counted, not seconds: the largest takes longer than a measurement should.
+    Before each `readdir` the directory is changed; otherwise a server that caches small listings
+    (this one does) would be compared with itself without the cache.
     """
     cores = cores_for(ONE, bench.cpus)
     checks = []
@@ -152,7 +159,9 @@ def flat_entries(bench: Bench, server: Server) -> list[Check]:
 
 
 def scaling(bench: Bench, one: Server, two: Server) -> list[Check]:
-    """Eight connections: how much two workers do of what one does, each free to use all cores with the client."""
+    """Throughput of two workers relative to one, with eight connections. Servers and client may use
+    all cores.
+    """
     load, everywhere = Load(8, 1), Cores(bench.cpus, bench.cpus)
     ratios: dict[str, list[float]] = {}
     with (

@@ -1,9 +1,11 @@
-"""One real job through the kernel's 9p client: `python bench/guest_job.py`.
+"""A real job through the kernel's 9p client: `python bench/guest_job.py`.
 
-A guest unpacks a source tree (this benchmark's C sources and the headers they need, and a git repository of them), asks `git status` twice,
-builds, builds again with nothing to do and removes the tree.  It does so on our server and on diod over TCP, on the
-hypervisor's own 9pfs over virtio, and in its own memory as the floor: in turns, all in one guest.  What the guest computes
-is the same everywhere, so the differences are the file servers'.  Needs what tests/guest needs (QEMU, busybox, apt).
+A guest unpacks a source tree (this benchmark's C sources and the headers they need, and a git
+repository of them), runs `git status` twice, builds, builds again without changes, and removes the
+tree: on this server and on diod over TCP, on QEMU's own 9pfs over virtio, and in its own memory as
+the lower bound, alternately, in one guest.  The guest's own work is the same everywhere, so the
+differences are those of the file servers.  Needs the same programs as tests/guest (QEMU, busybox,
+apt).
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from bench import install, servers  # noqa: E402
 
 HERE = os.path.join(ROOT, "bench")
 MSIZE = 262144
-# Made in the guest's memory, once: what every server is then asked to store.
+# Made once in the guest's memory: the data that every server then stores.
 PREPARE = r"""
 set -e
 mkdir -p /tmp/made/source && cd /tmp/made/source
@@ -52,7 +54,7 @@ git config gc.auto 0 && git config core.preloadIndex false
 git add -A && git commit -q -m tree && git repack -a -d -q && git prune-packed -q && rm -f .git/hooks/*
 cd .. && tar cf /tmp/source.tar source && rm -rf source
 """
-# 1000 times walk, getattr and clunk: what a round trip costs this transport, whatever the server then does
+# 1000 times walk, getattr and clunk: the cost of round trips on this transport
 PROBE = "stat, 1000 times"
 ROUND_TRIPS = """import os
 for _ in range(1000): os.stat('probe')"""
@@ -71,16 +73,18 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the job is done: a name, and the mount command for `{at}` ("" for the guest's own memory)."""
+class MountPoint:
+    """Where the job runs: a name, and the mount command for `{at}` ("" for the guest's own
+    memory).
+    """
 
     key: str
     mount: str
     steps: tuple[str, ...] = tuple(STEPS)
-    pid: int = 0  # of a server that is a process of its own
+    pid: int = 0  # of a server in a process of its own
 
     def processor(self) -> float:
-        """Seconds of processor time that the server has used (proc(5): utime and stime)."""
+        """Seconds of processor time used by the server (proc(5): utime and stime)."""
         with open(f"/proc/{self.pid}/stat", encoding="ascii", errors="replace") as f:
             fields = f.read().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
@@ -95,41 +99,42 @@ def virtio(tag: str) -> str:
     return f"mount -t 9p -o trans=virtio,version=9p2000.L,msize={MSIZE},access=any {tag} {{at}}"
 
 
-def job(guest: Guest, place: Place) -> dict[str, float]:
-    """Do the job once: seconds of each step, and of processor time that the server took.
+def job(guest: Guest, mount: MountPoint) -> dict[str, float]:
+    """Run the job once. Returns the seconds of each step, and the server's processor time.
 
     Raises:
-        AssertionError: a step failed; the text is what it said.
+        AssertionError: a step failed; the text is its output.
     """
-    at = f"/mnt/{place.key}"
+    at = f"/mnt/{mount.key}"
     guest.run(f"mkdir -p {at}").check()
-    if place.mount:
-        guest.run(place.mount.format(at=at)).check()
+    if mount.mount:
+        guest.run(mount.mount.format(at=at)).check()
     times: dict[str, float] = {}
-    used = place.processor() if place.pid else 0.0
+    used = mount.processor() if mount.pid else 0.0
     try:
-        for step in place.steps:
+        for step in mount.steps:
             command = STEPS[step]
             start = time.monotonic()
             done = guest.run(command, cwd=at, limit=LIMIT).check()
             times[step] = time.monotonic() - start
-            # The tree is as it was packed; `make` may complain of the host's clock being a little ahead of the guest's.
-            assert "git" not in step or not done.output.strip(), f"{place.key}: {step} said: {done.output}"
-            print(f"  {place.key:<20} {step:<20} {times[step]:7.2f} s", file=sys.stderr, flush=True)
-        if place.pid:
-            times[CPU] = place.processor() - used
+            # The tree is as it was packed; `make` may warn that the host's clock is a little ahead
+            # of the guest's.
+            assert "git" not in step or not done.output.strip(), f"{mount.key}: {step} said: {done.output}"
+            print(f"  {mount.key:<20} {step:<20} {times[step]:7.2f} s", file=sys.stderr, flush=True)
+        if mount.pid:
+            times[CPU] = mount.processor() - used
     finally:
-        if place.mount and guest.alive:
+        if mount.mount and guest.alive:
             guest.run(f"umount {at}").check()
     return times
 
 
 @contextlib.contextmanager
-def serving(keys: list[str], programs: servers.Programs, scratch: str) -> Iterator[list[Place]]:
-    """The servers of the table that are installed, each with a directory of its own."""
+def serving(keys: list[str], programs: servers.Programs, scratch: str) -> Iterator[list[MountPoint]]:
+    """The servers of the table that are installed, each with its own directory."""
     every = tuple(sorted(os.sched_getaffinity(0)))
     with contextlib.ExitStack() as stack:
-        places = []
+        mounts = []
         for key in keys:
             server = servers.BY_KEY[key]
             if reason := servers.missing(server, programs):
@@ -138,14 +143,15 @@ def serving(keys: list[str], programs: servers.Programs, scratch: str) -> Iterat
             folder = os.path.join(scratch, key)
             os.mkdir(folder)
             up = stack.enter_context(servers.running(server, folder, programs, every))
-            # The limit server has no code for most of the job: it shows what the round trips alone take.
+            # The limit server implements too little for the job: it shows the cost of the round
+            # trips alone.
             steps = (PROBE,) if server.kind == "limit" else tuple(STEPS)
-            places.append(Place(key, tcp(up.port, up.aname), steps, up.pid))
-        yield places
+            mounts.append(MountPoint(key, tcp(up.port, up.aname), steps, up.pid))
+        yield mounts
 
 
 def report(results: dict[str, list[dict[str, float]]], rounds: int) -> str:
-    """Medians of each step and of the whole, in seconds, a column a place."""
+    """Medians of each step and of the sum, in seconds, with a column for each mount."""
     head = ["seconds, medians of " + str(rounds), *results]
     rows = {step: [[t[step] for t in runs if step in t] for runs in results.values()] for step in STEPS}
     rows["whole"] = [
@@ -169,7 +175,7 @@ def main() -> int:
     p.add_argument("--models", default="passthrough,mapped-xattr", help="security models of the hypervisor's own 9pfs")
     p.add_argument("--out", default=os.path.join(HERE, "out"))
     options = p.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that guest and servers end with us
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # also terminates guest and servers
     os.makedirs(options.out, exist_ok=True)
     programs = install.tools(HERE, os.path.abspath(options.out))
     scratch = tempfile.mkdtemp(prefix="bench-guest.", dir=options.out)
@@ -178,8 +184,8 @@ def main() -> int:
         for share in shares:
             share.folder.mkdir()
         with serving([k for k in options.servers.split(",") if k], programs, scratch) as served:
-            places = [*served, *(Place("9pfs-" + s.tag, virtio(s.tag)) for s in shares), Place("memory", "")]
-            results = measure(shares, places, options.rounds)
+            mounts = [*served, *(MountPoint("9pfs-" + s.tag, virtio(s.tag)) for s in shares), MountPoint("memory", "")]
+            results = measure(shares, mounts, options.rounds)
     except Unavailable as missing:
         print(f"no guest: {missing}", file=sys.stderr)
         return 2
@@ -197,19 +203,19 @@ def main() -> int:
     return 0
 
 
-def measure(shares: list[Share], places: list[Place], rounds: int) -> dict[str, list[dict[str, float]]]:
-    """The job in every place in turns, in one guest."""
-    results: dict[str, list[dict[str, float]]] = {place.key: [] for place in places}
+def measure(shares: list[Share], mounts: list[MountPoint], rounds: int) -> dict[str, list[dict[str, float]]]:
+    """Run the job on every mount alternately, in one guest."""
+    results: dict[str, list[dict[str, float]]] = {mount.key: [] for mount in mounts}
     with Guest(shares, "full", memory_mib=1536) as guest:
         guest.put(Path(HERE, "load"), "/run/c")
         guest.put(Path(HERE, "limit"), "/run/c")
         guest.run(PREPARE, limit=LIMIT).check()
         for number in range(rounds):
-            for place in places:
-                times = job(guest, place)
-                results[place.key].append(times)
+            for mount in mounts:
+                times = job(guest, mount)
+                results[mount.key].append(times)
                 whole = sum(seconds for step, seconds in times.items() if step in STEPS)
-                print(f"round {number + 1} {place.key:<20} {whole:7.2f} s", file=sys.stderr)
+                print(f"round {number + 1} {mount.key:<20} {whole:7.2f} s", file=sys.stderr)
     return results
 
 

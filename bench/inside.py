@@ -1,8 +1,10 @@
-"""What a request costs inside the server: one process, no sockets, no client. `python bench/inside.py [--profile]`.
+"""The cost of a request inside the server: one process, no sockets, no client. `python
+bench/inside.py [--profile]`.
 
-Frames are put into a connection's buffer and its replies thrown away, so the figures are the framing, the decoding, the
-handler, the driver and the system calls of the file system, and nothing else.  The rest of a round trip is the event loop and
-the sockets.  This is the one file here that imports the package: it looks inside, where the others compare from outside.
+Frames are written into a connection's buffer and its replies discarded, so the figures consist of
+the framing, the decoding, the handler, the driver and the system calls of the file system.  The
+rest of a round trip is the event loop and the sockets.  This is the only file here that imports the
+package, because it measures its parts.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ def of_fid(number: int, fid: int, rest: bytes = b"") -> bytes:
 
 CLUNK = of_fid(120, NEW)
 LOCK = [of_fid(52, FILE, struct.pack("<BIQQI", kind, 0, 0, 0, 42) + string(b"localhost")) for kind in (1, 2)]
-# what an operation of the workload of the same name sends
+# the requests of one operation of the workload of the same name
 SEQUENCES: dict[str, list[bytes]] = {
     "getattr": [of_fid(24, FILE, struct.pack("<Q", 0x7FF))],
     "setattr": [of_fid(26, FILE, struct.pack("<IIIIQQQQQ", 1, 0o644, 0, 0, 0, 0, 0, 0, 0))],
@@ -100,7 +102,7 @@ SETUP = [
 
 
 class Sink:
-    """A transport that looks at the type of each reply and forgets it."""
+    """A transport that checks the type of each reply and discards it."""
 
     def __init__(self) -> None:
         self.errors = 0
@@ -117,13 +119,13 @@ class Sink:
         self.write(buffers[0])
 
     def pause(self) -> None:
-        """Never asked for: the sink is never full."""
+        """Never called: the sink is never full."""
 
     resume = close = abort = pause
 
 
 def connection(root: str, model: str) -> tuple[Connection, Sink]:
-    """A connection with a session on the benchmark's tree, as far as SETUP goes."""
+    """A connection with a session on the benchmark's tree, after the requests of SETUP."""
     sink = Sink()
     exports = Exports([Export("", LocalDriver(root, security_model=model))])
     made = Connection(sink, exports, Limits(), Offload(1, "worker"), lambda _: None, lambda _: None)
@@ -135,13 +137,13 @@ def connection(root: str, model: str) -> tuple[Connection, Sink]:
 
 
 def feed(made: Connection, frame: bytes) -> None:
-    """As a socket would: bytes into the connection's space."""
+    """Write a frame into the connection's buffer, as a socket would."""
     made.space(len(frame))[: len(frame)] = frame
     made.received(len(frame))
 
 
 def repeat(made: Connection, frames: list[bytes], seconds: float) -> tuple[int, float]:
-    """Operations and the processor time they took."""
+    """The number of operations, and their processor time in seconds."""
     count, begin, end = 0, time.process_time(), time.perf_counter() + seconds
     space, received = made.space, made.received
     while time.perf_counter() < end:
@@ -173,7 +175,8 @@ def main() -> None:
     for program in (
         "read",
         "orc",
-    ):  # a read that has to wait for the disk would go to a thread, and nobody is here to take it back
+        # a read that waits for the disk would be passed to a thread, which this loop does not wait for
+    ):
         tree.warm(data, program)
     if options.parts:
         table = asyncio.run(parts(options))
@@ -185,7 +188,7 @@ def main() -> None:
 
 
 async def operations(options: argparse.Namespace) -> None:
-    """A line for each kind of operation, and its profile if that is wanted."""
+    """A line for each kind of operation, and its profile with --profile."""
     made, sink = connection(options.dir, options.model)
     for key in [k for k in options.only.split(",") if k] or list(SEQUENCES):
         frames = SEQUENCES[key]
@@ -196,12 +199,13 @@ async def operations(options: argparse.Namespace) -> None:
 
 
 async def parts(options: argparse.Namespace) -> str:
-    """What the parts of a getattr take, each alone and with warm caches: a table. The whole is more than its parts, because each system call
-    leaves caches and branch predictors cold for what comes after it.
+    """A table of the cost of the parts of a getattr, each measured separately with warm caches. The
+    whole costs more than the sum, because each system call leaves caches and branch predictors
+    cold.
     """
     made, _ = connection(options.dir, options.model)
     frame = SEQUENCES["getattr"][0]
-    space, received, receiver, session = made.space, made.received, made._receiver, made.session  # noqa: SLF001 - what is inside
+    space, received, receiver, session = made.space, made.received, made._receiver, made.session  # noqa: SLF001 - measures the parts
     entry = made._table[frame[4]]  # noqa: SLF001
     fields = entry.fixed(frame, 7)
     reply = entry.inline(session, *fields)
@@ -219,14 +223,16 @@ async def parts(options: argparse.Namespace) -> str:
         "the handler: fid, node, security model, fields, with that fstat": lambda: entry.inline(session, *fields),
         "packing the reply": lambda: entry.pack(1, *reply),
     }
-    feed(made, frame)  # so that the frame lies in the buffer
+    feed(made, frame)  # leaves the frame in the buffer
     lines = ["| part of a getattr | us |", "|---|--:|"]
     lines += [f"| {name} | {alone(call, options.seconds, options.rounds):.2f} |" for name, call in rows.items()]
     return "\n".join(lines)
 
 
 def alone(call: Callable[[], object], seconds: float, rounds: int) -> float:
-    """Microseconds of a call: the best of several rounds, since whatever else the machine does only ever adds."""
+    """Microseconds per call: the best of several rounds, because other load on the machine only
+    adds.
+    """
     timer = timeit.Timer(call)
     count, took = timer.autorange()
     count = max(1, int(count * seconds / took))

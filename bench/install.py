@@ -1,7 +1,7 @@
-"""What the benchmark needs on the machine: the compiled tools, and with --install the peers.
+"""The requirements of the benchmark: the compiled tools, and with --install the other servers.
 
-Debian packages are installed with apt-get; Python packages go into a private environment below the output directory, so
-that neither the project's environment nor the system's is touched.
+Debian packages are installed with apt-get; Python packages into a private environment in the output
+directory, so that the project's environment and the system's are unchanged.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def compile_c(sources: list[str], target: str) -> str:
 
 
 def tools(bench: str, out: str) -> Programs:
-    """Compile p9load and rawd, and find an interpreter with the peers and one with ninep."""
+    """Compile p9load and rawd, and find an interpreter with the other servers' packages and one
+    with ninep.
+    """
     p9load = compile_c(sorted(glob.glob(os.path.join(bench, "load", "*.[ch]"))), os.path.join(out, "bin", "p9load"))
     rawd = compile_c(sorted(glob.glob(os.path.join(bench, "limit", "*.c"))), os.path.join(out, "bin", "rawd"))
     private = os.path.join(out, "venv", "bin", "python")
@@ -50,7 +52,7 @@ def _ninep(private: str) -> tuple[str, ...]:
 
 
 def install(bench: str, out: str) -> None:
-    """Install the peers, and the project where this interpreter cannot import it."""
+    """Install the other servers, and the project where this interpreter cannot import it."""
     admin = [] if os.geteuid() == 0 else ["sudo"]
     subprocess.run([*admin, "apt-get", "update"], check=True)
     subprocess.run([*admin, "apt-get", "install", "-y", "--no-install-recommends", *DEBIAN], check=True)

@@ -1,4 +1,4 @@
-"""The ratios as a picture: SVG written by hand, so that the benchmark needs no plotting library."""
+"""A picture of the ratios, as SVG without a plotting library."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ FONT = 'font-family="sans-serif" font-size="12" fill="#222"'
 
 
 class Scale:
-    """Ratios to pixels, logarithmic, symmetric around nothing: the ends are the data's, rounded out to powers of two."""
+    """Ratios to pixels, logarithmic and symmetric around 1: the ends are those of the data, rounded
+    outwards to powers of two.
+    """
 
     def __init__(self, values: Sequence[float]) -> None:
         self.low = min(-1, math.floor(math.log2(min(values))))
         self.high = max(1, math.ceil(math.log2(max(values))))
 
     def x(self, value: float) -> float:
-        """Where a ratio stands."""
+        """The x coordinate of a ratio."""
         return LEFT + WIDTH * (math.log2(value) - self.low) / (self.high - self.low)
 
     def ticks(self) -> list[float]:
-        """The powers of two in sight."""
+        """The powers of two in range."""
         return [2.0**e for e in range(self.low, self.high + 1)]
 
 
@@ -60,7 +62,9 @@ def _legend(loads: Sequence[Load]) -> list[str]:
 def svg(
     samples: Sequence[Sample], ours: Server, peer: Server, workloads: Sequence[Workload], loads: Sequence[Load]
 ) -> str:
-    """One row a workload, one dot a load, a line from the lowest to the highest round; "" when there is nothing to show."""
+    """One row per workload, one dot per load, a line from the lowest to the highest round; ""
+    without data.
+    """
     rows: list[tuple[Workload, list[tuple[int, Ratio]]]] = []
     for w in workloads:
         dots = [(i, r) for i, load in enumerate(loads) if (r := ratio(samples, ours.key, peer.key, w.key, load.key))]

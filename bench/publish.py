@@ -1,7 +1,9 @@
-"""Puts the last results into docs/performance-data.md, and the few rows that docs/performance.md shows: `python bench/publish.py`.
+"""Writes the last results into docs/performance-data.md, and selected rows into
+docs/performance.md: `python bench/publish.py`.
 
-The pages' words are written by hand; everything between the markers of the data page is what run.py and guest_job.py left in the output
-directory, unchanged, and the table of the other page is taken from it, so that no figure there was ever typed.
+The text of the pages is written by hand. The content between the markers of the data page is the
+unchanged output of run.py and guest_job.py, and the table of the other page is taken from it, so
+that no figure is typed.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ PARTS = {
 
 
 def between(page: str, name: str, text: str) -> str:
-    """The page with what stands between the markers of `name` replaced.
+    """The page with the text between the markers of `name` replaced.
 
     Raises:
         ValueError: the page has no such markers.
@@ -58,7 +60,7 @@ COLUMNS = ("1x1 / diod", "1x16 / diod")
 
 
 def part(page: str, name: str) -> str:
-    """What stands between the markers of ``name``."""
+    """The text between the markers of ``name``."""
     return page.partition(f"<!-- begin {name} -->")[2].partition(f"<!-- end {name} -->")[0]
 
 

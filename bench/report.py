@@ -39,20 +39,20 @@ def _version(command: Sequence[str]) -> str:
 
 
 def _nanoseconds(call: Callable[[], object]) -> float:
-    """What one call costs: the best of some loops."""
+    """Nanoseconds per call: the best of several loops."""
     return min(timeit.repeat(call, number=20_000, repeat=7)) / 20_000 * 1e9
 
 
 def system_call() -> str:
-    """What entering the kernel costs here (getppid(2)), without the call of a Python function around it.
+    """The cost of a system call (getppid(2)), without that of the Python function call.
 
-    All ratios hang on it: where system calls are dear, servers differ less from each other.
+    All ratios depend on it: where system calls are expensive, servers differ less from each other.
     """
     return f"{_nanoseconds(os.getppid) - _nanoseconds(gc.isenabled):.0f} ns"
 
 
 def machine(bench: Bench) -> dict[str, object]:
-    """The machine and the versions, for whoever compares the figures with their own."""
+    """The machine and the versions, for comparison with other figures."""
     return {
         "processor": _field("/proc/cpuinfo", "model name", ":"),
         "cores_used": list(bench.cpus),
@@ -96,7 +96,9 @@ def rates(samples: Sequence[Sample], servers: Sequence[Server], workloads: Seque
 def processor_time(
     samples: Sequence[Sample], servers: Sequence[Server], workloads: Sequence[Workload], load: Load
 ) -> str:
-    """Microseconds of processor time the server's processes spend on one operation (entry): what no other load changes much."""
+    """Microseconds of processor time of the server's processes per operation (entry); other load
+    changes it little.
+    """
     rows = []
     for w in workloads:
         cells = []
@@ -119,7 +121,7 @@ def ratios(
     workloads: Sequence[Workload],
     loads: Sequence[Load],
 ) -> str:
-    """How many times faster than each peer, at each load: medians of the rounds."""
+    """The ratio to each other server, at each load: medians of the rounds."""
     head = [ours.title] + [f"{load.key} / {peer.title}" for peer in peers for load in loads]
     rows = []
     for w in workloads:
@@ -130,7 +132,7 @@ def ratios(
 
 
 def checks_table(checks: Sequence[Check]) -> str:
-    """The properties, and whether they keep their bounds."""
+    """The properties, and whether they are within their bounds."""
     rows = [
         [c.name, f"{c.value:,.2f} {c.unit}" if math.isfinite(c.value) else "failed",
          "" if c.bound is None else f"{'<=' if c.at_most else '>='} {c.bound:g}", "" if c.bound is None else "yes" if c.met else "NO"]
@@ -140,7 +142,7 @@ def checks_table(checks: Sequence[Check]) -> str:
 
 
 def missed(verdicts: Sequence[Verdict]) -> str:
-    """The targets' score, and each cell that misses its own."""
+    """The number of targets met, and each cell that misses its target."""
     groups: dict[tuple[str, str, float], list[Verdict]] = {}
     for v in verdicts:
         groups.setdefault((v.target.ours, v.target.peer, v.target.least), []).append(v)
@@ -156,7 +158,7 @@ def as_markdown(
     bench: Bench, samples: Sequence[Sample], servers: Sequence[Server], workloads: Sequence[Workload], loads: Sequence[Load],
     checks: Sequence[Check], verdicts: Sequence[Verdict],
 ) -> str:  # fmt: skip
-    """Everything, as it is printed."""
+    """The whole report as text."""
     parts = [f"* {k.replace('_', ' ')}: {v}" for k, v in machine(bench).items()]
     text = ["# Benchmark", "\n".join(parts)]
     measured = [s for s in servers if any(x.server == s.key for x in samples)]
@@ -182,7 +184,7 @@ def as_markdown(
 
 
 def as_json(bench: Bench, samples: Sequence[Sample], checks: Sequence[Check], verdicts: Sequence[Verdict]) -> str:
-    """Everything, for programs."""
+    """The whole report as JSON."""
     plan = {"seconds": bench.plan.seconds, "rounds": bench.rounds}
     return json.dumps(
         {

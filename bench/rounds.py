@@ -1,7 +1,8 @@
-"""A B A B: every workload at every load against every server, in rounds.
+"""A B A B: every workload at every load on every server, in rounds.
 
-Servers are measured right after each other and compared within their round only, so that a machine that gets slower or
-faster between rounds changes no ratio.  The ratio that counts is the median of the rounds'.
+Servers are measured directly after each other and compared within a round only, so that changes of
+the machine's speed between rounds do not affect the ratios.  The result is the median of the
+rounds' ratios.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from bench.workloads import Load, Workload
 
 @dataclass(frozen=True)
 class Bench:
-    """What all measurements share."""
+    """The parameters of all measurements."""
 
     programs: Programs
     tree: Tree
@@ -30,7 +31,7 @@ class Bench:
 
 
 def runs(server: Server, workload: Workload, load: Load) -> bool:
-    """Does this cell exist?"""
+    """Whether the server supports this workload and load."""
     if workload.connects and load.depth > 1:
         return False
     return workload.key not in server.lacks and (server.dialect == "L" or workload.base)
@@ -49,7 +50,7 @@ def measure_all(
     bench: Bench, servers: Sequence[Server], workloads: Sequence[Workload], loads: Sequence[Load],
     progress: Callable[[Sample], None] = say,
 ) -> list[Sample]:  # fmt: skip
-    """All cells; the servers are started once for each load, on the cores that load wants."""
+    """All cells; the servers are started once for each load, on the cores for that load."""
     samples: list[Sample] = []
     for load in loads:
         with contextlib.ExitStack() as stack:
@@ -82,7 +83,7 @@ def _cell(bench: Bench, where: Running, workload: Workload, load: Load, number: 
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times faster `ours` was than `peer`: the median of the rounds, and the extremes."""
+    """The speed of `ours` relative to `peer`: the median of the rounds, and the extremes."""
 
     ours: str
     peer: str

@@ -1,8 +1,9 @@
-"""The benchmark, by one command: `python bench/run.py`.
+"""The whole benchmark: `python bench/run.py`.
 
-Builds the load generator and the limit server, makes the tree, starts the servers that are installed, measures them in
-turns and writes results.md, results.json and results.svg below the output directory.  `--install` fetches the peers first.
-`--short` is for continuous integration: a few operations of everything, every reply checked, no time looked at.
+Builds the load generator and the limit server, makes the tree, starts the installed servers,
+measures them alternately and writes results.md, results.json and results.svg in the output
+directory.  `--install` installs the other servers first. `--short` is for continuous integration: a
+few operations of each kind, every reply checked, without measuring time.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def load_of(key: str) -> Load:
 
 
 def available(options: argparse.Namespace, programs: servers.Programs) -> list[servers.Server]:
-    """The servers asked for that can be started here; the others are named on stderr."""
+    """The requested servers that can be started here; the others are listed on stderr."""
     keys = chosen(options.servers, dict(servers.BY_KEY), [])
     if options.against and "against" not in keys:
         keys.append("against")
@@ -106,7 +107,7 @@ def available(options: argparse.Namespace, programs: servers.Programs) -> list[s
 
 
 def properties(bench: Bench, keys: list[str], present: list[servers.Server]) -> list[Check]:
-    """The properties of every 9P2000.L server that was asked for."""
+    """The properties of every requested 9P2000.L server."""
     singles = [s for s in present if s.dialect == "L" and s.cores == 1]
     checks: list[Check] = []
     for key in keys:
@@ -128,7 +129,7 @@ def write(out: str, name: str, text: str) -> None:
 
 def main(argv: list[str]) -> int:
     options = parse(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end with us
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # also terminates the servers
     out = os.path.abspath(options.out)
     os.makedirs(out, exist_ok=True)
     if options.install:
@@ -160,7 +161,7 @@ def main(argv: list[str]) -> int:
 
 
 def short_verdict(samples: list[Sample]) -> int:
-    """0 if there were replies and all of them were right."""
+    """0 if there were replies and all of them were correct."""
     wrong = [s for s in samples if s.errors]
     for s in wrong:
         print(f"{s.server} {s.workload} {s.load}: {s.errors} wrong: {s.error}")

@@ -1,4 +1,4 @@
-"""One measurement: p9load against one running server, its reply as a typed row."""
+"""One measurement: p9load with one running server, and its output as a typed row."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from bench.workloads import Load, Workload
 
 @dataclass(frozen=True)
 class Cores:
-    """Which cores the client and the server may use."""
+    """The cores for the client and the server."""
 
     client: tuple[int, ...]
     server: tuple[int, ...]
 
 
 def cores_for(load: Load, available: Sequence[int], server_cores: int = 1) -> Cores:
-    """One request in flight: one core for both, as they take turns and waking an idle core costs more than either does.
+    """With one request in flight: one core for both, as they alternate, and waking an idle core
+    costs more than either does.
 
-    Otherwise one each, so that pipelining can show; a server told to use several cores shares them all with the client.
+    Otherwise one each, so that pipelining has an effect; a server with several cores shares them
+    with the client.
     """
     cpus = tuple(available)
     if load.single or len(cpus) == 1:
@@ -35,7 +37,9 @@ def cores_for(load: Load, available: Sequence[int], server_cores: int = 1) -> Co
 
 @dataclass(frozen=True)
 class Sample:
-    """What came of one run.  `value` is in the workload's unit: operations, entries or megabytes a second."""
+    """The result of one run.  `value` is in the workload's unit: operations, entries or megabytes
+    per second.
+    """
 
     server: str
     workload: str
@@ -63,8 +67,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Plan:
-    """How long a measurement runs: seconds, or a number of operations of each slot when `count` is given; and the msize that the client
-    asks for, 1 MiB unless one is given.
+    """The length of a measurement: seconds, or the number of operations of each slot if `count` is
+    given; and the msize that the client requests (default 1 MiB).
     """
 
     seconds: float = 0.4
@@ -72,13 +76,13 @@ class Plan:
     msize: int = 0
 
     def options(self, warmup: float) -> list[str]:
-        """As options of p9load."""
+        """The options for p9load."""
         duration = ["-n", str(self.count)] if self.count else ["-t", str(self.seconds), "-W", str(warmup)]
         return [*duration, *(["-m", str(self.msize)] if self.msize else [])]
 
     @property
     def timeout(self) -> float:
-        """When a run is given up, in seconds."""
+        """The maximum duration of a run, in seconds."""
         return 60.0 if self.count else self.seconds + 60.0
 
 
@@ -94,7 +98,7 @@ def command(
 
 
 def run(argv: Sequence[str], cpus: Sequence[int], plan: Plan, warmup: float) -> dict[str, object]:
-    """Run p9load; what it printed, or {"fail": reason}."""
+    """Run p9load. Returns its output, or {"fail": reason}."""
     try:
         done = subprocess.run(
             pinned([*argv, *plan.options(warmup)], cpus),

@@ -1,7 +1,7 @@
-"""The servers that can be measured: one row each, and how one is started, pinned and stopped.
+"""The servers to measure, one row each; starting, pinning to cores and stopping them.
 
-A row's command is words with {tree}, {port}, {rawd}, {python} (one that has the peers installed), {ninep} and {bench} in
-them.  A server without the program it needs is left out and said so; nothing is measured in its place.
+A row's command contains {tree}, {port}, {rawd}, {python} (one with the other servers' packages),
+{ninep} and {bench}.  A server whose program is missing is left out, with a message.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from bench.workloads import WORKLOADS
 
 START_TIMEOUT = 60.0  # servers in memory read the tree first
 STOP_TIMEOUT = 5.0
-ORPHANS_END = ("setpriv", "--pdeathsig", "TERM")  # a benchmark that is killed leaves no server behind
+# terminates the servers if the benchmark is killed
+ORPHANS_END = ("setpriv", "--pdeathsig", "TERM")
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,9 @@ class Server:
     title: str
     command: str
     kind: str  # ours, limit, c, python, other
-    dialect: str = "L"  # as p9load's -P wants it
-    attach_path: bool = False  # the attach names the directory, not the export
-    lacks: frozenset[str] = field(default_factory=frozenset)  # workloads it has no code for
+    dialect: str = "L"  # for p9load's -P
+    attach_path: bool = False  # the attach has the directory, not the export's name
+    lacks: frozenset[str] = field(default_factory=frozenset)  # workloads that it does not support
     cores: int = 1
     module: str = ""  # must be importable by {python}
 
@@ -42,18 +43,18 @@ class Server:
 OURS = "{ninep} serve {tree} --listen 127.0.0.1:{port} --security-model "
 DIOD = "diod -f -n -L stderr -c /dev/null -l 127.0.0.1:{port} -e {tree} "
 LISTED_WHOLE = frozenset({"readdir", "readdircold", "lsl"})
-FORGETS_NAMES = frozenset({"rename"})  # the fid of a renamed file is lost
+LOSES_RENAMED_FIDS = frozenset({"rename"})  # it loses the fid of a renamed file
 BARE = frozenset(w.key for w in WORKLOADS) - {"getattr", "walk1"}
 READ_ONLY = frozenset({"create", "mkdir", "rename", "write4k", "write128k", "write1m"})
 
 SERVERS = (
     Server("ninep", "ninep, passthrough", OURS + "passthrough", "ours"),
     Server("diod", "diod", DIOD + "-N", "c", attach_path=True),
-    # The kernel's client attaches by name before it knows a number: that diod must look names up.
+    # The kernel's client attaches by name before it has a number; diod must look names up.
     Server("diod-names", "diod", DIOD, "c", attach_path=True),
     Server("rawd", "C limit", "{rawd} {tree} 127.0.0.1:{port}", "limit"),
     Server("bare-python", "Python limit", "{python} {bench}/limit/bare.py {tree} {port}", "limit", module="os", lacks=BARE),
-    # --against: what a change gained, measured as everything else is
+    # --against: the commit to compare with
     Server("against", "ninep of the other checkout", "env PYTHONPATH={against}/src " + OURS + "passthrough", "other"),
     Server("ninep-none", "ninep, none", OURS + "none", "ours"),
     Server("ninep-mapped-owner", "ninep, mapped-owner", OURS + "mapped-owner", "ours"),
@@ -63,7 +64,7 @@ SERVERS = (
     Server("diod-2", "diod, all cores", DIOD + "-N", "c", attach_path=True, cores=2),
     Server("ninep-9p2000", "ninep, 9P2000", OURS + "passthrough", "ours", dialect="9"),
     Server("p9fs", "py9p of p9fs, 9P2000", "{python} -m py9p -w -r {tree} -a 127.0.0.1 -p {port}", "python", "9",
-           module="py9p", lacks=FORGETS_NAMES),
+           module="py9p", lacks=LOSES_RENAMED_FIDS),
     Server("pyroute2", "pyroute2, 9P2000, files in memory", "{python} {bench}/peers/pyroute2_memory.py {tree} {port}",
            "python", "9", module="pyroute2", lacks=READ_ONLY),
     Server("aio9p", "aio9p, 9P2000, files in memory", "{python} {bench}/peers/aio9p_memory.py {tree} {port}",
@@ -74,19 +75,19 @@ BY_KEY = {s.key: s for s in SERVERS}
 
 @dataclass(frozen=True)
 class Programs:
-    """Where the programs are that the commands name."""
+    """The programs that the commands refer to."""
 
     bench: str
     p9load: str
     rawd: str
     ninep: tuple[str, ...]  # a program and its first arguments
     python: str
-    against: str = ""  # a checkout of ninep that is compared with this one
+    against: str = ""  # a checkout of ninep to compare with
 
 
 @dataclass(frozen=True)
 class Running:
-    """A server that answers."""
+    """A server that accepts connections."""
 
     server: Server
     pid: int
@@ -95,7 +96,7 @@ class Running:
 
 
 def missing(server: Server, programs: Programs) -> str:
-    """Why this server cannot be started here, or "" when it can."""
+    """Why this server cannot be started here, or ""."""
     command = server.command
     if "{against}" in command:
         package = os.path.join(programs.against, "src", "ninep")
@@ -116,7 +117,7 @@ def missing(server: Server, programs: Programs) -> str:
 
 
 def which(program: str) -> str | None:
-    """Like shutil.which, but looks where Debian keeps servers even if the PATH does not."""
+    """Like shutil.which, but also in Debian's directories for servers."""
     return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 
 
@@ -126,7 +127,7 @@ def pinned(command: Sequence[str], cpus: Sequence[int]) -> list[str]:
 
 
 def free_port() -> int:
-    """A port nobody listens on now."""
+    """A TCP port that is free now."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return int(s.getsockname()[1])
@@ -144,7 +145,7 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: str) -> None:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a server and what it started; it leads its own process group."""
+    """Terminate a server and its children; it leads its own process group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     try:
@@ -157,10 +158,10 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 @contextlib.contextmanager
 def running(server: Server, tree: str, programs: Programs, cpus: Sequence[int]) -> Iterator[Running]:
-    """Start a server on these cores, wait until it accepts, and stop it at the end.
+    """Start a server on these cores, wait until it accepts connections, and stop it at the end.
 
     Raises:
-        RuntimeError: it did not come up; the message holds what it said on stderr.
+        RuntimeError: it did not start; the message is its stderr.
     """
     port = free_port()
     words = {**vars(programs), "tree": tree, "port": str(port)}

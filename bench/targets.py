@@ -1,4 +1,4 @@
-"""What the figures should be, as a table, and which of them are met."""
+"""The targets for the figures, as a table, and which of them are met."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ TARGETS = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """A target held against one cell."""
+    """The result of a target for one cell."""
 
     target: Target
     ratio: Ratio
 
     @property
     def met(self) -> bool:
-        """Rounded as the table shows it, so that what is printed is what is judged."""
+        """Rounded like the printed figure, so that the table is consistent."""
         return round(self.ratio.median, 2) >= round(self.target.least, 2)
 
 
 def verdicts(samples: Sequence[Sample]) -> list[Verdict]:
-    """Every cell some target speaks about and both servers have good samples of."""
+    """The results for every cell with a target and good samples of both servers."""
     found = []
     for target in TARGETS:
         for load in target.loads:
@@ -69,7 +69,7 @@ def verdicts(samples: Sequence[Sample]) -> list[Verdict]:
 
 @dataclass(frozen=True)
 class Check:
-    """A figure that is no ratio of two servers, and its bound; `bound` None where nothing is asked."""
+    """A figure that is not a ratio of two servers, and its bound; `bound` None: no bound."""
 
     name: str
     value: float
@@ -79,7 +79,7 @@ class Check:
 
     @property
     def met(self) -> bool:
-        """True, too, where nothing is asked."""
+        """True also without a bound."""
         if self.bound is None:
             return True
         return self.value <= self.bound if self.at_most else self.value >= self.bound

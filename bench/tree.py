@@ -1,7 +1,8 @@
-"""The tree the workloads run on.
+"""The directory tree for the workloads.
 
-Everything a server could be asked for is made here, so that what servers do differently is not the data.  The small files
-carry the attributes of the mapped-xattr model: that model then has something to find, and the others have the same inodes.
+All data is made here, so that servers differ in nothing but themselves.  The small files have the
+attributes of the mapped-xattr model: that model then has something to read, and the others have the
+same inodes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 SMALL = bytes(i * 5 % 251 for i in range(4096))  # make_pattern() of load/message.c expects just this
 DEEPEST = 64
-# user.virtfs.* as the hypervisor's mapped-xattr model writes them: little-endian uint32
+# user.virtfs.* as written by QEMU's mapped-xattr model: little-endian uint32
 MAPPED = {
     "user.virtfs.uid": struct.pack("<I", 1000),
     "user.virtfs.gid": struct.pack("<I", 1000),
@@ -24,7 +25,7 @@ MAPPED = {
 
 @dataclass(frozen=True)
 class Tree:
-    """A tree on disk and the sizes p9load has to know."""
+    """A tree on disk, and its sizes for p9load."""
 
     root: str
     files: int = 1000
@@ -33,7 +34,7 @@ class Tree:
 
     @property
     def listing(self) -> str:
-        """The directory readdir and `ls -l` list."""
+        """The directory that readdir and `ls -l` list."""
         return f"dirs/{self.entries}"
 
     def options(self) -> list[str]:
@@ -59,7 +60,7 @@ def _mark(path: str) -> None:
 
 
 def directory(tree: Tree, entries: int) -> str:
-    """Make `dirs/N` with N empty files and return its name below the root; done once, cheap when it is there."""
+    """Make `dirs/N` with N empty files, unless it exists. Returns its path below the root."""
     name = f"dirs/{entries}"
     path = os.path.join(tree.root, name)
     if os.path.isdir(path):
@@ -77,12 +78,12 @@ def directory(tree: Tree, entries: int) -> str:
 
 
 def deep(depth: int) -> str:
-    """The directory so many levels below the root, for p9load's --start."""
+    """The path of the directory at this depth, for p9load's --start."""
     return "/".join(["deep", *["d"] * (depth - 1)])
 
 
 def build(tree: Tree) -> None:
-    """Make the tree, or what is missing of it."""
+    """Make the missing parts of the tree."""
     root = tree.root
     done = os.path.join(root, f".made-{tree.files}-{tree.entries}-{tree.big}")
     if os.path.exists(done):
@@ -104,7 +105,9 @@ def build(tree: Tree) -> None:
 
 
 def warm(tree: Tree, program: str) -> None:
-    """Bring what a workload reads into the caches: what is measured are servers, and some machines empty caches all the time."""
+    """Read the files of a workload into the caches: servers are to be measured, and some machines
+    drop caches continuously.
+    """
     if program in {"read", "randread"}:
         _read(os.path.join(tree.root, "big"))
     elif program == "orc":
@@ -122,7 +125,7 @@ def _read(path: str) -> None:
 
 
 def sweep(tree: Tree) -> None:
-    """Empty the work directory: a load that was stopped may leave files behind."""
+    """Empty the work directory: a load that was stopped may leave files."""
     work = os.path.join(tree.root, "w")
     shutil.rmtree(work, ignore_errors=True)
     os.makedirs(work, exist_ok=True)

@@ -1,7 +1,7 @@
-"""What is measured: one row for each workload and one for each load.
+"""The measurements: one row for each workload and one for each load.
 
-A workload is a state machine of `load/ops.c` or `load/io.c` and its options.  A load is how many connections there are and
-how many requests each has outstanding.
+A workload is a state machine of `load/ops.c` or `load/io.c` with options.  A load is a number of
+connections and of outstanding requests of each.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 KIB = 1024
-# The largest whole number of pages that fits a message of 1 MiB with its header: what "1 MiB" transfers move at a time.
+# The largest whole number of pages in a message of 1 MiB with its header: the block of "1 MiB"
+# transfers.
 MIB_OF_PAGES = 255 * 4096
 
 
 @dataclass(frozen=True)
 class Load:
-    """So many connections, each with so many requests outstanding."""
+    """A number of connections, each with a number of requests outstanding."""
 
     conns: int
     depth: int
@@ -27,7 +28,7 @@ class Load:
 
     @property
     def single(self) -> bool:
-        """One request in the whole system: client and server take turns and share a core."""
+        """One request in the whole system: client and server alternate and share a core."""
         return self.conns * self.depth == 1
 
 
@@ -37,16 +38,16 @@ class Workload:
 
     key: str
     title: str
-    program: str  # the name p9load knows
+    program: str  # p9load's name for it
     block: int = 0  # bytes moved by one operation of a transfer
     base: bool = False  # exists in 9P2000, too
-    connects: bool = False  # one operation makes a connection: not to be pipelined
+    connects: bool = False  # one operation makes a connection: cannot be pipelined
     unit: str = "op/s"
-    warmup: float = 0.1  # seconds until what is measured is under way
+    warmup: float = 0.1  # seconds before the measurement
 
     @property
     def transfer(self) -> bool:
-        """Measured in bytes: servers that agree to a smaller msize need more messages for one operation."""
+        """Measured in bytes: servers with a smaller msize need more messages for one operation."""
         return self.unit == "MB/s"
 
 

@@ -10,7 +10,7 @@ from fuzz import engine
 
 
 def main() -> None:
-    """Make inputs, or try those that are given."""
+    """Generate inputs, or run given ones."""
     options = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__)
     options.add_argument("harness", choices=engine.HARNESSES)
     options.add_argument("inputs", nargs="*", type=Path, help="try these files once, and nothing else")
@@ -24,7 +24,7 @@ def main() -> None:
         engine.replay(chosen.harness, chosen.inputs)
     elif chosen.by_chance or not engine.have_atheris():
         print(f"fuzz {chosen.harness}: by chance alone")
-        engine.by_chance(chosen.harness, chosen.runs, chosen.seed)
+        engine.run_random(chosen.harness, chosen.runs, chosen.seed)
     else:
         with tempfile.TemporaryDirectory(prefix="fuzz-corpus.") as scratch:
             more = [f"-seed={chosen.seed}", f"-max_total_time={chosen.seconds}", "-print_final_stats=1"]

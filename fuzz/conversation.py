@@ -1,16 +1,17 @@
-"""One connection of a whole server, driven by an input; and a witness who knows what may be said on it.
+"""One connection of a whole server, controlled by an input, and a check of every reply on it.
 
-Nothing here waits and nothing runs beside: the event loop turns, the threads run and the client reads when the input says so, so that a finding
-happens again. The transport is a list of bytes.
+Nothing here waits or runs concurrently: the event loop, the threads and the client's reads run when
+the input says so, so that a finding is reproducible. The transport is a list of bytes.
 
-The only legal outcomes of a conversation, whatever it is:
+The only legal outcomes of any conversation:
 
-* each request is answered once, unless it was flushed, or a version or the end of the connection came before; nothing else is answered;
-* every reply is one that a kernel may be sent (``tests.support.judge``); what no reader understands, what is not in the dialect and a tag
-  that is in flight are answered with an error;
-* the server closes the connection if a size is below 7 or above msize, then and only then;
+* each request is answered once, unless it was flushed, or a version or the end of the connection
+  came before; nothing else is answered;
+* every reply is one that a kernel may receive (``tests.support.judge``); malformed requests,
+  requests that are not in the dialect, and those with a tag in flight are answered with an error;
+* the server closes the connection if and only if a size is below 7 or above msize;
 * no traceback and no error is logged;
-* when the connection is gone, everything was given back: fids, budgets, locks, threads.
+* when the connection has ended, everything was released: fids, budgets, locks, threads.
 """
 
 from __future__ import annotations
@@ -38,59 +39,61 @@ from ninep.wire.messages import Rflush, Tflush, Tversion
 
 LIMITS = Limits(
     msize=65536, fids=40, open_files=12, directories=4, locks=20, in_flight=8, threads=3, xattr_bytes=1 << 17
-)  # small, so that a conversation can get beyond them
+)  # small enough for a conversation to exceed them
 PEER = Peer("somebody")
 ENOUGH = 100
-"""How often a conversation may have to run threads until the server reads again: there are not that many frames in one."""
+"""Maximum number of times that a conversation runs threads until the server reads again; more than
+the number of frames."""
 
 
-class Turns:
-    """An event loop that turns when it is told to."""
+class ManualLoop:
+    """An event loop that runs on request."""
 
     def __init__(self) -> None:
         self.calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
 
     def call_soon_threadsafe(self, call: Callable[..., object], *args: Any) -> None:
-        """From a thread."""
+        """Called from a thread."""
         self.calls.append((call, args))
 
     call_soon = call_soon_threadsafe
 
     def turn(self) -> None:
-        """Do what is to be done."""
+        """Run all scheduled callbacks."""
         while self.calls:
             call, args = self.calls.popleft()
             call(*args)
 
 
-class Threads:
-    """Worker threads that run when they are told to."""
+class ManualThreads:
+    """Worker threads that run on request."""
 
     def __init__(self) -> None:
         self.jobs: deque[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]] = deque()
 
     def submit(self, storage: object, fn: Callable[..., Any], /, *args: Any) -> Future[Any]:
-        """Whatever they wait for."""
+        """Queue a call, for any storage."""
         del storage
         future: Future[Any] = Future()
         self.jobs.append((future, fn, args))
         return future
 
     def run(self, *, newest: bool = False) -> None:
-        """One of them."""
+        """Run one call."""
         if not self.jobs:
             return
         future, function, args = self.jobs.pop() if newest else self.jobs.popleft()
         if future.set_running_or_notify_cancel():
             try:
                 future.set_result(function(*args))
-            except Exception as error:  # noqa: BLE001 - as a pool of threads does
+            except Exception as error:  # noqa: BLE001 - as in a pool of threads
                 future.set_exception(error)
-                del future, function, args  # this frame is in the error's traceback: a circle would keep handles open
+                # this frame is in the error's traceback: a reference cycle would keep handles open
+                del future, function, args
 
 
 class Line:
-    """The transport: what the server writes goes to the witness at once."""
+    """The transport: passes the server's output to the checker at once."""
 
     def __init__(self, hear: Callable[[bytes], None]) -> None:
         self.hear = hear
@@ -116,7 +119,7 @@ class Line:
 
 
 class Log(logging.Handler):
-    """Findings in the log."""
+    """Collects log records that are findings."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -133,7 +136,7 @@ LOG = Log()
 
 
 def listen() -> None:
-    """Hear what is logged, until ``finish``."""
+    """Collect log records, until ``finish``."""
     log = logging.getLogger("ninep")
     log.addHandler(LOG)
     log.setLevel(logging.INFO)
@@ -141,33 +144,33 @@ def listen() -> None:
 
 
 def finish() -> None:
-    """Leave the log as it was."""
+    """Restore the log."""
     log = logging.getLogger("ninep")
     log.removeHandler(LOG)
     log.setLevel(logging.NOTSET)
     log.propagate = True
 
 
-class Witness:
-    """Who heard all that was said."""
+class ReplyChecker:
+    """Checks all frames of a connection."""
 
     def __init__(self, secret: bytes = b"") -> None:
         self.judge = Judge()
         self.judge.msize = LIMITS.msize
         self.refused: Counter[int] = Counter()
-        """By tag: errors that are owed for what is no request."""
+        """By tag: errors to be sent for frames that are not requests."""
         self._secret = secret
         self._count = 0
         self._since: dict[int, int] = {}
-        """By tag: the how many-th request it was used for last."""
+        """By tag: the number of the request that used it last."""
 
     @property
     def owed(self) -> bool:
-        """Something is to be said yet."""
+        """Whether any reply is outstanding."""
         return bool(self.judge.pending) or self.refused.total() > 0
 
     def sent(self, frame: bytes) -> None:
-        """A frame went to the server."""
+        """A frame was sent to the server."""
         judge = self.judge
         number, tag = frame[4], frame[5] | frame[6] << 8
         self._count += 1
@@ -185,8 +188,8 @@ class Witness:
     def _is_request(self, number: int) -> bool:
         return number in {Tversion.number, Tflush.number} or TABLES[Dialect(self.judge.dialect)][number] is not None
 
-    def heard(self, data: bytes) -> None:
-        """Bytes came back."""
+    def received(self, data: bytes) -> None:
+        """The server sent bytes."""
         assert not self._secret or self._secret not in data, "a byte of what is beside the export"
         for frame in cut(data):
             self._frame(frame)
@@ -206,16 +209,16 @@ class Witness:
             judge.received(frame)
             judge.pending |= later
             if judge.dialect == b"unknown":
-                judge.msize = LIMITS.msize  # whatever the client said: there is no session
+                judge.msize = LIMITS.msize  # whatever the client requested: there is no session
 
     def _not_flushed(self, tag: int) -> dict[int, Any]:
-        """What was asked under the tag that a Tflush named, but after that Tflush: it is owed a reply."""
+        """The requests with the tag of a Tflush that were sent after it: they need a reply."""
         old = self.judge.pending.get(tag, (0, {"oldtag": -1}))[1].get("oldtag", -1)
         later = old in self.judge.pending and self._since[old] > self._since[tag]
         return {old: self.judge.pending[old]} if later else {}
 
     def _no_version(self, frame: bytes, tag: int) -> None:
-        """An msize too small is refused in the words of the dialect that was asked for."""
+        """An msize that is too small is refused with the errors of the requested dialect."""
         _, request = self.judge.pending.pop(tag)
         assert request["msize"] < MIN_MSIZE, f"a version was refused: {request}; the log: {LOG.found}"
         dialect = negotiate(request["version"])
@@ -235,13 +238,13 @@ class Conversation:
         secret: bytes = b"",
         fail: Callable[[int], object] = lambda _: None,
     ) -> None:
-        """``fail`` is told when a call to the driver or the host is to fail, with a number that says which."""
+        """``fail`` is called with a number when a call to the driver or the host is to fail."""
         self.exports = exports
         self._fail = fail
-        self.witness = Witness(secret)
-        self.line = Line(self.witness.heard)
-        self.turns = Turns()
-        self.threads = Threads()
+        self.checker = ReplyChecker(secret)
+        self.line = Line(self.checker.received)
+        self.turns = ManualLoop()
+        self.threads = ManualThreads()
         self.ends = 0
         self._budgets = budgets
         self._glued = b""
@@ -260,7 +263,7 @@ class Conversation:
         self.ends += 1
 
     def run(self, data: bytes) -> None:
-        """Say it all, and end."""
+        """Send everything, and end."""
         try:
             if not self._hung_up(cut(data)):
                 self._settle()
@@ -269,7 +272,7 @@ class Conversation:
             asyncio._set_running_loop(None)  # type: ignore[attr-defined]
 
     def _hung_up(self, pieces: list[bytes]) -> bool:
-        """Say and do what the pieces are. True: the client does not wait for what it is owed."""
+        """Perform the pieces. Returns true if the client does not wait for outstanding replies."""
         for piece in pieces:
             if self.line.closed:
                 break
@@ -281,7 +284,7 @@ class Conversation:
                 self._do(WORDS[piece[5] % len(WORDS)], piece[6])
         return False
 
-    # -- words
+    # -- commands
 
     def _do(self, word: str, number: int) -> None:
         match word:
@@ -317,21 +320,21 @@ class Conversation:
     def _say(self, piece: bytes) -> None:
         size = int.from_bytes(piece[:4], "little")
         at_once = False
-        if len(piece) >= 7 and not 7 <= size <= self.witness.judge.msize:
+        if len(piece) >= 7 and not 7 <= size <= self.checker.judge.msize:
             self._settle_input()
             at_once = self._must_close = True
         elif len(piece) == size >= 7:
-            again = piece[5] | piece[6] << 8 in self.witness.judge.pending
+            again = piece[5] | piece[6] << 8 in self.checker.judge.pending
             if again or piece[4] == Tversion.number:
-                self._settle_input()  # so that it is known what the server makes of it
+                self._settle_input()  # so that the server's reaction is known
                 at_once = True
-            self.witness.sent(piece)
+            self.checker.sent(piece)
         self._glued += piece
         if at_once or not self._gluing:
             self._deliver()
 
     def _deliver(self) -> None:
-        """To the server, unless it does not want to read."""
+        """Pass bytes to the server, unless it paused reading."""
         while self._glued and not self.line.paused and not self.line.closed:
             space = self.connection.space()
             data, self._glued = self._glued[: len(space)], self._glued[len(space) :]
@@ -339,7 +342,7 @@ class Conversation:
             self.connection.received(len(data))
 
     def _settle_input(self) -> None:
-        """Until the server has taken all that was sent."""
+        """Run until the server has read everything."""
         self._deliver()
         self._drained()
         for _ in range(ENOUGH):
@@ -350,12 +353,12 @@ class Conversation:
         raise AssertionError("it never reads again")
 
     def _settle(self) -> None:
-        """Until all that is owed was said."""
+        """Run until all replies were sent."""
         self._settle_input()
         self._run_all()
         assert self.line.closed == self._must_close, f"closed: {self.line.closed}; must be: {self._must_close}"
         if not self.line.closed:
-            assert not self.witness.owed, f"never answered: {self.witness.judge.pending} {self.witness.refused}"
+            assert not self.checker.owed, f"never answered: {self.checker.judge.pending} {self.checker.refused}"
 
     # -- the end
 

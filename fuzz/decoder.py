@@ -1,13 +1,16 @@
-"""The decoder and the framing. An input is type, tag and body of a frame; its size is put in front here. The same bytes are a stream too.
+"""The decoder and the framing. An input is type, tag and body of a frame; the size is added here.
+The same bytes are also used as a stream.
 
 The only legal outcomes, for each dialect:
 
-* a frame decodes, and the message encodes to the same bytes (where a client may leave out the last field: to the same message); or
+* a frame decodes, and the message encodes to the same bytes (where a client may leave out the last
+  field: to the same message); or
 * it raises ``Malformed``, and nothing else;
-* which of the two, an independent reader says too (``tests.support.judge``), and so do all kinds of buffers the frame can be in;
-* what decodes by itself decodes in the middle of other bytes to the same fields: nothing is read behind its end;
-* the server's short cut for messages of numbers only gives the same fields;
-* a stream gives the same frames however it is cut up, or ``BadFrame`` at the same place.
+* an independent decoder agrees which of the two it is (``tests.support.judge``), for all types of
+  buffers;
+* a frame within other bytes decodes to the same fields as alone: nothing beyond its end is read;
+* the server's fast path for messages of numbers gives the same fields;
+* a stream gives the same frames however it is split, or ``BadFrame`` at the same offset.
 """
 
 from __future__ import annotations
@@ -28,11 +31,12 @@ SESSION = False
 LONGEST = 512
 MSIZE = 4096
 SHORT = {Tfsync.number: bytes(4), Tcreate.number: bytes(2)}
-"""Messages whose last field clients may leave out, and what it is then. (That of Tcreate is not there in plain 9P2000.)"""
+"""Messages whose last field clients may leave out, and its default. (That of Tcreate does not exist
+in plain 9P2000.)"""
 
 
 def try_one(data: bytes) -> None:
-    """One input. An exception is a finding."""
+    """Run one input. An exception is a finding."""
     if len(data) >= 3:
         whole = frame(data[0], data[1] | data[2] << 8, data[3:])
         for dialect in (Dialect.BASE, Dialect.UNIX, Dialect.LINUX):
@@ -42,11 +46,11 @@ def try_one(data: bytes) -> None:
 
 
 def begin() -> None:
-    """Nothing is needed."""
+    """Nothing to prepare."""
 
 
 def finish() -> None:
-    """Nothing is kept between inputs."""
+    """Nothing to clean up."""
 
 
 def _decoded(table: Codec, whole: Any) -> tuple[int, Message] | None:
@@ -57,7 +61,7 @@ def _decoded(table: Codec, whole: Any) -> tuple[int, Message] | None:
 
 
 def _one_frame(whole: bytes, dialect: Dialect) -> None:
-    if dialect is not Dialect.UNIX:  # which has the encoding of .L
+    if dialect is not Dialect.UNIX:  # the encoding is that of .L
         _both_ways(whole, dialect.codec)
     entry = TABLES[dialect][whole[4]]
     if entry is not None and entry.fixed is not None and len(whole) == entry.size:
@@ -85,7 +89,7 @@ def _both_ways(whole: bytes, table: Codec) -> None:
 
 
 def reads(whole: bytes, *, extended: bool) -> bool:
-    """Whether a reader that shares nothing with ``ninep.wire`` understands a frame."""
+    """Whether a decoder that shares no code with ``ninep.wire`` accepts a frame."""
     try:
         number, _, fields = judge.parse(in_full(whole, extended=extended), extended)
     except AssertionError:
@@ -94,7 +98,7 @@ def reads(whole: bytes, *, extended: bool) -> bool:
 
 
 def in_full(whole: bytes, *, extended: bool) -> bytes:
-    """A frame with the last field that its client left out; any other as it is."""
+    """A frame with the last field that its client left out; any other frame unchanged."""
     number = whole[4]
     short = (number == Tfsync.number and len(whole) == 11) or (
         number == Tcreate.number and extended and reads(whole, extended=False)
@@ -103,7 +107,7 @@ def in_full(whole: bytes, *, extended: bool) -> bytes:
 
 
 def _entries(data: bytes) -> None:
-    """The data of an Rreaddir, as the client reads it."""
+    """Decode the data of an Rreaddir, as the client does."""
     try:
         entries = unpack_dirents(data)
     except Malformed:
@@ -113,7 +117,9 @@ def _entries(data: bytes) -> None:
 
 
 def _frames(data: bytes, step: int) -> tuple[list[bytes], bool]:
-    """What the framing makes of a stream that comes in pieces of ``step`` bytes, and whether it broke off."""
+    """The frames of a stream that arrives in pieces of ``step`` bytes, and whether it ended with an
+    error.
+    """
     receiver = Receiver(MSIZE)
     found = []
     try:

@@ -1,6 +1,8 @@
-"""How inputs are made and tried: by atheris (libFuzzer, guided by coverage), or by chance alone where it is not installed.
+"""Generates and runs inputs: with atheris (libFuzzer, guided by coverage), or at random where it is
+not installed.
 
-The harness is a module with ``NAME``, ``SESSION`` (inputs are conversations), ``LONGEST``, ``begin``, ``try_one`` and ``finish``.
+The harness is a module with ``NAME``, ``SESSION`` (inputs are conversations), ``LONGEST``,
+``begin``, ``try_one`` and ``finish``.
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ def harness(name: str) -> ModuleType:
 
 
 @contextmanager
-def begun(name: str) -> Iterator[ModuleType]:
-    """A harness made ready."""
+def prepared(name: str) -> Iterator[ModuleType]:
+    """A prepared harness."""
     tried = harness(name)
     tried.begin()
     try:
@@ -40,18 +42,18 @@ def begun(name: str) -> Iterator[ModuleType]:
 
 
 def corpus(name: str) -> list[Path]:
-    """The inputs in the tree."""
+    """The inputs in the repository."""
     return sorted((CORPUS / name).iterdir())
 
 
 def have_atheris() -> bool:
-    """Whether inputs can be guided by coverage here."""
+    """Whether atheris is installed."""
     return importlib.util.find_spec("atheris") is not None
 
 
 def replay(name: str, paths: list[Path]) -> None:
-    """Try given inputs once."""
-    with begun(name) as tried:
+    """Run given inputs once."""
+    with prepared(name) as tried:
         for path in paths:
             try:
                 tried.try_one(path.read_bytes())
@@ -60,11 +62,11 @@ def replay(name: str, paths: list[Path]) -> None:
                 raise
 
 
-def by_chance(name: str, runs: int, seed: int = 0) -> None:
-    """``runs`` inputs made from the corpus by a seeded generator: the same each time."""
+def run_random(name: str, runs: int, seed: int = 0) -> None:
+    """Run ``runs`` inputs made from the corpus by a seeded generator: the same each time."""
     chance = random.Random(seed)
     pool = [path.read_bytes() for path in corpus(name)]
-    with begun(name) as tried:
+    with prepared(name) as tried:
         for _ in range(runs):
             data = chance.choice(pool)
             for _ in range(chance.choice((1, 2, 4))):
@@ -93,7 +95,9 @@ def _keep(data: bytes) -> str:
 
 
 def _generated() -> Iterator[Any]:
-    """The functions of the codec that were compiled at import, which no import hook sees."""
+    """The functions of the codec that are compiled at import, which an import hook cannot
+    instrument.
+    """
     from ninep.wire.codec import codec
 
     for extended in (False, True):
@@ -103,7 +107,9 @@ def _generated() -> Iterator[Any]:
 
 
 def guided(name: str, runs: int, folders: list[str], options: list[str]) -> None:
-    """By atheris; does not return. The first of ``folders`` takes inputs that reached something new."""
+    """Run atheris; does not return. New inputs that increase coverage are saved in the first of
+    ``folders``.
+    """
     import atheris
 
     with atheris.instrument_imports(include=["ninep"], enable_loader_override=False):
@@ -112,11 +118,12 @@ def guided(name: str, runs: int, folders: list[str], options: list[str]) -> None
         atheris.instrument_func(function)
 
     def conversation(data: bytes, max_size: int, seed: int) -> bytes:
-        # One in eight by libFuzzer's own means, which knows the values that were compared with.
+        # One in eight with libFuzzer's own mutations, which use the values of comparisons.
         return bytes(atheris.Mutate(data, len(data))) if seed % 8 == 0 and data else mutate(data, max_size, seed)
 
     argv = [f"fuzz-{name}", f"-runs={runs}", f"-max_len={tried.LONGEST}", "-rss_limit_mb=2048", "-timeout=30", *options]
-    argv.append(f"-artifact_prefix={tempfile.gettempdir()}/fuzz-{name}-")  # where a finding is kept
+    # the prefix of saved findings
+    argv.append(f"-artifact_prefix={tempfile.gettempdir()}/fuzz-{name}-")
     own = {"custom_mutator": conversation} if tried.SESSION else {}
     atheris.Setup([*argv, *folders, str(CORPUS / name)], tried.try_one, **own)
     tried.begin()

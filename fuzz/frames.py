@@ -1,10 +1,10 @@
-"""Conversations as bytes: the frames that a client sends, one behind the other, and how to make others from them.
+"""Conversations as bytes: the concatenated frames of a client, and their mutation.
 
-A frame of type 0 is never sent: its tag is a *word* to the harness (``WORDS``), which says when threads run and when the client reads. What
-follows the last whole frame is sent as it is.
+A frame of type 0 is never sent: its tag is a *command* for the harness (``WORDS``): run threads, or
+let the client read. Bytes after the last whole frame are sent unchanged.
 
-``mutate`` knows messages: most of what it makes is well-formed and names fids, tags and files that exist; now and then a frame is cut, stretched or
-overwritten. Knows nothing of what is legal.
+``mutate`` uses the message types: most results are well-formed and refer to existing fids, tags and
+files; sometimes a frame is cut, extended or overwritten. It does not consider what is legal.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _number(chance: Chance) -> int:
 
 
 def _small(chance: Chance) -> int:
-    """Offsets and counts, near enough to each other to meet."""
+    """Offsets and counts that are close enough to overlap."""
     return chance.randrange(64) if chance.random() < 0.8 else chance.choice(NUMBERS)
 
 
@@ -164,17 +164,17 @@ def cut(data: bytes) -> list[bytes]:
 
 
 def word(text: str, number: int = 0) -> bytes:
-    """A word to the harness; which call is to fail, if it is that."""
+    """A command for the harness, with the number of the call that is to fail, if it is that one."""
     return bytes([7, 0, 0, 0, WORD, WORDS.index(text), number])
 
 
 def frame(number: int, tag: int, body: bytes) -> bytes:
-    """A frame of whatever."""
+    """A frame of any type."""
     return (7 + len(body)).to_bytes(4, "little") + bytes([number]) + tag.to_bytes(2, "little") + body
 
 
-def said(*messages: m.Message | str | bytes, extended: bool = True) -> bytes:
-    """A conversation, from messages and words; tags count up from 1."""
+def conversation_of(*messages: m.Message | str | bytes, extended: bool = True) -> bytes:
+    """A conversation of messages and commands; tags count from 1."""
     table = codec(extended=extended)
     parts = []
     for tag, message in enumerate(messages, 1):
@@ -199,7 +199,7 @@ def encode(message: m.Message, tag: int, *, extended: bool) -> bytes | None:
 
 
 def new(chance: Chance, extended: bool) -> bytes | None:
-    """A frame that was not there before."""
+    """A new frame."""
     if chance.random() < 0.15:
         return word(chance.choice(WORDS), chance.randrange(256))
     cls = chance.choice(OFTEN if chance.random() < 0.5 else REQUESTS)
@@ -207,18 +207,18 @@ def new(chance: Chance, extended: bool) -> bytes | None:
 
 
 def altered(chance: Chance, piece: bytes, extended: bool) -> bytes | None:
-    """A message with one field changed; what is no message gets other bytes."""
+    """A message with one field changed; other frames get other bytes."""
     if len(piece) < 7 or chance.random() < 0.1:
-        return spoilt(chance, piece)
+        return damaged(chance, piece)
     if piece[4] == WORD:
         return word(chance.choice(WORDS), chance.randrange(256))
     try:
         tag, message = codec(extended=extended).decode(piece)
     except Malformed:
-        return spoilt(chance, piece)
+        return damaged(chance, piece)
     cls = type(message)
     if cls not in MAKERS:
-        return spoilt(chance, piece)
+        return damaged(chance, piece)
     which = chance.randrange(len(MAKERS[cls]) + 1)
     if which == len(MAKERS[cls]):
         tag = chance.randrange(1, 12)
@@ -227,8 +227,8 @@ def altered(chance: Chance, piece: bytes, extended: bool) -> bytes | None:
     return encode(message, tag, extended=extended)
 
 
-def spoilt(chance: Chance, piece: bytes) -> bytes:
-    """Not what it was: overwritten, cut or stretched; its size right most of the time."""
+def damaged(chance: Chance, piece: bytes) -> bytes:
+    """A damaged frame: overwritten, cut or extended; its size is correct in most cases."""
     body = bytearray(piece)
     for _ in range(chance.randrange(1, 4)):
         where = chance.randrange(len(body) + 1)
@@ -245,7 +245,7 @@ def spoilt(chance: Chance, piece: bytes) -> bytes:
 
 
 def extended_at(pieces: list[bytes], end: int) -> bool:
-    """Whether the session that the pieces before ``end`` begin has the extended encoding."""
+    """Whether the session at piece ``end`` uses the extended encoding."""
     for piece in reversed(pieces[:end]):
         if len(piece) > 13 and piece[4] == m.Tversion.number:
             return piece[13:] in DIALECTS[:2]
@@ -253,7 +253,7 @@ def extended_at(pieces: list[bytes], end: int) -> bool:
 
 
 def mutate(data: bytes, max_size: int, seed: int) -> bytes:
-    """Another conversation, not far from this one."""
+    """A conversation similar to this one."""
     chance = random.Random(seed)
     pieces = cut(data)
     for _ in range(chance.choice((1, 1, 1, 2, 4))):

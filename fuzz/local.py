@@ -1,13 +1,16 @@
-"""Whole sessions over folders of the host. An input is a conversation (``frames``); the exports are one folder for each security model, by
-its name, ``read-only`` (passthrough), and ``waits`` (mapped-file, every request in a worker thread).
+"""Whole sessions on folders of the host. An input is a conversation (``frames``). The exports are
+one folder for each security model, by its name, ``read-only`` (passthrough), and ``waits``
+(mapped-file, every request in a worker thread).
 
-A call that changes something on the host may be made to fail (not one that removes: what is to be undone then stays, and has to).
+A call that changes something on the host can be made to fail (except removals: their failure would
+prevent the cleanup that is checked).
 
-The only legal outcomes: those that ``conversation`` states; and
+The only legal outcomes: those of ``conversation``; and
 
-* what is beside the exported folders is as it was, and no byte of it came in a reply; what is in the read-only one is as it was;
-* no temporary file is left, and no handle;
-* no device is there that was not there before (they would be real ones).
+* files beside the exported folders are unchanged, and no byte of them is in a reply; files in the
+  read-only folder are unchanged;
+* no temporary file and no handle is left;
+* no new device exists (it would be a real one).
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ TEMPORARY = b".virtfs_metadata_new."
 
 
 class Host:
-    """The host's changing calls, one of which may be made to fail."""
+    """The host's changing calls, one of which can be made to fail."""
 
     VERBS = ("chmod", "chown", "make_dir", "make_link", "make_node", "make_symlink", "open_at", "open_unnamed", "pin", "rename", "set_xattr",
              "truncate", "utimes", "write")  # fmt: skip
@@ -65,17 +68,17 @@ class Host:
         return verb
 
     def fail(self, number: int) -> None:
-        """The n-th call from now."""
+        """Make the n-th call from now fail."""
         self.left = number % 8 + 1
 
     def close(self) -> None:
-        """As it was."""
+        """Restore the calls."""
         for verb, call in self._honest.items():
             setattr(host, verb, call)
 
 
 class Folders:
-    """The exported folders and the canary beside them, made once for a process."""
+    """The exported folders and the unexported folder beside them, made once per process."""
 
     def __init__(self) -> None:
         self.top = Path(tempfile.mkdtemp(prefix="ninep-fuzz."))
@@ -97,8 +100,8 @@ class Folders:
         for export in exports:
             export.layers = [*export.layers, self._notices(export)]
         self.exports = Exports(exports)
-        self.beside = self.looks(self.canary)
-        self.unchanged = self.looks(self.top / "read-only")
+        self.beside = self.snapshot(self.canary)
+        self.unchanged = self.snapshot(self.top / "read-only")
         self.handles = self.open_handles()
 
     def _notices(self, export: Export) -> Any:
@@ -109,7 +112,7 @@ class Folders:
         return layer
 
     def fill(self, name: str) -> None:
-        """What there is before a conversation."""
+        """Make the initial content."""
         folder = self.top / name
         folder.mkdir(exist_ok=True)
         (folder / "dir").mkdir()
@@ -118,8 +121,8 @@ class Folders:
         os.mkfifo(folder / "pipe")
 
     @staticmethod
-    def looks(folder: Path) -> dict[str, tuple[int, ...]]:
-        """All that a change would change."""
+    def snapshot(folder: Path) -> dict[str, tuple[int, ...]]:
+        """Everything that a change would affect."""
         found = {}
         for path in (folder, *folder.rglob("*")):
             seen = path.lstat()
@@ -136,7 +139,7 @@ class Folders:
 
     @staticmethod
     def open_handles() -> set[str]:
-        """What the process has open, but for the handle that this listing takes."""
+        """The open handles of the process, except that of this listing."""
         found = set()
         for number in os.listdir("/proc/self/fd"):
             with suppress(OSError):
@@ -144,7 +147,7 @@ class Folders:
         return found
 
     def check(self) -> None:
-        """After a conversation; the folders that were attached to are made anew."""
+        """Check after a conversation; the folders that were attached to are made again."""
         for export in self.exports:
             tree = export.driver._tree  # type: ignore[attr-defined]
             assert (tree.claimed, tree.root.claims) == (0, 1), (
@@ -152,9 +155,9 @@ class Folders:
             )
         now = self.open_handles()
         assert now <= self.handles, f"handles left open: {now - self.handles}"
-        assert self.looks(self.canary) == self.beside, "the canary has changed"
+        assert self.snapshot(self.canary) == self.beside, "the canary has changed"
         if "read-only" in self.touched:
-            assert self.looks(self.top / "read-only") == self.unchanged, "the read-only folder has changed"
+            assert self.snapshot(self.top / "read-only") == self.unchanged, "the read-only folder has changed"
         beside = set(os.listdir(self.top)) ^ {*SECURITY_MODELS, "canary", "read-only", "waits"}
         assert not beside, f"beside the exports: {beside}"
         for name in self.touched - {"read-only"}:
@@ -165,7 +168,9 @@ class Folders:
 
     @staticmethod
     def _judge(folder: bytes, *, hidden: bool) -> None:
-        """``hidden``: clients cannot make names like those of temporary files, so that any such file is the server's."""
+        """``hidden``: clients cannot make names like those of temporary files, so any such file is
+        the server's.
+        """
         for where, folders, files in os.walk(folder):
             for name in (*folders, *files):
                 assert not (hidden and name.startswith(TEMPORARY)), f"left behind: {name!r} in {where!r}"
@@ -174,7 +179,7 @@ class Folders:
                 assert not stat.S_ISCHR(kind), f"a device: {name!r}"
 
     def close(self) -> None:
-        """Nothing is left."""
+        """Check that nothing is left."""
         self.host.close()
         self.exports.close()
         os.umask(self.umask)
@@ -182,8 +187,10 @@ class Folders:
 
     @staticmethod
     def _empty(folder: Path) -> None:
-        """All that is in it, and all that was done to it; the folder itself is held by the driver."""
-        if os.getuid():  # whom modes keep out
+        """Remove the content and all changes of a folder, but not the folder itself, which the
+        driver has open.
+        """
+        if os.getuid():  # modes restrict other users than root
             for where, _, _ in os.walk(folder):
                 os.chmod(where, 0o700)
         for path in folder.iterdir():
@@ -207,7 +214,7 @@ def begin() -> None:
 
 
 def try_one(data: bytes) -> None:
-    """One input. An exception is a finding."""
+    """Run one input. An exception is a finding."""
     folders = _made[-1]
     try:
         Conversation(folders.exports, Budgets(LIMITS), SECRET, folders.host.fail).run(data)
@@ -217,6 +224,6 @@ def try_one(data: bytes) -> None:
 
 
 def finish() -> None:
-    """Away with the folders."""
+    """Remove the folders."""
     conversation.finish()
     _made.pop().close()

@@ -1,15 +1,15 @@
-"""Whole sessions over the memory driver. An input is a conversation (``frames``).
+"""Whole sessions on the memory driver. An input is a conversation (``frames``).
 
 There are three exports of the same folder:
 
 * the default: requests are served in the event loop;
-* ``waits``: every request goes to a worker thread;
-* ``misses``: every Tread does.
+* ``waits``: every request is passed to a worker thread;
+* ``misses``: every Tread is.
 
-A call of the driver may be made to fail, before or after it did its work.
+A call of the driver can be made to fail, before or after it did its work.
 
-The only legal outcomes: those that ``conversation`` states; and every node, file and listing that the server got of the driver was released
-exactly once and not used after that (``ninep.testing.audit``).
+The only legal outcomes: those of ``conversation``; and the server released every node, file and
+listing of the driver exactly once, and used none after that (``ninep.testing.audit``).
 """
 
 from __future__ import annotations
@@ -33,14 +33,15 @@ SESSION = True
 LONGEST = 4096
 begin = listen
 VERBS = sorted(ALL_VERBS - {"clone", "release", "parent", "file.close", "dir.close"})
-"""What may fail: not what gives back, and not what only counts."""
+"""The verbs that can be made to fail: not those that release, nor those that only count
+references."""
 RETURNING = {"walk", "create", "open", "opendir"}
-"""What these return would be lost if they failed afterwards."""
+"""The results of these verbs would be lost if they failed afterwards."""
 CLOCK = 1_700_000_000_000_000_000
 
 
 def folder() -> MemoryDriver:
-    """What there is before a conversation."""
+    """The initial content."""
     driver = MemoryDriver(capacity=1 << 20, inodes=64, clock=lambda: CLOCK)
     root = driver.attach(User())
     root.mkdir(b"dir", 0o755, 0, 0)
@@ -55,7 +56,7 @@ def folder() -> MemoryDriver:
 
 
 def try_one(data: bytes) -> None:
-    """One input. An exception is a finding."""
+    """Run one input. An exception is a finding."""
     driver = folder()
     audit, faults = Audit(), Faults()
 

@@ -1,4 +1,6 @@
-"""Writes the corpus in the tree: ``python -m fuzz.seeds``. One short conversation for each thing that a session can do."""
+"""Writes the corpus in the repository: ``python -m fuzz.seeds``. One short conversation for each
+feature of a session.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from collections.abc import Iterator
 from tests.wire.wire_examples import EXAMPLES
 
 from fuzz.engine import CORPUS
-from fuzz.frames import KEEP, said, word
+from fuzz.frames import KEEP, conversation_of, word
 from ninep.linux import NO_ID
 from ninep.wire import messages as m
 from ninep.wire.messages import NOFID
@@ -71,22 +73,25 @@ UNIX: dict[str, list[m.Message | str | bytes]] = {
 
 
 def conversations(anames: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
-    """Each on an export of its own, in turns."""
+    """The conversations, each on one of the exports in turn."""
     exports = list(anames.items())
     for count, (name, rest) in enumerate(LINUX.items()):
         where, aname = exports[count % len(exports)]
-        yield f"L {name} {where}", said(m.Tversion(8192, b"9P2000.L"), m.Tattach(0, NOFID, b"root", aname, 0), *rest)
+        yield (
+            f"L {name} {where}",
+            conversation_of(m.Tversion(8192, b"9P2000.L"), m.Tattach(0, NOFID, b"root", aname, 0), *rest),
+        )
     for count, (name, rest) in enumerate(UNIX.items()):
         for more, text, extended in ((1, b"9P2000.u", True), (2, b"9P2000", False)):
             where, aname = exports[(count + more) % len(exports)]
-            begin = said(m.Tversion(8192, text)) + said(
+            begin = conversation_of(m.Tversion(8192, text)) + conversation_of(
                 m.Tattach(0, NOFID, b"root", aname, 0), *rest, extended=extended
             )
             yield f"{'u' if extended else 'p'} {name} {where}", begin
 
 
 def main() -> None:
-    """Write the seeds; what else is in the corpus stays."""
+    """Write the seeds; other files of the corpus are kept."""
     seeds: dict[str, list[tuple[str, bytes]]] = {
         "decoder": [(str(example), example.extended[4:]) for example in EXAMPLES],
         "memory": list(conversations({"default": b"", "waits": b"waits", "misses": b"misses"})),

@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""Check the project: style, types on three platforms, layers, all tests.  Runs on any Python >= 3.11 by itself.
+"""Check the project: style, types on three platforms, layers, all tests.  Runs on any Python >=
+3.11 without other packages.
 
-    python3 tools/check.py --install    install what is missing (root or sudo), then every test must run
-    python3 tools/check.py              install nothing outside .venv; what cannot run is skipped and says why
+    python3 tools/check.py --install    install what is missing (root or sudo); every test must run
+    python3 tools/check.py              install nothing outside .venv; tests that cannot run are
+                                        skipped, with the reason
 
-Makes the virtual environment `.venv` when there is none.  Standard library only: it runs before anything is installed.
+Makes the virtual environment `.venv` if there is none.  Uses the standard library only: it runs
+before anything is installed.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent
 VENV = TOP / ".venv"
 
-# Debian and Ubuntu packages by what needs them: the key is the pytest marker of the tests that do.
+# Debian and Ubuntu packages, by the pytest marker of the tests that need them.
 PACKAGES = {
     "venv": ("python3-venv",),
     "guest": ("qemu-system-x86", "busybox-static", "kmod", "e2fsprogs", "zstd"),
@@ -37,10 +40,11 @@ CHECKS: dict[str, Sequence[str]] = {
     "layers": ("lint-imports",),
     "docs": ("sphinx-build", "-q", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html"),
     "pytest": ("pytest", "-q", "--durations=15", "-m", "not guest and not wine", "-n", "2"),
-    "pytest under Wine": ("pytest", "-q", "--durations=5", "-m", "wine and not guest"),  # there is one Wine
+    # there is one Wine
+    "pytest under Wine": ("pytest", "-q", "--durations=5", "-m", "wine and not guest"),
     "pytest in a guest": ("pytest", "-q", "--durations=15", "-m", "guest", "-n", "2", "--dist", "worksteal"),
 }
-# The markers whose tests must run when everything was installed: see tests/conftest.py.
+# The markers whose tests must run after --install: see tests/conftest.py.
 REQUIRED = {"pytest": "peer,fuzz", "pytest under Wine": "wine", "pytest in a guest": "guest,peer,wine"}
 
 
@@ -68,7 +72,9 @@ def main() -> int:
 
 
 def install() -> None:
-    """What the tests need from Debian or Ubuntu; the kernel for the guest is only downloaded, by the guest itself."""
+    """Install the tests' requirements from Debian or Ubuntu; the guest tests download their kernel
+    themselves.
+    """
     if shutil.which("apt-get") is None:
         raise OSError("--install knows Debian and Ubuntu (apt-get) only")
     rights = [] if os.geteuid() == 0 else ["sudo"]
@@ -79,7 +85,7 @@ def install() -> None:
 
 
 def make_environment() -> None:
-    """`.venv` with the project and its development tools."""
+    """Make `.venv` with the project and its development tools."""
     if not (VENV / "bin" / "python").exists():
         run([sys.executable, "-m", "venv", str(VENV)])
     step("pip", ("python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "-e", ".[dev,fuzz,docs]"))
@@ -95,7 +101,7 @@ def passes(name: str, argv: Sequence[str]) -> bool:
 
 
 def step(name: str, argv: Sequence[str]) -> None:
-    """Run a program of the environment and say how long it took."""
+    """Run a program of the environment and print its duration."""
     print(f"--- {name}", flush=True)
     started = time.monotonic()
     os.environ["NINEP_REQUIRE"] = REQUIRED.get(name, "")

@@ -1,10 +1,12 @@
-"""Generate ``ninep.client.blocking`` from ``ninep.client.aio``: the verbs are written once, with ``await``.
+"""Generate ``ninep.client.blocking`` from ``ninep.client.aio``: the verbs are written once, with
+``await``.
 
     python tools/unasync.py           write the files
-    python tools/unasync.py --check   say what would change, exit status 1 if anything would
+    python tools/unasync.py --check   print what would change; exit status 1 if anything would
 
-Words are exchanged in the token stream (``TOKENS``), in strings and comments only the names of classes and modules; ``ruff format`` and
-``ruff check --select I`` make the result look as if written by hand. Connections are not generated: each face has its own.
+Names are replaced in the token stream (``TOKENS``), in strings and comments only those of classes
+and modules; ``ruff format`` and ``ruff check --select I`` then format the result. Connections are
+not generated: each package has its own.
 """
 
 from __future__ import annotations
@@ -55,14 +57,14 @@ HEADER = "# Generated from ninep/client/aio/{name}.py by tools/unasync.py. Do no
 
 
 def without_waiting(source: str) -> str:
-    """The blocking twin of a module's source."""
+    """The source of a module without async and await."""
     lines = source.splitlines(keepends=True)
     edits: list[tuple[int, int, int, str]] = []  # line, from, to, replacement
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         (row, start), (last, end) = token.start, token.end
         if token.type == tokenize.NAME and token.string in TOKENS:
             word = TOKENS[token.string]
-            if not word:  # the space behind it goes as well
+            if not word:  # the space after it is removed as well
                 end += len(lines[row - 1][end:]) - len(lines[row - 1][end:].lstrip(" "))
             edits.append((row - 1, start, end, word))
         elif token.type in {tokenize.STRING, tokenize.COMMENT}:
@@ -79,7 +81,7 @@ def without_waiting(source: str) -> str:
 
 
 def formatted(source: str, name: str) -> str:
-    """As the house style has it."""
+    """The source, formatted."""
     path = str(TARGET / f"{name}.py")
     for arguments in (["check", "--select", "I", "--fix", "--quiet"], ["format", "--quiet"]):
         command = [sys.executable, "-m", "ruff", *arguments, "--stdin-filename", path, "-"]
@@ -88,7 +90,7 @@ def formatted(source: str, name: str) -> str:
 
 
 def generate(name: str) -> str:
-    """What ``blocking/NAME.py`` has to be."""
+    """The content of ``blocking/NAME.py``."""
     return formatted(HEADER.format(name=name) + without_waiting((SOURCE / f"{name}.py").read_text("utf-8")), name)
 
 

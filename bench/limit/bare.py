@@ -1,8 +1,9 @@
-"""The least a Python program can do: one connection, a loop around the system calls, nothing checked. `bare.py TREE PORT`.
+"""The minimum for a server in Python: one connection, a loop around the system calls, no checks.
+`bare.py TREE PORT`.
 
-It answers Tversion, Tattach, Twalk of one name, Tgetattr and Tclunk, which is what the workloads `getattr` and `walk1` send.  What it needs
-for a request no server in Python can save: framing of several messages, limits, errors, fids of several users, layers and
-security models all come on top.
+It answers Tversion, Tattach, Twalk of one name, Tgetattr and Tclunk, as sent by the workloads
+`getattr` and `walk1`.  Every server in Python needs at least this for a request: framing of several
+messages, limits, errors, fids of several users, layers and security models are additional.
 """
 
 from __future__ import annotations

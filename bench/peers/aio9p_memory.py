@@ -17,14 +17,14 @@ MAXSIZE = 65535
 
 
 class Loaded(Simple9P2000):
-    """The example with files that are there before a client comes, shared by all connections."""
+    """The example with files that exist before a client connects, shared by all connections."""
 
     def __init__(self, files):
         super().__init__(MAXSIZE)
         self._stat, self._content, self._direntry = files
 
     async def attach(self, fid, *_):
-        """Unlike the example's, leave the files alone."""
+        """Unlike the example's, this does not replace the files."""
         self._fid[fid] = BASEQID
         return BASEQID
 
@@ -37,7 +37,9 @@ def stat_of(qid, mode, name, length):
 
 
 def load(tree):
-    """Every directory and file but the deep and the large ones: the example's three tables."""
+    """Load every directory and file except the deep and the large ones into the example's three
+    tables.
+    """
     qids = {"": BASEQID}
     stats, contents, entries = {BASEQID: stat_of(BASEQID, DMDIR | 0o755, b"/", 0)}, {}, {BASEQID: {}}
     for base, dirs, files in os.walk(tree):

@@ -14,7 +14,9 @@ LARGEST = 10_000
 
 
 def load(fs, tree):
-    """Every directory and file but the deep and the largest ones; it looks a name up by trying every sibling, so this takes a while."""
+    """Load every directory and file except the deep and the largest ones. It is slow, because each
+    lookup compares all siblings.
+    """
     for base, dirs, files in os.walk(tree):
         if os.path.basename(base) == "dirs":
             dirs[:] = [name for name in dirs if int(name) <= LARGEST]

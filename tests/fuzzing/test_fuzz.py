@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from fuzz import engine, frames
-from fuzz.frames import said
+from fuzz.frames import conversation_of
 from tests.serving import keeps_user_attributes
 
 from ninep.drivers.local.tree import Tree
@@ -43,7 +43,7 @@ def test_the_corpus(harness: str) -> None:
 
 
 def test_inputs_made_by_chance(harness: str) -> None:
-    engine.by_chance(harness, BY_CHANCE[harness], seed=11)
+    engine.run_random(harness, BY_CHANCE[harness], seed=11)
 
 
 @pytest.mark.fuzz
@@ -71,13 +71,13 @@ def test_inputs_guided_by_coverage(harness: str) -> None:
 
 @pytest.fixture
 def memory() -> Iterator[Any]:
-    with engine.begun("memory") as tried:
+    with engine.prepared("memory") as tried:
         yield tried
 
 
 @pytest.fixture
 def local() -> Iterator[Any]:
-    with engine.begun("local") as tried:
+    with engine.prepared("local") as tried:
         yield tried
 
 
@@ -102,7 +102,7 @@ def test_a_decoder_that_raises_something_else(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_request_that_is_not_answered(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Connection, "_reply", lambda *_: None)
-    finds(memory, said(*BEGIN, m.Tattach(1, m.NOFID, b"", b"waits", 0), m.Tgetattr(1, 1)), "never answered")
+    finds(memory, conversation_of(*BEGIN, m.Tattach(1, m.NOFID, b"", b"waits", 0), m.Tgetattr(1, 1)), "never answered")
 
 
 def test_a_request_that_is_answered_twice(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,17 +113,17 @@ def test_a_request_that_is_answered_twice(memory: Any, monkeypatch: pytest.Monke
         honest(self, *args)
 
     monkeypatch.setattr(Connection, "_answer", twice)
-    finds(memory, said(*BEGIN, m.Tattach(1, m.NOFID, b"", b"waits", 0), m.Tgetattr(1, 1)), "not in flight")
+    finds(memory, conversation_of(*BEGIN, m.Tattach(1, m.NOFID, b"", b"waits", 0), m.Tgetattr(1, 1)), "not in flight")
 
 
 def test_a_connection_that_is_closed_without_need(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Connection, "_flush", lambda self, *_: self._transport.close())
-    finds(memory, said(*BEGIN, m.Tflush(9)), "closed: True; must be: False")
+    finds(memory, conversation_of(*BEGIN, m.Tflush(9)), "closed: True; must be: False")
 
 
 def test_a_stream_that_goes_on_behind_a_bad_size(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Connection, "_bad_frame", lambda *_: None)
-    finds(memory, said(*BEGIN) + bytes(7), "closed: False; must be: True")
+    finds(memory, conversation_of(*BEGIN) + bytes(7), "closed: False; must be: True")
 
 
 def test_an_exception_that_no_handler_may_raise(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,12 +131,12 @@ def test_an_exception_that_no_handler_may_raise(memory: Any, monkeypatch: pytest
         raise ZeroDivisionError
 
     monkeypatch.setattr(Connection, "_version", fails)
-    finds(memory, said(*BEGIN), "Tversion from somebody failed.*ZeroDivision")
+    finds(memory, conversation_of(*BEGIN), "Tversion from somebody failed.*ZeroDivision")
 
 
 def test_a_node_that_is_kept(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Session, "close", lambda self: self.fids.clear())
-    finds(memory, said(*BEGIN), "never released")
+    finds(memory, conversation_of(*BEGIN), "never released")
 
 
 def harmful(monkeypatch: pytest.MonkeyPatch, act: Callable[[Path], object], aname: bytes = b"none") -> bytes:
@@ -148,7 +148,7 @@ def harmful(monkeypatch: pytest.MonkeyPatch, act: Callable[[Path], object], anam
         honest(self, node)
 
     monkeypatch.setattr(Tree, "release", release)
-    return said(BEGIN[0], m.Tattach(0, m.NOFID, b"", aname, 0), m.Tclunk(0))
+    return conversation_of(BEGIN[0], m.Tattach(0, m.NOFID, b"", aname, 0), m.Tclunk(0))
 
 
 def test_a_canary_that_changes(local: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +175,7 @@ def test_a_handle_left_open(local: Any, monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_secret_that_is_told(local: Any) -> None:
     folders = engine.harness("local")._made[-1]
     (folders.top / "none" / "file").write_bytes(b"so: " + engine.harness("local").SECRET)
-    asked = said(
+    asked = conversation_of(
         BEGIN[0],
         m.Tattach(0, m.NOFID, b"", b"none", 0),
         m.Twalk(0, 1, [b"file"]),
@@ -194,7 +194,7 @@ def test_claims_that_are_miscounted(local: Any, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Tree, "enter", enter)
     finds(
         local,
-        said(BEGIN[0], m.Tattach(0, m.NOFID, b"", b"none", 0), m.Twalk(0, 1, [b"dir"])),
+        conversation_of(BEGIN[0], m.Tattach(0, m.NOFID, b"", b"none", 0), m.Twalk(0, 1, [b"dir"])),
         "claims on nodes of none: 1",
     )
 
@@ -205,7 +205,7 @@ def test_claims_that_are_miscounted(local: Any, monkeypatch: pytest.MonkeyPatch)
 def test_conversations_stay_conversations() -> None:
     """Most of what the generator makes is well-formed, or the server would never be reached."""
     whole = broken = 0
-    data = said(*BEGIN, *(m.Twalk(0, n, [b"dir"]) for n in range(1, 6)))
+    data = conversation_of(*BEGIN, *(m.Twalk(0, n, [b"dir"]) for n in range(1, 6)))
     for seed in range(300):
         data = frames.mutate(data, 4096, seed)
         pieces = frames.cut(data)

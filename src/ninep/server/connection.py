@@ -449,7 +449,9 @@ class Connection(Flow):
             self._answer(request.tag, request.entry, result())
         except Exception as error:  # noqa: BLE001 - the one exit: see refusals
             self._out.append(refusal(request.session, request.tag, request.entry.row.message.number, error))
-            error.__traceback__ = None  # it leads to the future, which has the error: a reference cycle, with handles in it
+            error.__traceback__ = (
+                None  # it leads to the future, which has the error: a reference cycle, with handles in it
+            )
         self._settle(request)
 
     def _settle(self, request: Request) -> None:

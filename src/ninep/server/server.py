@@ -85,7 +85,9 @@ class Server:
         self.admission = Admission(access or Access(), self.limits, self.counters)
         self._instrumented = instrumented
         self._workers = (
-            InstrumentedOffload(threads, THREAD_NAME, self.counters.threads) if instrumented else Offload(threads, THREAD_NAME)
+            InstrumentedOffload(threads, THREAD_NAME, self.counters.threads)
+            if instrumented
+            else Offload(threads, THREAD_NAME)
         )
         self._listeners: list[listeners.Listener] = []
         self._connections: set[Connection] = set()

@@ -42,7 +42,7 @@ class Session:
         "_iosizes",
         "_listing_allowance",
         "_open_allowance",
-                "_remaining",
+        "_remaining",
         "_xattr_allowance",
         "attached",
         "counters",
@@ -106,8 +106,12 @@ class Session:
         self.counters = budgets.counters
         fids, opened, listing = self.fids, self.opened, self.listing
         self._fid_allowance = Allowance(budgets.fids, PROMISED_FIDS, limits.fids, 1024, fids.__len__)
-        self._open_allowance = Allowance(budgets.open_files, budgets.promised_files, limits.open_files, 64, opened.__len__)
-        self._listing_allowance = Allowance(budgets.directories, PROMISED_DIRECTORIES, limits.directories, 8, listing.__len__)
+        self._open_allowance = Allowance(
+            budgets.open_files, budgets.promised_files, limits.open_files, 64, opened.__len__
+        )
+        self._listing_allowance = Allowance(
+            budgets.directories, PROMISED_DIRECTORIES, limits.directories, 8, listing.__len__
+        )
         self._xattr_allowance = Allowance(
             budgets.xattr_bytes, PROMISED_XATTRS, limits.xattr_bytes, 1 << 17, lambda: self.xattr_bytes
         )
