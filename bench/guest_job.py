@@ -79,7 +79,7 @@ class MountPoint:
     """
 
     key: str
-    mount: str
+    command: str
     steps: tuple[str, ...] = tuple(STEPS)
     pid: int = 0  # of a server in a process of its own
 
@@ -107,8 +107,8 @@ def job(guest: Guest, mount: MountPoint) -> dict[str, float]:
     """
     at = f"/mnt/{mount.key}"
     guest.run(f"mkdir -p {at}").check()
-    if mount.mount:
-        guest.run(mount.mount.format(at=at)).check()
+    if mount.command:
+        guest.run(mount.command.format(at=at)).check()
     times: dict[str, float] = {}
     used = mount.processor() if mount.pid else 0.0
     try:
@@ -124,7 +124,7 @@ def job(guest: Guest, mount: MountPoint) -> dict[str, float]:
         if mount.pid:
             times[CPU] = mount.processor() - used
     finally:
-        if mount.mount and guest.alive:
+        if mount.command and guest.alive:
             guest.run(f"umount {at}").check()
     return times
 
