@@ -17,8 +17,8 @@ from typing import Self
 
 ORDINARY_USER = 65534  # nobody
 LISTENS = re.compile(r"127\.0\.0\.1:(\d+)")
-START_LIMIT = 30.0  # seconds until the first line that names the address
-STOP_LIMIT = 20.0
+START_LIMIT = 120.0  # seconds until the first line that names the address
+STOP_LIMIT = 120.0
 DROP_RIGHTS = Path(__file__).with_name("drop_rights.py")
 
 

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from tests.support.client import PATIENCE
 
 from ninep.app import ending
 
@@ -60,7 +61,7 @@ def test_a_signal_ends_it_and_a_full_pipe_is_no_failure(
             while True:
                 loop.theirs.send(b"\0" * 4096)
         signal.raise_signal(number)
-        await asyncio.wait_for(stopped.wait(), 20)
+        await asyncio.wait_for(stopped.wait(), PATIENCE)
         signals.close()
 
     with asyncio.Runner(loop_factory=ProactorLike) as runner:

@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests.support.client import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 RUN = [sys.executable, str(ROOT / "bench" / "run.py"), "--short"]
@@ -95,7 +96,7 @@ def test_a_wrong_reply_is_noticed(out: Path, body: bytes, wrong: int) -> None:
             [out / "bin" / "p9load", "-s", address, "-w", "getattr", "-n", "3"],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
         thread.join()

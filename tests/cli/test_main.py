@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from tests.cli.conftest import one_line
+from tests.support.client import PATIENCE
 
 import ninep as package
 from ninep.cli.main import COMMANDS, LazyGroup, main
@@ -113,7 +114,7 @@ def test_an_output_that_nobody_reads(server, files):
         program.stdout.read(10)
         program.stdout.close()
         assert program.stderr.read() == b""
-        assert program.wait(30) == 141
+        assert program.wait(PATIENCE) == 141
 
 
 def test_the_entry_point_loads_no_client_and_no_rich():
@@ -122,7 +123,7 @@ def test_the_entry_point_loads_no_client_and_no_rich():
         "heavy = {'asyncio', 'rich', 'ninep.client.blocking', 'ninep.wire.codec'} & set(sys.modules)\n"
         "sys.exit(' '.join(heavy) or 0)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)
 
 
 def test_main_takes_the_arguments_of_the_process(monkeypatch, capsys):

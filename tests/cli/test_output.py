@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.support.client import PATIENCE
 
 from ninep.cli import output
 from ninep.cli.output import ENCODING_ERRORS, OutputGone
@@ -31,7 +32,12 @@ def run(*arguments, shell="", environment=None, **options):
         command = ["sh", "-c", f'exec "$@" {shell}', "sh", *command]
     options = {"stdout": subprocess.PIPE, **options}
     done = subprocess.run(
-        command, stderr=subprocess.PIPE, env={**os.environ, **(environment or {})}, timeout=60, check=False, **options
+        command,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **(environment or {})},
+        timeout=PATIENCE,
+        check=False,
+        **options,
     )
     assert b"Traceback" not in done.stderr
     assert b"Error" not in done.stderr.replace(b"IOError", b"")
@@ -135,7 +141,7 @@ def test_a_reader_that_goes(server, files, command):
         running.stdout.read(10)
         running.stdout.close()
         assert running.stderr.read() == b""
-        assert running.wait(60) == 141
+        assert running.wait(PATIENCE) == 141
 
 
 def test_which_ends_are_failures():

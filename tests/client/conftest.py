@@ -37,7 +37,7 @@ class InThread:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), daemon=True)
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(PATIENCE)
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -49,17 +49,17 @@ class InThread:
     def socket(self) -> socket.socket:
         """A connected socket."""
         ours, theirs = socket.socketpair()
-        asyncio.run_coroutine_threadsafe(self._server.adopt(theirs), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._server.adopt(theirs), self._loop).result(PATIENCE)
         return ours
 
     def port(self) -> int:
         """Listen on TCP as well."""
-        address = asyncio.run_coroutine_threadsafe(self._server.listen("127.0.0.1:0"), self._loop).result(10)
+        address = asyncio.run_coroutine_threadsafe(self._server.listen("127.0.0.1:0"), self._loop).result(PATIENCE)
         return int(str(address).rpartition(":")[2])
 
     def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._server.close(), self._loop).result(20)
-        self._thread.join(10)
+        asyncio.run_coroutine_threadsafe(self._server.close(), self._loop).result(PATIENCE)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
 
 

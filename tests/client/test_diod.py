@@ -40,7 +40,7 @@ def diod(face, tmp_path):
         yield client, top
         client.close()
         try:
-            server.wait(10)
+            server.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             server.kill()
 

@@ -135,7 +135,7 @@ def test_a_disk_that_does_not_answer_keeps_nobody_else_waiting(base: Path, disk:
 
 def until_held(disk: Faulty) -> None:
     wait = threading.Event()
-    for _ in range(2000):
+    for _ in range(12_000):
         if disk.held():
             return
         wait.wait(0.01)

@@ -12,7 +12,7 @@ import pytest
 from tests.guest.machine import MAPPED, Machine, Mount
 from tests.serving import ORDINARY_USER, Server, may_become_another_user
 
-pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(900)]
 
 MODELS = ("passthrough", "none", *MAPPED)
 NOT_ROOT = "passthrough ownership needs a server that runs as root"

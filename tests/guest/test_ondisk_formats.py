@@ -15,7 +15,7 @@ import pytest
 from tests.guest.machine import MAPPED, Machine, Mount
 from tests.serving import Server
 
-pytestmark = [pytest.mark.guest, pytest.mark.peer, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.guest, pytest.mark.peer, pytest.mark.slow, pytest.mark.timeout(900)]
 
 WITH_ACL = Mount(acl=True)
 METADATA = ".virtfs_metadata"

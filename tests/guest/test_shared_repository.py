@@ -17,7 +17,7 @@ import pytest
 from tests.guest.machine import Machine, Mount
 from tests.serving import ORDINARY_USER, Server, keeps_user_attributes, may_become_another_user
 
-pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(900)]
 
 SETTINGS = (
     "safe.directory=*",

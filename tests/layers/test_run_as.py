@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from tests.support.client import PATIENCE
 
 from ninep import linux
 from ninep.errors import Refused, linux_errno
@@ -65,16 +66,16 @@ class TestBecome:
         def act() -> None:
             with become(ALICE):
                 inside.set()
-                done.wait(30)
+                done.wait(PATIENCE)
 
         thread = threading.Thread(target=act)
         thread.start()
-        assert inside.wait(30)
+        assert inside.wait(PATIENCE)
         try:
             assert who() == before
         finally:
             done.set()
-            thread.join(30)
+            thread.join(PATIENCE)
 
     def test_rights_go_and_come_back(self, tmp_path: Path) -> None:
         secret = tmp_path / "secret"

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 
 import pytest
-from tests.support.client import RawClient, refused
+from tests.support.client import PATIENCE, RawClient, refused
 from tests.support.served import Served
 from tests.wire.wire_examples import UNTOUCHED
 
@@ -64,7 +64,7 @@ class TestInTheMiddle:
     ) -> None:
         hold = waiting.faults.hold(verb, after=after)
         client.send(request_())
-        assert hold.reached.wait(20)
+        assert hold.reached.wait(PATIENCE)
         client.close()
         hold.go.set()
 
@@ -73,7 +73,7 @@ class TestInTheMiddle:
     ) -> None:
         hold = waiting.faults.hold(verb, after=after)
         client.send(request_())
-        assert hold.reached.wait(20)
+        assert hold.reached.wait(PATIENCE)
         client.send_all(m.Tclunk(1), m.Tclunk(0), m.Tlcreate(3, b"later", 2, 0o644, NO_ID), m.Twalk(2, 7, []))
         client.close()
         hold.go.set()
@@ -83,7 +83,7 @@ class TestInTheMiddle:
     ) -> None:
         hold = waiting.faults.hold(verb, after=after)
         client.send(request_())
-        assert hold.reached.wait(20)
+        assert hold.reached.wait(PATIENCE)
         client.version()
         client.attach()
         hold.go.set()
@@ -95,7 +95,7 @@ class TestInTheMiddle:
     ) -> None:
         hold = waiting.faults.hold(verb, after=after)
         tag = client.send(request_())
-        assert hold.reached.wait(20)
+        assert hold.reached.wait(PATIENCE)
         waiting.begin_stop()
         waiting.until(lambda: waiting.server._closing)
         hold.go.set()
@@ -144,7 +144,7 @@ class TestHalfClosed:
     def test_what_is_in_flight_is_answered(self, waiting: Served, client: RawClient) -> None:
         hold = waiting.faults.hold("file.read")
         tags = client.send_all(m.Tread(1, 0, 100), m.Tclunk(1), m.Tgetattr(2, 0x7FF))
-        assert hold.reached.wait(20)
+        assert hold.reached.wait(PATIENCE)
         client.sock.shutdown(socket.SHUT_WR)
         hold.go.set()
         for tag in tags:
@@ -164,7 +164,7 @@ class TestStop:
     def test_requests_that_wait_are_in_flight_too(self, waiting: Served, client: RawClient) -> None:
         hold = waiting.faults.hold("file.read")
         tags = client.send_all(m.Tread(1, 0, 100), m.Tclunk(1), m.Tgetattr(0, 0x7FF))
-        assert hold.reached.wait(20)
+        assert hold.reached.wait(PATIENCE)
         client.reply(tags[2])
         waiting.begin_stop()
         waiting.until(lambda: waiting.server._closing)
@@ -194,7 +194,7 @@ class TestStop:
     ) -> None:
         hold = waiting.faults.hold("file.read")
         client.send(m.Tread(1, 0, 100))
-        assert hold.reached.wait(20)
+        assert hold.reached.wait(PATIENCE)
         waiting.stop(grace=0.01)
         assert client.ended()
         assert "still had requests in flight" in caplog.text
@@ -211,7 +211,7 @@ class TestStop:
     def test_a_connection_that_comes_late(self, waiting: Served, client: RawClient) -> None:
         hold = waiting.faults.hold("file.read")
         tag = client.send(m.Tread(1, 0, 100))
-        assert hold.reached.wait(20)
+        assert hold.reached.wait(PATIENCE)
         waiting.begin_stop()
         waiting.until(lambda: waiting.server._closing)
         assert waiting.connect().ended()

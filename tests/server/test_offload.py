@@ -13,10 +13,9 @@ from concurrent.futures import Future
 from typing import Any
 
 import pytest
+from tests.support.client import PATIENCE
 
 from ninep.server.offload import FEW, Offload
-
-PATIENCE = 20
 
 
 class Hang:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from tests.support.client import PATIENCE
 
 from ninep.server.worker import Worker, take_connections
 from ninep.server.workers import Pool
@@ -88,5 +89,5 @@ def test_one_that_has_just_died_is_passed_over(door: socket.socket, worker: Make
 def test_without_any_the_client_is_let_go(door: socket.socket, pool_of: Callable[..., Pool]) -> None:
     pool = pool_of()
     with come(pool, door) as client:
-        client.settimeout(20)
+        client.settimeout(PATIENCE)
         assert client.recv(1) == b""

@@ -27,6 +27,11 @@ from ninep.app import ending
 from ninep.server import worker, workers
 worker.HANGING_WITHIN, workers.HUNG_AFTER, workers.PING_EVERY, ending.LOOP_ANSWERS = 0.5, 0.5, 0.2, 0.3
 """
+REPLACED = """
+from ninep.server import workers
+workers.HUNG_AFTER, workers.PING_EVERY = 4, 0.2
+"""
+"""Seconds that a worker which does not hang never takes, on a busy machine either; and none of the end is short."""
 LOOP_HANGS = (
     SHORT
     + """
@@ -100,7 +105,7 @@ def test_connections_that_a_worker_does_not_take_go_to_others(export: Path) -> N
 
 
 def test_one_that_hangs_is_replaced_and_keeps_its_clients(export: Path) -> None:
-    with Server(export, "--workers", "2", patch=SHORT) as server, ExitStack() as stack:
+    with Server(export, "--workers", "2", patch=REPLACED) as server, ExitStack() as stack:
         first = children(server.pid)
         clients = [stack.enter_context(attached(server)) for _ in range(2)]
         with stopped(min(first)):
@@ -206,7 +211,8 @@ running._work = fails
 
 
 def test_one_that_dies_again_and_again_is_replaced_ever_later(export: Path) -> None:
-    with Server(export, "--workers", "2") as server:
+    long = "from ninep.server import workers\nworkers.LIVED = 3600"  # however slowly this test gets on
+    with Server(export, "--workers", "2", patch=long) as server:
         lasting = max(children(server.pid))
         for times in range(1, 4):
             wait_for(lambda: len(children(server.pid)) == 2, server)

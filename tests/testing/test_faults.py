@@ -3,6 +3,7 @@
 from threading import Thread
 
 import pytest
+from tests.support.client import PATIENCE
 
 from ninep import linux
 from ninep.drivers.memory import MemoryDriver
@@ -88,10 +89,10 @@ def test_a_call_that_waits(file: OpenFile, faults: Faults) -> None:
     done: list[Errno | int] = []
     thread = Thread(target=lambda: done.extend(outcomes(file, 1)))
     thread.start()
-    assert hold.reached.wait(30)
+    assert hold.reached.wait(PATIENCE)
     assert done == []
     hold.go.set()
-    thread.join(30)
+    thread.join(PATIENCE)
     assert done == [2]
 
 

@@ -27,7 +27,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
-from tests.support.client import Failed, RawClient
+from tests.support.client import PATIENCE, Failed, RawClient
 from tests.support.served import Served
 
 from ninep.app.build import exports_of
@@ -319,5 +319,5 @@ def beside(*loops: Any) -> Iterator[list[BaseException]]:
     finally:
         stop.set()
         for thread in threads:
-            thread.join(20)
+            thread.join(PATIENCE)
     assert not failures, failures

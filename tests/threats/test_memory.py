@@ -101,7 +101,7 @@ HOSTILITIES: list[Callable[[RawClient, int], None]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_what_clients_hold_stays_within_the_formula(tmp_path: Path) -> None:
     options = [option for name, value in LIMITS.items() if name != "msize" for option in ("--limit", f"{name}={value}")]
     limits = Limits(**{ROWS[name].name: value for name, value in LIMITS.items()})

@@ -133,7 +133,7 @@ def room(client: RawClient) -> tuple[int, int]:
     return len(fids), opens.count(set())
 
 
-@pytest.mark.timeout(3600 if LONG else 300)
+@pytest.mark.timeout(3600 if LONG else 900)
 @pytest.mark.parametrize("sequence", SEQUENCES)
 def test_a_sequence_leaves_nothing(program: Program, model: str, sequence: str) -> None:
     with program.client(aname=model.encode()) as client:
@@ -200,7 +200,7 @@ def reset(client: RawClient) -> None:
 END = [in_the_middle, dribbling, unread, begun_again, clunked_in_use, reset]
 
 
-@pytest.mark.timeout(3600 if LONG else 300)
+@pytest.mark.timeout(3600 if LONG else 900)
 @pytest.mark.parametrize("end", END)
 def test_a_connection_that_ends_badly_leaves_nothing(
     program: Program, model: str, end: Callable[[RawClient], None]

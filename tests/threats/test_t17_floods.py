@@ -97,7 +97,7 @@ def test_open_files_of_a_connection(labs: Callable[..., Lab], dialect: bytes) ->
         client.rpc(create)
 
 
-@pytest.mark.timeout(3600 if LONG else 300)
+@pytest.mark.timeout(3600 if LONG else 900)
 def test_every_tag_at_once(lab: Lab) -> None:
     """Requests that wait, with all tags: each is answered once. What the judge of the client sees to."""
     with lab.client() as client:
@@ -231,7 +231,7 @@ def test_idle_connections(base: Path) -> None:
 # -- a server from outside ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(3600 if LONG else 300)
+@pytest.mark.timeout(3600 if LONG else 900)
 def test_requests_whose_replies_nobody_reads(tmp_path: Path) -> None:
     """The server reads no more when it cannot answer, and answers all when the client comes round to reading."""
     path = str(tmp_path / "socket")  # whose buffers, unlike those of TCP, hold some thousand replies and no more

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.support.client import RawClient
+from tests.support.client import PATIENCE, RawClient
 from tests.threats.lab import LINUX, Attacker, Lab, beside
 from tests.threats.process import Program, forget
 from tests.threats.verbs import FILE, FOLDER, ROOT
@@ -73,7 +73,7 @@ def test_many_entries_are_listed_once_each(labs: Callable[..., Lab], dialect: by
         assert sorted(seen) == sorted(map(os.fsencode, names))
 
 
-@pytest.mark.timeout(3600 if LONG else 300)
+@pytest.mark.timeout(3600 if LONG else 900)
 def test_a_huge_directory_takes_no_memory(tmp_path: Path) -> None:
     """Read through many fids to different places: one listing is kept, one is recorded, and a few fids have entries at hand."""
     with Program.beside_a_canary(tmp_path) as program, program.client(msize=MIB) as client:
@@ -89,7 +89,7 @@ def test_a_huge_directory_takes_no_memory(tmp_path: Path) -> None:
             assert sum(1 for _ in listed(client, DIR, 0xFFFFFFFF)) == MANY
 
 
-@pytest.mark.timeout(3600 if LONG else 300)
+@pytest.mark.timeout(3600 if LONG else 900)
 @pytest.mark.parametrize("count", [300, 8192])
 def test_what_stays_is_listed_once_while_others_come_and_go(
     labs: Callable[..., Lab], dialect: bytes, count: int
@@ -112,7 +112,7 @@ def test_what_stays_is_listed_once_while_others_come_and_go(
         (lab.sibling / "one").unlink()
 
     with lab.client(dialect) as client, beside(churn):
-        assert turns.acquire(timeout=20)
+        assert turns.acquire(timeout=PATIENCE)
         for fid in range(DIR, DIR + 3):
             client.walk(ROOT, fid)
             client.open(fid)

@@ -292,7 +292,7 @@ RACES = {name: verb for name, verb in VERBS[LINUX].items() if name != "Txattrwal
 
 
 @pytest.mark.parametrize(("model", "how"), [("mapped-xattr", "turned"), ("mapped-file", "replaced")])
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_folder_becomes_a_junction_at_any_moment(monkeypatch: pytest.MonkeyPatch, model: str, how: str) -> None:
     """Another program does it, by NT's rules, before each NT call of each verb in turn: nothing of the canary's folder comes out or goes in."""
     with WindowsLab(monkeypatch, ON[model], model) as lab:

@@ -228,7 +228,7 @@ class Inhabitant:
 OWN = {"create", "read", "list_", "rename", "remove", "up_and_down"}
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", ["fast", "waits"])
 def test_fids_follow_and_nothing_is_made_elsewhere(lab: Lab, dialect: bytes, kind: str) -> None:
     lab.put_around(LAYERS[kind])

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
-from tests.support.client import Failed
+from tests.support.client import PATIENCE, Failed
 from tests.support.served import LAYERS
 from tests.threats.lab import LINUX, LONG, Attacker, Lab, restless
 from tests.threats.verbs import ROOT, UNTOUCHED
@@ -108,7 +108,7 @@ def act_until_held(lab: Lab, client: Attacker, act: Act, *, after: bool) -> tupl
     verb = "dir.read_packed" if act.verb == "dir.read" and client.linux else act.verb
     hold = lab.faults.hold(verb, after=after)
     tag = client.send(act.message(client))
-    assert hold.reached.wait(20), act.verb
+    assert hold.reached.wait(PATIENCE), act.verb
     return tag, hold.go.set
 
 
@@ -317,7 +317,7 @@ class Schedule:
         assert value in {b"", WHOLE}, "a part of an attribute"
 
 
-@pytest.mark.timeout(3600 if LONG else 300)
+@pytest.mark.timeout(3600 if LONG else 900)
 def test_schedules_at_random(lab: Lab, dialect: bytes) -> None:
     replies = 0
     with restless():

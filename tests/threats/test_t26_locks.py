@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
+from tests.support.client import PATIENCE
 from tests.threats.lab import BASE, LONG, UNIX, Attacker, Lab
 from tests.threats.verbs import ROOT
 
@@ -103,7 +104,7 @@ def locked(lab: Lab) -> Lab:
     return lab
 
 
-@pytest.mark.timeout(3600 if LONG else 300)
+@pytest.mark.timeout(3600 if LONG else 900)
 def test_two_clients_against_a_list_of_ranges(locked: Lab) -> None:
     chance = random.Random(locked.model)
     reference = Reference()
@@ -182,7 +183,7 @@ def test_a_process_of_the_host_is_in_the_way_and_a_client_in_its(locked: Lab) ->
                 assert locks(client, 1, LOCK_WRLCK, start, length) == expected
             told = client.rpc(m.Tgetlock(1, LOCK_UNLCK, 0, 0, 2, b"me"))
             assert told.type != LOCK_UNLCK
-            process.communicate(timeout=20)
+            process.communicate(timeout=PATIENCE)
         assert locks(client, 1, LOCK_WRLCK, 0, 0) == LOCK_SUCCESS
         assert not host_may_lock(path)
         client.clunk(1)
@@ -201,7 +202,7 @@ def host_may_lock(path: os.PathLike[str]) -> bool:
     return True
 
 
-@pytest.mark.timeout(3600 if LONG else 300)
+@pytest.mark.timeout(3600 if LONG else 900)
 def test_tiny_ranges_have_an_end(labs: Callable[..., Lab]) -> None:
     """ERROR beyond the limit of a connection; another connection has its own; all is released with the fid, and with the connection."""
     lab = labs("mapped-xattr", limits=Limits(locks=500))

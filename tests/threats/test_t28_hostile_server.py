@@ -305,7 +305,7 @@ def kinds(dialect: bytes) -> list[type[m.Message]]:
     return [kind for kind in Honest(dialect).rules if kind is not m.Tflush]
 
 
-@pytest.mark.timeout(3600 if LONG else 300)
+@pytest.mark.timeout(3600 if LONG else 900)
 @pytest.mark.parametrize("dialect", DIALECTS, ids=bytes.decode)
 @pytest.mark.parametrize("name", FACES)
 def test_each_reply_wrong_in_each_field(tmp_path: Path, name: str, dialect: bytes) -> None:

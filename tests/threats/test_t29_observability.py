@@ -154,7 +154,7 @@ FLOODS: dict[str, Callable[[int], m.Message]] = {
 }
 
 
-@pytest.mark.timeout(3600 if LONG else 300)
+@pytest.mark.timeout(3600 if LONG else 900)
 @pytest.mark.parametrize("program", [["--verbose"], []], ids=["verbose", "quiet"], indirect=True)
 def test_a_flood_of_refusals_is_a_few_lines(program: Program) -> None:
     """Who asks for a trace gets every message; others do not."""

@@ -182,7 +182,7 @@ def test_every_message_is_tried(dialect: Dialect) -> None:
         assert set(ATTACKS[dialect.value]) == {row.message for row in BY_DIALECT[dialect]} | {m.Tflush}
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_every_message_at_its_worst(measured: MeasuredLab, dialect: bytes) -> None:
     furnish(measured)
     client = session(measured, dialect)
@@ -192,7 +192,7 @@ def test_every_message_at_its_worst(measured: MeasuredLab, dialect: bytes) -> No
     assert not beyond
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("model", ["mapped-file"])
 def test_a_hundred_clients_at_once(measured: MeasuredLab) -> None:
     """All of them together get no more time than one."""

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import pytest
 import uvloop
-from tests.support.client import RawClient
+from tests.support.client import PATIENCE, RawClient
 
 from ninep.drivers.memory import MemoryDriver
 from ninep.server.server import Server
@@ -58,7 +58,7 @@ async def serve(address: str | Address, connect: Callable[[Address], socket.sock
         assert server.accepting
         for _ in range(times):
             await asyncio.to_thread(lambda: talk(connect(place)))
-        await asyncio.wait_for(server.wait_idle(), 20)
+        await asyncio.wait_for(server.wait_idle(), PATIENCE)
     return place
 
 
@@ -244,7 +244,7 @@ class TestInherited:
                 assert not server.accepting
                 assert server.connections == 1
                 await asyncio.to_thread(talk, ours)
-                await asyncio.wait_for(server.wait_idle(), 20)
+                await asyncio.wait_for(server.wait_idle(), PATIENCE)
 
         run(one())
 

@@ -83,7 +83,7 @@ def test_a_session_over_a_hyper_v_socket(hyperv: Any) -> None:
             assert server.accepting
             for name in (b"first", b"second"):
                 await asyncio.to_thread(talk, name)
-            await asyncio.wait_for(server.wait_idle(), 20)
+            await asyncio.wait_for(server.wait_idle(), PATIENCE)
 
     def talk(name: bytes) -> None:
         with RawClient(connect_virtual(HyperV(VM, SERVICE), 20)) as client:

@@ -222,7 +222,6 @@ def special(folder: Path) -> list[bytes]:
     return names
 
 
-@pytest.mark.timeout(20)
 def test_special_files_are_never_opened(root: LocalNode, special: list[bytes]) -> None:
     for name in special:
         node = root.walk(name)
@@ -235,7 +234,6 @@ def test_special_files_are_never_opened(root: LocalNode, special: list[bytes]) -
         node.getattr(GETATTR_ALL)
 
 
-@pytest.mark.timeout(20)
 def test_a_file_swapped_for_a_fifo_is_not_opened(root: LocalNode, folder: Path) -> None:
     (folder / "file").write_bytes(b"data")
     node = root.walk(b"file")
