@@ -7,7 +7,9 @@ from tests.host.windows.box import Box, fake_box, refused
 from tests.host.windows.outside import junction_data
 
 from ninep import linux
-from ninep.host.windows.api import Access, Attribute
+from ninep.host.windows import info
+from ninep.host.windows.api import Access, Attribute, Info
+from ninep.host.windows.open import OURS
 from ninep.host.windows.status import NtError, Status
 from ninep.linux import Errno
 
@@ -226,3 +228,51 @@ def test_a_link_to_a_directory_is_moved_itself(ntfs: Box) -> None:
     ntfs.host.rename(ntfs.root, b"file", ntfs.root, b"moved")
     assert ntfs.outside.names() == {"moved"}
     assert ntfs.host.stat_at(ntfs.root, b"moved").st_mode & linux.S_IFMT == linux.S_IFREG
+
+
+def deaf_to_case(ntfs: Box, monkeypatch: pytest.MonkeyPatch, fail: str = "") -> None:
+    """A system that takes a name in another case for the same name, and says that all is done."""
+    change = ntfs.fake.change
+
+    def same_or_other(handle: int, kind: int, data: bytes) -> None:
+        link = ntfs.fake.handles[handle].link
+        if kind in {Info.RENAME, Info.RENAME_EX} and link is not None:
+            name = info.unpack_rename(data)[2]
+            if name == fail and link.name.startswith(OURS.decode()):
+                raise NtError(Status.INSUFFICIENT_RESOURCES, "change")
+            if name.upper() == link.name.upper():
+                return
+        change(handle, kind, data)
+
+    monkeypatch.setattr(ntfs.fake, "change", same_or_other)
+
+
+@pytest.mark.parametrize("directory", [False, True], ids=["file", "dir"])
+def test_to_another_case_where_that_is_no_other_name(
+    ntfs: Box, monkeypatch: pytest.MonkeyPatch, directory: bool
+) -> None:
+    (ntfs.outside.mkdir if directory else ntfs.outside.write)("name")
+    deaf_to_case(ntfs, monkeypatch)
+    ntfs.host.rename(ntfs.root, b"name", ntfs.root, b"Name")
+    assert ntfs.outside.names() == {"Name"}
+
+
+def test_to_another_case_that_fails_half_way(ntfs: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    ntfs.outside.write("name")
+    deaf_to_case(ntfs, monkeypatch, fail="Name")
+    with refused(Errno.ENOMEM):
+        ntfs.host.rename(ntfs.root, b"name", ntfs.root, b"Name")
+    assert ntfs.outside.names() == {"name"}
+
+
+def test_two_names_that_differ_in_case_where_case_counts(ntfs: Box) -> None:
+    """Two links to one file in a case-sensitive directory: rename(2) leaves both."""
+    volume = ntfs.fake.volume
+    folder = volume.add("share\\dir")
+    folder.case_sensitive = True
+    file = volume.add("share\\dir\\name", b"x")
+    volume.link(folder, "Name", file)
+    dir = ntfs.host.pin(ntfs.root, b"dir")
+    ntfs.host.rename(dir, b"name", dir, b"Name")
+    assert ntfs.outside.names("dir") == {"name", "Name"}
+    ntfs.host.close(dir)

@@ -36,6 +36,7 @@ from ninep.host.windows.api import (
 from ninep.host.windows.names import host_name, new_name
 from ninep.host.windows.open import (
     ITSELF,
+    LIST,
     LOOK,
     NO_CLASS,
     below_a_file,
@@ -76,14 +77,17 @@ def rename(calls: NtCalls, olddir: Handle, oldname: bytes, newdir: Handle, newna
         is_dir = is_directory(calls, source)
         if target is not None and is_dir != target[1]:
             raise Refused(Errno.ENOTDIR if is_dir else Errno.EISDIR)
-        if target is not None and target[0] == identity(calls, source):
+        recased = target is not None and target[0] == identity(calls, source)
+        if recased:
             # Two names of one file: rename(2) does nothing. One name in another case: that is a rename, and replaces
             # nothing.
-            if not _one_entry(calls, old, new):
+            if not _one_entry(calls, old, new) or _is_spelled(calls, new):
                 return
             target = None
         try:
             _move(calls, source, old, new, bury, replaces=target is not None)
+            if recased and not _is_spelled(calls, new):
+                _respell(calls, source, old, new)
         except NtError as error:
             raise _explained(calls, error, source, newdir) if is_dir else below_a_file(calls, newdir, error) from None
 
@@ -101,6 +105,23 @@ def _look(calls: NtCalls, dir: Handle, name: bytes) -> tuple[info.FileId, bool] 
 
 def _one_entry(calls: NtCalls, old: Name, new: Name) -> bool:
     return old.name.upper() == new.name.upper() and identity(calls, old.dir) == identity(calls, new.dir)
+
+
+def _is_spelled(calls: NtCalls, entry: Name) -> bool:
+    """Does the directory list the name in this very case?"""
+    with scratch(calls, entry.dir, "", LIST, Options.DIRECTORY_FILE) as again:
+        found = info.entries_of(calls.query_directory(again, 4096, entry.name))
+        return any(one.name == entry.name for one in found)
+
+
+def _respell(calls: NtCalls, source: Handle, old: Name, new: Name) -> None:
+    """By way of another name, where a rename to the same name in another case succeeds and changes nothing (Wine, some redirectors)."""
+    give_name(calls, source, Info.RENAME, 0, Name(new.dir, own_name()), here=True)
+    try:
+        give_name(calls, source, Info.RENAME, 0, new, here=True)
+    except NtError:
+        give_name(calls, source, Info.RENAME, 0, old)
+        raise
 
 
 @contextlib.contextmanager
