@@ -93,6 +93,11 @@ class WouldBlock(OSError):
     """Raised in a thread that must not wait (``may_wait``), if a verb would have to wait for a
     device or another program. The server then repeats the whole request in a worker thread. Changes
     made before are to be undone, as for any other ``OSError``.
+
+    A request can call several verbs. Once one of them has changed something, the request cannot be
+    repeated: if a later verb raises ``WouldBlock``, the server logs that and answers EIO. So on
+    nodes that may have to wait, the first verb that changes something is the one that raises.
+    ``clone``, ``release`` and ``close`` never raise it.
     """
 
     def __init__(self) -> None:

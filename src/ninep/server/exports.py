@@ -6,6 +6,7 @@ squash, run-as; the handlers know nothing of it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +18,8 @@ from ninep.server.access import Access
 from ninep.server.locks import LockTable
 from ninep.transport.peers import Peer
 from ninep.wire.cookies import CookiePool
+
+log = logging.getLogger("ninep.server")
 
 Layer = Callable[[Node, User], Node]
 """Wraps the root of an export for one user; see ``ninep.layers``."""
@@ -103,10 +106,16 @@ class Exports:
 
     def tidy(self) -> None:
         """A second has passed."""
-        for export in self._by_name.values():
-            export.driver.tidy()
+        self._for_each("tidying", lambda driver: driver.tidy())
 
     def close(self) -> None:
         """The server ends."""
+        self._for_each("closing", lambda driver: driver.close())
+
+    def _for_each(self, doing: str, verb: Callable[[Driver], None]) -> None:
+        """Call a verb of every driver, also if that of another one fails, which is logged."""
         for export in self._by_name.values():
-            export.driver.close()
+            try:
+                verb(export.driver)
+            except Exception:
+                log.exception("%s the driver of export %r failed", doing, export.name)

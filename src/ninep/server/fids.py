@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ninep.errors import Refused
 from ninep.linux import O_ACCMODE, O_RDONLY, O_WRONLY, XATTR_REPLACE, Errno
+from ninep.node import WouldBlock
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -102,25 +103,27 @@ class Fid:
         """Opened for reading."""
         return self.file is not None and self.flags & O_ACCMODE != O_WRONLY
 
-    def close(self) -> None:
-        """Give everything back: locks taken through it, what was opened, the node. An error is raised after all is done.
+    def commit(self) -> None:
+        """Set the attribute that was written, if there is one."""
+        if isinstance(self.xattr, XattrBuffer):
+            self.xattr.commit(self.node)
 
-        A fid has a file open or an attribute to set, never both.
-        """
+    def close(self) -> None:
+        """Give everything back: locks taken through it, what was opened, the node. An error is raised after all is done."""
         opened, self.file, self.directory = self.file or self.directory, None, None
-        xattr, self.xattr = self.xattr, None
+        self.xattr = None
         self.export.locks.forget(self)
         if self.entries is not None:
             self.entries.close()
         try:
             if opened is not None:
                 opened.close()
-            if isinstance(xattr, XattrBuffer):
-                xattr.commit(self.node)
         finally:
             try:
                 if self.remove_on_clunk:
                     self.node.remove()
+            except WouldBlock:
+                raise
             except OSError:
                 pass  # open(5): if the file cannot be removed, nothing is said
             finally:

@@ -28,6 +28,7 @@ from ninep.errors import linux_errno
 from ninep.linux import LOCK_RDLCK, LOCK_UNLCK, LOCK_WRLCK, Errno
 from ninep.node import OpenFile, WouldBlock
 from ninep.server.limits import OverLimit
+from ninep.server.steps import too_late
 
 END = 1 << 63
 """Where a lock 'to the end of the file' ends."""
@@ -77,6 +78,8 @@ def _host_lock(file: OpenFile, kind: int, start: int, end: int) -> bool:
     """Keep host processes out too; False if one is in the way. Where the host cannot, it stays a lock among clients."""
     try:
         file.lock(kind, start, 0 if end == END else end - start)
+    except WouldBlock:
+        raise
     except OSError as error:
         code = linux_errno(error)
         if code is Errno.EAGAIN:
@@ -281,6 +284,10 @@ class LockTable:
         taken = False
         try:
             taken = wanted.file is None or _host_lock(wanted.file, wanted.kind, wanted.start, wanted.end)
+        except WouldBlock as error:
+            if replaced:
+                raise too_late(wanted.file) from error
+            raise
         finally:
             for held in () if taken else replaced:
                 if held.file is not None:

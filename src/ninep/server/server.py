@@ -238,6 +238,17 @@ class Server:
             await self._closed.wait()
             return
         self._closing = True
+        try:
+            await self._end_connections(grace)
+        finally:
+            self._workers.shutdown()
+            self.exports.close()
+            if self._serving:
+                self._serving = False
+                serve_in_this_thread(-1)
+            self._closed.set()
+
+    async def _end_connections(self, grace: float) -> None:
         if self._tidying is not None:
             self._tidying.cancel()
         for listener in self._listeners:
@@ -255,9 +266,3 @@ class Server:
                 connection.abort()
             with suppress(TimeoutError):  # what hangs now is left behind
                 await asyncio.wait_for(self._idle.wait(), 1)
-        self._workers.shutdown()
-        self.exports.close()
-        if self._serving:
-            self._serving = False
-            serve_in_this_thread(-1)
-        self._closed.set()

@@ -12,7 +12,7 @@ from collections.abc import Hashable, Sequence
 
 from ninep.errors import Refused
 from ninep.linux import Errno
-from ninep.node import Node, User
+from ninep.node import Node, User, WouldBlock
 from ninep.server.budgets import (
     PROMISED_DIRECTORIES,
     PROMISED_FIDS,
@@ -23,6 +23,7 @@ from ninep.server.budgets import (
 from ninep.server.exports import Export, Exports
 from ninep.server.fids import Fid
 from ninep.server.limits import Limits, OverLimit
+from ninep.server.steps import too_late
 from ninep.transport.peers import Peer
 from ninep.wire.codec import IOHDRSZ
 from ninep.wire.dialect import Dialect
@@ -197,13 +198,27 @@ class Session:
             self.xattr_bytes += xattr_cost(fid)
 
     def retire(self, number: int) -> None:
-        """Take a fid out of the table and close it. The fid is gone, whatever error that raises."""
-        fid = self.fids.pop(number)
+        """Take a fid out of the table and close it. The fid is gone, whatever error that raises; only if the attribute that it sets cannot be set
+        without waiting, ``WouldBlock`` is raised and nothing was done.
+        """
+        fid = self.fids[number]
         if not (fid.opened or fid.remove_on_clunk):
+            del self.fids[number]
             fid.node.release()  # all there is to most fids: locks, too, need something open (0.3 us)
             return
+        try:
+            fid.commit()
+        except WouldBlock:
+            raise
+        except Exception:
+            self.discard(number)
+            raise
+        del self.fids[number]
         self._uncount(fid)
-        fid.close()
+        try:
+            fid.close()
+        except WouldBlock as error:
+            raise too_late(fid.close) from error
 
     def discard(self, number: int) -> None:
         """As ``retire``, after a failure that matters more than what closing reports; an attribute is not set."""

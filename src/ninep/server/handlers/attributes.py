@@ -23,6 +23,7 @@ from ninep.linux import (
 from ninep.node import NOW, Changes
 from ninep.server.fids import XattrBuffer, XattrValue
 from ninep.server.session import Session
+from ninep.server.steps import Steps
 from ninep.wire.codec import HEADER_SIZE, IOHDRSZ
 from ninep.wire.types import Statfs
 
@@ -85,14 +86,15 @@ def setattr_(
         bool(valid & SETATTR_CTIME) or bool(valid & (SETATTR_UID | SETATTR_GID)),
         by,
     )
+    step = Steps()
     if newsize is not None and held.writable:
         # By the open file: ftruncate(2) works whatever the mode became after the open, and on an unlinked file.
         assert held.file is not None  # noqa: S101 - writable says so
-        held.file.truncate(newsize, by)
+        step(held.file.truncate, newsize, by)
         changes = changes._replace(size=None)
         if changes[:6] == (None,) * 6:
             return ()
-    held.node.setattr(changes)
+    step(held.node.setattr, changes)
     return ()
 
 

@@ -30,6 +30,7 @@ from ninep.server.handlers.directories import check_target
 from ninep.server.handlers.files import MAX_OFFSET, open_fid
 from ninep.server.session import Session
 from ninep.server.stat_record import changes_of, differing, stat_of, stat_size
+from ninep.server.steps import Steps
 from ninep.wire.codec import HEADER_SIZE
 from ninep.wire.modes import (
     DMAUTH,
@@ -105,9 +106,10 @@ def create(session: Session, fid: int, name: bytes, perm: int, mode: int, extens
         if mode & ~(OCEXEC | ORCLOSE | OEXCL) not in {OREAD, OEXEC}:
             raise Refused(Errno.EISDIR, "a directory cannot be opened for writing")
         session.reserve_listing()
-        held.node.mkdir(name, permissions, held.user.uid, _group(held.node))
-        _become(held, name)
-        reply = open_fid(session, held, O_RDONLY)
+        group, step = _group(held.node), Steps()
+        step(held.node.mkdir, name, permissions, held.user.uid, group)
+        _become(held, name, step)
+        reply = step(open_fid, session, held, O_RDONLY)
     else:
         # create(5): an existing file is an error. .u clients expect open(2), which says so by O_EXCL only.
         flags = flags_of(mode) | (O_EXCL if mode & OEXCL or not session.extended else 0)
@@ -126,8 +128,8 @@ def _group(directory: Node) -> int:
     return directory.getattr(GETATTR_GID).gid if directory.bsd_groups else NO_ID
 
 
-def _become(held: Fid, name: bytes) -> None:
-    held.node, old = held.node.walk(name), held.node
+def _become(held: Fid, name: bytes, step: Steps) -> None:
+    held.node, old = step(held.node.walk, name), held.node
     old.release()
 
 
@@ -143,9 +145,10 @@ def _create_special(session: Session, held: Fid, name: bytes, perm: int, extensi
     uid, node = held.user.uid, held.node
     gid = _group(node)
     permissions = permissions_from_wire(perm, extended=True)
+    step = Steps()
     if perm & DMSYMLINK:
         check_target(extension)
-        node.symlink(name, extension, uid, gid)
+        step(node.symlink, name, extension, uid, gid)
     elif perm & DMLINK:
         found = FID.fullmatch(extension)
         if found is None:
@@ -153,13 +156,13 @@ def _create_special(session: Session, held: Fid, name: bytes, perm: int, extensi
         target = session.fid(int(found[1]))
         if target.export is not held.export:
             raise Refused(Errno.EXDEV)
-        node.link(target.node, name)
+        step(node.link, target.node, name)
     elif perm & DMDEVICE:
         kind, rdev = _device(extension)
-        node.mknod(name, kind | permissions, rdev, uid, gid)
+        step(node.mknod, name, kind | permissions, rdev, uid, gid)
     else:
-        node.mknod(name, (S_IFIFO if perm & DMNAMEDPIPE else S_IFSOCK) | permissions, 0, uid, gid)
-    _become(held, name)
+        step(node.mknod, name, (S_IFIFO if perm & DMNAMEDPIPE else S_IFSOCK) | permissions, 0, uid, gid)
+    _become(held, name, step)
     return held.node.qid, 0
 
 

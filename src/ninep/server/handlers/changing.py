@@ -19,57 +19,75 @@ from contextlib import ExitStack, suppress
 from typing import Final
 
 from ninep.linux import GETATTR_BASIC, O_WRONLY, S_ISGID, S_ISUID
-from ninep.node import Attributes, Changes, Node
+from ninep.node import Attributes, Changes, Node, WouldBlock
 from ninep.server.fids import Fid
+from ninep.server.steps import Steps
 
 _SECOND: Final = 1_000_000_000
 _SETID: Final = S_ISUID | S_ISGID
 
 
-def change(held: Fid, changes: Changes) -> None:
+def change(held: Fid, changes: Changes, step: Steps) -> None:
     """Changes of one kind need no more than the driver's own promise: a verb that fails has changed nothing."""
     if changes.size is not None and held.writable and held.file is not None:
-        held.file.truncate(changes.size, held.user.uid)
+        step(held.file.truncate, changes.size, held.user.uid)
         changes = changes._replace(size=None)
     if changes != Changes(by=changes.by):
-        held.node.setattr(changes)
+        step(held.node.setattr, changes)
 
 
 def change_all(held: Fid, newname: bytes | None, changes: Changes) -> None:
     """A new name (None: the one it has) and other changes."""
     kinds = (changes.size, changes.uid if changes.gid is None else changes.gid, changes.mode, _times(changes))
+    step = Steps()
     if (newname is not None) + sum(kind is not None for kind in kinds) < 2:
         if newname is not None:
-            held.node.move(None, newname)
-        change(held, changes)
+            step(held.node.move, None, newname)
+        change(held, changes, step)
         return
     before = held.node.getattr(GETATTR_BASIC)
     with ExitStack() as opened, ExitStack() as undo:
-        cut = None
-        if changes.size is not None and changes.size < before.size:
-            cut = _cut(held, changes.size, before, opened, undo)
-        elif changes.size is not None:
-            _take_back(undo, held.node, Changes(size=before.size), *_moved(before))
-            change(held, Changes(size=changes.size, by=changes.by))
-        _change_the_rest(held.node, changes._replace(size=None), before, undo)
-        if newname is not None:
-            former = held.node.name
-            held.node.move(None, newname)
-            undo.callback(_quietly, held.node.move, None, former)
-        if cut is not None:
-            cut()
+        try:
+            _change_several(held, newname, changes, before, step, opened, undo)
+        except WouldBlock:  # from the first step: nothing was done
             undo.pop_all()
-            again = changes._replace(size=None, uid=None, gid=None)
-            if again != Changes(by=changes.by):
-                held.node.setattr(again)
+            raise
         undo.pop_all()
+
+
+def _change_several(
+    held: Fid,
+    newname: bytes | None,
+    changes: Changes,
+    before: Attributes,
+    step: Steps,
+    opened: ExitStack,
+    undo: ExitStack,
+) -> None:
+    cut = None
+    if changes.size is not None and changes.size < before.size:
+        cut = _cut(held, changes.size, before, step, opened, undo)
+    elif changes.size is not None:
+        _take_back(undo, held.node, Changes(size=before.size), *_moved(before))
+        change(held, Changes(size=changes.size, by=changes.by), step)
+    _change_the_rest(held.node, changes._replace(size=None), before, step, undo)
+    if newname is not None:
+        former = held.node.name
+        step(held.node.move, None, newname)
+        undo.callback(_quietly, held.node.move, None, former)
+    if cut is not None:
+        step(cut)
+        undo.pop_all()
+        again = changes._replace(size=None, uid=None, gid=None)
+        if again != Changes(by=changes.by):
+            step(held.node.setattr, again)
 
 
 def _times(changes: Changes) -> int | None:
     return changes.mtime if changes.atime is None else changes.atime
 
 
-def _change_the_rest(node: Node, changes: Changes, before: Attributes, undo: ExitStack) -> None:
+def _change_the_rest(node: Node, changes: Changes, before: Attributes, step: Steps, undo: ExitStack) -> None:
     """Owner, mode and times: the driver does them in this order, and stops at the first that it must refuse."""
     if changes == Changes(by=changes.by):
         return
@@ -83,7 +101,7 @@ def _change_the_rest(node: Node, changes: Changes, before: Attributes, undo: Exi
         if before.mode & _SETID:
             _take_back(undo, node, mode)
         _take_back(undo, node, Changes(uid=before.uid, gid=before.gid))
-    node.setattr(changes)
+    step(node.setattr, changes)
 
 
 def _moved(before: Attributes) -> tuple[Changes, Changes]:
@@ -93,7 +111,9 @@ def _moved(before: Attributes) -> tuple[Changes, Changes]:
     )
 
 
-def _cut(held: Fid, size: int, before: Attributes, opened: ExitStack, undo: ExitStack) -> Callable[[], None]:
+def _cut(
+    held: Fid, size: int, before: Attributes, step: Steps, opened: ExitStack, undo: ExitStack
+) -> Callable[[], None]:
     """Make ready to shorten a file. Where it cannot be opened, a change to the size that it has shows whether it may be changed."""
     node, by = held.node, held.user.uid
     if held.writable and held.file is not None:
@@ -101,9 +121,11 @@ def _cut(held: Fid, size: int, before: Attributes, opened: ExitStack, undo: Exit
         return lambda: file.truncate(size, by)
     try:
         file = node.open(O_WRONLY, by)
+    except WouldBlock:
+        raise
     except OSError:
         _take_back(undo, node, *_moved(before))
-        node.setattr(Changes(size=before.size, by=by))
+        step(node.setattr, Changes(size=before.size, by=by))
         return lambda: node.setattr(Changes(size=size, by=by))
     opened.callback(file.close)
     return lambda: file.truncate(size, by)

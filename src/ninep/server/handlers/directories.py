@@ -116,14 +116,17 @@ def remove(session: Session, fid: int) -> tuple[()]:
     held = session.fid(fid)
     if not held.node.inline:
         must_be_able_to_wait()
-    held.remove_on_clunk = False
     try:
         if held.xattr is not None:
             raise Refused(Errno.EINVAL, "an attribute cannot be removed like a file")
         held.node.remove()
+    except WouldBlock:
+        raise
     except OSError:
+        held.remove_on_clunk = False
         session.discard(fid)
         raise
+    held.remove_on_clunk = False
     session.retire(fid)
     return ()
 
