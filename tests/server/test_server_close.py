@@ -31,32 +31,38 @@ class Noted(MemoryDriver):
         self.tidied += 1
 
 
-@pytest.mark.anyio
-async def test_a_driver_that_cannot_be_closed_keeps_neither_the_others_nor_the_end(
+def test_a_driver_that_cannot_be_closed_keeps_neither_the_others_nor_the_end(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     other = Noted()
-    server = Server([Export("broken", Broken()), Export("other", other)])
-    waiting = asyncio.create_task(server.wait())
-    await server.close()
-    await waiting
-    await server.close()
+
+    async def main() -> None:
+        server = Server([Export("broken", Broken()), Export("other", other)])
+        waiting = asyncio.create_task(server.wait())
+        await server.close()
+        await waiting
+        await server.close()
+
+    asyncio.run(main())
     assert other.closed == 1
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert record.getMessage() == "closing the driver of export 'broken' failed"
     assert record.exc_info is not None
 
 
-@pytest.mark.anyio
-async def test_a_close_that_is_cancelled_closes_the_drivers() -> None:
+def test_a_close_that_is_cancelled_closes_the_drivers() -> None:
     other = Noted()
-    server = Server(other)
-    server._idle.clear()  # a connection that does not end
-    closing = asyncio.create_task(server.close(grace=3600))
-    await asyncio.sleep(0)
-    closing.cancel()
-    await asyncio.wait([closing])
-    await server.wait()
+
+    async def main() -> None:
+        server = Server(other)
+        server._idle.clear()  # a connection that does not end
+        closing = asyncio.create_task(server.close(grace=3600))
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait([closing])
+        await server.wait()
+
+    asyncio.run(main())
     assert other.closed == 1
 
 
