@@ -48,7 +48,7 @@ TEMPORARY = b".virtfs_metadata_new."
 class Host:
     """The host's changing calls, one of which can be made to fail."""
 
-    VERBS = ("chmod", "chown", "make_dir", "make_link", "make_node", "make_symlink", "open_at", "open_unnamed", "pin", "rename", "set_xattr",
+    VERBS = ("chmod", "chown", "make_dir", "make_link", "make_node", "make_symlink", "open_at", "open_unnamed", "open_path", "rename", "set_xattr",
              "truncate", "utimes", "write")  # fmt: skip
 
     def __init__(self) -> None:

@@ -37,7 +37,7 @@ class Death:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.left = -1
         self.dead = False
-        for name in {*CHANGING, "remove_file"} - {"pin"}:
+        for name in {*CHANGING, "remove_file"} - {"open_path"}:
             monkeypatch.setattr(host, name, self._wrap(name, getattr(host, name)))
 
     def _wrap(self, name: str, primitive: Callable[..., object]) -> Callable[..., object]:

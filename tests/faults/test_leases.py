@@ -15,7 +15,7 @@ from tests.threats.lab import Lab
 
 from ninep import host
 from ninep.errors import linux_errno
-from ninep.host import NO_HANDLE, Place
+from ninep.host import NO_HANDLE, ObjectRef
 from ninep.linux import O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, SETATTR_SIZE, Errno
 from ninep.node import WouldBlock, serve_in_this_thread
 from ninep.wire import messages as m
@@ -140,10 +140,14 @@ def test_a_record_of_mapped_file_with_a_lease(base: Path) -> None:
 def test_the_host_waits_only_where_one_may(base: Path, by_name: bool) -> None:
     (base / "file").write_bytes(b"content")
     dir = host.open_root(str(base))
-    pin = host.pin(dir, b"file")
+    path_handle = host.open_path(dir, b"file")
 
     def opened() -> host.Handle:
-        return host.open_at(dir, b"file", O_RDONLY) if by_name else host.open_file(Place(pin, NO_HANDLE, b""), O_RDONLY)
+        return (
+            host.open_at(dir, b"file", O_RDONLY)
+            if by_name
+            else host.open_file(ObjectRef(path_handle, NO_HANDLE, b""), O_RDONLY)
+        )
 
     try:
         with Lease(base / "file") as lease:
@@ -157,7 +161,7 @@ def test_the_host_waits_only_where_one_may(base: Path, by_name: bool) -> None:
             lease.give_up()
             host.close(opened())
     finally:
-        host.close(pin)
+        host.close(path_handle)
         host.close(dir)
 
 

@@ -82,13 +82,13 @@ def test_what_is_used_stays_and_comes_back(driver: LocalDriver, below: Path) -> 
     for _ in range(3):
         node.getattr(GETATTR_BASIC)
         driver.tidy()
-        assert node.pin is not None
+        assert node.path_handle is not None
     driver.tidy()
-    assert node.pin is None
+    assert node.path_handle is None
     assert node.getattr(GETATTR_BASIC).size == 4
     driver.tidy()
     driver.tidy()
-    assert node.pin is None
+    assert node.path_handle is None
     for one in (node, root):
         one.release()
 
@@ -161,7 +161,7 @@ def test_one_that_hangs_is_not_waited_for_when_handles_are_reclaimed(tmp_path: P
             threading.Thread(target=use_many, daemon=True).start()
             assert done.wait(PATIENCE), "a request waits for a file system that it does not ask for"
             # Nothing was to be asked of it (and the kernel need not have known the answer), and to close a file may have to wait.
-            assert (made.pin, made.birth is None, reader.handle is NO_HANDLE) == (None, False, False)
+            assert (made.path_handle, made.birth is None, reader.handle is NO_HANDLE) == (None, False, False)
         finally:
             disk.resume()
         assert made.getattr(GETATTR_BASIC).size == 0

@@ -144,7 +144,7 @@ def harmful(monkeypatch: pytest.MonkeyPatch, act: Callable[[Path], object], anam
     honest = Tree.release
 
     def release(self: Tree, node: Any) -> None:
-        act(Path(os.readlink(f"/proc/self/fd/{int(self.root.pin)}")).parent)  # type: ignore[arg-type]
+        act(Path(os.readlink(f"/proc/self/fd/{int(self.root.path_handle)}")).parent)  # type: ignore[arg-type]
         honest(self, node)
 
     monkeypatch.setattr(Tree, "release", release)

@@ -1,6 +1,6 @@
 """The macOS primitives, as far as Linux has their equals: by-name verbs with an identity check, ghosts, snapshots.
 
-The module is put in place of the host, with three things exchanged that Linux spells differently: the flags of a pin (O_SYMLINK and
+The module is put in place of the host, with three things exchanged that Linux spells differently: the flags of a path handle (O_SYMLINK and
 O_EVTONLY are unknown here, so that a link becomes a ghost), locks, and fsetxattr, statfs, whose arguments or answers differ.
 """
 
@@ -17,7 +17,7 @@ from tests.drivers.local.conftest import refusal
 from ninep import host
 from ninep.drivers.local import LocalDriver, pins_for
 from ninep.errors import Refused
-from ninep.host import Handle, Place
+from ninep.host import Handle, ObjectRef
 from ninep.linux import O_RDONLY, O_RDWR, O_TRUNC, Errno
 from ninep.node import NOW, Node, User
 from ninep.testing.suite import Capabilities, DriverSuite
@@ -38,12 +38,12 @@ def macos(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(darwin._posix, "chmod_by_name", lambda place, held, mode: through_proc(place, mode))
 
 
-def through_proc(place: Place, mode: int) -> None:
-    pin = linux.pin(place.dir, place.name)
+def through_proc(place: ObjectRef, mode: int) -> None:
+    path_handle = linux.open_path(place.dir, place.name)
     try:
-        linux.chmod(place._replace(pin=pin), mode)
+        linux.chmod(place._replace(path_handle=path_handle), mode)
     finally:
-        linux.close(pin)
+        linux.close(path_handle)
 
 
 @pytest.fixture
@@ -62,13 +62,13 @@ def root(folder: Path) -> Iterator[Handle]:
     darwin.close(handle)
 
 
-def place(root: Handle, name: bytes) -> Place:
-    return Place(darwin.pin(root, name), root, name)
+def place(root: Handle, name: bytes) -> ObjectRef:
+    return ObjectRef(darwin.open_path(root, name), root, name)
 
 
 def test_ghosts_stand_in_for_what_cannot_be_opened(root: Handle) -> None:
     before, known = len(os.listdir("/proc/self/fd")), set(darwin._ghosts)
-    ghosts = [darwin.pin(root, name) for name in (b"fifo", b"link")]
+    ghosts = [darwin.open_path(root, name) for name in (b"fifo", b"link")]
     assert [number < -1 for number in ghosts] == [True, True]
     assert [stat.S_IFMT(darwin.stat(ghost).st_mode) for ghost in ghosts] == [stat.S_IFIFO, stat.S_IFLNK]
     for ghost in ghosts:
@@ -80,7 +80,7 @@ def test_ghosts_stand_in_for_what_cannot_be_opened(root: Handle) -> None:
 def test_a_ghost_sees_that_it_is_another(root: Handle, folder: Path) -> None:
     where = place(root, b"fifo")
     os.rename(folder / "fifo", folder / "gone")
-    assert refusal(darwin.stat, where.pin) is Errno.ENOENT
+    assert refusal(darwin.stat, where.path_handle) is Errno.ENOENT
     os.mkfifo(folder / "fifo")
     for verb, arguments in ((darwin.chmod, (0o600,)), (darwin.chown, (-1, -1)), (darwin.utimes, (1, 1))):
         assert refusal(verb, where, *arguments) is Errno.ESTALE
@@ -99,7 +99,7 @@ def test_by_name_only_if_it_is_the_same(root: Handle, folder: Path) -> None:
     assert not (folder / "new").exists()
     darwin.chmod(where, 0o600)  # through the descriptor, whatever the name leads to
     darwin.utimes(where, 5, NOW)
-    assert darwin.stat(where.pin).st_atime_ns == 5
+    assert darwin.stat(where.path_handle).st_atime_ns == 5
     os.rename(folder / "link", folder / "moved")
     os.symlink("elsewhere", folder / "link")
     assert darwin.read_link(place(root, b"link")) == b"elsewhere"

@@ -12,7 +12,7 @@ from tests.drivers.local.conftest import refusal
 
 from ninep import host
 from ninep.errors import Refused, linux_errno
-from ninep.host import NO_HANDLE, Handle, Place
+from ninep.host import NO_HANDLE, Handle, ObjectRef
 from ninep.linux import (
     DT_DIR,
     DT_LNK,
@@ -58,8 +58,8 @@ def root(folder: Path) -> Iterator[Handle]:
     linux.close(handle)
 
 
-def place(root: Handle, name: bytes) -> Place:
-    return Place(linux.pin(root, name), root, name)
+def place(root: Handle, name: bytes) -> ObjectRef:
+    return ObjectRef(linux.open_path(root, name), root, name)
 
 
 # -- handles -----------------------------------------------------------------------------------------------------------
@@ -78,18 +78,19 @@ def test_open_root(folder: Path) -> None:
 
 def test_pins_are_of_the_thing_itself(root: Handle) -> None:
     kinds = {
-        name: stat.S_IFMT(linux.stat(linux.pin(root, name)).st_mode) for name in (b"file", b"link", b"dir", b"fifo")
+        name: stat.S_IFMT(linux.stat(linux.open_path(root, name)).st_mode)
+        for name in (b"file", b"link", b"dir", b"fifo")
     }
     assert kinds == {b"file": stat.S_IFREG, b"link": stat.S_IFLNK, b"dir": stat.S_IFDIR, b"fifo": stat.S_IFIFO}
-    assert refusal(linux.pin, root, b"nothing") is Errno.ENOENT
-    assert refusal(linux.pin, linux.pin(root, b"file"), b"x") is Errno.ENOTDIR
-    assert refusal(linux.pin, linux.pin(root, b"link"), b"x") is Errno.ENOTDIR
+    assert refusal(linux.open_path, root, b"nothing") is Errno.ENOENT
+    assert refusal(linux.open_path, linux.open_path(root, b"file"), b"x") is Errno.ENOTDIR
+    assert refusal(linux.open_path, linux.open_path(root, b"link"), b"x") is Errno.ENOTDIR
 
 
 def test_a_pin_again_does_not_need_the_name(root: Handle, folder: Path) -> None:
     handle = linux.open_file(place(root, b"file"), O_RDONLY)
     os.unlink(folder / "file")
-    assert linux.stat(linux.pin_again(handle)).st_ino == linux.stat(handle).st_ino
+    assert linux.stat(linux.reopen_path(handle)).st_ino == linux.stat(handle).st_ino
 
 
 def test_open_file(root: Handle) -> None:
@@ -150,9 +151,9 @@ def test_a_file_without_a_name(root: Handle, folder: Path) -> None:
     handle = linux.open_unnamed(root, O_RDWR, 0o640)
     linux.write(handle, b"whole", 0)
     assert sorted(os.listdir(folder)) == ["dir", "fifo", "file", "link"]
-    linux.make_link(Place(handle, NO_HANDLE, b""), root, b"new")
+    linux.make_link(ObjectRef(handle, NO_HANDLE, b""), root, b"new")
     assert (folder / "new").read_bytes() == b"whole"
-    assert refusal(linux.make_link, Place(handle, NO_HANDLE, b""), root, b"file") is Errno.EEXIST
+    assert refusal(linux.make_link, ObjectRef(handle, NO_HANDLE, b""), root, b"file") is Errno.EEXIST
     assert refusal(linux.open_unnamed, root, O_RDONLY, 0o640) is Errno.EOPNOTSUPP
 
 
@@ -167,7 +168,7 @@ def test_listings(root: Handle, folder: Path, listing: str, monkeypatch: pytest.
     opened.close()
     for number in range(2000):
         (folder / f"number-{number:050}").touch()
-    opened = linux.open_dir(Place(root, root, b"."))
+    opened = linux.open_dir(ObjectRef(root, root, b"."))
     entries = list(host.iterate(opened))
     kinds = {entry[3]: entry[2] for entry in entries}
     assert (kinds[b"dir"], kinds[b"link"], kinds[b"."]) == (DT_DIR, DT_LNK, DT_DIR)
@@ -201,14 +202,14 @@ def test_stat_at_does_not_follow(root: Handle) -> None:
 def test_birth_time(root: Handle, folder: Path) -> None:
     (folder / "file").write_bytes(b"changed")
     os.utime(folder / "file", ns=(5, 5))
-    born = linux.birth_time(linux.pin(root, b"file"))
+    born = linux.birth_time(linux.open_path(root, b"file"))
     if born is None:
         pytest.skip("this filesystem keeps no birth time")
     assert 0 <= linux.stat_at(root, b"file").st_ctime_ns - born < 60_000_000_000
 
 
 def test_generation_needs_an_open_file(root: Handle) -> None:
-    assert linux.generation(linux.pin(root, b"file")) is None
+    assert linux.generation(linux.open_path(root, b"file")) is None
     found = linux.generation(linux.open_file(place(root, b"file"), O_RDONLY))
     assert found is None or 0 <= found < 1 << 32
 
@@ -293,7 +294,7 @@ def test_utimes(root: Handle, folder: Path) -> None:
 def test_attributes(root: Handle, opened: bool) -> None:
     where = place(root, b"file")
     if opened:
-        where = Place(linux.open_file(where, O_RDWR), NO_HANDLE, b"")
+        where = ObjectRef(linux.open_file(where, O_RDWR), NO_HANDLE, b"")
     linux.set_xattr(where, b"user.a", b"\0value", XATTR_CREATE)
     assert refusal(linux.set_xattr, where, b"user.a", b"", XATTR_CREATE) is Errno.EEXIST
     assert refusal(linux.set_xattr, where, b"user.b", b"", XATTR_REPLACE) is Errno.ENODATA
@@ -313,13 +314,13 @@ def test_names(root: Handle, folder: Path) -> None:
     linux.make_link(place(root, b"l"), root, b"l2")
     assert os.readlink(folder / "l2") == "target"
     assert refusal(linux.make_link, place(root, b"d"), root, b"d2") is Errno.EPERM
-    linux.rename(root, b"l2", linux.pin(root, b"d"), b"moved")
+    linux.rename(root, b"l2", linux.open_path(root, b"d"), b"moved")
     assert refusal(linux.remove_dir, root, b"d") is Errno.ENOTEMPTY
     assert refusal(linux.remove_dir, root, b"p") is Errno.ENOTDIR
     assert refusal(linux.remove_file, root, b"d") is Errno.EISDIR
-    linux.remove_file(linux.pin(root, b"d"), b"moved")
+    linux.remove_file(linux.open_path(root, b"d"), b"moved")
     linux.remove_dir(root, b"d")
-    assert refusal(linux.pin, root, b"d") is Errno.ENOENT
+    assert refusal(linux.open_path, root, b"d") is Errno.ENOENT
 
 
 # -- reads that do not wait --------------------------------------------------------------------------------------------
@@ -456,7 +457,7 @@ def test_a_fork_reaches_its_own_handles(root: Handle, folder: Path) -> None:
     if not child:
         code = 1
         try:
-            os.dup2(linux.pin(root, b"other"), held.pin)
+            os.dup2(linux.open_path(root, b"other"), held.path_handle)
             code = 0 if linux.read(linux.open_file(held, O_RDONLY), 10, 0) == b"other" else 2
         finally:
             os._exit(code)
@@ -472,7 +473,7 @@ def test_after_all_descriptors_were_closed(root: Handle, folder: Path) -> None:
     try:
         again = linux.open_root(str(folder))
         assert linux._own.fds != before
-        handle = linux.open_file(Place(linux.pin(again, b"file"), again, b"file"), O_RDONLY)
+        handle = linux.open_file(ObjectRef(linux.open_path(again, b"file"), again, b"file"), O_RDONLY)
         assert linux.read(handle, 10, 0) == b"0123456789"
         assert os.path.samestat(os.fstat(before), os.fstat(wrong)), "that one is not ours any more"
     finally:

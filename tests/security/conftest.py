@@ -26,7 +26,7 @@ CHANGING = (
     "make_symlink",
     "open_at",
     "open_unnamed",
-    "pin",
+    "open_path",
     "remove_dir",
     "remove_xattr",
     "rename",

@@ -274,7 +274,7 @@ def test_what_a_host_process_put_in_place_of_ours_is_not_undone(
 ) -> None:
     monkeypatch.setattr(host, "open_unnamed", cannot)
 
-    def swapped(place: host.Place, name: bytes, value: bytes, flags: int = 0) -> None:
+    def swapped(place: host.ObjectRef, name: bytes, value: bytes, flags: int = 0) -> None:
         os.replace(folder / "other", folder / "new")
         raise Refused(Errno.EIO)
 

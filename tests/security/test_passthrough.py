@@ -14,7 +14,7 @@ from tests.security.conftest import ME, NEW, Faults, image
 from ninep import host
 from ninep.drivers.local import LocalNode
 from ninep.errors import Refused
-from ninep.host import Place
+from ninep.host import ObjectRef
 from ninep.linux import NO_ID, Errno
 from ninep.node import Changes
 
@@ -65,7 +65,7 @@ def test_exactly_the_mode_asked_for_below_a_setgid_directory(root: LocalNode, fo
 def test_a_file_is_never_setuid_for_the_wrong_user(root: LocalNode, monkeypatch: pytest.MonkeyPatch) -> None:
     """Made without the bits, given away, and only then made SUID."""
     modes: list[int] = []
-    monkeypatch.setattr(host, "chown", lambda place, uid, gid: modes.append(host.stat(place.pin).st_mode))
+    monkeypatch.setattr(host, "chown", lambda place, uid, gid: modes.append(host.stat(place.path_handle).st_mode))
     root.create(b"file", NEW, 0o4755, 1000, 100)[1].close()
     assert [stat.S_IMODE(mode) for mode in modes] == [0o755]
 
@@ -91,19 +91,19 @@ def test_what_a_host_process_put_in_place_of_ours_is_not_touched(
 ) -> None:
     (folder / "other").mkdir()
     before = own(folder / "other")
-    pin = host.pin
+    path_handle = host.open_path
 
     def swapped(dir: host.Handle, name: bytes) -> host.Handle:
         os.rmdir(folder / "new")
         os.rename(folder / "other", folder / "new")
-        return pin(dir, name)
+        return path_handle(dir, name)
 
-    monkeypatch.setattr(host, "pin", swapped)
+    monkeypatch.setattr(host, "open_path", swapped)
     assert refusal(root.mkdir, b"new", 0o1777, 4711, 4711) is Errno.ESTALE
     assert own(folder / "new") == before
 
 
-def not_ours(place: Place, uid: int, gid: int) -> None:
+def not_ours(place: ObjectRef, uid: int, gid: int) -> None:
     raise Refused(Errno.EPERM)
 
 
@@ -146,7 +146,7 @@ def test_none_says_that_it_worked(
     assert own(folder / "file")[0] == 0o640
 
 
-def not_ours_either(place: Place, mode: int) -> None:
+def not_ours_either(place: ObjectRef, mode: int) -> None:
     raise Refused(Errno.EPERM)
 
 

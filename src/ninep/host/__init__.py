@@ -1,4 +1,5 @@
-"""The host: one module for each operating system, with the names that ``_api`` lists. ``host.stat(pin)`` and so on.
+"""The host: one module for each operating system, with the names that ``_api`` lists.
+``host.stat(handle)`` and so on.
 
 This is the only place in the program that asks which system it runs on.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from ninep.host._api import NO_HANDLE, Entry, Handle, HostModule, Listing, Place, Stat, Volume, iterate
+from ninep.host._api import NO_HANDLE, Entry, Handle, HostModule, Listing, ObjectRef, Stat, Volume, iterate
 
 if sys.platform == "win32":
     from ninep.host.windows import system as _system
@@ -23,5 +24,5 @@ else:
 if TYPE_CHECKING:
     _conforms: HostModule = _system
 
-__all__ = ["NO_HANDLE", "Entry", "Handle", "HostModule", "Listing", "Place", "Stat", "Volume", "iterate"]
+__all__ = ["NO_HANDLE", "Entry", "Handle", "HostModule", "Listing", "ObjectRef", "Stat", "Volume", "iterate"]
 __all__ += _system.__all__

@@ -1,20 +1,25 @@
 """The wall: what every operating system must offer, under the same names. This page is the list.
 
-``host/__init__.py`` picks the module of the running system (the only place in the program that asks which one that is) and
-everything above says ``from ninep import host`` and ``host.stat(pin)``. A new system is one new module with these names; mypy
-holds each to the ``HostModule`` protocol below.
+``host/__init__.py`` picks the module of the running system (the only place in the program that asks
+which one that is) and everything above says ``from ninep import host`` and ``host.stat(handle)``. A
+new system is one new module with these names; mypy holds each to the ``HostModule`` protocol below.
 
 Rules
 
-* Authority is a handle. The only function that takes a path is ``open_root``; everything else is relative to a handle, **one
-  name at a time**, and never follows a symbolic link, a junction or any other reparse point.
-* A *pin* is a handle to an object for its attributes only, whatever it is (O_PATH on Linux; on Windows a handle without data
-  access, opened for a moment: see ``PINS_NAMES``). It does not open devices, and permission bits of the object do not matter for it.
-* Some systems cannot do everything through a pin. Verbs on an object therefore take a ``Place``: its pin, and the directory and
-  name it was last seen at. A system that must go by the name checks that it still is the same object: ESTALE if not.
+* Authority is a handle. The only function that takes a path is ``open_root``; everything else is
+  relative to a handle, **one name at a time**, and never follows a symbolic link, a junction or any
+  other reparse point.
+* A *path handle* is a handle to an object for its attributes only, whatever it is (O_PATH on Linux;
+  on Windows a handle without data access, opened for a moment: see ``HANDLES_BLOCK_RENAME``). It
+  does not open devices, and permission bits of the object do not matter for it.
+* Some systems cannot do everything through a path handle. Verbs on an object therefore take a
+  ``ObjectRef``: its path handle, and the directory and name it was last seen at. A system that must
+  go by the name checks that it still is the same object: ESTALE if not.
 * Special files are never opened: ENXIO.
-* Flags are Linux numbers (``ninep.linux``), translated here. Times are nanoseconds since 1970. ``rdev`` is in the Linux layout.
-* Failures are ``OSError`` with the host's errno, or ``errors.Refused`` with a Linux one. Never a bare -1, never None.
+* Flags are Linux numbers (``ninep.linux``), translated here. Times are nanoseconds since 1970.
+  ``rdev`` is in the Linux layout.
+* Failures are ``OSError`` with the host's errno, or ``errors.Refused`` with a Linux one. Never a
+  bare -1, never None.
 * A handle belongs to whom it was returned to, who calls ``close`` once.
 """
 
@@ -62,18 +67,23 @@ class Stat(Protocol):
     def st_ctime_ns(self) -> int: ...
 
 
-class Place(NamedTuple):
-    """An object: its pin, and where it was last seen (for systems that cannot do all through a pin)."""
+class ObjectRef(NamedTuple):
+    """An object: its path handle, and where it was last seen (for systems that cannot do all
+    through a path handle).
+    """
 
-    pin: Handle
+    path_handle: Handle
     dir: Handle
     name: bytes
     ignores_read_only: bool = False
-    """The mode is kept elsewhere and decides: an attribute of the host that forbids writing (Windows' read-only one) is lifted for the act."""
+    """The mode is kept elsewhere and decides: an attribute of the host that forbids writing
+    (Windows' read-only one) is lifted for the act.
+    """
 
 
 class Entry(NamedTuple):
-    """One directory entry. ``cookie``: where the next one begins, 1 .. 2**63 - 1. ``type``: a ``linux.DT_*``, 0 if unknown.
+    """One directory entry. ``cookie``: where the next one begins, 1 .. 2**63 - 1. ``type``: a
+    ``linux.DT_*``, 0 if unknown.
 
     Read it by position: a listing may hand out plain tuples, which are half the price.
     """
@@ -88,7 +98,8 @@ class Listing(Protocol):
     """A directory being read. Keeps its own handle, so that readers do not disturb each other."""
 
     def read(self, cookie: int) -> Sequence[Entry]:
-        """The next batch of entries after ``cookie`` (0: from the start, afresh), ``.`` and ``..`` included; empty at the end.
+        """The next batch of entries after ``cookie`` (0: from the start, afresh), ``.`` and ``..``
+        included; empty at the end.
 
         A batch is bounded (some tens of KiB). Stable as ``node.OpenDir.read`` asks.
         """
@@ -105,7 +116,9 @@ class Volume(NamedTuple):
     kind: str
     """Its name for people and logs (``ext4``, ``nfs``, ``NTFS``), or its number in hex."""
     slow: bool
-    """A network filesystem, or one served by another program (NFS, SMB, FUSE, 9P): every call may wait."""
+    """A network filesystem, or one served by another program (NFS, SMB, FUSE, 9P): every call may
+    wait.
+    """
     xattrs: bool
     """Extended attributes of the ``user.`` namespace (named streams on Windows) can be stored."""
     posix_owners: bool
@@ -114,7 +127,9 @@ class Volume(NamedTuple):
     """``st_ino`` alone (with ``st_dev``) identifies a file in 64 bits."""
     read_only: bool
     pseudo: bool = False
-    """No files, but what the kernel shows in their form (procfs, sysfs): reads may wait, show other processes' secrets, or change the system."""
+    """No files, but what the kernel shows in their form (procfs, sysfs): reads may wait, show other
+    processes' secrets, or change the system.
+    """
     ctime: bool = True
     """Each change of a file moves its ctime."""
 
@@ -124,7 +139,9 @@ class Mounts(Protocol):
 
     @property
     def changes(self) -> int:
-        """A number that another mount, or one less, makes another; negative while that is not known."""
+        """A number that another mount, or one less, makes another; negative while that is not
+        known.
+        """
 
     def watch(self) -> None:
         """Begin to follow the changes. Once for each process; again is nothing."""
@@ -142,59 +159,77 @@ class NoMounts:
 class HostModule(Protocol):
     """The primitives. Handles and errors as the head of this page says."""
 
-    PINS_NAMES: bool
-    """An open handle, even a pin, hinders renames and removals of the directories above it (NTFS). The driver then keeps no idle pins."""
+    HANDLES_BLOCK_RENAME: bool
+    """An open handle, even a path handle, hinders renames and removals of the directories above it
+    (NTFS). The driver then keeps no idle path handles.
+    """
     BY_NAME: bool
-    """Verbs on a ``Place`` go by its directory and name: the caller must fill them in. Otherwise the pin alone will do."""
+    """Verbs on a ``ObjectRef`` go by its directory and name: the caller must fill them in.
+    Otherwise the path handle alone will do.
+    """
     UNPRIVILEGED_OWNERS: bool
-    """An ordinary user may give files away (never on POSIX hosts; there is no such thing on Windows)."""
+    """An ordinary user may give files away (never on POSIX hosts; there is no such thing on
+    Windows).
+    """
     SEES_MOUNTS: bool
-    """``pin`` and ``stat_same_mount`` notice where another filesystem is mounted (EXDEV). Where it is false they go there."""
+    """``open_path`` and ``stat_same_mount`` notice where another filesystem is mounted (EXDEV).
+    Where it is false they go there.
+    """
 
     @property
     def mounts(self) -> Mounts: ...
 
     # -- handles -------------------------------------------------------------------------------------------------------
     def open_root(self, path: str) -> Handle:
-        """A pin of the directory ``path``, links in it followed (the person who starts the server chose it). ENOTDIR, ENOENT."""
-
-    def pin(self, dir: Handle, name: bytes) -> Handle:
-        """A pin of the entry ``name``, whatever it is; a link is pinned itself. ENOENT, ENOTDIR, EACCES (no search permission), EXDEV if
-        another filesystem is mounted there, which is not asked anything (``SEES_MOUNTS``).
+        """A path handle of the directory ``path``, links in it followed (the person who starts the
+        server chose it). ENOTDIR, ENOENT.
         """
 
-    def pin_across(self, dir: Handle, name: bytes) -> Handle:
+    def open_path(self, dir: Handle, name: bytes) -> Handle:
+        """A path handle of the entry ``name``, whatever it is; a link is pinned itself. ENOENT,
+        ENOTDIR, EACCES (no search permission), EXDEV if another filesystem is mounted there, which
+        is not asked anything (``SEES_MOUNTS``).
+        """
+
+    def open_path_across(self, dir: Handle, name: bytes) -> Handle:
         """The same, of what is mounted there. May wait."""
 
     def pin_by_id(self, root: Handle, ino: int) -> Handle:
-        """A pin of a directory below an exported one, by its ``st_ino``, wherever it is. ENOENT; EOPNOTSUPP where the host or the volume cannot."""
+        """A path handle of a directory below an exported one, by its ``st_ino``, wherever it is.
+        ENOENT; EOPNOTSUPP where the host or the volume cannot.
+        """
 
     def close(self, handle: Handle, /) -> None:
         """Close any handle of this page."""
 
-    def open_file(self, place: Place, flags: int) -> Handle:
-        """Open a regular file for data. ``WouldBlock`` while another process has a lease on it, in a thread that must not wait.
+    def open_file(self, place: ObjectRef, flags: int) -> Handle:
+        """Open a regular file for data. ``WouldBlock`` while another process has a lease on it, in
+        a thread that must not wait.
 
-        ``flags``: access mode, TRUNC, APPEND, DIRECT, SYNC, DSYNC, NOATIME; others are ignored, as is what the host does not have (NOATIME
-        that is refused with EPERM is left out). ENXIO for a special file, EISDIR for a directory, ELOOP for a link: by the object itself, with no
-        moment between look and open.
+        ``flags``: access mode, TRUNC, APPEND, DIRECT, SYNC, DSYNC, NOATIME; others are ignored, as
+        is what the host does not have (NOATIME that is refused with EPERM is left out). ENXIO for a
+        special file, EISDIR for a directory, ELOOP for a link: by the object itself, with no moment
+        between look and open.
         """
 
     def open_at(self, dir: Handle, name: bytes, flags: int, mode: int = 0) -> Handle:
-        """Open or create (``O_CREAT``, with ``O_EXCL`` or not) a regular file by name. Errors as ``open_file``.
+        """Open or create (``O_CREAT``, with ``O_EXCL`` or not) a regular file by name. Errors as
+        ``open_file``.
 
         ``mode`` is subject to the process's umask.
         """
 
     def open_unnamed(self, dir: Handle, flags: int, mode: int) -> Handle:
-        """A regular file without a name on the filesystem of ``dir``, which ``make_link`` can publish whole (O_TMPFILE). EOPNOTSUPP
-        where the host or the filesystem has none.
+        """A regular file without a name on the filesystem of ``dir``, which ``make_link`` can
+        publish whole (O_TMPFILE). EOPNOTSUPP where the host or the filesystem has none.
         """
 
-    def pin_again(self, handle: Handle) -> Handle:
-        """A pin of what ``handle`` has open, whatever its name became. EOPNOTSUPP where the host cannot: go by the name."""
+    def reopen_path(self, handle: Handle) -> Handle:
+        """A path handle of what ``handle`` has open, whatever its name became. EOPNOTSUPP where the
+        host cannot: go by the name.
+        """
 
-    def open_dir(self, place: Place) -> Listing:
+    def open_dir(self, place: ObjectRef) -> Listing:
         """A directory for listing. ENOTDIR, EACCES."""
 
     # -- looking -------------------------------------------------------------------------------------------------------
@@ -202,16 +237,20 @@ class HostModule(Protocol):
         """By any handle (fstat(2))."""
 
     def stat_at(self, dir: Handle, name: bytes) -> Stat:
-        """By name, never following (fstatat(2) AT_SYMLINK_NOFOLLOW); of what is mounted there, which may wait."""
+        """By name, never following (fstatat(2) AT_SYMLINK_NOFOLLOW); of what is mounted there,
+        which may wait.
+        """
 
     def stat_same_mount(self, dir: Handle, name: bytes) -> Stat:
-        """The same, with EXDEV as in ``pin``; twice the price."""
+        """The same, with EXDEV as in ``open_path``; twice the price."""
 
     def birth_time(self, handle: Handle) -> int | None:
         """Birth time in ns, or None where the filesystem keeps none (statx(2) STATX_BTIME)."""
 
     def generation(self, handle: Handle) -> int | None:
-        """The inode's generation number where the filesystem has one and the handle is good for asking, else None."""
+        """The inode's generation number where the filesystem has one and the handle is good for
+        asking, else None.
+        """
 
     def linux_rdev(self, rdev: int) -> int:
         """A host ``st_rdev`` in the Linux layout (protocol-facts section 5)."""
@@ -220,35 +259,37 @@ class HostModule(Protocol):
         """type, bsize, blocks, bfree, bavail, files, ffree, fsid, namelen: as ``node.Statfs``."""
 
     def volume(self, handle: Handle, xattrs: bool = True) -> Volume:
-        """What the filesystem can do. Asking about xattrs writes nothing that stays; without ``xattrs`` that is not asked."""
+        """What the filesystem can do. Asking about xattrs writes nothing that stays; without
+        ``xattrs`` that is not asked.
+        """
 
-    def read_link(self, place: Place) -> bytes:
+    def read_link(self, place: ObjectRef) -> bytes:
         """The target. EINVAL if it is no link."""
 
     # -- changing attributes -------------------------------------------------------------------------------------------
-    def chmod(self, place: Place, mode: int) -> None:
+    def chmod(self, place: ObjectRef, mode: int) -> None:
         """Permission bits (12). Of a link: EOPNOTSUPP."""
 
-    def chown(self, place: Place, uid: int, gid: int) -> None:
+    def chown(self, place: ObjectRef, uid: int, gid: int) -> None:
         """Owner and group; -1 leaves one alone, both -1 just move ctime. Of a link: the link's own."""
 
-    def utimes(self, place: Place, atime: int | None, mtime: int | None) -> None:
+    def utimes(self, place: ObjectRef, atime: int | None, mtime: int | None) -> None:
         """Times in ns; None leaves one alone, ``node.NOW`` is the host's clock."""
 
     def truncate(self, handle: Handle, size: int, /) -> None:
         """By a handle open for writing."""
 
-    # -- extended attributes, by place (pin) or by an open handle (``Place(handle, NO_HANDLE, b"")``: no name, no pin) -----
-    def get_xattr(self, place: Place, name: bytes) -> bytes:
+    # -- extended attributes, by place (path handle) or by an open handle (``ObjectRef(handle, NO_HANDLE, b"")``: no name, no path handle) -----
+    def get_xattr(self, place: ObjectRef, name: bytes) -> bytes:
         """ENODATA, EOPNOTSUPP."""
 
-    def list_xattrs(self, place: Place) -> Sequence[bytes]:
+    def list_xattrs(self, place: ObjectRef) -> Sequence[bytes]:
         """All names that the host shows."""
 
-    def set_xattr(self, place: Place, name: bytes, value: bytes, flags: int = 0) -> None:
+    def set_xattr(self, place: ObjectRef, name: bytes, value: bytes, flags: int = 0) -> None:
         """``flags``: ``linux.XATTR_CREATE`` or ``XATTR_REPLACE``."""
 
-    def remove_xattr(self, place: Place, name: bytes) -> None:
+    def remove_xattr(self, place: ObjectRef, name: bytes) -> None:
         """ENODATA."""
 
     # -- names ---------------------------------------------------------------------------------------------------------
@@ -257,8 +298,10 @@ class HostModule(Protocol):
         """mknod(2): devices, FIFOs, sockets, empty files; ``rdev`` in the Linux layout. EPERM."""
 
     def make_symlink(self, dir: Handle, name: bytes, target: bytes) -> None: ...
-    def make_link(self, place: Place, dir: Handle, name: bytes) -> None:
-        """Another name for the object of ``place``, a link itself included. EXDEV, EPERM for a directory."""
+    def make_link(self, place: ObjectRef, dir: Handle, name: bytes) -> None:
+        """Another name for the object of ``place``, a link itself included. EXDEV, EPERM for a
+        directory.
+        """
 
     def rename(self, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes) -> None:
         """Atomic, replacing; over open and read-only targets as POSIX has it."""
@@ -270,19 +313,25 @@ class HostModule(Protocol):
         """ENOTDIR, ENOTEMPTY."""
 
     def reserved_match(self, name: bytes, reserved: bytes) -> bool:
-        """True if the host could open ``reserved`` by the spelling ``name``: exact on case-sensitive hosts, folded and normalised on others."""
+        """True if the host could open ``reserved`` by the spelling ``name``: exact on
+        case-sensitive hosts, folded and normalised on others.
+        """
 
     # -- data ----------------------------------------------------------------------------------------------------------
     def read(self, handle: Handle, count: int, offset: int, /) -> bytes: ...
     def read_now(self, handle: Handle, count: int, offset: int, /) -> Buffer:
-        """As ``read``, or ``node.WouldBlock`` raised if it would wait for the device. EOPNOTSUPP where nobody can tell."""
+        """As ``read``, or ``node.WouldBlock`` raised if it would wait for the device. EOPNOTSUPP
+        where nobody can tell.
+        """
 
     def write(self, handle: Handle, data: Buffer, offset: int, /) -> int: ...
     def sync(self, handle: Handle, datasync: bool) -> None: ...
 
     # -- locks of host processes, on open handles: never wait ------------------------------------------------------------
     def lock(self, handle: Handle, kind: int, start: int, length: int) -> None:
-        """``linux.LOCK_*``; ``length`` 0: to the end. EAGAIN if another process is in the way. Nothing where the host's locks are mandatory."""
+        """``linux.LOCK_*``; ``length`` 0: to the end. EAGAIN if another process is in the way.
+        Nothing where the host's locks are mandatory.
+        """
 
     def test_lock(self, handle: Handle, kind: int, start: int, length: int) -> tuple[int, int, int, int] | None:
         """(kind, start, length, pid) of a conflicting lock of another process, or None."""

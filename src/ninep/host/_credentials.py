@@ -1,15 +1,19 @@
-"""Acting as a user of the host: file-system ids and groups of **this thread**, for the length of a ``with`` block.
+"""Acting as a user of the host: file-system ids and groups of **this thread**, for the length of a
+``with`` block.
 
-Linux only. setfsuid(2) and setfsgid(2) change what the kernel checks file access with and whom new files belong to, and nothing else:
-not who may signal us, not what other threads are. When the file-system uid leaves 0 the kernel itself takes away the capabilities that go
-with files (CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, MKNOD: capabilities(7)) and gives them back on the return.
-setgroups(2) is made as a raw system call, because the one of the C library changes all threads.
+Linux only. setfsuid(2) and setfsgid(2) change what the kernel checks file access with and whom new
+files belong to, and nothing else: not who may signal us, not what other threads are. When the
+file-system uid leaves 0 the kernel itself takes away the capabilities that go with files (CHOWN,
+DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, MKNOD: capabilities(7)) and gives them back on the
+return. setgroups(2) is made as a raw system call, because the one of the C library changes all
+threads.
 
-The three calls report no error that could be relied on: each is asked again afterwards. What cannot be become is EPERM, and then nothing
-has changed.
+The three calls report no error that could be relied on: each is asked again afterwards. What cannot
+be become is EPERM, and then nothing has changed.
 
-Rights that were used at an *open* stay with the handle: who gets hold of another user's handle gets that user's rights. So the driver
-remembers with each open file whose rights were used (``acting``) and never uses it for somebody else.
+Rights that were used at an *open* stay with the handle: who gets hold of another user's handle gets
+that user's rights. So the driver remembers with each open file whose rights were used (``acting``)
+and never uses it for somebody else.
 """
 
 from __future__ import annotations
@@ -71,7 +75,9 @@ if sys.platform == "linux":
     }
 
     def supported() -> bool:
-        """Whether this process can become other users: root (or its capabilities) on a machine we know."""
+        """Whether this process can become other users: root (or its capabilities) on a machine we
+        know.
+        """
         return _NUMBER > 0 and _may_change()
 
     def _may_change() -> bool:
@@ -84,7 +90,9 @@ if sys.platform == "linux":
     _OTHER: Final = 65534
 
     def identity_of(uid: int) -> Identity:
-        """A user with his groups, as the host's user database has them. EPERM for a uid that is not in it."""
+        """A user with his groups, as the host's user database has them. EPERM for a uid that is not
+        in it.
+        """
         try:
             entry = pwd.getpwuid(uid)
         except (KeyError, OverflowError):
@@ -113,7 +121,9 @@ if sys.platform == "linux":
         return bool(_syscall(_NUMBER, len(groups), _array(groups)) == 0)
 
     class become:  # noqa: N801 - read as ``with become(alice):``
-        """``with become(identity):`` this thread's access to files is that user's. Not to be nested."""
+        """``with become(identity):`` this thread's access to files is that user's. Not to be
+        nested.
+        """
 
         __slots__ = ("_gid", "_groups", "_identity", "_uid")
 

@@ -1,11 +1,13 @@
 """Linux: where another filesystem is mounted, found out without a call that it could keep waiting.
 
-A mount below an export may belong to a program (FUSE), another computer or an automounter. Even to look at the name where it is mounted asks it
-for its root's attributes, and waits. openat2(2) with RESOLVE_NO_XDEV does not: it says EXDEV. It costs 0.4 us more than openat(2), and with the
-look at what was opened twice as much as fstatat(2), so that objects that were looked at before are looked at by fstatat again as long as the
-table of mounts stands still (``Mounts``).
+A mount below an export may belong to a program (FUSE), another computer or an automounter. Even to
+look at the name where it is mounted asks it for its root's attributes, and waits. openat2(2) with
+RESOLVE_NO_XDEV does not: it says EXDEV. It costs 0.4 us more than openat(2), and with the look at
+what was opened twice as much as fstatat(2), so that objects that were looked at before are looked
+at by fstatat again as long as the table of mounts stands still (``Mounts``).
 
-Before Linux 5.6, or where a container's filter forbids the call, names are opened whatever is mounted there.
+Before Linux 5.6, or where a container's filter forbids the call, names are opened whatever is
+mounted there.
 """
 
 from __future__ import annotations
@@ -31,11 +33,11 @@ _HOW: Final = _libc.open_how(_PIN, _libc.RESOLVE_NO_XDEV)
 _openat2, _OPENAT2, _SIZE = _libc.openat2, _libc.OPENAT2, _libc.OPEN_HOW_SIZE
 
 
-def pin_across(dir: Handle, name: bytes) -> Handle:
+def open_path_across(dir: Handle, name: bytes) -> Handle:
     return open_fd(name, _PIN, dir_fd=dir)
 
 
-def _pin_same(dir: Handle, name: bytes) -> Handle:
+def _open_path_same(dir: Handle, name: bytes) -> Handle:
     handle: Handle = _openat2(_OPENAT2, dir, name, _HOW, _SIZE)
     if handle < 0:
         raise _libc.failed()
@@ -43,19 +45,21 @@ def _pin_same(dir: Handle, name: bytes) -> Handle:
 
 
 def _stat_same(dir: Handle, name: bytes) -> Stat:
-    handle = _pin_same(dir, name)
+    handle = _open_path_same(dir, name)
     try:
         return os.fstat(handle)
     finally:
         os.close(handle)
 
 
-pin = _pin_same if SEES_MOUNTS else pin_across
+open_path = _open_path_same if SEES_MOUNTS else open_path_across
 stat_same_mount = _stat_same if SEES_MOUNTS else stat_at
 
 
 class Mounts:
-    """Tells when this process's table of mounts changes: poll(2) of ``/proc/self/mountinfo``, in a thread of its own (proc_pid_mountinfo(5))."""
+    """Tells when this process's table of mounts changes: poll(2) of ``/proc/self/mountinfo``, in a
+    thread of its own (proc_pid_mountinfo(5)).
+    """
 
     def __init__(self) -> None:
         self.changes = -1
@@ -90,7 +94,9 @@ class Mounts:
         self.changes = -1
 
     def forked(self) -> None:
-        """In the child: a table of its own, because what one process was told of, another that shares the descriptor is not."""
+        """In the child: a table of its own, because what one process was told of, another that
+        shares the descriptor is not.
+        """
         self._guard = threading.Lock()
         self.changes, self._watched = -1, False
         if self._table >= 0:

@@ -1,14 +1,19 @@
-"""macOS: a pin is a descriptor opened with O_SYMLINK, good for everything but opening and linking, which go by the name and check.
+"""macOS: a path handle is a descriptor opened with O_SYMLINK, good for everything but opening and
+linking, which go by the name and check.
 
-Written from XNU's sources and manual pages, and tried on Linux only, where the tests run all of it that has an equal there
-(``tests/host/test_darwin.py``); no macOS machine has seen it yet. What macOS has not, and what that means:
+Written from XNU's sources and manual pages, and tried on Linux only, where the tests run all of it
+that has an equal there (``tests/host/test_darwin.py``); no macOS machine has seen it yet. What
+macOS has not, and what that means:
 
-* no O_PATH: ``open_file`` opens the name and compares what it got with the pin. If a host process swaps a device in at that very
-  moment, it is opened without waiting and closed unread; a link never is (O_NOFOLLOW).
-* a pin cannot be opened on a socket (EOPNOTSUPP, vfs_vnops.c vn_authorize_open_existing), must not be on a device, and may not be on a
-  file that the server cannot read. For those a *ghost* stands in: a negative number for directory, name and identity, looked up
-  again at each use, ESTALE if something else is there.
-* no preadv2: nobody can tell whether a read would wait. No O_TMPFILE. No directory cookies that last: listings are snapshots.
+* no O_PATH: ``open_file`` opens the name and compares what it got with the path handle. If a host
+  process swaps a device in at that very moment, it is opened without waiting and closed unread; a
+  link never is (O_NOFOLLOW).
+* a path handle cannot be opened on a socket (EOPNOTSUPP, vfs_vnops.c vn_authorize_open_existing),
+  must not be on a device, and may not be on a file that the server cannot read. For those a *ghost*
+  stands in: a negative number for directory, name and identity, looked up again at each use, ESTALE
+  if something else is there.
+* no preadv2: nobody can tell whether a read would wait. No O_TMPFILE. No directory cookies that
+  last: listings are snapshots.
 * fsync(2) does not reach the disk, F_FULLFSYNC does.
 """
 
@@ -28,7 +33,7 @@ from typing import Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 from ninep import linux
 from ninep.errors import Refused
 from ninep.host import _posix
-from ninep.host._api import Handle, Listing, NoMounts, Place, Stat, Volume
+from ninep.host._api import Handle, Listing, NoMounts, ObjectRef, Stat, Volume
 from ninep.host._posix import (
     SnapshotListing,
     linux_rdev,
@@ -48,7 +53,7 @@ if sys.platform == "win32":
 
 __all__ = [
     "BY_NAME",
-    "PINS_NAMES",
+    "HANDLES_BLOCK_RENAME",
     "SEES_MOUNTS",
     "UNPRIVILEGED_OWNERS",
     "birth_time",
@@ -68,11 +73,10 @@ __all__ = [
     "open_at",
     "open_dir",
     "open_file",
+    "open_path",
+    "open_path_across",
     "open_root",
     "open_unnamed",
-    "pin",
-    "pin_across",
-    "pin_again",
     "pin_by_id",
     "privileged",
     "raise_handle_limit",
@@ -83,6 +87,7 @@ __all__ = [
     "remove_file",
     "remove_xattr",
     "rename",
+    "reopen_path",
     "reserved_match",
     "set_xattr",
     "stat",
@@ -97,7 +102,7 @@ __all__ = [
     "write",
 ]
 
-PINS_NAMES: Final = False
+HANDLES_BLOCK_RENAME: Final = False
 BY_NAME: Final = True
 UNPRIVILEGED_OWNERS: Final = False
 SEES_MOUNTS: Final = False
@@ -116,7 +121,9 @@ _PINNABLE: Final = (st.S_IFREG, st.S_IFDIR, st.S_IFLNK)
 
 
 class _Ghost(NamedTuple):
-    """Stands in for a pin that cannot be: a descriptor of its directory, its name, and what it was."""
+    """Stands in for a path handle that cannot be: a descriptor of its directory, its name, and what
+    it was.
+    """
 
     dir: Handle
     name: bytes
@@ -130,7 +137,9 @@ _numbers = itertools.count(-2, -1)
 
 
 def _in_a_directory(verb: Callable[Concatenate[Handle, P], R]) -> Callable[Concatenate[Handle, P], R]:
-    """A verb on a name, when the directory may be a ghost: that is none, or one that may not be read."""
+    """A verb on a name, when the directory may be a ghost: that is none, or one that may not be
+    read.
+    """
 
     def guarded(dir: Handle, /, *arguments: P.args, **keywords: P.kwargs) -> R:
         if dir in _ghosts:
@@ -154,7 +163,7 @@ def rename(olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes) -> No
 
 
 @_in_a_directory
-def pin(dir: Handle, name: bytes) -> Handle:
+def open_path(dir: Handle, name: bytes) -> Handle:
     found = stat_at(dir, name)
     if st.S_IFMT(found.st_mode) in _PINNABLE:
         try:
@@ -171,11 +180,13 @@ def pin(dir: Handle, name: bytes) -> Handle:
     return Handle(number)
 
 
-pin_across = pin
+open_path_across = open_path
 
 
-def pin_again(handle: Handle) -> Handle:
-    """A second descriptor of the same open file: its locks live as long as both, so it is for the moment only."""
+def reopen_path(handle: Handle) -> Handle:
+    """A second descriptor of the same open file: its locks live as long as both, so it is for the
+    moment only.
+    """
     return Handle(os.dup(handle))
 
 
@@ -200,18 +211,18 @@ def stat(handle: Handle) -> Stat:
     return found
 
 
-def open_file(place: Place, flags: int) -> Handle:
-    return _posix.open_by_name(place, stat(place.pin), flags)
+def open_file(place: ObjectRef, flags: int) -> Handle:
+    return _posix.open_by_name(place, stat(place.path_handle), flags)
 
 
 def open_unnamed(dir: Handle, flags: int, mode: int) -> Handle:  # noqa: ARG001
     raise Refused(Errno.EOPNOTSUPP)
 
 
-def open_dir(place: Place) -> Listing:
-    if place.pin < 0:
+def open_dir(place: ObjectRef) -> Listing:
+    if place.path_handle < 0:
         raise Refused(Errno.EACCES)  # a directory is a ghost only if it cannot be read
-    return SnapshotListing(open_fd(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=place.pin))
+    return SnapshotListing(open_fd(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=place.path_handle))
 
 
 # -- looking -----------------------------------------------------------------------------------------------------------
@@ -262,7 +273,7 @@ def volume(handle: Handle, xattrs: bool = True) -> Volume:
     kind = bytes(name).rstrip(b"\0").decode("ascii", "replace") if isinstance(name, bytes) else "unknown"
     try:
         if xattrs:
-            get_xattr(Place(handle, handle, b"."), b"user.ninep.probe")
+            get_xattr(ObjectRef(handle, handle, b"."), b"user.ninep.probe")
     except OSError as error:
         xattrs = error.errno not in (errno.ENOTSUP, errno.EOPNOTSUPP)
     return Volume(
@@ -277,34 +288,34 @@ def volume(handle: Handle, xattrs: bool = True) -> Volume:
     )
 
 
-def read_link(place: Place) -> bytes:
-    return _posix.read_link_by_name(place, stat(place.pin))
+def read_link(place: ObjectRef) -> bytes:
+    return _posix.read_link_by_name(place, stat(place.path_handle))
 
 
 # -- changing attributes: descriptors do, whatever they were opened for -------------------------------------------------
 
 
-def chmod(place: Place, mode: int) -> None:
-    held = stat(place.pin)
+def chmod(place: ObjectRef, mode: int) -> None:
+    held = stat(place.path_handle)
     if st.S_ISLNK(held.st_mode):
         raise Refused(Errno.EOPNOTSUPP)
-    if place.pin >= 0:
-        os.chmod(place.pin, mode & linux.PERMISSIONS)
+    if place.path_handle >= 0:
+        os.chmod(place.path_handle, mode & linux.PERMISSIONS)
     else:
         _posix.chmod_by_name(place, held, mode)
 
 
-def chown(place: Place, uid: int, gid: int) -> None:
-    if place.pin >= 0:
-        os.chown(place.pin, uid, gid)
+def chown(place: ObjectRef, uid: int, gid: int) -> None:
+    if place.path_handle >= 0:
+        os.chown(place.path_handle, uid, gid)
     else:
-        _posix.chown_by_name(place, stat(place.pin), uid, gid)
+        _posix.chown_by_name(place, stat(place.path_handle), uid, gid)
 
 
-def utimes(place: Place, atime: int | None, mtime: int | None) -> None:
-    held = stat(place.pin)
-    if place.pin >= 0:
-        os.utime(place.pin, ns=_posix.both_times(held, atime, mtime))
+def utimes(place: ObjectRef, atime: int | None, mtime: int | None) -> None:
+    held = stat(place.path_handle)
+    if place.path_handle >= 0:
+        os.utime(place.path_handle, ns=_posix.both_times(held, atime, mtime))
     else:
         _posix.utimes_by_name(place, held, atime, mtime)
 
@@ -315,13 +326,13 @@ _FLAGS: Final = {0: 0, linux.XATTR_CREATE: 2, linux.XATTR_REPLACE: 4}
 _ROOM: Final = 4096
 
 
-def _xattr_handle(place: Place) -> ctypes.c_int:
-    if place.pin < 0:
+def _xattr_handle(place: ObjectRef) -> ctypes.c_int:
+    if place.path_handle < 0:
         raise Refused(Errno.EOPNOTSUPP)
-    return ctypes.c_int(place.pin)
+    return ctypes.c_int(place.path_handle)
 
 
-def _attribute_bytes(call: str, place: Place, *name: bytes) -> bytes:
+def _attribute_bytes(call: str, place: ObjectRef, *name: bytes) -> bytes:
     """The answer of a call that fills a buffer, whatever its size: asked again while it grows."""
     handle, room = _xattr_handle(place), _ROOM
     last = (ctypes.c_uint(0), ctypes.c_int(0)) if name else (ctypes.c_int(0),)
@@ -337,21 +348,21 @@ def _attribute_bytes(call: str, place: Place, *name: bytes) -> bytes:
         room *= 16
 
 
-def get_xattr(place: Place, name: bytes) -> bytes:
+def get_xattr(place: ObjectRef, name: bytes) -> bytes:
     return _attribute_bytes("fgetxattr", place, name)
 
 
-def list_xattrs(place: Place) -> Sequence[bytes]:
+def list_xattrs(place: ObjectRef) -> Sequence[bytes]:
     return _attribute_bytes("flistxattr", place).split(b"\0")[:-1]
 
 
-def set_xattr(place: Place, name: bytes, value: bytes, flags: int = 0) -> None:
+def set_xattr(place: ObjectRef, name: bytes, value: bytes, flags: int = 0) -> None:
     size, position = ctypes.c_size_t(len(value)), ctypes.c_uint(0)
     if _libc.fsetxattr(_xattr_handle(place), name, value, size, position, ctypes.c_int(_FLAGS[flags])):
         raise _failed()
 
 
-def remove_xattr(place: Place, name: bytes) -> None:
+def remove_xattr(place: ObjectRef, name: bytes) -> None:
     if _libc.fremovexattr(_xattr_handle(place), name, ctypes.c_int(0)):
         raise _failed()
 
@@ -361,7 +372,9 @@ def remove_xattr(place: Place, name: bytes) -> None:
 
 @_in_a_directory
 def make_node(dir: Handle, name: bytes, mode: int, rdev: int) -> None:
-    """FIFOs and devices in a directory came with macOS 13; a socket is made by bind(2) only, which takes a path: EOPNOTSUPP."""
+    """FIFOs and devices in a directory came with macOS 13; a socket is made by bind(2) only, which
+    takes a path: EOPNOTSUPP.
+    """
     kind = st.S_IFMT(mode)
     try:
         if kind == st.S_IFREG:
@@ -376,8 +389,8 @@ def make_node(dir: Handle, name: bytes, mode: int, rdev: int) -> None:
         raise Refused(Errno.EOPNOTSUPP) from None
 
 
-def make_link(place: Place, dir: Handle, name: bytes) -> None:
-    _posix.make_link_by_name(place, stat(place.pin), dir, name)
+def make_link(place: ObjectRef, dir: Handle, name: bytes) -> None:
+    _posix.make_link_by_name(place, stat(place.path_handle), dir, name)
 
 
 # -- data --------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,6 @@
-"""Linux: what is known of filesystems by their kind (statfs(2), f_type; include/uapi/linux/magic.h and the filesystems' own headers)."""
+"""Linux: what is known of filesystems by their kind (statfs(2), f_type; include/uapi/linux/magic.h
+and the filesystems' own headers).
+"""
 
 from __future__ import annotations
 
@@ -37,8 +39,8 @@ _ON_DISK: Final = {
     0x28CD3D45: "cramfs",
 }
 _WITHOUT_CTIME: Final = {0x4D44: "vfat", 0x2011BAB0: "exfat", 0x482B: "hfsplus", 0x4244: "hfs"}
-"""A change of attributes does not move ctime, or not by more than the last one did: it is the time of the last write (fs/fat/misc.c,
-fat_truncate_time; fs/exfat/misc.c)."""
+"""A change of attributes does not move ctime, or not by more than the last one did: it is the time
+of the last write (fs/fat/misc.c, fat_truncate_time; fs/exfat/misc.c)."""
 _SLOW: Final = {
     0x6969: "nfs",
     0x517B: "smb",
@@ -64,7 +66,9 @@ _SLOW: Final = {
     0x7C7C6673: "prl_fs",
 }
 _CLUSTERS: Final = frozenset({"nfs", "ceph", "lustre", "gpfs", "gfs2", "ocfs2", "beegfs", "panfs", "orangefs"})
-"""Those of the slow ones whose ctime is the real one. FUSE shows what its program says, SMB what its server has."""
+"""Those of the slow ones whose ctime is the real one. FUSE shows what its program says, SMB what
+its server has.
+"""
 _PSEUDO: Final = {
     0x9FA0: "procfs",
     0x62656572: "sysfs",
@@ -102,7 +106,9 @@ _PSEUDO: Final = {
     0x687A73FD: "s390_hypfs",
     0x013661: "ibmasmfs",
 }
-"""What the kernel shows and takes in the form of files: secrets of other processes, reads that wait, writes that reboot."""
+"""What the kernel shows and takes in the form of files: secrets of other processes, reads that
+wait, writes that reboot.
+"""
 
 KINDS: Final[dict[int, Kind]] = {
     **{number: Kind(name) for number, name in _ON_DISK.items()},

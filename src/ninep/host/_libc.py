@@ -1,8 +1,9 @@
-"""Linux calls that Python does not offer: statx, getdents64, fstatfs, utimensat with its special times, chmod and chown of an O_PATH
-descriptor itself; by ctypes.
+"""Linux calls that Python does not offer: statx, getdents64, fstatfs, utimensat with its special
+times, chmod and chown of an O_PATH descriptor itself; by ctypes.
 
-Each is one C function with its types told, an ``OSError`` on failure, and plain numbers back. ctypes lets other threads run during
-the call (which costs about half a microsecond), so nothing here is on the way of a getattr.
+Each is one C function with its types told, an ``OSError`` on failure, and plain numbers back.
+ctypes lets other threads run during the call (which costs about half a microsecond), so nothing
+here is on the way of a getattr.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ class _Timespec(ctypes.Structure):
 
 
 _STATFS = Struct("@ll5L2I3l")
-"""``struct statfs`` of 64-bit Linux (statfs(2)): type, bsize, blocks, bfree, bavail, files, ffree, fsid (two), namelen, frsize, flags."""
+"""``struct statfs`` of 64-bit Linux (statfs(2)): type, bsize, blocks, bfree, bavail, files, ffree,
+fsid (two), namelen, frsize, flags.
+"""
 _Statfs = ctypes.c_char * (_STATFS.size + 16 * 8)  # and some room to spare
 
 _fstatfs = _libc.fstatfs
@@ -61,8 +64,9 @@ _open_how = Struct("=QQQ")  # struct open_how: flags, mode, resolve (openat2(2))
 OPEN_HOW_SIZE: Final = ctypes.c_size_t(_open_how.size)
 RESOLVE_NO_XDEV: Final = 1
 openat2 = _libc["syscall"]
-"""openat2(2): called with ``OPENAT2``, a directory, a name, what ``open_how`` made, and ``OPEN_HOW_SIZE``, by those who need it often: a Python
-function around it, and arguments whose types are told once, would take 0.5 us, as long as the call. -1 on failure: raise ``failed()``. Only
+"""openat2(2): called with ``OPENAT2``, a directory, a name, what ``open_how`` made, and
+``OPEN_HOW_SIZE``, by those who need it often: a Python function around it, and arguments whose
+types are told once, would take 0.5 us, as long as the call. -1 on failure: raise ``failed()``. Only
 if ``HAS_OPENAT2``."""
 
 
@@ -77,7 +81,9 @@ def _knows_openat2() -> bool:
 
 
 def _knows_fchmodat2() -> bool:
-    """An older kernel says ENOSYS, a container's filter perhaps EPERM; who knows the call says that -1 is no descriptor."""
+    """An older kernel says ENOSYS, a container's filter perhaps EPERM; who knows the call says that
+    -1 is no descriptor.
+    """
     return _syscall(_FCHMODAT2, -1, b"", 0, _AT_EMPTY_PATH) < 0 and ctypes.get_errno() == errno.EBADF
 
 
@@ -97,7 +103,9 @@ def failed() -> OSError:
 
 
 def statfs(fd: int) -> tuple[int, ...]:
-    """fstatfs(2), O_PATH descriptors included: the fields of ``struct statfs`` (12: the type first, the flags last)."""
+    """fstatfs(2), O_PATH descriptors included: the fields of ``struct statfs`` (12: the type first,
+    the flags last).
+    """
     answer = _Statfs()
     if _fstatfs(fd, answer):
         raise failed()
@@ -124,13 +132,17 @@ def utimensat(path: bytes, atime: tuple[int, int], mtime: tuple[int, int]) -> No
 
 
 def chmod(fd: int, mode: int) -> None:
-    """fchmodat2(2) of a descriptor itself, O_PATH included; 0.7 us less than by way of /proc. Only if ``HAS_FCHMODAT2``."""
+    """fchmodat2(2) of a descriptor itself, O_PATH included; 0.7 us less than by way of /proc. Only
+    if ``HAS_FCHMODAT2``.
+    """
     if _syscall(_FCHMODAT2, fd, b"", mode, _AT_EMPTY_PATH) < 0:
         raise failed()
 
 
 def chown(fd: int, uid: int, gid: int) -> None:
-    """fchownat(2) of a descriptor itself, O_PATH included; -1 leaves one alone. 0.7 us less than by way of /proc."""
+    """fchownat(2) of a descriptor itself, O_PATH included; -1 leaves one alone. 0.7 us less than by
+    way of /proc.
+    """
     if _fchownat(fd, b"", uid, gid, _AT_EMPTY_PATH):
         raise failed()
 

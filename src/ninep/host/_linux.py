@@ -1,10 +1,12 @@
-"""Linux: a pin is an O_PATH descriptor, and verbs go through it by ``/proc/self/fd/N``, which is the object itself, not a name.
+"""Linux: a path handle is an O_PATH descriptor, and verbs go through it by ``/proc/self/fd/N``,
+which is the object itself, not a name.
 
-So there is no moment between looking at an object and acting on it: nobody can swap it. Only names below a directory are looked up, with
-O_NOFOLLOW, one at a time. Needs ``/proc`` to be mounted.
+So there is no moment between looking at an object and acting on it: nobody can swap it. Only names
+below a directory are looked up, with O_NOFOLLOW, one at a time. Needs ``/proc`` to be mounted.
 
-Figures behind the choices (Linux 6, ext4, CPython 3.11): fstat 0.55 us, openat O_PATH 0.5, by ``/proc/self/fd/N`` 1.3-2, by ``N`` in that
-directory 0.85 less, a Python function around one of them 0.1.
+Figures behind the choices (Linux 6, ext4, CPython 3.11): fstat 0.55 us, openat O_PATH 0.5, by
+``/proc/self/fd/N`` 1.3-2, by ``N`` in that directory 0.85 less, a Python function around one of
+them 0.1.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ from typing import Final, cast
 from ninep import linux
 from ninep.errors import Refused
 from ninep.host import _libc
-from ninep.host._api import Entry, Handle, Listing, Place, Volume
-from ninep.host._crossings import SEES_MOUNTS, mounts, pin, pin_across, stat_same_mount
+from ninep.host._api import Entry, Handle, Listing, ObjectRef, Volume
+from ninep.host._crossings import SEES_MOUNTS, mounts, open_path, open_path_across, stat_same_mount
 from ninep.host._filesystems import WITHOUT_OWNERS, kind_of
 from ninep.host._posix import (
     SnapshotListing,
@@ -59,7 +61,7 @@ if sys.platform != "linux":
 
 __all__ = [
     "BY_NAME",
-    "PINS_NAMES",
+    "HANDLES_BLOCK_RENAME",
     "SEES_MOUNTS",
     "UNPRIVILEGED_OWNERS",
     "birth_time",
@@ -79,11 +81,10 @@ __all__ = [
     "open_at",
     "open_dir",
     "open_file",
+    "open_path",
+    "open_path_across",
     "open_root",
     "open_unnamed",
-    "pin",
-    "pin_across",
-    "pin_again",
     "pin_by_id",
     "privileged",
     "raise_handle_limit",
@@ -94,6 +95,7 @@ __all__ = [
     "remove_file",
     "remove_xattr",
     "rename",
+    "reopen_path",
     "reserved_match",
     "set_xattr",
     "stat",
@@ -108,7 +110,7 @@ __all__ = [
     "write",
 ]
 
-PINS_NAMES: Final = False
+HANDLES_BLOCK_RENAME: Final = False
 BY_NAME: Final = False
 UNPRIVILEGED_OWNERS: Final = False
 
@@ -119,7 +121,9 @@ _OWN: Final = b"%d"
 
 
 class _Own:
-    """``/proc/self/fd``, held: each process has its own, so a fork must not go on with its parent's."""
+    """``/proc/self/fd``, held: each process has its own, so a fork must not go on with its
+    parent's.
+    """
 
     __slots__ = ("fds",)
 
@@ -127,7 +131,9 @@ class _Own:
         self.fds = -1
 
     def find(self) -> None:
-        """Hold it, unless it is held; whoever closed all descriptors of this process may have given its number to another file. ENOSYS."""
+        """Hold it, unless it is held; whoever closed all descriptors of this process may have given
+        its number to another file. ENOSYS.
+        """
         try:
             wanted = os.stat("/proc/self/fd")
             with suppress(OSError):
@@ -158,7 +164,7 @@ def open_root(path: str) -> Handle:
     return open_fd(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def pin_again(handle: Handle) -> Handle:
+def reopen_path(handle: Handle) -> Handle:
     return open_fd(_OWN % handle, os.O_PATH | os.O_CLOEXEC, dir_fd=_own.fds)
 
 
@@ -167,18 +173,20 @@ def pin_by_id(root: Handle, ino: int) -> Handle:  # noqa: ARG001 - as in HostMod
     raise Refused(Errno.EOPNOTSUPP)
 
 
-def open_file(place: Place, flags: int) -> Handle:
-    """The type of an inode never changes, so a look at the pin settles it. O_NOFOLLOW would refuse the way through /proc itself.
+def open_file(place: ObjectRef, flags: int) -> Handle:
+    """The type of an inode never changes, so a look at the path handle settles it. O_NOFOLLOW would
+    refuse the way through /proc itself.
 
-    NONBLOCK, which means nothing for a regular file itself, makes a file on which another process has a lease EAGAIN: without it open(2) waits
-    until that process has given it up, 45 s perhaps (fcntl(2), F_SETLEASE; /proc/sys/fs/lease-break-time).
+    NONBLOCK, which means nothing for a regular file itself, makes a file on which another process
+    has a lease EAGAIN: without it open(2) waits until that process has given it up, 45 s perhaps
+    (fcntl(2), F_SETLEASE; /proc/sys/fs/lease-break-time).
     """
-    must_be_regular(os.fstat(place.pin).st_mode)
+    must_be_regular(os.fstat(place.path_handle).st_mode)
     wanted = host_flags(flags & ~(linux.O_CREAT | linux.O_EXCL)) & ~os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        return open_fd(_OWN % place.pin, wanted, dir_fd=_own.fds)
+        return open_fd(_OWN % place.path_handle, wanted, dir_fd=_own.fds)
     except BlockingIOError:
-        return until_lease_ends(partial(open_fd, _OWN % place.pin, wanted, dir_fd=_own.fds))
+        return until_lease_ends(partial(open_fd, _OWN % place.path_handle, wanted, dir_fd=_own.fds))
     except PermissionError:
         if not wanted & os.O_NOATIME:
             raise
@@ -186,7 +194,9 @@ def open_file(place: Place, flags: int) -> Handle:
 
 
 def open_unnamed(dir: Handle, flags: int, mode: int) -> Handle:
-    """O_TMPFILE wants a file open for writing: one asked for reading only is EOPNOTSUPP here, and so is a filesystem without them."""
+    """O_TMPFILE wants a file open for writing: one asked for reading only is EOPNOTSUPP here, and
+    so is a filesystem without them.
+    """
     if not flags & linux.O_ACCMODE:
         raise Refused(Errno.EOPNOTSUPP)
     wanted = host_flags(flags & ~(linux.O_CREAT | linux.O_EXCL | linux.O_TRUNC)) & ~(os.O_NOFOLLOW | os.O_NOATIME)
@@ -196,8 +206,8 @@ def open_unnamed(dir: Handle, flags: int, mode: int) -> Handle:
         raise Refused(Errno.EOPNOTSUPP) from None
 
 
-def open_dir(place: Place) -> Listing:
-    handle = open_fd(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=place.pin)
+def open_dir(place: ObjectRef) -> Listing:
+    handle = open_fd(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=place.path_handle)
     return DirectoryListing(handle) if _libc.HAS_GETDENTS else SnapshotListing(handle)
 
 
@@ -206,10 +216,11 @@ _scratch = threading.local()
 
 
 class DirectoryListing:
-    """getdents64 with the kernel's own cookies (d_off), which stay right whatever is created and deleted meanwhile.
+    """getdents64 with the kernel's own cookies (d_off), which stay right whatever is created and
+    deleted meanwhile.
 
-    Seeks only when asked for another place than where the last batch ended: tmpfs before 6.6 cannot seek stably. ``.`` and ``..`` come
-    from the kernel.
+    Seeks only when asked for another place than where the last batch ended: tmpfs before 6.6 cannot
+    seek stably. ``.`` and ``..`` come from the kernel.
     """
 
     SIZE = 32768
@@ -267,7 +278,7 @@ _GETVERSION: Final = (
 
 
 def generation(handle: Handle) -> int | None:
-    """FS_IOC_GETVERSION; an O_PATH pin is no good for asking, nor is a filesystem without it."""
+    """FS_IOC_GETVERSION; a path handle is no good for asking, nor is a filesystem without it."""
     try:
         return int.from_bytes(fcntl.ioctl(handle, _GETVERSION, bytes(8))[:4], "little")
     except OSError:
@@ -308,10 +319,12 @@ def volume(handle: Handle, xattrs: bool = True) -> Volume:
     )
 
 
-def read_link(place: Place) -> bytes:
-    """readlinkat(2) with an empty name reads the link the pin holds; for anything else the kernel says ENOENT."""
+def read_link(place: ObjectRef) -> bytes:
+    """readlinkat(2) with an empty name reads the link the path handle holds; for anything else the
+    kernel says ENOENT.
+    """
     try:
-        return os.readlink(b"", dir_fd=place.pin)
+        return os.readlink(b"", dir_fd=place.path_handle)
     except FileNotFoundError:
         raise Refused(Errno.EINVAL) from None
 
@@ -319,27 +332,27 @@ def read_link(place: Place) -> bytes:
 # -- changing attributes -----------------------------------------------------------------------------------------------
 
 
-def chmod(place: Place, mode: int) -> None:
+def chmod(place: ObjectRef, mode: int) -> None:
     try:
         if _libc.HAS_FCHMODAT2:
-            _libc.chmod(place.pin, mode & linux.PERMISSIONS)
+            _libc.chmod(place.path_handle, mode & linux.PERMISSIONS)
         else:
-            os.chmod(_OWN % place.pin, mode & linux.PERMISSIONS, dir_fd=_own.fds)
+            os.chmod(_OWN % place.path_handle, mode & linux.PERMISSIONS, dir_fd=_own.fds)
     except OSError:
-        if st.S_ISLNK(os.fstat(place.pin).st_mode):  # kernels differ in the number
+        if st.S_ISLNK(os.fstat(place.path_handle).st_mode):  # kernels differ in the number
             raise Refused(Errno.EOPNOTSUPP) from None
         raise
 
 
-def chown(place: Place, uid: int, gid: int) -> None:
-    _libc.chown(place.pin, uid, gid)
+def chown(place: ObjectRef, uid: int, gid: int) -> None:
+    _libc.chown(place.path_handle, uid, gid)
 
 
-def utimes(place: Place, atime: int | None, mtime: int | None) -> None:
+def utimes(place: ObjectRef, atime: int | None, mtime: int | None) -> None:
     if atime is None or mtime is None or NOW in (atime, mtime):
-        _libc.utimensat(_SELF % place.pin, _timespec(atime), _timespec(mtime))
+        _libc.utimensat(_SELF % place.path_handle, _timespec(atime), _timespec(mtime))
     else:
-        os.utime(_OWN % place.pin, ns=(atime, mtime), dir_fd=_own.fds)
+        os.utime(_OWN % place.path_handle, ns=(atime, mtime), dir_fd=_own.fds)
 
 
 def _timespec(time: int | None) -> tuple[int, int]:
@@ -351,19 +364,21 @@ def _timespec(time: int | None) -> tuple[int, int]:
 # -- extended attributes -----------------------------------------------------------------------------------------------
 
 
-def _xattr_target(place: Place) -> bytes | Handle:
-    """A place without a name is an open handle (see _api), which is a third of the price: 0.4 us to 1.4."""
-    return _SELF % place.pin if place.name else place.pin
+def _xattr_target(place: ObjectRef) -> bytes | Handle:
+    """A place without a name is an open handle (see _api), which is a third of the price: 0.4 us to
+    1.4.
+    """
+    return _SELF % place.path_handle if place.name else place.path_handle
 
 
-def get_xattr(place: Place, name: bytes) -> bytes:
+def get_xattr(place: ObjectRef, name: bytes) -> bytes:
     return os.getxattr(_xattr_target(place), name)
 
 
 _ENCODING: Final = sys.getfilesystemencoding()
 
 
-def list_xattrs(place: Place) -> Sequence[bytes]:
+def list_xattrs(place: ObjectRef) -> Sequence[bytes]:
     """Some FUSE filesystems answer ENODATA when there are none."""
     try:
         # As os.fsencode does, in a third of the time.
@@ -374,26 +389,28 @@ def list_xattrs(place: Place) -> Sequence[bytes]:
         raise
 
 
-def set_xattr(place: Place, name: bytes, value: bytes, flags: int = 0) -> None:
+def set_xattr(place: ObjectRef, name: bytes, value: bytes, flags: int = 0) -> None:
     os.setxattr(_xattr_target(place), name, value, flags)
 
 
-def remove_xattr(place: Place, name: bytes) -> None:
+def remove_xattr(place: ObjectRef, name: bytes) -> None:
     os.removexattr(_xattr_target(place), name)
 
 
 # -- names -------------------------------------------------------------------------------------------------------------
 
 
-def make_link(place: Place, dir: Handle, name: bytes) -> None:
-    os.link(_OWN % place.pin, name, src_dir_fd=_own.fds, dst_dir_fd=dir, follow_symlinks=True)
+def make_link(place: ObjectRef, dir: Handle, name: bytes) -> None:
+    os.link(_OWN % place.path_handle, name, src_dir_fd=_own.fds, dst_dir_fd=dir, follow_symlinks=True)
 
 
 # -- data --------------------------------------------------------------------------------------------------------------
 
 
 def read_now(handle: Handle, count: int, offset: int) -> Buffer:
-    """preadv2(2) with RWF_NOWAIT, which may stop short where the page cache has a hole: only a second try tells that from the end."""
+    """preadv2(2) with RWF_NOWAIT, which may stop short where the page cache has a hole: only a
+    second try tells that from the end.
+    """
     room = memoryview(_buffer(count))[:count] if count >= _BIG else bytearray(count)
     done = 0
     try:
@@ -414,10 +431,12 @@ _buffers: dict[int, list[bytearray]] = {}
 
 
 def _buffer(count: int) -> bytearray:
-    """Room for a big read, used again when nobody holds it any more: clearing a new one costs 2.3 of 5.7 us for 128 KiB, 20 of 54 for 1 MiB.
+    """Room for a big read, used again when nobody holds it any more: clearing a new one costs 2.3
+    of 5.7 us for 128 KiB, 20 of 54 for 1 MiB.
 
-    Who still sends from it holds a reference. Free is what only the list, the loop and the call below refer to; two threads that
-    look at the same one at once both count one more. At most two for each power of two up to 1 MiB are kept, 4 MiB in all.
+    Who still sends from it holds a reference. Free is what only the list, the loop and the call
+    below refer to; two threads that look at the same one at once both count one more. At most two
+    for each power of two up to 1 MiB are kept, 4 MiB in all.
     """
     size = 1 << (count - 1).bit_length()
     if size > _BIGGEST or _references is None:
@@ -444,7 +463,9 @@ _FROM_HOST: Final = {ours: theirs for theirs, ours in _TO_HOST.items()}
 
 
 def lock(handle: Handle, kind: int, start: int, length: int) -> None:
-    """An open-file-description lock (fcntl(2)): it belongs to the handle, not to this process, and excludes POSIX locks of others."""
+    """An open-file-description lock (fcntl(2)): it belongs to the handle, not to this process, and
+    excludes POSIX locks of others.
+    """
     fcntl.fcntl(handle, fcntl.F_OFD_SETLK, _FLOCK.pack(_TO_HOST[kind], os.SEEK_SET, start, length, 0))
 
 

@@ -1,8 +1,10 @@
-"""Where a folder lies: its identity and that of the folders above it, and what of which filesystems it shows.
+"""Where a folder lies: its identity and that of the folders above it, and what of which filesystems
+it shows.
 
-A path does not tell: two may lead to one folder by links and by bind mounts. Folders above are compared by device and inode; a bind mount shows a
-folder without those above it, so that on Linux the mount table is asked as well: proc_pid_mountinfo(5) says which part of a filesystem a mount shows.
-For the start of a server; nothing of this is asked while it serves.
+A path does not tell: two may lead to one folder by links and by bind mounts. Folders above are
+compared by device and inode; a bind mount shows a folder without those above it, so that on Linux
+the mount table is asked as well: proc_pid_mountinfo(5) says which part of a filesystem a mount
+shows. For the start of a server; nothing of this is asked while it serves.
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ def lineage(path: str) -> tuple[tuple[int, int], ...]:
 
 
 def areas(path: str) -> tuple[tuple[str, str], ...]:
-    """The filesystem that the folder is on and its path there; then the same of all that is mounted below it. Nothing where there is no
-    mount table.
+    """The filesystem that the folder is on and its path there; then the same of all that is mounted
+    below it. Nothing where there is no mount table.
     """
     here = os.path.realpath(path)
     own: _Mount | None = None

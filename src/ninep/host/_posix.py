@@ -1,10 +1,13 @@
-"""What Linux and macOS share: verbs on one name below a directory descriptor, and verbs on a place *by its name*.
+"""What Linux and macOS share: verbs on one name below a directory descriptor, and verbs on a place
+*by its name*.
 
-Linux does nearly everything through the pin itself and takes only the first half of this page. A system without such pins uses the
-second half: it opens the name without following it, compares device and inode with the pin, acts on the descriptor, and answers ESTALE if
-somebody put another object there. Where a verb has no form by descriptor (a link's owner, a new hard link) a window between the look and
-the act remains: it never leads out of the folder, since no name is followed, but it may hit what a host process moved in that
-instant. These functions run on Linux too, where the tests try them.
+Linux does nearly everything through the path handle itself and takes only the first half of this
+page. A system without such path handles uses the second half: it opens the name without following
+it, compares device and inode with the path handle, acts on the descriptor, and answers ESTALE if
+somebody put another object there. Where a verb has no form by descriptor (a link's owner, a new
+hard link) a window between the look and the act remains: it never leads out of the folder, since no
+name is followed, but it may hit what a host process moved in that instant. These functions run on
+Linux too, where the tests try them.
 
 Names are bytes; nothing here follows a link.
 """
@@ -25,7 +28,7 @@ from typing import Final, cast
 
 from ninep import linux
 from ninep.errors import Refused
-from ninep.host._api import Entry, Handle, Place, Stat
+from ninep.host._api import Entry, Handle, ObjectRef, Stat
 from ninep.linux import Errno
 from ninep.node import NOW, must_be_able_to_wait
 
@@ -60,7 +63,9 @@ _translated: dict[int, int] = {}
 
 
 def host_flags(flags: int) -> int:
-    """Linux open flags as the host's. Without DIRECT: its reads would want aligned buffers, which no client can promise."""
+    """Linux open flags as the host's. Without DIRECT: its reads would want aligned buffers, which
+    no client can promise.
+    """
     flags &= _MASK
     known = _translated.get(flags)
     if known is None:
@@ -84,7 +89,9 @@ def stat_at(dir: Handle, name: bytes) -> Stat:
 
 
 def open_at(dir: Handle, name: bytes, flags: int, mode: int = 0) -> Handle:
-    """NONBLOCK keeps the open of a FIFO that stands in the way from hanging; it means nothing for the regular file that remains."""
+    """NONBLOCK keeps the open of a FIFO that stands in the way from hanging; it means nothing for
+    the regular file that remains.
+    """
     wanted = host_flags(flags)
     try:
         handle = open_fd(name, wanted & ~os.O_TRUNC | os.O_NONBLOCK, mode, dir_fd=dir)
@@ -107,8 +114,9 @@ def open_at(dir: Handle, name: bytes, flags: int, mode: int = 0) -> Handle:
 
 
 def until_lease_ends(opening: Callable[[], Handle]) -> Handle:
-    """Open a file that another process has a lease on, which it has been told to give up by the first try: again and again, in a thread that may
-    wait. Never without NONBLOCK, or whoever puts a FIFO in its place keeps the thread for ever.
+    """Open a file that another process has a lease on, which it has been told to give up by the
+    first try: again and again, in a thread that may wait. Never without NONBLOCK, or whoever puts a
+    FIFO in its place keeps the thread for ever.
     """
     must_be_able_to_wait()
     while True:
@@ -168,8 +176,9 @@ _SHORT_ALIAS = re.compile(rb"[^~]{1,6}~[0-9]{1,6}", re.DOTALL)
 def reserved_match(name: bytes, reserved: bytes) -> bool:
     """True if some filesystem could take ``name`` for ``reserved``.
 
-    Linux has filesystems that fold case too (ext4 casefold, vfat, CIFS), that ignore invisible code points (ext4 casefold, HFS+) and
-    that answer to 8.3 names (vfat), and no cheap way to ask. Refusing an odd spelling of a name that begins ``.virtfs`` costs nobody.
+    Linux has filesystems that fold case too (ext4 casefold, vfat, CIFS), that ignore invisible code
+    points (ext4 casefold, HFS+) and that answer to 8.3 names (vfat), and no cheap way to ask.
+    Refusing an odd spelling of a name that begins ``.virtfs`` costs nobody.
     """
     if name == reserved:
         return True
@@ -250,7 +259,7 @@ class SnapshotListing:
         os.close(self._handle)
 
 
-# -- a place by its name; ``held`` is what the pin shows --------------------------------------------------------------
+# -- a place by its name; ``held`` is what the path handle shows --------------------------------------------------------------
 
 
 def must_be_regular(mode: int) -> None:
@@ -261,7 +270,7 @@ def must_be_regular(mode: int) -> None:
         raise Refused(Errno.ELOOP if st.S_ISLNK(mode) else Errno.ENXIO)
 
 
-def look(place: Place) -> Stat:
+def look(place: ObjectRef) -> Stat:
     """What the name leads to now. ENOENT for a place without one."""
     if place.dir < 0:
         raise Refused(Errno.ENOENT)
@@ -274,9 +283,9 @@ def must_be_same(held: Stat, found: Stat) -> None:
         raise Refused(Errno.ESTALE)
 
 
-def open_by_name(place: Place, held: Stat, flags: int) -> Handle:
-    """Looks before and afterwards: a device that was swapped in meanwhile is opened without waiting and closed at once, without a
-    byte read or written.
+def open_by_name(place: ObjectRef, held: Stat, flags: int) -> Handle:
+    """Looks before and afterwards: a device that was swapped in meanwhile is opened without waiting
+    and closed at once, without a byte read or written.
     """
     must_be_regular(held.st_mode)
     must_be_same(held, look(place))
@@ -291,14 +300,14 @@ def open_by_name(place: Place, held: Stat, flags: int) -> Handle:
     return handle
 
 
-def read_link_by_name(place: Place, held: Stat) -> bytes:
+def read_link_by_name(place: ObjectRef, held: Stat) -> bytes:
     must_be_same(held, look(place))
     if not st.S_ISLNK(held.st_mode):
         raise Refused(Errno.EINVAL)
     return os.readlink(place.name, dir_fd=place.dir)
 
 
-def chmod_by_name(place: Place, held: Stat, mode: int) -> None:
+def chmod_by_name(place: ObjectRef, held: Stat, mode: int) -> None:
     """Python has the call that does not follow a link on macOS only."""
     if st.S_ISLNK(held.st_mode):
         raise Refused(Errno.EOPNOTSUPP)
@@ -306,12 +315,12 @@ def chmod_by_name(place: Place, held: Stat, mode: int) -> None:
     os.chmod(place.name, mode & linux.PERMISSIONS, dir_fd=place.dir, follow_symlinks=False)
 
 
-def chown_by_name(place: Place, held: Stat, uid: int, gid: int) -> None:
+def chown_by_name(place: ObjectRef, held: Stat, uid: int, gid: int) -> None:
     must_be_same(held, look(place))
     os.chown(place.name, uid, gid, dir_fd=place.dir, follow_symlinks=False)
 
 
-def utimes_by_name(place: Place, held: Stat, atime: int | None, mtime: int | None) -> None:
+def utimes_by_name(place: ObjectRef, held: Stat, atime: int | None, mtime: int | None) -> None:
     must_be_same(held, look(place))
     os.utime(place.name, ns=both_times(held, atime, mtime), dir_fd=place.dir, follow_symlinks=False)
 
@@ -325,8 +334,10 @@ def both_times(held: Stat, atime: int | None, mtime: int | None) -> tuple[int, i
     )
 
 
-def make_link_by_name(place: Place, held: Stat, dir: Handle, name: bytes) -> None:
-    """What was linked is looked at afterwards, and the new name taken back if it was another object."""
+def make_link_by_name(place: ObjectRef, held: Stat, dir: Handle, name: bytes) -> None:
+    """What was linked is looked at afterwards, and the new name taken back if it was another
+    object.
+    """
     must_be_same(held, look(place))
     os.link(place.name, name, src_dir_fd=place.dir, dst_dir_fd=dir, follow_symlinks=False)
     try:

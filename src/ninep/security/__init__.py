@@ -1,6 +1,8 @@
-"""Security models: how the owner, mode and type of a file are kept on the host. One module each; ``base`` says what a model decides.
+"""Security models: how the owner, mode and type of a file are kept on the host. One module each;
+``base`` says what a model decides.
 
-A model is a row of ``MODELS``: a ``ModelType`` in its module, or at an entry point ``ninep.security`` of another package.
+A model is a row of ``MODELS``: a ``ModelType`` in its module, or at an entry point
+``ninep.security`` of another package.
 """
 
 from __future__ import annotations
@@ -55,7 +57,9 @@ _SUITABLE: Final = {
 
 
 def suitable_model(volume: Volume) -> str:
-    """What suits an ordinary user on a filesystem when no model is named. ``Unsuitable`` where no model can keep owners out of sight."""
+    """What suits an ordinary user on a filesystem when no model is named. ``Unsuitable`` where no
+    model can keep owners out of sight.
+    """
     name = _SUITABLE.get((volume.posix_owners, volume.xattrs))
     if name is None:
         raise Unsuitable(
@@ -66,7 +70,9 @@ def suitable_model(volume: Volume) -> str:
 
 
 def security_model(name: str, **options: object) -> SecurityModel:
-    """The model of that name with these options. ``BadOption`` for a name or an option that does not exist."""
+    """The model of that name with these options. ``BadOption`` for a name or an option that does
+    not exist.
+    """
     row = _row(name)
     try:
         return row.make(row.options.of(options))
@@ -78,8 +84,8 @@ class Choice:
     """A security model, chosen but not made yet: by name, ``AUTO``, or an instance.
 
     Args:
-        model: which.
-        options: of the model, by their Python names. With ``AUTO``, those that the model found does not have are an error when it is made.
+        model: which. options: of the model, by their Python names. With ``AUTO``, those that the
+        model found does not have are an error when it is made.
 
     Raises:
         BadOption: there is no such model, or it has no such option, or a value cannot be.

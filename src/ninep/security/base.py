@@ -1,11 +1,14 @@
-"""What a security model decides: how owner, permissions and type of a file are kept on the host, and what hangs on that.
+"""What a security model decides: how owner, permissions and type of a file are kept on the host,
+and what hangs on that.
 
-A model is a class; verbs never ask which one it is. It works on handles and single names of ``ninep.host`` and on ``Subject``: a file of
-the local driver, of which it sees as little as this page says. It knows no fids and no qids, and opens no path.
+A model is a class; verbs never ask which one it is. It works on handles and single names of
+``ninep.host`` and on ``Subject``: a file of the local driver, of which it sees as little as this
+page says. It knows no fids and no qids, and opens no path.
 
 Rules every model keeps:
 
-* what a client makes appears with its attributes or not at all; what fails is undone, and only what was made here is undone;
+* what a client makes appears with its attributes or not at all; what fails is undone, and only what
+  was made here is undone;
 * an existing file is never touched by a create;
 * the type of a file is never changed by a chmod;
 * nothing follows a link.
@@ -19,7 +22,7 @@ from typing import ClassVar, Protocol, Self, TypeAlias
 
 from ninep import host
 from ninep.errors import Refused, linux_errno
-from ninep.host import Handle, Place, Stat, Volume
+from ninep.host import Handle, ObjectRef, Stat, Volume
 from ninep.linux import O_CREAT, O_EXCL, PERMISSIONS, S_IFDIR, S_IFMT, S_ISGID, S_ISUID, S_IXGRP, Errno
 from ninep.node import must_be_able_to_wait
 from ninep.security.filesystems import Filesystems
@@ -29,7 +32,9 @@ Owned: TypeAlias = tuple[int, int, int, int]
 
 ACLS = (b"system.posix_acl_access", b"system.posix_acl_default")
 PRIVILEGED = (b"trusted.", b"security.")
-"""Namespaces of attributes by which a kernel gives rights or keeps its own records (xattr(7)): overlayfs, file capabilities, labels."""
+"""Namespaces of attributes by which a kernel gives rights or keeps its own records (xattr(7)):
+overlayfs, file capabilities, labels.
+"""
 
 
 class Subject(Protocol):
@@ -38,19 +43,25 @@ class Subject(Protocol):
     memory: Owned | None
     """What a model must remember of a file whose name is gone (see ``mapped_file``)."""
 
-    def place(self) -> Place:
+    def place(self) -> ObjectRef:
         """What the host's verbs want of it."""
 
     def where(self) -> tuple[Handle, bytes] | None:
-        """The directory it is in, and its name there (``/`` for the export's root), looked at just now; None if that does not lead to it."""
+        """The directory it is in, and its name there (``/`` for the export's root), looked at just
+        now; None if that does not lead to it.
+        """
 
 
 class Unsuitable(Exception):
-    """The folder's filesystem cannot keep what the model needs; the text is for the person who starts the server."""
+    """The folder's filesystem cannot keep what the model needs; the text is for the person who
+    starts the server.
+    """
 
 
 class SecurityModel(ABC):
-    """One way to keep ownership. ``uid`` and ``gid`` of the make verbs: ``linux.NO_ID`` leaves that one to the host."""
+    """One way to keep ownership. ``uid`` and ``gid`` of the make verbs: ``linux.NO_ID`` leaves that
+    one to the host.
+    """
 
     name: ClassVar[str]
     reserved: ClassVar[tuple[bytes, ...]] = ()
@@ -58,13 +69,19 @@ class SecurityModel(ABC):
     plain_types: ClassVar[bool] = True
     """The type of a regular file, as a listing shows it, is its type for clients too."""
     bsd_groups: ClassVar[bool] = False
-    """Owners are only recorded: a new file whose group a dialect cannot name gets its directory's (``Node.bsd_groups``)."""
+    """Owners are only recorded: a new file whose group a dialect cannot name gets its directory's
+    (``Node.bsd_groups``).
+    """
     keeps_modes: ClassVar[bool] = False
-    """Modes are only recorded: an attribute of the host that forbids writing does not count (``host.Place``)."""
+    """Modes are only recorded: an attribute of the host that forbids writing does not count
+    (``host.Place``).
+    """
     filesystems: Filesystems
     """What is known of those that its files are on."""
     privileged_xattrs: bool = False
-    """Attributes of ``PRIVILEGED`` are served: for real, with all that they mean on the host, where owners are, else recorded under other names."""
+    """Attributes of ``PRIVILEGED`` are served: for real, with all that they mean on the host, where
+    owners are, else recorded under other names.
+    """
 
     def __new__(cls, *_: object, **__: object) -> Self:
         """Each its own, whatever its class makes of ``__init__``."""
@@ -83,7 +100,9 @@ class SecurityModel(ABC):
     # -- names ---------------------------------------------------------------------------------------------------------
 
     def admit(self, name: bytes) -> None:
-        """EINVAL for a name that the model keeps for itself. Asked before any use of a client's name."""
+        """EINVAL for a name that the model keeps for itself. Asked before any use of a client's
+        name.
+        """
 
     def hides(self, name: bytes) -> bool:
         """Is this entry left out of listings?"""
@@ -93,7 +112,9 @@ class SecurityModel(ABC):
 
     @abstractmethod
     def look(self, subject: Subject, found: Stat) -> Owned:
-        """The attributes as clients see them. ``found`` is what the host says of the subject at this moment."""
+        """The attributes as clients see them. ``found`` is what the host says of the subject at
+        this moment.
+        """
 
     def links(self, subject: Subject, found: Stat) -> int:
         """The link count as clients see it."""
@@ -107,7 +128,9 @@ class SecurityModel(ABC):
 
     @abstractmethod
     def make_file(self, dir: Handle, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[Handle, Stat]:
-        """A new regular file, open as ``flags`` (``linux.O_*``) say, and its stat. EEXIST if the name is taken."""
+        """A new regular file, open as ``flags`` (``linux.O_*``) say, and its stat. EEXIST if the
+        name is taken.
+        """
 
     @abstractmethod
     def make_dir(self, dir: Handle, name: bytes, mode: int, uid: int, gid: int) -> Stat:
@@ -146,13 +169,17 @@ class SecurityModel(ABC):
 
     @abstractmethod
     def chown(self, subject: Subject, uid: int, gid: int, drop: bool) -> None:
-        """Owner and group; -1 leaves one alone, both -1 just move ctime. ``drop``: SUID goes, and SGID where the group may execute."""
+        """Owner and group; -1 leaves one alone, both -1 just move ctime. ``drop``: SUID goes, and
+        SGID where the group may execute.
+        """
 
     @abstractmethod
-    def drop_setid(self, subject: Subject, place: Place) -> None:
-        """Somebody other than root is about to change the contents: SUID goes, and SGID where the group may execute.
+    def drop_setid(self, subject: Subject, place: ObjectRef) -> None:
+        """Somebody other than root is about to change the contents: SUID goes, and SGID where the
+        group may execute.
 
-        ``place``: the subject's, or ``Place(handle, NO_HANDLE, b"")`` of an open handle, which costs less.
+        ``place``: the subject's, or ``ObjectRef(handle, NO_HANDLE, b"")`` of an open handle, which
+        costs less.
         """
 
     # -- extended attributes -------------------------------------------------------------------------------------------
@@ -166,7 +193,9 @@ class SecurityModel(ABC):
         return self.privileged_xattrs and name.startswith(PRIVILEGED) and name not in PRIVILEGED
 
     def stored_name(self, name: bytes, hidden: Errno) -> bytes:
-        """The host's name of a client's attribute. EOPNOTSUPP for one that is not served, ``hidden`` for one that the model keeps for itself."""
+        """The host's name of a client's attribute. EOPNOTSUPP for one that is not served,
+        ``hidden`` for one that the model keeps for itself.
+        """
         del hidden
         if not self.serves(name):
             raise Refused(Errno.EOPNOTSUPP)
@@ -203,7 +232,9 @@ def creation(flags: int) -> int:
 
 
 def without_setid(mode: int) -> int:
-    """A mode as the kernel leaves it when somebody other than root writes (inode.c, setattr_should_drop_suidgid)."""
+    """A mode as the kernel leaves it when somebody other than root writes (inode.c,
+    setattr_should_drop_suidgid).
+    """
     mode &= ~S_ISUID
     return mode & ~S_ISGID if mode & S_IXGRP else mode
 
@@ -224,7 +255,9 @@ def same(one: Stat, other: Stat) -> bool:
 
 
 def look_at(dir: Handle, name: bytes) -> Stat:
-    """What a name leads to; what is mounted there, which may not answer, only in a thread that may wait."""
+    """What a name leads to; what is mounted there, which may not answer, only in a thread that may
+    wait.
+    """
     try:
         return host.stat_same_mount(dir, name)
     except OSError as error:

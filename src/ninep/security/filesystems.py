@@ -1,13 +1,16 @@
 """What a model has to know of the filesystems that its files are on, by device (``st_dev``).
 
-* Whether the times of a file tell of every change, so that what was read of it may be kept for as long as they stand. They move with each change,
-  but in steps: the kernel's tick (up to 10 ms), or what the filesystem can write down: 1 s in the inodes of 128 bytes of ext4, 10 ms to 2 s
-  on FAT and exFAT. A change in the same step as the last one leaves no trace. So only what had its last change longer ago than one step
-  is believed, at the moment when it is looked at. A time that is a multiple of 10 ms is taken for one of the long steps: others hardly ever are.
-  Where the clock is another computer's, it is compared with itself: the latest time that was seen there. Where ctime does not move with each
-  change (FUSE, FAT) nothing is kept.
-* Whether a file without a name (O_TMPFILE) can be given one that stays. Some programs behind FUSE say so and lose it at the close. So the first
-  one of each device is closed and looked at, and where a program or another computer answers there is none.
+* Whether the times of a file tell of every change, so that what was read of it may be kept for as
+  long as they stand. They move with each change, but in steps: the kernel's tick (up to 10 ms), or
+  what the filesystem can write down: 1 s in the inodes of 128 bytes of ext4, 10 ms to 2 s on FAT
+  and exFAT. A change in the same step as the last one leaves no trace. So only what had its last
+  change longer ago than one step is believed, at the moment when it is looked at. A time that is a
+  multiple of 10 ms is taken for one of the long steps: others hardly ever are. Where the clock is
+  another computer's, it is compared with itself: the latest time that was seen there. Where ctime
+  does not move with each change (FUSE, FAT) nothing is kept.
+* Whether a file without a name (O_TMPFILE) can be given one that stays. Some programs behind FUSE
+  say so and lose it at the close. So the first one of each device is closed and looked at, and
+  where a program or another computer answers there is none.
 """
 
 from __future__ import annotations
@@ -27,7 +30,9 @@ SKEW: Final = 3_000_000_000
 
 
 def long_ago(changed: int, ctime: int, least: int) -> bool:
-    """The last change, at the time ``changed`` of this computer's clock, is more than a step of it ago and ``least`` nanoseconds besides."""
+    """The last change, at the time ``changed`` of this computer's clock, is more than a step of it
+    ago and ``least`` nanoseconds besides.
+    """
     return time.time_ns() - changed > (least if ctime % STEP else LONGEST_STEP + least)
 
 
@@ -59,7 +64,9 @@ class Filesystems:
             self._by_device[device] = Filesystem(volume)
 
     def settled(self, found: Stat, least: int) -> bool:
-        """Any later change of this file is sure to give it another ctime; ``least``: nanoseconds of the longest tick."""
+        """Any later change of this file is sure to give it another ctime; ``least``: nanoseconds of
+        the longest tick.
+        """
         known = self._by_device.get(found.st_dev)
         ctime = found.st_ctime_ns
         if known is None or not (known.volume.slow or not known.volume.ctime):
@@ -76,7 +83,9 @@ class Filesystems:
         return known is None or known.volume.ctime
 
     def unnamed(self, dir: Handle) -> bool | None:
-        """Whether a file without a name that is made in this directory can be given one that stays; None if that was never seen."""
+        """Whether a file without a name that is made in this directory can be given one that stays;
+        None if that was never seen.
+        """
         known = self._filesystem_of(dir)
         return True if known is None else known.unnamed
 
@@ -87,7 +96,9 @@ class Filesystems:
             known.unnamed = stays
 
     def _filesystem_of(self, dir: Handle) -> Filesystem | None:
-        """None if nothing is known, or for a part of a device that is known under another number, such as a subvolume."""
+        """None if nothing is known, or for a part of a device that is known under another number,
+        such as a subvolume.
+        """
         if len(self._by_device) == 1:
             return next(iter(self._by_device.values()))
         return self._by_device.get(host.stat(dir).st_dev) if self._by_device else None

@@ -1,14 +1,16 @@
-"""A memory of file metadata that costs system calls to read, good for as long as the inode's ctime stands still.
+"""A memory of file metadata that costs system calls to read, good for as long as the inode's ctime
+stands still.
 
-ctime moves with every change of an inode, but only with the kernel's clock tick (up to 10 ms): what was read within a tick of the last
-change may have been changed again without a trace. So
+ctime moves with every change of an inode, but only with the kernel's clock tick (up to 10 ms): what
+was read within a tick of the last change may have been changed again without a trace. So
 
-* an answer read when ctime was younger than ``RACY``, or than the filesystem's own steps (``filesystems``), is not kept;
-* what this server wrote itself is kept for ``RACY`` after the write, then read again once. Meanwhile a change by a host process in
-  the same tick would go unseen, for 20 ms.
+* an answer read when ctime was younger than ``RACY``, or than the filesystem's own steps
+  (``filesystems``), is not kept;
+* what this server wrote itself is kept for ``RACY`` after the write, then read again once.
+  Meanwhile a change by a host process in the same tick would go unseen, for 20 ms.
 
-Bounded: two generations of ``SIZE`` entries each; what is not used while one fills is dropped with the other. An entry takes about
-300 bytes.
+Bounded: two generations of ``SIZE`` entries each; what is not used while one fills is dropped with
+the other. An entry takes about 300 bytes.
 """
 
 from __future__ import annotations

@@ -1,10 +1,14 @@
-"""What the two mapped models share: every file is the server's own, and what the client thinks it is, is written beside it.
+"""What the two mapped models share: every file is the server's own, and what the client thinks it
+is, is written beside it.
 
-Links, devices, FIFOs and sockets are regular files on the host (a link holds its target), so an ordinary user's server can keep them
-all. ``fmode`` and ``dmode`` are the real permissions. Native links of the folder are shown and read as what they are.
+Links, devices, FIFOs and sockets are regular files on the host (a link holds its target), so an
+ordinary user's server can keep them all. ``fmode`` and ``dmode`` are the real permissions. Native
+links of the folder are shown and read as what they are.
 
-``trusted.*`` and ``security.*`` of clients, where they are served, are ``user.virtfs.xattr.trusted.*`` and so on: to the host they mean nothing. A
-file capability goes where SUID goes (as in security/commoncap.c, cap_inode_killpriv): Linux's 9P client does not see to it when it writes.
+``trusted.*`` and ``security.*`` of clients, where they are served, are
+``user.virtfs.xattr.trusted.*`` and so on: to the host they mean nothing. A file capability goes
+where SUID goes (as in security/commoncap.c, cap_inode_killpriv): Linux's 9P client does not see to
+it when it writes.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from typing import ClassVar, Final, NamedTuple
 
 from ninep import host
 from ninep.errors import Refused, linux_errno
-from ninep.host import Handle, Place, Stat
+from ninep.host import Handle, ObjectRef, Stat
 from ninep.linux import (
     NAME_MAX,
     NO_ID,
@@ -57,8 +61,8 @@ TYPES = frozenset(kind >> 12 for kind in (S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_
 
 _GONE: Final = (Errno.ENODATA, Errno.EOPNOTSUPP)
 RECORDED: Final = b"user.virtfs.xattr."
-"""Before the name of a client's ``trusted.`` or ``security.`` attribute: below the prefix that the hypervisor hides, so that its folders and ours
-can be served by either.
+"""Before the name of a client's ``trusted.`` or ``security.`` attribute: below the prefix that the
+hypervisor hides, so that its folders and ours can be served by either.
 """
 
 
@@ -73,7 +77,8 @@ class Tags(NamedTuple):
     def over(self, found: Stat) -> Owned:
         """The attributes as clients see them.
 
-        A type that contradicts the host's (a directory that is none, or none at all) was not written by us: the host's type counts.
+        A type that contradicts the host's (a directory that is none, or none at all) was not
+        written by us: the host's type counts.
         """
         uid, gid, mode, rdev = self
         native = found.st_mode
@@ -111,7 +116,9 @@ class Mapped(SecurityModel):
 
     @abstractmethod
     def make_regular(self, dir: Handle, name: bytes, flags: int, content: bytes, tags: Tags) -> tuple[Handle, Stat]:
-        """A new regular file with this content and these tags, open; EEXIST. It appears whole or not at all."""
+        """A new regular file with this content and these tags, open; EEXIST. It appears whole or
+        not at all.
+        """
 
     def make_file(self, dir: Handle, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[Handle, Stat]:
         tags = Tags(known_id(uid), known_id(gid), S_IFREG | permissions(mode))
@@ -134,7 +141,7 @@ class Mapped(SecurityModel):
 
     def chmod(self, subject: Subject, mode: int) -> None:
         place = subject.place()
-        found = host.stat(place.pin)
+        found = host.stat(place.path_handle)
         tags = Tags(mode=self.look(subject, found)[0] & S_IFMT | permissions(mode))
         if not place.ignores_read_only or not mode & _WRITE or found.st_mode & _WRITE:
             self.change(subject, tags)
@@ -151,12 +158,12 @@ class Mapped(SecurityModel):
         if uid == gid == -1:
             host.chown(subject.place(), -1, -1)
             return
-        mode = self.look(subject, host.stat(subject.place().pin))[0] if drop else 0
+        mode = self.look(subject, host.stat(subject.place().path_handle))[0] if drop else 0
         if drop:
             self.drop_capability(subject.place())
         self.change(subject, Tags(known_id(uid), known_id(gid), without_setid(mode) if carries_setid(mode) else None))
 
-    def drop_capability(self, place: Place) -> None:
+    def drop_capability(self, place: ObjectRef) -> None:
         """Of ``drop_setid``: the recorded file capability goes, too."""
         if self.privileged_xattrs:
             try:
@@ -184,7 +191,7 @@ class Mapped(SecurityModel):
 
     def read_link(self, subject: Subject) -> bytes:
         place = subject.place()
-        if host.stat(place.pin).st_mode & S_IFMT == S_IFLNK:
+        if host.stat(place.path_handle).st_mode & S_IFMT == S_IFLNK:
             return host.read_link(place)
         handle = host.open_file(
             place, O_RDONLY | O_NOATIME
@@ -198,9 +205,10 @@ class Mapped(SecurityModel):
 def draft(filesystems: Filesystems, dir: Handle, name: bytes, flags: int, fmode: int) -> tuple[Handle, bool]:
     """A new file to be filled and tagged, and whether it has its name already.
 
-    One without a name (O_TMPFILE) is published when it is finished: nobody ever sees it half made, and even a killed server leaves nothing
-    behind. It costs 2.6 us more than O_EXCL under the final name (11.4 to 8.8 us for create, three tags and close on ext4), which is the
-    way where there is no such file: there a host process may see it untagged for some microseconds.
+    One without a name (O_TMPFILE) is published when it is finished: nobody ever sees it half made,
+    and even a killed server leaves nothing behind. It costs 2.6 us more than O_EXCL under the final
+    name (11.4 to 8.8 us for create, three tags and close on ext4), which is the way where there is
+    no such file: there a host process may see it untagged for some microseconds.
     """
     works = filesystems.unnamed(dir)
     if works or (works is None and fmode & _OPENABLE == _OPENABLE):
@@ -211,7 +219,9 @@ def draft(filesystems: Filesystems, dir: Handle, name: bytes, flags: int, fmode:
 
 
 def unnamed(dir: Handle, flags: int, fmode: int) -> Handle | None:
-    """A file without a name, None where there are none. EPERM is ext4's word for a removed directory, where a name gets the true error."""
+    """A file without a name, None where there are none. EPERM is ext4's word for a removed
+    directory, where a name gets the true error.
+    """
     try:
         return host.open_unnamed(dir, flags, fmode)
     except OSError as error:
@@ -227,8 +237,9 @@ def fill(handle: Handle, content: bytes) -> None:
 
 
 def stays(filesystems: Filesystems, dir: Handle, name: bytes, flags: int, handle: Handle, made: Stat) -> Handle | None:
-    """A file that was published, as its handle: on a device where that was not done before, after it was closed, its name looked at, and opened
-    again. None if the name was lost with the close: it has to be made in the other way, which is the only one there from now on.
+    """A file that was published, as its handle: on a device where that was not done before, after
+    it was closed, its name looked at, and opened again. None if the name was lost with the close:
+    it has to be made in the other way, which is the only one there from now on.
     """
     if filesystems.unnamed(dir) is not None:
         return handle
@@ -250,7 +261,7 @@ def stays(filesystems: Filesystems, dir: Handle, name: bytes, flags: int, handle
         raise
 
 
-def publish(place: Place, dir: Handle, name: bytes, named: bool) -> None:
+def publish(place: ObjectRef, dir: Handle, name: bytes, named: bool) -> None:
     """Give a finished draft its name. EEXIST."""
     if not named:
         host.make_link(place, dir, name)

@@ -1,24 +1,31 @@
-"""``mapped-file``: owner, mode, type and device number in a file beside each file; for filesystems without extended attributes.
+"""``mapped-file``: owner, mode, type and device number in a file beside each file; for filesystems
+without extended attributes.
 
-Where and how they are written is told in ``records``. The names are reserved at every level: EINVAL for clients, hidden in listings
-(CVE-2017-7493), compared as the most forgiving filesystem would.
+Where and how they are written is told in ``records``. The names are reserved at every level: EINVAL
+for clients, hidden in listings (CVE-2017-7493), compared as the most forgiving filesystem would.
 
 Order of steps, so that a failure at any of them leaves everything as it was:
 
-* make: the record first (it means nothing without its entry), then the entry; if that fails the record goes again;
+* make: the record first (it means nothing without its entry), then the entry; if that fails the
+  record goes again;
 * remove: the entry first, then its record, whose removal cannot fail the request;
-* rename: the record of the source gets the target's name besides its own (that of the target is put aside), then the entries are moved, then the
-  other names go; if that fails both records are as they were;
-* link: as make, with the record linked too, so that both names share one, as the hypervisor has it. A file without a record gets an empty one first.
+* rename: the record of the source gets the target's name besides its own (that of the target is put
+  aside), then the entries are moved, then the other names go; if that fails both records are as
+  they were;
+* link: as make, with the record linked too, so that both names share one, as the hypervisor has it.
+  A file without a record gets an empty one first.
 
-A server that is killed between two steps leaves a record too many, which means nothing, or a name too many of a record. There is one exception: a
-target that was about to be replaced, and was not, has the source's record. No order of two renames is without such a moment.
+A server that is killed between two steps leaves a record too many, which means nothing, or a name
+too many of a record. There is one exception: a target that was about to be replaced, and was not,
+has the source's record. No order of two renames is without such a moment.
 
-A record belongs to its file by parent and name only, and others rename, too: it counts only while that name leads to the file
-(``Subject.where``), which is looked at with every read and again when it is written (``records``). A file whose name leads elsewhere has no
-record: it shows what the host has, as a file that was never seen by a client, and a change of its attributes is ESTALE.
+A record belongs to its file by parent and name only, and others rename, too: it counts only while
+that name leads to the file (``Subject.where``), which is looked at with every read and again when
+it is written (``records``). A file whose name leads elsewhere has no record: it shows what the host
+has, as a file that was never seen by a client, and a change of its attributes is ESTALE.
 
-A change of attributes lives in another file, so the data file's own ctime is moved by hand: clients see their chmod, and caches notice.
+A change of attributes lives in another file, so the data file's own ctime is moved by hand: clients
+see their chmod, and caches notice.
 """
 
 from __future__ import annotations
@@ -29,7 +36,7 @@ from typing import ClassVar, Final
 
 from ninep import host
 from ninep.errors import Refused, linux_errno
-from ninep.host import NO_HANDLE, Handle, Place, Stat
+from ninep.host import NO_HANDLE, Handle, ObjectRef, Stat
 from ninep.linux import S_IFDIR, S_IFMT, Errno
 from ninep.security import records
 from ninep.security.base import Owned, Subject, carries_setid, look_at, permissions, same, undo, without_setid
@@ -80,7 +87,7 @@ class MappedFile(Mapped):
         if found.st_nlink <= 2:
             return found.st_nlink
         try:
-            hidden = host.stat_same_mount(subject.place().pin, records.DIRECTORY)
+            hidden = host.stat_same_mount(subject.place().path_handle, records.DIRECTORY)
         except OSError:
             return found.st_nlink
         return found.st_nlink - (hidden.st_mode & S_IFMT == S_IFDIR)
@@ -95,7 +102,7 @@ class MappedFile(Mapped):
                 handle, named = draft(self.filesystems, dir, name, flags, self.fmode)
                 try:
                     fill(handle, content)
-                    publish(Place(handle, NO_HANDLE, b""), dir, name, named)
+                    publish(ObjectRef(handle, NO_HANDLE, b""), dir, name, named)
                     made = host.stat(handle)
                 except OSError:
                     if named:
@@ -133,9 +140,9 @@ class MappedFile(Mapped):
             if self._records.find(source) is None:
                 self._records.write(source, EMPTY)
             self._unrecord(slot)
-            record = host.pin(source.dir, source.name)
+            record = host.open_path(source.dir, source.name)
             try:
-                host.make_link(Place(record, source.dir, source.name), slot.dir, slot.name)
+                host.make_link(ObjectRef(record, source.dir, source.name), slot.dir, slot.name)
             finally:
                 host.close(record)
             try:
@@ -156,7 +163,9 @@ class MappedFile(Mapped):
         raise Refused(Errno.EEXIST)
 
     def _record(self, slot: Slot | None, tags: Tags) -> None:
-        """The record of an entry that is about to be made. A stale one may have several names, which are not this entry's."""
+        """The record of an entry that is about to be made. A stale one may have several names,
+        which are not this entry's.
+        """
         if slot is not None:
             self._unrecord(slot)
             self._records.write(slot, tags)
@@ -189,7 +198,9 @@ class MappedFile(Mapped):
                     )
 
     def _rename_with_records(self, source: Slot, target: Slot, old: Slot | None, new: Slot) -> None:
-        """``old``: the record of the source, None if there is none. ``new``: where that of the target is, or would be."""
+        """``old``: the record of the source, None if there is none. ``new``: where that of the
+        target is, or would be.
+        """
         aside = Slot(new.dir, _ASIDE + records.unique())
         stood = self._moved(new, aside) if old is None else self._linked(new, aside)
         placed = False
@@ -221,21 +232,23 @@ class MappedFile(Mapped):
             self._unrecord(between)  # it is still there if both were names of one file, or the rename failed
 
     def _linked(self, source: Slot, target: Slot) -> bool:
-        """Another name for a record, or where the filesystem has no hard links, a new one. False if there is no record."""
+        """Another name for a record, or where the filesystem has no hard links, a new one. False if
+        there is no record.
+        """
         try:
-            pin = host.pin(*source)
+            path_handle = host.open_path(*source)
         except OSError as error:
             if linux_errno(error) is Errno.ENOENT:
                 return False
             raise
         try:
-            host.make_link(Place(pin, *source), *target)
+            host.make_link(ObjectRef(path_handle, *source), *target)
         except OSError as error:
             if linux_errno(error) not in _NO_LINKS:
                 raise
             return self._moved(source, target)
         finally:
-            host.close(pin)
+            host.close(path_handle)
         return True
 
     @staticmethod
@@ -260,11 +273,11 @@ class MappedFile(Mapped):
 
     def _empty(self, dir: Handle, name: bytes) -> None:
         """A directory that clients see empty must be so for the host. ENOTEMPTY."""
-        pin = host.pin(dir, name)
+        path_handle = host.open_path(dir, name)
         try:
-            self._records.purge(pin)
+            self._records.purge(path_handle)
         finally:
-            host.close(pin)
+            host.close(path_handle)
 
     def unlink(self, dir: Handle, name: bytes, directory: bool) -> None:
         if directory:
@@ -287,7 +300,7 @@ class MappedFile(Mapped):
 
     def forget(self, subject: Subject) -> None:
         """The record will go with the name; clients that hold the file still see who owns it."""
-        subject.memory = self.look(subject, host.stat(subject.place().pin))
+        subject.memory = self.look(subject, host.stat(subject.place().path_handle))
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
@@ -308,8 +321,10 @@ class MappedFile(Mapped):
                 host.chown(subject.place(), -1, -1)
 
     def _write(self, subject: Subject, tags: Tags) -> None:
-        """Into the record under the file's name, unless that leads to another file now; again if a client renamed it meanwhile."""
-        held = host.stat(subject.place().pin)
+        """Into the record under the file's name, unless that leads to another file now; again if a
+        client renamed it meanwhile.
+        """
+        held = host.stat(subject.place().path_handle)
         for _ in range(_ATTEMPTS):
             where = subject.where()
             if where is None:
@@ -321,9 +336,9 @@ class MappedFile(Mapped):
                     return
         raise Refused(Errno.ESTALE, _LOST)
 
-    def drop_setid(self, subject: Subject, place: Place) -> None:
+    def drop_setid(self, subject: Subject, place: ObjectRef) -> None:
         self.drop_capability(place)
-        mode = self.look(subject, host.stat(place.pin))[0]
+        mode = self.look(subject, host.stat(place.path_handle))[0]
         if carries_setid(mode):
             self.chmod(subject, without_setid(mode))
 

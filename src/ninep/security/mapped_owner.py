@@ -1,27 +1,35 @@
-"""``mapped-owner``: what an ordinary user's files can have is real; the owner, and what else only root could set, is in attributes.
+"""``mapped-owner``: what an ordinary user's files can have is real; the owner, and what else only
+root could set, is in attributes.
 
-For a source folder that programs of the host and of the guest use in turn: each sees the other's execute bits, links, names and times.
+For a source folder that programs of the host and of the guest use in turn: each sees the other's
+execute bits, links, names and times.
 
 Real on the host:
 
-* permission bits: those the guest set, and read and write (search) for the owner, without which the server could not work on the file
-  (``least``: ``fmode`` for files, ``dmode`` for directories, never less than 0600 and 0700);
+* permission bits: those the guest set, and read and write (search) for the owner, without which the
+  server could not work on the file (``least``: ``fmode`` for files, ``dmode`` for directories,
+  never less than 0600 and 0700);
 * symbolic links, hard links, names, contents, times.
 
-In attributes, as ``mapped_xattr`` has them, and only where they differ from what the host shows, so that most files have none:
+In attributes, as ``mapped_xattr`` has them, and only where they differ from what the host shows, so
+that most files have none:
 
 * ``user.virtfs.uid`` and ``.gid``;
-* ``user.virtfs.mode``, where the guest's mode is not the real one: no access for the owner, SUID, SGID or sticky (set for real by the host alone; the
-  guest can clear them). ``user.virtfs.host-mode`` (4 bytes) beside it holds the real permission bits of that moment: once a process of the
-  host has changed them, they count and the attribute does not;
-* devices, FIFOs and sockets: an empty regular file, its type in ``user.virtfs.mode``, its number in ``user.virtfs.rdev``.
+* ``user.virtfs.mode``, where the guest's mode is not the real one: no access for the owner, SUID,
+  SGID or sticky (set for real by the host alone; the guest can clear them).
+  ``user.virtfs.host-mode`` (4 bytes) beside it holds the real permission bits of that moment: once
+  a process of the host has changed them, they count and the attribute does not;
+* devices, FIFOs and sockets: an empty regular file, its type in ``user.virtfs.mode``, its number in
+  ``user.virtfs.rdev``.
 
-Folders of ``mapped-xattr`` are taken over as they are. A ``user.virtfs.mode`` without ``host-mode`` beside it is believed while the real bits are
-those that model leaves (``least``) or those that this one would have set for it. A link that is a file stays one until it is made again.
+Folders of ``mapped-xattr`` are taken over as they are. A ``user.virtfs.mode`` without ``host-mode``
+beside it is believed while the real bits are those that model leaves (``least``) or those that this
+one would have set for it. A link that is a file stays one until it is made again.
 
-A symbolic link cannot have ``user.`` attributes (xattr(7)), so nothing can say whose it is: it is shown with the owner and group of its
-directory, and a chown of it is accepted and forgotten, so that archives can be unpacked. Where the file system has no links (symlink(2):
-EPERM), they are kept as ``mapped-xattr`` keeps them.
+A symbolic link cannot have ``user.`` attributes (xattr(7)), so nothing can say whose it is: it is
+shown with the owner and group of its directory, and a chown of it is accepted and forgotten, so
+that archives can be unpacked. Where the file system has no links (symlink(2): EPERM), they are kept
+as ``mapped-xattr`` keeps them.
 """
 
 from __future__ import annotations
@@ -32,7 +40,7 @@ from typing import ClassVar, Final
 
 from ninep import host
 from ninep.errors import Refused, linux_errno
-from ninep.host import Handle, Place, Stat, Volume
+from ninep.host import Handle, ObjectRef, Stat, Volume
 from ninep.linux import S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Errno
 from ninep.security.base import Owned, Subject, Unsuitable, carries_setid, permissions, without_setid
 from ninep.security.mapped import TYPES, Tags
@@ -88,10 +96,10 @@ class MappedOwner(MappedXattr):
             if where is not None:
                 dir = where[0]
                 folder = host.stat(dir)
-                _, uid, gid, _ = self._known.get(folder) or self._owned(Place(dir, dir, b"."), folder)
+                _, uid, gid, _ = self._known.get(folder) or self._owned(ObjectRef(dir, dir, b"."), folder)
         return found.st_mode, uid, gid, 0
 
-    def _owned(self, place: Place, found: Stat) -> Owned:
+    def _owned(self, place: ObjectRef, found: Stat) -> Owned:
         """One call where there are no attributes."""
         if found.st_mode & S_IFMT not in (S_IFREG, S_IFDIR):
             return Tags().over(found)
@@ -105,7 +113,7 @@ class MappedOwner(MappedXattr):
         return Tags(uid, gid, mode, rdev).over(found)
 
     @staticmethod
-    def _names(place: Place) -> Collection[bytes]:
+    def _names(place: ObjectRef) -> Collection[bytes]:
         try:
             return host.list_xattrs(place)
         except OSError as error:
@@ -116,7 +124,7 @@ class MappedOwner(MappedXattr):
             return () if why is Errno.ENODATA else WIDTHS.keys()
 
     @staticmethod
-    def _value(place: Place, name: bytes) -> bytes | None:
+    def _value(place: ObjectRef, name: bytes) -> bytes | None:
         try:
             return host.get_xattr(place, name)
         except OSError as error:
@@ -157,10 +165,12 @@ class MappedOwner(MappedXattr):
         kind = mode & S_IFMT
         return self.fmode if kind in _STAND_INS else mode & _ACCESS | self._least(kind)
 
-    def equip(self, place: Place, tags: Tags) -> Tags:
-        """The umask and a default ACL may have taken bits away. A directory's SGID is inherited on the host, and stays."""
+    def equip(self, place: ObjectRef, tags: Tags) -> Tags:
+        """The umask and a default ACL may have taken bits away. A directory's SGID is inherited on
+        the host, and stays.
+        """
         mode = tags.mode or 0
-        found: Stat = host.stat(place.pin)
+        found: Stat = host.stat(place.path_handle)
         mode |= found.st_mode & _SPECIAL
         found = self._set_real(place, found, mode)
         wanted = self._owner_tags(tags, found) | self._mode_tags(mode, found)
@@ -176,7 +186,7 @@ class MappedOwner(MappedXattr):
         if subject.memory is not None:
             super().change(subject, tags)
             return
-        found = host.stat(place.pin)
+        found = host.stat(place.path_handle)
         kind = found.st_mode & S_IFMT
         if kind == S_IFLNK and tags.mode is not None:
             raise Refused(Errno.EOPNOTSUPP, "a link has no mode of its own")
@@ -185,18 +195,20 @@ class MappedOwner(MappedXattr):
         after = with_changes(self.look(subject, found), tags)
         if tags != Tags():
             after = self._change(place, found, tags, after)
-        now = host.stat(place.pin)
+        now = host.stat(place.path_handle)
         if now.st_ctime_ns == found.st_ctime_ns:  # nothing had to be changed, or ext4 was told what it had
             if tags.mode is not None and carries_setid(now.st_mode):
                 host.chmod(place, permissions(now.st_mode))  # chown(2) would take these bits away
             else:
                 host.chown(place, -1, -1)
-            now = host.stat(place.pin)
+            now = host.stat(place.path_handle)
         if kind != S_IFLNK:
             self._known.wrote(now, after)
 
-    def _change(self, place: Place, found: Stat, tags: Tags, after: Owned) -> Owned:
-        """Mode, then owner: a server killed in between must not leave the new owner the old set-user bit. All, or all is put back."""
+    def _change(self, place: ObjectRef, found: Stat, tags: Tags, after: Owned) -> Owned:
+        """Mode, then owner: a server killed in between must not leave the new owner the old
+        set-user bit. All, or all is put back.
+        """
         touched = {UID: tags.uid, GID: tags.gid, MODE: tags.mode, HOST_MODE: tags.mode}
         there = self._names(place)
         old = {name: self._value(place, name) for name, new in touched.items() if new is not None and name in there}
@@ -212,8 +224,10 @@ class MappedOwner(MappedXattr):
             raise
         return (after[0] | real.st_mode & _SPECIAL, *after[1:])
 
-    def _set_real(self, place: Place, found: Stat, mode: int) -> Stat:
-        """Give the host the bits of a mode that it can have. Where it will not (a file of another user, CIFS), they stay, and the attribute tells."""
+    def _set_real(self, place: ObjectRef, found: Stat, mode: int) -> Stat:
+        """Give the host the bits of a mode that it can have. Where it will not (a file of another
+        user, CIFS), they stay, and the attribute tells.
+        """
         native = found.st_mode
         if _stands_in(mode, native):
             return found
@@ -225,11 +239,13 @@ class MappedOwner(MappedXattr):
         except OSError as error:
             if linux_errno(error) not in _NOT_OURS:
                 raise
-        return host.stat(place.pin)
+        return host.stat(place.path_handle)
 
     @staticmethod
     def _mode_tags(mode: int, found: Stat) -> dict[bytes, int | None]:
-        """The attributes of a mode, None for one that must not be there. In this order a half of them is never believed for another mode."""
+        """The attributes of a mode, None for one that must not be there. In this order a half of
+        them is never believed for another mode.
+        """
         if _stands_in(mode, found.st_mode):
             return {MODE: mode}
         if permissions(found.st_mode) == permissions(mode):
@@ -242,7 +258,7 @@ class MappedOwner(MappedXattr):
         return {name: None if new == native else new for name, new, native in rows if new is not None}
 
     @staticmethod
-    def _apply(place: Place, wanted: dict[bytes, int | None], there: Collection[bytes]) -> None:
+    def _apply(place: ObjectRef, wanted: dict[bytes, int | None], there: Collection[bytes]) -> None:
         for name, value in wanted.items():
             if value is not None:
                 host.set_xattr(place, name, value.to_bytes(WIDTHS[name], "little"))
@@ -254,7 +270,7 @@ class MappedOwner(MappedXattr):
                         raise
 
     @staticmethod
-    def _put_back(place: Place, found: Stat, old: dict[bytes, bytes | None]) -> None:
+    def _put_back(place: ObjectRef, found: Stat, old: dict[bytes, bytes | None]) -> None:
         """The request fails with the first error either way."""
         for name, value in old.items():
             with suppress(OSError):
@@ -263,25 +279,29 @@ class MappedOwner(MappedXattr):
                 else:
                     host.set_xattr(place, name, value)
         with suppress(OSError):
-            if host.stat(place.pin).st_mode != found.st_mode:
+            if host.stat(place.path_handle).st_mode != found.st_mode:
                 host.chmod(place, permissions(found.st_mode))
 
-    def drop_setid(self, subject: Subject, place: Place) -> None:
-        """First what costs little: could the host's bits or the attribute's be set? A list of names is a fifth of an answer that there is none."""
+    def drop_setid(self, subject: Subject, place: ObjectRef) -> None:
+        """First what costs little: could the host's bits or the attribute's be set? A list of names
+        is a fifth of an answer that there is none.
+        """
         self.drop_capability(place)
         mode = 0
         if subject.memory is not None:
             mode = subject.memory[0]
         elif MODE in self._names(place):
             mode = self._number(place, MODE) or 0
-        if carries_setid(host.stat(place.pin).st_mode | permissions(mode)):
-            mode = self.look(subject, host.stat(subject.place().pin))[0]
+        if carries_setid(host.stat(place.path_handle).st_mode | permissions(mode)):
+            mode = self.look(subject, host.stat(subject.place().path_handle))[0]
             if carries_setid(mode):
                 self.chmod(subject, without_setid(mode))
 
 
 def _stands_in(mode: int, native: int) -> bool:
-    """Is a regular file of the host, which has this mode as an attribute, a device, FIFO, socket or link for clients?"""
+    """Is a regular file of the host, which has this mode as an attribute, a device, FIFO, socket or
+    link for clients?
+    """
     return native & S_IFMT == S_IFREG and mode & S_IFMT in _STAND_INS
 
 

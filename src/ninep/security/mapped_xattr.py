@@ -1,6 +1,7 @@
 """``mapped-xattr``: owner, mode, type and device number in extended attributes of the file itself.
 
-On disk, as the hypervisor writes it (QEMU 9p-local.c local_set_xattrat, local_lstat), little-endian:
+On disk, as the hypervisor writes it (QEMU 9p-local.c local_set_xattrat, local_lstat),
+little-endian:
 
 =====================  =====  ==========================================
 ``user.virtfs.uid``    4      uid
@@ -9,11 +10,13 @@ On disk, as the hypervisor writes it (QEMU 9p-local.c local_set_xattrat, local_l
 ``user.virtfs.rdev``   8      dev_t in the Linux layout (4 on macOS: read)
 =====================  =====  ==========================================
 
-Each stands alone; one that is missing leaves the host's own value. POSIX ACLs are kept raw under ``user.virtfs.system.posix_acl_*``.
-Clients do not see ``user.virtfs.*``: not listed, ENODATA to read, EACCES to set or remove (QEMU 9p-xattr-user.c).
+Each stands alone; one that is missing leaves the host's own value. POSIX ACLs are kept raw under
+``user.virtfs.system.posix_acl_*``. Clients do not see ``user.virtfs.*``: not listed, ENODATA to
+read, EACCES to set or remove (QEMU 9p-xattr-user.c).
 
-They are written in the order uid, gid, mode: on ext4 with inodes of 256 bytes the third no longer fits into the inode, and the block it
-goes to is shared by all files with an equal one (8 us for a create instead of 70), which modes are and owners are not.
+They are written in the order uid, gid, mode: on ext4 with inodes of 256 bytes the third no longer
+fits into the inode, and the block it goes to is shared by all files with an equal one (8 us for a
+create instead of 70), which modes are and owners are not.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from typing import ClassVar, Final
 
 from ninep import host
 from ninep.errors import Refused, linux_errno
-from ninep.host import NO_HANDLE, Handle, Place, Stat, Volume
+from ninep.host import NO_HANDLE, Handle, ObjectRef, Stat, Volume
 from ninep.linux import S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Errno
 from ninep.security.base import ACLS, Owned, Subject, Unsuitable, carries_setid, permissions, same, undo, without_setid
 from ninep.security.known import Known
@@ -69,12 +72,16 @@ class MappedXattr(Mapped):
         return owned
 
     def forget(self, subject: Subject) -> None:
-        """Where attributes are reached by the name, they go with it; clients that hold the file still see who owns it."""
+        """Where attributes are reached by the name, they go with it; clients that hold the file
+        still see who owns it.
+        """
         if host.BY_NAME:
-            subject.memory = self.look(subject, host.stat(subject.place().pin))
+            subject.memory = self.look(subject, host.stat(subject.place().path_handle))
 
-    def _read(self, place: Place, found: Stat) -> Tags:
-        """Three or four calls (1.4 us each); the cache spares them where nothing changed. Only files and directories can have tags."""
+    def _read(self, place: ObjectRef, found: Stat) -> Tags:
+        """Three or four calls (1.4 us each); the cache spares them where nothing changed. Only
+        files and directories can have tags.
+        """
         if found.st_mode & S_IFMT not in (S_IFREG, S_IFDIR):
             return Tags()
         mode = self._number(place, MODE)
@@ -84,7 +91,7 @@ class MappedXattr(Mapped):
         return Tags(self._number(place, UID), self._number(place, GID), mode, rdev)
 
     @staticmethod
-    def _may_have_tags(place: Place) -> bool:
+    def _may_have_tags(place: ObjectRef) -> bool:
         try:
             return any(name.startswith(PREFIX) for name in host.list_xattrs(place))
         except OSError as error:
@@ -93,7 +100,7 @@ class MappedXattr(Mapped):
             return True  # attributes that cannot be listed can still be asked for one by one
 
     @staticmethod
-    def _number(place: Place, attribute: bytes) -> int | None:
+    def _number(place: ObjectRef, attribute: bytes) -> int | None:
         try:
             value = host.get_xattr(place, attribute)
         except OSError as error:
@@ -105,7 +112,7 @@ class MappedXattr(Mapped):
     # -- writing tags --------------------------------------------------------------------------------------------------
 
     @staticmethod
-    def _write(place: Place, tags: Tags, *, mode_first: bool = False) -> None:
+    def _write(place: ObjectRef, tags: Tags, *, mode_first: bool = False) -> None:
         rows = list(zip(_FORMAT, tags, strict=True))
         if mode_first:
             rows.insert(0, rows.pop(2))
@@ -120,7 +127,7 @@ class MappedXattr(Mapped):
             subject.memory = with_changes(subject.memory, tags)
             host.chown(place, -1, -1)
             return
-        found = host.stat(place.pin)
+        found = host.stat(place.path_handle)
         before = self.look(subject, found)
         if found.st_mode & S_IFMT == S_IFLNK:
             raise Refused(Errno.EOPNOTSUPP, "a link of the host has no place for an owner or a mode of its own")
@@ -137,13 +144,13 @@ class MappedXattr(Mapped):
         except OSError:
             self._restore(place, old)
             raise
-        changed = host.stat(place.pin)
+        changed = host.stat(place.path_handle)
         if changed.st_ctime_ns == found.st_ctime_ns:  # ext4 leaves ctime alone when an attribute is set to what it was
             host.chown(place, -1, -1)
-            changed = host.stat(place.pin)
+            changed = host.stat(place.path_handle)
         self._known.wrote(changed, with_changes(before, tags))
 
-    def _restore(self, place: Place, old: dict[bytes, int | None]) -> None:
+    def _restore(self, place: ObjectRef, old: dict[bytes, int | None]) -> None:
         for attribute, width, _ in _FORMAT:
             if attribute not in old:
                 continue
@@ -162,14 +169,14 @@ class MappedXattr(Mapped):
         """The host's permissions of something new, from its mode for clients."""
         return self.dmode if mode & S_IFMT == S_IFDIR else self.fmode
 
-    def equip(self, place: Place, tags: Tags) -> Tags:
+    def equip(self, place: ObjectRef, tags: Tags) -> Tags:
         """Write the tags of something new; those that count for it from now on."""
         self._write(place, tags)
         return tags
 
     def make_regular(self, dir: Handle, name: bytes, flags: int, content: bytes, tags: Tags) -> tuple[Handle, Stat]:
         handle, named = draft(self.filesystems, dir, name, flags, self.first_mode(tags.mode or 0))
-        place = Place(handle, NO_HANDLE, b"")
+        place = ObjectRef(handle, NO_HANDLE, b"")
         try:
             fill(handle, content)
             tags = self.equip(place, tags)
@@ -187,7 +194,9 @@ class MappedXattr(Mapped):
         return kept, made
 
     def make_dir(self, dir: Handle, name: bytes, mode: int, uid: int, gid: int) -> Stat:
-        """A directory cannot be made without a name: a host process may see it untagged for some microseconds."""
+        """A directory cannot be made without a name: a host process may see it untagged for some
+        microseconds.
+        """
         tags = Tags(known_id(uid), known_id(gid), S_IFDIR | permissions(mode))
         host.make_dir(dir, name, self.first_mode(S_IFDIR | permissions(mode)))
         new = host.stat_at(dir, name)
@@ -200,24 +209,24 @@ class MappedXattr(Mapped):
         return made
 
     def _tag_dir(self, dir: Handle, name: bytes, new: Stat, tags: Tags) -> tuple[Stat, Tags]:
-        pin = host.pin(dir, name)
+        path_handle = host.open_path(dir, name)
         try:
-            made = host.stat(pin)
+            made = host.stat(path_handle)
             if not same(made, new) or made.st_mode & S_IFMT != S_IFDIR:
                 raise Refused(Errno.ESTALE)  # a host process took it away and put something else there
-            tags = self.equip(Place(pin, dir, name), tags)
-            return host.stat(pin), tags
+            tags = self.equip(ObjectRef(path_handle, dir, name), tags)
+            return host.stat(path_handle), tags
         finally:
-            host.close(pin)
+            host.close(path_handle)
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
-    def drop_setid(self, subject: Subject, place: Place) -> None:
+    def drop_setid(self, subject: Subject, place: ObjectRef) -> None:
         """Asks for the mode alone: after each write ctime has moved and the cache knows nothing."""
         self.drop_capability(place)
         mode = self._number(place, MODE) if subject.memory is None else subject.memory[0]
-        if carries_setid(host.stat(place.pin).st_mode if mode is None else mode):
-            mode = self.look(subject, host.stat(place.pin))[0]
+        if carries_setid(host.stat(place.path_handle).st_mode if mode is None else mode):
+            mode = self.look(subject, host.stat(place.path_handle))[0]
             self.chmod(subject, without_setid(mode))
 
     # -- extended attributes -------------------------------------------------------------------------------------------

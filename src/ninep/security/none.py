@@ -1,8 +1,9 @@
 """``none``: as passthrough, but an owner or a mode that the host will not set is no error.
 
-For folders of an ordinary user, where a guest's root unpacks archives and installs packages: everything belongs to the user who runs the
-server and the guest is told that its chown succeeded. POSIX ACLs are not served (QEMU 9p-xattr.c, none_xattr_ops), since they would
-name users the host does not have.
+For folders of an ordinary user, where a guest's root unpacks archives and installs packages:
+everything belongs to the user who runs the server and the guest is told that its chown succeeded.
+POSIX ACLs are not served (QEMU 9p-xattr.c, none_xattr_ops), since they would name users the host
+does not have.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 from ninep.errors import linux_errno
-from ninep.host import Place
+from ninep.host import ObjectRef
 from ninep.linux import Errno
 from ninep.security.base import Subject
 from ninep.security.options import ModelType, RealOptions
@@ -22,7 +23,7 @@ class Unowned(Passthrough):
 
     name: ClassVar[str] = "none"
 
-    def _give(self, place: Place, uid: int, gid: int) -> None:
+    def _give(self, place: ObjectRef, uid: int, gid: int) -> None:
         try:
             super()._give(place, uid, gid)
         except OSError as error:

@@ -1,11 +1,14 @@
 """``passthrough``: owner, mode and type are those of the host's files.
 
-Needs a privileged server to give files away. An ordinary user's server makes files that belong to that user, whoever asked (the
-hypervisor's fails every create there, which helps nobody), says so once in the log, and refuses an explicit chown as the host does.
+Needs a privileged server to give files away. An ordinary user's server makes files that belong to
+that user, whoever asked (the hypervisor's fails every create there, which helps nobody), says so
+once in the log, and refuses an explicit chown as the host does.
 
-A file is made with its plain permission bits, then given to its owner, then gets SUID, SGID and sticky: a chown clears those, and a
-file must never be SUID for the wrong user. The stat that the driver needs anyway shows what the umask or a default ACL took away, so
-that a second and third call are made only where they change something; with umask 0 (``ninep serve`` sets it) that is hardly ever.
+A file is made with its plain permission bits, then given to its owner, then gets SUID, SGID and
+sticky: a chown clears those, and a file must never be SUID for the wrong user. The stat that the
+driver needs anyway shows what the umask or a default ACL took away, so that a second and third call
+are made only where they change something; with umask 0 (``ninep serve`` sets it) that is hardly
+ever.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from typing import ClassVar, Final
 
 from ninep import host
 from ninep.errors import Refused, linux_errno
-from ninep.host import Handle, Place, Stat
+from ninep.host import Handle, ObjectRef, Stat
 from ninep.linux import NO_ID, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, Errno
 from ninep.security.base import (
     Owned,
@@ -43,7 +46,9 @@ class Passthrough(SecurityModel):
 
     def __init__(self, *, devices: bool = False) -> None:
         self.devices = devices
-        """Clients may make device nodes: real ones, which every process of the host with access to the folder can open."""
+        """Clients may make device nodes: real ones, which every process of the host with access to
+        the folder can open.
+        """
         self._privileged = host.privileged()
         self._warned = False
 
@@ -58,7 +63,7 @@ class Passthrough(SecurityModel):
         try:
             made: Stat = host.stat(handle)
             if self._differs(made, mode, uid, gid):
-                made = self._finish(Place(handle, dir, name), made, mode, uid, gid)
+                made = self._finish(ObjectRef(handle, dir, name), made, mode, uid, gid)
         except OSError:
             undo(dir, name, host.stat(handle))
             host.close(handle)
@@ -80,20 +85,22 @@ class Passthrough(SecurityModel):
         return self._finish_named(dir, name, mode & S_IFMT, mode, uid, gid)
 
     def _finish_named(self, dir: Handle, name: bytes, kind: int, mode: int | None, uid: int, gid: int) -> Stat:
-        """The same for what cannot be made open: look at the name, and pin it only if something is left to do."""
+        """The same for what cannot be made open: look at the name, and path handle it only if
+        something is left to do.
+        """
         made = host.stat_at(dir, name)
         if made.st_mode & S_IFMT != kind:
             raise Refused(Errno.ESTALE)  # a host process put something else there since
         if not self._differs(made, mode, uid, gid):
             return made
         try:
-            pin = host.pin(dir, name)
+            path_handle = host.open_path(dir, name)
             try:
-                if not same(host.stat(pin), made):
+                if not same(host.stat(path_handle), made):
                     raise Refused(Errno.ESTALE)
-                return self._finish(Place(pin, dir, name), made, mode, uid, gid)
+                return self._finish(ObjectRef(path_handle, dir, name), made, mode, uid, gid)
             finally:
-                host.close(pin)
+                host.close(path_handle)
         except OSError:
             undo(dir, name, made)
             raise
@@ -104,15 +111,15 @@ class Passthrough(SecurityModel):
             return True
         return mode is not None and permissions(made.st_mode) != permissions(mode)
 
-    def _finish(self, place: Place, made: Stat, mode: int | None, uid: int, gid: int) -> Stat:
+    def _finish(self, place: ObjectRef, made: Stat, mode: int | None, uid: int, gid: int) -> Stat:
         """Owner, then mode; whoever called undoes the file if that fails."""
         if uid not in (NO_ID, made.st_uid) or gid not in (NO_ID, made.st_gid):
             self._give(place, uid, gid)
-        if mode is not None and permissions(host.stat(place.pin).st_mode) != permissions(mode):
+        if mode is not None and permissions(host.stat(place.path_handle).st_mode) != permissions(mode):
             host.chmod(place, permissions(mode))
-        return host.stat(place.pin)
+        return host.stat(place.path_handle)
 
-    def _give(self, place: Place, uid: int, gid: int) -> None:
+    def _give(self, place: ObjectRef, uid: int, gid: int) -> None:
         """The owner of a new file."""
         try:
             host.chown(place, -1 if uid == NO_ID else uid, -1 if gid == NO_ID else gid)
@@ -129,15 +136,19 @@ class Passthrough(SecurityModel):
         host.chmod(subject.place(), permissions(mode))
 
     def chown(self, subject: Subject, uid: int, gid: int, drop: bool) -> None:
-        """Linux drops the bits itself, whoever asks (fs/open.c chown_common); macOS does for who is not privileged."""
+        """Linux drops the bits itself, whoever asks (fs/open.c chown_common); macOS does for who is
+        not privileged.
+        """
         place = subject.place()
         host.chown(place, uid, gid)
         if drop:
             self.drop_setid(subject, place)
 
-    def drop_setid(self, subject: Subject, place: Place) -> None:
-        """The kernel does this itself when the server has no privileges (CAP_FSETID): then there is nothing left to see here."""
-        mode = host.stat(place.pin).st_mode
+    def drop_setid(self, subject: Subject, place: ObjectRef) -> None:
+        """The kernel does this itself when the server has no privileges (CAP_FSETID): then there is
+        nothing left to see here.
+        """
+        mode = host.stat(place.path_handle).st_mode
         if carries_setid(mode):
             try:
                 host.chmod(subject.place(), permissions(without_setid(mode)))

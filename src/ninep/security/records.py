@@ -1,20 +1,25 @@
-"""The metadata files of ``mapped-file``: where they are, what stands in them, how they are read and replaced.
+"""The metadata files of ``mapped-file``: where they are, what stands in them, how they are read and
+replaced.
 
-On disk, as the hypervisor writes it (QEMU 9p-local.c local_mapped_file_attr, local_set_mapped_file_attrat): in every directory
-``.virtfs_metadata/`` (0700) with one file (0600) for each entry, of the entry's name; for the export's root ``.virtfs_metadata_root`` in
-the root. Lines ``virtfs.uid=N``, ``virtfs.gid=N``, ``virtfs.mode=N``, ``virtfs.rdev=N`` in this order, decimal, signed 32 bits, each only
-if it is known. Readers cut lines at 99 bytes, compare the key by its beginning and ignore what they do not know.
+On disk, as the hypervisor writes it (QEMU 9p-local.c local_mapped_file_attr,
+local_set_mapped_file_attrat): in every directory ``.virtfs_metadata/`` (0700) with one file (0600)
+for each entry, of the entry's name; for the export's root ``.virtfs_metadata_root`` in the root.
+Lines ``virtfs.uid=N``, ``virtfs.gid=N``, ``virtfs.mode=N``, ``virtfs.rdev=N`` in this order,
+decimal, signed 32 bits, each only if it is known. Readers cut lines at 99 bytes, compare the key by
+its beginning and ignore what they do not know.
 
-A new record appears whole: a file without a name is published, or a temporary one renamed. One that is there is rewritten in place, by a single write
-that is valid as a whole: all its names must agree (those of hard links share one), and a record belongs to its file only by parent and name,
-which a host process, another export or another worker may give to another file at any moment. So the record is opened, then the
-caller looks whether the name still leads to the file (``Still``), then what was opened is written, wherever it was moved meanwhile. A new record is
-taken back if the name leads elsewhere after it was made. What remains: a file without a record that takes the name
-between look and publication has another one's record until it is taken back; and where there are no files without names a
-record that another file brought along in that instant is replaced.
+A new record appears whole: a file without a name is published, or a temporary one renamed. One that
+is there is rewritten in place, by a single write that is valid as a whole: all its names must agree
+(those of hard links share one), and a record belongs to its file only by parent and name, which a
+host process, another export or another worker may give to another file at any moment. So the record
+is opened, then the caller looks whether the name still leads to the file (``Still``), then what was
+opened is written, wherever it was moved meanwhile. A new record is taken back if the name leads
+elsewhere after it was made. What remains: a file without a record that takes the name between look
+and publication has another one's record until it is taken back; and where there are no files
+without names a record that another file brought along in that instant is replaced.
 
-A server that is killed in between leaves its temporary file there: hidden from clients, in the way of nothing, removed by whoever writes a record of
-that directory later (or removes the directory).
+A server that is killed in between leaves its temporary file there: hidden from clients, in the way
+of nothing, removed by whoever writes a record of that directory later (or removes the directory).
 """
 
 from __future__ import annotations
@@ -29,7 +34,7 @@ from typing import Final, NamedTuple
 
 from ninep import host
 from ninep.errors import Refused, linux_errno
-from ninep.host import NO_HANDLE, Handle, Place, Stat
+from ninep.host import NO_HANDLE, Handle, ObjectRef, Stat
 from ninep.linux import DT_DIR, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY, S_IFDIR, S_IFMT, S_IFREG, Errno
 from ninep.security.base import same
 from ninep.security.filesystems import Filesystems
@@ -42,7 +47,9 @@ ROOT_NAME: Final = b"/"  # the name of the export's root, which no entry can hav
 TEMPORARY: Final = b".virtfs_metadata_new."
 _LONGEST: Final = 4096
 ABANDONED: Final = 60.0
-"""Seconds after which a temporary file is nobody's. Were it somebody's after all, his rename would fail, and his request."""
+"""Seconds after which a temporary file is nobody's. Were it somebody's after all, his rename would
+fail, and his request.
+"""
 _SWEPT: Final = 4096
 _LINE: Final = 99
 _NUMBER = re.compile(rb"virtfs\.(uid|gid|mode|rdev).[ \t]*([+-]?[0-9]*)", re.DOTALL)
@@ -85,7 +92,9 @@ class Slot(NamedTuple):
 
 
 class Records:
-    """Reads and writes metadata files; remembers what it read by the inode and ctime of the metadata file."""
+    """Reads and writes metadata files; remembers what it read by the inode and ctime of the
+    metadata file.
+    """
 
     def __init__(self, filesystems: Filesystems) -> None:
         self._filesystems = filesystems
@@ -95,7 +104,9 @@ class Records:
 
     @contextmanager
     def slot(self, dir: Handle, name: bytes, make: bool = False) -> Iterator[Slot | None]:
-        """The slot of an entry, for the time of a ``with``; None if its directory has no metadata (and ``make`` is false)."""
+        """The slot of an entry, for the time of a ``with``; None if its directory has no metadata
+        (and ``make`` is false).
+        """
         if name == ROOT_NAME:
             yield Slot(dir, ROOT)
             return
@@ -110,9 +121,11 @@ class Records:
 
     @staticmethod
     def _directory(dir: Handle, make: bool) -> Handle | None:
-        """A link or a file of that name, planted by a host process, is pinned itself: the next step below it is ENOTDIR."""
+        """A link or a file of that name, planted by a host process, is pinned itself: the next step
+        below it is ENOTDIR.
+        """
         try:
-            return host.pin(dir, DIRECTORY)
+            return host.open_path(dir, DIRECTORY)
         except OSError as error:
             if linux_errno(error) is not Errno.ENOENT:
                 raise
@@ -123,7 +136,7 @@ class Records:
         except OSError as error:
             if linux_errno(error) is not Errno.EEXIST:
                 raise
-        return host.pin(dir, DIRECTORY)
+        return host.open_path(dir, DIRECTORY)
 
     # -- one record ----------------------------------------------------------------------------------------------------
 
@@ -159,7 +172,9 @@ class Records:
 
     @staticmethod
     def find(slot: Slot) -> Stat | None:
-        """The metadata file itself, if it is there. Where a link or a file stands in place of the metadata directory nothing is there."""
+        """The metadata file itself, if it is there. Where a link or a file stands in place of the
+        metadata directory nothing is there.
+        """
         try:
             return host.stat_at(slot.dir, slot.name)
         except OSError as error:
@@ -168,7 +183,9 @@ class Records:
             raise
 
     def write(self, slot: Slot, tags: Tags, still: Still | None = None) -> bool:
-        """Record; all of it or, on an error, nothing. False, and nothing is recorded, if ``still`` says no."""
+        """Record; all of it or, on an error, nothing. False, and nothing is recorded, if ``still``
+        says no.
+        """
         found = self.find(slot)
         if found is not None and found.st_mode & S_IFMT == S_IFREG:
             try:
@@ -184,7 +201,9 @@ class Records:
         return self._replace(slot, tags, still, new=found is None)
 
     def _rewrite(self, slot: Slot, handle: Handle, tags: Tags, still: Still | None) -> bool:
-        """In place. What is longer in the old contents is covered with newlines, which mean nothing, and cut off if that can be."""
+        """In place. What is longer in the old contents is covered with newlines, which mean
+        nothing, and cut off if that can be.
+        """
         self._sweep(slot.dir)
         before = host.read(handle, _LONGEST, 0)
         content = render(tags)
@@ -206,8 +225,9 @@ class Records:
         return True
 
     def _replace(self, slot: Slot, tags: Tags, still: Still | None, new: bool) -> bool:
-        """A record that does not exist yet belongs to an entry that nobody sees yet, or that has its host's attributes until now: it
-        can be made in a file without a name. Else by a temporary name.
+        """A record that does not exist yet belongs to an entry that nobody sees yet, or that has
+        its host's attributes until now: it can be made in a file without a name. Else by a
+        temporary name.
         """
         content = render(tags)
         if still is not None and not still():
@@ -247,7 +267,7 @@ class Records:
         try:
             if host.write(handle, content, 0) != len(content):
                 raise Refused(Errno.ENOSPC)
-            host.make_link(Place(handle, NO_HANDLE, b""), slot.dir, slot.name)
+            host.make_link(ObjectRef(handle, NO_HANDLE, b""), slot.dir, slot.name)
             made = host.stat(handle)
             self._known.wrote(made, tags)
         except OSError as error:
@@ -263,7 +283,9 @@ class Records:
         return made if works else None
 
     def _sweep(self, dir: Handle) -> None:
-        """Remove what killed servers left. Once for each directory, or again and again as long as there is something too young to tell."""
+        """Remove what killed servers left. Once for each directory, or again and again as long as
+        there is something too young to tell.
+        """
         found = host.stat(dir)
         if (found.st_dev, found.st_ino) in self._swept:
             return
@@ -283,17 +305,18 @@ class Records:
     # -- a whole directory's -------------------------------------------------------------------------------------------
 
     def purge(self, dir: Handle) -> None:
-        """Remove the metadata of a directory that has no entries: records left over belong to nothing. ENOTEMPTY if it has entries.
+        """Remove the metadata of a directory that has no entries: records left over belong to
+        nothing. ENOTEMPTY if it has entries.
 
         (The hypervisor leaves them, and the directory can then never be removed.)
         """
         if not _holds_only_metadata(dir):
             return
-        metadata = host.pin(dir, DIRECTORY)
+        metadata = host.open_path(dir, DIRECTORY)
         try:
             if host.stat(metadata).st_mode & S_IFMT != S_IFDIR:
                 raise Refused(Errno.ENOTEMPTY)
-            listing = host.open_dir(Place(metadata, dir, DIRECTORY))
+            listing = host.open_dir(ObjectRef(metadata, dir, DIRECTORY))
             try:
                 stale = [
                     entry[3] for entry in host.iterate(listing) if entry[2] != DT_DIR and entry[3] not in (b".", b"..")
@@ -308,14 +331,16 @@ class Records:
 
 
 def _holds_only_metadata(dir: Handle) -> bool:
-    """Whether the metadata is all that there is; false if there is not even that. ENOTEMPTY at the first entry that is something else."""
+    """Whether the metadata is all that there is; false if there is not even that. ENOTEMPTY at the
+    first entry that is something else.
+    """
     try:
         host.stat_at(dir, DIRECTORY)
     except OSError as error:
         if linux_errno(error) is Errno.ENOENT:
             return False  # removing the directory says what else there is, without a listing
         raise
-    listing = host.open_dir(Place(dir, NO_HANDLE, b"."))
+    listing = host.open_dir(ObjectRef(dir, NO_HANDLE, b"."))
     try:
         for entry in host.iterate(listing):
             if entry[3] not in (b".", b"..", DIRECTORY):
@@ -326,7 +351,7 @@ def _holds_only_metadata(dir: Handle) -> bool:
 
 
 def _names(dir: Handle) -> list[bytes]:
-    listing = host.open_dir(Place(dir, NO_HANDLE, b"."))
+    listing = host.open_dir(ObjectRef(dir, NO_HANDLE, b"."))
     try:
         return [entry[3] for entry in host.iterate(listing) if entry[3] not in (b".", b"..")]
     finally:
@@ -339,7 +364,9 @@ def unique() -> bytes:
 
 
 def discard(dir: Handle, name: bytes) -> None:
-    """Remove a metadata file, if it is there. What cannot be removed now is overwritten when an entry of that name is made again."""
+    """Remove a metadata file, if it is there. What cannot be removed now is overwritten when an
+    entry of that name is made again.
+    """
     try:
         host.remove_file(dir, name)
     except OSError:

@@ -30,9 +30,9 @@ class Slow:
         self.folder = folder
         volume = host.volume
         monkeypatch.setattr(host, "volume", lambda handle: volume(handle)._replace(slow=self.has(handle)))
-        for name in ("stat", "birth_time", "pin_again"):
+        for name in ("stat", "birth_time", "reopen_path"):
             monkeypatch.setattr(host, name, self.answering(getattr(host, name)))
-        for name in ("pin", "stat_at"):
+        for name in ("open_path", "stat_at"):
             monkeypatch.setattr(host, name, self.answering(getattr(host, name)))
         self.closed: list[str] = []
         close = host.close
@@ -103,7 +103,7 @@ def test_pins_are_taken_without_asking(roots: tuple[LocalNode, LocalNode], slow:
     for node in mine:
         node.getattr(GETATTR_BASIC)
     assert pins.held <= LIMIT
-    assert sum(node.pin is not None for node in theirs) < LIMIT // 2
+    assert sum(node.path_handle is not None for node in theirs) < LIMIT // 2
     assert slow.closed == []
     slow.hung = False
     for node in theirs:

@@ -27,13 +27,13 @@ def few(attach: Callable[..., LocalNode], model: str) -> LocalNode:
 
 
 def evict(*files: LocalFile) -> None:
-    """Make the clock take their handles, and the pins of their nodes."""
+    """Make the clock take their handles, and the path handles of their nodes."""
     for file in files:
         pins = file._node.tree.pins
         for _ in range(10):
             pins.make_room()
         assert file.handle is NO_HANDLE
-        assert file._node.pin is None or file._node.detached
+        assert file._node.path_handle is None or file._node.detached
 
 
 def opened(root: LocalNode, name: bytes, content: bytes = b"data", flags: int = O_RDONLY) -> IdleFile:

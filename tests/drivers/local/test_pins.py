@@ -1,4 +1,4 @@
-"""More nodes than handles: pins are taken away and come back."""
+"""More nodes than handles: path handles are taken away and come back."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ def test_deep_below_a_few_handles(few: LocalNode) -> None:
 
 
 def evict(node: LocalNode) -> None:
-    """Make the clock take this node's pin."""
+    """Make the clock take this node's path handle."""
     for _ in range(10):
-        if node.pin is None:
+        if node.path_handle is None:
             return
         node.tree.pins.make_room()
     raise AssertionError("the pin was not taken")
@@ -82,7 +82,7 @@ def test_the_pin_comes_back_by_name(few: LocalNode, folder: Path) -> None:
     node = few.walk(b"file")
     evict(node)
     assert node.getattr(GETATTR_BASIC).size == 4
-    assert node.pin is not None
+    assert node.path_handle is not None
 
 
 def test_what_took_the_name_is_not_the_file(few: LocalNode, folder: Path) -> None:
@@ -143,7 +143,7 @@ def test_unlinked_files_keep_their_pins(few: LocalNode, folder: Path) -> None:
 
 
 def test_more_unlinked_files_than_pins(few: LocalNode, folder: Path) -> None:
-    """A quarter of the pins is for them. Beyond that what is open cannot be removed, and what is not goes with its name."""
+    """A quarter of the path handles is for them. Beyond that what is open cannot be removed, and what is not goes with its name."""
     nodes = []
     for number in range(2 * LIMIT):
         (folder / f"{number}").write_bytes(b"x" * number)
@@ -197,11 +197,11 @@ def test_the_root_keeps_its_pin(few: LocalNode, folder: Path) -> None:
 def test_a_pin_in_use_survives_being_taken_away(few: LocalNode, folder: Path) -> None:
     (folder / "file").write_bytes(b"data")
     node = few.walk(b"file")
-    pin = node.held()
+    path_handle = node.held()
     evict(node)
-    assert host.stat(pin).st_size == 4
-    number = int(pin)
-    del pin
+    assert host.stat(path_handle).st_size == 4
+    number = int(path_handle)
+    del path_handle
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(number)
 
@@ -253,7 +253,7 @@ def test_threads_share_nodes_and_few_handles(few: LocalNode, folder: Path) -> No
 
 @pytest.fixture
 def brief(attach: Callable[..., LocalNode], model: str, monkeypatch: pytest.MonkeyPatch) -> LocalNode:
-    monkeypatch.setattr(host, "PINS_NAMES", True)
+    monkeypatch.setattr(host, "HANDLES_BLOCK_RENAME", True)
     monkeypatch.setattr(host, "BY_NAME", True)
     root = attach(model)
     assert isinstance(root.tree.pins, BriefPins)
@@ -280,4 +280,4 @@ def test_brief_pins_leave_nothing_open(brief: LocalNode) -> None:
 
 
 def test_kept_pins_elsewhere(attach: Callable[..., LocalNode]) -> None:
-    assert type(attach().tree.pins) is (BriefPins if host.PINS_NAMES else Pins)
+    assert type(attach().tree.pins) is (BriefPins if host.HANDLES_BLOCK_RENAME else Pins)

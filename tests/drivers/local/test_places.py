@@ -255,14 +255,14 @@ def test_a_long_way_back_takes_few_handles(root: LocalNode, folder: Path, monkey
     for _ in range(depth):
         node = node.walk(b"d")
     forget_handles(root)
-    most, plain = [0], host.pin
+    most, plain = [0], host.open_path
 
-    def pin(dir: host.Handle, name: bytes) -> host.Handle:
+    def open_path(dir: host.Handle, name: bytes) -> host.Handle:
         most[0] = max(most[0], len(os.listdir("/proc/self/fd")))
         return plain(dir, name)
 
     before = len(os.listdir("/proc/self/fd"))
-    monkeypatch.setattr(host, "pin", pin)
+    monkeypatch.setattr(host, "open_path", open_path)
     node.getattr(GETATTR_BASIC)
     assert most[0] - before < 40
 

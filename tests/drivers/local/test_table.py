@@ -29,8 +29,8 @@ NAMES = (b"a", b"b", b"c")
 ASKED = (
     "stat",
     "stat_at",
-    "pin",
-    "pin_again",
+    "open_path",
+    "reopen_path",
     "birth_time",
     "open_file",
     "open_dir",

@@ -73,7 +73,7 @@ def test_a_walk_that_ends_in_an_error_claims_nothing(root: LocalNode, monkeypatc
 def test_two_walks_to_one_name_find_one_node(root: LocalNode, meet: Callable[..., None]) -> None:
     make(root, b"file")
     found: list[LocalNode] = []
-    meet(host, "pin", lambda: found.append(root.walk(b"file")))
+    meet(host, "open_path", lambda: found.append(root.walk(b"file")))
     found.append(root.walk(b"file"))
     assert found[0] is found[1]
     root.rename(b"file", root, b"renamed")

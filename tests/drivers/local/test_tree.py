@@ -39,7 +39,7 @@ def rename_over(root: LocalNode, name: bytes) -> None:
 def test_a_directory_that_lingers_and_is_removed_leaves_once(
     root: LocalNode, folder: Path, way: Callable[[LocalNode, bytes], None]
 ) -> None:
-    """Left twice, it took the root's claims with it: the root lost its pin, and the next attach looked for one for ever."""
+    """Left twice, it took the root's claims with it: the root lost its path handle, and the next attach looked for one for ever."""
     before = claims(root)
     for count in range(LINGERING + 5):
         name = b"%d" % count
@@ -72,12 +72,12 @@ def test_a_directory_lingers_until_the_last_fid_is_gone(root: LocalNode) -> None
     walk_and_let_go(root, b"a")
     assert root.children is not None
     known = root.children[b"a"]
-    assert known.pin is not None
+    assert known.path_handle is not None
     again = root.walk(b"a")
     assert again is known
     again.release()
     root.tree.settle()
-    assert (b"a" in root.children, known.pin) == (False, None)
+    assert (b"a" in root.children, known.path_handle) == (False, None)
 
 
 class TestThrough:

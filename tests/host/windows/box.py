@@ -11,7 +11,7 @@ import pytest
 from tests.host.windows.outside import Outside
 
 from ninep.errors import linux_errno
-from ninep.host import Handle, Place
+from ninep.host import Handle, ObjectRef
 from ninep.host.windows.api import NtCalls
 from ninep.host.windows.host import NtHost
 from ninep.linux import Errno
@@ -43,15 +43,15 @@ class Box:
         assert isinstance(self.calls, FakeNt)
         return self.calls
 
-    def place(self, name: bytes, dir: Handle | None = None) -> Place:
+    def place(self, name: bytes, dir: Handle | None = None) -> ObjectRef:
         """Pin an entry."""
         above = self.root if dir is None else dir
-        return Place(self.host.pin(above, name), above, name)
+        return ObjectRef(self.host.open_path(above, name), above, name)
 
-    def free(self, *places: Place) -> None:
+    def free(self, *places: ObjectRef) -> None:
         """Close pins."""
         for place in places:
-            self.host.close(place.pin)
+            self.host.close(place.path_handle)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from tests.host.windows.outside import junction_data, symlink_data
 
 from ninep import linux
 from ninep.errors import Refused, linux_errno
-from ninep.host import NO_HANDLE, Handle, Place, iterate
+from ninep.host import NO_HANDLE, Handle, ObjectRef, iterate
 from ninep.host.windows.api import Attribute, Tag
 from ninep.linux import Errno
 
@@ -61,7 +61,7 @@ def make_and_move(box: Box, name: bytes) -> None:
     host.close(handle)
     made = box.outside.names() - {"file"}
     assert len(made) == 1
-    listing = host.open_dir(Place(box.root, NO_HANDLE, b""))
+    listing = host.open_dir(ObjectRef(box.root, NO_HANDLE, b""))
     assert {entry.name for entry in iterate(listing)} == {b".", b"..", b"file", name}
     listing.close()
     assert host.stat_at(box.root, name).st_size == 1
@@ -87,7 +87,7 @@ def test_what_is_no_name_is_refused_everywhere(box: Box, name: bytes) -> None:
     box.outside.write("file")
     place = box.place(b"file")
     verbs = [
-        lambda: host.pin(root, name),
+        lambda: host.open_path(root, name),
         lambda: host.stat_at(root, name),
         lambda: host.open_at(root, name, linux.O_RDONLY),
         lambda: host.open_at(root, name, NEW),
@@ -119,7 +119,7 @@ def test_a_short_name_is_no_name(ntfs: Box) -> None:
     other = ntfs.place(b"other")
     for short in (b"VIRTFS~1", b"virtfs~1", b"ALONGN~1.HTM"):
         verbs = {
-            "pin": lambda short=short: host.pin(root, short),
+            "open_path": lambda short=short: host.open_path(root, short),
             "stat": lambda short=short: host.stat_at(root, short),
             "open": lambda short=short: host.open_at(root, short, linux.O_RDWR),
             "remove": lambda short=short: host.remove_file(root, short),
@@ -194,11 +194,11 @@ LINKS = [
 ]
 
 
-def below(host_dir: Handle, box: Box, file: Place) -> list[Callable[[], object]]:
+def below(host_dir: Handle, box: Box, file: ObjectRef) -> list[Callable[[], object]]:
     """Every verb on the name of the canary below a directory handle."""
     host = box.host
     return [
-        lambda: host.close(host.pin(host_dir, b"canary")),
+        lambda: host.close(host.open_path(host_dir, b"canary")),
         lambda: host.stat_at(host_dir, b"canary"),
         lambda: leaked(box, host.open_at(host_dir, b"canary", linux.O_RDONLY)),
         lambda: leaked(box, host.open_at(host_dir, b"canary", linux.O_RDWR | linux.O_TRUNC)),
@@ -226,7 +226,7 @@ def test_nothing_lies_below_a_link(ntfs: Box, kind: str, tag: int, data: bytes) 
     ntfs.outside.mkdir("x")
     ntfs.outside.set_reparse("x", tag, data)
     ntfs.outside.write("file", b"mine")
-    link = ntfs.host.pin(ntfs.root, b"x")
+    link = ntfs.host.open_path(ntfs.root, b"x")
     file = ntfs.place(b"file")
     refusals = {attempt(verb) for verb in below(link, ntfs, file)}
     assert refusals <= {Errno.ELOOP, Errno.ENOTDIR}
@@ -258,7 +258,7 @@ def test_a_directory_becomes_a_junction_at_any_moment(ntfs: Box, verb: int, mome
     """T04, bug 7: before each NT call of each verb in turn. Whatever comes out, nothing of the canary's folder does."""
     ntfs.outside.mkdir("dir")
     ntfs.outside.write("file", b"mine")
-    directory = ntfs.host.pin(ntfs.root, b"dir")
+    directory = ntfs.host.open_path(ntfs.root, b"dir")
     if verb not in {4, 5, 6, 7, 8, 10}:
         ntfs.outside.write("dir\\canary", b"yellow")
     file = ntfs.place(b"file")
@@ -284,7 +284,7 @@ def test_a_directory_that_is_moved_to_cannot_become_a_junction(ntfs: Box) -> Non
     """NT itself opens the directory of a rename or a new link, and follows: it must not be empty then, and cannot be emptied."""
     ntfs.outside.write("file", b"mine")
     ntfs.outside.mkdir("dir")
-    directory, file = ntfs.host.pin(ntfs.root, b"dir"), ntfs.place(b"file")
+    directory, file = ntfs.host.open_path(ntfs.root, b"dir"), ntfs.place(b"file")
     turned = []
 
     def swap(call: str) -> None:
@@ -307,7 +307,7 @@ def test_a_directory_that_is_moved_to_cannot_become_a_junction(ntfs: Box) -> Non
 def test_the_swap_would_lead_out_without_the_flag(ntfs: Box) -> None:
     """That the attack above is one: it is OBJ_DONT_REPARSE that stops it where the pinned directory itself was turned."""
     ntfs.outside.mkdir("dir")
-    directory = ntfs.host.pin(ntfs.root, b"dir")
+    directory = ntfs.host.open_path(ntfs.root, b"dir")
     assert turn(ntfs, "turned")
     assert attempt(lambda: ntfs.host.stat_at(directory, b"canary")) == Errno.ELOOP
     ntfs.fake.honours_dont_reparse = False
@@ -342,7 +342,7 @@ def test_a_path_of_any_length(box: Box) -> None:
     dirs, name = [box.root], b"d" * 200
     for _ in range(12):
         box.host.make_dir(dirs[-1], name, 0o755)
-        dirs.append(box.host.pin(dirs[-1], name))
+        dirs.append(box.host.open_path(dirs[-1], name))
     handle = box.host.open_at(dirs[-1], b"file", NEW)
     box.host.write(handle, b"deep", 0)
     box.host.close(handle)

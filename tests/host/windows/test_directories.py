@@ -6,14 +6,14 @@ import pytest
 from tests.host.windows.box import Box, refused
 
 from ninep import linux
-from ninep.host import NO_HANDLE, Entry, Handle, Listing, Place, iterate
+from ninep.host import NO_HANDLE, Entry, Handle, Listing, ObjectRef, iterate
 from ninep.host.windows.api import Access, Tag
 from ninep.linux import Errno
 from ninep.testing.fake_nt_volume import Volume
 
 
 def listing_of(box: Box, dir: Handle | None = None) -> Listing:
-    return box.host.open_dir(Place(box.root if dir is None else dir, NO_HANDLE, b""))
+    return box.host.open_dir(ObjectRef(box.root if dir is None else dir, NO_HANDLE, b""))
 
 
 def names_of(box: Box, dir: Handle | None = None) -> list[bytes]:
@@ -28,7 +28,7 @@ def test_make_and_remove(box: Box) -> None:
     host.make_dir(box.root, b"dir", 0o700)
     with refused(Errno.EEXIST):
         host.make_dir(box.root, b"dir", 0o700)
-    pin = host.pin(box.root, b"dir")
+    pin = host.open_path(box.root, b"dir")
     host.make_dir(pin, b"inner", 0o755)
     with refused(Errno.ENOTEMPTY):
         host.remove_dir(box.root, b"dir")
@@ -168,8 +168,8 @@ def test_a_listing_keeps_no_directory_in_place(ntfs: Box) -> None:
     ntfs.outside.mkdir("above")
     ntfs.outside.mkdir("above\\dir")
     ntfs.outside.write("above\\dir\\file")
-    above = ntfs.host.pin(ntfs.root, b"above")
-    dir = ntfs.host.pin(above, b"dir")
+    above = ntfs.host.open_path(ntfs.root, b"above")
+    dir = ntfs.host.open_path(above, b"dir")
     listing = listing_of(ntfs, dir)
     ntfs.host.close(dir)
     ntfs.host.close(above)
@@ -182,7 +182,7 @@ def test_a_listing_keeps_no_directory_in_place(ntfs: Box) -> None:
 
 def test_a_directory_that_is_gone_at_a_rewind(ntfs: Box) -> None:
     ntfs.outside.mkdir("dir")
-    pin = ntfs.host.pin(ntfs.root, b"dir")
+    pin = ntfs.host.open_path(ntfs.root, b"dir")
     listing = listing_of(ntfs, pin)
     ntfs.host.close(pin)
     assert len(read_from(listing, 0)) == 2

@@ -13,7 +13,7 @@ from ninep import host as host_module
 from ninep import linux
 from ninep.drivers.local import ExportError, LocalDriver
 from ninep.errors import linux_errno
-from ninep.host import NO_HANDLE, Place, iterate
+from ninep.host import NO_HANDLE, ObjectRef, iterate
 from ninep.host.windows.api import Attribute, Tag
 from ninep.host.windows.host import NtHost
 from ninep.host.windows.status import NtError, Status
@@ -42,7 +42,7 @@ def tagged(box: Box, name: str, content: bytes | None, tag: int = CLOUD_7) -> Fi
     return box.fake.volume.add(f"share\\{name}", content, reparse=(tag, b"\1\2\3"))
 
 
-def entries(box: Box, place: Place) -> dict[bytes, int]:
+def entries(box: Box, place: ObjectRef) -> dict[bytes, int]:
     listing = box.host.open_dir(place)
     found = {entry.name: entry.type for entry in iterate(listing) if entry.name not in {b".", b".."}}
     listing.close()
@@ -54,9 +54,9 @@ def test_a_file_is_read_written_and_removed_as_any_other(ntfs: Box, tag: int) ->
     host = ntfs.host
     file = tagged(ntfs, "file", HERE, tag)
     place = ntfs.place(b"file")
-    found = host.stat(place.pin)
+    found = host.stat(place.path_handle)
     assert (found.st_mode, found.st_size) == (linux.S_IFREG | 0o777, len(HERE))
-    assert entries(ntfs, Place(ntfs.root, NO_HANDLE, b"")) == {b"file": linux.DT_REG}
+    assert entries(ntfs, ObjectRef(ntfs.root, NO_HANDLE, b"")) == {b"file": linux.DT_REG}
     for handle in (host.open_file(place, linux.O_RDWR), host.open_at(ntfs.root, b"file", linux.O_RDWR)):
         assert host.read(handle, 8, 0) == HERE[:8]
         host.close(handle)
@@ -66,7 +66,7 @@ def test_a_file_is_read_written_and_removed_as_any_other(ntfs: Box, tag: int) ->
     assert bytes(file.streams[""].data) == b"new"
     host.set_xattr(place, b"user.a", b"1")
     host.chmod(place, 0o444)
-    assert host.stat(place.pin).st_mode == linux.S_IFREG | 0o555
+    assert host.stat(place.path_handle).st_mode == linux.S_IFREG | 0o555
     ntfs.free(place)
     host.rename(ntfs.root, b"file", ntfs.root, b"other")
     host.remove_file(ntfs.root, b"other")
@@ -78,9 +78,9 @@ def test_a_directory_is_walked_listed_filled_and_removed(ntfs: Box, tag: int) ->
     host = ntfs.host
     tagged(ntfs, "dir", None, tag)
     place = ntfs.place(b"dir")
-    assert host.stat(place.pin).st_mode == linux.S_IFDIR | 0o777
-    host.close(host.open_at(place.pin, b"file", linux.O_RDWR | linux.O_CREAT | linux.O_EXCL))
-    host.make_dir(place.pin, b"sub", 0o700)
+    assert host.stat(place.path_handle).st_mode == linux.S_IFDIR | 0o777
+    host.close(host.open_at(place.path_handle, b"file", linux.O_RDWR | linux.O_CREAT | linux.O_EXCL))
+    host.make_dir(place.path_handle, b"sub", 0o700)
     assert entries(ntfs, place) == {b"file": linux.DT_REG, b"sub": linux.DT_DIR}
     listing = host.open_dir(place)
     assert len(listing.read(0)) == len(listing.read(0)) == 4
@@ -89,8 +89,8 @@ def test_a_directory_is_walked_listed_filled_and_removed(ntfs: Box, tag: int) ->
         host.remove_file(ntfs.root, b"dir")
     with refused(Errno.ENOTEMPTY):
         host.remove_dir(ntfs.root, b"dir")
-    host.remove_file(place.pin, b"file")
-    host.remove_dir(place.pin, b"sub")
+    host.remove_file(place.path_handle, b"file")
+    host.remove_dir(place.path_handle, b"sub")
     ntfs.free(place)
     host.remove_dir(ntfs.root, b"dir")
     assert ntfs.outside.names() == set()
@@ -99,7 +99,7 @@ def test_a_directory_is_walked_listed_filled_and_removed(ntfs: Box, tag: int) ->
 def test_a_tag_without_a_driver_for_it_is_seen_and_not_opened(ntfs: Box) -> None:
     tagged(ntfs, "file", HERE, 0x80001234)
     place = ntfs.place(b"file")
-    assert ntfs.host.stat(place.pin).st_size == len(HERE)
+    assert ntfs.host.stat(place.path_handle).st_size == len(HERE)
     with refused(Errno.ENXIO):
         ntfs.host.open_file(place, linux.O_RDONLY)
     ntfs.free(place)
@@ -111,8 +111,8 @@ def test_looking_fetches_nothing(ntfs: Box) -> None:
     host = ntfs.host
     ntfs.fake.volume.add_placeholder("share\\far", THERE)
     place = ntfs.place(b"far")
-    assert host.stat(place.pin).st_size == host.stat_at(ntfs.root, b"far").st_size == len(THERE)
-    assert entries(ntfs, Place(ntfs.root, NO_HANDLE, b"")) == {b"far": linux.DT_REG}
+    assert host.stat(place.path_handle).st_size == host.stat_at(ntfs.root, b"far").st_size == len(THERE)
+    assert entries(ntfs, ObjectRef(ntfs.root, NO_HANDLE, b"")) == {b"far": linux.DT_REG}
     host.set_xattr(place, b"user.a", b"1")
     assert (host.get_xattr(place, b"user.a"), host.list_xattrs(place)) == (b"1", [b"user.a"])
     host.utimes(place, 100, 100)

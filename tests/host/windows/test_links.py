@@ -6,7 +6,7 @@ from tests.host.windows.known_wine import wine_kind
 from tests.host.windows.outside import junction_data, symlink_data
 
 from ninep import linux
-from ninep.host import NO_HANDLE, Place, iterate
+from ninep.host import NO_HANDLE, ObjectRef, iterate
 from ninep.host.windows.api import Tag
 from ninep.linux import Errno
 
@@ -39,9 +39,9 @@ def test_it_is_looked_at_listed_and_removed_but_not_opened(
     (ntfs.outside.mkdir if directory else ntfs.outside.write)("x")
     ntfs.outside.set_reparse("x", tag, data)
     place = ntfs.place(b"x")
-    assert host.stat(place.pin).st_mode == mode
+    assert host.stat(place.path_handle).st_mode == mode
     assert host.stat_at(ntfs.root, b"x").st_mode == mode
-    listing = host.open_dir(Place(ntfs.root, NO_HANDLE, b""))
+    listing = host.open_dir(ObjectRef(ntfs.root, NO_HANDLE, b""))
     assert {entry.name: entry.type for entry in iterate(listing)}[b"x"] == mode >> 12
     listing.close()
     for flags in (linux.O_RDONLY, linux.O_WRONLY | linux.O_TRUNC, linux.O_RDWR):
@@ -53,15 +53,15 @@ def test_it_is_looked_at_listed_and_removed_but_not_opened(
         assert failure.value.code in {Errno.ELOOP, Errno.ENXIO, Errno.EISDIR}
     with refused(Errno.ENOTDIR):
         host.open_dir(place)
-    for below in (host.pin, host.stat_at, host.remove_file, host.remove_dir):
+    for below in (host.open_path, host.stat_at, host.remove_file, host.remove_dir):
         with pytest.raises(OSError) as failure:  # noqa: PT011 - as above
-            below(place.pin, b"canary")
+            below(place.path_handle, b"canary")
         assert failure.value.code in {Errno.ELOOP, Errno.ENOTDIR, Errno.ENXIO}
     if mode & linux.S_IFMT == linux.S_IFLNK:
         with refused(Errno.EOPNOTSUPP):
             host.chmod(place, 0o600)
     host.utimes(place, 100, 100)
-    assert host.stat(place.pin).st_mtime_ns == 100
+    assert host.stat(place.path_handle).st_mtime_ns == 100
     ntfs.free(place)
     host.rename(ntfs.root, b"x", ntfs.root, b"y")
     host.remove_file(ntfs.root, b"y")
@@ -84,7 +84,7 @@ def test_targets(ntfs: Box, tag: int, data: bytes, target: bytes) -> None:
     ntfs.outside.set_reparse("link", tag, data)
     place = ntfs.place(b"link")
     assert ntfs.host.read_link(place) == target
-    assert ntfs.host.stat(place.pin).st_size == len(target)
+    assert ntfs.host.stat(place.path_handle).st_size == len(target)
     ntfs.free(place)
 
 

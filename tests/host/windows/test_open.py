@@ -4,7 +4,7 @@ import pytest
 from tests.host.windows.box import Box, refused
 
 from ninep import linux
-from ninep.host import NO_HANDLE, Place
+from ninep.host import NO_HANDLE, ObjectRef
 from ninep.host.windows.api import Access, Attribute, Share
 from ninep.linux import Errno
 
@@ -117,15 +117,15 @@ def test_a_directory_is_no_file(box: Box, flags: int) -> None:
 def test_nothing_lies_below_a_file(box: Box) -> None:
     """Bug 8: every way to fail has an errno."""
     box.outside.write("file")
-    pin = box.host.pin(box.root, b"file")
+    pin = box.host.open_path(box.root, b"file")
     with refused(Errno.ENOTDIR):
-        box.host.pin(pin, b"x")
+        box.host.open_path(pin, b"x")
     with refused(Errno.ENOTDIR):
         box.host.open_at(pin, b"x", NEW)
     with refused(Errno.ENOTDIR):
         box.host.make_dir(pin, b"x", 0o755)
     with refused(Errno.ENOTDIR):
-        box.host.open_dir(Place(pin, NO_HANDLE, b""))
+        box.host.open_dir(ObjectRef(pin, NO_HANDLE, b""))
     box.host.close(pin)
 
 
@@ -148,9 +148,9 @@ def test_a_file_that_a_windows_program_keeps_to_itself(box: Box) -> None:
         with refused(Errno.EBUSY):
             host.open_at(box.root, b"locked", linux.O_RDONLY)
         place = box.place(b"locked")
-        assert host.stat(place.pin).st_size == 6
+        assert host.stat(place.path_handle).st_size == 6
         assert host.stat_at(box.root, b"locked").st_size == 6
-        listing = host.open_dir(Place(box.root, NO_HANDLE, b""))
+        listing = host.open_dir(ObjectRef(box.root, NO_HANDLE, b""))
         assert b"locked" in {entry.name for entry in listing.read(0)}
         listing.close()
         with refused(Errno.EBUSY):
@@ -181,7 +181,7 @@ def test_denied_rights(ntfs: Box) -> None:
     file = ntfs.fake.volume.add("share\\private", b"secret")
     file.denied = Access.READ_DATA | Access.WRITE_DATA | Access.APPEND_DATA | Access.WRITE_ATTRIBUTES
     place = ntfs.place(b"private")
-    assert ntfs.host.stat(place.pin).st_size == 6
+    assert ntfs.host.stat(place.path_handle).st_size == 6
     for flags in (linux.O_RDONLY, linux.O_WRONLY):
         with refused(Errno.EACCES):
             ntfs.host.open_file(place, flags)
@@ -218,7 +218,7 @@ def test_syncing_needs_no_right_to_write(box: Box) -> None:
     handle = host.open_at(box.root, b"file", linux.O_RDONLY)
     host.sync(handle, datasync=False)
     host.close(handle)
-    listing = host.open_dir(Place(box.root, NO_HANDLE, b""))
+    listing = host.open_dir(ObjectRef(box.root, NO_HANDLE, b""))
     listing.sync()
     listing.close()
 
@@ -231,7 +231,7 @@ def test_write_through_is_asked_for(ntfs: Box) -> None:
 
 def test_an_open_file_is_pinned_again(box: Box) -> None:
     handle = box.host.open_at(box.root, b"file", NEW)
-    pin = box.host.pin_again(handle)
+    pin = box.host.reopen_path(handle)
     assert box.host.stat(pin).st_ino == box.host.stat(handle).st_ino
     box.host.close(pin)
     box.host.close(handle)
@@ -241,9 +241,9 @@ def test_an_open_file_without_a_name_is_pinned_again(ntfs: Box) -> None:
     handle = ntfs.host.open_at(ntfs.root, b"file", NEW)
     ntfs.host.write(handle, b"abc", 0)
     ntfs.host.remove_file(ntfs.root, b"file")
-    pin = ntfs.host.pin_again(handle)
+    pin = ntfs.host.reopen_path(handle)
     assert ntfs.host.stat(pin).st_size == 3
-    ntfs.host.utimes(Place(pin, NO_HANDLE, b""), 100, 100)
+    ntfs.host.utimes(ObjectRef(pin, NO_HANDLE, b""), 100, 100)
     assert ntfs.host.stat(handle).st_mtime_ns == 100
     ntfs.host.close(handle)
     assert ntfs.host.stat(pin).st_size == 3
@@ -253,7 +253,7 @@ def test_an_open_file_without_a_name_is_pinned_again(ntfs: Box) -> None:
 def test_a_time_that_was_set_does_not_stop_the_clock(ntfs: Box) -> None:
     """NT leaves a time alone that was set through the same handle, whatever is written through it afterwards."""
     handle = ntfs.host.open_at(ntfs.root, b"file", NEW)
-    ntfs.host.utimes(Place(handle, NO_HANDLE, b""), 100, 100)
+    ntfs.host.utimes(ObjectRef(handle, NO_HANDLE, b""), 100, 100)
     assert ntfs.host.stat(handle).st_mtime_ns == 100
     ntfs.host.write(handle, b"x", 0)
     assert ntfs.host.stat(handle).st_mtime_ns > 100

@@ -5,7 +5,7 @@ from tests.host.windows.box import Box, fake_box, refused
 from tests.host.windows.outside import junction_data
 
 from ninep import linux
-from ninep.host import NO_HANDLE, Place, iterate
+from ninep.host import NO_HANDLE, ObjectRef, iterate
 from ninep.host.windows.api import Access, Attribute, Info
 from ninep.linux import Errno
 
@@ -50,8 +50,8 @@ def test_an_open_file_lives_on(ntfs: Box) -> None:
     assert host.stat(handle).st_nlink == 0
     host.truncate(handle, 1)
     assert host.stat(handle).st_size == 1
-    host.utimes(Place(handle, NO_HANDLE, b""), 100, 100)
-    host.chmod(Place(handle, NO_HANDLE, b""), 0o444)
+    host.utimes(ObjectRef(handle, NO_HANDLE, b""), 100, 100)
+    host.chmod(ObjectRef(handle, NO_HANDLE, b""), 0o444)
     assert host.stat(handle).st_mtime_ns == 100
     host.close(handle)
     assert host.read(again, 10, 0) == b"new"
@@ -62,7 +62,7 @@ def test_the_name_of_an_open_file_is_free_at_once(box: Box) -> None:
     """Also where there are no POSIX semantics: there it waits for its last handle in a directory that no client sees."""
     host = box.host
     box.outside.mkdir("dir")
-    dir = host.pin(box.root, b"dir")
+    dir = host.open_path(box.root, b"dir")
     handle = host.open_at(dir, b"file", NEW)
     host.write(handle, b"old", 0)
     host.remove_file(dir, b"file")
@@ -84,7 +84,7 @@ def test_the_name_of_an_open_file_is_free_at_once(box: Box) -> None:
 def test_an_open_file_that_was_replaced_waits_elsewhere(box: Box) -> None:
     host = box.host
     box.outside.mkdir("dir")
-    dir = host.pin(box.root, b"dir")
+    dir = host.open_path(box.root, b"dir")
     handle = host.open_at(dir, b"file", NEW)
     host.write(handle, b"old", 0)
     box.outside.write("new", b"new")
@@ -103,12 +103,12 @@ def test_the_waiting_place_is_no_clients() -> None:
         box.outside.write("file")
         box.host.remove_file(box.root, b"file")
         assert ".ninep-removed" in {link.name for link in box.fake.volume.at("share").children.values()}
-        listing = box.host.open_dir(Place(box.root, NO_HANDLE, b""))
+        listing = box.host.open_dir(ObjectRef(box.root, NO_HANDLE, b""))
         assert [entry.name for entry in iterate(listing)] == [b".", b".."]
         listing.close()
         for name in (b".ninep-removed", b".NINEP-Removed", ".n\u0131nep-removed".encode(), b".ninep-x"):
             with refused(Errno.ENOENT):
-                box.host.pin(box.root, name)
+                box.host.open_path(box.root, name)
             with refused(Errno.EEXIST):
                 box.host.make_dir(box.root, name, 0o755)
             with refused(Errno.EEXIST):
@@ -131,10 +131,10 @@ def test_a_pin_survives_the_removal(ntfs: Box) -> None:
     ntfs.outside.write("file", b"xyz")
     place = ntfs.place(b"file")
     ntfs.host.remove_file(ntfs.root, b"file")
-    found = ntfs.host.stat(place.pin)
+    found = ntfs.host.stat(place.path_handle)
     assert (found.st_size, found.st_nlink) == (3, 0)
     ntfs.host.utimes(place, 100, 100)
-    assert ntfs.host.stat(place.pin).st_mtime_ns == 100
+    assert ntfs.host.stat(place.path_handle).st_mtime_ns == 100
     with refused(Errno.ENOENT):
         ntfs.host.open_file(place, linux.O_RDONLY)
     ntfs.free(place)
@@ -142,7 +142,7 @@ def test_a_pin_survives_the_removal(ntfs: Box) -> None:
 
 def test_a_directory_with_an_open_handle_goes(ntfs: Box) -> None:
     ntfs.outside.mkdir("dir")
-    pin = ntfs.host.pin(ntfs.root, b"dir")
+    pin = ntfs.host.open_path(ntfs.root, b"dir")
     ntfs.host.remove_dir(ntfs.root, b"dir")
     assert ntfs.outside.names() == set()
     listing = ntfs.outside.names
@@ -181,7 +181,7 @@ def test_delete_pending_is_enoent(ntfs: Box) -> None:
                 ntfs.host.open_at(ntfs.root, b"file", flags)
         with refused(Errno.ENOENT):
             ntfs.host.remove_file(ntfs.root, b"file")
-        listing = ntfs.host.open_dir(Place(ntfs.root, NO_HANDLE, b""))
+        listing = ntfs.host.open_dir(ObjectRef(ntfs.root, NO_HANDLE, b""))
         assert b"file" in {entry.name for entry in iterate(listing)}
         listing.close()
     assert ntfs.outside.names() == set()
@@ -195,13 +195,13 @@ def test_a_hard_link(box: Box) -> None:
     host = box.host
     box.outside.write("one", b"contents")
     box.outside.mkdir("dir")
-    dir = host.pin(box.root, b"dir")
+    dir = host.open_path(box.root, b"dir")
     place = box.place(b"one")
     host.make_link(place, dir, b"two")
     with refused(Errno.EEXIST):
         host.make_link(place, dir, b"two")
-    assert host.stat(place.pin).st_nlink == 2
-    assert host.stat_at(dir, b"two").st_ino == host.stat(place.pin).st_ino
+    assert host.stat(place.path_handle).st_nlink == 2
+    assert host.stat_at(dir, b"two").st_ino == host.stat(place.path_handle).st_ino
     box.free(place)
     host.remove_file(box.root, b"one")
     assert host.stat_at(dir, b"two").st_nlink == 1

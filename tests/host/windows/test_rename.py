@@ -26,7 +26,7 @@ def test_within_a_directory(box: Box) -> None:
 def test_into_another_directory(box: Box) -> None:
     box.outside.write("file", b"1")
     box.outside.mkdir("dir")
-    dir = box.host.pin(box.root, b"dir")
+    dir = box.host.open_path(box.root, b"dir")
     box.host.rename(box.root, b"file", dir, b"moved")
     assert box.outside.names() == {"dir"}
     assert box.outside.read("dir\\moved") == b"1"
@@ -119,11 +119,11 @@ def test_a_file_and_a_directory(box: Box) -> None:
 
 def test_a_directory_into_itself(box: Box) -> None:
     box.outside.mkdir("dir")
-    dir = box.host.pin(box.root, b"dir")
+    dir = box.host.open_path(box.root, b"dir")
     with refused(Errno.EINVAL):
         box.host.rename(box.root, b"dir", dir, b"inner")
     box.host.make_dir(dir, b"a", 0o755)
-    inner = box.host.pin(dir, b"a")
+    inner = box.host.open_path(dir, b"a")
     with refused(Errno.EINVAL):
         box.host.rename(box.root, b"dir", inner, b"b")
     box.host.close(inner)

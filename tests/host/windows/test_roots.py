@@ -5,7 +5,7 @@ from tests.host.windows.outside import junction_data
 from tests.host.windows.test_driver import attached, close_pins_where_they_belong
 
 from ninep import linux
-from ninep.host import NO_HANDLE, Place, iterate
+from ninep.host import NO_HANDLE, ObjectRef, iterate
 from ninep.host.windows.api import Attribute, Tag
 from ninep.host.windows.host import NtHost
 from ninep.linux import GETATTR_BASIC
@@ -54,7 +54,7 @@ def test_a_closed_export_leaves_the_other_one_of_its_volume() -> None:
     one = host.open_root("C:\\one")
     two = host.open_root("C:\\two")
     host.close(one)
-    listing = host.open_dir(Place(two, NO_HANDLE, b""))
+    listing = host.open_dir(ObjectRef(two, NO_HANDLE, b""))
     assert len(list(iterate(listing))) == 2
     listing.close()
     host.close(two)

@@ -6,7 +6,7 @@ import pytest
 from tests.host.windows.box import Box, fake_box, refused
 
 from ninep import linux
-from ninep.host import NO_HANDLE, Place
+from ninep.host import NO_HANDLE, ObjectRef
 from ninep.host.windows.api import Attribute
 from ninep.host.windows.stat import WinStat
 from ninep.linux import Errno
@@ -39,7 +39,7 @@ def test_by_handle_and_by_name_agree(box: Box) -> None:
     box.outside.write("file", b"abc")
     place = box.place(b"file")
     opened = box.host.open_file(place, linux.O_RDWR)
-    assert box.host.stat(place.pin) == box.host.stat(opened) == box.host.stat_at(box.root, b"file")
+    assert box.host.stat(place.path_handle) == box.host.stat(opened) == box.host.stat_at(box.root, b"file")
     box.host.close(opened)
     box.free(place)
 
@@ -49,7 +49,7 @@ def test_what_is_missing(box: Box) -> None:
     with refused(Errno.ENOENT):
         box.host.stat_at(box.root, b"missing")
     with refused(Errno.ENOENT):
-        box.host.pin(box.root, b"missing")
+        box.host.open_path(box.root, b"missing")
     for verb in (box.host.remove_file, box.host.remove_dir):
         with refused(Errno.ENOENT):
             verb(box.root, b"missing")
@@ -73,7 +73,7 @@ def test_ids_of_128_bits_are_not_cut() -> None:
         box.outside.write("file")
         assert box.host.stat_at(box.root, b"file").st_ino >> 64
         assert not box.host.volume(box.root).unique_ino
-        listing = box.host.open_dir(Place(box.root, NO_HANDLE, b""))
+        listing = box.host.open_dir(ObjectRef(box.root, NO_HANDLE, b""))
         # The directory has 64 bits of it only: the type is left open, so that whoever needs the number looks at the file.
         assert [entry.type for entry in listing.read(0) if entry.name == b"file"] == [linux.DT_UNKNOWN]
         listing.close()
@@ -90,7 +90,7 @@ def test_times_to_100_ns_and_before_1970(box: Box, when: int) -> None:
     box.outside.write("file")
     place = box.place(b"file")
     box.host.utimes(place, when, when + SECOND)
-    found = box.host.stat(place.pin)
+    found = box.host.stat(place.path_handle)
     assert found.st_atime_ns == when // 100 * 100
     assert found.st_mtime_ns == (when + SECOND) // 100 * 100
     box.free(place)
@@ -101,14 +101,20 @@ def test_a_time_may_be_left_alone_or_be_now(box: Box) -> None:
     place = box.place(b"file")
     box.host.utimes(place, SECOND, 2 * SECOND)
     box.host.utimes(place, None, 5 * SECOND)
-    assert (box.host.stat(place.pin).st_atime_ns, box.host.stat(place.pin).st_mtime_ns) == (SECOND, 5 * SECOND)
+    assert (box.host.stat(place.path_handle).st_atime_ns, box.host.stat(place.path_handle).st_mtime_ns) == (
+        SECOND,
+        5 * SECOND,
+    )
     box.host.utimes(place, 7 * SECOND, None)
-    assert (box.host.stat(place.pin).st_atime_ns, box.host.stat(place.pin).st_mtime_ns) == (7 * SECOND, 5 * SECOND)
+    assert (box.host.stat(place.path_handle).st_atime_ns, box.host.stat(place.path_handle).st_mtime_ns) == (
+        7 * SECOND,
+        5 * SECOND,
+    )
     box.host.utimes(place, None, NOW)
-    assert box.host.stat(place.pin).st_mtime_ns > 1_600_000_000 * SECOND
-    assert box.host.stat(place.pin).st_atime_ns == 7 * SECOND
+    assert box.host.stat(place.path_handle).st_mtime_ns > 1_600_000_000 * SECOND
+    assert box.host.stat(place.path_handle).st_atime_ns == 7 * SECOND
     box.host.utimes(place, None, None)
-    assert box.host.stat(place.pin).st_atime_ns == 7 * SECOND
+    assert box.host.stat(place.path_handle).st_atime_ns == 7 * SECOND
     box.free(place)
 
 
@@ -117,8 +123,8 @@ def test_times_out_of_range_are_cut_to_it(ntfs: Box) -> None:
     ntfs.outside.write("file")
     place = ntfs.place(b"file")
     ntfs.host.utimes(place, -20_000_000_000 * SECOND, (1 << 80) * SECOND)
-    assert ntfs.host.stat(place.pin).st_atime_ns == -116_444_735_999_999_999 * 100
-    assert ntfs.host.stat(place.pin).st_mtime_ns > 0
+    assert ntfs.host.stat(place.path_handle).st_atime_ns == -116_444_735_999_999_999 * 100
+    assert ntfs.host.stat(place.path_handle).st_mtime_ns > 0
     ntfs.free(place)
 
 
@@ -126,10 +132,10 @@ def test_times_of_directories_and_through_open_files(box: Box) -> None:
     box.outside.mkdir("dir")
     place = box.place(b"dir")
     box.host.utimes(place, SECOND, SECOND)
-    assert box.host.stat(place.pin).st_mtime_ns == SECOND
+    assert box.host.stat(place.path_handle).st_mtime_ns == SECOND
     box.free(place)
     handle = box.host.open_at(box.root, b"file", linux.O_CREAT | linux.O_RDWR)
-    box.host.utimes(Place(handle, NO_HANDLE, b""), SECOND, SECOND)
+    box.host.utimes(ObjectRef(handle, NO_HANDLE, b""), SECOND, SECOND)
     assert box.host.stat(handle).st_mtime_ns == SECOND
     box.host.close(handle)
 
@@ -138,8 +144,8 @@ def test_a_creation_time_is_no_part_of_identity(box: Box) -> None:
     """Every program may set it; file ids are unique over time on NTFS."""
     box.outside.write("file")
     place = box.place(b"file")
-    assert box.host.birth_time(place.pin) is None
-    assert box.host.generation(place.pin) is None
+    assert box.host.birth_time(place.path_handle) is None
+    assert box.host.generation(place.path_handle) is None
     box.free(place)
 
 
@@ -155,10 +161,10 @@ def test_chmod_keeps_what_windows_has(box: Box, mode: int, shown: int) -> None:
     box.outside.write("file")
     place = box.place(b"file")
     box.host.chmod(place, mode)
-    assert box.host.stat(place.pin).st_mode == linux.S_IFREG | shown
+    assert box.host.stat(place.path_handle).st_mode == linux.S_IFREG | shown
     assert bool(box.outside.attributes("file") & Attribute.READONLY) == (shown == 0o555)
     box.host.chmod(place, 0o666)
-    assert box.host.stat(place.pin).st_mode == linux.S_IFREG | 0o777
+    assert box.host.stat(place.path_handle).st_mode == linux.S_IFREG | 0o777
     box.free(place)
 
 
@@ -178,7 +184,7 @@ def test_chmod_of_a_directory_sets_nothing(box: Box) -> None:
     box.outside.mkdir("dir")
     place = box.place(b"dir")
     box.host.chmod(place, 0o555)
-    assert box.host.stat(place.pin).st_mode == linux.S_IFDIR | 0o777
+    assert box.host.stat(place.path_handle).st_mode == linux.S_IFDIR | 0o777
     assert not box.outside.attributes("dir") & Attribute.READONLY
     box.free(place)
 
@@ -187,10 +193,10 @@ def test_chown_succeeds_and_moves_ctime_if_asked(box: Box) -> None:
     box.outside.write("file")
     place = box.place(b"file")
     box.host.chown(place, 1000, 1000)
-    assert (box.host.stat(place.pin).st_uid, box.host.stat(place.pin).st_gid) == (0, 0)
+    assert (box.host.stat(place.path_handle).st_uid, box.host.stat(place.path_handle).st_gid) == (0, 0)
     box.host.utimes(place, SECOND, SECOND)
     box.host.chown(place, -1, -1)
-    found = box.host.stat(place.pin)
+    found = box.host.stat(place.path_handle)
     assert found.st_mtime_ns == SECOND
     assert found.st_ctime_ns > 1_600_000_000 * SECOND
     box.free(place)

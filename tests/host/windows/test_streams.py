@@ -4,7 +4,7 @@ import pytest
 from tests.host.windows.box import Box, fake_box, refused
 
 from ninep import linux
-from ninep.host import NO_HANDLE, Place
+from ninep.host import NO_HANDLE, ObjectRef
 from ninep.host.windows.api import Access
 from ninep.host.windows.status import NtError, Status
 from ninep.linux import XATTR_CREATE, XATTR_REPLACE, Errno
@@ -80,7 +80,7 @@ def test_directories_have_attributes_too(box: Box) -> None:
     assert box.host.get_xattr(place, MODE) == b"\xed\x41\0\0"
     assert box.outside.names("dir") == set()
     box.free(place)
-    root = Place(box.root, NO_HANDLE, b"")
+    root = ObjectRef(box.root, NO_HANDLE, b"")
     if box.system in {"ntfs", "refs"}:
         box.host.set_xattr(root, UID, b"\1\0\0\0")
         assert box.host.get_xattr(root, UID) == b"\1\0\0\0"
@@ -88,13 +88,13 @@ def test_directories_have_attributes_too(box: Box) -> None:
 
 
 def test_an_empty_list_of_a_directory(ntfs: Box) -> None:
-    assert list(ntfs.host.list_xattrs(Place(ntfs.root, NO_HANDLE, b""))) == []
+    assert list(ntfs.host.list_xattrs(ObjectRef(ntfs.root, NO_HANDLE, b""))) == []
 
 
 def test_through_an_open_file(box: Box) -> None:
     """Create, tag, and look: by the handle alone."""
     handle = box.host.open_at(box.root, b"file", linux.O_CREAT | linux.O_EXCL | linux.O_RDWR)
-    place = Place(handle, NO_HANDLE, b"")
+    place = ObjectRef(handle, NO_HANDLE, b"")
     box.host.set_xattr(place, MODE, b"\xa4\x81\0\0")
     assert box.host.get_xattr(place, MODE) == b"\xa4\x81\0\0"
     box.host.close(handle)
@@ -155,9 +155,9 @@ def test_the_modification_time_stays(box: Box) -> None:
     box.outside.write("file", b"x")
     place = box.place(b"file")
     box.host.utimes(place, 1_000_000_000, 2_000_000_000)
-    before = box.host.stat(place.pin)
+    before = box.host.stat(place.path_handle)
     box.host.set_xattr(place, MODE, b"\xa4\x81\0\0")
-    after = box.host.stat(place.pin)
+    after = box.host.stat(place.path_handle)
     assert after.st_mtime_ns == before.st_mtime_ns == 2_000_000_000
     assert after.st_ctime_ns >= before.st_ctime_ns
     assert after.st_size == 1
@@ -168,9 +168,9 @@ def test_ctime_tells_of_a_change(ntfs: Box) -> None:
     """What is remembered of a file is good for as long as its ctime stands still."""
     ntfs.outside.write("file", b"x")
     place = ntfs.place(b"file")
-    before = ntfs.host.stat(place.pin).st_ctime_ns
+    before = ntfs.host.stat(place.path_handle).st_ctime_ns
     ntfs.outside.write("file:user.virtfs.uid", b"\1\0\0\0")
-    assert ntfs.host.stat(place.pin).st_ctime_ns > before
+    assert ntfs.host.stat(place.path_handle).st_ctime_ns > before
     ntfs.free(place)
 
 

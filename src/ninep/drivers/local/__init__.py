@@ -1,7 +1,8 @@
 """The local driver: a folder of the host, through ``ninep.host`` and a security model.
 
-``driver`` opens the export, ``node`` is a file or folder in it, ``file`` and ``directory`` are what is opened from one; ``tree`` keeps one
-node for each name in use, ``pins`` keeps their handles within bounds, ``qids`` numbers them.
+``driver`` opens the export, ``node`` is a file or folder in it, ``file`` and ``directory`` are what
+is opened from one; ``tree`` keeps one node for each name in use, ``pins`` keeps their handles
+within bounds, ``qids`` numbers them.
 """
 
 from ninep.drivers.local.driver import ExportError, LocalDriver

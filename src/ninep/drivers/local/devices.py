@@ -1,18 +1,23 @@
-"""What the files below one export are on, by device (``st_dev``): other filesystems may be mounted there.
+"""What the files below one export are on, by device (``st_dev``): other filesystems may be mounted
+there.
 
-A device is looked at once, when a walk first comes to it, in a thread that may wait. What was found decides how its files are served:
+A device is looked at once, when a walk first comes to it, in a thread that may wait. What was found
+decides how its files are served:
 
 ============  ===================================================================================================================
-slow          FUSE, NFS, SMB, 9P, autofs and so on: every call may wait for a program or a computer, so none is made in the event loop
+slow          FUSE, NFS, SMB, 9P, autofs and so on: every call may wait for a program or a computer,
+so none is made in the event loop
               (``slow.SlowNode``), there and in all that is below
-pseudo        procfs, sysfs and so on: refused with EACCES unless the export serves them; then as slow, since reads may wait
-ctime         whether ctime moves with each change: what may be kept of its files (``security.filesystems``)
+pseudo        procfs, sysfs and so on: refused with EACCES unless the export serves them; then as
+slow, since reads may wait ctime         whether ctime moves with each change: what may be kept of
+its files (``security.filesystems``)
 ============  ===================================================================================================================
 
-A later need, such as how a filesystem locks or numbers its directories' entries, is one more field of ``host.Volume`` and one more row here.
+A later need, such as how a filesystem locks or numbers its directories' entries, is one more field
+of ``host.Volume`` and one more row here.
 
-Device numbers are used again after an unmount, so a record counts as long as the table of mounts stands still. A node that has a pin keeps its
-device.
+Device numbers are used again after an unmount, so a record counts as long as the table of mounts
+stands still. A node that has a path handle keeps its device.
 """
 
 from __future__ import annotations
@@ -54,18 +59,20 @@ class DeviceTable:
             raise Refused(Errno.EACCES, f"{volume.kind} is mounted here, which is not served")
         return self._slow if volume.slow or volume.pseudo else self._fast
 
-    def nodes(self, number: int, pin: Handle) -> type[LocalNode]:
-        """The class of the nodes of a device, of which ``pin`` is one. Waits, unless what is pinned was reached without crossing a mount."""
+    def nodes(self, number: int, path_handle: Handle) -> type[LocalNode]:
+        """The class of the nodes of a device, of which ``open_path`` is one. Waits, unless what is
+        pinned was reached without crossing a mount.
+        """
         if not host.SEES_MOUNTS:
             must_be_able_to_wait()
         changes, known = self._known.get(number, (-1, None))
         if known is None or changes != host.mounts.changes:
-            known = host.volume(pin, xattrs=False)
+            known = host.volume(path_handle, xattrs=False)
         return self.enter(number, known)
 
     def look(self, node: LocalNode, dir: Handle, name: bytes) -> Stat:
-        """As ``host.stat_at`` of a name that the node may have. Where something may be mounted since the last look, only in a thread that may
-        wait.
+        """As ``host.stat_at`` of a name that the node may have. Where something may be mounted
+        since the last look, only in a thread that may wait.
         """
         changes = host.mounts.changes
         if node.vetted == changes:
@@ -88,6 +95,8 @@ class DeviceTable:
         return found
 
     def _private(self, found: Stat) -> bool:
-        """Only root and the user of this process can mount anything on it: others need to be its owner or to write there (fusermount3(1))."""
+        """Only root and the user of this process can mount anything on it: others need to be its
+        owner or to write there (fusermount3(1)).
+        """
         mode = found.st_mode
         return found.st_uid in (0, self._me) and (not mode & _OTHERS_WRITE or bool(mode & S_ISVTX))

@@ -1,8 +1,9 @@
 """An open directory of the local driver: the host's listing, made into directory entries of 9P.
 
-A qid path needs device and inode; the listing has the inode, and the device is the directory's own for everything but a mount point. So
-only directories are looked at one by one (0.9 us each), other entries cost no system call. What a listing cannot know stays open: a
-qid version is 0, and in a mapped model a regular file may be a link or a device, so that its type is DT_UNKNOWN.
+A qid path needs device and inode; the listing has the inode, and the device is the directory's own
+for everything but a mount point. So only directories are looked at one by one (0.9 us each), other
+entries cost no system call. What a listing cannot know stays open: a qid version is 0, and in a
+mapped model a regular file may be a link or a device, so that its type is DT_UNKNOWN.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ _LOOK_AT: Final = frozenset((DT_DIR, DT_UNKNOWN))
 _NOTHING: Final[tuple[list[Dirent], int, int]] = ([], 0, 0)
 _HEAD: Final = 24  # qid, cookie, type and the length of the name: what an entry takes besides its name
 AT_ONCE: Final = 1 << 16
-"""Bytes of a reply that is not at hand: two thousand entries, each of which may have to be looked at (2 to 8 ms). Fewer are no end."""
+"""Bytes of a reply that is not at hand: two thousand entries, each of which may have to be looked
+at (2 to 8 ms). Fewer are no end.
+"""
 QID_TYPES: Final = tuple({DT_DIR: QT_DIR, DT_LNK: QT_SYMLINK}.get(kind, QT_FILE) for kind in range(16))
 """From the type of a file, ``mode >> 12`` or a ``linux.DT_*``, to the type of its qid."""
 
@@ -42,8 +45,9 @@ FULL: Final = 1 << 32
 class LocalDir(OpenDir):
     """A directory, open. Its cookies are numbers for those of the host (``wire.cookies``).
 
-    What is left of a batch of the host's entries is kept between two reads, so that the host need not seek; unless too many others read
-    (``Listings.reading``). A kept listing is not held: when it goes, the host is asked.
+    What is left of a batch of the host's entries is kept between two reads, so that the host need
+    not seek; unless too many others read (``Listings.reading``). A kept listing is not held: when
+    it goes, the host is asked.
     """
 
     packs = True
@@ -53,9 +57,13 @@ class LocalDir(OpenDir):
         self._node = node
         self._listing = listing
         self._rest: tuple[list[Dirent], int, int] = _NOTHING
-        """A batch, how much of it was read, and the number of the last entry read: replaced as one, because another thread may say ``forget``."""
+        """A batch, how much of it was read, and the number of the last entry read: replaced as one,
+        because another thread may say ``forget``.
+        """
         self._next = 0
-        """Where a client that reads on will ask next: after the last entry it got; from the start, once it got to the end."""
+        """Where a client that reads on will ask next: after the last entry it got; from the start,
+        once it got to the end.
+        """
         self._span = 0  # the most entries that a batch had
         self._room = FULL
         self._table = CookieTable(node.tree.listings.pool)
@@ -135,7 +143,9 @@ class LocalDir(OpenDir):
                 node.tree.listings.keep((node.dev, node.ino), listing)
 
     def read(self, cookie: int, room: int) -> Sequence[Dirent]:
-        """At least one entry if there is any, even when it does not fit: who asked must see that his room is too small."""
+        """At least one entry if there is any, even when it does not fit: who asked must see that
+        his room is too small.
+        """
         batch, start = self._find(cookie)
         taken: list[Dirent] = []
         while True:
@@ -196,7 +206,9 @@ class LocalDir(OpenDir):
         return []
 
     def _reach(self, number: int) -> int | None:
-        """The host's cookie for a number that is not in the table: count so many entries. None if there are fewer."""
+        """The host's cookie for a number that is not in the table: count so many entries. None if
+        there are fewer.
+        """
         table = self._table
         last, cookie = table.last
         if number < last:
@@ -240,7 +252,9 @@ class LocalDir(OpenDir):
         return cast("list[Dirent]", [entry for entry in batch if entry] if None in batch else batch), numbers[-1]
 
     def _looked_at(self, ino: int, cookie: int, kind: int, name: bytes) -> Dirent | None:
-        """An entry that the listing does not say enough about; None if it is gone. No failure of one entry ends a listing."""
+        """An entry that the listing does not say enough about; None if it is gone. No failure of
+        one entry ends a listing.
+        """
         tree, node = self._node.tree, self._node
         device, size = node.dev, 0
         try:
@@ -279,8 +293,9 @@ class LocalDir(OpenDir):
         return kind
 
     def _mounted(self, ino: int, name: bytes) -> tuple[int, int]:
-        """Device and inode of an entry on which another filesystem is mounted, which may be one that does not answer: as it was walked to, else
-        those of what is covered by it, as the host's own listing shows (readdir(3)).
+        """Device and inode of an entry on which another filesystem is mounted, which may be one
+        that does not answer: as it was walked to, else those of what is covered by it, as the
+        host's own listing shows (readdir(3)).
         """
         children = self._node.children
         known = None if children is None else children.get(name)
@@ -310,12 +325,15 @@ def _place(batch: Sequence[Dirent], number: int) -> int:
 
 
 def looked_at(model: SecurityModel) -> frozenset[int]:
-    """The types of which a listing does not say enough. overlayfs tells by the type in a listing (DT_CHR) that an entry is a whiteout (ovl_fill_merge
-    of fs/overlayfs/readdir.c): where its attributes are served, the files that may be devices are looked at.
+    """The types of which a listing does not say enough. overlayfs tells by the type in a listing
+    (DT_CHR) that an entry is a whiteout (ovl_fill_merge of fs/overlayfs/readdir.c): where its
+    attributes are served, the files that may be devices are looked at.
     """
     return _LOOK_AT | {DT_REG} if model.privileged_xattrs and not model.plain_types else _LOOK_AT
 
 
 def shown_types(plain_types: bool) -> tuple[int, ...]:
-    """From a ``linux.DT_*`` of the host to the one to show: a mapped model's regular file may be anything."""
+    """From a ``linux.DT_*`` of the host to the one to show: a mapped model's regular file may be
+    anything.
+    """
     return tuple(kind if plain_types or kind != DT_REG else DT_UNKNOWN for kind in range(16))

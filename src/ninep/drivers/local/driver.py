@@ -39,20 +39,24 @@ class LocalDriver(Driver):
     """Serves the folder ``path``.
 
     Args:
-        path: the folder.
-        security_model: a name of ``ninep.security.MODELS``; ``auto`` (what suits an ordinary user on the folder's filesystem); a
+        path: the folder. security_model: a name of ``ninep.security.MODELS``; ``auto`` (what suits
+        an ordinary user on the folder's filesystem); a
             ``SecurityModel``; or a ``ninep.security.Choice``.
-        multidevs: ``remap``, ``forbid`` or ``warn``: what to do about other filesystems mounted below.
-        pseudo_filesystems: serve procfs, sysfs and their kind too, below the folder or as the folder itself (EACCES otherwise).
-        pins: how many handles the nodes may keep; exports of one process share them unless told otherwise.
-        model_options: options of the security model, by name: ``fmode`` and ``dmode`` (host permissions of files and directories that a mapped model
-            makes), ``devices`` (clients of passthrough and none may make device nodes that are ones for the host too; EPERM otherwise).
+        multidevs: ``remap``, ``forbid`` or ``warn``: what to do about other filesystems mounted
+        below. pseudo_filesystems: serve procfs, sysfs and their kind too, below the folder or as
+        the folder itself (EACCES otherwise). path handles: how many handles the nodes may keep;
+        exports of one process share them unless told otherwise. model_options: options of the
+        security model, by name: ``fmode`` and ``dmode`` (host permissions of files and directories
+        that a mapped model
+            makes), ``devices`` (clients of passthrough and none may make device nodes that are ones
+            for the host too; EPERM otherwise).
 
     Raises:
         ExportError: the folder is missing or its filesystem unfit for the model.
         BadOption: words or options that there are not.
 
-    The process's umask takes away from what clients ask for and has to be put right by a second call for each file: set it to 0.
+    The process's umask takes away from what clients ask for and has to be put right by a second
+    call for each file: set it to 0.
     """
 
     threadsafe = True
@@ -107,23 +111,24 @@ class LocalDriver(Driver):
         return root.seen(found).clone()
 
     def _made_again(self, removed: LocalNode) -> tuple[LocalNode, Stat]:
-        """The folder was removed: the one that is under its path now is the export from here on. ENOENT if there is none.
+        """The folder was removed: the one that is under its path now is the export from here on.
+        ENOENT if there is none.
 
-        What clients hold of the old one stays what it is.
-        The path is that of the start with its links resolved, and no link is followed now: by one, whoever may write in a folder above could
-        lead the server anywhere.
+        What clients hold of the old one stays what it is. The path is that of the start with its
+        links resolved, and no link is followed now: by one, whoever may write in a folder above
+        could lead the server anywhere.
         """
         tree, fits = self._tree, False
         with suppress(OSError, Unsuitable):
-            pin = _folder(self._real)
-            found, volume = host.stat(pin), host.volume(pin)
+            path_handle = _folder(self._real)
+            found, volume = host.stat(path_handle), host.volume(path_handle)
             fits = bool(found.st_nlink) and self._choose(volume).name == self.security_model
         if not fits:
             raise Refused(Errno.ENOENT, "the exported folder was removed")
         root = self._root(found, volume)
         with tree.lock:
             if tree.root is removed:
-                tree.replace_root(root, pin)
+                tree.replace_root(root, path_handle)
                 self.volume = volume
             root = tree.root
         return root, host.stat(root.held())
@@ -146,7 +151,7 @@ def _folder(path: PurePath) -> Handle:
     """A folder by its absolute path, in which no link is followed."""
     handle = hold(host.open_root(path.parts[0]))
     for name in path.parts[1:]:
-        handle = hold(host.pin_across(handle, os.fsencode(name)))
+        handle = hold(host.open_path_across(handle, os.fsencode(name)))
     if host.stat(handle).st_mode & S_IFMT != S_IFDIR:
         raise Refused(Errno.ENOTDIR)
     return handle

@@ -1,10 +1,12 @@
 """Open files of the local driver: a handle and what a write must see to.
 
-``IdleFile`` is one that was opened for reading only. A client may have more of these open than the process may have handles: like a node's pin,
-its handle may be taken away while it is not used (``pins``), and comes back from the node's pin, or by name with a check that it is
-still the same file. So with more files open than handles, a file that a host process renames or removes meanwhile cannot be read any more: ENOENT
-or ESTALE, never another file's bytes. Who opened for writing keeps the handle: it is what tells of writes that failed later (fsync(2), close(2)),
-and so does who has a lock (it would be gone).
+``IdleFile`` is one that was opened for reading only. A client may have more of these open than the
+process may have handles: like a node's path handle, its handle may be taken away while it is not
+used (``path handles``), and comes back from the node's path handle, or by name with a check that it
+is still the same file. So with more files open than handles, a file that a host process renames or
+removes meanwhile cannot be read any more: ENOENT or ESTALE, never another file's bytes. Who opened
+for writing keeps the handle: it is what tells of writes that failed later (fsync(2), close(2)), and
+so does who has a lock (it would be gone).
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ninep import host
 from ninep.errors import Refused, linux_errno
-from ninep.host import NO_HANDLE, Handle, Place
+from ninep.host import NO_HANDLE, Handle, ObjectRef
 from ninep.host._credentials import acting
 from ninep.linux import LOCK_UNLCK, NO_ID, O_ACCMODE, O_RDWR, O_TRUNC, Errno
 from ninep.node import Buffer, Identity, OpenFile
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 
 
 def asker(by: int) -> Identity | int:
-    """Who is asking: the user of the host whose rights count now, with all groups, or where that is the server process, who the client says."""
+    """Who is asking: the user of the host whose rights count now, with all groups, or where that is
+    the server process, who the client says.
+    """
     return acting() or by
 
 
@@ -68,12 +72,12 @@ class LocalFile(OpenFile):
 
     def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:
         if by:
-            self._node.tree.model.drop_setid(self._node, Place(self.handle, NO_HANDLE, b""))
+            self._node.tree.model.drop_setid(self._node, ObjectRef(self.handle, NO_HANDLE, b""))
         return host.write(self.handle, data, offset)
 
     def truncate(self, size: int, by: int = NO_ID) -> None:
         if by:
-            self._node.tree.model.drop_setid(self._node, Place(self.handle, NO_HANDLE, b""))
+            self._node.tree.model.drop_setid(self._node, ObjectRef(self.handle, NO_HANDLE, b""))
         host.truncate(self.handle, size)
 
     def fsync(self, datasync: bool) -> None:
@@ -82,7 +86,9 @@ class LocalFile(OpenFile):
     # -- locks ---------------------------------------------------------------------------------------------------------
 
     def lock(self, kind: int, start: int, length: int) -> None:
-        """The host wants a handle open for writing for a write lock; flock(2) clients have one for reading only."""
+        """The host wants a handle open for writing for a write lock; flock(2) clients have one for
+        reading only.
+        """
         try:
             host.lock(self.handle if self._locks == NO_HANDLE else self._locks, kind, start, length)
         except OSError as error:
@@ -114,7 +120,9 @@ def usable(files: Iterable[LocalFile]) -> LocalFile | None:
 
 
 class IdleFile(LocalFile):
-    """A regular file, open for reading: see above. Its handle closes itself (``pins.hold``): who reads with it has it for as long."""
+    """A regular file, open for reading: see above. Its handle closes itself (``path
+    handles.hold``): who reads with it has it for as long.
+    """
 
     __slots__ = ("_flags", "used")
 
@@ -143,7 +151,7 @@ class IdleFile(LocalFile):
         return self._node.tree.pins.reopen(self) if handle is NO_HANDLE else handle
 
     def open_again(self) -> Handle:
-        """Another handle, for ``pins``."""
+        """Another handle, for ``path handles``."""
         return self._node.open_handle(self._flags)
 
     def read(self, offset: int, count: int) -> Buffer:

@@ -40,7 +40,7 @@ def create(directory: LocalNode, name: bytes, flags: int, mode: int, uid: int, g
 def _created(
     directory: LocalNode, name: bytes, flags: int, handle: Handle, made: Stat, by: int
 ) -> tuple[LocalNode, LocalFile]:
-    """No pin yet: while it is open the handle tells who it is (0.8 us of every create)."""
+    """No path handle yet: while it is open the handle tells who it is (0.8 us of every create)."""
     try:
         node = directory.tree.enter(directory, name, made, None)
     except OSError:

@@ -1,12 +1,15 @@
 """Removing and renaming: the host's entry goes or moves, and the tree is brought in line.
 
-A node whose name is about to go is made ready for it first (its pin fastened, what the model knows of it remembered), so that clients which
-hold it can go on. If the removal then fails, all that is taken back.
+A node whose name is about to go is made ready for it first (its path handle fastened, what the
+model knows of it remembered), so that clients which hold it can go on. If the removal then fails,
+all that is taken back.
 
-Host processes, other exports of the folder and other workers move things too, of which the tree hears nothing. So what it says of a node's
-place is asked of the host before anything hangs on it: the directory that ``..`` leads to, the name by which something is removed, renamed or
-looked up in a metadata folder, and the way between two directories of which one is to be moved into the other. A place that proves
-wrong is looked for among the directories above, under the same name; a node that is not found there has no name any more.
+Host processes, other exports of the folder and other workers move things too, of which the tree
+hears nothing. So what it says of a node's place is asked of the host before anything hangs on it:
+the directory that ``..`` leads to, the name by which something is removed, renamed or looked up in
+a metadata folder, and the way between two directories of which one is to be moved into the other. A
+place that proves wrong is looked for among the directories above, under the same name; a node that
+is not found there has no name any more.
 """
 
 from __future__ import annotations
@@ -88,7 +91,9 @@ def _child(directory: LocalNode, name: bytes) -> LocalNode | None:
 
 
 def must_still_be_there(node: LocalNode) -> None:
-    """Is this file still what its name leads to? Else a verb on the name would hit another one: ESTALE. EBUSY for the root."""
+    """Is this file still what its name leads to? Else a verb on the name would hit another one:
+    ESTALE. EBUSY for the root.
+    """
     if node.up is node:
         raise Refused(Errno.EBUSY)
     if node.detached:
@@ -108,7 +113,9 @@ def leads_to(node: LocalNode, dir: Handle, name: bytes) -> bool:
 
 
 def whereabouts(node: LocalNode) -> tuple[Handle, bytes] | None:
-    """The directory a node is in and its name there, if that name leads to it now; not because another thread is renaming it."""
+    """The directory a node is in and its name there, if that name leads to it now; not because
+    another thread is renaming it.
+    """
     moves = node.tree.moves
     for _ in range(_ATTEMPTS):
         mark = moves.ended
@@ -131,9 +138,11 @@ def whereabouts(node: LocalNode) -> tuple[Handle, bytes] | None:
 
 
 def parent(node: LocalNode) -> LocalNode:
-    """``Node.parent``: the directory that the host says it is in, if that is one which the tree has above it.
+    """``Node.parent``: the directory that the host says it is in, if that is one which the tree has
+    above it.
 
-    ESTALE otherwise, as when a host process moved it somewhere else: by way of the host's own ``..`` one would come out of the export.
+    ESTALE otherwise, as when a host process moved it somewhere else: by way of the host's own
+    ``..`` one would come out of the export.
     """
     tree = node.tree
     for _ in range(_ATTEMPTS):
@@ -156,7 +165,9 @@ def parent(node: LocalNode) -> LocalNode:
 
 
 def _is_in(node: LocalNode, directory: LocalNode) -> bool:
-    """Does the host have it in this directory? Where it cannot tell by ``..``, its name must be there."""
+    """Does the host have it in this directory? Where it cannot tell by ``..``, its name must be
+    there.
+    """
     try:
         if node.kind == DT_DIR and not host.BY_NAME:
             # Not by ``is_at``: this look says nothing of what may be mounted on the directory's own name.
@@ -170,8 +181,9 @@ def _is_in(node: LocalNode, directory: LocalNode) -> bool:
 
 
 def _untangle(moved: LocalNode | None, target: LocalNode) -> None:
-    """What is to be moved may be above its new directory by the tree: the host would refuse that, unless the tree is out of date. Ask it about each
-    step in between; what is not where the tree has it goes where it is found.
+    """What is to be moved may be above its new directory by the tree: the host would refuse that,
+    unless the tree is out of date. Ask it about each step in between; what is not where the tree
+    has it goes where it is found.
     """
     if moved is None or not moved.children:
         return
@@ -187,7 +199,9 @@ def _untangle(moved: LocalNode | None, target: LocalNode) -> None:
 
 
 def _doomed(directory: LocalNode, dir: Handle, name: bytes) -> LocalNode | None:
-    """The node of a name that is about to go, made ready to live without it; None if no client holds it."""
+    """The node of a name that is about to go, made ready to live without it; None if no client
+    holds it.
+    """
     node = _child(directory, name)
     if node is None:
         return None

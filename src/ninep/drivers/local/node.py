@@ -1,7 +1,8 @@
 """A file or folder of the host as a driver's node.
 
-Every verb is: the pin, the model's word or a host call, the tree brought in line. It knows no fids, no messages, and not which security model
-or host it has. What must be true of names (single, without ``/`` and NUL) the server has seen to.
+Every verb is: the path handle, the model's word or a host call, the tree brought in line. It knows
+no fids, no messages, and not which security model or host it has. What must be true of names
+(single, without ``/`` and NUL) the server has seen to.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ninep.drivers.local.file import IdleFile, LocalFile, asker, usable
 from ninep.drivers.local.pins import NO_BIRTH, birth_of, hold, is_still
 from ninep.drivers.local.walking import through_held
 from ninep.errors import Refused, linux_errno
-from ninep.host import NO_HANDLE, Handle, Place, Stat
+from ninep.host import NO_HANDLE, Handle, ObjectRef, Stat
 from ninep.linux import (
     DT_DIR,
     DT_LNK,
@@ -45,7 +46,7 @@ T = TypeVar("T")
 
 
 class LocalNode(Node):
-    """See ``tree`` for its life and ``pins`` for its pin."""
+    """See ``tree`` for its life and ``path handles`` for its path handle."""
 
     __slots__ = (
         "birth",
@@ -60,7 +61,7 @@ class LocalNode(Node):
         "memory",
         "name_",
         "path",
-        "pin",
+        "path_handle",
         "qid",
         "tree",
         "up",
@@ -83,7 +84,7 @@ class LocalNode(Node):
         self.ino = ino
         self.path = path
         self.kind = 0
-        self.pin: Handle | None = None
+        self.path_handle: Handle | None = None
         self.used = False
         self.claims = 1
         self.lingers = False
@@ -93,7 +94,9 @@ class LocalNode(Node):
         self.birth: int | None = None
         self.memory: Owned | None = None
         self.vetted = self.unseen
-        """``host.mounts.changes`` when nothing was mounted on it: as long as that stands, a look at its name is sure not to wait."""
+        """``host.mounts.changes`` when nothing was mounted on it: as long as that stands, a look at
+        its name is sure not to wait.
+        """
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -107,20 +110,22 @@ class LocalNode(Node):
         self.tree.release(self)
 
     def held(self) -> Handle:
-        """The pin. Keep it in a local variable while it is used: see ``pins``."""
+        """The path handle. Keep it in a local variable while it is used: see ``path handles``."""
         self.used = True
-        pin = self.pin
-        return self.tree.pins.revive(self) if pin is None else pin
+        path_handle = self.path_handle
+        return self.tree.pins.revive(self) if path_handle is None else path_handle
 
-    def place(self) -> Place:
+    def place(self) -> ObjectRef:
         """What the host needs to act on this file."""
-        pin = self.held()
+        path_handle = self.held()
         if not self.tree.by_name or self.detached:
-            return Place(pin, NO_HANDLE, self.name_)
-        return Place(pin, self.up.held(), self.name_, self.tree.model.keeps_modes)
+            return ObjectRef(path_handle, NO_HANDLE, self.name_)
+        return ObjectRef(path_handle, self.up.held(), self.name_, self.tree.model.keeps_modes)
 
     def where(self) -> tuple[Handle, bytes] | None:
-        """The directory it is in, and its name there, which leads to it now; None if it has none any more."""
+        """The directory it is in, and its name there, which leads to it now; None if it has none
+        any more.
+        """
         return moves.whereabouts(self)
 
     def is_at(self, dir: Handle, name: bytes) -> bool:
@@ -138,7 +143,9 @@ class LocalNode(Node):
         return self
 
     def reached(self, found: Stat) -> LocalNode:
-        """As ``seen``, at the end of a walk: if the model cannot say what this is, the walk's claim on it ends."""
+        """As ``seen``, at the end of a walk: if the model cannot say what this is, the walk's claim
+        on it ends.
+        """
         try:
             return self.seen(found)
         except OSError:
@@ -160,37 +167,44 @@ class LocalNode(Node):
         tree.model.admit(name)
         dir = self.held()
         known = None if self.children is None else self.children.get(name)
-        if known is not None and known.pin is not None:
-            # One look instead of open, look and close; as long as the pin is held its inode number cannot be used again.
+        if known is not None and known.path_handle is not None:
+            # One look instead of open, look and close; as long as the path handle is held its inode number cannot be used again.
             found = (
                 host.stat_at(dir, name) if known.vetted == host.mounts.changes else tree.devices.look(known, dir, name)
             )
             if found.st_ino == known.ino and found.st_dev == known.dev and self._claim(known, name):
                 return known.reached(found)
         try:
-            pin = hold(host.pin(dir, name))
+            path_handle = hold(host.open_path(dir, name))
         except OSError as error:
-            pin = hold(self._pin_again(error, dir, name))
-        found = host.stat(pin)
-        if known is not None and is_still(known, found, pin) and tree.kept(known, pin) and self._claim(known, name):
-            if known.pin is None:
-                tree.pins.adopt(known, pin)
+            path_handle = hold(self._open_path_again(error, dir, name))
+        found = host.stat(path_handle)
+        if (
+            known is not None
+            and is_still(known, found, path_handle)
+            and tree.kept(known, path_handle)
+            and self._claim(known, name)
+        ):
+            if known.path_handle is None:
+                tree.pins.adopt(known, path_handle)
             return known.reached(found)
-        return tree.enter(self, name, found, pin).reached(found)
+        return tree.enter(self, name, found, path_handle).reached(found)
 
-    def _pin_again(self, error: OSError, dir: Handle, name: bytes) -> Handle:
+    def _open_path_again(self, error: OSError, dir: Handle, name: bytes) -> Handle:
         """After a try that failed: across a mount, or with fewer handles in use."""
         try:
             if linux_errno(error) is not Errno.EXDEV:
-                return self.tree.pins.again(error, host.pin, dir, name)
+                return self.tree.pins.again(error, host.open_path, dir, name)
         finally:
             del error  # see ``again``
         must_be_able_to_wait()
-        return host.pin_across(dir, name)
+        return host.open_path_across(dir, name)
 
     def through(self, names: Sequence[bytes]) -> tuple[LocalNode, list[Qid]]:
-        """Directories that are known and pinned take one look each, and only the last of them is claimed (1 us less for each)."""
-        if host.PINS_NAMES:
+        """Directories that are known and pinned take one look each, and only the last of them is
+        claimed (1 us less for each).
+        """
+        if host.HANDLES_BLOCK_RENAME:
             return through_held(self, names)
         node: LocalNode = self
         qids: list[Qid] = []
@@ -198,7 +212,7 @@ class LocalNode(Node):
         with suppress(OSError):  # which the walk that follows runs into, too
             for name in names:
                 known = None if node.children is None else node.children.get(name)
-                if known is None or known.pin is None or known.kind != DT_DIR:
+                if known is None or known.path_handle is None or known.kind != DT_DIR:
                     break
                 dir = node.held()
                 found = host.stat_at(dir, name) if known.vetted == mounts.changes else look(known, dir, name)
@@ -227,9 +241,9 @@ class LocalNode(Node):
 
     def getattr(self, mask: int) -> Attributes:
         self.used = True
-        pin = self.pin
+        path_handle = self.path_handle
         tree = self.tree
-        found = host.stat(tree.pins.revive(self) if pin is None else pin)
+        found = host.stat(tree.pins.revive(self) if path_handle is None else path_handle)
         mode, uid, gid, rdev = tree.look(self, found)
         links = found.st_nlink
         if not links and self.up is self:
@@ -278,7 +292,9 @@ class LocalNode(Node):
         )
 
     def _learn_birth(self) -> int:
-        """Asked of the host once: a birth never changes, and statx by ctypes costs more than all the rest of a getattr."""
+        """Asked of the host once: a birth never changes, and statx by ctypes costs more than all
+        the rest of a getattr.
+        """
         self.birth = birth_of(self.held())
         return self.birth
 
@@ -310,7 +326,7 @@ class LocalNode(Node):
             raise
         try:
             if by:
-                self.tree.model.drop_setid(self, Place(handle, NO_HANDLE, b""))
+                self.tree.model.drop_setid(self, ObjectRef(handle, NO_HANDLE, b""))
             host.truncate(handle, size)
         finally:
             host.close(handle)
@@ -384,7 +400,9 @@ class LocalNode(Node):
         return NO_HANDLE
 
     def closed(self, file: LocalFile) -> None:
-        """An open file ends; its handle is about to be closed and is no way back to a pin any more."""
+        """An open file ends; its handle is about to be closed and is no way back to a path handle
+        any more.
+        """
         pins = self.tree.pins
         with pins.lock:
             files = self.files

@@ -1,13 +1,15 @@
 """Listings kept in the form of Rreaddir, for directories that have not changed since.
 
-To list 10,000 entries costs 6 ms of asking the host and packing, and a client without a cache (or several clients) lists the same directories again
-and again. A directory whose entries change gets another mtime, so a listing that was read from start to end while mtime and ctime stood
-still is kept under them, and served as slices of one buffer as long as they stand.
+To list 10,000 entries costs 6 ms of asking the host and packing, and a client without a cache (or
+several clients) lists the same directories again and again. A directory whose entries change gets
+another mtime, so a listing that was read from start to end while mtime and ctime stood still is
+kept under them, and served as slices of one buffer as long as they stand.
 
-Timestamps are coarse (a tick of the kernel, 1 to 10 ms, or a second or two: ``security.filesystems``): a change in the same step as the last
-one would not show. So a listing is kept only if it began well after the directory's last change. What an export keeps is bounded; the least
-recently used go first. What is being recorded is bounded as well, or a client that reads many listings to just before their end would fill the
-memory: who comes last is not recorded.
+Timestamps are coarse (a tick of the kernel, 1 to 10 ms, or a second or two:
+``security.filesystems``): a change in the same step as the last one would not show. So a listing is
+kept only if it began well after the directory's last change. What an export keeps is bounded; the
+least recently used go first. What is being recorded is bounded as well, or a client that reads many
+listings to just before their end would fill the memory: who comes last is not recorded.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ Stamp = tuple[int, int]
 
 
 class PackedListing:
-    """All entries of a directory, packed; where each ends, and the host's cookie there. The cookies in ``data`` are numbers: 1, 2, 3 ..."""
+    """All entries of a directory, packed; where each ends, and the host's cookie there. The cookies
+    in ``data`` are numbers: 1, 2, 3 ...
+    """
 
     __slots__ = ("__weakref__", "cookies", "data", "ends", "stamp")
 
@@ -61,7 +65,8 @@ class PackedListing:
         return COST + len(self.data) + len(self.ends) * BESIDE
 
     def slice(self, number: int, room: int) -> tuple[Buffer, int]:
-        """Whole entries after ``number`` that fit in ``room``: the bytes, and the number of the last one.
+        """Whole entries after ``number`` that fit in ``room``: the bytes, and the number of the
+        last one.
 
         A reply that nobody reads must not keep much more alive than itself: a small part is a copy.
         """
@@ -75,7 +80,9 @@ class PackedListing:
 
 
 class Recorder:
-    """A listing being read from its start, to be kept if it gets to its end. What it took of the budget is given back when it goes."""
+    """A listing being read from its start, to be kept if it gets to its end. What it took of the
+    budget is given back when it goes.
+    """
 
     __slots__ = ("_ends", "_listings", "_parts", "_size", "_taken", "cookie", "stamp")
 
@@ -110,7 +117,9 @@ class Recorder:
         self._listings.record(-self._taken)
 
     def listing(self, cookies: array[int]) -> PackedListing | None:
-        """What was recorded, with the host's cookies; None if there are others, because some entries were not shown."""
+        """What was recorded, with the host's cookies; None if there are others, because some
+        entries were not shown.
+        """
         if self.cookie != len(self._ends) or len(self._ends) != len(cookies):
             return None
         return PackedListing(self.stamp, b"".join(self._parts), self._ends, cookies)
@@ -124,7 +133,9 @@ class Reader(Protocol):
 
 
 class Listings:
-    """The listings that an export keeps, by device and inode number, and which directories have entries at hand."""
+    """The listings that an export keeps, by device and inode number, and which directories have
+    entries at hand.
+    """
 
     def __init__(self) -> None:
         self._readers: OrderedDict[Reader, None] = OrderedDict()
@@ -194,6 +205,8 @@ class Listings:
 
 
 def pack(entries: Sequence[Dirent], room: int) -> tuple[list[bytes], int, int]:
-    """Whole entries that fit: the pieces, their size, and how many entries they are, those left out included."""
+    """Whole entries that fit: the pieces, their size, and how many entries they are, those left out
+    included.
+    """
     pieces, taken = pack_dirents(entries, room, NAME_MAX)
     return pieces, sum(map(len, pieces)), taken

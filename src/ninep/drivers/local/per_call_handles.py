@@ -1,11 +1,14 @@
-"""Path handles that live no longer than a call, for hosts where an open handle hinders the renaming of the directories above it.
+"""Path handles that live no longer than a call, for hosts where an open handle hinders the renaming
+of the directories above it.
 
-Without handles that are kept, each request would open its way down from the root, and a client that walks one name at a time the whole way again for
-each. So a directory is opened by its file id, where the host and its volume can, and anything else by its name in one: the depth of a node costs
-nothing. What is opened counts only if it is the same object (``is_still``). A walk of several names keeps the handles on its way until it ends, and
-opens each name once.
+Without handles that are kept, each request would open its way down from the root, and a client that
+walks one name at a time the whole way again for each. So a directory is opened by its file id,
+where the host and its volume can, and anything else by its name in one: the depth of a node costs
+nothing. What is opened counts only if it is the same object (``is_still``). A walk of several names
+keeps the handles on its way until it ends, and opens each name once.
 
-Where files cannot be opened by id (FAT, network shares), the way is opened by names from the root as ever, but for the names of one walk.
+Where files cannot be opened by id (FAT, network shares), the way is opened by names from the root
+as ever, but for the names of one walk.
 """
 
 from __future__ import annotations
@@ -37,21 +40,22 @@ class _Walk(threading.local):
 
 
 class BriefPins(Pins):
-    """No node keeps a pin but the root and what has no name any more, and those on a walk's way until it ends.
+    """No node keeps a path handle but the root and what has no name any more, and those on a walk's
+    way until it ends.
 
-    A directory comes back by its file id where the host can open by that, so that the depth of a node costs nothing; what is no directory by
-    its name in one.
+    A directory comes back by its file id where the host can open by that, so that the depth of a
+    node costs nothing; what is no directory by its name in one.
     """
 
     def __init__(self, budget: int) -> None:
         super().__init__(budget)
         self._walk = _Walk()
 
-    def keep(self, node: LocalNode, pin: Handle) -> None:
+    def keep(self, node: LocalNode, path_handle: Handle) -> None:
         if node.up is node:
-            super().keep(node, pin)
+            super().keep(node, path_handle)
         elif self._walk.nodes is not None:
-            super().keep(node, pin)
+            super().keep(node, path_handle)
             self._walk.nodes.append(node)
 
     @contextmanager
@@ -69,7 +73,7 @@ class BriefPins(Pins):
     def _revive(self, node: LocalNode) -> Handle | None:
         with self.lock:
             up, name = node.up, node.name_
-            lost = node.pin is None and not node.detached and up is not node and node.opened() is NO_HANDLE
+            lost = node.path_handle is None and not node.detached and up is not node and node.opened() is NO_HANDLE
         if not lost:
             return super()._revive(node)
         try:
@@ -82,23 +86,23 @@ class BriefPins(Pins):
         return super()._revive(node)
 
     def _by_id(self, node: LocalNode) -> Handle:
-        root = node.tree.root.pin
+        root = node.tree.root.path_handle
         if root is None:
             raise Refused(Errno.EOPNOTSUPP)
         try:
-            pin = hold(host.pin_by_id(root, node.ino))
+            path_handle = hold(host.pin_by_id(root, node.ino))
         except OSError as error:
-            pin = hold(self.again(error, host.pin_by_id, root, node.ino))
-        if not is_still(node, host.stat(pin), pin):
+            path_handle = hold(self.again(error, host.pin_by_id, root, node.ino))
+        if not is_still(node, host.stat(path_handle), path_handle):
             raise Refused(Errno.ESTALE)
-        return pin
+        return path_handle
 
 
 _shared: Pins | None = None
 
 
 def shared_pins() -> Pins:
-    """The pins of this process: exports share them, as they share the handles."""
+    """The path handles of this process: exports share them, as they share the handles."""
     global _shared  # noqa: PLW0603 - the limit is the process's own
     if _shared is None:
         limit = host.raise_handle_limit()
@@ -108,4 +112,4 @@ def shared_pins() -> Pins:
 
 def pins_for(budget: int) -> Pins:
     """Pins of the kind this host wants."""
-    return (BriefPins if host.PINS_NAMES else Pins)(budget)
+    return (BriefPins if host.HANDLES_BLOCK_RENAME else Pins)(budget)

@@ -1,24 +1,29 @@
 """Pins of nodes: how many are kept, and how one comes back.
 
-A client may walk to 100,000 files while the process may have 1024 handles, so a node's pin is only a cache: it is taken away when it has
-not been used for a while and comes back by name from the parent's, with a check that it is still the same object. What has no name
-any more (unlinked while a client holds it) keeps its pin. When no pins are left to take away, the handles of files that are only read are
-taken the same way (``file.IdleFile``).
+A client may walk to 100,000 files while the process may have 1024 handles, so a node's path handle
+is only a cache: it is taken away when it has not been used for a while and comes back by name from
+the parent's, with a check that it is still the same object. What has no name any more (unlinked
+while a client holds it) keeps its path handle. When no path handles are left to take away, the
+handles of files that are only read are taken the same way (``file.IdleFile``).
 
-A pin closes itself when the last reference to it goes. That is what makes reclaiming safe without a lock or a count in every verb:
-a verb holds the pin it works with in a local variable, and a thread that reclaims it meanwhile only lets go of the node's reference. It costs
-0.15 us for each pin made, and nothing for each use.
+A path handle closes itself when the last reference to it goes. That is what makes reclaiming safe
+without a lock or a count in every verb: a verb holds the path handle it works with in a local
+variable, and a thread that reclaims it meanwhile only lets go of the node's reference. It costs
+0.15 us for each path handle made, and nothing for each use.
 
-There is one lock, ``Pins.lock``, and all exports of the process share it: it guards the budget and the node tables (``tree``). A file
-system that does not answer must stop only its own clients, so **no call to the host is made while the lock is held**: victims and paths are
-chosen under it, the host is asked without it, and what it said is entered under it if it still applies. (Only O_PATH handles are closed
-under it, which never waits.) Other locks are taken inside it or alone, and nothing takes it inside of them. Nor does a request of one file
-system make calls that another one could hold up: what may be on a slow one (``Node.inline`` is false, or it is mounted below the export)
-has its birth time asked when it is pinned, by its own request, and the handles of its open files, whose close may wait (a FUSE flush),
-are taken away by requests on that device only.
+There is one lock, ``Pins.lock``, and all exports of the process share it: it guards the budget and
+the node tables (``tree``). A file system that does not answer must stop only its own clients, so
+**no call to the host is made while the lock is held**: victims and paths are chosen under it, the
+host is asked without it, and what it said is entered under it if it still applies. (Only O_PATH
+handles are closed under it, which never waits.) Other locks are taken inside it or alone, and
+nothing takes it inside of them. Nor does a request of one file system make calls that another one
+could hold up: what may be on a slow one (``Node.inline`` is false, or it is mounted below the
+export) has its birth time asked when it is pinned, by its own request, and the handles of its open
+files, whose close may wait (a FUSE flush), are taken away by requests on that device only.
 
-On a host where an open handle hinders the renaming of the directories above it (``host.PINS_NAMES``) the same trick gives pins that live
-exactly as long as the call: see ``per_call_handles``.
+On a host where an open handle hinders the renaming of the directories above it
+(``host.HANDLES_BLOCK_RENAME``) the same trick gives path handles that live exactly as long as the
+call: see ``per_call_handles``.
 """
 
 from __future__ import annotations
@@ -40,7 +45,9 @@ if TYPE_CHECKING:
 
 NO_BIRTH: Final = -1
 DEPTH: Final = PATH_MAX // 2
-"""Names on the way from a pin to a node that has lost its own: no path is longer. ELOOP beyond."""
+"""Names on the way from a path handle to a node that has lost its own: no path is longer. ELOOP
+beyond.
+"""
 _KEPT: Final = 32
 """Of the directories on that way, the nearest are pinned again."""
 _ROUNDS: Final = 3
@@ -50,7 +57,9 @@ T = TypeVar("T")
 
 
 class _Chosen(NamedTuple):
-    """What a round of reclaiming found: handles to be closed, and whose birth time must be known first."""
+    """What a round of reclaiming found: handles to be closed, and whose birth time must be known
+    first.
+    """
 
     taken: list[Handle]
     unknown: dict[LocalNode, Handle]
@@ -61,7 +70,7 @@ class _Pin(int):
 
     __slots__ = ()
 
-    def __del__(self: Any) -> None:  # a cast to Handle would be a call more for each pin
+    def __del__(self: Any) -> None:  # a cast to Handle would be a call more for each path handle
         host.close(self)
 
 
@@ -70,9 +79,11 @@ hold = cast("Callable[[Handle], Handle]", _Pin)
 
 
 class Pins:
-    """The pins of all trees of this process, bounded: a second-chance clock over the nodes that hold one.
+    """The path handles of all trees of this process, bounded: a second-chance clock over the nodes
+    that hold one.
 
-    ``budget``: how many handles nodes and what they opened may hold; ``opened`` counts those of open files and directories.
+    ``budget``: how many handles nodes and what they opened may hold; ``opened`` counts those of
+    open files and directories.
     """
 
     def __init__(self, budget: int) -> None:
@@ -85,70 +96,79 @@ class Pins:
         # the garbage collector busy (3.5 us for each walk).
         self._ring: dict[LocalNode, None] = {}
         self._files: dict[int | None, dict[IdleFile, None]] = {}
-        """Open files whose handles may be taken away, in the same order; those on a slow file system by its device, others under None."""
+        """Open files whose handles may be taken away, in the same order; those on a slow file
+        system by its device, others under None.
+        """
 
-    def keep(self, node: LocalNode, pin: Handle) -> None:
-        """Give a node its pin; call with the lock held, and ``trim`` without it if there are more than the budget then."""
-        node.pin = pin
+    def keep(self, node: LocalNode, path_handle: Handle) -> None:
+        """Give a node its path handle; call with the lock held, and ``trim`` without it if there
+        are more than the budget then.
+        """
+        node.path_handle = path_handle
         self.held += 1
         self._ring[node] = None
 
-    def adopt(self, node: LocalNode, pin: Handle) -> Handle:
-        """Give a node that was found again its pin. Another thread may have been faster, or the node have left the tree meanwhile."""
-        learn_birth(node, pin)
+    def adopt(self, node: LocalNode, path_handle: Handle) -> Handle:
+        """Give a node that was found again its path handle. Another thread may have been faster, or
+        the node have left the tree meanwhile.
+        """
+        learn_birth(node, path_handle)
         with self.lock:
-            if node.pin is not None:
-                return node.pin
+            if node.path_handle is not None:
+                return node.path_handle
             if node.claims and not node.detached:
-                self.keep(node, pin)
+                self.keep(node, path_handle)
                 if node.dev != node.tree.root.dev:
                     node.tree.away[node] = None
         if self.held + self.opened > self.budget:
             self.trim(node)
-        return pin
+        return path_handle
 
     def drop(self, node: LocalNode) -> None:
-        """Take a node's pin away; it closes when no verb uses it. Call with the lock held."""
-        if node.pin is not None:
-            node.pin = None
+        """Take a node's path handle away; it closes when no verb uses it. Call with the lock held."""
+        if node.path_handle is not None:
+            node.path_handle = None
             self.held -= 1
             self.fastened -= node.detached
             self._ring.pop(node, None)
 
     def fasten(self, node: LocalNode) -> bool:
-        """Its name is about to go: from now on it keeps its pin, which must not be taken away. False if another thread said so before.
+        """Its name is about to go: from now on it keeps its path handle, which must not be taken
+        away. False if another thread said so before.
 
-        Only so many can, or a client that removes what it holds would leave no handles to others. Beyond that EMFILE for what is open, and what
-        is not goes with its name.
+        Only so many can, or a client that removes what it holds would leave no handles to others.
+        Beyond that EMFILE for what is open, and what is not goes with its name.
         """
-        pin = node.held()
+        path_handle = node.held()
         with self.lock:
             if node.detached:
                 return False
             if self.fastened >= self.budget // 4 and node.files:
                 raise Refused(Errno.EMFILE, "too many removed files are open")
-            self.detach(node, pin)
+            self.detach(node, path_handle)
         return True
 
-    def detach(self, node: LocalNode, pin: Handle | None) -> None:
-        """It has no name any more, and keeps its pin if there may be one more of these. Call with the lock held."""
-        if pin is None or self.fastened >= self.budget // 4:
+    def detach(self, node: LocalNode, path_handle: Handle | None) -> None:
+        """It has no name any more, and keeps its path handle if there may be one more of these.
+        Call with the lock held.
+        """
+        if path_handle is None or self.fastened >= self.budget // 4:
             self.drop(node)
             node.detached = True
             return
         self.fastened += 1
         node.detached = True
         self._ring.pop(node, None)
-        if node.pin is None:
+        if node.path_handle is None:
             # Not by ``keep``: when all others are fastened too, the clock would take this one.
-            node.pin = pin
+            node.path_handle = path_handle
             self.held += 1
 
     def unfasten(self, node: LocalNode) -> None:
         """Its name stays after all."""
         with self.lock:
             node.detached = False
-            if node.pin is not None:
+            if node.path_handle is not None:
                 self.fastened -= 1
                 self._ring[node] = None
 
@@ -162,11 +182,15 @@ class Pins:
             self.trim()
 
     def trim(self, node: LocalNode | None = None) -> None:
-        """Too many: take away an eighth of them, so that it is not done for each new one. ``node``: whose request this is."""
+        """Too many: take away an eighth of them, so that it is not done for each new one. ``node``:
+        whose request this is.
+        """
         self.reclaim(self.budget - self.budget // 8, _device(node))
 
     def make_room(self) -> bool:
-        """The host has no handle left: give back half of what can be. False if there is nothing to give."""
+        """The host has no handle left: give back half of what can be. False if there is nothing to
+        give.
+        """
         with self.lock:
             before = self.held + self.opened
             most = self.held + len(self._files.get(None, ()))
@@ -174,7 +198,9 @@ class Pins:
         return self.held + self.opened < before
 
     def again(self, error: OSError, call: Callable[..., T], *arguments: object) -> T:
-        """Repeat a call that found no handle left, once some pins are given back; any other error goes on its way."""
+        """Repeat a call that found no handle left, once some path handles are given back; any other
+        error goes on its way.
+        """
         try:
             if linux_errno(error) not in (Errno.EMFILE, Errno.ENFILE) or not self.make_room():
                 raise error
@@ -185,9 +211,11 @@ class Pins:
         return call(*arguments)
 
     def reclaim(self, goal: int, device: int | None = None) -> None:
-        """Take pins away, and then handles of files, until no more than ``goal`` are in use, oldest unused first.
+        """Take path handles away, and then handles of files, until no more than ``goal`` are in
+        use, oldest unused first.
 
-        ``device``: the slow file system whose own request this is, if any: only such a one takes away the handles of its files.
+        ``device``: the slow file system whose own request this is, if any: only such a one takes
+        away the handles of its files.
         """
 
         def choose(chosen: _Chosen) -> None:
@@ -198,7 +226,9 @@ class Pins:
         self._rounds(choose)
 
     def _rounds(self, choose: Callable[[_Chosen], object]) -> None:
-        """Choose victims under the lock; without it, close what was taken, and ask for birth times that are not known yet."""
+        """Choose victims under the lock; without it, close what was taken, and ask for birth times
+        that are not known yet.
+        """
         for _ in range(_ROUNDS):
             chosen = _Chosen([], {})
             with self.lock:
@@ -213,13 +243,15 @@ class Pins:
                 return
 
     def _take_pins(self, left: int, chosen: _Chosen) -> int:
-        """Take so many; how many are still to be found. What has no birth time yet is only put down, for the next round."""
+        """Take so many; how many are still to be found. What has no birth time yet is only put
+        down, for the next round.
+        """
         ring, (taken, unknown) = self._ring, chosen
         for node in (*ring, *ring) if left > 0 else ():  # twice: the first pass may find them all in use
             if left <= 0:
                 break
-            pin = node.pin
-            if pin is None or node.up is node or node in unknown:
+            path_handle = node.path_handle
+            if path_handle is None or node.up is node or node in unknown:
                 continue  # taken in the first pass; the root has no name to come back by
             if node.used or (host.BY_NAME and node.files):
                 node.used = False
@@ -228,9 +260,9 @@ class Pins:
                 continue
             left -= 1
             if node.birth is None:
-                unknown[node] = pin
+                unknown[node] = path_handle
                 continue
-            taken.append(pin)
+            taken.append(path_handle)
             self.drop(node)
         return left
 
@@ -270,7 +302,9 @@ class Pins:
         self._trim_files(node, crowd)
 
     def _count(self, node: LocalNode, file: LocalFile) -> int:
-        """It has a handle; how many files there are by now that others cannot take away. Call with the lock held."""
+        """It has a handle; how many files there are by now that others cannot take away. Call with
+        the lock held.
+        """
         self.opened += 1
         if not file.idle:
             return 0
@@ -304,7 +338,9 @@ class Pins:
                     return
 
     def reopen(self, file: IdleFile) -> Handle:
-        """The handle of a file that lost it: ENOENT or ESTALE as for a pin, EACCES if its mode forbids it now."""
+        """The handle of a file that lost it: ENOENT or ESTALE as for a path handle, EACCES if its
+        mode forbids it now.
+        """
         handle = hold(file.open_again())
         node, crowd = file.node, 0
         with self.lock:
@@ -324,109 +360,121 @@ class Pins:
             self._no_victim(cast("IdleFile", file))
 
     def kept_meanwhile(self) -> AbstractContextManager[None]:
-        """For the length of a block nodes keep the pins that they get; here they do anyway."""
+        """For the length of a block nodes keep the path handles that they get; here they do anyway."""
         return nullcontext()
 
     # -- coming back ---------------------------------------------------------------------------------------------------
 
     def revive(self, node: LocalNode) -> Handle:
-        """The pin of a node that lost it: from what it has open, else by name from the nearest ancestor that has one.
+        """The path handle of a node that lost it: from what it has open, else by name from the
+        nearest ancestor that has one.
 
-        ENOENT if the name is gone, ESTALE if it leads to another object; not because another thread is renaming something on the way. ELOOP if
-        that ancestor is further away than a path can be long.
+        ENOENT if the name is gone, ESTALE if it leads to another object; not because another thread
+        is renaming something on the way. ELOOP if that ancestor is further away than a path can be
+        long.
         """
         moves = node.tree.moves
         for _ in range(_ATTEMPTS):
             mark = moves.ended
             try:
-                pin = self._revive(node)
+                path_handle = self._revive(node)
             except OSError as error:
                 if linux_errno(error) not in (Errno.ENOENT, Errno.ESTALE) or moves.settled(mark):
                     raise
             else:
-                if pin is not None:
-                    return pin
+                if path_handle is not None:
+                    return path_handle
         raise Refused(Errno.ESTALE, "names on the way to it change all the time")
 
     def _revive(self, node: LocalNode) -> Handle | None:
-        """One handle besides the goal's own is open at a time, however long the way. None: another thread closed the file it began with."""
+        """One handle besides the goal's own is open at a time, however long the way. None: another
+        thread closed the file it began with.
+        """
         missing: list[tuple[LocalNode, bytes]] = []
         with self.lock:
-            while node.pin is None and node.opened() is NO_HANDLE:
+            while node.path_handle is None and node.opened() is NO_HANDLE:
                 if node.detached or node.up is node:
                     raise Refused(Errno.ENOENT)
                 if len(missing) >= DEPTH:
                     raise Refused(Errno.ELOOP, "it is deeper than a path can be long")
                 missing.append((node, node.name_))
                 node = node.up
-            pin = node.pin
-        if pin is None:
-            pin = self._again(node)
-            if pin is None:
+            path_handle = node.path_handle
+        if path_handle is None:
+            path_handle = self._again(node)
+            if path_handle is None:
                 return None
         while missing:
             below, name = missing.pop()
-            pin = self._by_name(pin, below, name)
+            path_handle = self._by_name(path_handle, below, name)
             if len(missing) < _KEPT:
-                pin = self.adopt(below, pin)
-        return pin
+                path_handle = self.adopt(below, path_handle)
+        return path_handle
 
     def _again(self, node: LocalNode) -> Handle | None:
-        """By what it has open. A handle that another thread closes meanwhile may be another file's by then: it counts if it is still open."""
+        """By what it has open. A handle that another thread closes meanwhile may be another file's
+        by then: it counts if it is still open.
+        """
         handle = node.opened()
         if handle is NO_HANDLE:
             return None
         try:
-            pin = host.pin_again(handle)
+            path_handle = host.reopen_path(handle)
         except OSError as error:
-            pin = self.again(error, host.pin_again, handle)
-        pin = hold(pin)
+            path_handle = self.again(error, host.reopen_path, handle)
+        path_handle = hold(path_handle)
         with self.lock:
             if all(file.handle is not handle for file in node.files):
                 return None
         # Where that is a second handle to the same open file, it must not outlive it: locks would.
-        return pin if host.BY_NAME else self.adopt(node, pin)
+        return path_handle if host.BY_NAME else self.adopt(node, path_handle)
 
-    def pin(self, dir: Handle, name: bytes) -> Handle:
-        """A pin of an entry, if need be at the cost of others."""
+    def open_path(self, dir: Handle, name: bytes) -> Handle:
+        """A path handle of an entry, if need be at the cost of others."""
         try:
-            return host.pin(dir, name)
+            return host.open_path(dir, name)
         except OSError as error:
-            return self.again(error, host.pin, dir, name)
+            return self.again(error, host.open_path, dir, name)
 
     def _by_name(self, dir: Handle, node: LocalNode, name: bytes) -> Handle:
         try:
-            pin = hold(self.pin(dir, name))
+            path_handle = hold(self.open_path(dir, name))
         except OSError as error:
             if linux_errno(error) is not Errno.EXDEV:
                 raise
             must_be_able_to_wait()
-            pin = hold(host.pin_across(dir, name))
-        found = host.stat(pin)
-        if not is_still(node, found, pin):
+            path_handle = hold(host.open_path_across(dir, name))
+        found = host.stat(path_handle)
+        if not is_still(node, found, path_handle):
             raise Refused(Errno.ESTALE, "the name leads to another file now")
-        return pin
+        return path_handle
 
 
-def is_still(node: LocalNode, found: Stat, pin: Handle) -> bool:
-    """Is what was found the node's object? Inode numbers are used again, so the birth time counts too where it is known."""
+def is_still(node: LocalNode, found: Stat, path_handle: Handle) -> bool:
+    """Is what was found the node's object? Inode numbers are used again, so the birth time counts
+    too where it is known.
+    """
     if found.st_ino != node.ino or found.st_dev != node.dev:
         return False
-    return node.birth is None or node.birth == birth_of(pin)
+    return node.birth is None or node.birth == birth_of(path_handle)
 
 
-def learn_birth(node: LocalNode, pin: Handle) -> None:
-    """Of what may be on a slow file system, while its own request is at it: who reclaims the pin could not wait for the answer."""
+def learn_birth(node: LocalNode, path_handle: Handle) -> None:
+    """Of what may be on a slow file system, while its own request is at it: who reclaims the path
+    handle could not wait for the answer.
+    """
     if node.birth is None and _device(node) is not None:
-        node.birth = birth_of(pin)
+        node.birth = birth_of(path_handle)
 
 
 def _device(node: LocalNode | None) -> int | None:
-    """The file system that a node is on, if it may be a slow one: it is known to be, or it is mounted below the export."""
+    """The file system that a node is on, if it may be a slow one: it is known to be, or it is
+    mounted below the export.
+    """
     return None if node is None or (node.inline and node.dev == node.tree.root.dev) else node.dev
 
 
-def birth_of(pin: Handle) -> int:
+def birth_of(path_handle: Handle) -> int:
     """Birth time in ns, ``NO_BIRTH`` if the filesystem keeps none."""
-    birth = host.birth_time(pin)
+    birth = host.birth_time(path_handle)
     return NO_BIRTH if birth is None else birth

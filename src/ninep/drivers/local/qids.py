@@ -1,15 +1,19 @@
 """qid paths: 64 bits that tell files apart though they come from several devices.
 
-The first device keeps its inode numbers, shifted by one bit; others get prefix codes, so that no two are the same (QEMU 9p.c
-qid_path_suffixmap, affixForIndex, qid_inode_prefix_hash_bits; the numbers are the hypervisor's own):
+The first device keeps its inode numbers, shifted by one bit; others get prefix codes, so that no
+two are the same (QEMU 9p.c qid_path_suffixmap, affixForIndex, qid_inode_prefix_hash_bits; the
+numbers are the hypervisor's own):
 
 * each device has ``bits``, fixed at first sight: the length of the *next* suffix to be given out;
-* what the shift will push out, ``ino >> (64 - bits)``, and the device are the key; a new key takes the next index 1, 2, 3 ...;
-* the suffix of index k is k written in ``2 * floor(log2 k) + 1`` bits, in reversed order; the path is ``ino << length | suffix``.
+* what the shift will push out, ``ino >> (64 - bits)``, and the device are the key; a new key takes
+  the next index 1, 2, 3 ...;
+* the suffix of index k is k written in ``2 * floor(log2 k) + 1`` bits, in reversed order; the path
+  is ``ino << length | suffix``.
 
-One fault is not copied: a later key of a device may draw a suffix longer than the device's ``bits``, whose shift loses bits that the key
-does not tell apart. Such keys, longer ones than 16 bits, and all beyond 65535, go to a table of single files under suffix 65536 (33
-bits), which ends in ENFILE.
+One fault is not copied: a later key of a device may draw a suffix longer than the device's
+``bits``, whose shift loses bits that the key does not tell apart. Such keys, longer ones than 16
+bits, and all beyond 65535, go to a table of single files under suffix 65536 (33 bits), which ends
+in ENFILE.
 
 Numbers depend on the order of first sight and live as long as the server.
 """
@@ -63,7 +67,9 @@ class QidMap:
         return self._rare(device, ino)
 
     def affix(self, device: int) -> Affix:
-        """The affix of a device's small inode numbers, which are nearly all there are: for those who make many paths."""
+        """The affix of a device's small inode numbers, which are nearly all there are: for those
+        who make many paths.
+        """
         known = self._affixes.get(device)
         if known is None:
             bits = self._bits.setdefault(device, suffix(self._next())[0])

@@ -1,7 +1,9 @@
-"""Nodes on filesystems whose every call may wait for a program or another computer, and what is opened from them.
+"""Nodes on filesystems whose every call may wait for a program or another computer, and what is
+opened from them.
 
-Below an export that is fast itself, a session goes on in the event loop, and only what is asked of these goes to worker threads: each verb raises
-``WouldBlock`` in a thread that must not wait, before anything is done. ``close`` does not, because it is called once: the server sees to it
+Below an export that is fast itself, a session goes on in the event loop, and only what is asked of
+these goes to worker threads: each verb raises ``WouldBlock`` in a thread that must not wait, before
+anything is done. ``close`` does not, because it is called once: the server sees to it
 (``Node.inline``).
 """
 

@@ -1,15 +1,20 @@
 """What all nodes of one export share, and the one place where nodes enter and leave the tree.
 
-A file that clients hold under one name is one node, however many fids walked there: the parent's ``children`` finds it, ``claims`` counts
-fids and children. So cloning a fid costs no system call, and when a client renames a directory one node changes and all below follow.
+A file that clients hold under one name is one node, however many fids walked there: the parent's
+``children`` finds it, ``claims`` counts fids and children. So cloning a fid costs no system call,
+and when a client renames a directory one node changes and all below follow.
 
-A directory that nobody claims any more lingers for a while with its pin, because clients walk through the same few directories again and again:
-a step to one that lingers is one look (0.9 us) instead of open, look, close and a new node (5 us). Only a few do, files never (a pin
-would keep a deleted file's blocks), none when no fid is left, and none on hosts where pins hinder others.
+A directory that nobody claims any more lingers for a while with its path handle, because clients
+walk through the same few directories again and again: a step to one that lingers is one look (0.9
+us) instead of open, look, close and a new node (5 us). Only a few do, files never (a path handle
+would keep a deleted file's blocks), none when no fid is left, and none on hosts where path handles
+hinder others.
 
-The table is what clients' renames made of it; host processes, other exports of the folder and other workers rename too, and nothing tells of
-that. So a parent link is a guess until the host confirms it (``moves``), and the one thing that must hold whatever the host says is kept here:
-no node is its own ancestor. A node whose place proved wrong and could not be found loses its name (``strand``): it lives on by its pin.
+The table is what clients' renames made of it; host processes, other exports of the folder and other
+workers rename too, and nothing tells of that. So a parent link is a guess until the host confirms
+it (``moves``), and the one thing that must hold whatever the host says is kept here: no node is its
+own ancestor. A node whose place proved wrong and could not be found loses its name (``strand``): it
+lives on by its path handle.
 """
 
 from __future__ import annotations
@@ -37,7 +42,9 @@ if TYPE_CHECKING:
 
 
 PATIENCE: Final = 0.5
-"""Seconds that a look by name waits for a rename in another thread: the storage may be slow, or not answer any more."""
+"""Seconds that a look by name waits for a rename in another thread: the storage may be slow, or not
+answer any more.
+"""
 LINGERING: Final = 64
 """Directories that stay for a while after their last claim."""
 TIDIED: Final = 4096
@@ -45,7 +52,9 @@ TIDIED: Final = 4096
 
 
 class Moves:
-    """Renames that are under way: the host's entry may have moved and the tree not yet, so that no name in it can be relied on."""
+    """Renames that are under way: the host's entry may have moved and the tree not yet, so that no
+    name in it can be relied on.
+    """
 
     __slots__ = ("_ended", "_lock", "_under_way", "_waiting", "ended")
 
@@ -120,37 +129,43 @@ class Tree:
         self.numbers: dict[int, int] = {}
         self.listings = Listings()
         self.claimed = 0
-        """Claims of fids on nodes of this tree; those that nodes have on their parents are not counted."""
+        """Claims of fids on nodes of this tree; those that nodes have on their parents are not
+        counted.
+        """
         self._lingering: deque[LocalNode] = deque()
         self.away: dict[LocalNode, None] = {}
-        """Nodes on file systems mounted below the export that have pins, in the order in which they are looked at: see ``tidy``."""
+        """Nodes on file systems mounted below the export that have path handles, in the order in
+        which they are looked at: see ``tidy``.
+        """
 
-    def enter(self, parent: LocalNode, name: bytes, found: Stat, pin: Handle | None) -> LocalNode:
-        """A new node for what was found under ``name``, claimed once; in the map it takes the place of what was known there.
+    def enter(self, parent: LocalNode, name: bytes, found: Stat, path_handle: Handle | None) -> LocalNode:
+        """A new node for what was found under ``name``, claimed once; in the map it takes the place
+        of what was known there.
 
-        Unless another thread entered the same file just now: one node for a name, or a rename would move one and leave the other behind.
+        Unless another thread entered the same file just now: one node for a name, or a rename would
+        move one and leave the other behind.
         """
         device, ino = found.st_dev, found.st_ino
         device = self.numbers.setdefault(device, device)  # one int for all nodes
-        kind = type(parent) if pin is None or device == parent.dev else self._kind(parent, device, pin)
+        kind = type(parent) if path_handle is None or device == parent.dev else self._kind(parent, device, path_handle)
         node = kind(self, parent, name, device, ino, self.qids.path(device, ino))
         away = device != self.root.dev
-        if pin is not None and (away or not node.inline):
-            learn_birth(node, pin)
+        if path_handle is not None and (away or not node.inline):
+            learn_birth(node, path_handle)
         pins = self.pins
         with self.lock:
             known = None if parent.children is None else parent.children.get(name)
             if (
-                pin is not None
+                path_handle is not None
                 and known is not None
-                and known.pin is not None
+                and known.path_handle is not None
                 and known.ino == ino
                 and known.dev == device
             ):
                 self.claim(known)
                 return known
-            if pin is not None:
-                pins.keep(node, pin)
+            if path_handle is not None:
+                pins.keep(node, path_handle)
                 if away:
                     self.away[node] = None
             if parent.children is None:
@@ -162,15 +177,19 @@ class Tree:
             pins.trim(node)
         return node
 
-    def _kind(self, parent: LocalNode, device: int, pin: Handle) -> type[LocalNode]:
-        """The class of a node on another device than its parent's. All below a slow one is slow: that is how it is reached."""
-        kind = self.devices.nodes(device, pin)
+    def _kind(self, parent: LocalNode, device: int, path_handle: Handle) -> type[LocalNode]:
+        """The class of a node on another device than its parent's. All below a slow one is slow:
+        that is how it is reached.
+        """
+        kind = self.devices.nodes(device, path_handle)
         return kind if parent.inline else type(parent)
 
-    def kept(self, known: LocalNode, pin: Handle) -> bool:
-        """Whether the node of what ``pin`` is can go on as it is: not if its device's number was given to another kind of device."""
+    def kept(self, known: LocalNode, path_handle: Handle) -> bool:
+        """Whether the node of what ``open_path`` is can go on as it is: not if its device's number
+        was given to another kind of device.
+        """
         parent = known.up
-        return known.dev == parent.dev or type(known) is self._kind(parent, known.dev, pin)
+        return known.dev == parent.dev or type(known) is self._kind(parent, known.dev, path_handle)
 
     def claim(self, node: LocalNode) -> None:
         """One more fid holds a node. Call with the lock held."""
@@ -195,8 +214,10 @@ class Tree:
             self._end_lingering()
 
     def _unclaimed(self, node: LocalNode) -> None:
-        """Nobody claims this node: it lingers (perhaps it does already), or leaves, and maybe its parents after it."""
-        while node.up is node or node.kind != DT_DIR or node.pin is None or node.detached:
+        """Nobody claims this node: it lingers (perhaps it does already), or leaves, and maybe its
+        parents after it.
+        """
+        while node.up is node or node.kind != DT_DIR or node.path_handle is None or node.detached:
             if node.up is node:  # a root that was replaced
                 self.pins.drop(node)
                 return
@@ -218,10 +239,12 @@ class Tree:
             if not parent.claims:
                 self._unclaimed(parent)
 
-    def replace_root(self, root: LocalNode, pin: Handle) -> None:
-        """The exported folder is another one now. Call with the lock held. What is held of the old one keeps that as its root."""
+    def replace_root(self, root: LocalNode, path_handle: Handle) -> None:
+        """The exported folder is another one now. Call with the lock held. What is held of the old
+        one keeps that as its root.
+        """
         old, self.root = self.root, root
-        self.pins.keep(root, pin)
+        self.pins.keep(root, path_handle)
         old.claims -= 1
         if not old.claims:
             self._unclaimed(old)
@@ -229,12 +252,13 @@ class Tree:
     def tidy(self) -> None:
         """Give back what was not used since the last time on file systems mounted below the export.
 
-        The host can unmount none of them while it is held. What has no name any more, and what is open, is in use.
+        The host can unmount none of them while it is held. What has no name any more, and what is
+        open, is in use.
         """
         with self.lock:
             for node in [*islice(self.away, TIDIED)]:
                 del self.away[node]
-                if node.pin is None:
+                if node.path_handle is None:
                     continue
                 if node.used or node.files or node.detached:
                     node.used = False
@@ -260,7 +284,7 @@ class Tree:
         return parent
 
     def detach(self, node: LocalNode) -> None:
-        """Its name is gone: it lives on by its pin until it is released."""
+        """Its name is gone: it lives on by its path handle until it is released."""
         with self.lock:
             node.detached = True
             children = node.up.children
@@ -268,20 +292,22 @@ class Tree:
                 del children[node.name_]
 
     def strand(self, node: LocalNode) -> None:
-        """The host says that it is not where the table has it, and where it is cannot be told: it lives on by its pin, without a name.
+        """The host says that it is not where the table has it, and where it is cannot be told: it
+        lives on by its path handle, without a name.
 
         It is never the root, which is above everything.
         """
         with self.lock:
             if not node.detached:
-                self.pins.detach(node, node.pin)
+                self.pins.detach(node, node.path_handle)
             self._hang(node, self.root)
 
     def move(self, node: LocalNode, parent: LocalNode, name: bytes) -> None:
         """It was renamed. What was known under the new name must have been detached.
 
-        A node that left the tree meanwhile (the last fid was clunked in another thread) is nobody's any more and stays away. If the new
-        parent is below the node by the table, then the table is wrong somewhere in between: that part loses its name.
+        A node that left the tree meanwhile (the last fid was clunked in another thread) is nobody's
+        any more and stays away. If the new parent is below the node by the table, then the table is
+        wrong somewhere in between: that part loses its name.
         """
         with self.lock:
             if parent is node:
@@ -292,7 +318,7 @@ class Tree:
             if not node.claims and (old.children is None or old.children.get(node.name_) is not node):
                 return
             if self.by_name:
-                self.pins.drop(node)  # a pin may stand for directory and name there
+                self.pins.drop(node)  # a path handle may stand for directory and name there
             self._hang(node, parent, name)
 
     def _hang(self, node: LocalNode, parent: LocalNode, name: bytes | None = None) -> None:
@@ -312,7 +338,9 @@ class Tree:
             self._unclaimed(old)
 
     def between(self, low: LocalNode, high: LocalNode) -> list[LocalNode]:
-        """``low`` and what is above it, up to the one whose parent is ``high``; empty if ``high`` is not above it (or is ``low`` itself)."""
+        """``low`` and what is above it, up to the one whose parent is ``high``; empty if ``high``
+        is not above it (or is ``low`` itself).
+        """
         path: list[LocalNode] = []
         with self.lock:
             while low is not high:
@@ -324,8 +352,9 @@ class Tree:
 
     @staticmethod
     def version(found: Stat) -> int:
-        """32 bits that change when contents or attributes do, never on access alone. hash() of a tuple mixes well (xxHash) and is the
-        same in every process; a XOR of the two times would cancel for every file just written.
+        """32 bits that change when contents or attributes do, never on access alone. hash() of a
+        tuple mixes well (xxHash) and is the same in every process; a XOR of the two times would
+        cancel for every file just written.
         """
         return hash((found.st_mtime_ns, found.st_ctime_ns, found.st_size)) & 0xFFFFFFFF
 

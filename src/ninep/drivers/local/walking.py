@@ -1,4 +1,4 @@
-"""Walks of several names on hosts where nodes keep no path handles (``host.PINS_NAMES``)."""
+"""Walks of several names on hosts where nodes keep no path handles (``host.HANDLES_BLOCK_RENAME``)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def through_held(node: LocalNode, names: Sequence[bytes]) -> tuple[LocalNode, list[Qid]]:
-    """``Node.through``: each name is opened once, below the handle of the one before, which is kept until the walk ends."""
+    """``Node.through``: each name is opened once, below the handle of the one before, which is kept
+    until the walk ends.
+    """
     qids: list[Qid] = []
     with node.tree.pins.kept_meanwhile(), suppress(OSError):  # which the walk that follows runs into, too
         for name in names:

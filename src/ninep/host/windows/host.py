@@ -1,7 +1,7 @@
 """The primitives of ``_api`` on Windows, over the NT calls.
 
 A pin is a handle with the right to read attributes and nothing else: such an open meets no sharing conflict and
-locks nobody out. An open handle still hinders the renaming of the directories above it (``PINS_NAMES``), so pins
+locks nobody out. An open handle still hinders the renaming of the directories above it (``HANDLES_BLOCK_RENAME``), so pins
 live as long as a call. The root's handle lives as long as the server, and does not share deletion: nobody can remove
 or replace the folder meanwhile (bug 23).
 
@@ -25,7 +25,7 @@ from typing import Final
 
 from ninep import linux
 from ninep.errors import Refused
-from ninep.host._api import NO_HANDLE, Handle, Listing, NoMounts, Place, Stat, Volume
+from ninep.host._api import NO_HANDLE, Handle, Listing, NoMounts, ObjectRef, Stat, Volume
 from ninep.host.windows import info, links, remove, rename
 from ninep.host.windows.api import END, Access, Attribute, Info, NtCalls, Options
 from ninep.host.windows.contents import RECALLED, THROUGH, reopen_contents, with_contents
@@ -58,7 +58,7 @@ _MANY: Final = 1 << 20  # a Windows process may have 16 million handles; memory 
 class NtHost:
     """``_api.HostModule`` over NT calls."""
 
-    PINS_NAMES = True
+    HANDLES_BLOCK_RENAME = True
     BY_NAME = True  # for streams that cannot be opened through a handle
     UNPRIVILEGED_OWNERS = True
     SEES_MOUNTS = False  # they are reparse points, which nothing goes through
@@ -84,17 +84,17 @@ class NtHost:
         self._graveyard.opened(volume, root)
         return root
 
-    def pin(self, dir: Handle, name: bytes) -> Handle:
+    def open_path(self, dir: Handle, name: bytes) -> Handle:
         """With the right to write attributes too, where there is one: a file without a name cannot be opened again for it."""
         return Handle(self._for_attributes(lambda access: open_entry(self._calls, dir, name, access)))
 
-    pin_across = pin
+    open_path_across = open_path
 
     def pin_by_id(self, root: Handle, ino: int) -> Handle:
-        """It is opened as ``pin`` opens it; what is below it is refused if it has become a junction."""
+        """It is opened as ``open_path`` opens it; what is below it is refused if it has become a junction."""
         return Handle(self._for_attributes(lambda access: self._roots.find_itself(root, ino, access)))
 
-    def pin_again(self, handle: Handle) -> Handle:
+    def reopen_path(self, handle: Handle) -> Handle:
         """A file without a name cannot be opened again: then it is the same open file once more."""
         try:
             return Handle(self._for_attributes(lambda access: reopen(self._calls, handle, access)))
@@ -125,9 +125,9 @@ class NtHost:
             self._graveyard.closed(volume)
         self._calls.close(handle)
 
-    def open_file(self, place: Place, flags: int) -> Handle:
+    def open_file(self, place: ObjectRef, flags: int) -> Handle:
         """Through the pin, which is asked what it is: nothing lies between."""
-        open_with = functools.partial(reopen_contents, self._calls, place.pin)
+        open_with = functools.partial(reopen_contents, self._calls, place.path_handle)
         return self._read_only.lifted_for(
             place, lambda: self._open(open_with, flags, place.dir, place.name), undo=self.close
         )
@@ -171,14 +171,14 @@ class NtHost:
         """Windows has no files without a name."""
         raise Refused(Errno.EOPNOTSUPP)
 
-    def open_dir(self, place: Place) -> Listing:
+    def open_dir(self, place: ObjectRef) -> Listing:
         calls = self._calls
-        if place.pin in self._roots:
-            opened, _ = calls.create(place.pin, "", LIST, THROUGH | Options.DIRECTORY_FILE)
-        elif not is_directory(calls, place.pin):  # a junction is a link
+        if place.path_handle in self._roots:
+            opened, _ = calls.create(place.path_handle, "", LIST, THROUGH | Options.DIRECTORY_FILE)
+        elif not is_directory(calls, place.path_handle):  # a junction is a link
             raise Refused(Errno.ENOTDIR)
         else:
-            opened = reopen_contents(calls, place.pin, LIST, Options.DIRECTORY_FILE)
+            opened = reopen_contents(calls, place.path_handle, LIST, Options.DIRECTORY_FILE)
         with kept(calls, opened) as handle:
             self._fetch_names(handle)
             who = identity(calls, handle)
@@ -243,17 +243,17 @@ class NtHost:
             with closing(self._calls, found[0]) as dir:
                 self._streams.opened(root, dir, found[1])
 
-    def read_link(self, place: Place) -> bytes:
-        return links.target_of(self._calls, place.pin)
+    def read_link(self, place: ObjectRef) -> bytes:
+        return links.target_of(self._calls, place.path_handle)
 
     # -- changing attributes -------------------------------------------------------------------------------------------
 
-    def chmod(self, place: Place, mode: int) -> None:
+    def chmod(self, place: ObjectRef, mode: int) -> None:
         """Moves ctime in any case: clients see that something was done."""
         if mode & 0o777 not in {0o777, 0o555}:
             self._say_once("Windows keeps no permission bits but read-only: chmod drops the others")
         with self._read_only.unchanged():
-            attributes, tag = look(self._calls, place.pin)
+            attributes, tag = look(self._calls, place.path_handle)
             if is_link(tag):
                 raise Refused(Errno.EOPNOTSUPP)
             if is_contents(tag) and not attributes & Attribute.DIRECTORY:
@@ -261,37 +261,37 @@ class NtHost:
                 attributes |= 0 if mode & 0o222 else Attribute.READONLY
             self._set_basic(place, info.Basic(changed=_now(), attributes=attributes or Attribute.NORMAL))
 
-    def chown(self, place: Place, uid: int, gid: int) -> None:
+    def chown(self, place: ObjectRef, uid: int, gid: int) -> None:
         if (uid, gid) != (-1, -1):
             self._say_once("Windows keeps no owners for Linux: chown does nothing")
         self._set_basic(place, info.Basic(changed=_now()))
 
-    def utimes(self, place: Place, atime: int | None, mtime: int | None) -> None:
+    def utimes(self, place: ObjectRef, atime: int | None, mtime: int | None) -> None:
         """By the handle, to 100 ns, also before 1970; what is None is left alone (bug 15)."""
         accessed, written = (
             0 if when is None else _now() if when == NOW else info.to_filetime(when) for when in (atime, mtime)
         )
         self._set_basic(place, info.Basic(accessed=accessed, written=written))
 
-    def _set_basic(self, place: Place, wanted: info.Basic) -> None:
+    def _set_basic(self, place: ObjectRef, wanted: info.Basic) -> None:
         """Through a pin itself if it has the right, else through another handle to the same object.
 
         Never through an open file, unless it has no name to be opened again by: a time that is set through a handle stays as it was
         set, whatever is written through that handle afterwards [MS-FSA 2.1.5.15.2].
         """
         calls, raw = self._calls, info.BASIC.pack(*wanted)
-        if place.pin not in self._files:
+        if place.path_handle not in self._files:
             try:
-                return calls.change(place.pin, Info.BASIC, raw)
+                return calls.change(place.path_handle, Info.BASIC, raw)
             except NtError as error:
                 if error.status != Status.ACCESS_DENIED:
                     raise
         try:
-            opened = reopen(calls, place.pin, Access.WRITE_ATTRIBUTES)
+            opened = reopen(calls, place.path_handle, Access.WRITE_ATTRIBUTES)
         except NtError as error:
             if error.code is not Errno.ENOENT:
                 raise
-            return calls.change(place.pin, Info.BASIC, raw)
+            return calls.change(place.path_handle, Info.BASIC, raw)
         with closing(calls, opened) as again:
             return calls.change(again, Info.BASIC, raw)
 
@@ -311,20 +311,20 @@ class NtHost:
         except NtError as error:
             raise _unwritable(error) from None
         if before == size:
-            self._set_basic(Place(handle, NO_HANDLE, b""), info.Basic(written=_now()))
+            self._set_basic(ObjectRef(handle, NO_HANDLE, b""), info.Basic(written=_now()))
 
     # -- extended attributes -------------------------------------------------------------------------------------------
 
-    def get_xattr(self, place: Place, name: bytes) -> bytes:
+    def get_xattr(self, place: ObjectRef, name: bytes) -> bytes:
         return self._streams.get(place, name)
 
-    def list_xattrs(self, place: Place) -> Sequence[bytes]:
+    def list_xattrs(self, place: ObjectRef) -> Sequence[bytes]:
         return self._streams.names(place)
 
-    def set_xattr(self, place: Place, name: bytes, value: bytes, flags: int = 0) -> None:
+    def set_xattr(self, place: ObjectRef, name: bytes, value: bytes, flags: int = 0) -> None:
         self._read_only.lifted_for(place, lambda: self._streams.set(place, name, value, flags), undo=_nothing)
 
-    def remove_xattr(self, place: Place, name: bytes) -> None:
+    def remove_xattr(self, place: ObjectRef, name: bytes) -> None:
         self._read_only.lifted_for(place, lambda: self._streams.remove(place, name), undo=_nothing)
 
     # -- names ---------------------------------------------------------------------------------------------------------
@@ -338,8 +338,8 @@ class NtHost:
     def make_symlink(self, dir: Handle, name: bytes, target: bytes) -> None:
         links.make_symlink(self._calls, dir, name, target)
 
-    def make_link(self, place: Place, dir: Handle, name: bytes) -> None:
-        rename.make_link(self._calls, place.pin, dir, name)
+    def make_link(self, place: ObjectRef, dir: Handle, name: bytes) -> None:
+        rename.make_link(self._calls, place.path_handle, dir, name)
 
     def rename(self, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes) -> None:
         rename.rename(self._calls, olddir, oldname, newdir, newname, self._graveyard.bury)

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from ninep.host._api import Handle, Place
+from ninep.host._api import Handle, ObjectRef
 from ninep.host.windows.api import Access, Attribute, NtCalls
 from ninep.host.windows.open import scratch
 from ninep.host.windows.remove import basic, set_attributes
@@ -35,14 +35,18 @@ class ReadOnly:
         self._calls = calls
         self._lock = threading.Lock()
 
-    def lifted_for(self, place: Place, act: Callable[[], T], undo: Callable[[T], object]) -> T:
+    def lifted_for(self, place: ObjectRef, act: Callable[[], T], undo: Callable[[T], object]) -> T:
         """``act``, and once more without the attribute if that was in its way. ``undo``: if the attribute cannot be put back."""
         try:
             return act()
         except NtError as error:
-            if error.status != Status.ACCESS_DENIED or not place.ignores_read_only or not self._is_set(place.pin):
+            if (
+                error.status != Status.ACCESS_DENIED
+                or not place.ignores_read_only
+                or not self._is_set(place.path_handle)
+            ):
                 raise
-        with self.unchanged(), scratch(self._calls, place.pin, "", _RIGHTS) as own:
+        with self.unchanged(), scratch(self._calls, place.path_handle, "", _RIGHTS) as own:
             return self._lifted(own, act, undo)
 
     def _is_set(self, pin: Handle) -> bool:

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ninep.errors import Refused
-from ninep.host._api import NO_HANDLE, Handle, Place
+from ninep.host._api import NO_HANDLE, Handle, ObjectRef
 from ninep.host.windows import info
 from ninep.host.windows.api import Access, Disposition, Info, NtCalls, Options
 from ninep.host.windows.names import attribute_name, host_name, stream_name
@@ -54,21 +54,21 @@ class Streams:
     def __init__(self, calls: NtCalls) -> None:
         self._calls = calls
         self.by_name = False
-        self._places: dict[Handle, Place] = {}
+        self._places: dict[Handle, ObjectRef] = {}
 
     def opened(self, handle: Handle, dir: Handle, name: bytes) -> None:
         """An open file may be asked for its attributes later, without a name: where they go by name, it is remembered."""
         if self.by_name and dir != NO_HANDLE and handle not in self._places:
             again = Handle(reopen(self._calls, dir, LOOK))
             handle = Handle(int(handle))  # the number alone: a pin of the driver closes itself when nobody refers to it
-            self._places[handle] = Place(handle, again, name)
+            self._places[handle] = ObjectRef(handle, again, name)
 
     def closed(self, handle: Handle) -> None:
         """An open file ends."""
         if self._places and (place := self._places.pop(handle, None)):
             self._calls.close(place.dir)
 
-    def get(self, place: Place, attribute: bytes) -> bytes:
+    def get(self, place: ObjectRef, attribute: bytes) -> bytes:
         """ENODATA; ERANGE for a stream that no client could have written (over 64 KiB)."""
         with self._open(place, attribute, _READ, Disposition.OPEN) as (stream, _):
             value = self._calls.read(stream, XATTR_SIZE_MAX + 1, 0)
@@ -76,7 +76,7 @@ class Streams:
             raise Refused(Errno.ERANGE)
         return value
 
-    def set(self, place: Place, attribute: bytes, value: bytes, flags: int) -> None:
+    def set(self, place: ObjectRef, attribute: bytes, value: bytes, flags: int) -> None:
         """EEXIST, ENODATA by ``flags``; EACCES if the file has Windows' read-only attribute."""
         calls = self._calls
         with self._open(place, attribute, _WRITE, _DISPOSITIONS[flags]) as (stream, made):
@@ -100,26 +100,26 @@ class Streams:
             done += self._calls.write(stream, value[done:], done)
         self._calls.change(stream, Info.END_OF_FILE, info.END_OF_FILE.pack(len(value)))
 
-    def _put_back(self, place: Place, stream: Handle, written: int) -> None:
+    def _put_back(self, place: ObjectRef, stream: Handle, written: int) -> None:
         raw = info.BASIC.pack(*info.Basic(written=written))
         try:
             self._calls.change(stream, Info.BASIC, raw)
         except NtError as error:
             if error.status != Status.INVALID_PARAMETER:
                 raise
-            self._calls.change(place.pin, Info.BASIC, raw)  # Wine sets no times through a stream
+            self._calls.change(place.path_handle, Info.BASIC, raw)  # Wine sets no times through a stream
 
-    def remove(self, place: Place, attribute: bytes) -> None:
+    def remove(self, place: ObjectRef, attribute: bytes) -> None:
         """ENODATA."""
         with self._open(place, attribute, Access.DELETE | Access.READ_ATTRIBUTES, Disposition.OPEN) as (stream, _):
             discard(self._calls, stream)
 
-    def names(self, place: Place) -> list[bytes]:
+    def names(self, place: ObjectRef) -> list[bytes]:
         """All attributes. EOPNOTSUPP where the system does not list streams."""
         size = 4096
         while True:
             try:
-                raw = self._calls.query(place.pin, Info.STREAM, size)
+                raw = self._calls.query(place.path_handle, Info.STREAM, size)
                 break
             except NtError as error:
                 if error.status == Status.END_OF_FILE:  # a folder without any
@@ -134,7 +134,7 @@ class Streams:
 
     @contextlib.contextmanager
     def _open(
-        self, place: Place, attribute: bytes, access: int, disposition: Disposition
+        self, place: ObjectRef, attribute: bytes, access: int, disposition: Disposition
     ) -> Iterator[tuple[Handle, bool]]:
         """A stream for the length of a block, and whether it was made."""
         stream = stream_name(attribute)
@@ -147,13 +147,13 @@ class Streams:
         with closing(self._calls, opened) as handle:
             yield handle, made
 
-    def _find(self, place: Place, stream: str, access: int, disposition: Disposition) -> tuple[int, bool]:
+    def _find(self, place: ObjectRef, stream: str, access: int, disposition: Disposition) -> tuple[int, bool]:
         if place.dir == NO_HANDLE or b"/" in place.name:  # an open file, or the export's root
-            place = self._places.get(place.pin, Place(place.pin, NO_HANDLE, b""))
+            place = self._places.get(place.path_handle, ObjectRef(place.path_handle, NO_HANDLE, b""))
         named = place.dir != NO_HANDLE
         if not (self.by_name and named):
             try:
-                opened, made = self._create(place.pin, f":{stream}", access, disposition)
+                opened, made = self._create(place.path_handle, f":{stream}", access, disposition)
             except NtError as error:
                 if error.status not in _NOT_BELOW_A_FILE:
                     raise
@@ -169,10 +169,10 @@ class Streams:
             return opened, made
         raise self._mistaken(place)
 
-    def _belongs(self, opened: int, made: bool, place: Place) -> bool:
+    def _belongs(self, opened: int, made: bool, place: ObjectRef) -> bool:
         """Is this the file's stream? If not it is closed, and unmade if it was made."""
         with kept(self._calls, opened):
-            if identity(self._calls, opened) == identity(self._calls, place.pin):
+            if identity(self._calls, opened) == identity(self._calls, place.path_handle):
                 return True
         with closing(self._calls, opened) as handle:
             if made:
@@ -188,10 +188,10 @@ class Streams:
                 raise
         return self._calls.create(root, name, access, options, disposition=Disposition.CREATE)
 
-    def _mistaken(self, place: Place) -> OSError:
+    def _mistaken(self, place: ObjectRef) -> OSError:
         """Why the stream was not the file's: somebody swapped the file, or the filesystem made a file with a colon in its name."""
         with closing(self._calls, open_entry(self._calls, place.dir, place.name, LOOK)) as again:
-            if identity(self._calls, again) != identity(self._calls, place.pin):
+            if identity(self._calls, again) != identity(self._calls, place.path_handle):
                 return Refused(Errno.ESTALE)
         return Refused(Errno.EOPNOTSUPP, "no named streams here")
 
@@ -208,17 +208,17 @@ class Streams:
             return False
         with closing(calls, handle) as pin:
             try:
-                if self._takes(Place(pin, NO_HANDLE, b"")):
+                if self._takes(ObjectRef(pin, NO_HANDLE, b"")):
                     return True
                 before, self.by_name = self.by_name, True
-                if self._takes(Place(pin, dir, name.encode())):
+                if self._takes(ObjectRef(pin, dir, name.encode())):
                     return True
                 self.by_name = before
                 return False
             finally:
                 discard(calls, pin)
 
-    def _takes(self, place: Place) -> bool:
+    def _takes(self, place: ObjectRef) -> bool:
         try:
             self.set(place, b"user.probe", b"x", XATTR_CREATE)
         except OSError:

@@ -10,15 +10,15 @@ from ninep.host.windows.host import NtHost
 
 _host = NtHost(SystemCalls())
 
-PINS_NAMES = _host.PINS_NAMES
+HANDLES_BLOCK_RENAME = _host.HANDLES_BLOCK_RENAME
 BY_NAME = _host.BY_NAME
 UNPRIVILEGED_OWNERS = _host.UNPRIVILEGED_OWNERS
 SEES_MOUNTS = _host.SEES_MOUNTS
 mounts = _host.mounts
 open_root = _host.open_root
-pin = _host.pin
-pin_across = _host.pin
-pin_again = _host.pin_again
+open_path = _host.open_path
+open_path_across = _host.open_path
+reopen_path = _host.reopen_path
 pin_by_id = _host.pin_by_id
 close = _host.close
 open_file = _host.open_file
@@ -61,7 +61,7 @@ privileged = _host.privileged
 
 __all__ = [
     "BY_NAME",
-    "PINS_NAMES",
+    "HANDLES_BLOCK_RENAME",
     "SEES_MOUNTS",
     "UNPRIVILEGED_OWNERS",
     "birth_time",
@@ -81,11 +81,10 @@ __all__ = [
     "open_at",
     "open_dir",
     "open_file",
+    "open_path",
+    "open_path_across",
     "open_root",
     "open_unnamed",
-    "pin",
-    "pin_across",
-    "pin_again",
     "pin_by_id",
     "privileged",
     "raise_handle_limit",
@@ -96,6 +95,7 @@ __all__ = [
     "remove_file",
     "remove_xattr",
     "rename",
+    "reopen_path",
     "reserved_match",
     "set_xattr",
     "stat",
