@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
@@ -15,7 +16,10 @@ import pytest
 from tests.serving import ORDINARY_USER, Server, may_become_another_user, program
 from tests.support.client import PATIENCE, Failed, RawClient, refused
 
+from ninep.app.exports import parse_export
+from ninep.cli.serve import examples
 from ninep.linux import NO_ID, Errno
+from ninep.transport import addresses
 from ninep.wire import messages as m
 
 Serve = Callable[..., Server]
@@ -410,3 +414,18 @@ def test_failures_of_a_client_are_not_those_of_the_program(serve: Serve, export:
     with connect(server) as client, pytest.raises(Failed):
         client.rpc(m.Tclunk(99))
     server.stop()
+
+
+@pytest.mark.parametrize("windows", [False, True], ids=["unix", "windows"])
+def test_the_examples_are_in_the_paths_of_the_system(windows: bool) -> None:
+    """Each is a command line that is understood."""
+    lines = [line.split("  ")[1].strip() for line in examples(windows=windows).splitlines() if "ninep serve" in line]
+    assert len(lines) == 7
+    assert all((":\\" in line) == windows for line in lines)
+    for line in lines:
+        words = line.split()
+        for option, value in itertools.pairwise(words):
+            if option == "--listen":
+                assert addresses.parse(value)
+            elif option == "--export":
+                assert parse_export(value)[1] in {"/data/b", "D:\\data\\b"}

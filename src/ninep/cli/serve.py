@@ -19,6 +19,7 @@ import click
 from ninep import logs
 from ninep.app.config import ServerConfig, limits_with
 from ninep.app.exports import EXPORTS, export_rows, merged, parse_export
+from ninep.app.hints import WINDOWS
 from ninep.app.run import run
 from ninep.cli.groups import Grouped, grouped
 from ninep.cli.params import Checked
@@ -47,7 +48,7 @@ KEYS = [
 ]
 SCHEMES = "\n".join(f"  {f'{name}:':8} {DRIVERS.get(name).help}" for name in DRIVERS if name != FOLDER)
 
-EXAMPLES = f"""\b
+ON_UNIX = """\b
 Examples:
   ninep serve ~/src                                share a folder with a guest of this machine
   ninep serve ~/src --read-only                    and let nobody change it
@@ -56,7 +57,25 @@ Examples:
   ninep serve ~/src --listen unix:/run/9p.sock     for QEMU, containers, ssh -L
   ninep serve ~/src --listen stdio                 from inetd, or at the end of a pipe
   ninep serve /srv --listen :5640 --allow 192.168.7.0/24    to other computers
+"""
+ON_WINDOWS = """\b
+Examples:
+  ninep serve C:\\Users\\me\\src                      share a folder with a guest of this machine, or with WSL 2
+  ninep serve C:\\Users\\me\\src --read-only          without letting it change anything
+  ninep serve D:\\                                  a whole drive
+  ninep serve C:\\a --export b=D:\\data\\b,ro         two exports; mount the second with aname=b
+  ninep serve C:\\src --listen hyperv:children:564    to Hyper-V virtual machines (Python 3.12 or newer)
+  ninep serve C:\\src --listen stdio                at the end of a pipe
+  ninep serve D:\\srv --listen :5640 --allow 192.168.7.0/24    to other computers
+"""
 
+
+def examples(*, windows: bool) -> str:
+    """What to type, in the paths of this system."""
+    return ON_WINDOWS if windows else ON_UNIX
+
+
+EXAMPLES = f"""{examples(windows=WINDOWS)}
 \b
 Security models: what is real on the host
 {MODEL_TABLE}
