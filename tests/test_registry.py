@@ -7,7 +7,6 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from ninep import registry
 from ninep.registry import Registry, UnknownName
 
 OWN = {"errno": "ninep.linux:Errno", "refused": "ninep.errors:Refused"}
@@ -26,7 +25,7 @@ def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
         EntryPoint("broken", "no_such_module:Thing", "ninep.tests"),
         EntryPoint("errno", "collections:Counter", "ninep.tests"),
     ]
-    monkeypatch.setattr(registry, "entry_points", lambda group: [one for one in found if one.group == group])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [one for one in found if one.group == group])
 
 
 def test_rows_of_the_project_are_imported_when_asked_for() -> None:

@@ -34,8 +34,8 @@ from ninep.server.access import Access
 from ninep.server.counters import SECONDS, Counters, Histogram
 from ninep.server.instrumented import InstrumentedConnection
 from ninep.server.server import Server
-from ninep.transport.addresses import Tcp
 from ninep.transport.peers import Peer
+from ninep.transport.tcp import Tcp
 from ninep.wire.messages import BY_NUMBER
 
 READERS: Final = 8

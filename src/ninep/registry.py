@@ -18,10 +18,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ninep.options import did_you_mean
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -96,6 +98,8 @@ class Registry(Generic[T]):
     def _found(self) -> Mapping[str, EntryPoint]:
         """The rows of other packages; looked for once."""
         if self._others is None:
+            from importlib.metadata import entry_points  # noqa: PLC0415 - of names that are not the project's only
+
             self._others = {}
             for entry in entry_points(group=self.group):
                 if entry.name in self._own or entry.name in self._others:

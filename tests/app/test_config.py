@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from ninep.app.config import ServerConfig, stays_here
+from ninep.app.config import ServerConfig
 from ninep.app.exports import ExportConfig, parse_export
 from ninep.layers.id_map import parse_user
 from ninep.options import BadOption
 from ninep.server.access import parse_rule
 from ninep.transport import addresses
+from ninep.transport.tcp import stays_here
 
 
 @pytest.mark.parametrize(

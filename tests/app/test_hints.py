@@ -7,26 +7,26 @@ import shlex
 import pytest
 
 from ninep.app import hints
-from ninep.app.hints import (
-    ELSEWHERE,
-    GUEST,
-    GUEST_OR_ELSEWHERE,
-    HERE,
-    MIRRORED,
-    WSL,
-)
-from ninep.transport.addresses import Address, Descriptor, Stdio, Systemd, Tcp, Unix, Vsock, parse
+from ninep.transport import Address, tcp_hints
+from ninep.transport.addresses import parse
+from ninep.transport.hints import GUEST, HERE
+from ninep.transport.inherited import Descriptor, Systemd
+from ninep.transport.stdio import Stdio
+from ninep.transport.tcp import Tcp
+from ninep.transport.tcp_hints import ELSEWHERE, GUEST_OR_ELSEWHERE, MIRRORED, WSL
+from ninep.transport.unix import Unix
+from ninep.transport.vsock import Vsock
 
 OPTIONS = "version=9p2000.L,msize=1048576"
 
 
 @pytest.fixture(autouse=True)
 def _own_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hints, "_own_address", lambda: "192.0.2.7")
+    monkeypatch.setattr(tcp_hints, "_own_address", lambda: "192.0.2.7")
 
 
-def of(place: Address, name: str = "", msize: int = 1 << 20 | 24, *, windows: bool = False) -> list[tuple[str, str]]:
-    return [(hint.where, hint.line) for hint in hints.hints(place, name, msize, windows=windows)]
+def of(address: Address, name: str = "", msize: int = 1 << 20 | 24, *, windows: bool = False) -> list[tuple[str, str]]:
+    return [(hint.where, hint.line) for hint in hints.hints(address, name, msize, windows=windows)]
 
 
 def tcp(host: str, port: int = 5640) -> str:
@@ -34,7 +34,7 @@ def tcp(host: str, port: int = 5640) -> str:
 
 
 @pytest.mark.parametrize(
-    ("place", "expected"),
+    ("address", "expected"),
     [
         (Tcp("127.0.0.1", 5640), [(GUEST, tcp("10.0.2.2"))]),
         (Tcp("localhost", 564), [(GUEST, tcp("10.0.2.2", 564))]),
@@ -56,14 +56,14 @@ def tcp(host: str, port: int = 5640) -> str:
     ],
     ids=str,
 )
-def test_what_fits_an_address(place: Address, expected: list[tuple[str, str]]) -> None:
-    assert of(place) == expected
+def test_what_fits_an_address(address: Address, expected: list[tuple[str, str]]) -> None:
+    assert of(address) == expected
 
 
-@pytest.mark.parametrize("place", ["vsock:-1:5640", "vsock:3:5640", "hyperv:children:5640", "hyperv:any:5640"])
-def test_a_virtual_machine_reaches_its_host(place: str) -> None:
+@pytest.mark.parametrize("address", ["vsock:-1:5640", "vsock:3:5640", "hyperv:children:5640", "hyperv:any:5640"])
+def test_a_virtual_machine_reaches_its_host(address: str) -> None:
     """The kernel has no address for it: a program opens the connection, behind a unix socket."""
-    (where, line), without_a_mount = of(parse(place))
+    (where, line), without_a_mount = of(parse(address))
     assert where == GUEST
     assert line.startswith("socat UNIX-LISTEN:/run/ninep.sock VSOCK-CONNECT:2:5640 & ")
     assert line.endswith(f"mount -t 9p -o trans=unix,{OPTIONS} /run/ninep.sock /mnt")
@@ -75,7 +75,7 @@ def test_a_hyperv_service_without_a_port() -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "expected"),
+    ("address", "expected"),
     [
         (Tcp("127.0.0.1", 5640), (MIRRORED, tcp("127.0.0.1"))),
         (Tcp("192.0.2.1", 5640), (WSL, tcp("192.0.2.1"))),
@@ -83,9 +83,9 @@ def test_a_hyperv_service_without_a_port() -> None:
     ],
     ids=str,
 )
-def test_on_windows_wsl_too(place: Tcp, expected: tuple[str, str]) -> None:
-    assert of(place, windows=True)[-1] == expected
-    assert expected not in of(place)
+def test_on_windows_wsl_too(address: Tcp, expected: tuple[str, str]) -> None:
+    assert of(address, windows=True)[-1] == expected
+    assert expected not in of(address)
 
 
 def test_it_can_be_pasted() -> None:
@@ -99,5 +99,5 @@ def test_not_for_a_name_that_mount_cannot_say() -> None:
 
 
 def test_a_computer_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hints, "_own_address", str)
+    monkeypatch.setattr(tcp_hints, "_own_address", str)
     assert of(Tcp("", 5640)) == [(GUEST, tcp("10.0.2.2"))]

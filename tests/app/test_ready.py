@@ -12,7 +12,8 @@ from tests.serving import Server
 from tests.support.client import PATIENCE
 
 from ninep.app import ready
-from ninep.transport.addresses import Tcp, Unix
+from ninep.transport.tcp import Tcp
+from ninep.transport.unix import Unix
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

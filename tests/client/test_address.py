@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ninep.client.address import Address, Location, parse_address, parse_location
-from ninep.transport.addresses import HYPERV_WILDCARDS, HyperV, Vsock
+from ninep.client.address import Location, parse_address, parse_location
+from ninep.transport.hyperv import WILDCARDS, HyperV
+from ninep.transport.tcp import Tcp
+from ninep.transport.unix import Unix
+from ninep.transport.vsock import Vsock
 
 SERVICE = "00001608-facb-11e6-bd58-64006a7986d3"
 
@@ -13,32 +16,32 @@ SERVICE = "00001608-facb-11e6-bd58-64006a7986d3"
 @pytest.mark.parametrize(
     ("text", "address", "path"),
     [
-        ("host", Address("host", 5640), "/"),
-        ("host/dir/file", Address("host", 5640), "/dir/file"),
-        ("host:564", Address("host", 564), "/"),
-        ("127.0.0.1:5640/a:b", Address("127.0.0.1", 5640), "/a:b"),
-        ("[::1]:5640/x", Address("::1", 5640), "/x"),
-        ("[::1]/x", Address("::1", 5640), "/x"),
-        ("unix:/run/9p.sock", Address(socket="/run/9p.sock"), "/"),
-        ("unix:/run/9p.sock:/dir", Address(socket="/run/9p.sock"), "/dir"),
-        ("unix:rel.sock:/", Address(socket="rel.sock"), "/"),
-        ("host:1//a//", Address("host", 1), "//a//"),
-        ("vsock:2:5640", Address(virtual=Vsock(2, 5640)), "/"),
-        ("vsock:1:4294967295/a:b", Address(virtual=Vsock(1, 0xFFFFFFFF)), "/a:b"),
-        ("hyperv:parent:5640/x", Address(virtual=HyperV(HYPERV_WILDCARDS["parent"], SERVICE)), "/x"),
-        ("5641", Address("127.0.0.1", 5641), "/"),
-        ("5641/dir", Address("127.0.0.1", 5641), "/dir"),
-        (":5641/dir", Address("127.0.0.1", 5641), "/dir"),
-        ("tcp:host:564/a:b", Address("host", 564), "/a:b"),
-        ("tcp://host:564/a//b", Address("host", 564), "/a//b"),
-        ("9p://host", Address("host", 5640), "/"),
-        ("9p://[::1]:564/a", Address("::1", 564), "/a"),
-        ("tcp!host!564", Address("host", 564), "/"),
-        ("tcp!host!9fs/a", Address("host", 564), "/a"),
-        ("unix:///run/9p.sock:/dir", Address(socket="/run/9p.sock"), "/dir"),
-        ("unix!/tmp/ns.ann.:0/acme", Address(socket="/tmp/ns.ann.:0/acme"), "/"),
-        ("vsock://2:5640/x", Address(virtual=Vsock(2, 5640)), "/x"),
-        (f"hyperv:{SERVICE}:{SERVICE.upper()}", Address(virtual=HyperV(SERVICE, SERVICE)), "/"),
+        ("host", Tcp("host", 5640), "/"),
+        ("host/dir/file", Tcp("host", 5640), "/dir/file"),
+        ("host:564", Tcp("host", 564), "/"),
+        ("127.0.0.1:5640/a:b", Tcp("127.0.0.1", 5640), "/a:b"),
+        ("[::1]:5640/x", Tcp("::1", 5640), "/x"),
+        ("[::1]/x", Tcp("::1", 5640), "/x"),
+        ("unix:/run/9p.sock", Unix("/run/9p.sock"), "/"),
+        ("unix:/run/9p.sock:/dir", Unix("/run/9p.sock"), "/dir"),
+        ("unix:rel.sock:/", Unix("rel.sock"), "/"),
+        ("host:1//a//", Tcp("host", 1), "//a//"),
+        ("vsock:2:5640", Vsock(2, 5640), "/"),
+        ("vsock:1:4294967295/a:b", Vsock(1, 0xFFFFFFFF), "/a:b"),
+        ("hyperv:parent:5640/x", HyperV(WILDCARDS["parent"], SERVICE), "/x"),
+        ("5641", Tcp("127.0.0.1", 5641), "/"),
+        ("5641/dir", Tcp("127.0.0.1", 5641), "/dir"),
+        (":5641/dir", Tcp("127.0.0.1", 5641), "/dir"),
+        ("tcp:host:564/a:b", Tcp("host", 564), "/a:b"),
+        ("tcp://host:564/a//b", Tcp("host", 564), "/a//b"),
+        ("9p://host", Tcp("host", 5640), "/"),
+        ("9p://[::1]:564/a", Tcp("::1", 564), "/a"),
+        ("tcp!host!564", Tcp("host", 564), "/"),
+        ("tcp!host!9fs/a", Tcp("host", 564), "/a"),
+        ("unix:///run/9p.sock:/dir", Unix("/run/9p.sock"), "/dir"),
+        ("unix!/tmp/ns.ann.:0/acme", Unix("/tmp/ns.ann.:0/acme"), "/"),
+        ("vsock://2:5640/x", Vsock(2, 5640), "/x"),
+        (f"hyperv:{SERVICE}:{SERVICE.upper()}", HyperV(SERVICE, SERVICE), "/"),
     ],
 )
 def test_locations(text, address, path):
@@ -104,9 +107,9 @@ def test_a_colon_as_scp_has_it(text, meant):
 
 
 def test_an_address_has_no_path():
-    assert parse_address("host:1") == Address("host", 1)
-    assert parse_address("vsock:2:1") == Address(virtual=Vsock(2, 1))
-    assert parse_address("tcp://host:1/") == parse_address("tcp!host!1") == Address("host", 1)
+    assert parse_address("host:1") == Tcp("host", 1)
+    assert parse_address("vsock:2:1") == Vsock(2, 1)
+    assert parse_address("tcp://host:1/") == parse_address("tcp!host!1") == Tcp("host", 1)
     for text in ("tcp://host:1/dir", "host:1/", "host/dir", "unix:s:/x", "vsock:2:1/", "hyperv:parent:1/x"):
         with pytest.raises(ValueError, match="path"):
             parse_address(text)

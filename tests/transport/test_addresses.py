@@ -2,23 +2,14 @@
 
 import pytest
 
-from ninep.transport.addresses import (
-    DEFAULT,
-    HYPERV_WILDCARDS,
-    Address,
-    BadAddress,
-    Descriptor,
-    HyperV,
-    Location,
-    Stdio,
-    Systemd,
-    Tcp,
-    Unix,
-    Vsock,
-    parse,
-    parse_location,
-    parse_tcp,
-)
+from ninep.transport import Address, BadAddress
+from ninep.transport.addresses import DEFAULT, Location, parse, parse_location, parse_tcp
+from ninep.transport.hyperv import WILDCARDS, HyperV
+from ninep.transport.inherited import Descriptor, Systemd
+from ninep.transport.stdio import Stdio
+from ninep.transport.tcp import Tcp
+from ninep.transport.unix import Unix
+from ninep.transport.vsock import Vsock
 
 VM = "11111111-2222-3333-4444-555555555555"
 GOOD: dict[str, Address] = {
@@ -40,7 +31,7 @@ GOOD: dict[str, Address] = {
     "vsock:4294967295:4294967295": Vsock(0xFFFFFFFF, 0xFFFFFFFF),
     f"hyperv:{VM}:5640": HyperV(VM, "00001608-facb-11e6-bd58-64006a7986d3"),
     f"hyperv:{VM.upper()}:{VM}": HyperV(VM, VM),
-    "hyperv:any:1": HyperV(HYPERV_WILDCARDS["any"], "00000001-facb-11e6-bd58-64006a7986d3"),
+    "hyperv:any:1": HyperV(WILDCARDS["any"], "00000001-facb-11e6-bd58-64006a7986d3"),
 }
 
 
@@ -146,7 +137,7 @@ def test_spellings_of_other_programs(text: str, own: str) -> None:
         ("host", Tcp("host", 5640), "/"),
         ("host/dir", Tcp("host", 5640), "/dir"),
         ("5641/dir", Tcp("127.0.0.1", 5641), "/dir"),
-        (":5641/dir", Tcp("", 5641), "/dir"),
+        (":5641/dir", Tcp("127.0.0.1", 5641), "/dir"),
         ("tcp:host:564/a:b", Tcp("host", 564), "/a:b"),
         ("tcp://host/a//b/", Tcp("host", 5640), "/a//b/"),
         ("9p://[::1]:564/a", Tcp("::1", 564), "/a"),
@@ -155,7 +146,7 @@ def test_spellings_of_other_programs(text: str, own: str) -> None:
         ("unix:///run/s:/a", Unix("/run/s"), "/a"),
         ("unix!/tmp/ns.ann.:0/acme", Unix("/tmp/ns.ann.:0/acme"), "/"),
         ("vsock://2:5640/a", Vsock(2, 5640), "/a"),
-        (f"hyperv:parent:{VM}/a", HyperV(HYPERV_WILDCARDS["parent"], VM), "/a"),
+        (f"hyperv:parent:{VM}/a", HyperV(WILDCARDS["parent"], VM), "/a"),
     ],
 )
 def test_locations(text: str, address: Tcp | Unix | Vsock | HyperV, path: str) -> None:

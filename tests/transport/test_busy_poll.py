@@ -16,8 +16,8 @@ from tests.support.client import PATIENCE, RawClient
 from ninep.drivers.memory import MemoryDriver
 from ninep.linux import GETATTR_BASIC
 from ninep.server.server import Server
-from ninep.transport import addresses
 from ninep.transport.busy_poll import POSSIBLE, PROMPT, WARM_UP, SocketWriter, rest
+from ninep.transport.tcp import Tcp
 from ninep.wire import messages as m
 from ninep.wire.types import Buffer
 
@@ -177,8 +177,8 @@ def serving(loop: str) -> Iterator[tuple[int, list[SocketWriter]]]:
 
     async def main() -> None:
         async with Server(MemoryDriver(), owns_loop=True) as server:
-            place = await server.listen(addresses.Tcp("127.0.0.1", 0))
-            assert isinstance(place, addresses.Tcp)
+            place = await server.listen(Tcp("127.0.0.1", 0))
+            assert isinstance(place, Tcp)
             stop = asyncio.Event()
             state.update(port=place.port, stop=lambda: running.call_soon_threadsafe(stop.set))
             running = asyncio.get_running_loop()

@@ -17,8 +17,12 @@ from tests.support.client import PATIENCE, RawClient
 
 from ninep.drivers.memory import MemoryDriver
 from ninep.server.server import Server
-from ninep.transport import addresses, listeners
-from ninep.transport.addresses import Address, Descriptor, Stdio, Tcp, Unix, Vsock
+from ninep.transport import Address, addresses, listeners
+from ninep.transport.inherited import Descriptor
+from ninep.transport.stdio import Stdio
+from ninep.transport.tcp import Tcp
+from ninep.transport.unix import Unix
+from ninep.transport.vsock import Vsock
 
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, T]], T]

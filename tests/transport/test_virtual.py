@@ -22,9 +22,10 @@ from ninep.client import aio
 from ninep.drivers.memory import MemoryDriver
 from ninep.server.server import Server
 from ninep.transport import listeners
-from ninep.transport.addresses import HYPERV_WILDCARDS, HyperV, Vsock, parse
+from ninep.transport.addresses import parse
+from ninep.transport.hyperv import WILDCARDS, HyperV
 from ninep.transport.peers import peer_of
-from ninep.transport.virtual import connect_virtual, names_one, virtual_socket
+from ninep.transport.virtual import VirtualAddress, connect_virtual, virtual_socket
 
 AF_HYPERV = 34
 HV_PROTOCOL_RAW = 1
@@ -79,7 +80,7 @@ def test_a_session_over_a_hyper_v_socket(hyperv: Any) -> None:
     async def serve() -> None:
         async with Server(MemoryDriver()) as server:
             place = await server.listen("hyperv:children:5640")
-            assert str(place) == f"hyperv:{HYPERV_WILDCARDS['children']}:{SERVICE}"
+            assert str(place) == f"hyperv:{WILDCARDS['children']}:{SERVICE}"
             assert server.accepting
             for name in (b"first", b"second"):
                 await asyncio.to_thread(talk, name)
@@ -95,7 +96,7 @@ def test_a_session_over_a_hyper_v_socket(hyperv: Any) -> None:
 
     asyncio.run(serve())
     assert set(hyperv.made) == {(AF_HYPERV, socket.SOCK_STREAM, HV_PROTOCOL_RAW)}
-    assert hyperv.asked == [(HYPERV_WILDCARDS["children"], SERVICE), (VM, SERVICE), (VM, SERVICE)]
+    assert hyperv.asked == [(WILDCARDS["children"], SERVICE), (VM, SERVICE), (VM, SERVICE)]
 
 
 def test_both_faces_of_the_client(hyperv: Any) -> None:
@@ -105,14 +106,14 @@ def test_both_faces_of_the_client(hyperv: Any) -> None:
             await asyncio.to_thread(use)
             async with ninep.aconnect("hyperv:parent:5640", timeout=PATIENCE) as files:
                 assert await files.read_bytes("f") == b"over a hyper-v socket"
-                assert files.connection.peer == f"hyperv:{HYPERV_WILDCARDS['parent']}:{SERVICE}"
+                assert files.connection.peer == f"hyperv:{WILDCARDS['parent']}:{SERVICE}"
 
     def use() -> None:
         with ninep.connect(f"hyperv:{VM}:5640", timeout=PATIENCE) as files:
             files.write_bytes("f", b"over a hyper-v socket")
 
     asyncio.run(serve())
-    assert [vm for vm, _ in hyperv.asked[1:]] == [VM, HYPERV_WILDCARDS["parent"]]
+    assert [vm for vm, _ in hyperv.asked[1:]] == [VM, WILDCARDS["parent"]]
 
 
 def test_nobody_listens(hyperv: Any) -> None:
@@ -165,15 +166,15 @@ def test_the_peer_is_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_which_name_one_machine(text: str, one: bool) -> None:
     address = parse(text)
-    assert isinstance(address, Vsock | HyperV)
-    assert names_one(address) == one
+    assert isinstance(address, VirtualAddress)
+    assert address.names_one == one
 
 
 @pytest.mark.parametrize(("text", "name"), [("vsock:2:1", "AF_VSOCK"), ("hyperv:parent:1", "AF_HYPERV")])
 def test_a_system_without_them(monkeypatch: pytest.MonkeyPatch, text: str, name: str) -> None:
     monkeypatch.delattr(socket, name, raising=False)
     address = parse(text)
-    assert isinstance(address, Vsock | HyperV)
+    assert isinstance(address, VirtualAddress)
     for use in (virtual_socket, connect_virtual):
         with pytest.raises(OSError, match=name):
             use(address)  # type: ignore[operator]

@@ -9,7 +9,7 @@ from ninep.app import ready
 from ninep.app.config import ServerConfig
 from ninep.app.hints import hints
 from ninep.server.exports import Export
-from ninep.transport.addresses import Address
+from ninep.transport import Address
 
 
 def to_stderr(line: str) -> None:

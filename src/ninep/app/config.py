@@ -6,17 +6,16 @@ sentence for the person who wrote it.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from ipaddress import ip_address
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ninep.app.exports import ExportConfig
 from ninep.options import FLAG, BadOption, OptionSet, mode, number, option, parsed, show_amount
-from ninep.server.access import LOOPBACK, Access, Rule, parse_rule
+from ninep.server.access import Access, Rule, parse_rule
 from ninep.server.limits import MIN_MSIZE, Limits
-from ninep.transport import addresses
+from ninep.transport import Address, addresses, forms, transport_of
+from ninep.transport.tcp import Tcp
 
 MAX_MSIZE: Final = 4 << 20 | 24
 MSIZES: Final = f"{MIN_MSIZE} to {show_amount(MAX_MSIZE & ~24)}"
@@ -24,11 +23,11 @@ ADDRESS_GROUP: Final = "Addresses and workers"
 ACCESS_GROUP: Final = "Access and users"
 LOG_GROUP: Final = "Logging and metrics"
 
-ADDRESS: Final = parsed("ADDRESS", addresses.parse, addresses.Address.__args__)
+ADDRESS: Final = parsed("ADDRESS", addresses.parse, Address)
 PEER: Final = parsed("WHO", parse_rule, Rule)
 
 
-def parse_metrics(text: str) -> addresses.Tcp:
+def parse_metrics(text: str) -> Tcp:
     """``HOST:PORT``, or a port of the loopback."""
     if text.startswith(("unix:", "vsock:", "hyperv:", "fd:")):
         raise BadOption(f"{text!r}: metrics are served over HTTP: write PORT or HOST:PORT")
@@ -41,10 +40,10 @@ class ServerConfig(OptionSet):
 
     exports: Sequence[ExportConfig]
     limits: Limits = field(default_factory=Limits)
-    listen: tuple[addresses.Address, ...] = option(
+    listen: tuple[Address, ...] = option(
         (addresses.parse(addresses.DEFAULT),),
         ADDRESS,
-        f"Where to accept clients: {addresses.FORMS}. Repeatable.",
+        f"Where to accept clients: {forms()}. Repeatable.",
         group=ADDRESS_GROUP,
         short="l",
         repeat=True,
@@ -72,9 +71,9 @@ class ServerConfig(OptionSet):
         "Serve exports that show the same files although they keep owners in different ways: clients of one can then forge what the other shows.",
         group="Exports",
     )
-    metrics: addresses.Tcp | None = option(
+    metrics: Tcp | None = option(
         None,
-        parsed("ADDRESS", parse_metrics, addresses.Tcp),
+        parsed("ADDRESS", parse_metrics, Tcp),
         "Serve Prometheus metrics over HTTP at PORT (on the loopback) or HOST:PORT. With --workers each process at a port of its own, from "
         "this one on. Needs ninep[metrics].",
         group=LOG_GROUP,
@@ -111,38 +110,26 @@ class ServerConfig(OptionSet):
                 )
 
     def _check_addresses(self) -> None:
-        streams = [address for address in self.listen if isinstance(address, addresses.Stdio)]
-        if self.workers > 1 and streams:
-            raise BadOption("stdio is a single connection: it cannot be combined with --workers")
-        if len(streams) > 1:
-            raise BadOption("--listen stdio can be given only once")
+        single = [address for address in self.listen if transport_of(address).single]
+        if self.workers > 1 and single:
+            raise BadOption(f"{single[0]} is a single connection: it cannot be combined with --workers")
+        if len(set(single)) < len(single):
+            raise BadOption(f"--listen {single[0]} can be given only once")
         if self.socket_mode is not None:
-            if not any(isinstance(address, addresses.Unix) for address in self.listen):
+            if not any(transport_of(address).with_mode for address in self.listen):
                 raise BadOption("socket-mode needs a unix socket to listen on (--listen unix:PATH)")
             object.__setattr__(self, "listen", tuple(_with_mode(one, self.socket_mode) for one in self.listen))
         for address in (*self.listen, self.metrics):
-            if isinstance(address, addresses.Tcp) and not self.access.remote and not stays_here(address.host):
+            if address is not None and not self.access.remote and transport_of(address).remote(address):
                 raise BadOption(
                     f"{address} can be reached from other computers, and 9P has no passwords: state which may connect with --allow, "
                     f"for example --allow 192.168.0.0/16 (--allow any admits all computers)"
                 )
 
 
-def _with_mode(address: addresses.Address, bits: int) -> addresses.Address:
-    return replace(address, mode=bits) if isinstance(address, addresses.Unix) else address
-
-
-def stays_here(host: str) -> bool:
-    """Only processes of this machine reach a TCP address: all that its name stands for are loopback addresses."""
-    if not host:
-        return False
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return True  # no such name: listening will say so
-    return all(
-        any(ip_address(str(where[4][0]).partition("%")[0]) in network for network in LOOPBACK) for where in found
-    )
+def _with_mode(address: Address, bits: int) -> Address:
+    with_mode = transport_of(address).with_mode
+    return with_mode(address, bits) if with_mode else address
 
 
 def limits_with(msize: int | None, given: Mapping[str, Any]) -> Limits:

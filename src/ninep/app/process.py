@@ -13,17 +13,17 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from ninep.server.server import THREAD_NAME
-from ninep.transport import addresses
+from ninep.transport import Address, transport_of
 
 log = logging.getLogger("ninep.serve")
 T = TypeVar("T")
 
 
-def run_in_loop(listen: Iterable[addresses.Address], main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine in the fastest event loop that knows the sockets listened at: uvloop knows TCP and unix sockets only."""
+def run_in_loop(listen: Iterable[Address], main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine in the fastest event loop that knows the sockets listened at."""
     tune_garbage_collector()
     shorten_switch_interval()
-    if any(isinstance(address, addresses.Vsock | addresses.HyperV) for address in listen):
+    if not all(transport_of(address).uvloop for address in listen):
         return asyncio.run(main())
     try:
         import uvloop  # noqa: PLC0415 - there is none for Windows

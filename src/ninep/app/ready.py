@@ -7,7 +7,7 @@ import socket
 from collections.abc import Sequence
 from contextlib import suppress
 
-from ninep.transport.addresses import Address
+from ninep.transport import Address
 
 
 def notify(state: str) -> None:

@@ -25,7 +25,7 @@ from ninep.server.exports import Export
 from ninep.server.server import Server
 from ninep.server.worker import when_parent_ends
 from ninep.server.workers import Pool
-from ninep.transport import addresses, listeners
+from ninep.transport import Address, Bound, listeners
 
 if TYPE_CHECKING:
     from ninep.metrics import MetricsEndpoint
@@ -48,7 +48,7 @@ def run(settings: ServerConfig) -> int:
     return 0
 
 
-def _cannot_listen(address: addresses.Address, error: OSError) -> OSError:
+def _cannot_listen(address: Address, error: OSError) -> OSError:
     return OSError(error.errno, f"cannot listen on {address}: {error.strerror or error}")
 
 
@@ -95,7 +95,7 @@ async def _until_idle(server: Server, stopped: asyncio.Event) -> None:
 
 
 def _run_workers(settings: ServerConfig, exports: Sequence[Export], endpoints: Sequence[MetricsEndpoint]) -> int:
-    bound: list[listeners.Bound] = []
+    bound: list[Bound] = []
     for address in settings.listen:
         try:
             bound.append(listeners.bind(address))

@@ -14,64 +14,15 @@ A *location* is an address followed by a path on the server: ``HOST:PORT/dir/fil
 ``unix:SOCKET:/dir/file``, ``vsock:2:5640/dir/file``. Without a path it means the root of the
 export. URLs (``tcp://HOST:PORT/dir/file``, ``9p://HOST``) and the dial strings of Plan 9
 (``tcp!HOST!PORT``) are accepted as well: ``transport.addresses`` parses them all.
+Transports of other packages have prefixes of their own.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from ninep.transport import Address
+from ninep.transport.addresses import Location, parse_location
 
-from ninep.transport import addresses
-from ninep.transport.addresses import DEFAULT_PORT, HyperV, Vsock
-from ninep.transport.virtual import names_one
-
-
-class Address(NamedTuple):
-    """The address of a server: ``virtual`` for a socket of a virtual machine, ``socket`` for the
-    path of a unix socket, otherwise TCP to ``host`` and ``port``.
-    """
-
-    host: str = ""
-    port: int = DEFAULT_PORT
-    socket: str = ""
-    virtual: Vsock | HyperV | None = None
-
-    def __str__(self) -> str:
-        if self.virtual is not None:
-            return str(self.virtual)
-        if self.socket:
-            return f"unix:{self.socket}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-class Location(NamedTuple):
-    """A path on a server."""
-
-    address: Address
-    path: str
-
-    def __str__(self) -> str:
-        return f"{self.address}{':' if self.address.socket else ''}{self.path}"
-
-
-def parse_location(text: str) -> Location:
-    """Parse an address with an optional path. ``ValueError``, with a message for the user, for
-    anything else.
-    """
-    try:
-        location = addresses.parse_location(text)
-    except addresses.BadAddress as error:
-        words = str(error)
-        raise ValueError(words if words.startswith(repr(text)) else f"{text!r}: {words}") from None
-    match location.address:
-        case addresses.Tcp(host, port):
-            address = Address(host or addresses.LOOPBACK_HOST, port)
-        case addresses.Unix(socket):
-            address = Address(socket=socket)
-        case virtual:
-            if not names_one(virtual):
-                raise ValueError(f"{text!r} stands for any machine: it can be listened at, not connected to")
-            address = Address(virtual=virtual)
-    return Location(address, location.path)
+__all__ = ["Address", "Location", "parse_address", "parse_location"]
 
 
 def parse_address(text: str) -> Address:

@@ -33,8 +33,7 @@ from ninep.server.slices import Slices
 from ninep.server.trace import TracedConnection
 from ninep.server.transport import Transport
 from ninep.server.write_coalescer import WriteCoalescer
-from ninep.transport import addresses, listeners
-from ninep.transport.addresses import Address
+from ninep.transport import Address, Listener, addresses, listeners
 
 log = logging.getLogger("ninep.server")
 
@@ -89,7 +88,7 @@ class Server:
             if instrumented
             else Offload(threads, THREAD_NAME)
         )
-        self._listeners: list[listeners.Listener] = []
+        self._listeners: list[Listener] = []
         self._connections: set[Connection] = set()
         self._coalescer = WriteCoalescer()
         self._slices = Slices()

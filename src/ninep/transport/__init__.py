@@ -1,1 +1,151 @@
-"""Where bytes come from: ``addresses`` (how they are written), ``stream`` (asyncio transports under a connection), ``listeners``."""
+"""Transports: where a server accepts connections and a client connects, and what the bytes travel on.
+
+A transport is a row of ``TRANSPORTS``, by the prefix of its addresses (``unix:PATH``): a
+``TransportType`` in its module, or at an entry point ``ninep.transports`` of another package. Its
+addresses are a class of their own below ``Address``. All else asks the row what it needs to know and
+tells no classes apart: whether it can be shared between workers, is reached from other computers,
+or is known to uvloop.
+
+``addresses`` reads addresses, ``listeners`` accepts connections, ``stream`` is asyncio under a connection.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, NamedTuple
+
+from ninep.registry import Registry
+
+__all__ = [
+    "BACKLOG",
+    "TRANSPORTS",
+    "Address",
+    "BadAddress",
+    "Bound",
+    "Listener",
+    "TransportType",
+    "forms",
+    "nothing",
+    "parse_number",
+    "transport_of",
+]
+
+BACKLOG: Final = 512
+
+
+class BadAddress(ValueError):
+    """An address that cannot be read; the message says what was expected."""
+
+
+class Address:
+    """Where a server listens or a client connects, base of a class for each transport: hashable, and
+    its ``str`` can be read again.
+    """
+
+    __slots__ = ()
+
+    transport: ClassVar[str]
+    """The name of its row in ``TRANSPORTS``."""
+
+
+def nothing() -> None:
+    """The end of something that was handed over: closing its sockets is all that there is to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Sockets that listen at an address (or are connected already), before connections are accepted."""
+
+    address: Address
+    """What it became, with the port that the system chose."""
+    sockets: list[socket.socket]
+    close: Callable[[], None] = nothing
+    """Removes what binding made, other than the sockets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Something that accepts connections: what it is, and how it ends."""
+
+    address: Address
+    close: Callable[[], None]
+    accepting: bool = False
+    """More connections may come; false for one that was handed over as it is."""
+
+
+class TransportType(NamedTuple):
+    """A row of ``TRANSPORTS``. In ``Callable``s, ``Any`` is the row's own class of addresses."""
+
+    form: str
+    """How an address is written, for help: ``unix:PATH``. Without a colon it is a word that stands alone."""
+    remote: Callable[[Any], bool]
+    """Whether other computers can connect to an address: it is refused then unless ``--allow`` says who may."""
+    parse: Callable[[str], Address]
+    """An address to listen at, of what follows the prefix. ``BadAddress``, with a sentence about it."""
+    bind: Callable[[Any], Bound] | None = None
+    """Take an address. None: what it accepts comes from ``listen`` alone and cannot be shared between workers."""
+    listen: Callable[[Any, Any], Awaitable[Listener]] | None = None
+    """Accept connections in the running loop, each made by the second argument (``stream.MakeConnection``).
+    None: on the sockets of ``bind``.
+    """
+    parse_remote: Callable[[str], Address] | None = None
+    """An address to connect to, of what follows the prefix. ``BadAddress``. None: there is no connecting."""
+    connect: Callable[[Any, float | None], socket.socket] | None = None
+    """A connected socket, within so many seconds; it blocks. ``OSError``."""
+    dial: Callable[[Any, Callable[[], Any], Any], Awaitable[Any]] | None = None
+    """Called with an event loop, a factory of protocols and an address: connect. None: a thread calls ``connect``."""
+    hints: Callable[[Any, Any], list[Any]] | None = None
+    """The ``hints.Hint``s for an address and a ``hints.Mount``: what to type where it can be used."""
+    with_mode: Callable[[Any, int], Address] | None = None
+    """The address with other permissions (``--socket-mode``), if it is a file."""
+    peer: Callable[[Any], Any] | None = None
+    """The ``peers.Peer`` at the other end of an asyncio transport. None: as the kernel says of the socket."""
+    path_mark: str = "/"
+    """What stands between an address and a path on the server: this, before or as the path's slash."""
+    raw: bool = True
+    """What is on the socket is 9P: it may be busy polled (``busy_poll``)."""
+    uvloop: bool = True
+    """uvloop knows its sockets."""
+    single: bool = False
+    """One connection that is there already: for one listener and one worker."""
+
+
+def _is_transport(thing: object) -> bool:
+    return isinstance(thing, TransportType)
+
+
+TRANSPORTS: Final[Registry[TransportType]] = Registry(
+    "ninep.transports",
+    "a transport",
+    {
+        "tcp": "ninep.transport.tcp:TRANSPORT",
+        "unix": "ninep.transport.unix:TRANSPORT",
+        "fd": "ninep.transport.inherited:DESCRIPTOR",
+        "stdio": "ninep.transport.stdio:TRANSPORT",
+        "systemd": "ninep.transport.inherited:SYSTEMD",
+        "vsock": "ninep.transport.vsock:TRANSPORT",
+        "hyperv": "ninep.transport.hyperv:TRANSPORT",
+    },
+    _is_transport,
+)
+
+
+def transport_of(address: Address) -> TransportType:
+    """The row of an address."""
+    return TRANSPORTS.get(address.transport)
+
+
+def forms() -> str:
+    """How addresses to listen at are written, for people: ``HOST:PORT, unix:PATH or ...``."""
+    *most, last = [TRANSPORTS.get(name).form for name in TRANSPORTS]
+    return f"{', '.join(most)} or {last}"
+
+
+def parse_number(text: str, what: str, low: int, high: int) -> int:
+    """A decimal number of an address, or ``BadAddress``."""
+    if not re.fullmatch("-?[0-9]{1,10}", text) or not low <= int(text) <= high:
+        raise BadAddress(f"{text!r} is not {what} ({low} to {high})")
+    return int(text)

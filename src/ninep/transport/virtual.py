@@ -1,47 +1,65 @@
-"""Sockets between a virtual machine and its host: AF_VSOCK (Linux, vsock(7)) and AF_HYPERV (Windows, Python 3.12).
-
-A listening one and a connected one are made the same way; which systems have them is known here.
+"""What AF_VSOCK (Linux, vsock(7)) and AF_HYPERV (Windows, Python 3.12) have in common: sockets between a
+virtual machine and its host. A listening one and a connected one are made the same way.
 """
 
 from __future__ import annotations
 
 import errno
 import socket
+from abc import abstractmethod
+from typing import ClassVar
 
-from ninep.transport.addresses import HYPERV_WILDCARDS, HyperV, Vsock
+from ninep.transport import BACKLOG, Address, Bound
 from ninep.transport.sockets import closed_on_error
 
-_ANYBODY = (HYPERV_WILDCARDS["any"], HYPERV_WILDCARDS["children"])
-_NEEDS = {
-    "AF_VSOCK": "vsock sockets are there on Linux; a Windows host listens at hyperv:children:PORT",
-    "AF_HYPERV": "Hyper-V sockets need Windows, and Python 3.12 or newer",
-}
-_ANY_CID = 0xFFFFFFFF  # VMADDR_CID_ANY
+
+class VirtualAddress(Address):
+    """The address of a socket between virtual machines."""
+
+    __slots__ = ()
+
+    family: ClassVar[str]
+    """The name of its address family in ``socket``."""
+    needs: ClassVar[str]
+    """What to do where there is none."""
+
+    @property
+    @abstractmethod
+    def sockaddr(self) -> tuple[int, int] | tuple[str, str]:
+        """As ``bind`` and ``connect`` want it."""
+
+    @property
+    def protocol(self) -> int:
+        """Of the socket."""
+        return 0
+
+    @property
+    @abstractmethod
+    def names_one(self) -> bool:
+        """Whether it is one machine, to connect to: an address for listening may stand for many."""
 
 
-def virtual_socket(address: Vsock | HyperV) -> tuple[socket.socket, tuple[int, int] | tuple[str, str]]:
-    """A socket of the address's family, and the address as ``bind`` and ``connect`` want it. EAFNOSUPPORT."""
-    name = "AF_VSOCK" if isinstance(address, Vsock) else "AF_HYPERV"
-    family = getattr(socket, name, None)
+def virtual_socket(address: VirtualAddress) -> socket.socket:
+    """A socket of the address's family. EAFNOSUPPORT."""
+    family = getattr(socket, address.family, None)
     if family is None:
-        raise OSError(errno.EAFNOSUPPORT, f"this system's Python has no {name}: {_NEEDS[name]}")
-    if isinstance(address, Vsock):
-        return socket.socket(family, socket.SOCK_STREAM), (address.cid & _ANY_CID, address.port)
-    protocol = getattr(socket, "HV_PROTOCOL_RAW", 1)
-    return socket.socket(family, socket.SOCK_STREAM, protocol), (address.vm, address.service)
+        raise OSError(errno.EAFNOSUPPORT, f"this system's Python has no {address.family}: {address.needs}")
+    return socket.socket(family, socket.SOCK_STREAM, address.protocol)
 
 
-def names_one(address: Vsock | HyperV) -> bool:
-    """Whether somebody can connect there: an address for listening may stand for many machines."""
-    if isinstance(address, Vsock):
-        return address.cid & _ANY_CID != _ANY_CID
-    return address.vm not in _ANYBODY
+def bind(address: VirtualAddress) -> Bound:
+    """A listening socket."""
+    sock = virtual_socket(address)
+    with closed_on_error([sock]):
+        sock.bind(address.sockaddr)
+        sock.listen(BACKLOG)
+    return Bound(address, [sock])
 
 
-def connect_virtual(address: Vsock | HyperV, timeout: float | None = None) -> socket.socket:
+def connect_virtual(address: VirtualAddress, timeout: float | None = None) -> socket.socket:
     """A connected socket. It waits: event loops know no such addresses, so they have a thread call this."""
-    sock, where = virtual_socket(address)
+    sock = virtual_socket(address)
     with closed_on_error([sock]):
         sock.settimeout(timeout)
-        sock.connect(where)
+        sock.connect(address.sockaddr)
     return sock

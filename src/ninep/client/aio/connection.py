@@ -23,7 +23,7 @@ from typing import Final, ParamSpec, TypeAlias, TypeVar, cast
 from ninep.client.address import Address
 from ninep.client.errors import ProtocolError, named_timeout
 from ninep.client.exchange import Call, Exchange, answer_of
-from ninep.transport.virtual import connect_virtual
+from ninep.transport.connecting import dial
 from ninep.wire.dialect import Dialect
 from ninep.wire.messages import Message
 
@@ -299,13 +299,5 @@ async def open_connection(address: Address, timeout: float | None = None) -> Asy
     loop = asyncio.get_running_loop()
     with named_timeout(timeout):
         async with asyncio.timeout(timeout):
-            if address.virtual is not None:
-                sock = await asyncio.to_thread(connect_virtual, address.virtual, timeout)
-                await loop.create_connection(lambda: _Wire(connection), sock=sock)
-            elif not address.socket:
-                await loop.create_connection(lambda: _Wire(connection), address.host, address.port)
-            elif hasattr(socket, "AF_UNIX"):
-                await loop.create_unix_connection(lambda: _Wire(connection), address.socket)
-            else:
-                raise OSError(errno.EAFNOSUPPORT, "this host has no unix sockets", address.socket)
+            await dial(loop, lambda: _Wire(connection), address, timeout)
     return connection

@@ -25,7 +25,7 @@ from typing import Final, ParamSpec, TypeAlias, TypeVar
 from ninep.client.address import Address
 from ninep.client.errors import ProtocolError, named_timeout
 from ninep.client.exchange import Call, Exchange, answer_of
-from ninep.transport.virtual import connect_virtual
+from ninep.transport.connecting import connect
 from ninep.wire.dialect import Dialect
 from ninep.wire.messages import Message
 
@@ -267,24 +267,5 @@ def open_connection(address: Address, timeout: float | None = None) -> Connectio
     seconds.
     """
     with named_timeout(timeout):
-        sock = _connected(address, timeout)
+        sock = connect(address, timeout)
     return Connection(sock, timeout, str(address))
-
-
-def _connected(address: Address, timeout: float | None) -> socket.socket:
-    if address.virtual is not None:
-        return connect_virtual(address.virtual, timeout)
-    if not address.socket:
-        sock = socket.create_connection((address.host, address.port), timeout)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return sock
-    if not hasattr(socket, "AF_UNIX"):
-        raise OSError(errno.EAFNOSUPPORT, "this host has no unix sockets", address.socket)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.settimeout(timeout)
-    try:
-        sock.connect(address.socket)
-    except OSError:
-        sock.close()
-        raise
-    return sock

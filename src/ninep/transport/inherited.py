@@ -1,0 +1,65 @@
+"""Sockets that another program opened: ``fd:N``, and ``systemd`` for socket activation."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from ninep.transport import Address, Bound, TransportType, parse_number
+
+FIRST_SYSTEMD_FD: Final = 3
+NOTHING_HANDED_OVER: Final = "no sockets were handed over (LISTEN_PID and LISTEN_FDS)"
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor(Address):
+    """An inherited descriptor."""
+
+    transport: ClassVar[str] = "fd"
+    number: int
+
+    def __str__(self) -> str:
+        return f"fd:{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Systemd(Address):
+    """Socket activation (sd_listen_fds(3))."""
+
+    transport: ClassVar[str] = "systemd"
+
+    def __str__(self) -> str:
+        return "systemd"
+
+
+def _bind_systemd(address: Systemd) -> Bound:
+    """sd_listen_fds(3): LISTEN_PID must be us, LISTEN_FDS says how many descriptors from 3 on."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()) or not os.environ.get("LISTEN_FDS", "").isdigit():
+        raise OSError(errno.ENOENT, NOTHING_HANDED_OVER)
+    if not int(os.environ["LISTEN_FDS"]):
+        raise OSError(errno.ENOENT, NOTHING_HANDED_OVER)
+    numbers = range(FIRST_SYSTEMD_FD, FIRST_SYSTEMD_FD + int(os.environ["LISTEN_FDS"]))
+    return Bound(address, [_socket(number) for number in numbers])
+
+
+def _socket(number: int) -> socket.socket:
+    sock = socket.socket(fileno=number)
+    sock.set_inheritable(False)
+    return sock
+
+
+DESCRIPTOR: Final = TransportType(
+    form="fd:N",
+    remote=lambda _: False,  # the program that opened it has decided that
+    parse=lambda rest: Descriptor(parse_number(rest, "a descriptor", 0, 1 << 20)),
+    bind=lambda address: Bound(address, [_socket(address.number)]),
+)
+SYSTEMD: Final = TransportType(
+    form="systemd",
+    remote=lambda _: False,
+    parse=lambda _: Systemd(),
+    bind=_bind_systemd,
+)

@@ -1,0 +1,148 @@
+"""Unix sockets: ``unix:PATH``.
+
+A unix socket left behind by a server that is gone is replaced (connecting is refused); one in use is
+not (EADDRINUSE). A socket that binding made is removed at the end.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Final
+
+from ninep.transport import BACKLOG, Address, BadAddress, Bound, TransportType
+from ninep.transport.hints import HERE, Hint, Mount
+from ninep.transport.sockets import closed_on_error
+
+
+@dataclass(frozen=True, slots=True)
+class Unix(Address):
+    """A socket in the file system."""
+
+    transport: ClassVar[str] = "unix"
+    path: str
+    mode: int = 0o600
+    """Permissions of the socket: who may write, may connect (and attach)."""
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+def parse(path: str) -> Unix:
+    """An address to listen at."""
+    if not path:
+        raise BadAddress("unix: needs a path")
+    return Unix(path)
+
+
+def parse_remote(path: str) -> Unix:
+    """An address to connect to."""
+    if not path:
+        raise BadAddress("no socket after 'unix:'")
+    return Unix(path)
+
+
+# -- listening ----------------------------------------------------------------------------------------
+
+
+def bind(address: Unix) -> Bound:
+    """A listening socket at the path."""
+    sock = _bound(address.path, address.mode)
+    sock.listen(BACKLOG)
+    made = os.stat(address.path)
+
+    def close() -> None:
+        with suppress(FileNotFoundError):
+            now = os.stat(address.path)
+            if (now.st_dev, now.st_ino) == (made.st_dev, made.st_ino):
+                os.unlink(address.path)
+
+    return Bound(address, [sock], close)
+
+
+def _bound(path: str, mode: int) -> socket.socket:
+    family = getattr(socket, "AF_UNIX", None)
+    if family is None:
+        raise OSError(errno.EAFNOSUPPORT, "this system's Python has no unix sockets")
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    # All that can connect can attach: the mode is right from the first moment on.
+    umask = os.umask(0o777 & ~mode)
+    try:
+        with closed_on_error([sock]):
+            _bind_or_replace(sock, path)
+    finally:
+        os.umask(umask)
+    return sock
+
+
+def _bind_or_replace(sock: socket.socket, path: str) -> None:
+    try:
+        sock.bind(path)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE or not _abandoned(sock.family, path):
+            raise
+        os.unlink(path)
+        sock.bind(path)
+
+
+def _abandoned(family: int, path: str) -> bool:
+    """A socket that is not listened at any more."""
+    if not stat.S_ISSOCK(os.lstat(path).st_mode):
+        return False
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # a server with a full backlog is alive, and would have us wait
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+        return False
+
+
+# -- connecting ---------------------------------------------------------------------------------------
+
+
+def connect(address: Unix, timeout: float | None) -> socket.socket:
+    """A connected socket."""
+    sock = socket.socket(_family(address), socket.SOCK_STREAM)
+    with closed_on_error([sock]):
+        sock.settimeout(timeout)
+        sock.connect(address.path)
+    return sock
+
+
+async def dial(loop: Any, make: Any, address: Unix) -> Any:
+    """Connect in an event loop."""
+    _family(address)
+    return await loop.create_unix_connection(make, address.path)
+
+
+def _family(address: Unix) -> int:
+    family: int | None = getattr(socket, "AF_UNIX", None)
+    if family is None:
+        raise OSError(errno.EAFNOSUPPORT, "this host has no unix sockets", address.path)
+    return family
+
+
+def hints(address: Unix, mount: Mount) -> list[Hint]:
+    """A kernel mounts it by the path."""
+    return [Hint(f"{HERE}, as root", mount.unix(os.path.abspath(address.path)))]
+
+
+TRANSPORT: Final = TransportType(
+    form="unix:PATH",
+    remote=lambda _: False,
+    parse=parse,
+    bind=bind,
+    parse_remote=parse_remote,
+    connect=connect,
+    dial=dial,
+    hints=hints,
+    with_mode=lambda address, mode: replace(address, mode=mode),
+    path_mark=":",
+)
