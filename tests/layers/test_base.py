@@ -55,15 +55,15 @@ class TestWrapper:
         assert made.qid == made.inner.qid
         assert (root.walk(b"f").name, root.inline) == (b"f", True)
 
-    def test_each_claim_is_given_back(self, inside: MemoryNode) -> None:
+    def test_each_reference_is_released(self, inside: MemoryNode) -> None:
         root = Wrapper(inside, LAYER)
         root.mkdir(b"d", 0o755, 0, 0)
-        claims = inside.inode.claims
+        refs = inside.inode.refs
         nodes = [root.parent(), root.clone(), root.walk(b"d").parent()]
-        assert inside.inode.claims == claims + 3
+        assert inside.inode.refs == refs + 3
         for node in nodes:
             node.release()
-        assert inside.inode.claims == claims
+        assert inside.inode.refs == refs
 
     def test_nodes_of_the_same_layer_are_taken_apart(self, inside: MemoryNode) -> None:
         root = Wrapper(inside, LAYER)
