@@ -40,9 +40,9 @@ class Change:
 
 
 CHANGES = (
-    Change("722814e", "directories linger after their last claim", ("walk4", "statpath"), ("1x1",)),
+    Change("722814e", "directories stay open for a while after their last use", ("walk4", "statpath"), ("1x1",)),
     Change("d8c2b56", "turns with a client that is alone", ("getattr", "read4k"), ("1x1",)),
-    Change("3ed3d69", "known directories by one look, fids that were never opened", ("walk4", "clone"), ("1x1",)),
+    Change("3ed3d69", "known directories with one lookup, fids that were never opened", ("walk4", "clone"), ("1x1",)),
     Change("fb620b4", "locks where there are none", ("lock",), ("1x1", "1x16")),
     Change("50afd7d", "replies of several connections together, batches in halves", ("getattr", "clone"), ("1x64", "8x1", "100x1")),
     Change("d87547b", "/proc/self/fd held", ("setattr", "orc"), ("1x1",)),

@@ -15,7 +15,7 @@ import statistics
 import subprocess
 from collections.abc import Callable, Sequence
 
-from bench.rounds import Bench, say
+from bench.rounds import Bench, report
 from bench.sample import Cores, Plan, Sample, command, cores_for, measure
 from bench.servers import Running, Server, pinned, running
 from bench.targets import Check
@@ -48,7 +48,7 @@ def _median(bench: Bench, where: Running, cores: Cores, workload: Workload, opti
     sweep(bench.tree)
     good = sorted((s for s in got if not s.errors), key=lambda s: s.mean_us)
     sample = good[len(good) // 2] if good else got[0]
-    say(sample)
+    report(sample)
     return sample
 
 
@@ -70,7 +70,7 @@ def _cheapest(
     for number, (n, options) in itertools.product(range(bench.rounds), variants.items()):
         s = measure(bench.programs.p9load, where, workload, ONE, bench.tree, cores, plan or bench.plan, number, options)
         if s.errors or not s.mean_us:
-            say(s)
+            report(s)
         else:
             best[n] = min(best[n], s.mean_us)
     return best
@@ -174,8 +174,8 @@ def scaling(bench: Bench, one: Server, two: Server) -> list[Check]:
                     measure(bench.programs.p9load, w, BY_KEY[key], load, bench.tree, everywhere, bench.plan, number)
                     for w in (a, b)
                 )
-                say(x)
-                say(y)
+                report(x)
+                report(y)
                 ratios.setdefault(key, []).append(y.value / x.value if x.value and not x.errors + y.errors else 0.0)
     return [
         Check(f"2 workers / 1 worker at 8 connections: {k}", statistics.median(v), "x", 1.6, at_most=False)

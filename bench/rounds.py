@@ -37,7 +37,7 @@ def runs(server: Server, workload: Workload, load: Load) -> bool:
     return workload.key not in server.lacks and (server.dialect == "L" or workload.base)
 
 
-def say(sample: Sample) -> None:
+def report(sample: Sample) -> None:
     """One line of progress on stderr."""
     error = f"  {sample.errors} wrong: {sample.error}" if sample.errors else ""
     print(
@@ -48,7 +48,7 @@ def say(sample: Sample) -> None:
 
 def measure_all(
     bench: Bench, servers: Sequence[Server], workloads: Sequence[Workload], loads: Sequence[Load],
-    progress: Callable[[Sample], None] = say,
+    progress: Callable[[Sample], None] = report,
 ) -> list[Sample]:  # fmt: skip
     """All cells; the servers are started once for each load, on the cores for that load."""
     samples: list[Sample] = []

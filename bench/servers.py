@@ -141,7 +141,7 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: str) -> None:
         time.sleep(0.05)
     with open(log, encoding="utf-8", errors="replace") as f:
         words = f.read()[-2000:].strip()
-    raise RuntimeError(f"{process.args!r} does not answer; it said: {words}")
+    raise RuntimeError(f"{process.args!r} does not answer; output: {words}")
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -95,16 +95,16 @@ class ManualThreads:
 class Line:
     """The transport: passes the server's output to the checker at once."""
 
-    def __init__(self, hear: Callable[[bytes], None]) -> None:
-        self.hear = hear
+    def __init__(self, received: Callable[[bytes], None]) -> None:
+        self.received = received
         self.paused = False
         self.closed = False
 
     def write(self, buffer: Any) -> None:
-        self.hear(bytes(buffer))
+        self.received(bytes(buffer))
 
     def write_all(self, buffers: Sequence[Any]) -> None:
-        self.hear(b"".join(buffers))
+        self.received(b"".join(buffers))
 
     def pause(self) -> None:
         self.paused = True

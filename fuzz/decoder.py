@@ -65,7 +65,9 @@ def _one_frame(whole: bytes, dialect: Dialect) -> None:
         _both_ways(whole, dialect.codec)
     entry = TABLES[dialect][whole[4]]
     if entry is not None and entry.fixed is not None and len(whole) == entry.size:
-        assert list(entry.fixed(whole, 7)) == list(entry.unpack(whole, 7, len(whole))), "the short cut says otherwise"
+        assert list(entry.fixed(whole, 7)) == list(entry.unpack(whole, 7, len(whole))), (
+            "the fast path gives other fields"
+        )
 
 
 def _both_ways(whole: bytes, table: Codec) -> None:

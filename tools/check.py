@@ -76,7 +76,7 @@ def install() -> None:
     themselves.
     """
     if shutil.which("apt-get") is None:
-        raise OSError("--install knows Debian and Ubuntu (apt-get) only")
+        raise OSError("--install supports Debian and Ubuntu (apt-get) only")
     rights = [] if os.geteuid() == 0 else ["sudo"]
     apt = [*rights, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]
     packages = [name for names in PACKAGES.values() for name in names]

@@ -50,12 +50,12 @@ REGULAR = 0o100644
 
 
 def rgetattr(mode: int, size: int) -> bytes:
-    """The body of an Rgetattr that asks to be believed."""
+    """A plausible body of an Rgetattr."""
     return struct.pack("<Q13sIIIQQQQQ", 0x7FF, bytes(13), mode, 0, 0, 1, 0, size, 4096, 8) + bytes(80)
 
 
 class Liar(socketserver.BaseRequestHandler):
-    """Answers version, attach and walk as a server would, and getattr with whatever it was told to."""
+    """Answers version, attach and walk as a server would, and getattr with the given reply."""
 
     body = b""
 

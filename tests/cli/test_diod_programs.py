@@ -1,4 +1,4 @@
-"""The programs of diod's package with our server: they ask for authentication first and go on only when told in their way that none is needed."""
+"""The programs of diod's package with our server: they ask for authentication first and continue only after the error that says none is needed."""
 
 from __future__ import annotations
 

@@ -77,5 +77,5 @@ def test_stat_of_where_two_dots_lead(ninep, server, files):
     files.makedirs("other/deep")
     files.symlink("../other/deep", "dir/link")
     for path, meant in (("dir/below/..", "dir"), ("dir/link/..", "other"), ("dir/..", "/"), ("dir/link", "dir/link")):
-        told = json.loads(ninep("stat", "--json", f"{server}/{path}").out)
-        assert told["qid"]["path"] == files.stat(meant).st_ino
+        found = json.loads(ninep("stat", "--json", f"{server}/{path}").out)
+        assert found["qid"]["path"] == files.stat(meant).st_ino

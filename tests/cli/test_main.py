@@ -105,7 +105,7 @@ def test_interruption(monkeypatch, ninep):
     assert ninep("ls", "host").status == 130
 
 
-def test_an_output_that_nobody_reads(server, files):
+def test_a_closed_output(server, files):
     files.write_bytes("large", bytes(10_000_000))
     command = [sys.executable, "-m", "ninep.cli.main", "cat", f"{server}/large"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:

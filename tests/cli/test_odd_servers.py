@@ -122,7 +122,7 @@ def test_get_of_a_listing_without_an_end(ninep, fake, tmp_path, monkeypatch):
     assert one_line(done.err)
 
 
-def test_a_directory_is_removed_as_one_whatever_the_listing_says(ninep, fake):
+def test_a_directory_is_removed_as_one_whatever_its_type_in_the_listing(ninep, fake):
     """DT_REG for all: the qid says what is a directory."""
     data = b"".join(pack_dirents([Dirent(*ROOT, 1, 8, b"sub"), Dirent(*FILE, 2, 8, b"file")], 1000)[0])
     seen = {}
@@ -142,7 +142,7 @@ def test_a_directory_is_removed_as_one_whatever_the_listing_says(ninep, fake):
 
 
 def test_put_and_mv_where_walks_are_refused_as_a_whole(ninep, fake, tmp_path):
-    """A server that answers ENOENT to a walk whose last name is missing, instead of telling how far it came."""
+    """A server that answers ENOENT to a walk whose last name is missing, instead of a partial list of qids."""
     fids = {0: ()}
 
     def walk(t):
@@ -174,17 +174,17 @@ def test_put_and_mv_where_walks_are_refused_as_a_whole(ninep, fake, tmp_path):
 
 @pytest.mark.parametrize(("seconds", "limit"), [("30", "up to 30 s"), ("0", "without a limit")])
 def test_a_hint_while_nothing_answers(ninep, monkeypatch, seconds, limit):
-    told = threading.Event()
+    hinted = threading.Event()
     said = []
 
     def echo(message, err=False):
         said.append(message)
-        told.set()
+        hinted.set()
 
     def serve():
         peer, _ = listener.accept()
         with peer:
-            assert told.wait(PATIENCE)
+            assert hinted.wait(PATIENCE)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve)
@@ -204,7 +204,7 @@ def test_no_hint_where_there_is_an_answer(ninep, server, files):
     assert ninep("ls", server).err == ""
 
 
-def test_what_is_said_when_the_time_is_over(ninep):
+def test_the_message_after_a_timeout(ninep):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         done = ninep("ls", "--timeout", "0.1", f"127.0.0.1:{port}")

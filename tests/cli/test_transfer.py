@@ -130,7 +130,7 @@ def test_put_standard_input(ninep, server, files, monkeypatch):
 
 
 def test_a_bar_on_a_terminal_only(ninep, server, files, monkeypatch):
-    monkeypatch.setattr("ninep.cli.progress.PATIENCE", 0)
+    monkeypatch.setattr("ninep.cli.progress.SHOW_AFTER", 0)
     monkeypatch.setenv("TERM", "xterm")
     files.write_bytes("file", bytes(100_000))
     assert ninep("get", f"{server}/file").err == ""

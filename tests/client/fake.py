@@ -1,4 +1,4 @@
-"""A server that says what the test tells it, over a socket pair, in a thread: answers by a table, or raw bytes."""
+"""A server controlled by the test, over a socket pair, in a thread: answers by a table, or raw bytes."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ EOPNOTSUPP, ENOENT, EACCES, EROFS = 95, 2, 13, 30
 def hasty(*kinds: type[Message], after: Callable[[], bool] = lambda: False, seconds: float = 0.1) -> Iterator[None]:
     """Clients wait for replies to requests of these kinds for so many seconds, and to all others for as long as a busy machine may take.
 
-    Not to be told by the clock: a test names the requests that are never answered. ``after``: from when on nothing is waited for.
+    Independent of the clock: a test names the requests that are never answered. ``after``: from when on nothing is waited for.
     """
 
     def timeout(connection: Any) -> float:

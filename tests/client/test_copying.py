@@ -1,4 +1,4 @@
-"""Files and trees between hosts, with both faces; and trees of servers that lie."""
+"""Files and trees between hosts, with both faces; and trees of hostile servers."""
 
 from __future__ import annotations
 
@@ -104,14 +104,14 @@ def test_times_and_owner_go_along_when_asked(linux, tmp_path):
     assert (tmp_path / "back").stat().st_mtime_ns == 1_234_567_890_123_456_789
 
 
-def test_progress_is_told(client, tmp_path):
+def test_progress_is_reported(client, tmp_path):
     (tmp_path / "here").write_bytes(bytes(5000))
-    told = []
-    client.put(tmp_path / "here", "there", progress=lambda *args: told.append(args))
-    assert told == [(str(tmp_path / "here"), 0, 5000), (str(tmp_path / "here"), 5000, 5000)]
-    told.clear()
-    client.get("there", tmp_path / "back", progress=lambda *args: told.append(args))
-    assert (told[0], told[-1]) == (("/there", 0, 5000), ("/there", 5000, 5000))
+    reports = []
+    client.put(tmp_path / "here", "there", progress=lambda *args: reports.append(args))
+    assert reports == [(str(tmp_path / "here"), 0, 5000), (str(tmp_path / "here"), 5000, 5000)]
+    reports.clear()
+    client.get("there", tmp_path / "back", progress=lambda *args: reports.append(args))
+    assert (reports[0], reports[-1]) == (("/there", 0, 5000), ("/there", 5000, 5000))
 
 
 def test_a_link_to_what_is_meant_is_followed(linux, tmp_path):
@@ -202,7 +202,7 @@ def test_directories_without_permissions_are_filled_first(linux, source, tmp_pat
                 path.chmod(0o700)
 
 
-def test_what_fails_is_told_and_the_rest_goes_on(linux, tmp_path):
+def test_failures_are_reported_and_the_copy_continues(linux, tmp_path):
     linux.makedirs("top/dir")
     linux.mknod("top/fifo", S_IFIFO | 0o600)
     linux.write_bytes("top/file", b"1")
@@ -219,10 +219,10 @@ def test_what_fails_is_told_and_the_rest_goes_on(linux, tmp_path):
         linux.get("top", tmp_path / "other", recursive=True)
 
 
-# -- trees of servers that lie
+# -- trees of hostile servers
 
 
-class Tree:
+class FakeTree:
     """Rules for a `FakeServer` that shows one directory; entries are (name, qid type, d_type).
 
     `plays` says for a name what the first, second ... walk to it finds.
@@ -302,7 +302,7 @@ def take(face, tree, target):
 @pytest.mark.parametrize("name", [b"../outside/passwd", b"/tmp/evil", b"..\x00", b"a/b"])
 def test_names_that_lead_out(face, cage, name):
     with pytest.raises(ProtocolError):
-        take(face, Tree((name, 0, 8)), cage)
+        take(face, FakeTree((name, 0, 8)), cage)
     assert list(cage.iterdir()) == []
 
 
@@ -312,40 +312,40 @@ def test_a_link_and_a_directory_of_one_name(face, cage):
     for first, second in ((link, directory), (directory, link)):
         # looked at both, listed, opened what is in it, read the link
         plays = {b"x": [first[1], second[1], 0x80, 0x80, 2]}
-        errors = take(face, Tree(first, second, target=b"../outside", plays=plays), cage)
+        errors = take(face, FakeTree(first, second, target=b"../outside", plays=plays), cage)
         assert [(error.errno, error.filename2) for error in errors] == [(errno.EEXIST, str(cage / "x"))]
         assert (cage / "x/passwd").read_bytes() == b"evil"
 
 
 def test_a_link_and_a_file_of_one_name(face, cage):
     plays = {b"x": [2, 0, 0, 2]}
-    errors = take(face, Tree((b"x", 2, 10), (b"x", 0, 8), target=b"../outside/passwd", plays=plays), cage)
+    errors = take(face, FakeTree((b"x", 2, 10), (b"x", 0, 8), target=b"../outside/passwd", plays=plays), cage)
     assert [error.errno for error in errors] == [errno.EEXIST]
     assert (cage / "x").read_bytes() == b"evil"
 
 
-def test_a_link_of_an_earlier_copy_is_not_gone_through(face, cage):
-    assert take(face, Tree((b"x", 2, 10), target=b"../outside"), cage) == []
+def test_a_link_of_an_earlier_copy_is_not_followed(face, cage):
+    assert take(face, FakeTree((b"x", 2, 10), target=b"../outside"), cage) == []
     assert os.readlink(cage / "x") == "../outside"
-    errors = take(face, Tree((b"x", 0x80, 4)), cage)
+    errors = take(face, FakeTree((b"x", 0x80, 4)), cage)
     assert [error.errno for error in errors] == [errno.ENOTDIR]
 
 
 def test_a_file_replaces_a_link_of_an_earlier_copy(face, cage):
-    take(face, Tree((b"x", 2, 10), target=b"../outside/passwd"), cage)
-    assert take(face, Tree((b"x", 0, 8)), cage) == []
+    take(face, FakeTree((b"x", 2, 10), target=b"../outside/passwd"), cage)
+    assert take(face, FakeTree((b"x", 0, 8)), cage) == []
     assert not (cage / "x").is_symlink()
     assert (cage / "x").read_bytes() == b"evil"
 
 
-def test_types_that_lie(face, cage):
-    errors = take(face, Tree((b"dir", 0, 4), (b"file", 0x80, 8), (b"link", 0, 10), target=b"x"), cage)
+def test_wrong_types_of_entries(face, cage):
+    errors = take(face, FakeTree((b"dir", 0, 4), (b"file", 0x80, 8), (b"link", 0, 10), target=b"x"), cage)
     assert all(isinstance(error, OSError) for error in errors)
     assert {path.name for path in cage.iterdir()} <= {"dir", "file", "link"}
 
 
 def test_a_copy_that_breaks_off_leaves_no_half_file(face, cage):
-    tree = Tree((b"file", 0, 8))
+    tree = FakeTree((b"file", 0, 8))
     rules = tree.rules()
     rules[Tread] = lambda t: server.hang_up() if t.offset else Rread(b"half")
     rules[Tgetattr] = lambda t: Rgetattr(Attributes(mode=tree.mode(t.fid), size=1000))

@@ -13,7 +13,7 @@ from tests.client.conftest import InThread
 from tests.client.expect import refused
 from tests.client.faces import Blocking
 from tests.client.fake import FakeServer
-from tests.client.test_copying import Tree, picture, remote_picture
+from tests.client.test_copying import FakeTree, picture, remote_picture
 from tests.support.client import PATIENCE
 
 from ninep.client import destination
@@ -120,9 +120,9 @@ def test_links_that_the_same_command_made(face, home, tmp_path):
                     client.get("/x", folder.child("x", "x"), recursive=True)
         return [(error.errno, error.filename) for error in errors]
 
-    assert take(Tree((b"x", 2, 10), target=bytes(home / "ssh"))) == []
-    assert take(Tree((b"x", 0x80, 4)), errno=errno.ENOTDIR) == [(errno.ENOTDIR, str(top / "x"))]
-    assert take(Tree((b"x", 0, 8)), errno=errno.EEXIST) == [(errno.EEXIST, str(top / "x"))]
+    assert take(FakeTree((b"x", 2, 10), target=bytes(home / "ssh"))) == []
+    assert take(FakeTree((b"x", 0x80, 4)), errno=errno.ENOTDIR) == [(errno.ENOTDIR, str(top / "x"))]
+    assert take(FakeTree((b"x", 0, 8)), errno=errno.EEXIST) == [(errno.EEXIST, str(top / "x"))]
     assert os.readlink(top / "x") == str(home / "ssh")
 
 
@@ -220,7 +220,7 @@ def folding(monkeypatch):
 
 @pytest.mark.usefixtures("folding")
 def test_two_names_that_the_host_takes_for_one(face, tmp_path):
-    tree = Tree(
+    tree = FakeTree(
         (b"readme", 0, 8),
         (b"README", 0, 8),
         (b"sub", 0x80, 4),
@@ -375,7 +375,7 @@ def test_devices_and_fifos_are_made_when_asked(extended, tmp_path):
 
 
 def test_a_local_folder_served_and_copied_to_itself_stays_whole(tmp_path):
-    """Our own server of a real folder: its inodes tell its files apart."""
+    """Our own server of a real folder: its files have different inodes."""
     (tmp_path / "served").mkdir()
     (tmp_path / "src").mkdir()
     for n in range(20):

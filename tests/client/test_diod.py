@@ -1,4 +1,4 @@
-"""The client with a server that nobody of us wrote: diod, over an inherited socket."""
+"""The client with a server of another project: diod, over an inherited socket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What servers refuse, as Python programs know it."""
+"""Errors of servers as Python exceptions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_every_linux_errno_becomes_the_hosts_number_of_that_name(code):
     assert refusal(code).errno == getattr(errno, code.name, errno.EIO)
 
 
-def test_a_number_that_nobody_knows():
+def test_an_unknown_errno():
     error = refusal(526)
     assert error.errno == errno.EIO
     assert "526" in str(error)
@@ -60,7 +60,7 @@ def test_the_words_of_our_own_server_come_back(code):
         ("Directory not empty", Errno.ENOTEMPTY),
         ("not a directory", Errno.ENOTDIR),
         ("Read-only file system", Errno.EROFS),
-        ("something nobody has said before", Errno.EIO),
+        ("an unknown text", Errno.EIO),
         ("ENOENT: nothing there", Errno.ENOENT),
         ("'x' doesn't exist", Errno.ENOENT),
         ("no such entry", Errno.ENOENT),

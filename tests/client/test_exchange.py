@@ -1,4 +1,4 @@
-"""The client's core without I/O: what goes out, what is believed of what comes in."""
+"""The client's core without I/O: requests, and the check of replies."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_errors_before_there_is_a_dialect():
 
 # -- what no server may say
 
-LIES = {
+WRONG_REPLIES = {
     "a tag that is not in flight": (Tclunk(1), answer(9, Rclunk())),
     "another type": (Tclunk(1), answer(0, Rremove())),
     "its own request": (Tclunk(1), answer(0, Tclunk(1))),
@@ -174,19 +174,19 @@ LIES = {
     "a size of four gigabytes": (Tclunk(1), bytes.fromhex("ffffffff 79 0000")),
     "a body too short": (Twrite(1, 0, b"1"), bytes.fromhex("0a000000 77 0000 010000")),
     "a body too long": (Tclunk(1), bytes.fromhex("08000000 79 0000 00")),
-    "a count that lies": (Tread(1, 0, 9), bytes.fromhex("0e000000 75 0000 04000000 616263")),
+    "a wrong count": (Tread(1, 0, 9), bytes.fromhex("0e000000 75 0000 04000000 616263")),
 }
 
 
-@pytest.mark.parametrize("lie", LIES)
-def test_a_lie_ends_the_connection(exchange, lie):
-    request, reply = LIES[lie]
+@pytest.mark.parametrize("case", WRONG_REPLIES)
+def test_a_wrong_reply_ends_the_connection(exchange, case):
+    request, reply = WRONG_REPLIES[case]
     exchange.request(request)
     with pytest.raises(ProtocolError):
         feed(exchange, reply)
 
 
-def test_what_came_before_a_lie_is_believed(exchange):
+def test_replies_before_a_wrong_one_are_accepted(exchange):
     call = exchange.request(Tclunk(1))
     done: list[Call] = []
     with pytest.raises(ProtocolError):
@@ -313,7 +313,7 @@ def test_what_was_not_done_is_not_undone(exchange, reply):
     assert exchange.fids.in_use == 0
 
 
-def test_a_reply_that_nobody_has_looked_at_is_undone_at_once(exchange):
+def test_an_unused_reply_is_undone_at_once(exchange):
     call = exchange.request(Twalk(1, 2, [b"a"]), Tclunk(2))
     said(exchange)
     feed(exchange, answer(call.tag, Rwalk([QID])))

@@ -21,7 +21,7 @@ ROOT = 0
 
 class ClientAndServer(RuleBasedStateMachine):
     held = Bundle("held")  # fids that the client has got
-    waiting = Bundle("waiting")  # calls that somebody waits for
+    waiting = Bundle("waiting")  # calls with a waiting task
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class ClientAndServer(RuleBasedStateMachine):
         self.server_fids = {ROOT}
         self.asked: dict[int, Message] = {}  # what the server has not answered
         self.client_fids: set[int] = set()
-        self.unseen: list[Call] = []  # what somebody still waits for
+        self.unseen: list[Call] = []  # calls with a waiting task
 
     def carry(self) -> None:
         """What the client says reaches the server."""

@@ -1,4 +1,4 @@
-"""Servers that lie, stall, break off or never end, with both faces: a clear error, a closed connection, bounded work."""
+"""Servers that send wrong replies, stall, disconnect or never end, with both faces: a clear error, a closed connection, bounded work."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_an_attach_that_is_refused(face):
         face.connect(server.socket, "secret", timeout=PATIENCE)
 
 
-def test_nobody_listens(face):
+def test_connection_refused(face):
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
@@ -110,10 +110,10 @@ def test_nobody_listens(face):
         face.connect("unix:/nowhere/at/all", timeout=PATIENCE)
 
 
-# -- lies
+# -- wrong replies
 
 
-def test_a_lie_closes_the_connection(against):
+def test_a_wrong_reply_closes_the_connection(against):
     client, server = against({Tgetattr: lambda t: Rclunk()})
     with pytest.raises(ProtocolError, match="Tgetattr"):
         client.stat("x")
@@ -189,7 +189,7 @@ def test_small_files_cost_few_requests(against):
         assert len(server.asked(Tread)) == 4
 
 
-def test_the_first_refusal_of_many_writes_is_told_and_nothing_is_written_after_it(against):
+def test_the_first_failure_of_many_writes_is_raised_and_nothing_is_written_after_it(against):
     client, server = against({Twrite: lambda t: Rlerror(28) if t.offset >= 8192 else Rwrite(len(t.data))})
     with client.open("file", "r+b") as file, refused(errno.ENOSPC, "file"):
         file.write(bytes(400_000))
@@ -265,7 +265,7 @@ def test_trees_that_never_end_in_depth(against, monkeypatch):
         list(client.walk("/"))
 
 
-def test_entries_that_cannot_be_looked_at_stay_in_the_listing(against):
+def test_entries_without_readable_attributes_stay_in_the_listing(against):
     entries = [Dirent(0, 0, n, n, 0, b"%d" % n) for n in (1, 2, 3)]
     data = b"".join(pack_dirents(entries, 1000)[0])
     rules = {
@@ -313,7 +313,7 @@ def test_servers_without_unlinkat_and_renameat(against):
     assert len(server.asked(Tremove)) == 1
 
 
-def test_a_walk_that_ends_early_says_why(against):
+def test_the_error_of_a_partial_walk(against):
     def walk(t):
         if t.wnames == [b"a", b"secret", b"x"]:
             return Rwalk([ROOT, ROOT])

@@ -1,4 +1,4 @@
-"""Who the client says it is."""
+"""The defaults for the user of an attach."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def test_linux_attributes():
     assert found.is_file()
 
 
-def test_a_birth_time_is_believed_only_if_there_is_one():
+def test_a_birth_time_of_zero_is_none():
     assert from_attributes(Attributes()).st_birthtime_ns is None
     assert from_attributes(Attributes(valid=GETATTR_ALL)).st_birthtime_ns is None
     assert from_attributes(Attributes(valid=GETATTR_ALL, btime_sec=5)).st_birthtime_ns == 5_000_000_000

@@ -56,17 +56,17 @@ def test_what_is_kept_of_a_listing_is_bounded(against, monkeypatch, entries):
         assert sum(1 for _ in zip(client.scandir("/"), range(10_000), strict=False)) == 10_000
 
 
-@pytest.mark.parametrize("circle", [1, 2, 3, 7, 100])
-def test_a_listing_that_goes_round(against, circle):
-    """Whatever the length of the circle, and with one offset to remember."""
-    rules = {Treaddir: lambda t: Rreaddir(listing(b"x", cookie=50 + (t.offset + 1) % circle))}
+@pytest.mark.parametrize("cycle", [1, 2, 3, 7, 100])
+def test_a_listing_with_a_cycle(against, cycle):
+    """For every length of the cycle, with one stored offset."""
+    rules = {Treaddir: lambda t: Rreaddir(listing(b"x", cookie=50 + (t.offset + 1) % cycle))}
     client, server = against({Twalk: walk_to(ROOT), Tlopen: Rlopen(ROOT, 0), **rules})
     with pytest.raises(ProtocolError, match="comes back"):
         client.listdir("/")
-    assert len(server.asked(Treaddir)) < 4 * circle + 8
+    assert len(server.asked(Treaddir)) < 4 * cycle + 8
 
 
-def test_a_directory_is_what_its_qid_says(against):
+def test_the_qid_determines_the_type(against):
     """Some servers write DT_REG for everything (or DT_DIR for what is none)."""
     made = [Dirent(*ROOT, 1, 8, b"dir"), Dirent(*FILE, 2, 4, b"file"), Dirent(*LINK, 3, 8, b"link")]
     data = b"".join(pack_dirents(made, 1000)[0])

@@ -175,7 +175,7 @@ class TestTimes:
         assert node.getattr(0).atime_nsec == before
 
 
-def test_who_names_no_owner_gets_the_drivers(root: MemoryNode) -> None:
+def test_files_without_a_uid_get_the_drivers(root: MemoryNode) -> None:
     root.mkdir(b"d", 0o755, linux.NO_ID, linux.NO_ID)
     a = root.walk(b"d").getattr(0)
     assert (a.uid, a.gid) == (7, 8)

@@ -61,7 +61,7 @@ class TestValues:
         assert (file.read(0, 2), file.read(2, 9)) == (b"on", b"e")
         assert read(node) == b"two"
 
-    def test_a_computed_file_never_looks_unchanged(self) -> None:
+    def test_a_computed_file_has_a_new_version_at_each_access(self) -> None:
         root = attach({"n": lambda: "x", "c": b"x"})
         seen = [root.walk(b"n").qid, root.walk(b"n").qid, (node := root.walk(b"n")).qid]
         node.getattr(0)

@@ -88,8 +88,8 @@ def finds(tried: Any, data: bytes, words: str) -> None:
 
 def test_a_decoder_that_takes_what_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     table = codec.codec(extended=True).table
-    honest = table[120]
-    monkeypatch.setitem(table, 120, honest._replace(unpack=lambda b, p, e: honest.unpack(b, p, min(e, p + 4))))
+    original = table[120]
+    monkeypatch.setitem(table, 120, original._replace(unpack=lambda b, p, e: original.unpack(b, p, min(e, p + 4))))
     finds(engine.harness("decoder"), b"\x78\1\0" + bytes(5), "an independent reader")
 
 
@@ -106,11 +106,11 @@ def test_a_request_that_is_not_answered(memory: Any, monkeypatch: pytest.MonkeyP
 
 
 def test_a_request_that_is_answered_twice(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = Connection._answer
+    original = Connection._answer
 
     def twice(self: Connection, *args: Any) -> None:
-        honest(self, *args)
-        honest(self, *args)
+        original(self, *args)
+        original(self, *args)
 
     monkeypatch.setattr(Connection, "_answer", twice)
     finds(memory, conversation_of(*BEGIN, m.Tattach(1, m.NOFID, b"", b"waits", 0), m.Tgetattr(1, 1)), "not in flight")
@@ -141,11 +141,11 @@ def test_a_node_that_is_kept(memory: Any, monkeypatch: pytest.MonkeyPatch) -> No
 
 def harmful(monkeypatch: pytest.MonkeyPatch, act: Callable[[Path], object], aname: bytes = b"none") -> bytes:
     """Something that a request does beside what it should."""
-    honest = Tree.release
+    original = Tree.release
 
     def release(self: Tree, node: Any) -> None:
         act(Path(os.readlink(f"/proc/self/fd/{int(self.root.path_handle)}")).parent)  # type: ignore[arg-type]
-        honest(self, node)
+        original(self, node)
 
     monkeypatch.setattr(Tree, "release", release)
     return conversation_of(BEGIN[0], m.Tattach(0, m.NOFID, b"", aname, 0), m.Tclunk(0))
@@ -172,7 +172,7 @@ def test_a_handle_left_open(local: Any, monkeypatch: pytest.MonkeyPatch) -> None
         os.close(handle)
 
 
-def test_a_secret_that_is_told(local: Any) -> None:
+def test_a_secret_in_a_reply(local: Any) -> None:
     folders = engine.harness("local")._made[-1]
     (folders.top / "none" / "file").write_bytes(b"so: " + engine.harness("local").SECRET)
     asked = conversation_of(
@@ -188,9 +188,9 @@ def test_a_secret_that_is_told(local: Any) -> None:
 def test_claims_that_are_miscounted(local: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def enter(self: Tree, *args: Any) -> Any:
         self.claimed += 1
-        return honest_enter(self, *args)
+        return original_enter(self, *args)
 
-    honest_enter = Tree.enter
+    original_enter = Tree.enter
     monkeypatch.setattr(Tree, "enter", enter)
     finds(
         local,

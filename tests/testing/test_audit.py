@@ -33,7 +33,7 @@ def test_good_manners(audit: Audit, root: Node) -> None:
     audit.check()
 
 
-def test_a_forgotten_node(audit: Audit, root: Node) -> None:
+def test_an_unreleased_node(audit: Audit, root: Node) -> None:
     root.mkdir(b"d", 0o755, 0, 0)
     root.walk(b"d")
     root.release()
@@ -41,7 +41,7 @@ def test_a_forgotten_node(audit: Audit, root: Node) -> None:
         audit.check()
 
 
-def test_a_forgotten_file(audit: Audit, root: Node) -> None:
+def test_an_unclosed_file(audit: Audit, root: Node) -> None:
     node, _ = root.create(b"f", linux.O_RDWR, 0o644, 0, 0)
     node.release()
     root.release()
@@ -69,7 +69,7 @@ def test_used_after_its_end(root: Node) -> None:
         listing.read(0, 100)
 
 
-def test_clones_of_a_driver_without_state_are_told_apart(audit: Audit) -> None:
+def test_clones_of_a_driver_without_state_are_distinct_references(audit: Audit) -> None:
     root = audit(SyntheticDriver({}).attach(User()), User())
     twin = root.clone()
     root.release()

@@ -96,7 +96,7 @@ def test_a_call_that_waits(file: OpenFile, faults: Faults) -> None:
     assert done == [2]
 
 
-def test_a_call_that_nobody_lets_go(file: OpenFile, faults: Faults) -> None:
+def test_a_held_call_times_out(file: OpenFile, faults: Faults) -> None:
     faults.hold("file.write", timeout=0)
     with pytest.raises(AssertionError, match="never let go"):
         file.write(0, b"x")

@@ -1,4 +1,4 @@
-"""The suite itself: drivers that lack things and say so pass; a driver that lies does not."""
+"""The suite itself: drivers that declare missing features pass, drivers with wrong capabilities fail."""
 
 from collections.abc import Iterator
 from textwrap import dedent
@@ -79,7 +79,7 @@ POOR = """
 """
 
 
-def test_a_driver_that_has_little_and_says_so_passes(pytester: pytest.Pytester) -> None:
+def test_a_driver_that_declares_missing_features_passes(pytester: pytest.Pytester) -> None:
     """Regular files and folders of one owner: what is left where a host has nothing more."""
     pytester.makepyfile(dedent(POOR))
     outcome = pytester.runpytest_inprocess("-q", "-p", "no:cacheprovider").parseoutcomes()
@@ -123,7 +123,9 @@ LIAR = """
         ("pass", "hard_links=False", "HardLink"),
     ],
 )
-def test_a_driver_that_lies_fails(pytester: pytest.Pytester, body: str, capabilities: str, part: str) -> None:
+def test_a_driver_with_wrong_capabilities_fails(
+    pytester: pytest.Pytester, body: str, capabilities: str, part: str
+) -> None:
     pytester.makepyfile(dedent(LIAR).format(body=body, capabilities=capabilities))
     result = pytester.runpytest_inprocess("-q", "-p", "no:randomly", "-p", "no:cacheprovider", "-k", part)
     outcome = result.parseoutcomes()
@@ -131,7 +133,7 @@ def test_a_driver_that_lies_fails(pytester: pytest.Pytester, body: str, capabili
     assert outcome.get("failed", 0) + outcome.get("errors", 0) > 0
 
 
-def test_a_suite_without_a_root_says_what_is_missing(pytester: pytest.Pytester) -> None:
+def test_the_message_of_a_suite_without_a_root(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("from ninep.testing.suite import DriverSuite\nclass TestNothing(DriverSuite): pass")
     result = pytester.runpytest_inprocess("-q", "-p", "no:cacheprovider", "-k", "test_two_walks")
     result.stdout.fnmatch_lines(["*needs a fixture `root`*"])

@@ -75,7 +75,7 @@ Examples:
   ninep ls -l HOST:5640/dir        list a directory of a server
   ninep get -r HOST:5640/dir .     copy a directory from a server
 
-A file on a server is written HOST:PORT/PATH or unix:SOCKET:/PATH. 'ninep COMMAND --help' tells more, with examples.
+A file on a server is written HOST:PORT/PATH or unix:SOCKET:/PATH. 'ninep COMMAND --help' has details and examples.
 """
 
 

@@ -12,7 +12,7 @@ from ninep.cli.show import human, printable
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-PATIENCE: Final = 1.0
+SHOW_AFTER: Final = 1.0
 INTERVAL: Final = 0.1
 
 
@@ -56,7 +56,7 @@ class Bar:
             return  # updating rich takes longer than receiving a piece
         self._next = now + INTERVAL
         if self._progress is None:
-            if now - self._since < PATIENCE:
+            if now - self._since < SHOW_AFTER:
                 return
             self._start()
         if self._progress is not None and self._task is not None:

@@ -25,9 +25,7 @@ def flags_of(mode: str | int) -> int:
     if isinstance(mode, int):
         return mode
     if "b" not in mode:
-        raise ValueError(
-            f"mode {mode!r}: files of a server are binary, say {mode + 'b'!r} (io.TextIOWrapper makes text of it)"
-        )
+        raise ValueError(f"mode {mode!r}: remote files are binary: use {mode + 'b'!r} (and io.TextIOWrapper for text)")
     base = mode.replace("b", "", 1)
     if base.endswith("+") or "+" not in base:
         flags = _MODES.get(base)

@@ -220,10 +220,10 @@ class Informing(Opening):
     @staticmethod
     def _relink(volume: Volume, link: Link, directory: File, name: str) -> None:
         """Rename a link. Handles that were opened by it stay attached to it."""
-        volume.displace(link)
+        volume.detach(link)
         link.parent.touch(data=True)
         link.parent, link.name = directory, name
-        volume.place(link)
+        volume.insert(link)
         directory.touch(data=True)
         link.file.changed = volume.tick()
 

@@ -171,13 +171,13 @@ class Volume:
     def link(self, parent: File, name: str, file: File) -> Link:
         """Add a name of a file."""
         link = Link(parent, name, file)
-        self.place(link)
+        self.insert(link)
         file.links.append(link)
         parent.touch(data=True)
         file.touch()
         return link
 
-    def place(self, link: Link) -> None:
+    def insert(self, link: Link) -> None:
         """Add a link to its directory, with an 8.3 alias where the volume has them."""
         parent = link.parent
         link.short = self._alias(parent, link.name) if self.short_names else ""
@@ -186,14 +186,14 @@ class Volume:
             parent.aliases[fold(link.short)] = link
 
     @staticmethod
-    def displace(link: Link) -> None:
+    def detach(link: Link) -> None:
         """Remove a link from its directory."""
         del link.parent.children[link.parent.key(link.name)]
         link.parent.aliases.pop(fold(link.short), None)
 
     def unlink(self, link: Link) -> None:
         """Remove a name. A file without names exists as long as a handle refers to it."""
-        self.displace(link)
+        self.detach(link)
         link.gone = True
         link.file.links.remove(link)
         link.parent.touch(data=True)

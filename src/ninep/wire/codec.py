@@ -424,7 +424,7 @@ class Codec:
             raise Malformed("a frame is at least 7 bytes")
         size, number, tag = header(frame, 0)
         if size != len(frame):
-            raise Malformed(f"size says {size}, the frame has {len(frame)} bytes")
+            raise Malformed(f"size is {size}, but the frame has {len(frame)} bytes")
         compiled = self.table.get(number)
         if compiled is None:
             raise Malformed(f"no message has type {number}")

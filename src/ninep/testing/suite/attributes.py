@@ -379,7 +379,7 @@ class RootPrivilegeTests:
     @pytest.mark.parametrize("how", sorted(HANDS.keys() - {"chown"}))
     def test_root_keeps_them(self, tree: ScratchTree, how: str) -> None:
         if not tree.can.root_keeps_setid or not tree.can.modes:
-            pytest.skip("the host drops them whoever asks, or keeps none")
+            pytest.skip("the host drops them for every user, or the driver does not store them")
         node = tree.file(b"f", b"content", 0o6755)
         HANDS[how](tree, node, 0)
         assert mode_of(node) == 0o6755
