@@ -1,10 +1,13 @@
-"""A package that is installed beside ninep adds a driver, a security model and a layer to ``ninep serve``, without a change in the project."""
+"""A package that is installed beside ninep adds a driver, a security model, a layer and a transport to
+``ninep serve``, without a change in the project.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,8 @@ hello = ninep_example:DRIVER
 one-owner = ninep_example:MODEL
 [ninep.layers]
 hide = ninep_example:LAYER
+[ninep.transports]
+abstract = ninep_example:TRANSPORT
 """
 
 
@@ -39,7 +44,15 @@ def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_installed")
 def test_help_shows_what_was_added() -> None:
     said = subprocess.run([*program(), "serve", "--help"], capture_output=True, text=True, check=True).stdout
-    for words in ("--greeting TEXT", "--one-uid N", "--hide TEXT", "one-owner", "hello:", "one file with a greeting"):
+    for words in (
+        "--greeting TEXT",
+        "--one-uid N",
+        "--hide TEXT",
+        "one-owner",
+        "hello:",
+        "one file with a greeting",
+        "abstract:NAME",
+    ):
         assert words in said, words
 
 
@@ -74,6 +87,32 @@ def test_an_option_of_another_model_is_refused(export: Path) -> None:
     )
     assert said.returncode == 2
     assert "fmode does not apply to the security model one-owner" in said.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has an abstract namespace of unix sockets")
+@pytest.mark.usefixtures("_installed")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_transport_by_its_prefix(workers: int) -> None:
+    """Listened at, connected to from both clients, announced with what to type."""
+    address = f"abstract:ninep-test-{os.getpid()}-{workers}"
+    asynchronous = f"""
+import asyncio, ninep
+async def main():
+    async with ninep.aconnect("{address}") as files:
+        print(files.connection.peer, await files.listdir("/"))
+asyncio.run(main())
+"""
+    with Server("hello:note", "--listen", address, "--workers", str(workers)) as server:
+        listed = subprocess.run([*program(), "ls", f"{address}/"], capture_output=True, text=True, check=False)
+        assert (listed.stdout, listed.stderr) == ("note\n", "")
+        listed = subprocess.run(
+            [*program(), "cat", f"abstract://{address[9:]}/note"], capture_output=True, text=True, check=False
+        )
+        assert (listed.stdout, listed.stderr) == ("hello", "")
+        run = subprocess.run([sys.executable, "-c", asynchronous], capture_output=True, text=True, check=False)
+        assert run.stdout.startswith(f"{address} ['note'"), run
+    assert f"listening on {address}" in server.said()
+    assert f"on this computer: ninep ls {address}/" in server.said()
 
 
 def test_a_plugin_that_is_not_there_is_an_unknown_name(export: Path) -> None:

@@ -20,11 +20,11 @@ from ninep.transport.unix import Unix
 def test_a_descriptor(export: Path, tmp_path: Path, workers: str) -> None:
     reading, writing = os.pipe()
     os.set_inheritable(writing, True)
-    place = f"unix:{tmp_path}/s"
-    server = Server(export, "--listen", place, "--workers", workers, "--ready-fd", str(writing), keep=(writing,))
+    address = f"unix:{tmp_path}/s"
+    server = Server(export, "--listen", address, "--workers", workers, "--ready-fd", str(writing), keep=(writing,))
     with server, os.fdopen(reading) as told:
         os.close(writing)
-        assert told.read() == f"127.0.0.1:{server.port}\n{place}\n"  # and the end: no worker holds it
+        assert told.read() == f"127.0.0.1:{server.port}\n{address}\n"  # and the end: no worker holds it
         with socket.socket(socket.AF_UNIX) as sock:
             sock.connect(f"{tmp_path}/s")
 

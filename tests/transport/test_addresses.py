@@ -181,5 +181,5 @@ def test_an_address_without_a_port_where_there_is_no_usual_one() -> None:
         parse_tcp("localhost")
 
 
-def test_nobody_from_elsewhere_by_default() -> None:
+def test_the_default_is_the_loopback() -> None:
     assert parse(DEFAULT) == Tcp("127.0.0.1", 5640)

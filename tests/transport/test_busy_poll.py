@@ -177,10 +177,10 @@ def serving(loop: str) -> Iterator[tuple[int, list[SocketWriter]]]:
 
     async def main() -> None:
         async with Server(MemoryDriver(), owns_loop=True) as server:
-            place = await server.listen(Tcp("127.0.0.1", 0))
-            assert isinstance(place, Tcp)
+            actual = await server.listen(Tcp("127.0.0.1", 0))
+            assert isinstance(actual, Tcp)
             stop = asyncio.Event()
-            state.update(port=place.port, stop=lambda: running.call_soon_threadsafe(stop.set))
+            state.update(port=actual.port, stop=lambda: running.call_soon_threadsafe(stop.set))
             running = asyncio.get_running_loop()
             ready.set()
             await stop.wait()

@@ -58,21 +58,21 @@ def unix(path: str) -> socket.socket:
 async def serve(address: str | Address, connect: Callable[[Address], socket.socket], times: int = 2) -> Address:
     """Listen, talk, stop; where it was."""
     async with Server(MemoryDriver()) as server:
-        place = await server.listen(address)
+        actual = await server.listen(address)
         assert server.accepting
         for _ in range(times):
-            await asyncio.to_thread(lambda: talk(connect(place)))
+            await asyncio.to_thread(lambda: talk(connect(actual)))
         await asyncio.wait_for(server.wait_idle(), PATIENCE)
-    return place
+    return actual
 
 
 class TestTcp:
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", ""])
     def test_with_a_port_that_the_system_chooses(self, run: Run[Address], host: str) -> None:
-        place = run(serve(Tcp(host, 0), tcp))
-        assert isinstance(place, Tcp)
-        assert place.host == host
-        assert place.port
+        actual = run(serve(Tcp(host, 0), tcp))
+        assert isinstance(actual, Tcp)
+        assert actual.host == host
+        assert actual.port
 
     def test_ipv6(self, run: Run[Address]) -> None:
         try:
@@ -94,19 +94,19 @@ class TestTcp:
     def test_a_busy_port(self, run: Run[None]) -> None:
         async def twice() -> None:
             async with Server(MemoryDriver()) as first, Server(MemoryDriver()) as second:
-                place = await first.listen("127.0.0.1:0")
+                actual = await first.listen("127.0.0.1:0")
                 with pytest.raises(OSError, check=lambda error: error.errno == errno.EADDRINUSE):
-                    await second.listen(place)
+                    await second.listen(actual)
                 assert not second.accepting
 
         run(twice())
 
     def test_the_port_is_free_at_once_afterwards(self, run: Run[Address]) -> None:
-        place = run(serve("127.0.0.1:0", tcp))
-        assert run(serve(place, tcp)) == place
+        actual = run(serve("127.0.0.1:0", tcp))
+        assert run(serve(actual, tcp)) == actual
 
     def test_a_host_that_is_not(self, run: Run[None]) -> None:
-        for host in ("203.0.113.1", "no-such-host.invalid"):  # TEST-NET-3 is nobody's
+        for host in ("203.0.113.1", "no-such-host.invalid"):  # TEST-NET-3 is assigned to no host
             with pytest.raises(OSError):  # noqa: PT011 - which one depends on the system
                 run(serve(Tcp(host, 0), tcp))
 
@@ -114,8 +114,8 @@ class TestTcp:
         # Without TCP_NODELAY the second small reply waits for the acknowledgement of the first.
         async def look() -> None:
             async with Server(MemoryDriver()) as server:
-                place = await server.listen("127.0.0.1:0")
-                with await asyncio.to_thread(tcp, place) as sock:
+                actual = await server.listen("127.0.0.1:0")
+                with await asyncio.to_thread(tcp, actual) as sock:
                     client = RawClient(sock)
                     await asyncio.to_thread(client.version)
                     (connection,) = server._connections

@@ -79,8 +79,8 @@ def test_a_session_over_a_hyper_v_socket(hyperv: Any) -> None:
 
     async def serve() -> None:
         async with Server(MemoryDriver()) as server:
-            place = await server.listen("hyperv:children:5640")
-            assert str(place) == f"hyperv:{WILDCARDS['children']}:{SERVICE}"
+            actual = await server.listen("hyperv:children:5640")
+            assert str(actual) == f"hyperv:{WILDCARDS['children']}:{SERVICE}"
             assert server.accepting
             for name in (b"first", b"second"):
                 await asyncio.to_thread(talk, name)
@@ -116,7 +116,7 @@ def test_both_faces_of_the_client(hyperv: Any) -> None:
     assert [vm for vm, _ in hyperv.asked[1:]] == [VM, WILDCARDS["parent"]]
 
 
-def test_nobody_listens(hyperv: Any) -> None:
+def test_a_service_that_is_not_listened_at(hyperv: Any) -> None:
     async def ask() -> None:
         with pytest.raises(OSError, check=lambda error: error.errno == errno.ENOENT):
             await aio.connect(f"hyperv:{VM}:1", timeout=PATIENCE)

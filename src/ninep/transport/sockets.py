@@ -1,4 +1,4 @@
-"""A socket that is being made is closed if that fails, whatever the reason: nobody else knows of it yet."""
+"""A socket that is being made is closed if that fails, whatever the reason."""
 
 from __future__ import annotations
 

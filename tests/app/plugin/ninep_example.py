@@ -1,8 +1,12 @@
-"""A package of somebody else, as small as it can be: a driver, a security model and a layer that ``ninep serve`` finds by entry points."""
+"""A package of a third party, as small as it can be: a driver, a security model, a layer and a transport
+that ``ninep serve`` finds by entry points.
+"""
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ninep.drivers import DriverType
 from ninep.drivers.synthetic import SyntheticDriver
@@ -12,6 +16,8 @@ from ninep.node import Node, User
 from ninep.options import OptionSet, number, option, text
 from ninep.security import ModelType
 from ninep.security.passthrough import Passthrough
+from ninep.transport import Address, Bound, TransportType
+from ninep.transport.hints import HERE, Hint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,3 +84,39 @@ class Hide:
 
 
 LAYER = LayerType(500, RenamedOptions, lambda options, _export: Hide(options.hide) if options.hide else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Abstract(Address):
+    """A unix socket in Linux's abstract namespace (unix(7))."""
+
+    transport: ClassVar[str] = "abstract"
+    name: str
+
+    def __str__(self) -> str:
+        return f"abstract:{self.name}"
+
+
+def bind(address: Abstract) -> Bound:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(f"\0{address.name}")
+    sock.listen()
+    return Bound(address, [sock])
+
+
+def connect(address: Abstract, timeout: float | None) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(timeout)
+    sock.connect(f"\0{address.name}")
+    return sock
+
+
+TRANSPORT = TransportType(
+    form="abstract:NAME",
+    remote=lambda _: False,
+    parse=Abstract,
+    bind=bind,
+    parse_remote=Abstract,
+    connect=connect,
+    hints=lambda address, _: [Hint(HERE, f"ninep ls {address}/")],
+)
