@@ -275,7 +275,7 @@ pool.submit(int).result()
 begun = threading.Event()
 {hang}
 pool.shutdown(wait=False)
-process.exit_without_hung_threads(0.1)
+process.exit_without_hung_threads({wait})
 print("ended by itself")
 """
 
@@ -283,19 +283,19 @@ print("ended by itself")
 class TestHanging:
     """A device that does not answer cannot keep the program from ending."""
 
-    def run(self, hang: str) -> subprocess.CompletedProcess[str]:
-        script = HANGS.format(hang=hang)
+    def run(self, hang: str, wait: float) -> subprocess.CompletedProcess[str]:
+        script = HANGS.format(hang=hang, wait=wait)
         return subprocess.run(
             [sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE, check=False
         )
 
     def test_what_hangs_is_left(self) -> None:
-        done = self.run("pool.submit(lambda: (begun.set(), threading.Event().wait())); begun.wait()")
+        done = self.run("pool.submit(lambda: (begun.set(), threading.Event().wait())); begun.wait()", 0.1)
         assert done.returncode == 1
         assert "does not answer" in done.stderr
 
     def test_nothing_hangs(self) -> None:
-        done = self.run("")
+        done = self.run("", PATIENCE / 2)
         assert (done.returncode, done.stdout, done.stderr) == (0, "ended by itself\n", "")
 
 
