@@ -194,7 +194,7 @@ class HostModule(Protocol):
     def open_path_across(self, dir: Handle, name: bytes) -> Handle:
         """The same, of what is mounted there. May wait."""
 
-    def pin_by_id(self, root: Handle, ino: int) -> Handle:
+    def open_path_by_id(self, root: Handle, ino: int) -> Handle:
         """A path handle of a directory below an exported one, by its ``st_ino``, wherever it is.
         ENOENT; EOPNOTSUPP where the host or the volume cannot.
         """

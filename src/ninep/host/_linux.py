@@ -83,9 +83,9 @@ __all__ = [
     "open_file",
     "open_path",
     "open_path_across",
+    "open_path_by_id",
     "open_root",
     "open_unnamed",
-    "pin_by_id",
     "privileged",
     "raise_handle_limit",
     "read",
@@ -168,7 +168,7 @@ def reopen_path(handle: Handle) -> Handle:
     return open_fd(_OWN % handle, os.O_PATH | os.O_CLOEXEC, dir_fd=_own.fds)
 
 
-def pin_by_id(root: Handle, ino: int) -> Handle:  # noqa: ARG001 - as in HostModule
+def open_path_by_id(root: Handle, ino: int) -> Handle:  # noqa: ARG001 - as in HostModule
     """Pins are kept here."""
     raise Refused(Errno.EOPNOTSUPP)
 

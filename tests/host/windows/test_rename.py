@@ -272,7 +272,7 @@ def test_two_names_that_differ_in_case_where_case_counts(ntfs: Box) -> None:
     folder.case_sensitive = True
     file = volume.add("share\\dir\\name", b"x")
     volume.link(folder, "Name", file)
-    dir = ntfs.host.pin(ntfs.root, b"dir")
+    dir = ntfs.host.open_path(ntfs.root, b"dir")
     ntfs.host.rename(dir, b"name", dir, b"Name")
     assert ntfs.outside.names("dir") == {"name", "Name"}
     ntfs.host.close(dir)

@@ -90,9 +90,9 @@ class BriefPins(Pins):
         if root is None:
             raise Refused(Errno.EOPNOTSUPP)
         try:
-            path_handle = hold(host.pin_by_id(root, node.ino))
+            path_handle = hold(host.open_path_by_id(root, node.ino))
         except OSError as error:
-            path_handle = hold(self.again(error, host.pin_by_id, root, node.ino))
+            path_handle = hold(self.again(error, host.open_path_by_id, root, node.ino))
         if not is_still(node, host.stat(path_handle), path_handle):
             raise Refused(Errno.ESTALE)
         return path_handle

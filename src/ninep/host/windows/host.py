@@ -1,16 +1,16 @@
 """The primitives of ``_api`` on Windows, over the NT calls.
 
 A pin is a handle with the right to read attributes and nothing else: such an open meets no sharing conflict and
-locks nobody out. An open handle still hinders the renaming of the directories above it (``HANDLES_BLOCK_RENAME``), so pins
-live as long as a call. The root's handle lives as long as the server, and does not share deletion: nobody can remove
-or replace the folder meanwhile (bug 23).
+causes none. An open handle still hinders the renaming of the directories above it (``HANDLES_BLOCK_RENAME``), so pins
+live as long as a call. The root's handle lives as long as the server, and does not share deletion: the folder cannot
+be removed or replaced meanwhile (bug 23).
 
 Ownership. Windows has no uids and no permission bits for Linux. chmod sets and clears the read-only attribute of a
-file (read-only if and only if nobody may write) and chown does nothing; both succeed, so that ``cp -p``, tar and git
-work in a guest, and what was dropped is said once in the log (bug 22). Who wants owners and modes kept takes a
-mapped model.
+file (read-only if and only if the mode has no write bit) and chown does nothing; both succeed, so that ``cp -p``, tar and git
+work in a guest, and what was dropped is said once in the log (bug 22). Owners and modes are kept by the
+mapped models.
 
-Locks are the server's: Windows' own are mandatory and would stop reads and writes of everybody else.
+Locks are the server's: Windows' own are mandatory and would stop reads and writes of all other programs.
 
 Numbers of bugs are those of docs/windows.md. Everything here works on any ``NtCalls``, also on the fake in the tests.
 """
@@ -33,7 +33,7 @@ from ninep.host.windows.listing import Snapshot, flush
 from ninep.host.windows.names import folds_to
 from ninep.host.windows.open import LIST, LOOK, closing, is_directory, kept, look, make_entry, open_entry, reopen
 from ninep.host.windows.read_only import ReadOnly
-from ninep.host.windows.removed import Graveyard
+from ninep.host.windows.removed import RemovedFiles
 from ninep.host.windows.roots import Roots
 from ninep.host.windows.sparse import Growth
 from ninep.host.windows.stat import identity, stat_of, statfs_of, volume_of
@@ -67,7 +67,7 @@ class NtHost:
     def __init__(self, calls: NtCalls) -> None:
         self._calls = calls
         self._streams = Streams(calls)
-        self._graveyard = Graveyard(calls)
+        self._removed = RemovedFiles(calls)
         self._roots = Roots(calls)
         self._growth = Growth(calls)
         self._read_only = ReadOnly(calls)
@@ -81,7 +81,7 @@ class NtHost:
     def open_root(self, path: str) -> Handle:
         """Links in ``path`` are followed: the person who starts the server chose it."""
         root, volume = self._roots.open(path)
-        self._graveyard.opened(volume, root)
+        self._removed.opened(volume, root)
         return root
 
     def open_path(self, dir: Handle, name: bytes) -> Handle:
@@ -90,7 +90,7 @@ class NtHost:
 
     open_path_across = open_path
 
-    def pin_by_id(self, root: Handle, ino: int) -> Handle:
+    def open_path_by_id(self, root: Handle, ino: int) -> Handle:
         """It is opened as ``open_path`` opens it; what is below it is refused if it has become a junction."""
         return Handle(self._for_attributes(lambda access: self._roots.find_itself(root, ino, access)))
 
@@ -122,7 +122,7 @@ class NtHost:
         self._growth.closed(handle)
         volume = self._roots.close(handle)
         if volume is not None:
-            self._graveyard.closed(volume)
+            self._removed.closed(volume)
         self._calls.close(handle)
 
     def open_file(self, place: ObjectRef, flags: int) -> Handle:
@@ -342,13 +342,13 @@ class NtHost:
         rename.make_link(self._calls, place.path_handle, dir, name)
 
     def rename(self, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes) -> None:
-        rename.rename(self._calls, olddir, oldname, newdir, newname, self._graveyard.bury)
+        rename.rename(self._calls, olddir, oldname, newdir, newname, self._removed.move_out)
 
     def remove_file(self, dir: Handle, name: bytes) -> None:
-        remove.remove_file(self._calls, dir, name, self._graveyard.bury)
+        remove.remove_file(self._calls, dir, name, self._removed.move_out)
 
     def remove_dir(self, dir: Handle, name: bytes) -> None:
-        remove.remove_dir(self._calls, dir, name, self._graveyard.bury)
+        remove.remove_dir(self._calls, dir, name, self._removed.move_out)
 
     def reserved_match(self, name: bytes, reserved: bytes) -> bool:
         return folds_to(name, reserved)

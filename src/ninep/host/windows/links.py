@@ -7,7 +7,7 @@ data); FIFOs and sockets have empty data; a device has its numbers in the extend
 Made: WSL's. They need no privilege, and a Linux client's target is kept byte for byte. Windows programs show them as
 links and do not follow them, which is right: a target means something to the client only.
 
-An NT target is shown with slashes. It is the client who resolves it, in its own tree.
+An NT target is shown with slashes. The client resolves it, in its own tree.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MAKE: Final = Access.DELETE | Access.WRITE_DATA | Access.WRITE_ATTRIBUTES | Acc
 
 
 def target_of(calls: NtCalls, handle: Handle) -> bytes:
-    """The target of a link. EINVAL if this is none, EIO for data that nobody can read."""
+    """The target of a link. EINVAL if this is none, EIO for data that cannot be understood."""
     basic = info.BASIC.unpack(calls.query(handle, Info.BASIC, info.BASIC.size))
     if not basic[4] & Attribute.REPARSE_POINT:
         raise Refused(Errno.EINVAL)
@@ -96,7 +96,7 @@ def make_node(calls: NtCalls, dir: Handle, name: bytes, mode: int) -> None:
 
 
 def _make(calls: NtCalls, dir: Handle, name: bytes, tag: Tag, data: bytes) -> None:
-    """Shares nothing until it is done: nobody opens the empty file that it is for a moment."""
+    """Shares nothing until it is done: the empty file that it is for a moment cannot be opened."""
     opened, _ = make_entry(calls, dir, name, _MAKE, Options.NON_DIRECTORY_FILE, share=0)
     with closing(calls, opened) as handle:
         try:

@@ -149,7 +149,7 @@ def flush(calls: NtCalls, handle: Handle) -> None:
     """To stable storage, whatever rights the handle has.
 
     NT flushes through handles with write access only, and git syncs through ones without: then the object is opened
-    once more. Who may not write to it has nothing to flush.
+    once more. Without the right to write there is nothing to flush.
     """
     try:
         calls.flush(handle)

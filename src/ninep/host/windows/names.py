@@ -11,7 +11,7 @@ colon would open a stream. Every client name therefore has exactly one host name
 * A lone surrogate in a host name, U+DC80-U+DCFF excepted, is WTF-8 on the wire (ED A0 80 to ED BF BF) and back.
 * A dot or a space at the end, and the first letter of a DOS device name (``CON``, ``NUL.txt``, ``COM¹``), change
   places with U+F000 + code: Win32 programs can use what a guest makes, and what WSL made in the plain form stays
-  reachable under the other spelling. Nobody may *make* the plain form: :func:`new_name` refuses it, since a Windows
+  reachable under the other spelling. The plain form cannot be *made*: :func:`new_name` refuses it, since a Windows
   program that opens ``CON`` there gets the console.
 * More than 255 UTF-16 units is ENAMETOOLONG.
 

@@ -73,7 +73,7 @@ def refuse_reparse(tag: int) -> None:
 
 
 def own_name() -> str:
-    """A name of this host's own that nobody else uses."""
+    """A name of this host's own that no other program uses."""
     return f"{OURS.decode()}{secrets.token_hex(8)}"
 
 
@@ -125,7 +125,7 @@ def make_entry(
 
 
 def reopen(calls: NtCalls, handle: Handle, access: int, options: int = 0) -> int:
-    """The object of a handle again, with other rights: no name, so nobody can put another object in its place."""
+    """The object of a handle again, with other rights: no name, so no other object can take its place."""
     return calls.create(handle, "", access, ITSELF | options)[0]
 
 

@@ -1,8 +1,9 @@
 """Windows' read-only attribute, where a security model keeps modes itself and the attribute must not count.
 
-The attribute forbids opening the file and its streams for writing, to everybody. A model that keeps modes decides by those, so for the length of
-such an open the attribute is lifted and then put back: a handle keeps the rights it was opened with. It goes for good only when a client gives the
-file a mode with a write bit (``Mapped.chmod``).
+The attribute forbids opening the file and its streams for writing, whatever rights a program has. A
+model that keeps modes decides by those, so for the length of such an open the attribute is lifted
+and then put back: a handle keeps the rights it was opened with. It goes for good only when a client
+gives the file a mode with a write bit (``Mapped.chmod``).
 
 Lifting and putting back are done by one handle to the file itself, whatever happens to its name, and one at a time, or the second would find the
 attribute lifted and the first put it back under its open. What fails in between puts it back too; only a server that is killed at that moment, or

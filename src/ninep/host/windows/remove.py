@@ -26,31 +26,31 @@ _POSIX: Final = (REMOVE | REMOVE_POSIX | REMOVE_READONLY).to_bytes(4, "little")
 _PLAIN: Final = b"\1"
 
 
-Bury: TypeAlias = Callable[[Handle], bool]
+MoveOut: TypeAlias = Callable[[Handle], bool]
 """Take something out of the way before it is marked for deletion; see ``removed``."""
 
 
-def remove_file(calls: NtCalls, dir: Handle, name: bytes, bury: Bury) -> None:
+def remove_file(calls: NtCalls, dir: Handle, name: bytes, move_out: MoveOut) -> None:
     """EISDIR for a directory."""
-    _remove(calls, dir, name, bury, directory=False)
+    _remove(calls, dir, name, move_out, directory=False)
 
 
-def remove_dir(calls: NtCalls, dir: Handle, name: bytes, bury: Bury) -> None:
+def remove_dir(calls: NtCalls, dir: Handle, name: bytes, move_out: MoveOut) -> None:
     """ENOTDIR for anything else, ENOTEMPTY."""
-    _remove(calls, dir, name, bury, directory=True)
+    _remove(calls, dir, name, move_out, directory=True)
 
 
-def _remove(calls: NtCalls, dir: Handle, name: bytes, bury: Bury, *, directory: bool) -> None:
+def _remove(calls: NtCalls, dir: Handle, name: bytes, move_out: MoveOut, *, directory: bool) -> None:
     with closing(calls, open_entry(calls, dir, name, Access.DELETE | Access.READ_ATTRIBUTES)) as handle:
         if is_directory(calls, handle) != directory:
             raise Refused(Errno.ENOTDIR if directory else Errno.EISDIR)
         if not discarded_as_posix(calls, handle):
-            _discard_buried(calls, handle, dir, name, bury)
+            _discard_moved_out(calls, handle, dir, name, move_out)
 
 
-def _discard_buried(calls: NtCalls, handle: Handle, dir: Handle, name: bytes, bury: Bury) -> None:
+def _discard_moved_out(calls: NtCalls, handle: Handle, dir: Handle, name: bytes, move_out: MoveOut) -> None:
     must_be_empty(calls, handle)
-    moved = bury(handle)
+    moved = move_out(handle)
     try:
         discard_plainly(calls, handle)
     except NtError:

@@ -24,7 +24,7 @@ from ninep.host.windows.status import NtError
 _NAME: Final = f"{OURS.decode()}removed"
 
 
-class Graveyard:
+class RemovedFiles:
     """One for each root, by its volume."""
 
     def __init__(self, calls: NtCalls) -> None:
@@ -36,7 +36,7 @@ class Graveyard:
         self._roots[volume] = root
 
     def closed(self, volume: int) -> None:
-        """It ends; an empty graveyard goes with it."""
+        """It ends; an empty directory of them goes with it."""
         root = self._roots.pop(volume, None)
         if root is not None:
             with contextlib.suppress(NtError):  # full: a client's file is still open; or there never was one
@@ -44,7 +44,7 @@ class Graveyard:
                 with closing(self._calls, opened) as yard:
                     discard(self._calls, yard)
 
-    def bury(self, handle: Handle) -> bool:
+    def move_out(self, handle: Handle) -> bool:
         """Move what is open with DELETE access there; False if that cannot be."""
         calls = self._calls
         root = self._roots.get(identity(calls, handle).volume)

@@ -7,7 +7,7 @@ and put back if the rename fails: for that moment the new name is missing.
 The directory that a name is moved to is another matter than one that is opened below: NT opens it by itself, and
 nothing tells it not to follow a junction. So either no directory is named (a rename within one), or the directory is
 kept from becoming a junction meanwhile: only an empty one can, and for the length of the call it has an entry that
-nobody can remove (``anchored``).
+cannot be removed (``anchored``).
 
 NTFS refuses to rename a directory below which anything is open, by whomever: that is EBUSY.
 """
@@ -47,7 +47,7 @@ from ninep.host.windows.open import (
     refuse_alias,
     scratch,
 )
-from ninep.host.windows.remove import Bury, basic, discard, must_be_empty, unlocked
+from ninep.host.windows.remove import MoveOut, basic, discard, must_be_empty, unlocked
 from ninep.host.windows.stat import identity
 from ninep.host.windows.status import NtError, Status
 from ninep.linux import Errno
@@ -68,7 +68,7 @@ class Name(NamedTuple):
     name: str
 
 
-def rename(calls: NtCalls, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes, bury: Bury) -> None:
+def rename(calls: NtCalls, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes, move_out: MoveOut) -> None:
     """Rename as POSIX has it: ENOTDIR, EISDIR, ENOTEMPTY by what the target is; EINVAL into itself; EBUSY."""
     refuse_alias(calls, newdir, newname, Errno.EEXIST)
     with closing(calls, open_entry(calls, olddir, oldname, _MOVE)) as source:
@@ -85,7 +85,7 @@ def rename(calls: NtCalls, olddir: Handle, oldname: bytes, newdir: Handle, newna
                 return
             target = None
         try:
-            _move(calls, source, old, new, bury, replaces=target is not None)
+            _move(calls, source, old, new, move_out, replaces=target is not None)
             if recased and not _is_spelled(calls, new):
                 _respell(calls, source, old, new)
         except NtError as error:
@@ -152,7 +152,7 @@ def give_name(calls: NtCalls, handle: Handle, kind: Info, flags: int, new: Name,
         return calls.change(handle, kind, info.rename(flags, new.dir, new.name))
 
 
-def _move(calls: NtCalls, source: Handle, old: Name, new: Name, bury: Bury, *, replaces: bool) -> None:
+def _move(calls: NtCalls, source: Handle, old: Name, new: Name, move_out: MoveOut, *, replaces: bool) -> None:
     here = identity(calls, old.dir) == identity(calls, new.dir)
     try:
         give_name(calls, source, Info.RENAME_EX, _POSIX, new, here=here)
@@ -166,16 +166,16 @@ def _move(calls: NtCalls, source: Handle, old: Name, new: Name, bury: Bury, *, r
     except NtError as error:
         if not replaces or error.status not in _HINDERED:
             raise
-        _move_over(calls, source, old, new, bury)
+        _move_over(calls, source, old, new, move_out)
 
 
-def _move_over(calls: NtCalls, source: Handle, old: Name, new: Name, bury: Bury) -> None:
+def _move_over(calls: NtCalls, source: Handle, old: Name, new: Name, move_out: MoveOut) -> None:
     """Target aside, source in its place, target away; or all as it was. A merely read-only target needs less."""
     with scratch(calls, *new, _MOVE) as target, contextlib.ExitStack() as undo:
         if _replaced_unlocked(calls, source, target, new):
             return
         must_be_empty(calls, target)
-        if not bury(target):
+        if not move_out(target):
             give_name(calls, target, Info.RENAME, 0, Name(new.dir, own_name()), here=True)
         undo.callback(give_name, calls, target, Info.RENAME, 0, new)
         give_name(calls, source, Info.RENAME, 0, new)

@@ -63,7 +63,7 @@ class Roots:
         """A folder, links in ``path`` followed, and its volume."""
         calls = self._calls
         where = calls.dos_path(path)
-        # Only an open with data access takes part in sharing: with fewer rights anybody could still rename the folder.
+        # Only an open with data access takes part in sharing: with fewer rights another program could rename the folder.
         share = Share.READ | Share.WRITE
         try:
             opened, _ = calls.create(NULL, where, LIST, _OPTIONS, share=share, object_attributes=OBJ_CASE_INSENSITIVE)

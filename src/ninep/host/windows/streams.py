@@ -9,7 +9,7 @@ Rules
 * A stream is opened relative to the file's own handle: no name is looked up, nothing can be swapped (bug 4). Where
   that cannot be done (network redirectors; Wine) it is opened as ``name:stream`` below the directory, and counts
   only if file and stream turn out to be the same object: ESTALE if not, and what was made by mistake is removed.
-* Everybody shares everything (bug 11). A new value is written over the old one and then cut: no reader finds the
+* All opens share everything (bug 11). A new value is written over the old one and then cut: no reader finds the
   attribute empty, and of the mapped attributes, which have one length, none finds it mixed.
 * CREATE and REPLACE are the open's own disposition, atomic (bug 11). What fails is undone.
 * Writing a stream moves the file's mtime on NTFS, which a chmod must not: it is put back by the same handle, after
@@ -60,7 +60,9 @@ class Streams:
         """An open file may be asked for its attributes later, without a name: where they go by name, it is remembered."""
         if self.by_name and dir != NO_HANDLE and handle not in self._places:
             again = Handle(reopen(self._calls, dir, LOOK))
-            handle = Handle(int(handle))  # the number alone: a pin of the driver closes itself when nobody refers to it
+            handle = Handle(
+                int(handle)
+            )  # the number alone: a pin of the driver closes itself when no reference to it is left
             self._places[handle] = ObjectRef(handle, again, name)
 
     def closed(self, handle: Handle) -> None:
@@ -189,7 +191,7 @@ class Streams:
         return self._calls.create(root, name, access, options, disposition=Disposition.CREATE)
 
     def _mistaken(self, place: ObjectRef) -> OSError:
-        """Why the stream was not the file's: somebody swapped the file, or the filesystem made a file with a colon in its name."""
+        """Why the stream was not the file's: another program replaced the file, or the filesystem made a file with a colon in its name."""
         with closing(self._calls, open_entry(self._calls, place.dir, place.name, LOOK)) as again:
             if identity(self._calls, again) != identity(self._calls, place.path_handle):
                 return Refused(Errno.ESTALE)

@@ -19,7 +19,7 @@ open_root = _host.open_root
 open_path = _host.open_path
 open_path_across = _host.open_path
 reopen_path = _host.reopen_path
-pin_by_id = _host.pin_by_id
+open_path_by_id = _host.open_path_by_id
 close = _host.close
 open_file = _host.open_file
 open_at = _host.open_at
@@ -83,9 +83,9 @@ __all__ = [
     "open_file",
     "open_path",
     "open_path_across",
+    "open_path_by_id",
     "open_root",
     "open_unnamed",
-    "pin_by_id",
     "privileged",
     "raise_handle_limit",
     "read",
