@@ -3,11 +3,13 @@
 Rules: whole records only; offset 0 begins afresh, any other offset goes on where the last read ended (unikraft adds up byte counts, others send
 what they got: both mean "continue"). An entry that has gone since it was listed is left out, one that cannot be looked at is shown with what the
 listing says of it: nothing is dropped in silence. ``.`` and ``..`` are not part of it. Names may be as long as the driver has them: what 9P2000.L
-leaves out (``entries``), clients of these dialects take.
+leaves out (``entries``), clients of these dialects take. A record that is larger than any message of the connection (``largest``) would make
+all entries after it unreadable: a link is shown without its target then, and what is still too large is left out.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from threading import Lock
 
@@ -20,6 +22,8 @@ from ninep.wire.codec import pack_stat
 from ninep.wire.modes import mode_to_wire
 from ninep.wire.types import QT_DIR, Qid, Stat
 
+log = logging.getLogger("ninep.server")
+
 BATCH = 8192
 LOOKS = 64
 """Entries that are looked at for one message, besides the last batch: a reply may be shorter than asked for, and each look takes 10 to 30 us."""
@@ -29,12 +33,14 @@ DOTS = frozenset({b".", b".."})
 class StatListing:
     """The reading of one directory through one fid."""
 
-    __slots__ = ("_cookie", "_directory", "_extended", "_guard", "_looks", "_node", "_waiting")
+    __slots__ = ("_cookie", "_directory", "_extended", "_guard", "_largest", "_left_out", "_looks", "_node", "_waiting")
 
-    def __init__(self, node: Node, directory: OpenDir, extended: bool) -> None:
+    def __init__(self, node: Node, directory: OpenDir, extended: bool, largest: int = 1 << 32) -> None:
         self._node = node
         self._directory = directory
         self._extended = extended
+        self._largest = largest
+        self._left_out = False
         self._guard = Lock()  # clients pipeline reads, and slow drivers are read in threads
         self._cookie = self._looks = 0
         self._waiting: deque[bytes] = deque()
@@ -98,5 +104,21 @@ class StatListing:
             mode = mode_to_wire((kind or (DT_DIR if qid_type & QT_DIR else DT_UNKNOWN)) << 12, self._extended)
             record = Stat(qid=Qid(qid_type, version, path), mode=mode, name=name)
         packed = pack_stat(record, self._extended)
+        if len(packed) > self._largest:
+            packed = pack_stat(record._replace(extension=b""), self._extended)
+            if len(packed) > self._largest:
+                self._warn(len(packed), name)
+                return 0
         self._waiting.append(packed)
         return len(packed)
+
+    def _warn(self, size: int, name: bytes) -> None:
+        """Once for each listing."""
+        if not self._left_out:
+            self._left_out = True
+            log.warning(
+                "left out of a listing: entries whose records are larger than a message of the client, such as one of %d bytes for %r; "
+                "a larger msize shows them",
+                size,
+                name[:40],
+            )

@@ -21,7 +21,7 @@ from ninep.server.handlers import names
 from ninep.server.limits import OverLimit
 from ninep.server.listing import StatListing
 from ninep.server.session import Session
-from ninep.wire.codec import READ_HEADER
+from ninep.wire.codec import IOHDRSZ, READ_HEADER
 from ninep.wire.types import QT_DIR, Buffer, Qid
 
 OPEN_FLAGS = O_ACCMODE | O_TRUNC | O_APPEND | O_DIRECT | O_SYNC | O_DSYNC | O_NOATIME
@@ -41,7 +41,8 @@ def open_fid(session: Session, held: Fid, flags: int) -> tuple[Qid, int]:
             raise Refused(Errno.EISDIR)
         session.reserve_listing()
         held.directory = node.opendir()
-        held.stats = None if session.linux else StatListing(node, held.directory, session.extended)
+        if not session.linux:
+            held.stats = StatListing(node, held.directory, session.extended, session.msize - IOHDRSZ)
         iounit = 0
     else:
         if flags & O_ACCMODE == O_ACCMODE:
