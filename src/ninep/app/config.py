@@ -29,7 +29,7 @@ PEER: Final = parsed("WHO", parse_rule, Rule)
 
 def parse_metrics(text: str) -> Tcp:
     """``HOST:PORT``, or a port of the loopback."""
-    if text.startswith(("unix:", "vsock:", "hyperv:", "fd:")):
+    if not addresses.is_tcp(text):
         raise BadOption(f"{text!r}: metrics are served over HTTP: write PORT or HOST:PORT")
     return addresses.parse_tcp(text)
 

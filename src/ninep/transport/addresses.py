@@ -132,6 +132,12 @@ def parse(text: str) -> Address:
         return row.parse(rest)
 
 
+def is_tcp(text: str) -> bool:
+    """Whether it is not the address of another transport."""
+    with _naming(text):
+        return _row(_own_spelling(text))[0] is TRANSPORTS.get(TCP)
+
+
 def parse_tcp(text: str) -> Tcp:
     """A TCP address to listen at, for something that has no usual port."""
     with _naming(text):

@@ -8,35 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from ninep.transport.busy_poll import POSSIBLE, SocketWriter, is_raw_socket
 from ninep.transport.peers import Peer, peer_of
-from ninep.transport.writer import LoopWriter
+from ninep.transport.writer import LoopWriter, Transport
 from ninep.wire.types import Buffer
-
-
-class Writer(Protocol):
-    """What a connection is given to write to (``server.transport.Transport``)."""
-
-    def write(self, buffer: Buffer) -> None:
-        """Send, in order. May keep the buffer until it is sent."""
-
-    def write_all(self, buffers: Sequence[Buffer]) -> None:
-        """Send several, in order."""
-
-    def pause(self) -> None:
-        """Read no more until ``resume``."""
-
-    def resume(self) -> None:
-        """Read again."""
-
-    def close(self) -> None:
-        """Send what is written, then close."""
-
-    def abort(self) -> None:
-        """Close at once."""
 
 
 class Connection(Protocol):
@@ -72,7 +50,7 @@ class Connection(Protocol):
         """The stream is gone."""
 
 
-MakeConnection = Callable[[Writer], Connection]
+MakeConnection = Callable[[Transport], Connection]
 
 
 class _Stream(asyncio.BaseProtocol):
@@ -84,7 +62,7 @@ class _Stream(asyncio.BaseProtocol):
     def __init__(self, make: MakeConnection) -> None:
         self._make = make
 
-    def _begin(self, writer: Writer, peer: Peer) -> None:
+    def _begin(self, writer: Transport, peer: Peer) -> None:
         self.connection = self._make(writer)
         self.connection.made(peer)
 
