@@ -1,4 +1,6 @@
-"""Every Python example of the documentation passes ``mypy --strict``, as a reader's editor would have it."""
+"""Every Python example of the documentation passes ``mypy --strict``, as a reader's editor would
+have it.
+"""
 
 from __future__ import annotations
 

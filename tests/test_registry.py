@@ -18,7 +18,9 @@ def kinds() -> Registry[type]:
 
 @pytest.fixture
 def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A package with entry points: one new, one that is no class, one that cannot be imported, one with a name that is taken."""
+    """A package with entry points: one new, one that is no class, one that cannot be imported, one
+    with a name that is taken.
+    """
     found = [
         EntryPoint("ordered", "collections:OrderedDict", "ninep.tests"),
         EntryPoint("number", "ninep.linux:NO_ID", "ninep.tests"),

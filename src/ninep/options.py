@@ -1,4 +1,5 @@
-"""Options, each declared once: a row says name, kind, default, help and where it counts; everything that reads options reads rows.
+"""Options, each declared once: a row says name, kind, default, help and where it counts; everything
+that reads options uses the rows.
 
 A set of options is a frozen dataclass whose fields are made by ``option``::
 
@@ -6,11 +7,13 @@ A set of options is a frozen dataclass whose fields are made by ``option``::
     class ModelOptions(OptionSet):
         fmode: int = option(0o600, MODE, "Host mode of new files.")
 
-One row feeds the command line (``--fmode OCTAL``), an export's ``NAME=TARGET,fmode=600``, a TOML table (``fmode = "600"``), keyword arguments of the
-library (``ModelOptions(fmode=0o600)``), the JSON schema and the reference of the documentation. However a value comes, its kind reads and checks it:
-a value that cannot be is ``BadOption`` with one sentence, before anything is opened.
+One row feeds the command line (``--fmode OCTAL``), an export's ``NAME=TARGET,fmode=600``, a TOML
+table (``fmode = "600"``), keyword arguments of the library (``ModelOptions(fmode=0o600)``), the
+JSON schema and the reference of the documentation. In each of these the kind reads and checks the
+value: a wrong one is ``BadOption`` with one sentence, before anything is opened.
 
-Pure: knows no command line, no file format, no operating system. Which sets exist is the business of the registries (``ninep.registry``).
+No command line, file format or operating system is used here. Which sets exist is decided by the
+registries (``ninep.registry``).
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ METADATA: Final = "ninep.option"
 
 
 class BadOption(ValueError):
-    """An option that cannot be; the message is one sentence for the person who wrote it, without the option's name."""
+    """A wrong option; the message is one sentence for the user, without the option's name."""
 
 
 # -- kinds of values -----------------------------------------------------------------------------------------------------
@@ -37,7 +40,9 @@ class Kind(Generic[T]):
     """How values of an option are read, checked and shown."""
 
     metavar: str
-    """What stands for a value in help texts: ``SIZE``. Empty: a flag, which takes none on the command line."""
+    """What stands for a value in help texts: ``SIZE``. Empty: a flag, which takes none on the
+    command line.
+    """
     read: Callable[[str], T]
     """From text. ``ValueError`` with a sentence."""
     check: Callable[[object], T]
@@ -48,7 +53,7 @@ class Kind(Generic[T]):
     """Its JSON schema (https://json-schema.org)."""
 
     def value(self, given: object) -> T:
-        """From text or a Python value: what ``KEY=VALUE``, TOML and keyword arguments all go through."""
+        """From text or a Python value: used for ``KEY=VALUE``, TOML and keyword arguments."""
         return self.read(given) if isinstance(given, str) else self.check(given)
 
 
@@ -155,7 +160,9 @@ def size(low: int, high: int) -> Kind[int]:
 
 
 def mode(most: int = 0o777) -> Kind[int]:
-    """Permission bits, written in octal with or without a leading 0 or 0o (QEMU reads ``600`` as decimal; that is never what is meant)."""
+    """Permission bits, written in octal with or without a leading 0 or 0o (QEMU reads ``600`` as
+    decimal; that is never what is meant).
+    """
 
     def check(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
@@ -174,12 +181,14 @@ def mode(most: int = 0o777) -> Kind[int]:
 def parsed(
     metavar: str, read: Callable[[str], T], kind: type[T] | tuple[type, ...], show: Callable[[Any], str] = str
 ) -> Kind[T]:
-    """A value with a form of its own: ``read`` makes it of text, a value that is already a ``kind`` is taken as it is."""
+    """A value with a form of its own: ``read`` makes it of text, a value that is already a ``kind``
+    is taken as it is.
+    """
 
     def check(value: object) -> T:
         if not isinstance(value, kind):
             raise BadOption(f"{value!r} is not {metavar}")
-        return value  # type: ignore[return-value] # isinstance with a tuple tells mypy less
+        return value  # type: ignore[return-value] # isinstance with a tuple does not narrow for mypy
 
     return Kind(metavar, read, check, show, {"type": "string"})
 
@@ -212,7 +221,9 @@ class Row:
         return self.name.replace("_", "-")
 
     def value(self, given: object) -> Any:
-        """Check a value; of a repeated option all of them. ``BadOption`` with the option's name in the sentence."""
+        """Check a value; of a repeated option all of them. ``BadOption`` with the option's name in
+        the sentence.
+        """
         try:
             if not self.repeat:
                 return self.kind.value(given)
@@ -236,35 +247,43 @@ def option(
     repeat: bool = False,
     words: Mapping[str, object] | None = None,
 ) -> Any:
-    """A field of an ``OptionSet``: see ``Row`` for the arguments. A ``default`` of None means "not given" and is not checked."""
+    """A field of an ``OptionSet``: see ``Row`` for the arguments. A ``default`` of None means "not
+    given" and is not checked.
+    """
     row = Row("", kind, default, help, group, short, repeat, words or {})
     return field(default=default, metadata={METADATA: row})
 
 
 class OptionSet:
-    """The base of dataclasses made of options: every value is read and checked, however the set is made."""
+    """The base of dataclasses made of options: every value is read and checked, however the set is
+    made.
+    """
 
     def __post_init__(self) -> None:
         """Read and check all values. ``BadOption``."""
         for row in rows(type(self)):
             given = getattr(self, row.name)
             if given is not None or row.default is not None:
-                object.__setattr__(self, row.name, row.value(given))  # the dataclass is frozen for everybody else
+                object.__setattr__(self, row.name, row.value(given))  # the dataclass is frozen
 
     @classmethod
     def of(cls, given: Mapping[str, object]) -> Self:
-        """Made of what was given, by Python names. ``BadOption`` for names that are none, with those that are."""
+        """Made of what was given, by Python names. ``BadOption`` for names that are none, with
+        those that are.
+        """
         unknown(given, rows(cls))
         return cls(**given)
 
     def __str__(self) -> str:
-        """What differs from the defaults, as people write it."""
+        """What differs from the defaults, as it is written."""
         changed = [(row, getattr(self, row.name)) for row in rows(type(self)) if getattr(self, row.name) != row.default]
         return ",".join(f"{row.key}={row.show(value)}" for row, value in changed)
 
 
 def rows(options: type[OptionSet]) -> tuple[Row, ...]:
-    """The rows of a set, in the order of its fields. Fields that were not made by ``option`` are no options."""
+    """The rows of a set, in the order of its fields. Fields that were not made by ``option`` are no
+    options.
+    """
     found = []
     for one in fields(options):  # type: ignore[arg-type] # a dataclass, or fields() says so
         row: Row | None = one.metadata.get(METADATA)
@@ -296,7 +315,9 @@ _PART: Final = re.compile(r"(?:[^,]|,,)+")
 
 
 def split_commas(given: str) -> list[str]:
-    """The parts between single commas; a comma in a part is written twice (as QEMU's command line has it). Empty parts are ``BadOption``."""
+    """The parts between single commas; a comma in a part is written twice (as QEMU's command line
+    has it). Empty parts are ``BadOption``.
+    """
     parts = [part.replace(",,", ",") for part in _PART.findall(given)]
     if _PART.sub("", given).count(",") != max(len(parts) - 1, 0):
         raise BadOption(f"{given!r}: empty option between two commas (a comma in a value is written twice)")
@@ -304,7 +325,9 @@ def split_commas(given: str) -> list[str]:
 
 
 def read_words(parts: Iterable[str], known: Sequence[Row]) -> dict[str, Any]:
-    """``KEY=VALUE`` and words as values by Python names, each checked. What is said twice, or contradicts, is ``BadOption``."""
+    """``KEY=VALUE`` and words as values by Python names, each checked. A repetition or a
+    contradiction is ``BadOption``.
+    """
     keys = {row.key: row for row in known}
     words = {word: (row, value) for row in known for word, value in row.words.items()}
     words |= {row.key: (row, True) for row in known if row.kind is FLAG and row.key not in words}

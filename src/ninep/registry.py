@@ -1,16 +1,19 @@
-"""Registries: what can be chosen by name, from the project or from packages that are installed beside it.
+"""Registries: what can be chosen by name, from the project or from packages that are installed
+beside it.
 
-A registry is one table: a name and where the thing is, ``module:attribute``, imported when it is first asked for. Other packages add rows by an entry
-point of the registry's group, without a change here::
+A registry is one table: a name and where the thing is, ``module:attribute``, imported when it is
+first asked for. Other packages add rows by an entry point of the registry's group, without a change
+here::
 
     [project.entry-points."ninep.drivers"]
     zip = "ninep_zip:DRIVER"
 
-Ours win: an entry point with the name of a row of the project is left out with a warning, so that no installed package can put itself in the
-place of a security model. An entry point that cannot be imported is an error when it is asked for by name, and no sooner.
+The project's rows take precedence: an entry point with such a name is left out with a warning, so
+that no installed package can put itself in the place of a security model. An entry point that
+cannot be imported is an error when it is asked for by name, and no sooner.
 
-There are four groups: ``ninep.drivers``, ``ninep.security``, ``ninep.layers`` and ``ninep.transports``; each says in its own package what a row
-has to be.
+There are four groups: ``ninep.drivers``, ``ninep.security``, ``ninep.layers`` and
+``ninep.transports``; each says in its own package what a row has to be.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class UnknownName(LookupError):
-    """There is nothing of that name; the message says what there is."""
+    """No row has that name; the message lists those that there are."""
 
 
 class Registry(Generic[T]):
@@ -40,7 +43,8 @@ class Registry(Generic[T]):
         group: of entry points.
         what: one of them, with its article: ``a security model``.
         own: the rows of the project, name to ``module:attribute``.
-        check: whether a loaded object is one of them; an entry point whose object is not, is ``TypeError``.
+        check: whether a loaded object is one of them; an entry point whose object is not, is
+            ``TypeError``.
     """
 
     def __init__(self, group: str, what: str, own: Mapping[str, str], check: Callable[[Any], bool]) -> None:
@@ -65,7 +69,9 @@ class Registry(Generic[T]):
         return len(self.names())
 
     def get(self, name: str) -> T:
-        """The thing of that name, imported if need be. ``UnknownName``; ``TypeError`` for an entry point that is something else."""
+        """The thing of that name, imported if need be. ``UnknownName``; ``TypeError`` for an entry
+        point that is something else.
+        """
         if name not in self._loaded:
             self._loaded[name] = self._load(name)
         return self._loaded[name]

@@ -1,4 +1,6 @@
-"""What a server is told to serve: read from text, and refused with a sentence where it cannot be."""
+"""What a server is told to serve: read from text, and refused with a sentence where it
+cannot be.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Exports from options: what can be meant is taken, what cannot is one sentence, nothing is opened before."""
+"""Exports from options: what can be meant is taken, what cannot is one sentence, nothing is opened
+before.
+"""
 
 from __future__ import annotations
 

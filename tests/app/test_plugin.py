@@ -1,5 +1,5 @@
-"""A package that is installed beside ninep adds a driver, a security model, a layer and a transport to
-``ninep serve``, without a change in the project.
+"""A package that is installed beside ninep adds a driver, a security model, a layer and a transport
+to ``ninep serve``, without a change in the project.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ abstract = ninep_example:TRANSPORT
 
 @pytest.fixture
 def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As ``pip install`` leaves a package: its module, and what its metadata say (packaging.python.org, entry points)."""
+    """As ``pip install`` leaves a package: its module, and what its metadata say
+    (packaging.python.org, entry points).
+    """
     site = tmp_path / "site"
     site.mkdir()
     shutil.copy(HERE / "ninep_example.py", site)

@@ -1,4 +1,6 @@
-"""How a running server is ended, in a loop that has no signal handlers of its own: the Proactor loop of Windows."""
+"""How a running server is ended, in a loop that has no signal handlers of its own: the Proactor
+loop of Windows.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from ninep.app import ending
 
 
 class ProactorLike(asyncio.SelectorEventLoop):
-    """What Windows does otherwise: signals come as to any Python program, and wake the loop through a socket."""
+    """What Windows does otherwise: signals come as to any Python program, and wake the loop through
+    a socket.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -173,7 +173,9 @@ class TestIdMap:
 
 
 class TestLeftOut:
-    """What a client leaves out is what the policy says: below it, no id would mean the server process."""
+    """What a client leaves out is what the policy says: below it, no id would mean the server
+    process.
+    """
 
     POLICIES: ClassVar[dict[str, tuple[Layer, tuple[int, int]]]] = {
         "map": (SHIFT, (OVERFLOW_ID, OVERFLOW_ID)),

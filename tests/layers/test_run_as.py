@@ -1,4 +1,6 @@
-"""Requests with their users' rights. The users are those that every Debian has; the host's kernel is the judge."""
+"""Requests with their users' rights. The users are those that every Debian has; the host's kernel
+is the judge.
+"""
 
 import os
 import sys
@@ -242,7 +244,9 @@ class TestRights:
         assert alices.getattr(linux.GETATTR_BASIC).mode & 0o7777 == 0o755
 
     def test_privileges_of_a_shared_file_go_too(self, bob: Node, alices: Node) -> None:
-        """bob may write alice's file, but not chmod it: the kernel takes SUID away with the write."""
+        """bob may write alice's file, but not chmod it: the kernel takes SUID away with
+        the write.
+        """
         alices.setattr(Changes(mode=0o4777, by=0))
         node = bob.walk(b"f")
         file = node.open(linux.O_RDWR, 2)
@@ -301,7 +305,7 @@ class TestIdentity:
             both = [self.attached([RunAs(), squash], user) for user in users.values()]
             assert both == [self.attached([squash, RunAs()], user) for user in users.values()]
             assert both == [(2, 60, ()), (2, 60, ())] + (
-                [(2, 60, ())] * 2 if squash.everybody else [credentials.identity_of(1)] * 2
+                [(2, 60, ())] * 2 if squash.all_users else [credentials.identity_of(1)] * 2
             )
 
     @staticmethod

@@ -1,4 +1,6 @@
-"""What is said when a server listens: what is served, where, and the lines to type where it can be used."""
+"""The lines that ``ninep serve`` prints when it listens: exports, addresses, and what to type in a
+guest.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,8 @@ from ninep.transport import Address
 
 
 def to_stderr(line: str) -> None:
-    """Standard output may be the wire."""
-    print(f"ninep: {line}".encode(errors="backslashreplace").decode(), file=sys.stderr, flush=True)  # noqa: T201 - what the program says
+    """Print a line; standard output can be the connection."""
+    print(f"ninep: {line}".encode(errors="backslashreplace").decode(), file=sys.stderr, flush=True)  # noqa: T201 - the program's output
 
 
 def announce(
@@ -24,7 +26,9 @@ def announce(
     metrics: Sequence[Address] = (),
     say: Callable[[str], None] = to_stderr,
 ) -> None:
-    """Tell the service manager and the ``ready_fd`` that the server listens; then say, line by line, what is served, where, and what to type."""
+    """Notify the service manager and the ``ready_fd``, then print exports, addresses, and what to
+    type.
+    """
     ready.write_addresses(config.ready_fd, listening)
     ready.notify("READY=1")
     for asked, export in zip(config.exports, exports, strict=True):

@@ -1,4 +1,6 @@
-"""A server from its configuration: exports opened and held against each other, limits fitted to what the system gives."""
+"""A server from its configuration: exports opened and checked for overlap, limits fitted to what
+the system allows.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,16 @@ from ninep.server.limits import Limits
 from ninep.server.server import Server
 
 HANDLES = 24
-"""Descriptors of a process that serves a few clients: its event loop, its listeners and exports, and some for files."""
+"""Descriptors of a process that serves a few clients: its event loop, its listeners and exports,
+and some for files.
+"""
 HANDLES_A_WORKER = 2
 
 
 def exports_of(settings: ServerConfig) -> list[Export]:
-    """Open what is to be served. ``OSError`` with a sentence if a folder cannot be, ``BadOption`` for two that contradict each other."""
+    """Open what is to be served. ``OSError`` with a sentence if a folder cannot be, ``BadOption``
+    for two that contradict each other.
+    """
     exports = [build(export) for export in settings.exports]
     try:
         overlap.check(exports, permitted=settings.allow_overlap)
@@ -32,7 +38,9 @@ def exports_of(settings: ServerConfig) -> list[Export]:
 
 
 def check_handles(settings: ServerConfig) -> None:
-    """``OSError`` with a sentence if the system gives this process too few handles to serve anybody."""
+    """``OSError`` with a sentence if the system allows this process too few handles to serve a
+    client.
+    """
     given = host.raise_handle_limit()
     needed = HANDLES + (HANDLES_A_WORKER * settings.workers if settings.workers > 1 else 0)
     if given < needed:
@@ -40,7 +48,9 @@ def check_handles(settings: ServerConfig) -> None:
 
 
 def limits_of(settings: ServerConfig) -> Limits:
-    """The limits of one process: its share of what all have together, and no more handles than the system gives it."""
+    """The limits of one process: its share of the limits for all, and no more handles than the
+    system allows.
+    """
     return settings.limits.share(settings.workers).fit(host.raise_handle_limit())
 
 
@@ -52,5 +62,5 @@ def server_of(settings: ServerConfig, exports: Sequence[Export]) -> Server:
         access=settings.access,
         owns_loop=True,
         instrumented=settings.metrics is not None,
-        allow_overlap=True,  # exports_of has looked
+        allow_overlap=True,  # exports_of has checked
     )

@@ -1,7 +1,7 @@
 """A server's configuration: exports, addresses, limits, access; checked before anything is opened.
 
-``ServerConfig`` is what ``ninep serve`` makes of its options, and what a program may fill in itself. A value that cannot be is ``BadOption`` with a
-sentence for the person who wrote it.
+``ServerConfig`` is what ``ninep serve`` makes of its options, and what a program may fill in
+itself. A wrong value is ``BadOption`` with a sentence for the user.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def parse_metrics(text: str) -> Tcp:
 
 @dataclass(frozen=True)
 class ServerConfig(OptionSet):
-    """All that ``ninep serve`` needs to know. ``exports`` and ``limits`` have options of their own."""
+    """The configuration of ``ninep serve``. ``exports`` and ``limits`` have options of
+    their own.
+    """
 
     exports: Sequence[ExportConfig]
     limits: Limits = field(default_factory=Limits)
@@ -56,12 +58,15 @@ class ServerConfig(OptionSet):
         short="w",
     )
     socket_mode: int | None = option(
-        None, mode(), "Permissions of unix sockets (600 unless given): who may write may connect.", group=ACCESS_GROUP
+        None,
+        mode(),
+        "Permissions of unix sockets (600 unless given): write permission is permission to connect.",
+        group=ACCESS_GROUP,
     )
     allow: tuple[Rule, ...] = option(
         (),
         PEER,
-        "Who may connect: a network, any, uid:N, gid:N, cid:N (see below). Repeatable. Needed to listen off the loopback.",
+        "Peers that may connect: a network, any, uid:N, gid:N, cid:N (see below). Repeatable. Needed to listen off the loopback.",
         group=ACCESS_GROUP,
         repeat=True,
     )
@@ -81,13 +86,13 @@ class ServerConfig(OptionSet):
     ready_fd: int | None = option(
         None,
         number(0, 1 << 30),
-        "Write the addresses to this descriptor, a line each, and close it, as soon as clients can connect. (A service manager is told through "
+        "Write the addresses to this descriptor, a line each, and close it, as soon as clients can connect. (A service manager is notified through "
         "NOTIFY_SOCKET, with Type=notify.)",
         group=LOG_GROUP,
     )
 
     def __post_init__(self) -> None:
-        """Refuse what contradicts itself."""
+        """Refuse contradictions."""
         super().__post_init__()
         self._check_exports()
         if not MIN_MSIZE <= self.limits.msize <= MAX_MSIZE:
@@ -96,7 +101,7 @@ class ServerConfig(OptionSet):
 
     @property
     def access(self) -> Access:
-        """Who may connect."""
+        """The peers that may connect."""
         return Access(self.allow)
 
     def _check_exports(self) -> None:
@@ -133,7 +138,9 @@ def _with_mode(address: Address, bits: int) -> Address:
 
 
 def limits_with(msize: int | None, given: Mapping[str, Any]) -> Limits:
-    """The limits with what was given. A round msize is meant as what one read carries: 1M lets 1 MiB through, with room for the header."""
+    """The limits with what was given. A round msize is meant as what one read carries: 1M lets 1
+    MiB through, with room for the header.
+    """
     changed = dict(given)
     if msize is not None:
         if not MIN_MSIZE <= msize <= MAX_MSIZE:

@@ -1,15 +1,17 @@
-"""The end of a process that serves: signals are heard although the event loop hangs.
+"""The end of a process that serves: signals are handled although the event loop hangs.
 
-A system call that waits in the event loop's thread (a hung device) keeps that thread from running any signal handler. So the signals are blocked in
-all threads, and one thread waits for them (sigwait(3)). Where there is no such call (Windows) a thread reads the pipe that Python's C handler
+A system call that waits in the event loop's thread (a hung device) keeps that thread from running
+any signal handler. So the signals are blocked in all threads, and one thread waits for them
+(sigwait(3)). Where there is no such call (Windows) a thread reads the pipe that Python's C handler
 writes to (``signal.set_wakeup_fd``).
 
 Rules
 
-* SIGTERM, SIGINT (Ctrl-C) and SIGHUP (the terminal is gone) ask for a clean end; SIGHUP does not if it was ignored at the start (nohup(1)).
+* SIGTERM, SIGINT (Ctrl-C) and SIGHUP (the terminal is gone) ask for a clean end; SIGHUP does not if
+  it was ignored at the start (nohup(1)).
 * A second one asks not to wait for requests in flight.
-* An event loop that does not take notice within ``LOOP_ANSWERS``, and a clean end that takes longer than ``ENDS_WITHIN`` (after a second signal
-  ``HURRIES``), are cut short: exit status 1.
+* An event loop that does not react within ``LOOP_ANSWERS``, and a clean end that takes longer than
+  ``ENDS_WITHIN`` (after a second signal ``HURRIES``), are cut short: exit status 1.
 """
 
 from __future__ import annotations
@@ -41,8 +43,8 @@ def _nothing() -> None:
 
 
 class EndSignals:
-    """Hears the signals from now on, for the running event loop: the first calls ``stop`` there, the second ``hurry``. To be made in the main thread,
-    before any thread that serves.
+    """Handles the signals from now on, for the running event loop: the first calls ``stop`` there,
+    the second ``hurry``. To be made in the main thread, before any thread that serves.
     """
 
     def __init__(self, stop: Callable[[], None], hurry: Callable[[], None] = _nothing) -> None:
@@ -91,7 +93,9 @@ def _start(target: Callable[[], None], name: str) -> None:
 
 
 def _wait_for_signals(heard: Queue[int]) -> Callable[[], None]:
-    """Prepare, in the main thread; the function is for a thread of its own, and puts each signal into a queue."""
+    """Prepare, in the main thread; the function is for a thread of its own, and puts each signal
+    into a queue.
+    """
     numbers = {number for number in ENDING if number != _HANGUP or signal.getsignal(number) is not signal.SIG_IGN}
     if _wait is None:
         return _read_signals(heard, numbers)
@@ -122,7 +126,9 @@ def _read_signals(heard: Queue[int], numbers: set[signal.Signals]) -> Callable[[
 
 
 def _cut_short() -> None:
-    """End although the main thread hangs; it may hold the lock of the log, and nobody may read what is written there."""
+    """End although the main thread hangs; it can hold the lock of the log, and standard error can
+    be a pipe that is not read.
+    """
     with suppress(OSError, ValueError):
         if select.select([], [2], [], 0)[1]:
             os.write(2, b"ninep: something waits for a device that does not answer: ending without it\n")
@@ -135,8 +141,9 @@ def signal_self() -> None:
 
 
 def hear_no_more_signals() -> None:
-    """All is done: a second signal must not turn the clean end that follows into a death by signal. The event loop gives the signals back to the
-    system when it closes, so they are blocked, where a system can do that.
+    """All is done: a second signal must not turn the clean end that follows into a death by signal.
+    The event loop gives the signals back to the system when it closes, so they are blocked, where a
+    system can do that.
     """
     if _mask is not None:
         _mask(_BLOCK, set(ENDING))

@@ -1,4 +1,5 @@
-"""An export from its options: a driver by the scheme of what is served, a security model, layers, and who may attach.
+"""An export from its options: a driver by the scheme of what is served, a security model, layers,
+and who may attach.
 
 ``ExportConfig`` holds what was asked for, checked, and opens nothing. ``build`` opens it.
 """
@@ -63,7 +64,9 @@ def layer_types() -> list[tuple[str, LayerType]]:
 
 
 def export_rows() -> list[Row]:
-    """The options that exports can have: of every driver, security model and layer. One name is one option: who comes later with it is left out."""
+    """The options that exports can have: of every driver, security model and layer. One name is one
+    option: of several rows with one name the first counts.
+    """
     found: dict[str, Row] = {}
     sets = [rows(ExportOptions), [row for row, _ in model_rows().values()]]
     sets += [rows(DRIVERS.get(name).options) for name in DRIVERS]
@@ -79,11 +82,14 @@ class ExportConfig:
 
     Args:
         target: the path of a folder, or a scheme and what its driver wants (``mem:``).
-        name: the aname that clients choose it by; empty for the one that is served when none is named.
-        options: by their Python names, as values or as people would write them (``fmode=0o640`` or ``fmode="640"``).
+        name: the aname that clients choose it by; empty for the one that is served when none is
+            named.
+        options: by their Python names, as values or as people would write them (``fmode=0o640`` or
+            ``fmode="640"``).
 
     Raises:
-        BadOption: an option that there is not, that this driver or model does not have, or whose value cannot be.
+        BadOption: an option that there is not, that this driver or model does not have, or whose
+            value cannot be.
     """
 
     __slots__ = ("_given", "_values", "driver", "name", "rest", "target")
@@ -102,11 +108,13 @@ class ExportConfig:
             if not self.has(key):
                 raise BadOption(f"{by_name[key].key} {self.why_not(key)}")
         for _, layer in layer_types():
-            layer.make(self.options(layer.options), self)  # what contradicts is found before anything is opened
+            layer.make(self.options(layer.options), self)  # contradictions are found before anything is opened
 
     @property
     def model(self) -> str:
-        """The name of the security model, ``auto`` while that is open; empty if the driver has none."""
+        """The name of the security model, ``auto`` while that is open; empty if the driver has
+        none.
+        """
         name: str = self._values["security_model"]
         return name if self.driver.models else ""
 
@@ -123,7 +131,9 @@ class ExportConfig:
         return type(self)(self.target, self.name, **(self._given | options))
 
     def has(self, option: str) -> bool:
-        """Whether an option applies to this driver and model. With ``auto`` the options of all models do."""
+        """Whether an option applies to this driver and model. With ``auto`` the options of all
+        models do.
+        """
         if option in {row.name for row in rows(self.driver.options)} or option == "allow":
             return True
         row = model_rows().get(option)
@@ -143,7 +153,7 @@ class ExportConfig:
         return options(**{row.name: self._values[row.name] for row in rows(options)})
 
     def layers(self) -> list[Layer]:
-        """The policies, from the driver outwards: the outermost hears of a request first."""
+        """The policies, from the driver outwards: the outermost gets a request first."""
         made = (layer.make(self.options(layer.options), self) for _, layer in layer_types())
         return [layer for layer in made if layer is not None]
 
@@ -166,7 +176,9 @@ class ExportConfig:
 
 
 def build(config: ExportConfig) -> Export:
-    """Open an export. ``OSError`` with a sentence if it cannot be served; ``BadOption`` if the model that was found does not have an option."""
+    """Open an export. ``OSError`` with a sentence if it cannot be served; ``BadOption`` if the
+    model that was found does not have an option.
+    """
     layers = config.layers()
     driver = config.driver.open(config.rest, config.options(config.driver.options), config.choice())
     return Export(
@@ -179,7 +191,9 @@ def build(config: ExportConfig) -> Export:
 
 
 def parse_export(text: str) -> tuple[str, str, dict[str, Any]]:
-    """``NAME=TARGET[,OPTION...]`` as name, target and options. A comma in a target is written twice. ``BadOption``."""
+    """``NAME=TARGET[,OPTION...]`` as name, target and options. A comma in a target is written
+    twice. ``BadOption``.
+    """
     name, equals, rest = text.partition("=")
     if not equals or not name or not rest:
         raise BadOption(f"{text!r}: write NAME=DIR or NAME=DIR,OPTION,...")
@@ -197,7 +211,9 @@ def _whole_keys(options: Iterable[str]) -> Iterator[str]:
 
 
 def merged(named: Iterable[tuple[str, str, Mapping[str, Any]]], for_all: Mapping[str, Any]) -> list[ExportConfig]:
-    """Exports with options of their own, and options that hold for all that can have them. ``BadOption`` for one that none of them can have."""
+    """Exports with options of their own, and options that hold for all that can have them.
+    ``BadOption`` for one that none of them can have.
+    """
     used: set[str] = set()
     made: list[ExportConfig] = []
     problem: BadOption | None = None

@@ -13,6 +13,8 @@ WINDOWS: Final = hasattr(socket, "SO_EXCLUSIVEADDRUSE")
 
 
 def hints(address: Address, name: str, msize: int, *, windows: bool = WINDOWS) -> list[Hint]:
-    """What to type for an export at an address that is listened at; nothing for descriptors, whose other end is not known."""
+    """What to type for an export at an address that is listened at; nothing for descriptors, whose
+    other end is not known.
+    """
     found = transport_of(address).hints
     return [hint for hint in (found(address, Mount(name, msize, windows)) if found else []) if hint.line]

@@ -1,4 +1,6 @@
-"""What a process that serves sets for itself: event loop, garbage collector, thread switches, and its end when threads hang."""
+"""Settings of a process that serves: event loop, garbage collector, thread switches, and its end
+when threads hang.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def run_in_loop(listen: Iterable[Address], main: Callable[[], Coroutine[Any, Any
 
 
 def exit_without_hung_threads(wait: float = 1.0) -> None:
-    """End the process although a thread waits for a device that does not answer: Python would wait for it before it ends."""
+    """End the process although a thread waits for a device that does not answer: Python would wait
+    for it before it ends.
+    """
     deadline = monotonic() + wait
     hanging = 0
     for thread in threading.enumerate():
@@ -47,10 +51,12 @@ def exit_without_hung_threads(wait: float = 1.0) -> None:
 
 
 def tune_garbage_collector() -> None:
-    """Run the cyclic garbage collector rarely, and never over the objects that were there before the first client.
+    """Run the cyclic garbage collector rarely, and never over the objects that were there before
+    the first client.
 
-    Fids and nodes live long and are freed by their reference counts; with the default thresholds a client that walks to many files makes the
-    collector go through all of them again and again (3 to 100 us a walk, with the number of fids).
+    Fids and nodes live long and are freed by their reference counts; with the default thresholds a
+    client that walks to many files makes the collector go through all of them again and again (3 to
+    100 us a walk, with the number of fids).
     """
     gc.collect()
     gc.freeze()
@@ -58,7 +64,8 @@ def tune_garbage_collector() -> None:
 
 
 def shorten_switch_interval() -> None:
-    """Threads that compute (large listings, closing many fids) give the interpreter back to the event loop after half a millisecond, and not after
-    the usual five: each of them would be waited for in turn.
+    """Threads that compute (large listings, closing many fids) give the interpreter back to the
+    event loop after half a millisecond, and not after the usual five: each of them would be waited
+    for in turn.
     """
     sys.setswitchinterval(0.0005)

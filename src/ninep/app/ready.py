@@ -1,4 +1,6 @@
-"""Readiness notification: to the service manager (sd_notify(3)), or to a script that reads a descriptor."""
+"""Readiness notification: to the service manager (sd_notify(3)), or to a script that reads a
+descriptor.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from ninep.transport import Address
 
 
 def notify(state: str) -> None:
-    """One datagram to ``$NOTIFY_SOCKET``, as sd_notify(3) has it: ``READY=1``, ``STOPPING=1``. Nothing if there is none; failures do not matter."""
+    """One datagram to ``$NOTIFY_SOCKET``, as sd_notify(3) has it: ``READY=1``, ``STOPPING=1``.
+    Nothing if there is none; failures do not matter.
+    """
     path = os.environ.get("NOTIFY_SOCKET", "")
     family = getattr(socket, "AF_UNIX", None)
     if family is None or path[:1] not in {"/", "@"}:
@@ -31,7 +35,9 @@ def check(number: int | None) -> None:
 
 
 def write_addresses(number: int | None, listening: Sequence[Address]) -> None:
-    """Write a line for each address to a descriptor, and close it. A reader that is gone does not matter."""
+    """Write a line for each address to a descriptor, and close it. A reader that is gone does not
+    matter.
+    """
     if number is None:
         return
     with suppress(OSError), os.fdopen(number, "wb", 0) as pipe:

@@ -1,7 +1,7 @@
 """Run a server from its configuration: open, listen, announce, serve, end.
 
-In one process, or in several behind the same sockets (``server.workers``). What can be wrong is found before the first client is served and before
-any process is forked.
+In one process, or in several behind the same sockets (``server.workers``). What can be wrong is
+found before the first client is served and before any process is forked.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ T = TypeVar("T")
 
 
 def run(settings: ServerConfig) -> int:
-    """Serve until told to stop; the exit status. ``OSError`` with a sentence if it cannot begin."""
+    """Serve until a signal; the exit status. ``OSError`` with a sentence if it cannot begin."""
     ready.check(settings.ready_fd)
     check_handles(settings)
     endpoints = _metrics(settings)
-    os.umask(0)  # clients say what permissions a file gets; theirs have been taken off by their own umask
+    os.umask(0)  # clients state the permissions of a file, after their own umask
     exports = exports_of(settings)
     if settings.workers > 1:
         return _run_workers(settings, exports, endpoints)
@@ -71,7 +71,9 @@ async def _serve(settings: ServerConfig, exports: Sequence[Export], endpoints: S
 
 
 def _metrics(settings: ServerConfig) -> Sequence[MetricsEndpoint]:
-    """An endpoint for metrics for each process, bound before anything is served. ``BadOption`` without the library."""
+    """An endpoint for metrics for each process, bound before anything is served. ``BadOption``
+    without the library.
+    """
     if settings.metrics is None:
         return ()
     try:

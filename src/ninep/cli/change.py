@@ -195,5 +195,7 @@ def chmod(remote: Remote, mode: int, locations: tuple[Location, ...], recursive:
 def chown(
     remote: Remote, owner: tuple[int | None, int | None], locations: tuple[Location, ...], recursive: bool
 ) -> None:
-    """Set owners and groups, by number: UID, UID:GID or :GID. Of a symbolic link, the link's own."""
+    """Set owners and groups, by number: UID, UID:GID or :GID. Of a symbolic link, the
+    link's own.
+    """
     _on_each(remote, locations, recursive, False, lambda client, path: client.chown(path, *owner))

@@ -22,7 +22,9 @@ def grouped(group: str, *declarations: str, **named: Any) -> Callable[[F], F]:
 
 
 class Grouped(click.Command):
-    """A command whose help has a section for each group, in the order in which they first appear."""
+    """A command whose help has a section for each group, in the order in which they
+    first appear.
+    """
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Called by click."""

@@ -1,11 +1,11 @@
-"""``ninep serve``: options to exports and listeners, a clean start, a clean end.
+"""``ninep serve``: options to exports and listeners.
 
-The options are rows of the configuration, the drivers, the security models and the layers, those of installed packages included: nothing here
-names one.
+The options are rows of the configuration, the drivers, the security models and the layers, those of
+installed packages included: nothing here names one.
 
-Whatever is wrong is said in one line on stderr before anything is served: exit status 2 for what cannot be meant, 1 for what cannot be done here
-(a folder that is not there, an address in use). What is served is said on stderr too (standard output may be the wire), with the line to type in a
-guest.
+An error is one line on stderr before anything is served: exit status 2 for a wrong command line, 1
+for what fails here (no such folder, an address in use). Exports and addresses are printed on stderr
+too (standard output can be the connection), with the line to type in a guest.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ SCHEMES = "\n".join(f"  {f'{name}:':8} {DRIVERS.get(name).help}" for name in DRI
 ON_UNIX = """\b
 Examples:
   ninep serve ~/src                                share a folder with a guest of this machine
-  ninep serve ~/src --read-only                    and let nobody change it
+  ninep serve ~/src --read-only                    the same, read-only
   ninep serve /srv --security-model passthrough    as root: owners and modes are the real ones
   ninep serve ~/a --export b=/data/b,ro            two exports; mount the second with aname=b
   ninep serve ~/src --listen unix:/run/9p.sock     for QEMU, containers, ssh -L
-  ninep serve ~/src --listen stdio                 from inetd, or at the end of a pipe
+  ninep serve ~/src --listen stdio                 from inetd, or over a pipe
   ninep serve /srv --listen :5640 --allow 192.168.7.0/24    to other computers
 """
 ON_WINDOWS = """\b
@@ -83,15 +83,15 @@ Security models: what is real on the host
 \b
 An export:  NAME=DIR[,OPTION...]  (a comma in DIR is written twice)
   {", ".join([*WORDS, *KEYS])}
-  What is not given is as the other options say; allow=WHO may be repeated, and lets no other peer attach.
+  An option that is not given is that of the command line. allow=WHO may be repeated; then no other peer can attach.
   In place of DIR:
 {SCHEMES}
 
 \b
-WHO may connect:
+Peers (WHO):
   192.168.0.0/16, 10.0.0.7, fe80::/10    computers (TCP). Without any, only processes of this machine.
   any                                    all computers that can reach the address. 9P has no passwords!
-  uid:N, gid:N                           users of this machine (unix socket). Without any, those whom its mode lets in.
+  uid:N, gid:N                           users of this machine (unix socket). Without any, all that the mode of the socket permits.
   cid:N                                  virtual machines (vsock). Without any, all.
 
 \b
@@ -127,13 +127,14 @@ Limits:  --limit NAME=VALUE
     type=Checked("limit", parse_limit),
     help="Change a limit (see below). Repeatable.",
 )
-@grouped(LOGGING, "--verbose", "-v", is_flag=True, help="Log who attaches and what is refused.")
+@grouped(LOGGING, "--verbose", "-v", is_flag=True, help="Log attaches and refused requests.")
 @grouped(LOGGING, "--trace", is_flag=True, help="Log every message.")
 def serve(dir: str | None, export: tuple[tuple[str, str, dict[str, Any]], ...], msize: int | None,
           limit: tuple[tuple[str, float], ...], verbose: bool, trace: bool, **options: Any) -> int:  # fmt: skip
     """Serve a folder over 9P, to virtual machines, containers and other computers.
 
-    Says the line to type in a Linux guest. Ends at SIGTERM, SIGHUP or Ctrl-C, after answering what is in flight.
+    Prints the command to type in a Linux guest. Ends at SIGTERM, SIGHUP or Ctrl-C, after answering
+    what is in flight.
     """
     _logging(verbose=verbose, trace=trace)
     asked = given(options)

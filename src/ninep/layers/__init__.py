@@ -1,7 +1,9 @@
-"""Layers: policies of an export, as wrappers around the nodes of its driver. The driver and the server know nothing of them.
+"""Layers: policies of an export, as wrappers around the nodes of its driver. The driver and the
+server do not depend on them.
 
-A layer is a row of ``LAYERS``: a ``LayerType`` in its module, or at an entry point ``ninep.layers`` of another package. Its options decide whether
-an export has it. Layers are put around the driver in the order of their ``order``: the outermost, with the highest, hears of a request first.
+A layer is a row of ``LAYERS``: a ``LayerType`` in its module, or at an entry point ``ninep.layers``
+of another package. Its options decide whether an export has it. Layers are put around the driver in
+the order of their ``order``: the outermost, with the highest, gets a request first.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ Layer = Callable[[Node, User], Node]
 
 
 class Settings(Protocol):
-    """What a layer may ask about the export that it is for."""
+    """The options of the export, for a layer."""
 
     @property
     def model(self) -> str:
@@ -34,10 +36,14 @@ class LayerType(NamedTuple):
     """A row of ``LAYERS``."""
 
     order: int
-    """Where it stands: 100 run-as, 200 squash, 300 id map, 900 read-only; the driver is below all."""
+    """Where it stands: 100 run-as, 200 squash, 300 id map, 900 read-only; the driver is
+    below all.
+    """
     options: type[OptionSet]
     make: Callable[[Any, Settings], Layer | None]
-    """The layer for these options; None: this export does not have it. ``BadOption`` for options that contradict each other or the model."""
+    """The layer for these options; None: this export does not have it. ``BadOption`` for options
+    that contradict each other or the model.
+    """
 
 
 LAYERS: Final[Registry[LayerType]] = Registry(

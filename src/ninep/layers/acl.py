@@ -1,7 +1,8 @@
 """The ids inside POSIX ACLs, as ``system.posix_acl_access`` and ``_default`` carry them.
 
-The layout is that of the kernel's ``include/uapi/linux/posix_acl_xattr.h``: a version (2) in four bytes, then entries of tag[2] perm[2]
-id[4], little-endian. Only entries for a named user or group have an id; the others keep all ones.
+The layout is that of the kernel's ``include/uapi/linux/posix_acl_xattr.h``: a version (2) in four
+bytes, then entries of tag[2] perm[2] id[4], little-endian. Only entries for a named user or group
+have an id; the others keep all ones.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ _GROUP: Final = 0x08
 
 
 def translate(acl: bytes, uid: Callable[[int], int], gid: Callable[[int], int]) -> bytes:
-    """The ACL with every id put through ``uid`` or ``gid``. EINVAL for what is no ACL: also for an entry that names -1, as in Linux's
-    fs/posix_acl.c (posix_acl_from_xattr).
+    """The ACL with every id put through ``uid`` or ``gid``. EINVAL for a value that is not an ACL,
+    and for an entry with the id -1, as in Linux's fs/posix_acl.c (posix_acl_from_xattr).
     """
     if acl[:4] != _VERSION:
         raise Refused(Errno.EINVAL, "not an ACL of version 2")

@@ -2,14 +2,17 @@
 
 Rules
 
-* A layer is a callable ``(root, user) -> root``. It *is* the identity of the trees it wraps: ``link``, ``rename`` and ``move``
-  take nodes of the same layer apart and answer EXDEV to others, so that nothing is linked past a policy from one export into another.
-* A wrapper holds one claim on what it wraps and gives it back when it is released: one to one, also through ``clone``.
-* ``Wrapper`` costs one call and, where a node comes back, one small object. Files and listings are handed through as they are
-  unless a layer overrides ``wrap_file`` or ``wrap_dir``.
-* ``Around`` is for layers that do the same to every verb (log it, count it, run it as somebody): each goes through ``around``.
+* A layer is a callable ``(root, user) -> root``. It *is* the identity of the trees it wraps:
+  ``link``, ``rename`` and ``move`` take nodes of the same layer apart and answer EXDEV to others,
+  so that nothing is linked past a policy from one export into another.
+* A wrapper holds one reference to what it wraps and releases it when it is released: one to one,
+  also through ``clone``.
+* ``Wrapper`` costs one call and, where a node comes back, one small object. Files and listings are
+  handed through as they are unless a layer overrides ``wrap_file`` or ``wrap_dir``.
+* ``Around`` is for layers that do the same to every verb (log it, count it, run it as a user): each
+  goes through ``around``.
 
-Knows no policy.
+No policy is implemented here.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ Layer = Callable[[Node, User], Node]
 
 
 class Wrapper(Node):
-    """A node that does what the one inside does. ``layer`` is whose it is."""
+    """A node that does what the one inside does. ``layer`` is the layer that made it."""
 
     __slots__ = ("inline", "inner", "layer")
 
@@ -161,7 +164,7 @@ class FileWrapper(OpenFile):
         self.idle = inner.idle
         self.inner = inner
         self.node = node
-        """Where it was opened: for its layer, not for its claim, which ends on its own."""
+        """The node it was opened from: for its layer; it is no reference."""
 
     def read(self, offset: int, count: int) -> Buffer:
         return self.inner.read(offset, count)
@@ -229,7 +232,9 @@ DIR_VERBS = ("read", "read_packed", "is_far", "fsync", "close")
 
 
 class Around(Wrapper):
-    """A node all of whose verbs go through ``around``, those of its files and listings too (as ``file.read``, ``dir.read``)."""
+    """A node all of whose verbs go through ``around``, those of its files and listings too (as
+    ``file.read``, ``dir.read``).
+    """
 
     __slots__ = ()
 

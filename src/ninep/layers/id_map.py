@@ -1,16 +1,20 @@
-"""Whose files are whose: ids of the client and ids of the driver, put into each other on every way in and out.
+"""Ids of the client and ids of the driver, translated in requests and replies.
 
-``IdMap`` shifts ranges, as user namespaces do: a container's root owns host files of uid 100000. ``Squash`` makes everybody, or just root,
-the same somebody. Both cover what getattr shows, what create and chown give, who asks (``by``), and the ids inside ACLs.
+``IdMap`` shifts ranges, as user namespaces do: a container's root owns host files of uid 100000.
+``Squash`` maps all users, or root alone, to one user. Both translate the results of getattr, the
+owners of create and chown, the acting user (``by``), and the ids inside ACLs.
 
 Rules
 
-* An id outside all ranges is shown, and taken, as the overflow id 65534 (``/proc/sys/kernel/overflowuid``).
-* A client that names no id (``NO_ID``) is outside all ranges, and is squashed wherever root is: below these layers ``NO_ID`` would mean the
-  user and group of the server process. In a chown ``NO_ID`` leaves the owner or the group alone, as -1 does in chown(2).
-* Root that a map knows stays root where privileges are dropped; root that is squashed or unmapped does not.
+* An id outside all ranges is shown, and taken, as the overflow id 65534
+  (``/proc/sys/kernel/overflowuid``).
+* A client that names no id (``NO_ID``) is outside all ranges, and is squashed wherever root is:
+  below these layers ``NO_ID`` would mean the user and group of the server process. In a chown
+  ``NO_ID`` leaves the owner or the group alone, as -1 does in chown(2).
+* Where privileges are dropped, root stays root if the map has it, and does not if it is squashed or
+  unmapped.
 
-Knows nothing of permissions: what an owner may do is for the client's kernel, or for ``run_as``.
+Permissions are checked by the client's kernel, or by ``run_as``, not here.
 """
 
 from __future__ import annotations
@@ -29,8 +33,8 @@ from ninep.node import Attributes, Buffer, Changes, Identity, Node, OpenFile, Qi
 from ninep.options import BadOption, OptionSet, choice, option, parsed
 
 OVERFLOW_ID: Final = 65534
-ALL_IDS: Final = NO_ID  # how many ids there are: NO_ID itself is none
-_SQUASHED: Final = (0, NO_ID)  # root, and who does not say who he is
+ALL_IDS: Final = NO_ID  # the number of ids: NO_ID itself is not one
+_SQUASHED: Final = (0, NO_ID)  # root, and a user without a number
 
 
 class Range(NamedTuple):
@@ -42,7 +46,9 @@ class Range(NamedTuple):
 
 
 class Ranges:
-    """A table of ranges, read both ways. ValueError for ranges that overlap or that leave 0 .. 2**32 - 2."""
+    """A table of ranges, read both ways. ValueError for ranges that overlap or that leave 0 ..
+    2**32 - 2.
+    """
 
     def __init__(self, ranges: Iterable[Range]) -> None:
         table = sorted(Range(*r) for r in ranges)
@@ -62,8 +68,9 @@ class Ranges:
         return self._out.find(number)
 
     def owner(self, number: int | None) -> int | None:
-        """The driver's id for a chown. The overflow id, unless it is one of the client's own, is what files outside the ranges
-        show: sent back (FreeBSD's client sends owner and group together) it means that nothing shall change.
+        """The driver's id for a chown. The overflow id, unless it is one of the client's own, is
+        what files outside the ranges show: sent back (FreeBSD's client sends owner and group
+        together) it means that nothing shall change.
         """
         if number is None or number == NO_ID:
             return None
@@ -72,7 +79,9 @@ class Ranges:
 
     @classmethod
     def parse(cls, text: str) -> Ranges:
-        """``CLIENT:HOST:LENGTH`` or ``CLIENT:HOST``, several with commas between. ValueError with a sentence."""
+        """``CLIENT:HOST:LENGTH`` or ``CLIENT:HOST``, several with commas between. ValueError with a
+        sentence.
+        """
         ranges = []
         for part in text.split(","):
             numbers = part.strip().split(":")
@@ -115,25 +124,25 @@ class _Table:
 
 
 class Ids(Protocol):
-    """What a node needs to know of a policy."""
+    """How a policy translates ids."""
 
     def shown_uid(self, uid: int) -> int:
-        """How the client sees the driver's uid."""
+        """The client's uid for one of the driver."""
 
     def shown_gid(self, gid: int) -> int:
-        """How the client sees the driver's gid."""
+        """The client's gid for one of the driver."""
 
     def given_uid(self, uid: int) -> int:
-        """Whose a new file is, of which the client says it is this uid's."""
+        """The driver's owner of a new file, for the uid that the client gave."""
 
     def given_gid(self, gid: int) -> int:
         """The same for the group."""
 
     def chowned(self, changes: Changes) -> Changes:
-        """What a chown comes to."""
+        """The changes that a chown makes."""
 
-    def asker(self, uid: int) -> int:
-        """Who asks: 0 only if root may be root here."""
+    def acting_uid(self, uid: int) -> int:
+        """The uid that acts: 0 only if the client's root is root here."""
 
 
 class IdMap:
@@ -148,12 +157,12 @@ class IdMap:
 
     @property
     def owners(self) -> str:
-        """For people: what becomes of owners."""
+        """How owners are translated, for messages."""
         return f"map-uids {self._uids}, map-gids {self._gids}"
 
-    def __call__(self, root: Node, user: User) -> Node:  # noqa: ARG002 - the same map for everybody
+    def __call__(self, root: Node, user: User) -> Node:  # noqa: ARG002 - one map for all users
         """Wrap a root."""
-        return Mapped(root, self, self)
+        return IdMapped(root, self, self)
 
     def given_uid(self, uid: int) -> int:
         """The driver's; the overflow id for a client that names none."""
@@ -168,16 +177,16 @@ class IdMap:
         touch = changes.touch or changes.uid is not None or changes.gid is not None
         return changes._replace(uid=self._uids.owner(changes.uid), gid=self._gids.owner(changes.gid), touch=touch)
 
-    def asker(self, uid: int) -> int:
+    def acting_uid(self, uid: int) -> int:
         """Root that the map knows is root (it is the owner's root, as in a user namespace)."""
         return self._root if uid == 0 else uid
 
 
 class Squash:
-    """The layer that makes everybody (or, with ``root_only``, root) the same somebody.
+    """The layer that maps all users (or, with ``root_only``, root) to one user.
 
-    Files keep showing the owners they have. When everybody is squashed a chown changes no owner: a client that could give files to
-    the common somebody would take those of others.
+    Files keep showing the owners they have. When all users are squashed a chown changes no owner: a
+    client that could give files to the common user would take those of others.
     """
 
     def __init__(self, uid: int = OVERFLOW_ID, gid: int = OVERFLOW_ID, *, root_only: bool = False) -> None:
@@ -186,26 +195,30 @@ class Squash:
         self._root_only = root_only
 
     def __call__(self, root: Node, user: User) -> Node:
-        """Wrap a root; where requests run as a user of the host, that one is squashed already and the host's kernel says who owns what."""
-        return root if user.identity is not None else Mapped(root, self, self)
+        """Wrap a root; where requests run as a user of the host, that one is squashed already and
+        the host's kernel says who owns what.
+        """
+        return root if user.identity is not None else IdMapped(root, self, self)
 
     @property
     def owners(self) -> str:
-        """For people: what becomes of owners."""
+        """How owners are translated, for messages."""
         return f"squash {'root' if self._root_only else 'all'} to {self._uid}:{self._gid}"
 
     @property
     def anonymous(self) -> Identity:
-        """Whom the squashed become, as a user of the host."""
+        """The user that squashed users become, as a user of the host."""
         return Identity(self._uid, self._gid, ())
 
     @property
-    def everybody(self) -> bool:
-        """Nobody stays who he is, so that it need not be asked who that is."""
+    def all_users(self) -> bool:
+        """All users are squashed, so that their own identities are not needed."""
         return not self._root_only
 
     def squashed(self, identity: Identity) -> Identity:
-        """The same of a user of the host: root's number is what counts, whatever its name; also as a group (as nfsd_setuser of fs/nfsd/auth.c)."""
+        """The same of a user of the host: root's number is what counts, whatever its name; also as
+        a group (as nfsd_setuser of fs/nfsd/auth.c).
+        """
         uid, gid, groups = identity
         if not self._root_only or uid == 0:
             return self.anonymous
@@ -228,7 +241,7 @@ class Squash:
         return gid if self._root_only and gid not in _SQUASHED else self._gid
 
     def chowned(self, changes: Changes) -> Changes:
-        """With ``root_only``, to anybody but root; else to nobody else."""
+        """With ``root_only``, to any user but root; else no change of owner."""
         uid, gid = changes.uid, changes.gid
         if uid is None and gid is None:
             return changes
@@ -240,13 +253,15 @@ class Squash:
             touch=True,
         )
 
-    def asker(self, uid: int) -> int:
-        """Never root, unless the somebody is."""
+    def acting_uid(self, uid: int) -> int:
+        """Never root, unless the anonymous user is."""
         return self.given_uid(uid)
 
 
 class PeerIds:
-    """The layer for users who are what the kernel says of the peer: what a client leaves out is the peer's, not the server process's."""
+    """The layer for users whose ids the kernel gives for the peer: an id that a client leaves out
+    is the peer's, not the server process's.
+    """
 
     def __init__(self, user: User) -> None:
         self._uid = OVERFLOW_ID if user.uid == NO_ID else user.uid
@@ -272,17 +287,17 @@ class PeerIds:
         """As it is: in a chown an id that is left out stays what it was."""
         return changes
 
-    def asker(self, uid: int) -> int:
+    def acting_uid(self, uid: int) -> int:
         """As it is."""
         return self.given_uid(uid)
 
 
 def peer_ids(root: Node, user: User) -> Node:
     """The layer ``PeerIds``."""
-    return Mapped(root, peer_ids, PeerIds(user))
+    return IdMapped(root, peer_ids, PeerIds(user))
 
 
-class Mapped(Wrapper):
+class IdMapped(Wrapper):
     """A node whose ids are the client's."""
 
     __slots__ = ("ids",)
@@ -291,12 +306,12 @@ class Mapped(Wrapper):
         super().__init__(inner, layer)
         self.ids = ids
 
-    def wrap(self, inner: Node) -> Mapped:
-        return Mapped(inner, self.layer, self.ids)
+    def wrap(self, inner: Node) -> IdMapped:
+        return IdMapped(inner, self.layer, self.ids)
 
     def wrap_file(self, file: OpenFile) -> OpenFile:
-        # All that a file ever asks is whether root is writing: where root may be root, the file is handed through as it is.
-        return file if self.ids.asker(0) == 0 else MappedFile(file, self)
+        # A file needs to know only whether root writes: where root is root, it is not wrapped.
+        return file if self.ids.acting_uid(0) == 0 else IdMappedFile(file, self)
 
     def getattr(self, mask: int) -> Attributes:
         a = self.inner.getattr(mask)
@@ -305,13 +320,15 @@ class Mapped(Wrapper):
 
     def setattr(self, changes: Changes) -> None:
         changes = self.ids.chowned(changes)
-        self.inner.setattr(changes._replace(by=self.ids.asker(changes.by)))
+        self.inner.setattr(changes._replace(by=self.ids.acting_uid(changes.by)))
 
     def open(self, flags: int, by: int = NO_ID) -> OpenFile:
-        return super().open(flags, self.ids.asker(by))
+        return super().open(flags, self.ids.acting_uid(by))
 
     def _group(self, gid: int) -> int:
-        """The driver's group of a new file; where none is named, a directory with SGID gives it its own (inode_init_owner of fs/inode.c)."""
+        """The driver's group of a new file; where none is named, a directory with SGID gives it its
+        own (inode_init_owner of fs/inode.c).
+        """
         if gid == NO_ID:
             here = self.getattr(GETATTR_BASIC)
             if here.mode & S_ISGID:
@@ -337,7 +354,7 @@ class Mapped(Wrapper):
         try:
             return translate(value, self.ids.shown_uid, self.ids.shown_gid)
         except Refused:  # any other errno would make Linux fail each look-up of this file (fs/9p/acl.c)
-            raise Refused(Errno.ENODATA, "what is stored is no ACL") from None
+            raise Refused(Errno.ENODATA, "the stored value is not an ACL") from None
 
     def setxattr(self, name: bytes, value: bytes, flags: int) -> None:
         if name in ACL_NAMES:
@@ -345,7 +362,7 @@ class Mapped(Wrapper):
         super().setxattr(name, value, flags)
 
 
-class MappedFile(FileWrapper):
+class IdMappedFile(FileWrapper):
     """A file that root does not write as root."""
 
     __slots__ = ()
@@ -362,7 +379,7 @@ USERS: Final = "Access and users"
 
 
 def parse_user(text: str) -> tuple[int, int]:
-    """``UID`` or ``UID:GID``, by number; a group that is not said has the number of the user."""
+    """``UID`` or ``UID:GID``, by number; without a GID it is the number of the user."""
     numbers = text.split(":")
     if len(numbers) > 2 or not all(one.isascii() and one.isdigit() and int(one) < NO_ID for one in numbers):
         raise BadOption(f"{text!r} is not UID or UID:GID")
@@ -371,19 +388,19 @@ def parse_user(text: str) -> tuple[int, int]:
 
 @dataclass(frozen=True, kw_only=True)
 class SquashOptions(OptionSet):
-    """Who becomes the anonymous user."""
+    """Which users become the anonymous user."""
 
     squash: str = option(
         "none",
         choice(("none", "root", "all", "peer")),
-        "Make root, or all users, the user of --anon. peer: every user is the one that the kernel says is at the other end of the unix socket, "
-        "whatever the client says.",
+        "Make root, or all users, the user of --anon. peer: every user is the one that the kernel reports for the other end of the unix socket, "
+        "whatever the client states.",
         group=USERS,
     )
     anon: tuple[int, int] = option(
         (OVERFLOW_ID, OVERFLOW_ID),
         parsed("UID[:GID]", parse_user, tuple, lambda ids: f"{ids[0]}:{ids[1]}"),
-        "Who they become.",
+        "The user that they become.",
         group=USERS,
     )
 

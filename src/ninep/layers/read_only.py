@@ -1,10 +1,12 @@
-"""An export that nobody changes: every mutation is EROFS before the driver hears of it.
+"""A read-only export: every mutation is EROFS, before it reaches the driver.
 
-Decided here once, for every dialect: the server translates 9P2000's mode bytes into Linux flags before ``open`` (servers that
-tested the raw bytes let a read-and-truncate through). Reading, listing and syncing go on as the driver has them.
+Decided here once, for every dialect: the server translates 9P2000's mode bytes into Linux flags
+before ``open`` (servers that tested the raw bytes let a read-and-truncate through). Reading,
+listing and syncing go on as the driver has them.
 
-A read lock goes on to the driver, too: the host's programs see it as that of any reader. A write lock does not, since the host takes one only through
-a file that is open for writing, and such an open alone keeps a program from being executed (ETXTBSY). It is refused here as fcntl(2) refuses it
+A read lock goes on to the driver, too: programs of the host see it like that of any reader. A write
+lock does not, since the host takes one only through a file that is open for writing, and such an
+open alone keeps a program from being executed (ETXTBSY). It is refused here as fcntl(2) refuses it
 (EBADF), so that the server keeps it among its clients.
 """
 
@@ -47,7 +49,7 @@ class ReadOnlyFile(FileWrapper):
 
     def __init__(self, inner: OpenFile, node: Wrapper) -> None:
         super().__init__(inner, node)
-        # Straight to the driver's: reading is what such an export is for.
+        # Straight to the driver's methods: reads need no check.
         self.read = inner.read  # type: ignore[method-assign]
         self.read_now = inner.read_now  # type: ignore[method-assign]
 
@@ -57,7 +59,7 @@ class ReadOnlyFile(FileWrapper):
         self.inner.lock(kind, start, length)
 
 
-def read_only(root: Node, user: User) -> Node:  # noqa: ARG001 - for everybody
+def read_only(root: Node, user: User) -> Node:  # noqa: ARG001 - the same for all users
     """The layer."""
     return ReadOnly(root, read_only)
 

@@ -1,19 +1,20 @@
-"""Each attached user's requests with that user's own rights on the host: uid, gid and supplementary groups. Linux, as root.
+"""Each attached user's requests with that user's own rights on the host: uid, gid and supplementary
+groups. Linux, as root.
 
-For ``passthrough`` on a machine whose users are the clients' users (diod's default). The host's kernel then checks permissions; without
-this layer it is the client's kernel alone that does.
+For ``passthrough`` on a machine whose users are the clients' users (diod's default). The host's
+kernel then checks permissions; without this layer only the client's kernel does.
 
 Rules
 
-* The user is who Tattach named: n_uname, else uname looked up in the host's user database. Who is not in it may not attach
-  (EPERM). It is decided once, at the attach, and kept as the numbers of the host (``User.identity``): whoever is asked for later is that
-  user, by whatever name or number.
-* ``Squash`` layers of the same export apply to the user of the host that was found, whether they stand below or above this one.
-  ``always`` makes everybody the same user, whatever they say.
-* Every verb that may touch the host runs inside ``become``, in whichever thread it runs; nothing else does. ``clone``, ``release`` and
-  ``close`` give handles back, which needs no rights.
-* What is made belongs to the user, whatever owner the client names; its group is the one the client names if the user is in it,
-  else the host's choice. Root may name whom it likes.
+* The user is the one of Tattach: n_uname, else uname looked up in the host's user database. A user
+  that is not in it cannot attach (EPERM). The identity is fixed at the attach and kept as numbers
+  of the host (``User.identity``): later requests have it, whatever name or number was used.
+* ``Squash`` layers of the same export apply to the user of the host that was found, whether they
+  stand below or above this one. ``always`` makes all users the same user.
+* Every verb that may touch the host runs inside ``become``, in whichever thread it runs; nothing
+  else does. ``clone``, ``release`` and ``close`` give handles back, which needs no rights.
+* What is made belongs to the user, whatever owner the client names; its group is the one the client
+  names if the user is in it, else the host's choice. Root can name any owner.
 * It costs about 8 us a verb: the kernel makes new credentials for each change of groups or ids.
 """
 
@@ -39,7 +40,7 @@ class RunAs:
     """The layer.
 
     Args:
-        always: run everybody's requests as this user.
+        always: run all requests as this user.
 
     Raises:
         Refused: EPERM if this process cannot become other users.
@@ -47,16 +48,18 @@ class RunAs:
 
     def __init__(self, always: Identity | None = None) -> None:
         if not credentials.supported():
-            raise Refused(Errno.EPERM, "running requests as their users takes root on Linux")
+            raise Refused(Errno.EPERM, "run-as-user needs root on Linux")
         self._always = always
 
     owners: Final = "run as the user"
-    """For people: what becomes of owners."""
+    """How owners are translated, for messages."""
 
     def identify(self, user: User, layers: Sequence[object] = ()) -> User:
-        """The user with its identity, for all layers of an export. EPERM for a user the host does not know, unless everybody is squashed."""
+        """The user with its identity, for all layers of an export. EPERM for a user that the host
+        does not have, unless all users are squashed.
+        """
         squashes = [layer for layer in layers if isinstance(layer, Squash)]
-        identity = self._always or next((squash.anonymous for squash in squashes if squash.everybody), None)
+        identity = self._always or next((squash.anonymous for squash in squashes if squash.all_users), None)
         if identity is None:
             identity = self._identity(user)
             for squash in squashes:
@@ -64,7 +67,7 @@ class RunAs:
         return user._replace(identity=identity)
 
     def __call__(self, root: Node, user: User) -> Node:
-        """Wrap a root. EPERM for a user the host does not know."""
+        """Wrap a root. EPERM for a user that the host does not have."""
         return RunAsNode(root, self, self._always or user.identity or self._identity(user))
 
     @staticmethod
@@ -73,7 +76,7 @@ class RunAs:
             return credentials.identity_of(user.uid)
         if user.uname:
             return credentials.identity_named(user.uname)
-        raise Refused(Errno.EPERM, "the client does not say who is asking")
+        raise Refused(Errno.EPERM, "the client names no user")
 
 
 class RunAsNode(Around):
@@ -113,8 +116,9 @@ class RunAsNode(Around):
         super().removexattr(name)
 
     def _may_set(self, name: bytes) -> None:
-        """EPERM, where the kernel would not say it: it asks for capabilities that do not go with the uid (capabilities(7), CAP_SYS_ADMIN and
-        CAP_SETFCAP), and a thread that acts as a user still has them.
+        """EPERM, where the kernel would not say it: it asks for capabilities that do not go with
+        the uid (capabilities(7), CAP_SYS_ADMIN and CAP_SETFCAP), and a thread that acts as a user
+        still has them.
         """
         if self.identity.uid and name.startswith((b"trusted.", b"security.")):
             try:
@@ -130,7 +134,7 @@ class RunAsNode(Around):
     def setattr(self, changes: Changes) -> None:
         super().setattr(changes._replace(by=self.identity.uid))
 
-    def open(self, flags: int, by: int = NO_ID) -> OpenFile:  # noqa: ARG002 - it is decided who is asking
+    def open(self, flags: int, by: int = NO_ID) -> OpenFile:  # noqa: ARG002 - the identity is fixed
         return super().open(flags, self.identity.uid)
 
     def create(self, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[Node, OpenFile]:
@@ -158,7 +162,7 @@ class RunAsFile(AroundFile):
     __slots__ = ()
     node: RunAsNode
 
-    def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:  # noqa: ARG002 - it is decided who is asking
+    def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:  # noqa: ARG002 - the identity is fixed
         return super().write(offset, data, self.node.identity.uid)
 
     def truncate(self, size: int, by: int = NO_ID) -> None:  # noqa: ARG002

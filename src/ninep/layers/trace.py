@@ -1,10 +1,11 @@
-"""A line in the log for every verb a driver is asked for: what, of which file, with what outcome, in how many microseconds.
+"""A log line for every verb of a driver: verb, file, result, microseconds.
 
     DEBUG ninep.verbs uid=1000 walk '/' ('etc') -> qid 80.0.17 'etc' (3 us)
     DEBUG ninep.verbs uid=1000 setattr 'passwd' (mode=0o600 by=1000) -> EROFS (1 us)
 
-Names are client input: they are shown as Python shows bytes, so that no control character reaches a terminal; data is shown by its
-size. Where the server's ``--trace`` shows messages, this shows what became of them.
+Names are client input: they are shown as Python shows bytes, so that no control character reaches a
+terminal; data is shown by its size. The server's ``--trace`` shows messages; this shows the verbs
+that they became.
 """
 
 from __future__ import annotations
