@@ -1,4 +1,4 @@
-"""One exception with a Linux errno, and the way there from the host's."""
+"""One exception with a Linux errno, and the translation of the host's errors."""
 
 import errno
 import os
@@ -21,7 +21,8 @@ class TestRefused:
         assert str(Refused(Errno.EROFS)) == "EROFS"
 
     def test_is_an_oserror_that_the_hosts_numbers_do_not_touch(self) -> None:
-        # OSError(2, ...) would become FileNotFoundError by the host's number, whatever ours meant.
+        # OSError(2, ...) would become FileNotFoundError by the host's number, whatever the Linux
+        # errno is.
         assert type(Refused(Errno.ENOENT)) is Refused
         assert isinstance(Refused(Errno.ENOENT), OSError)
         assert Refused(Errno.ENOENT).errno is None
@@ -53,7 +54,7 @@ class TestLinuxErrno:
         assert known <= set(errors.FROM_HOST)
 
 
-# macOS sys/errno.h; each of these leaks from servers that pass the host's number on.
+# macOS sys/errno.h; servers that pass on the host's numbers send each of these.
 MACOS = {
     "ENOENT": (2, Errno.ENOENT),
     "EDEADLK": (11, Errno.EDEADLK),

@@ -1,4 +1,4 @@
-"""The numbers of the protocol are x86 Linux numbers, wherever the program runs."""
+"""The numbers of the protocol are x86 Linux numbers on every host."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Log lines that a hostile client cannot use."""
+"""Log records that are safe with hostile clients."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""The README's first promises: its programs run, its links lead somewhere, its names can be imported."""
+"""The README: its programs run, its links exist, its names can be imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What docs/performance.md shows is what docs/performance-data.md says."""
+"""The figures of docs/performance.md are those of docs/performance-data.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The benchmark as continuous integration runs it: a few operations of everything, every reply checked, no time looked at."""
+"""The benchmark in continuous integration: a few operations of each kind, every reply checked, no
+time measured.
+"""
 
 from __future__ import annotations
 
@@ -54,8 +56,8 @@ def rgetattr(mode: int, size: int) -> bytes:
     return struct.pack("<Q13sIIIQQQQQ", 0x7FF, bytes(13), mode, 0, 0, 1, 0, size, 4096, 8) + bytes(80)
 
 
-class Liar(socketserver.BaseRequestHandler):
-    """Answers version, attach and walk as a server would, and getattr with the given reply."""
+class WrongServer(socketserver.BaseRequestHandler):
+    """Answers version, attach and walk like a server, and getattr with the given reply."""
 
     body = b""
 
@@ -87,7 +89,7 @@ class Liar(socketserver.BaseRequestHandler):
 )
 def test_a_wrong_reply_is_noticed(out: Path, body: bytes, wrong: int) -> None:
     assert run(out, "--servers", "rawd", "--only", "getattr", "--loads", "1x1").returncode == 0  # builds p9load
-    handler = type("LiarHere", (Liar,), {"body": body})
+    handler = type("LiarHere", (WrongServer,), {"body": body})
     with socketserver.TCPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.handle_request)
         thread.start()

@@ -15,7 +15,7 @@ from ninep.client.blocking import Client, connect
 
 
 class Done(NamedTuple):
-    """How a call of the program ended."""
+    """The result of a call of the program."""
 
     status: int
     out: bytes
@@ -28,7 +28,7 @@ class Done(NamedTuple):
 
 @pytest.fixture
 def ninep(capfdbinary: Any) -> Callable[..., Done]:
-    """`ninep("ls", ...)`: what it says and how it ends."""
+    """`ninep("ls", ...)`: its output and exit status."""
 
     def run(*arguments: object) -> Done:
         status = main([str(argument) for argument in arguments])
@@ -41,7 +41,7 @@ def ninep(capfdbinary: Any) -> Callable[..., Done]:
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    """The address of our own server with an empty folder."""
+    """The address of ninep's server with an empty folder."""
     thread = InThread()
     yield f"127.0.0.1:{thread.port()}"
     thread.stop()
@@ -49,11 +49,11 @@ def server() -> Iterator[str]:
 
 @pytest.fixture
 def files(server: str) -> Iterator[Client]:
-    """A client of the same server, to make and look at files with."""
+    """A client of the same server, for preparing and checking files."""
     with connect(server, dialect="9P2000.L", n_uname=1000, gid=100, timeout=PATIENCE) as client:
         yield client
 
 
 def one_line(text: str) -> bool:
-    """One line, ended, and nothing that drives a terminal."""
+    """One terminated line, without control characters."""
     return re.fullmatch(r"[^\x00-\x1f\x7f]+\n", text) is not None

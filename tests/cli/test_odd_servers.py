@@ -43,7 +43,7 @@ DIRECTORY = Rgetattr(Attributes(mode=0o40755))
 
 @pytest.fixture
 def fake(monkeypatch):
-    """`fake(rules)`: the commands talk with a server that has these."""
+    """`fake(rules)`: the commands use a server with these rules."""
     real = blocking.connect
     servers = []
 
@@ -123,7 +123,7 @@ def test_get_of_a_listing_without_an_end(ninep, fake, tmp_path, monkeypatch):
 
 
 def test_a_directory_is_removed_as_one_whatever_its_type_in_the_listing(ninep, fake):
-    """DT_REG for all: the qid says what is a directory."""
+    """DT_REG for all: the qid determines which is a directory."""
     data = b"".join(pack_dirents([Dirent(*ROOT, 1, 8, b"sub"), Dirent(*FILE, 2, 8, b"file")], 1000)[0])
     seen = {}
 

@@ -1,4 +1,4 @@
-"""What goes out: encodings that lack characters, outputs that are closed or full."""
+"""Standard output: encodings that lack characters, outputs that are closed or full."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How things look on a terminal."""
+"""The format of names, sizes and times on a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Both faces, and a server in a thread of its own with an empty folder in memory."""
+"""Both clients, and a server in a thread with an empty folder in memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ninep.server.server import Server
 
 @pytest.fixture(params=["blocking", "asyncio"])
 def face(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """One of the faces."""
+    """One of the two clients."""
     if request.param == "blocking":
         yield Blocking()
         return
@@ -65,7 +65,7 @@ class InThread:
 
 @pytest.fixture
 def memory() -> Iterator[InThread]:
-    """Our own server with an empty folder."""
+    """ninep's server with an empty folder."""
     server = InThread()
     yield server
     server.stop()
@@ -73,7 +73,7 @@ def memory() -> Iterator[InThread]:
 
 @pytest.fixture
 def connect(face: Any, memory: InThread) -> Iterator[Callable[..., Any]]:
-    """`connect(dialect)`: a client of one face, attached to the folder in memory."""
+    """`connect(dialect)`: a client attached to the folder in memory."""
     clients = []
 
     def connect(dialect: str | None = None, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What tests say about errors."""
+"""Assertions about errors."""
 
 from __future__ import annotations
 

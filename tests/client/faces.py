@@ -1,7 +1,8 @@
-"""Both faces of the client behind one: tests are written once, in blocking style, and run with each.
+"""The two clients behind one interface: tests are written once, in blocking style, and run with
+each.
 
-`Driven` makes an object of the asyncio face look like its blocking twin: coroutines are run to their end, asynchronous iterators are
-stepped, and what they give is wrapped in turn.
+`Driven` gives an object of the asyncio client the methods of its blocking equivalent: coroutines
+are run to their end, asynchronous iterators are stepped, and their results are wrapped in turn.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Driven:
 
 
 class Blocking:
-    """The blocking face."""
+    """The blocking client."""
 
     name = "blocking"
 
@@ -79,11 +80,11 @@ class Blocking:
         return blocking.attach(connection, *args, **kwargs)
 
     def pass_time(self) -> None:
-        """Give things that happen by themselves a chance: nothing does."""
+        """Lets background work happen: here there is none."""
 
 
 class Asynchronous:
-    """The asyncio face, with an event loop of its own that runs while something is asked."""
+    """The asyncio client, with its own event loop that runs during each call."""
 
     name = "asyncio"
 

@@ -79,7 +79,7 @@ class FakeServer:
         assert not self.mistakes, self.mistakes
 
     def say(self, *pieces: Message | bytes, tag: int | None = None) -> None:
-        """Send messages with a tag (default: that of the request at hand), and bytes as they are."""
+        """Send messages with a tag (default: that of the current request), and bytes unchanged."""
         frames = [
             piece if isinstance(piece, bytes) else b"".join(self.codec.encode(self.tag if tag is None else tag, piece))
             for piece in pieces
@@ -133,9 +133,11 @@ EOPNOTSUPP, ENOENT, EACCES, EROFS = 95, 2, 13, 30
 
 @contextmanager
 def hasty(*kinds: type[Message], after: Callable[[], bool] = lambda: False, seconds: float = 0.1) -> Iterator[None]:
-    """Clients wait for replies to requests of these kinds for so many seconds, and to all others for as long as a busy machine may take.
+    """Clients wait this many seconds for replies to requests of these kinds, and for all others as
+    long as a busy machine may need.
 
-    Independent of the clock: a test names the requests that are never answered. ``after``: from when on nothing is waited for.
+    Independent of the clock: a test names the requests that are never answered. ``after``: a
+    condition from which on no reply is waited for.
     """
 
     def timeout(connection: Any) -> float:

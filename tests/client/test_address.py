@@ -1,4 +1,4 @@
-"""Where a server is, and where on it."""
+"""Addresses of servers, and paths on them."""
 
 from __future__ import annotations
 

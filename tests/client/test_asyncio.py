@@ -1,4 +1,4 @@
-"""What only the asyncio face has: many tasks, cancellation, streams."""
+"""Features of the asyncio client alone: many tasks, cancellation, streams."""
 
 from __future__ import annotations
 

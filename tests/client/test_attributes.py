@@ -1,4 +1,4 @@
-"""Attributes, extended attributes and locks, with both faces, in each dialect that has them."""
+"""Attributes, extended attributes and locks, with both clients, in each dialect that has them."""
 
 from __future__ import annotations
 

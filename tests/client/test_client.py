@@ -1,4 +1,4 @@
-"""The client as a whole: how it begins and ends, what it leaves behind."""
+"""The client as a whole: connecting, closing, and what it leaves behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files and trees between hosts, with both faces; and trees of hostile servers."""
+"""Files and trees between hosts, with both clients; and trees of hostile servers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def linux(connect):
 
 
 def picture(top: Path) -> dict[str, object]:
-    """What is below a directory: contents, link targets, None for directories."""
+    """Everything below a directory: contents, link targets, None for directories."""
     found: dict[str, object] = {}
     for path in sorted(top.rglob("*")):
         name = str(path.relative_to(top))
@@ -225,7 +225,7 @@ def test_failures_are_reported_and_the_copy_continues(linux, tmp_path):
 class FakeTree:
     """Rules for a `FakeServer` that shows one directory; entries are (name, qid type, d_type).
 
-    `plays` says for a name what the first, second ... walk to it finds.
+    `plays` gives the results of the first, second ... walk to a name.
     """
 
     def __init__(
@@ -279,7 +279,7 @@ class FakeTree:
 
 @pytest.fixture
 def cage(tmp_path):
-    """A folder to copy into, in a folder with something precious beside it."""
+    """A folder to copy into, beside files that must stay unchanged."""
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/passwd").write_bytes(b"precious")
     yield tmp_path / "target"
@@ -289,7 +289,7 @@ def cage(tmp_path):
 
 
 def take(face, tree, target):
-    """Copy all that a lying server has; what was reported."""
+    """Copy everything from a hostile server. Returns the reported errors."""
     errors = []
     with (
         FakeServer(tree.rules()) as server,
@@ -307,7 +307,7 @@ def test_names_that_lead_out(face, cage, name):
 
 
 def test_a_link_and_a_directory_of_one_name(face, cage):
-    """The link is made last, and is not gone through: what is written below the name stays inside."""
+    """The link is made last and is not followed: files below the name stay inside."""
     link, directory = (b"x", 2, 10), (b"x", 0x80, 4)
     for first, second in ((link, directory), (directory, link)):
         # looked at both, listed, opened what is in it, read the link

@@ -1,4 +1,6 @@
-"""Where `get` writes, and where `put` does: never through a link that a server or an earlier copy made, never two names into one file."""
+"""The destinations of `get` and `put`: never through a link that a server or an earlier copy made,
+never two names into one file.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,7 @@ def host(request, monkeypatch):
 
 @pytest.fixture
 def home(tmp_path) -> Iterator[Path]:
-    """What a link could lead to, and must be left as it is."""
+    """A directory that links refer to, and that must stay unchanged."""
     home = tmp_path / "home"
     (home / "ssh").mkdir(parents=True)
     (home / "rc").write_bytes(b"mine")
@@ -46,7 +48,7 @@ def home(tmp_path) -> Iterator[Path]:
 
 @pytest.fixture
 def dest(tmp_path, home) -> Path:
-    """A destination in which a former copy left links."""
+    """A destination in which an earlier copy left links."""
     (tmp_path / "dest/dir").mkdir(parents=True)
     for place in ("dest", "dest/dir"):
         (tmp_path / place / "file").symlink_to(home / "rc")
@@ -86,7 +88,9 @@ def test_one_file_and_one_folder_into_the_destination(remote, dest):
 
 @pytest.mark.usefixtures("host", "home")
 def test_a_name_that_the_user_typed(remote, dest, tmp_path):
-    """A link to a directory leads there, since the user said so; a link to a file is replaced."""
+    """A link to a directory is followed, because the user typed it; a link to a file is
+    replaced.
+    """
     remote.get("file", dest / "file")
     assert (dest / "file").read_bytes() == b"evil"
     assert not (dest / "file").is_symlink()
@@ -151,7 +155,7 @@ def test_a_fifo_that_the_user_typed_is_written_to_if_it_is_read(remote, tmp_path
 
 
 def test_standard_output_is_written_on_not_anew(remote, tmp_path):
-    """`/dev/fd/N` of this process, a link to a file on Linux: neither replaced nor emptied."""
+    """`/dev/fd/N` of this process, a link to a file on Linux: neither replaced nor truncated."""
     with open(tmp_path / "out", "wb", buffering=0) as out:
         out.write(b"before ")
         path = f"/dev/fd/{out.fileno()}"
@@ -185,7 +189,7 @@ def test_setuid_is_a_servers_word_only_when_asked(tmp_path):
 
 @pytest.mark.usefixtures("host", "home")
 def test_another_name_of_a_file_keeps_its_content(remote, home, dest):
-    """A hard link in the way is replaced, as a symbolic one is."""
+    """A hard link is replaced, like a symbolic link."""
     (dest / "file").unlink()
     os.link(home / "rc", dest / "file")
     remote.get("top", dest, recursive=True, onerror=lambda error: None)
@@ -194,7 +198,9 @@ def test_another_name_of_a_file_keeps_its_content(remote, home, dest):
 
 @pytest.mark.skipif(not destination.HANDLES, reason="the host has no handles relative to directories")
 def test_a_directory_that_is_swapped_for_a_link_meanwhile(remote, home, tmp_path):
-    """By a program of this host, while a file of it is on its way: the file stays in the directory that was found, nothing is led out."""
+    """By another program, while a file is being received: the file stays in the directory that was
+    opened, nothing is written elsewhere.
+    """
     top = tmp_path / "top"
 
     def swap(path, done, size):
@@ -375,7 +381,7 @@ def test_devices_and_fifos_are_made_when_asked(extended, tmp_path):
 
 
 def test_a_local_folder_served_and_copied_to_itself_stays_whole(tmp_path):
-    """Our own server of a real folder: its files have different inodes."""
+    """ninep's server of a real folder: its files have different inodes."""
     (tmp_path / "served").mkdir()
     (tmp_path / "src").mkdir()
     for n in range(20):

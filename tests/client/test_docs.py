@@ -1,4 +1,4 @@
-"""The examples of docs/client.md do what they seem to."""
+"""The examples of docs/client.md have the expected results."""
 
 from __future__ import annotations
 

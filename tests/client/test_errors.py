@@ -80,7 +80,9 @@ def test_words_are_kept_where_there_is_no_number():
 
 
 def test_what_may_be_missing():
-    """Words that are not known may mean it; a number or known words that say otherwise do not."""
+    """Unknown texts can mean a missing file; a number or a known text with another meaning
+    cannot.
+    """
     for words, code in ((b"file not found", 0), (b"nichts da", 0), (b"whatever", 2)):
         assert can_mean_missing(refusal_in_words(words, code)), words
     for words, code in ((b"permission denied", 0), (b"i/o error", 0), (b"nichts da", 5), (b"nichts da", 13)):

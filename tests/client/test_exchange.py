@@ -54,7 +54,7 @@ def exchange():
 
 
 def said(exchange: Exchange) -> list[tuple[int, Message]]:
-    """What the client has to say, as (tag, message)."""
+    """The client's queued messages, as (tag, message)."""
     data = b"".join(exchange.outgoing)
     exchange.outgoing.clear()
     messages = []
@@ -66,7 +66,7 @@ def said(exchange: Exchange) -> list[tuple[int, Message]]:
 
 
 def feed(exchange: Exchange, data: bytes) -> list[Call]:
-    """The calls that are over after these bytes."""
+    """The calls that are finished after these bytes."""
     done: list[Call] = []
     exchange.feed(data, done)
     return done

@@ -1,5 +1,5 @@
-"""The client's core against a server that answers in any order, while calls are abandoned: no tag is used twice at a time, and in the end
-client and server agree on which fids there are.
+"""The client's core with a server that answers in any order, while calls are abandoned: no tag is
+in use twice at a time, and at the end client and server agree on the fids in use.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class ClientAndServer(RuleBasedStateMachine):
         self.unseen: list[Call] = []  # calls with a waiting task
 
     def carry(self) -> None:
-        """What the client says reaches the server."""
+        """Pass the client's bytes to the server."""
         data = b"".join(self.exchange.outgoing)
         self.exchange.outgoing.clear()
         while data:
@@ -67,7 +67,7 @@ class ClientAndServer(RuleBasedStateMachine):
 
     @rule(target=held, call=consumes(waiting))
     def look(self, call):
-        """Take the result, if there is one; else give up waiting."""
+        """Take the result, if there is one; otherwise abandon the call."""
         if call.reply is None:
             self.abandon(call)
             return multiple()

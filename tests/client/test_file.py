@@ -1,4 +1,4 @@
-"""Open files, with both faces, in each dialect."""
+"""Open files, with both clients, in each dialect."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from ninep.client.identity import user_name
 
 @pytest.fixture
 def nameless(monkeypatch):
-    """An environment that does not name the user, as services, containers and `env -i` have it."""
+    """An environment without the user's name, as in services, containers and `env -i`."""
     for variable in ("USER", "LOGNAME", "USERNAME", "LNAME"):
         monkeypatch.delenv(variable, raising=False)
     return monkeypatch

@@ -143,7 +143,7 @@ def test_links_replace_links_only(tmp_path):
 
 
 def test_a_target_that_no_link_can_have(tmp_path):
-    """What a server says is answered with an OSError, which a copy goes on after."""
+    """An invalid target from the server is an OSError, after which a copy continues."""
     with refused(errno.EINVAL, str(tmp_path / "link")):
         make_link(tmp_path / "link", "a\0b")
     assert not os.path.lexists(tmp_path / "link")

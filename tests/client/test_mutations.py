@@ -58,7 +58,7 @@ GOOD = {
 
 
 def session(client):
-    """A bit of everything."""
+    """One of each kind of request."""
     assert [entry.name for entry in client.scandir("/", stat=True)]
     client.readlink("link")
     client.statfs()
@@ -80,7 +80,7 @@ def test_a_changed_reply(kind):
     server: FakeServer
 
     def once(change):
-        """A rule that changes the first reply of this kind, and answers the others well."""
+        """A rule that changes the first reply of this kind, and answers the others correctly."""
 
         def rule(t):
             nonlocal calls

@@ -1,4 +1,4 @@
-"""Directories and trees, with both faces, in each dialect."""
+"""Directories and trees, with both clients, in each dialect."""
 
 from __future__ import annotations
 

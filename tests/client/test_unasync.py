@@ -1,4 +1,4 @@
-"""The blocking face is what the generator makes of the asyncio face, and nothing of that is left in it."""
+"""The blocking client is the generator's output for the asyncio client, without any async code."""
 
 from __future__ import annotations
 

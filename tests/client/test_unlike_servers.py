@@ -1,4 +1,6 @@
-"""Servers that are unlike ours: refusals in ways of their own, types that listings get wrong, listings and trees without an end."""
+"""Servers that behave differently from ninep's: other errors, wrong types in listings, endless
+listings and trees.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ from ninep.wire.types import Attributes, Dirent
 
 @pytest.mark.parametrize("entries", [b"short", b"with attributes"])
 def test_what_is_kept_of_a_listing_is_bounded(against, monkeypatch, entries):
-    """Where entries are kept (in a tree) it ends with an error that says so; where they are passed on it goes on."""
+    """Where entries are stored (in a tree) it ends with an error; where they are passed on it
+    continues.
+    """
     monkeypatch.setattr(bounds, "MAX_HELD", 1 << 20)
     rules = {Treaddir: lambda t: Rreaddir(listing(*(b"%d" % (t.offset + n) for n in range(100)), cookie=t.offset + 1))}
     client, server = against({Twalk: walk_to(ROOT), Tlopen: Rlopen(ROOT, 0), **rules})
@@ -67,7 +71,7 @@ def test_a_listing_with_a_cycle(against, cycle):
 
 
 def test_the_qid_determines_the_type(against):
-    """Some servers write DT_REG for everything (or DT_DIR for what is none)."""
+    """Some servers write DT_REG for everything (or DT_DIR for files)."""
     made = [Dirent(*ROOT, 1, 8, b"dir"), Dirent(*FILE, 2, 4, b"file"), Dirent(*LINK, 3, 8, b"link")]
     data = b"".join(pack_dirents(made, 1000)[0])
     fids = {}
@@ -97,7 +101,7 @@ def test_the_qid_determines_the_type(against):
 
 
 def existing(*paths):
-    """A rule: a walk that is refused as a whole unless all of it exists, as some servers do."""
+    """A rule: a walk is refused as a whole unless the whole path exists, as some servers do."""
     fids = {0: ()}
 
     def walk(t):
@@ -121,7 +125,7 @@ def existing(*paths):
     ],
 )
 def test_a_name_that_is_missing_can_be_made(against, dialect, words):
-    """Also where a walk is refused as a whole, and whatever words a plain server has for it."""
+    """Also where a walk is refused as a whole, and with any text of a plain server."""
     walk = existing(b"dir", b"dir/dir2", b"dir/dir2/old")
     no = Rlerror(ENOENT) if dialect == b"9P2000.L" else Rerror(words)
     rules = {

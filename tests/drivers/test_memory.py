@@ -1,4 +1,4 @@
-"""What the memory driver promises beyond the interface: its limits, and what it gives back."""
+"""The memory driver beyond the interface: its limits, and the release of memory."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -46,7 +46,7 @@ def refused(code: Errno) -> "pytest.RaisesExc[Refused]":
 
 
 class TestSuite(DriverSuite):
-    """All that ``node.py`` promises."""
+    """All tests of the acceptance suite."""
 
     @pytest.fixture
     def root(self) -> Iterator[Node]:

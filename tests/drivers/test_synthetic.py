@@ -39,7 +39,7 @@ def refused(code: Errno) -> "pytest.RaisesExc[Refused]":
 
 
 class TestSuite(ReadOnlySuite):
-    """What ``node.py`` promises of a driver that changes nothing."""
+    """The acceptance suite for read-only drivers."""
 
     @pytest.fixture
     def root(self) -> Node:

@@ -1,4 +1,4 @@
-"""The harnesses of ``fuzz`` for a fixed number of inputs; and that they see what they are there to see."""
+"""The harnesses of ``fuzz`` with a fixed number of inputs, and that they detect faults."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_a_node_that_is_kept(memory: Any, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def harmful(monkeypatch: pytest.MonkeyPatch, act: Callable[[Path], object], aname: bytes = b"none") -> bytes:
-    """Something that a request does beside what it should."""
+    """An additional action of a request, which must be detected."""
     original = Tree.release
 
     def release(self: Tree, node: Any) -> None:
@@ -203,7 +203,7 @@ def test_claims_that_are_miscounted(local: Any, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_conversations_stay_conversations() -> None:
-    """Most of what the generator makes is well-formed, or the server would never be reached."""
+    """Most generated inputs are well-formed; otherwise the server would never be reached."""
     whole = broken = 0
     data = conversation_of(*BEGIN, *(m.Twalk(0, n, [b"dir"]) for n in range(1, 6)))
     for seed in range(300):

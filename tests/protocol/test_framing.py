@@ -16,13 +16,15 @@ Frame = tuple[int, int, bytes]
 
 
 def frame(size: int, number: int = TGETATTR, tag: int = 1) -> bytes:
-    """A frame of that size whose body tells where it stands."""
+    """A frame of this size whose body contains its position."""
     body = bytes(i * 7 % 251 for i in range(min(size - 7, 5000))) + b"\xee" * max(0, size - 7 - 5000)
     return size.to_bytes(4, "little") + bytes([number]) + tag.to_bytes(2, "little") + body
 
 
 def take(frames: Iterable[tuple[int, int, int, object, int]]) -> list[Frame]:
-    """Frames as they are at the moment they come: a view is copied before the next one is asked for."""
+    """Frames at the moment they are returned: a view is copied before the next frame is
+    requested.
+    """
     found = []
     for size, number, tag, buffer, start in frames:
         data = bytes(buffer[start : start + size])  # type: ignore[index]
@@ -122,7 +124,7 @@ class TestPieces:
 
 
 class TestLone:
-    """One small frame and nothing else; whatever is not, `received` has still to cut."""
+    """One small frame alone; anything else is left to `received`."""
 
     @staticmethod
     def put(receiver: Receiver, data: bytes) -> bytes | None:

@@ -78,7 +78,9 @@ class TestBookkeeping:
 
 
 class Order(RuleBasedStateMachine):
-    """A server and an observer. The observer writes down what goes over the wire, and looks at that only."""
+    """A server and an observer. The observer records the messages on the wire, and uses nothing
+    else.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,7 +119,9 @@ class Order(RuleBasedStateMachine):
     @precondition(lambda self: self.requests)
     @rule(tag=TAGS, data=st.data())
     def withdraw(self, tag: int, data: st.DataObject) -> None:
-        """A flush of a request that has not begun: it never will, and the Rflush comes at once."""
+        """A flush of a request that has not started: it never starts, and the Rflush is sent at
+        once.
+        """
         if tag in self.tags:
             return
         oldtag = data.draw(st.sampled_from(sorted(self.requests)))

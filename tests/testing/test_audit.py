@@ -1,4 +1,4 @@
-"""The auditor finds what the server must not do."""
+"""The audit detects violations of the rules of references."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Faults come when they were ordered, and only then."""
+"""Faults occur when they are planned, and only then."""
 
 from threading import Thread
 

@@ -15,7 +15,7 @@ pytest_plugins = ["pytester"]
 
 
 class TestLayers(DriverSuite):
-    """A wrapper that adds nothing takes nothing away."""
+    """A wrapper without policy changes nothing."""
 
     @pytest.fixture
     def root(self) -> Iterator[Node]:
@@ -80,7 +80,7 @@ POOR = """
 
 
 def test_a_driver_that_declares_missing_features_passes(pytester: pytest.Pytester) -> None:
-    """Regular files and folders of one owner: what is left where a host has nothing more."""
+    """Regular files and folders of one owner, as on hosts that have nothing more."""
     pytester.makepyfile(dedent(POOR))
     outcome = pytester.runpytest_inprocess("-q", "-p", "no:cacheprovider").parseoutcomes()
     assert outcome["passed"] > 200

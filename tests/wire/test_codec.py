@@ -66,7 +66,7 @@ class TestRoundTrip:
 
 
 class TestPayload:
-    """What carries data is sent as two buffers and received as a slice."""
+    """A payload is sent as a separate buffer and received as a slice."""
 
     @pytest.mark.parametrize("message", [m.Rread(b"d" * 9), m.Twrite(1, 2, b"d" * 9), m.Rreaddir(b"d" * 9)], ids=repr)
     def test_the_payload_is_never_copied(self, message: m.Rread) -> None:

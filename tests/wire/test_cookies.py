@@ -1,4 +1,4 @@
-"""Numbers in place of cookies: small, the same for the same entry, and bounded in what they take."""
+"""Numbers instead of cookies: small, constant for each entry, and in tables of bounded size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Tversion agrees on."""
+"""The negotiation of Tversion."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from ninep.wire.dialect import Dialect, negotiate
         (b"9P2000.L", Dialect.LINUX),
         (b"9P2000.u", Dialect.UNIX),
         (b"9P2000", Dialect.BASE),
-        # version(5): the part after a period is a variant that the server may leave off.
+        # version(5): the part after a period is a variant that the server may ignore.
         (b"9P2000.e", Dialect.BASE),
         (b"9P2000.", Dialect.BASE),
         (b"9P2000.l", Dialect.BASE),
@@ -20,7 +20,7 @@ from ninep.wire.dialect import Dialect, negotiate
         (b"9P2000.Lx", Dialect.BASE),
         (b"9P2000.x.L", Dialect.BASE),
         (b"9P2000.U", Dialect.BASE),
-        # One suffix after the other, from the right, until the string is known.
+        # One suffix after the other, from the right, until the string is recognised.
         (b"9P2000.L.1", Dialect.LINUX),
         (b"9P2000.L.", Dialect.LINUX),
         (b"9P2000.L.Google.7", Dialect.LINUX),

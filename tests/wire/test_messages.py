@@ -1,4 +1,4 @@
-"""The table of messages: complete, numbered right, and each one beside its bytes."""
+"""The table of messages: complete, with the right numbers, and the bytes of each message."""
 
 import pytest
 from tests.wire.wire_examples import EXAMPLES, TAG, Example

@@ -1,6 +1,8 @@
-"""Every message beside its bytes, written down by hand from intro(5), the 9P2000.u draft and the kernel's net/9p/client.c.
+"""The bytes of every message, written by hand from intro(5), the 9P2000.u draft and the kernel's
+net/9p/client.c.
 
-Hex digits, spaces as one likes, and ASCII between quotes. The tag is 0x0302 throughout, so its bytes read ``0203``.
+Hex digits with any spaces, and ASCII between quotes. The tag is 0x0302 throughout, so its bytes are
+``0203``.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ class Example(NamedTuple):
     extended: bytes
     plain: bytes
     plain_message: m.Message
-    """What the plain bytes mean: fields that 9P2000 lacks have their defaults."""
+    """The message for the plain bytes: fields that 9P2000 lacks have their defaults."""
 
     def __str__(self) -> str:
         return type(self.message).__name__
