@@ -6,13 +6,15 @@ the order of errors open, each of the possible errnos is accepted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn, TypeAlias
+from typing import NoReturn, TypeAlias, TypeVar
 
 from ninep.linux import Errno
 
 Path: TypeAlias = Sequence[bytes]
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 @dataclass(eq=False)
@@ -51,6 +53,21 @@ class ModelError(Exception):
 
 def _refuse(*codes: Errno) -> NoReturn:
     raise ModelError(*codes)
+
+
+def _both(one: Callable[[], S], other: Callable[[], T]) -> tuple[S, T]:
+    """Two paths of one request. If neither can be resolved, either error is right: which path is
+    resolved first is open.
+    """
+    try:
+        first = one()
+    except ModelError as error:
+        try:
+            other()
+        except ModelError as another:
+            _refuse(*error.codes, *another.codes)
+        raise
+    return first, other()
 
 
 class Model:
@@ -106,8 +123,7 @@ class Model:
 
     def link(self, source: Path, where: Path, name: bytes) -> None:
         """A second name. The order of two errors is open."""
-        thing = self.thing(source)
-        entries = self.folder(where)
+        thing, entries = _both(lambda: self.thing(source), lambda: self.folder(where))
         faults = [Errno.EPERM] if isinstance(thing, Folder) else []
         faults += [Errno.EEXIST] if name in entries else []
         if faults or isinstance(thing, Folder):
@@ -156,7 +172,7 @@ class Model:
 
     def rename(self, where: Path, name: bytes, there: Path, newname: bytes) -> None:
         """Move an entry and replace what is there."""
-        source, target = self.folder(where), self.folder(there)
+        source, target = _both(lambda: self.folder(where), lambda: self.folder(there))
         if name not in source:
             _refuse(Errno.ENOENT)
         thing = source[name]
