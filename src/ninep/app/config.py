@@ -66,28 +66,30 @@ class ServerConfig(OptionSet):
     allow: tuple[Rule, ...] = option(
         (),
         PEER,
-        "Peers that may connect: a network, any, uid:N, gid:N, cid:N (see below). Repeatable. Needed to listen off the loopback.",
+        "Peers that may connect: a network, any, uid:N, gid:N, cid:N (see below). Repeatable. "
+        "Needed to listen off the loopback.",
         group=ACCESS_GROUP,
         repeat=True,
     )
     allow_overlap: bool = option(
         False,
         FLAG,
-        "Serve exports that show the same files although they keep owners in different ways: clients of one can then forge what the other shows.",
+        "Serve exports that show the same files although they keep owners in different ways: "
+        "clients of one can then forge what the other shows.",
         group="Exports",
     )
     metrics: Tcp | None = option(
         None,
         parsed("ADDRESS", parse_metrics, Tcp),
-        "Serve Prometheus metrics over HTTP at PORT (on the loopback) or HOST:PORT. With --workers each process at a port of its own, from "
-        "this one on. Needs ninep[metrics].",
+        "Serve Prometheus metrics over HTTP at PORT (on the loopback) or HOST:PORT. With "
+        "--workers each process at a port of its own, from this one on. Needs ninep[metrics].",
         group=LOG_GROUP,
     )
     ready_fd: int | None = option(
         None,
         number(0, 1 << 30),
-        "Write the addresses to this descriptor, a line each, and close it, as soon as clients can connect. (A service manager is notified through "
-        "NOTIFY_SOCKET, with Type=notify.)",
+        "Write the addresses to this descriptor, a line each, and close it, as soon as clients "
+        "can connect. (A service manager is notified through NOTIFY_SOCKET, with Type=notify.)",
         group=LOG_GROUP,
     )
 
@@ -127,8 +129,9 @@ class ServerConfig(OptionSet):
         for address in (*self.listen, self.metrics):
             if address is not None and not self.access.remote and transport_of(address).remote(address):
                 raise BadOption(
-                    f"{address} can be reached from other computers, and 9P has no passwords: state which may connect with --allow, "
-                    f"for example --allow 192.168.0.0/16 (--allow any admits all computers)"
+                    f"{address} can be reached from other computers, and 9P has no passwords: "
+                    "state which may connect with --allow, for example --allow 192.168.0.0/16 "
+                    "(--allow any admits all computers)"
                 )
 
 

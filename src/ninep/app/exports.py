@@ -1,5 +1,5 @@
 """An export from its options: a driver by the scheme of what is served, a security model, layers,
-and who may attach.
+and the peers that may attach.
 
 ``ExportConfig`` holds what was asked for, checked, and opens nothing. ``build`` opens it.
 """
@@ -41,7 +41,8 @@ class ExportOptions(OptionSet):
     security_model: str = option(
         AUTO,
         MODEL,
-        "What of the guest's owners, modes and links is real on the host. auto: mapped-owner, or mapped-xattr where there are no permission bits.",
+        "What of the guest's owners, modes and links is real on the host. auto: mapped-owner, or "
+        "mapped-xattr where there are no permission bits.",
         group=EXPORTS,
         short="s",
     )

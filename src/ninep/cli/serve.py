@@ -83,7 +83,8 @@ Security models: what is real on the host
 \b
 An export:  NAME=DIR[,OPTION...]  (a comma in DIR is written twice)
   {", ".join([*WORDS, *KEYS])}
-  An option that is not given is that of the command line. allow=WHO may be repeated; then no other peer can attach.
+  An option that is not given is that of the command line.
+  allow=WHO may be repeated; then no other peer can attach.
   In place of DIR:
 {SCHEMES}
 
@@ -91,7 +92,8 @@ An export:  NAME=DIR[,OPTION...]  (a comma in DIR is written twice)
 Peers (WHO):
   192.168.0.0/16, 10.0.0.7, fe80::/10    computers (TCP). Without any, only processes of this machine.
   any                                    all computers that can reach the address. 9P has no passwords!
-  uid:N, gid:N                           users of this machine (unix socket). Without any, all that the mode of the socket permits.
+  uid:N, gid:N                           users of this machine (unix socket). Without any, all
+                                         that the mode of the socket permits.
   cid:N                                  virtual machines (vsock). Without any, all.
 
 \b

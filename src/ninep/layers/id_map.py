@@ -196,7 +196,7 @@ class Squash:
 
     def __call__(self, root: Node, user: User) -> Node:
         """Wrap a root; where requests run as a user of the host, that one is squashed already and
-        the host's kernel says who owns what.
+        the host's kernel decides owners.
         """
         return root if user.identity is not None else IdMapped(root, self, self)
 
@@ -393,8 +393,8 @@ class SquashOptions(OptionSet):
     squash: str = option(
         "none",
         choice(("none", "root", "all", "peer")),
-        "Make root, or all users, the user of --anon. peer: every user is the one that the kernel reports for the other end of the unix socket, "
-        "whatever the client states.",
+        "Make root, or all users, the user of --anon. peer: every user is the one that the kernel "
+        "reports for the other end of the unix socket, whatever the client states.",
         group=USERS,
     )
     anon: tuple[int, int] = option(
@@ -409,8 +409,8 @@ def no_real_privileges(export: Settings) -> None:
     """``BadOption`` if users of the export could set what only root of the host may."""
     if export.model in {"passthrough", "none"} and export.get("xattrs") == "all":
         raise BadOption(
-            f"xattrs=all gives clients the privileges of the host's root in the security model {export.model}: "
-            "it cannot be combined with squash, map-uids or run-as-user"
+            "xattrs=all gives clients the privileges of the host's root in the security model "
+            f"{export.model}: it cannot be combined with squash, map-uids or run-as-user"
         )
 
 

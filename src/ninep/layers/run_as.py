@@ -176,7 +176,8 @@ class RunAsOptions(OptionSet):
     run_as_user: bool = option(
         False,
         FLAG,
-        "Do each request with the rights of the user who attached, as this machine knows that user (passthrough, as root, on Linux).",
+        "Do each request with the rights of the user that attached, as this machine knows that "
+        "user (passthrough, as root, on Linux).",
         group="Access and users",
     )
 

@@ -65,39 +65,39 @@ def show(value: object) -> str:
 
 
 class Traced(Around):
-    """A node that is talked about."""
+    """A node whose verbs are logged."""
 
-    __slots__ = ("who",)
+    __slots__ = ("by",)
 
-    def __init__(self, inner: Node, layer: object, who: str) -> None:
+    def __init__(self, inner: Node, layer: object, by: str) -> None:
         super().__init__(inner, layer)
-        self.who = who
+        self.by = by
 
     def wrap(self, inner: Node) -> Traced:
-        return Traced(inner, self.layer, self.who)
+        return Traced(inner, self.layer, self.by)
 
     def around(self, verb: str, args: tuple[Any, ...], call: Callable[[], Any]) -> Any:
         if not log.isEnabledFor(logging.DEBUG):
             return call()
-        what = f"{self.who} {verb} {_bytes(self.inner.name)} ({', '.join(map(show, args))})"
+        what = f"{self.by} {verb} {_bytes(self.inner.name)} ({', '.join(map(show, args))})"
         start = time.perf_counter_ns()
         try:
             result = call()
         except OSError as error:
-            self._tell(what, linux_errno(error).name, start)
+            self._log_result(what, linux_errno(error).name, start)
             raise
         except WouldBlock:
-            self._tell(what, "would block", start)
+            self._log_result(what, "would block", start)
             raise
-        self._tell(what, show(result), start)
+        self._log_result(what, show(result), start)
         return result
 
     @staticmethod
-    def _tell(what: str, outcome: str, start: int) -> None:
+    def _log_result(what: str, outcome: str, start: int) -> None:
         log.debug("%s -> %s (%d us)", what, outcome, (time.perf_counter_ns() - start) // 1000)
 
 
 def trace(root: Node, user: User) -> Node:
     """The layer."""
-    who = f"uid={user.uid}" if user.uid != NO_ID else f"uname={_bytes(user.uname)}"
-    return Traced(root, trace, who)
+    by = f"uid={user.uid}" if user.uid != NO_ID else f"uname={_bytes(user.uname)}"
+    return Traced(root, trace, by)
