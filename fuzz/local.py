@@ -149,9 +149,9 @@ class Folders:
     def check(self) -> None:
         """Check after a conversation; the folders that were attached to are made again."""
         for export in self.exports:
-            tree = export.driver._tree  # type: ignore[attr-defined]
-            assert (tree.claimed, tree.root.claims) == (0, 1), (
-                f"claims on nodes of {export.name}: {tree.claimed}, {tree.root.claims}"
+            table = export.driver._table  # type: ignore[attr-defined]
+            assert (table.total_refs, table.root.refs) == (0, 1), (
+                f"references to nodes of {export.name}: {table.total_refs}, {table.root.refs}"
             )
         now = self.open_handles()
         assert now <= self.handles, f"handles left open: {now - self.handles}"

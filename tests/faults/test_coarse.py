@@ -14,10 +14,10 @@ import pytest
 from tests.faults import disks
 from tests.faults.disks import ext4, mounted, needs_root
 
-from ninep.drivers.local import LocalDriver, LocalNode, pins_for
+from ninep.drivers.local import LocalDriver, LocalNode, new_handle_cache
 from ninep.linux import GETATTR_BASIC, O_RDWR
 from ninep.node import User
-from ninep.security.known import RACY
+from ninep.security.attr_cache import RACY
 from ninep.wire.codec import unpack_dirents
 
 pytestmark = needs_root
@@ -67,7 +67,7 @@ def listed(root: LocalNode) -> set[bytes]:
 @pytest.mark.parametrize("model", ["passthrough", "mapped-file"])
 def test_a_listing_has_every_file_that_was_made(disk: Path, model: str) -> None:
     """Files made one after the other, with a listing after each: all in the same second or two, whatever they are."""
-    driver = LocalDriver(str(disk), model, pins=pins_for(100))
+    driver = LocalDriver(str(disk), model, handles=new_handle_cache(100))
     root = driver.attach(User())
     made: set[bytes] = set()
     for number in range(60):
@@ -83,7 +83,7 @@ def test_a_listing_has_every_file_that_was_made(disk: Path, model: str) -> None:
 def test_a_mode_that_another_process_revokes(base: Path) -> None:
     """It writes the attribute in the same second as the file was made and looked at."""
     with ext4(base / "disk", base / "image", 8, ["-I", "128"]) as disk:
-        driver = LocalDriver(str(disk), "mapped-xattr", pins=pins_for(100))
+        driver = LocalDriver(str(disk), "mapped-xattr", handles=new_handle_cache(100))
         root = driver.attach(User())
         node, file = root.create(b"file", O_RDWR, 0o644, 0, 0)
         file.close()
@@ -106,7 +106,7 @@ def test_permissions_on_fat_are_looked_at_each_time(base: Path) -> None:
     with mounted(export / "disk", "-o", "loop", base / "image") as disk:
         (disk / "file").write_bytes(b"")
         os.utime(disk / "file", (1, 1))
-        driver = LocalDriver(str(export), "mapped-xattr", pins=pins_for(100))
+        driver = LocalDriver(str(export), "mapped-xattr", handles=new_handle_cache(100))
         root = driver.attach(User())
         folder = root.walk(b"disk")
         node = folder.walk(b"file")

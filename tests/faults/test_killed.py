@@ -16,7 +16,7 @@ import pytest
 from tests.security.conftest import CHANGING
 
 from ninep import host
-from ninep.drivers.local import LocalDriver, LocalNode, pins_for
+from ninep.drivers.local import LocalDriver, LocalNode, new_handle_cache
 from ninep.linux import GETATTR_BASIC, O_CREAT, O_EXCL, O_RDWR, Errno
 from ninep.node import Changes, User
 from ninep.security import records
@@ -78,7 +78,7 @@ def serve(tmp_path: Path, model: str) -> Iterator[Callable[[Path], LocalNode]]:
     opened: list[tuple[LocalDriver, LocalNode]] = []
 
     def serve(folder: Path) -> LocalNode:
-        driver = LocalDriver(str(folder), model, pins=pins_for(1000))
+        driver = LocalDriver(str(folder), model, handles=new_handle_cache(1000))
         opened.append((driver, driver.attach(User())))
         return opened[-1][1]
 

@@ -18,7 +18,7 @@ from tests.faults.test_broken import until_held
 from tests.threats.lab import Lab
 
 from ninep import host
-from ninep.drivers.local import LocalDriver, LocalNode, pins_for
+from ninep.drivers.local import LocalDriver, LocalNode, new_handle_cache
 from ninep.drivers.local.driver import ExportError
 from ninep.errors import linux_errno
 from ninep.linux import GETATTR_BASIC, O_RDONLY, O_RDWR, Errno
@@ -138,7 +138,7 @@ def test_a_client_that_goes_while_the_mount_does_not_answer(base: Path, disk: Fa
 
 def test_no_call_in_the_event_loop(base: Path, disk: Faulty) -> None:
     """Each verb asks for a worker before it asks the mount anything, and leaves nothing half done."""
-    driver = LocalDriver(str(base / "export"), "passthrough", pins=pins_for(100))
+    driver = LocalDriver(str(base / "export"), "passthrough", handles=new_handle_cache(100))
     root = driver.attach(User())
     mnt = root.walk(b"mnt")
     opened = mnt.create(b"file", O_RDWR, 0o644, 0, 0)
@@ -222,7 +222,7 @@ def test_sigterm_ends_the_server_while_a_mount_does_not_answer(base: Path, disk:
 def test_a_fast_filesystem_below_is_served_in_the_event_loop(base: Path) -> None:
     with tmpfs(base / "export" / "mnt"):
         (base / "export" / "mnt" / "file").write_bytes(b"content")
-        driver = LocalDriver(str(base / "export"), "passthrough", pins=pins_for(100))
+        driver = LocalDriver(str(base / "export"), "passthrough", handles=new_handle_cache(100))
         root = driver.attach(User())
         mnt = root.walk(b"mnt")
         assert mnt.inline
@@ -250,7 +250,9 @@ def test_procfs_is_refused_unless_it_is_asked_for(base: Path) -> None:
             client.open(MNT)
             assert b"mnt" in names(client, MNT)
             client.clunk(MNT)
-        driver = LocalDriver(str(base / "export"), "passthrough", pins=pins_for(100), pseudo_filesystems=True)
+        driver = LocalDriver(
+            str(base / "export"), "passthrough", handles=new_handle_cache(100), pseudo_filesystems=True
+        )
         root = driver.attach(User())
         mnt = root.walk(b"mnt")
         assert not mnt.inline
@@ -283,7 +285,7 @@ def test_a_filesystem_that_loses_files_made_without_a_name(
     if not known:
         plain = host.volume
         monkeypatch.setattr(host, "volume", lambda *given, **named: plain(*given, **named)._replace(slow=False))
-    driver = LocalDriver(str(base / "export" / "mnt"), model, pins=pins_for(100))
+    driver = LocalDriver(str(base / "export" / "mnt"), model, handles=new_handle_cache(100))
     root = driver.attach(User())
     for number in range(3):
         node, file = root.create(b"file%d" % number, O_RDWR, 0o640, 5, 6)
@@ -316,7 +318,7 @@ def content(root: LocalNode, name: bytes) -> bytes:
 
 def test_attributes_that_cannot_be_listed_are_none(base: Path, disk: Faulty) -> None:
     """ENODATA for listxattr(2), as some FUSE filesystems answer for their own files."""
-    driver = LocalDriver(str(base / "export" / "mnt"), "mapped-xattr", pins=pins_for(100))
+    driver = LocalDriver(str(base / "export" / "mnt"), "mapped-xattr", handles=new_handle_cache(100))
     root = driver.attach(User())
     (base / "export" / "mnt" / "file").write_bytes(b"")
     disk.fail_all("LISTXATTR", Errno.ENODATA)
@@ -329,7 +331,7 @@ def test_attributes_that_cannot_be_listed_are_none(base: Path, disk: Faulty) -> 
 
 
 def test_errors_of_a_mount_are_the_clients(base: Path, disk: Faulty) -> None:
-    driver = LocalDriver(str(base / "export"), "passthrough", pins=pins_for(100))
+    driver = LocalDriver(str(base / "export"), "passthrough", handles=new_handle_cache(100))
     root = driver.attach(User())
     disk.fail_all("GETATTR", Errno.EIO)
     with pytest.raises(OSError) as failure:  # noqa: PT011 - the errno is what counts

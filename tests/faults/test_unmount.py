@@ -14,7 +14,7 @@ from tests.faults.fuse import Faulty
 from tests.support.client import PATIENCE
 from tests.support.served import Served
 
-from ninep.drivers.local import LocalDriver, LocalNode, pins_for
+from ninep.drivers.local import LocalDriver, LocalNode, new_handle_cache
 from ninep.errors import linux_errno
 from ninep.host import NO_HANDLE
 from ninep.linux import GETATTR_BASIC, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, Errno
@@ -38,7 +38,7 @@ def below(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture(params=MODELS)
 def driver(request: pytest.FixtureRequest, tmp_path: Path, below: Path) -> Iterator[LocalDriver]:
     del below
-    driver = LocalDriver(str(tmp_path / "export"), request.param, pins=pins_for(1000))
+    driver = LocalDriver(str(tmp_path / "export"), request.param, handles=new_handle_cache(1000))
     yield driver
     driver.close()
 
@@ -70,7 +70,7 @@ def test_what_lingers_and_what_is_held(driver: LocalDriver, below: Path) -> None
         driver.tidy()
     assert unmounts(below)
     assert {refusal(node.getattr, GETATTR_BASIC) for node in held} <= {Errno.ENOENT, Errno.ESTALE}
-    assert not driver._tree.away
+    assert not driver._table.on_submounts
     for node in (*held, root):
         node.release()
 
@@ -138,7 +138,7 @@ def test_one_that_hangs_is_not_waited_for_when_handles_are_reclaimed(tmp_path: P
         (tmp_path / "export" / f"{number}").touch()
     done = threading.Event()
     with Faulty(tmp_path / "export" / "disk") as disk:
-        driver = LocalDriver(str(tmp_path / "export"), model, pins=pins_for(64))
+        driver = LocalDriver(str(tmp_path / "export"), model, handles=new_handle_cache(64))
         root = driver.attach(User())
         top = walk(root, b"disk")
         made, writer = top.create(b"file", O_CREAT | O_EXCL | O_RDWR, 0o644, 0, 0)
@@ -150,7 +150,7 @@ def test_one_that_hangs_is_not_waited_for_when_handles_are_reclaimed(tmp_path: P
             nodes = [root.walk(b"%d" % number) for number in range(200)]
             files = [node.open(O_RDONLY) for node in nodes]
             for _ in range(5):
-                root.tree.pins.make_room()
+                root.table.handles.make_room()
                 driver.tidy()
             for one in (*files, *nodes):
                 one.close() if isinstance(one, OpenFile) else one.release()

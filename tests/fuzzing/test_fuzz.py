@@ -15,7 +15,7 @@ from fuzz import engine, frames
 from fuzz.frames import conversation_of
 from tests.serving import keeps_user_attributes
 
-from ninep.drivers.local.tree import Tree
+from ninep.drivers.local.node_table import NodeTable
 from ninep.linux import O_RDONLY, O_RDWR
 from ninep.server.connection import Connection
 from ninep.server.session import Session
@@ -141,13 +141,13 @@ def test_a_node_that_is_kept(memory: Any, monkeypatch: pytest.MonkeyPatch) -> No
 
 def harmful(monkeypatch: pytest.MonkeyPatch, act: Callable[[Path], object], aname: bytes = b"none") -> bytes:
     """An additional action of a request, which must be detected."""
-    original = Tree.release
+    original = NodeTable.unref
 
-    def release(self: Tree, node: Any) -> None:
+    def release(self: NodeTable, node: Any) -> None:
         act(Path(os.readlink(f"/proc/self/fd/{int(self.root.path_handle)}")).parent)  # type: ignore[arg-type]
         original(self, node)
 
-    monkeypatch.setattr(Tree, "release", release)
+    monkeypatch.setattr(NodeTable, "unref", release)
     return conversation_of(BEGIN[0], m.Tattach(0, m.NOFID, b"", aname, 0), m.Tclunk(0))
 
 
@@ -186,16 +186,16 @@ def test_a_secret_in_a_reply(local: Any) -> None:
 
 
 def test_claims_that_are_miscounted(local: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def enter(self: Tree, *args: Any) -> Any:
-        self.claimed += 1
+    def enter(self: NodeTable, *args: Any) -> Any:
+        self.total_refs += 1
         return original_enter(self, *args)
 
-    original_enter = Tree.enter
-    monkeypatch.setattr(Tree, "enter", enter)
+    original_enter = NodeTable.add
+    monkeypatch.setattr(NodeTable, "add", enter)
     finds(
         local,
         conversation_of(BEGIN[0], m.Tattach(0, m.NOFID, b"", b"none", 0), m.Twalk(0, 1, [b"dir"])),
-        "claims on nodes of none: 1",
+        "references to nodes of none: 1",
     )
 
 

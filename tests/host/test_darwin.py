@@ -15,7 +15,7 @@ import pytest
 from tests.drivers.local.conftest import refusal
 
 from ninep import host
-from ninep.drivers.local import LocalDriver, pins_for
+from ninep.drivers.local import LocalDriver, new_handle_cache
 from ninep.errors import Refused
 from ninep.host import Handle, ObjectRef
 from ninep.linux import O_RDONLY, O_RDWR, O_TRUNC, Errno
@@ -168,7 +168,7 @@ class TestPassthrough(DriverSuite):
 
     @pytest.fixture
     def root(self, tmp_path: Path) -> Iterator[Node]:
-        driver = LocalDriver(str(tmp_path), pins=pins_for(64))
+        driver = LocalDriver(str(tmp_path), handles=new_handle_cache(64))
         root = driver.attach(User())
         yield root
         root.release()
@@ -180,7 +180,7 @@ class TestMappedFile(TestPassthrough):
 
     @pytest.fixture
     def root(self, tmp_path: Path) -> Iterator[Node]:
-        driver = LocalDriver(str(tmp_path), "mapped-file", pins=pins_for(64))
+        driver = LocalDriver(str(tmp_path), "mapped-file", handles=new_handle_cache(64))
         root = driver.attach(User())
         yield root
         root.release()

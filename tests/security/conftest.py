@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ninep import host
-from ninep.drivers.local import LocalDriver, LocalNode, pins_for
+from ninep.drivers.local import LocalDriver, LocalNode, new_handle_cache
 from ninep.errors import Refused
 from ninep.linux import O_CREAT, O_EXCL, O_RDWR, Errno
 from ninep.node import User
@@ -50,7 +50,7 @@ def attach(folder: Path) -> Iterator[Callable[..., LocalNode]]:
     opened: list[tuple[LocalDriver, LocalNode]] = []
 
     def attach(model: str, **options: object) -> LocalNode:
-        driver = LocalDriver(str(folder), model, pins=pins_for(1000), **options)
+        driver = LocalDriver(str(folder), model, handles=new_handle_cache(1000), **options)
         opened.append((driver, driver.attach(User())))
         return opened[-1][1]
 

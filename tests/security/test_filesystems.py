@@ -11,8 +11,8 @@ import pytest
 
 from ninep import host
 from ninep.host import Volume
+from ninep.security.attr_cache import RACY, AttrCache
 from ninep.security.filesystems import LONGEST_STEP, SKEW, Filesystems, long_ago
-from ninep.security.known import RACY, Known
 
 NOW = 1_700_000_000_123_456_789
 SECOND = 10**9
@@ -42,12 +42,12 @@ def test_a_time_in_long_steps_is_believed_later(clock: SimpleNamespace, age: int
 
 def test_what_was_read_in_the_same_second_as_a_change_is_not_kept(clock: SimpleNamespace) -> None:
     """ext4 with inodes of 128 bytes: two changes of one second have one ctime."""
-    known = Known[str](Filesystems())
+    known = AttrCache[str](Filesystems())
     found = inode(NOW // SECOND * SECOND)
-    known.learned(found, "before the second change")
+    known.store_read(found, "before the second change")
     assert known.get(found) is None
     clock.now += LONGEST_STEP + SECOND
-    known.learned(found, "after it")
+    known.store_read(found, "after it")
     assert known.get(found) == "after it"
 
 
@@ -66,11 +66,11 @@ def test_another_computers_clock_is_compared_with_itself(clock: SimpleNamespace)
 def test_nothing_is_kept_where_ctime_says_nothing(clock: SimpleNamespace, slow: bool) -> None:
     filesystems = Filesystems()
     filesystems.learn(1, DISK._replace(slow=slow, ctime=False))
-    known = Known[str](filesystems)
-    known.learned(inode(NOW - 10**15 + 7), "read")
-    known.wrote(inode(NOW - 10**15 + 7), "written")
+    known = AttrCache[str](filesystems)
+    known.store_read(inode(NOW - 10**15 + 7), "read")
+    known.store_written(inode(NOW - 10**15 + 7), "written")
     assert known.get(inode(NOW - 10**15 + 7)) is None
-    known.learned(inode(NOW - 10**15 + 7, device=2), "elsewhere")
+    known.store_read(inode(NOW - 10**15 + 7, device=2), "elsewhere")
     assert known.get(inode(NOW - 10**15 + 7, device=2)) == "elsewhere"
 
 

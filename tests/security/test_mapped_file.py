@@ -370,7 +370,7 @@ def test_a_full_directory_is_not_listed_to_say_that_it_is_full(
     for number in range(20_000):
         (folder / "d" / f"{number}").touch()
     read: list[int] = []
-    listing = type(host.open_dir(root.place()))
+    listing = type(host.open_dir(root.object_ref()))
     whole = listing.read
 
     def counted(self: host.Listing, cookie: int) -> object:

@@ -493,7 +493,7 @@ def test_a_removed_file_whose_attributes_went_with_its_name(
 ) -> None:
     """Where attributes are reached by the name (macOS, Windows) a client that holds the file still sees its owner, and may change it."""
     node = make(root, b"file", mode=0o4755)
-    node.memory = owned(node)
+    node.saved_attributes = owned(node)
     node.setattr(Changes(uid=9, mode=0o600))
     assert owned(node)[:2] == (0o100600, 9)
     assert real(folder / "file") == 0o755
@@ -532,7 +532,7 @@ def test_a_filesystem_that_will_not_do(
 
 def test_the_default_of_a_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for driver in (LocalDriver(str(folder)), LocalDriver(str(folder), "auto")):
-        assert driver.security_model == driver._tree.model.name == "mapped-owner"
+        assert driver.security_model == driver._table.model.name == "mapped-owner"
         driver.close()
     with pytest.raises(ExportError, match="there is no such folder"):
         LocalDriver(str(folder / "nowhere"))

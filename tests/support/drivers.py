@@ -6,8 +6,8 @@ from ninep.drivers.local import LocalDriver, LocalNode
 
 
 def end(driver: LocalDriver, root: LocalNode) -> None:
-    """Close a driver whose test is over: all nodes and claims must have been given back."""
+    """Close a driver whose test is over: all nodes and references must have been given back."""
     root.release()
     assert root.children in (None, {}), "a node was not released"
-    assert root.claims == 1, "a claim was not given back"
+    assert root.refs == 1, "a reference was not given back"
     driver.close()

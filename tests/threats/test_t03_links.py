@@ -56,12 +56,12 @@ def forget_handles(lab: Lab) -> None:
     """The server has too many handles: all that can come back by name are closed."""
     driver = next(iter(lab.server.exports)).driver
     assert isinstance(driver, LocalDriver)
-    pins = driver._tree.pins
+    handles = driver._table.handles
 
     def reclaim() -> None:
-        with pins.lock:
-            pins.reclaim(0)
-            pins.reclaim(0)  # the first pass only marks what was used just now
+        with handles.lock:
+            handles.reclaim(0)
+            handles.reclaim(0)  # the first pass only marks what was used just now
 
     lab.do(reclaim)
 

@@ -23,7 +23,7 @@ from tests.support.served import Served
 from tests.threats.lab import Lab, Records, handles
 
 from ninep import host
-from ninep.drivers.local import LocalDriver, pins_for
+from ninep.drivers.local import LocalDriver, new_handle_cache
 from ninep.host import Handle
 from ninep.host.windows.api import Attribute, Tag
 from ninep.host.windows.host import NtHost
@@ -74,7 +74,7 @@ class WindowsLab(Lab):
         patch.setattr(host, "close", self._close)
         for name in set(host._system.__all__) - {"close"}:
             patch.setattr(host, name, getattr(self.windows, name))
-        self.driver_under_test = LocalDriver("C:\\share", model, pins=pins_for(64))
+        self.driver_under_test = LocalDriver("C:\\share", model, handles=new_handle_cache(64))
         self.records = Records()
         Served.__init__(self, exports=[Export("", self.driver_under_test)], **options)
         self.handles_before = set()

@@ -13,7 +13,7 @@ from typing import Final
 from ninep.host import Volume
 from ninep.options import BadOption, Row, rows
 from ninep.registry import Registry, UnknownName
-from ninep.security.base import Owned, SecurityModel, Subject, Unsuitable
+from ninep.security.base import FileRef, Owned, SecurityModel, Unsuitable
 from ninep.security.options import ModelType
 
 __all__ = [
@@ -21,10 +21,10 @@ __all__ = [
     "AUTO",
     "MODELS",
     "Choice",
+    "FileRef",
     "ModelType",
     "Owned",
     "SecurityModel",
-    "Subject",
     "Unsuitable",
     "model_rows",
     "security_model",

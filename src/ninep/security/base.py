@@ -2,7 +2,7 @@
 and what hangs on that.
 
 A model is a class; verbs never ask which one it is. It works on handles and single names of
-``ninep.host`` and on ``Subject``: a file of the local driver, of which it sees as little as this
+``ninep.host`` and on ``FileRef``: a file of the local driver, of which it sees as little as this
 page says. It knows no fids and no qids, and opens no path.
 
 Rules every model keeps:
@@ -37,16 +37,16 @@ overlayfs, file capabilities, labels.
 """
 
 
-class Subject(Protocol):
+class FileRef(Protocol):
     """A file as a model sees it: one node of the local driver."""
 
-    memory: Owned | None
+    saved_attributes: Owned | None
     """What a model must remember of a file whose name is gone (see ``mapped_file``)."""
 
-    def place(self) -> ObjectRef:
+    def object_ref(self) -> ObjectRef:
         """What the host's verbs want of it."""
 
-    def where(self) -> tuple[Handle, bytes] | None:
+    def location(self) -> tuple[Handle, bytes] | None:
         """The directory it is in, and its name there (``/`` for the export's root), looked at just
         now; None if that does not lead to it.
         """
@@ -99,30 +99,30 @@ class SecurityModel(ABC):
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
-    def admit(self, name: bytes) -> None:
+    def check_name(self, name: bytes) -> None:
         """EINVAL for a name that the model keeps for itself. Asked before any use of a client's
         name.
         """
 
-    def hides(self, name: bytes) -> bool:
+    def is_reserved(self, name: bytes) -> bool:
         """Is this entry left out of listings?"""
         return False
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def look(self, subject: Subject, found: Stat) -> Owned:
-        """The attributes as clients see them. ``found`` is what the host says of the subject at
+    def attributes_of(self, file: FileRef, found: Stat) -> Owned:
+        """The attributes as clients see them. ``found`` is what the host says of the file at
         this moment.
         """
 
-    def links(self, subject: Subject, found: Stat) -> int:
+    def links(self, file: FileRef, found: Stat) -> int:
         """The link count as clients see it."""
         return found.st_nlink
 
-    def read_link(self, subject: Subject) -> bytes:
-        """The target of what ``look`` calls a link. EINVAL otherwise."""
-        return host.read_link(subject.place())
+    def read_link(self, file: FileRef) -> bytes:
+        """The target of what ``attributes_of`` calls a link. EINVAL otherwise."""
+        return host.read_link(file.object_ref())
 
     # -- making --------------------------------------------------------------------------------------------------------
 
@@ -144,9 +144,9 @@ class SecurityModel(ABC):
     def make_node(self, dir: Handle, name: bytes, mode: int, rdev: int, uid: int, gid: int) -> Stat:
         """A new device, FIFO, socket or regular file, as the type bits of ``mode`` say."""
 
-    def make_link(self, subject: Subject, dir: Handle, name: bytes) -> None:
-        """Another name for the subject."""
-        host.make_link(subject.place(), dir, name)
+    def make_link(self, file: FileRef, dir: Handle, name: bytes) -> None:
+        """Another name for the file."""
+        host.make_link(file.object_ref(), dir, name)
 
     # -- moving and removing -------------------------------------------------------------------------------------------
 
@@ -158,27 +158,27 @@ class SecurityModel(ABC):
         """Take an entry away: EISDIR, ENOTDIR, ENOTEMPTY."""
         (host.remove_dir if directory else host.remove_file)(dir, name)
 
-    def forget(self, subject: Subject) -> None:
-        """The subject's name is about to be removed or replaced, while clients still hold it."""
+    def forget(self, file: FileRef) -> None:
+        """The file's name is about to be removed or replaced, while clients still hold it."""
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def chmod(self, subject: Subject, mode: int) -> None:
+    def chmod(self, file: FileRef, mode: int) -> None:
         """The low 12 bits of ``mode``."""
 
     @abstractmethod
-    def chown(self, subject: Subject, uid: int, gid: int, drop: bool) -> None:
+    def chown(self, file: FileRef, uid: int, gid: int, drop: bool) -> None:
         """Owner and group; -1 leaves one alone, both -1 just move ctime. ``drop``: SUID goes, and
         SGID where the group may execute.
         """
 
     @abstractmethod
-    def drop_setid(self, subject: Subject, place: ObjectRef) -> None:
+    def drop_setid(self, file: FileRef, ref: ObjectRef) -> None:
         """Somebody other than root is about to change the contents: SUID goes, and SGID where the
         group may execute.
 
-        ``place``: the subject's, or ``ObjectRef(handle, NO_HANDLE, b"")`` of an open handle, which
+        ``place``: the file's, or ``ObjectRef(handle, NO_HANDLE, b"")`` of an open handle, which
         costs less.
         """
 
@@ -205,22 +205,22 @@ class SecurityModel(ABC):
         """The client's name of an attribute of the host, None if it has none."""
         return stored if self.serves(stored) else None
 
-    def get_xattr(self, subject: Subject, name: bytes) -> bytes:
+    def get_xattr(self, file: FileRef, name: bytes) -> bytes:
         """ENODATA, EOPNOTSUPP."""
-        return host.get_xattr(subject.place(), self.stored_name(name, Errno.ENODATA))
+        return host.get_xattr(file.object_ref(), self.stored_name(name, Errno.ENODATA))
 
-    def list_xattrs(self, subject: Subject) -> Sequence[bytes]:
+    def list_xattrs(self, file: FileRef) -> Sequence[bytes]:
         """The names that ``get_xattr`` answers."""
-        shown = map(self.shown_name, host.list_xattrs(subject.place()))
+        shown = map(self.shown_name, host.list_xattrs(file.object_ref()))
         return [name for name in shown if name is not None]
 
-    def set_xattr(self, subject: Subject, name: bytes, value: bytes, flags: int) -> None:
+    def set_xattr(self, file: FileRef, name: bytes, value: bytes, flags: int) -> None:
         """EEXIST and ENODATA by ``flags`` (``linux.XATTR_*``), EOPNOTSUPP."""
-        host.set_xattr(subject.place(), self.stored_name(name, Errno.EACCES), value, flags)
+        host.set_xattr(file.object_ref(), self.stored_name(name, Errno.EACCES), value, flags)
 
-    def remove_xattr(self, subject: Subject, name: bytes) -> None:
+    def remove_xattr(self, file: FileRef, name: bytes) -> None:
         """ENODATA, EOPNOTSUPP."""
-        host.remove_xattr(subject.place(), self.stored_name(name, Errno.EACCES))
+        host.remove_xattr(file.object_ref(), self.stored_name(name, Errno.EACCES))
 
 
 # -- what the models share ---------------------------------------------------------------------------------------------
@@ -254,7 +254,7 @@ def same(one: Stat, other: Stat) -> bool:
     return one.st_ino == other.st_ino and one.st_dev == other.st_dev
 
 
-def look_at(dir: Handle, name: bytes) -> Stat:
+def stat_entry(dir: Handle, name: bytes) -> Stat:
     """What a name leads to; what is mounted there, which may not answer, only in a thread that may
     wait.
     """

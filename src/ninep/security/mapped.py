@@ -40,9 +40,9 @@ from ninep.linux import (
     Errno,
 )
 from ninep.security.base import (
+    FileRef,
     Owned,
     SecurityModel,
-    Subject,
     carries_setid,
     creation,
     permissions,
@@ -66,7 +66,7 @@ hypervisor hides, so that its folders and ours can be served by either.
 """
 
 
-class Tags(NamedTuple):
+class VirtfsAttrs(NamedTuple):
     """What is written about a file; None where nothing is, and the host's own value counts."""
 
     uid: int | None = None
@@ -93,9 +93,9 @@ class Tags(NamedTuple):
             host.linux_rdev(found.st_rdev) if rdev is None else rdev,
         )
 
-    def changed(self, change: Tags) -> Tags:
+    def changed(self, change: VirtfsAttrs) -> VirtfsAttrs:
         """With the fields of ``change`` that are not None."""
-        return Tags(*(old if new is None else new for old, new in zip(self, change, strict=True)))
+        return VirtfsAttrs(*(old if new is None else new for old, new in zip(self, change, strict=True)))
 
 
 def known_id(number: int) -> int | None:
@@ -104,7 +104,7 @@ def known_id(number: int) -> int | None:
 
 
 class Mapped(SecurityModel):
-    """The verbs that are the same wherever the tags are kept."""
+    """The verbs that are the same wherever the attributes are kept."""
 
     plain_types: ClassVar[bool] = False
     bsd_groups: ClassVar[bool] = True
@@ -115,59 +115,63 @@ class Mapped(SecurityModel):
         self.dmode = dmode & 0o777
 
     @abstractmethod
-    def make_regular(self, dir: Handle, name: bytes, flags: int, content: bytes, tags: Tags) -> tuple[Handle, Stat]:
-        """A new regular file with this content and these tags, open; EEXIST. It appears whole or
+    def make_regular(
+        self, dir: Handle, name: bytes, flags: int, content: bytes, attrs: VirtfsAttrs
+    ) -> tuple[Handle, Stat]:
+        """A new regular file with this content and these attributes, open; EEXIST. It appears whole or
         not at all.
         """
 
     def make_file(self, dir: Handle, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[Handle, Stat]:
-        tags = Tags(known_id(uid), known_id(gid), S_IFREG | permissions(mode))
-        return self.make_regular(dir, name, flags, b"", tags)
+        attrs = VirtfsAttrs(known_id(uid), known_id(gid), S_IFREG | permissions(mode))
+        return self.make_regular(dir, name, flags, b"", attrs)
 
     def make_symlink(self, dir: Handle, name: bytes, target: bytes, uid: int, gid: int) -> Stat:
-        return self._made(dir, name, target, Tags(known_id(uid), known_id(gid), S_IFLNK | 0o777))
+        return self._made(dir, name, target, VirtfsAttrs(known_id(uid), known_id(gid), S_IFLNK | 0o777))
 
     def make_node(self, dir: Handle, name: bytes, mode: int, rdev: int, uid: int, gid: int) -> Stat:
-        return self._made(dir, name, b"", Tags(known_id(uid), known_id(gid), mode & (S_IFMT | 0o7777), rdev))
+        return self._made(dir, name, b"", VirtfsAttrs(known_id(uid), known_id(gid), mode & (S_IFMT | 0o7777), rdev))
 
-    def _made(self, dir: Handle, name: bytes, content: bytes, tags: Tags) -> Stat:
-        handle, made = self.make_regular(dir, name, O_WRONLY, content, tags)
+    def _made(self, dir: Handle, name: bytes, content: bytes, attrs: VirtfsAttrs) -> Stat:
+        handle, made = self.make_regular(dir, name, O_WRONLY, content, attrs)
         host.close(handle)
         return made
 
     @abstractmethod
-    def change(self, subject: Subject, tags: Tags) -> None:
-        """Write the tags that are not None: all or, on an error, none."""
+    def change(self, file: FileRef, attrs: VirtfsAttrs) -> None:
+        """Write the attributes that are not None: all or, on an error, none."""
 
-    def chmod(self, subject: Subject, mode: int) -> None:
-        place = subject.place()
-        found = host.stat(place.path_handle)
-        tags = Tags(mode=self.look(subject, found)[0] & S_IFMT | permissions(mode))
-        if not place.ignores_read_only or not mode & _WRITE or found.st_mode & _WRITE:
-            self.change(subject, tags)
+    def chmod(self, file: FileRef, mode: int) -> None:
+        ref = file.object_ref()
+        found = host.stat(ref.path_handle)
+        attrs = VirtfsAttrs(mode=self.attributes_of(file, found)[0] & S_IFMT | permissions(mode))
+        if not ref.ignores_read_only or not mode & _WRITE or found.st_mode & _WRITE:
+            self.change(file, attrs)
             return
         # With a write bit for clients the host's read-only attribute goes for good; without one it stays as it is.
-        host.chmod(place, _ANYTHING)
+        host.chmod(ref, _ANYTHING)
         try:
-            self.change(subject, tags)
+            self.change(file, attrs)
         except OSError:
-            host.chmod(place, _ANYTHING & ~_WRITE)
+            host.chmod(ref, _ANYTHING & ~_WRITE)
             raise
 
-    def chown(self, subject: Subject, uid: int, gid: int, drop: bool) -> None:
+    def chown(self, file: FileRef, uid: int, gid: int, drop: bool) -> None:
         if uid == gid == -1:
-            host.chown(subject.place(), -1, -1)
+            host.chown(file.object_ref(), -1, -1)
             return
-        mode = self.look(subject, host.stat(subject.place().path_handle))[0] if drop else 0
+        mode = self.attributes_of(file, host.stat(file.object_ref().path_handle))[0] if drop else 0
         if drop:
-            self.drop_capability(subject.place())
-        self.change(subject, Tags(known_id(uid), known_id(gid), without_setid(mode) if carries_setid(mode) else None))
+            self.drop_capability(file.object_ref())
+        self.change(
+            file, VirtfsAttrs(known_id(uid), known_id(gid), without_setid(mode) if carries_setid(mode) else None)
+        )
 
-    def drop_capability(self, place: ObjectRef) -> None:
+    def drop_capability(self, ref: ObjectRef) -> None:
         """Of ``drop_setid``: the recorded file capability goes, too."""
         if self.privileged_xattrs:
             try:
-                host.remove_xattr(place, RECORDED + b"security.capability")
+                host.remove_xattr(ref, RECORDED + b"security.capability")
             except OSError as error:
                 if linux_errno(error) not in _GONE:
                     raise
@@ -189,12 +193,12 @@ class Mapped(SecurityModel):
         name = stored.removeprefix(RECORDED)
         return name if self.serves_privileged(name) else None
 
-    def read_link(self, subject: Subject) -> bytes:
-        place = subject.place()
-        if host.stat(place.path_handle).st_mode & S_IFMT == S_IFLNK:
-            return host.read_link(place)
+    def read_link(self, file: FileRef) -> bytes:
+        ref = file.object_ref()
+        if host.stat(ref.path_handle).st_mode & S_IFMT == S_IFLNK:
+            return host.read_link(ref)
         handle = host.open_file(
-            place, O_RDONLY | O_NOATIME
+            ref, O_RDONLY | O_NOATIME
         )  # Tstat of 9P2000.u reads it as well, and must change nothing
         try:
             return host.read(handle, PATH_MAX - 1, 0)
@@ -207,7 +211,7 @@ def draft(filesystems: Filesystems, dir: Handle, name: bytes, flags: int, fmode:
 
     One without a name (O_TMPFILE) is published when it is finished: nobody ever sees it half made,
     and even a killed server leaves nothing behind. It costs 2.6 us more than O_EXCL under the final
-    name (11.4 to 8.8 us for create, three tags and close on ext4), which is the way where there is
+    name (11.4 to 8.8 us for create, three attributes and close on ext4), which is the way where there is
     no such file: there a host process may see it untagged for some microseconds.
     """
     works = filesystems.unnamed(dir)
@@ -261,7 +265,7 @@ def stays(filesystems: Filesystems, dir: Handle, name: bytes, flags: int, handle
         raise
 
 
-def publish(place: ObjectRef, dir: Handle, name: bytes, named: bool) -> None:
+def publish(ref: ObjectRef, dir: Handle, name: bytes, named: bool) -> None:
     """Give a finished draft its name. EEXIST."""
     if not named:
-        host.make_link(place, dir, name)
+        host.make_link(ref, dir, name)

@@ -20,7 +20,7 @@ too many of a record. There is one exception: a target that was about to be repl
 has the source's record. No order of two renames is without such a moment.
 
 A record belongs to its file by parent and name only, and others rename, too: it counts only while
-that name leads to the file (``Subject.where``), which is looked at with every read and again when
+that name leads to the file (``FileRef.where``), which is looked at with every read and again when
 it is written (``records``). A file whose name leads elsewhere has no record: it shows what the host
 has, as a file that was never seen by a client, and a change of its attributes is ESTALE.
 
@@ -39,8 +39,8 @@ from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, ObjectRef, Stat
 from ninep.linux import S_IFDIR, S_IFMT, Errno
 from ninep.security import records
-from ninep.security.base import Owned, Subject, carries_setid, look_at, permissions, same, undo, without_setid
-from ninep.security.mapped import Mapped, Tags, draft, fill, known_id, publish, stays
+from ninep.security.base import FileRef, Owned, carries_setid, permissions, same, stat_entry, undo, without_setid
+from ninep.security.mapped import Mapped, VirtfsAttrs, draft, fill, known_id, publish, stays
 from ninep.security.options import MappedOptions, ModelType
 from ninep.security.records import EMPTY, Records, Slot
 
@@ -62,42 +62,44 @@ class MappedFile(Mapped):
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
-    def hides(self, name: bytes) -> bool:
+    def is_reserved(self, name: bytes) -> bool:
         # Nearly every name is told apart by one search; the forms that filesystems fold to ours have a tilde or are no ASCII.
         if b"virtfs" not in name.lower() and name.isascii() and b"~" not in name:
             return False
         return name.startswith(records.TEMPORARY) or any(host.reserved_match(name, ours) for ours in self.reserved)
 
-    def admit(self, name: bytes) -> None:
-        if self.hides(name):
+    def check_name(self, name: bytes) -> None:
+        if self.is_reserved(name):
             raise Refused(Errno.EINVAL, "this name is kept for the server's metadata")
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
-    def look(self, subject: Subject, found: Stat) -> Owned:
-        if subject.memory is not None:
-            return subject.memory
-        where = subject.where()
-        if where is None:
+    def attributes_of(self, file: FileRef, found: Stat) -> Owned:
+        if file.saved_attributes is not None:
+            return file.saved_attributes
+        location = file.location()
+        if location is None:
             return EMPTY.over(found)
-        return self._records.of(*where).over(found)
+        return self._records.of(*location).over(found)
 
-    def links(self, subject: Subject, found: Stat) -> int:
+    def links(self, file: FileRef, found: Stat) -> int:
         """Without the hidden directory, where the host counts directories at all."""
         if found.st_nlink <= 2:
             return found.st_nlink
         try:
-            hidden = host.stat_same_mount(subject.place().path_handle, records.DIRECTORY)
+            hidden = host.stat_same_mount(file.object_ref().path_handle, records.DIRECTORY)
         except OSError:
             return found.st_nlink
         return found.st_nlink - (hidden.st_mode & S_IFMT == S_IFDIR)
 
     # -- making --------------------------------------------------------------------------------------------------------
 
-    def make_regular(self, dir: Handle, name: bytes, flags: int, content: bytes, tags: Tags) -> tuple[Handle, Stat]:
+    def make_regular(
+        self, dir: Handle, name: bytes, flags: int, content: bytes, attrs: VirtfsAttrs
+    ) -> tuple[Handle, Stat]:
         self._must_be_free(dir, name)
         with self._records.slot(dir, name, make=True) as slot:
-            self._record(slot, tags)
+            self._record(slot, attrs)
             try:
                 handle, named = draft(self.filesystems, dir, name, flags, self.fmode)
                 try:
@@ -113,26 +115,26 @@ class MappedFile(Mapped):
             except OSError:
                 self._unrecord(slot)
                 raise
-        return (kept, made) if kept is not None else self.make_regular(dir, name, flags, content, tags)
+        return (kept, made) if kept is not None else self.make_regular(dir, name, flags, content, attrs)
 
     def make_dir(self, dir: Handle, name: bytes, mode: int, uid: int, gid: int) -> Stat:
         self._must_be_free(dir, name)
         with self._records.slot(dir, name, make=True) as slot:
-            self._record(slot, Tags(known_id(uid), known_id(gid), S_IFDIR | permissions(mode)))
+            self._record(slot, VirtfsAttrs(known_id(uid), known_id(gid), S_IFDIR | permissions(mode)))
             try:
                 host.make_dir(dir, name, self.dmode)
-                return look_at(dir, name)
+                return stat_entry(dir, name)
             except OSError:
                 self._unrecord(slot)
                 raise
 
-    def make_link(self, subject: Subject, dir: Handle, name: bytes) -> None:
-        where = subject.where()
-        if where is None:
+    def make_link(self, file: FileRef, dir: Handle, name: bytes) -> None:
+        location = file.location()
+        if location is None:
             raise Refused(Errno.ENOENT)
         self._must_be_free(dir, name)
         with (
-            self._records.slot(*where, make=True) as source,
+            self._records.slot(*location, make=True) as source,
             self._records.slot(dir, name, make=True) as slot,
         ):
             if source is None or slot is None:
@@ -146,7 +148,7 @@ class MappedFile(Mapped):
             finally:
                 host.close(record)
             try:
-                host.make_link(subject.place(), dir, name)
+                host.make_link(file.object_ref(), dir, name)
             except OSError:
                 self._unrecord(slot)
                 raise
@@ -155,20 +157,20 @@ class MappedFile(Mapped):
     def _must_be_free(dir: Handle, name: bytes) -> None:
         """EEXIST, before the record of something that exists is touched."""
         try:
-            look_at(dir, name)
+            stat_entry(dir, name)
         except OSError as error:
             if linux_errno(error) is Errno.ENOENT:
                 return
             raise
         raise Refused(Errno.EEXIST)
 
-    def _record(self, slot: Slot | None, tags: Tags) -> None:
+    def _record(self, slot: Slot | None, attrs: VirtfsAttrs) -> None:
         """The record of an entry that is about to be made. A stale one may have several names,
         which are not this entry's.
         """
         if slot is not None:
             self._unrecord(slot)
-            self._records.write(slot, tags)
+            self._records.write(slot, attrs)
 
     @staticmethod
     def _unrecord(slot: Slot | None) -> None:
@@ -178,7 +180,7 @@ class MappedFile(Mapped):
     # -- moving and removing -------------------------------------------------------------------------------------------
 
     def rename(self, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes) -> None:
-        source = look_at(olddir, oldname)
+        source = stat_entry(olddir, oldname)
         target = self._at(newdir, newname)
         if target is not None:
             if same(source, target):
@@ -265,7 +267,7 @@ class MappedFile(Mapped):
     @staticmethod
     def _at(dir: Handle, name: bytes) -> Stat | None:
         try:
-            return look_at(dir, name)
+            return stat_entry(dir, name)
         except OSError as error:
             if linux_errno(error) is Errno.ENOENT:
                 return None
@@ -298,49 +300,51 @@ class MappedFile(Mapped):
         except OSError:
             return  # the entry is gone, and a record without one means nothing
 
-    def forget(self, subject: Subject) -> None:
+    def forget(self, file: FileRef) -> None:
         """The record will go with the name; clients that hold the file still see who owns it."""
-        subject.memory = self.look(subject, host.stat(subject.place().path_handle))
+        file.saved_attributes = self.attributes_of(file, host.stat(file.object_ref().path_handle))
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
-    def change(self, subject: Subject, tags: Tags) -> None:
-        where = subject.where()
-        if subject.memory is not None:
-            mode, uid, gid, rdev = subject.memory
+    def change(self, file: FileRef, attrs: VirtfsAttrs) -> None:
+        location = file.location()
+        if file.saved_attributes is not None:
+            mode, uid, gid, rdev = file.saved_attributes
             uid, gid, mode, rdev = (
-                was if new is None else new for was, new in zip((uid, gid, mode, rdev), tags, strict=True)
+                was if new is None else new for was, new in zip((uid, gid, mode, rdev), attrs, strict=True)
             )
-            subject.memory = (mode, uid, gid, rdev)
-        elif where is None:
+            file.saved_attributes = (mode, uid, gid, rdev)
+        elif location is None:
             raise Refused(Errno.ESTALE, _LOST)
-        host.chown(subject.place(), -1, -1)  # may be refused: before anything is changed
-        if subject.memory is None:
-            self._write(subject, tags)
+        host.chown(file.object_ref(), -1, -1)  # may be refused: before anything is changed
+        if file.saved_attributes is None:
+            self._write(file, attrs)
             with suppress(OSError):  # it is changed; that moving ctime worked a moment ago has to do
-                host.chown(subject.place(), -1, -1)
+                host.chown(file.object_ref(), -1, -1)
 
-    def _write(self, subject: Subject, tags: Tags) -> None:
+    def _write(self, file: FileRef, attrs: VirtfsAttrs) -> None:
         """Into the record under the file's name, unless that leads to another file now; again if a
         client renamed it meanwhile.
         """
-        held = host.stat(subject.place().path_handle)
+        held = host.stat(file.object_ref().path_handle)
         for _ in range(_ATTEMPTS):
-            where = subject.where()
-            if where is None:
+            location = file.location()
+            if location is None:
                 break
-            with self._records.slot(*where, make=True) as slot:
+            with self._records.slot(*location, make=True) as slot:
                 if slot is None:
                     break
-                if self._records.write(slot, self._records.read(slot).changed(tags), partial(_leads_to, *where, held)):
+                if self._records.write(
+                    slot, self._records.read(slot).changed(attrs), partial(_leads_to, *location, held)
+                ):
                     return
         raise Refused(Errno.ESTALE, _LOST)
 
-    def drop_setid(self, subject: Subject, place: ObjectRef) -> None:
-        self.drop_capability(place)
-        mode = self.look(subject, host.stat(place.path_handle))[0]
+    def drop_setid(self, file: FileRef, ref: ObjectRef) -> None:
+        self.drop_capability(ref)
+        mode = self.attributes_of(file, host.stat(ref.path_handle))[0]
         if carries_setid(mode):
-            self.chmod(subject, without_setid(mode))
+            self.chmod(file, without_setid(mode))
 
 
 def _leads_to(dir: Handle, name: bytes, held: Stat) -> bool:
@@ -348,7 +352,7 @@ def _leads_to(dir: Handle, name: bytes, held: Stat) -> bool:
     if name == records.ROOT_NAME:
         return True
     try:
-        return same(look_at(dir, name), held)
+        return same(stat_entry(dir, name), held)
     except OSError as error:
         if linux_errno(error) is not Errno.ENOENT:
             raise

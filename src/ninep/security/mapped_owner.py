@@ -42,8 +42,8 @@ from ninep import host
 from ninep.errors import Refused, linux_errno
 from ninep.host import Handle, ObjectRef, Stat, Volume
 from ninep.linux import S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Errno
-from ninep.security.base import Owned, Subject, Unsuitable, carries_setid, permissions, without_setid
-from ninep.security.mapped import TYPES, Tags
+from ninep.security.base import FileRef, Owned, Unsuitable, carries_setid, permissions, without_setid
+from ninep.security.mapped import TYPES, VirtfsAttrs
 from ninep.security.mapped_xattr import GID, HOST_MODE, MODE, RDEV, UID, WIDTHS, MappedXattr, with_changes
 from ninep.security.options import MappedOptions, ModelType
 
@@ -78,44 +78,44 @@ class MappedOwner(MappedXattr):
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
-    def look(self, subject: Subject, found: Stat) -> Owned:
-        if subject.memory is not None:
-            return subject.memory
-        owned = self._known.get(found)
+    def attributes_of(self, file: FileRef, found: Stat) -> Owned:
+        if file.saved_attributes is not None:
+            return file.saved_attributes
+        owned = self._cache.get(found)
         if owned is None:
             if found.st_mode & S_IFMT == S_IFLNK:
-                return self._look_at_link(subject, found)  # which changes with its directory: not to be kept
-            owned = self._owned(subject.place(), found)
-            self._known.learned(found, owned)
+                return self._link_attributes(file, found)  # which changes with its directory: not to be kept
+            owned = self._owned(file.object_ref(), found)
+            self._cache.store_read(found, owned)
         return owned
 
-    def _look_at_link(self, subject: Subject, found: Stat) -> Owned:
+    def _link_attributes(self, file: FileRef, found: Stat) -> Owned:
         uid, gid = found.st_uid, found.st_gid
         with suppress(OSError):  # a directory that is gone owns nothing
-            where = subject.where()
-            if where is not None:
-                dir = where[0]
+            location = file.location()
+            if location is not None:
+                dir = location[0]
                 folder = host.stat(dir)
-                _, uid, gid, _ = self._known.get(folder) or self._owned(ObjectRef(dir, dir, b"."), folder)
+                _, uid, gid, _ = self._cache.get(folder) or self._owned(ObjectRef(dir, dir, b"."), folder)
         return found.st_mode, uid, gid, 0
 
-    def _owned(self, place: ObjectRef, found: Stat) -> Owned:
+    def _owned(self, ref: ObjectRef, found: Stat) -> Owned:
         """One call where there are no attributes."""
         if found.st_mode & S_IFMT not in (S_IFREG, S_IFDIR):
-            return Tags().over(found)
-        there = self._names(place)
-        mode = self._number(place, MODE) if MODE in there else None
-        rdev = self._number(place, RDEV) if mode is not None and mode & S_IFMT in _DEVICES and RDEV in there else 0
+            return VirtfsAttrs().over(found)
+        there = self._names(ref)
+        mode = self._number(ref, MODE) if MODE in there else None
+        rdev = self._number(ref, RDEV) if mode is not None and mode & S_IFMT in _DEVICES and RDEV in there else 0
         if mode is not None:
-            mode = self._believed(mode, self._number(place, HOST_MODE) if HOST_MODE in there else None, found.st_mode)
-        uid = self._number(place, UID) if UID in there else None
-        gid = self._number(place, GID) if GID in there else None
-        return Tags(uid, gid, mode, rdev).over(found)
+            mode = self._believed(mode, self._number(ref, HOST_MODE) if HOST_MODE in there else None, found.st_mode)
+        uid = self._number(ref, UID) if UID in there else None
+        gid = self._number(ref, GID) if GID in there else None
+        return VirtfsAttrs(uid, gid, mode, rdev).over(found)
 
     @staticmethod
-    def _names(place: ObjectRef) -> Collection[bytes]:
+    def _names(ref: ObjectRef) -> Collection[bytes]:
         try:
-            return host.list_xattrs(place)
+            return host.list_xattrs(ref)
         except OSError as error:
             why = linux_errno(error)
             if why not in _NONE:
@@ -124,9 +124,9 @@ class MappedOwner(MappedXattr):
             return () if why is Errno.ENODATA else WIDTHS.keys()
 
     @staticmethod
-    def _value(place: ObjectRef, name: bytes) -> bytes | None:
+    def _value(ref: ObjectRef, name: bytes) -> bytes | None:
         try:
-            return host.get_xattr(place, name)
+            return host.get_xattr(ref, name)
         except OSError as error:
             if linux_errno(error) not in _NONE:
                 raise
@@ -165,66 +165,66 @@ class MappedOwner(MappedXattr):
         kind = mode & S_IFMT
         return self.fmode if kind in _STAND_INS else mode & _ACCESS | self._least(kind)
 
-    def equip(self, place: ObjectRef, tags: Tags) -> Tags:
+    def equip(self, ref: ObjectRef, attrs: VirtfsAttrs) -> VirtfsAttrs:
         """The umask and a default ACL may have taken bits away. A directory's SGID is inherited on
         the host, and stays.
         """
-        mode = tags.mode or 0
-        found: Stat = host.stat(place.path_handle)
+        mode = attrs.mode or 0
+        found: Stat = host.stat(ref.path_handle)
         mode |= found.st_mode & _SPECIAL
-        found = self._set_real(place, found, mode)
-        wanted = self._owner_tags(tags, found) | self._mode_tags(mode, found)
+        found = self._set_real(ref, found, mode)
+        wanted = self._owner_attrs(attrs, found) | self._mode_attrs(mode, found)
         if mode & S_IFMT in _DEVICES:
-            wanted[RDEV] = tags.rdev
-        self._apply(place, wanted, ())
-        return tags._replace(mode=mode, rdev=wanted.get(RDEV))
+            wanted[RDEV] = attrs.rdev
+        self._apply(ref, wanted, ())
+        return attrs._replace(mode=mode, rdev=wanted.get(RDEV))
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
-    def change(self, subject: Subject, tags: Tags) -> None:
-        place = subject.place()
-        if subject.memory is not None:
-            super().change(subject, tags)
+    def change(self, file: FileRef, attrs: VirtfsAttrs) -> None:
+        ref = file.object_ref()
+        if file.saved_attributes is not None:
+            super().change(file, attrs)
             return
-        found = host.stat(place.path_handle)
+        found = host.stat(ref.path_handle)
         kind = found.st_mode & S_IFMT
-        if kind == S_IFLNK and tags.mode is not None:
+        if kind == S_IFLNK and attrs.mode is not None:
             raise Refused(Errno.EOPNOTSUPP, "a link has no mode of its own")
         if kind not in (S_IFREG, S_IFDIR):  # no place for an owner
-            tags = tags._replace(uid=None, gid=None)
-        after = with_changes(self.look(subject, found), tags)
-        if tags != Tags():
-            after = self._change(place, found, tags, after)
-        now = host.stat(place.path_handle)
+            attrs = attrs._replace(uid=None, gid=None)
+        after = with_changes(self.attributes_of(file, found), attrs)
+        if attrs != VirtfsAttrs():
+            after = self._change(ref, found, attrs, after)
+        now = host.stat(ref.path_handle)
         if now.st_ctime_ns == found.st_ctime_ns:  # nothing had to be changed, or ext4 was told what it had
-            if tags.mode is not None and carries_setid(now.st_mode):
-                host.chmod(place, permissions(now.st_mode))  # chown(2) would take these bits away
+            if attrs.mode is not None and carries_setid(now.st_mode):
+                host.chmod(ref, permissions(now.st_mode))  # chown(2) would take these bits away
             else:
-                host.chown(place, -1, -1)
-            now = host.stat(place.path_handle)
+                host.chown(ref, -1, -1)
+            now = host.stat(ref.path_handle)
         if kind != S_IFLNK:
-            self._known.wrote(now, after)
+            self._cache.store_written(now, after)
 
-    def _change(self, place: ObjectRef, found: Stat, tags: Tags, after: Owned) -> Owned:
+    def _change(self, ref: ObjectRef, found: Stat, attrs: VirtfsAttrs, after: Owned) -> Owned:
         """Mode, then owner: a server killed in between must not leave the new owner the old
         set-user bit. All, or all is put back.
         """
-        touched = {UID: tags.uid, GID: tags.gid, MODE: tags.mode, HOST_MODE: tags.mode}
-        there = self._names(place)
-        old = {name: self._value(place, name) for name, new in touched.items() if new is not None and name in there}
+        touched = {UID: attrs.uid, GID: attrs.gid, MODE: attrs.mode, HOST_MODE: attrs.mode}
+        there = self._names(ref)
+        old = {name: self._value(ref, name) for name, new in touched.items() if new is not None and name in there}
         wanted: dict[bytes, int | None] = {}
         real: Stat = found
         try:
-            if tags.mode is not None:
-                real = self._set_real(place, found, after[0])
-                wanted = self._mode_tags(after[0], real)
-            self._apply(place, wanted | self._owner_tags(tags, found), there)
+            if attrs.mode is not None:
+                real = self._set_real(ref, found, after[0])
+                wanted = self._mode_attrs(after[0], real)
+            self._apply(ref, wanted | self._owner_attrs(attrs, found), there)
         except OSError:
-            self._put_back(place, found, {name: old.get(name) for name, new in touched.items() if new is not None})
+            self._put_back(ref, found, {name: old.get(name) for name, new in touched.items() if new is not None})
             raise
         return (after[0] | real.st_mode & _SPECIAL, *after[1:])
 
-    def _set_real(self, place: ObjectRef, found: Stat, mode: int) -> Stat:
+    def _set_real(self, ref: ObjectRef, found: Stat, mode: int) -> Stat:
         """Give the host the bits of a mode that it can have. Where it will not (a file of another
         user, CIFS), they stay, and the attribute tells.
         """
@@ -235,14 +235,14 @@ class MappedOwner(MappedXattr):
         if permissions(native) == wanted:
             return found
         try:
-            host.chmod(place, wanted)
+            host.chmod(ref, wanted)
         except OSError as error:
             if linux_errno(error) not in _NOT_OURS:
                 raise
-        return host.stat(place.path_handle)
+        return host.stat(ref.path_handle)
 
     @staticmethod
-    def _mode_tags(mode: int, found: Stat) -> dict[bytes, int | None]:
+    def _mode_attrs(mode: int, found: Stat) -> dict[bytes, int | None]:
         """The attributes of a mode, None for one that must not be there. In this order a half of
         them is never believed for another mode.
         """
@@ -253,49 +253,49 @@ class MappedOwner(MappedXattr):
         return {MODE: mode, HOST_MODE: found.st_mode & _ACCESS}
 
     @staticmethod
-    def _owner_tags(tags: Tags, found: Stat) -> dict[bytes, int | None]:
-        rows = ((UID, tags.uid, found.st_uid), (GID, tags.gid, found.st_gid))
+    def _owner_attrs(attrs: VirtfsAttrs, found: Stat) -> dict[bytes, int | None]:
+        rows = ((UID, attrs.uid, found.st_uid), (GID, attrs.gid, found.st_gid))
         return {name: None if new == native else new for name, new, native in rows if new is not None}
 
     @staticmethod
-    def _apply(place: ObjectRef, wanted: dict[bytes, int | None], there: Collection[bytes]) -> None:
+    def _apply(ref: ObjectRef, wanted: dict[bytes, int | None], there: Collection[bytes]) -> None:
         for name, value in wanted.items():
             if value is not None:
-                host.set_xattr(place, name, value.to_bytes(WIDTHS[name], "little"))
+                host.set_xattr(ref, name, value.to_bytes(WIDTHS[name], "little"))
             elif name in there:
                 try:
-                    host.remove_xattr(place, name)
+                    host.remove_xattr(ref, name)
                 except OSError as error:
                     if linux_errno(error) is not Errno.ENODATA:
                         raise
 
     @staticmethod
-    def _put_back(place: ObjectRef, found: Stat, old: dict[bytes, bytes | None]) -> None:
+    def _put_back(ref: ObjectRef, found: Stat, old: dict[bytes, bytes | None]) -> None:
         """The request fails with the first error either way."""
         for name, value in old.items():
             with suppress(OSError):
                 if value is None:
-                    host.remove_xattr(place, name)
+                    host.remove_xattr(ref, name)
                 else:
-                    host.set_xattr(place, name, value)
+                    host.set_xattr(ref, name, value)
         with suppress(OSError):
-            if host.stat(place.path_handle).st_mode != found.st_mode:
-                host.chmod(place, permissions(found.st_mode))
+            if host.stat(ref.path_handle).st_mode != found.st_mode:
+                host.chmod(ref, permissions(found.st_mode))
 
-    def drop_setid(self, subject: Subject, place: ObjectRef) -> None:
+    def drop_setid(self, file: FileRef, ref: ObjectRef) -> None:
         """First what costs little: could the host's bits or the attribute's be set? A list of names
         is a fifth of an answer that there is none.
         """
-        self.drop_capability(place)
+        self.drop_capability(ref)
         mode = 0
-        if subject.memory is not None:
-            mode = subject.memory[0]
-        elif MODE in self._names(place):
-            mode = self._number(place, MODE) or 0
-        if carries_setid(host.stat(place.path_handle).st_mode | permissions(mode)):
-            mode = self.look(subject, host.stat(subject.place().path_handle))[0]
+        if file.saved_attributes is not None:
+            mode = file.saved_attributes[0]
+        elif MODE in self._names(ref):
+            mode = self._number(ref, MODE) or 0
+        if carries_setid(host.stat(ref.path_handle).st_mode | permissions(mode)):
+            mode = self.attributes_of(file, host.stat(file.object_ref().path_handle))[0]
             if carries_setid(mode):
-                self.chmod(subject, without_setid(mode))
+                self.chmod(file, without_setid(mode))
 
 
 def _stands_in(mode: int, native: int) -> bool:

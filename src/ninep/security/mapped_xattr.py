@@ -27,9 +27,9 @@ from ninep import host
 from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, ObjectRef, Stat, Volume
 from ninep.linux import S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Errno
-from ninep.security.base import ACLS, Owned, Subject, Unsuitable, carries_setid, permissions, same, undo, without_setid
-from ninep.security.known import Known
-from ninep.security.mapped import RECORDED, Mapped, Tags, draft, fill, known_id, publish, stays
+from ninep.security.attr_cache import AttrCache
+from ninep.security.base import ACLS, FileRef, Owned, Unsuitable, carries_setid, permissions, same, undo, without_setid
+from ninep.security.mapped import RECORDED, Mapped, VirtfsAttrs, draft, fill, known_id, publish, stays
 from ninep.security.options import MappedOptions, ModelType
 
 PREFIX: Final = b"user.virtfs."
@@ -51,7 +51,7 @@ class MappedXattr(Mapped):
 
     def __init__(self, fmode: int, dmode: int) -> None:
         super().__init__(fmode, dmode)
-        self._known: Known[Owned] = Known(self.filesystems)
+        self._cache: AttrCache[Owned] = AttrCache(self.filesystems)
 
     def check(self, volume: Volume) -> None:
         if not volume.xattrs:
@@ -62,47 +62,47 @@ class MappedXattr(Mapped):
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
-    def look(self, subject: Subject, found: Stat) -> Owned:
-        if subject.memory is not None:
-            return subject.memory
-        owned = self._known.get(found)
+    def attributes_of(self, file: FileRef, found: Stat) -> Owned:
+        if file.saved_attributes is not None:
+            return file.saved_attributes
+        owned = self._cache.get(found)
         if owned is None:
-            owned = self._read(subject.place(), found).over(found)
-            self._known.learned(found, owned)
+            owned = self._read(file.object_ref(), found).over(found)
+            self._cache.store_read(found, owned)
         return owned
 
-    def forget(self, subject: Subject) -> None:
+    def forget(self, file: FileRef) -> None:
         """Where attributes are reached by the name, they go with it; clients that hold the file
         still see who owns it.
         """
         if host.BY_NAME:
-            subject.memory = self.look(subject, host.stat(subject.place().path_handle))
+            file.saved_attributes = self.attributes_of(file, host.stat(file.object_ref().path_handle))
 
-    def _read(self, place: ObjectRef, found: Stat) -> Tags:
+    def _read(self, ref: ObjectRef, found: Stat) -> VirtfsAttrs:
         """Three or four calls (1.4 us each); the cache spares them where nothing changed. Only
-        files and directories can have tags.
+        files and directories can have attributes.
         """
         if found.st_mode & S_IFMT not in (S_IFREG, S_IFDIR):
-            return Tags()
-        mode = self._number(place, MODE)
-        if mode is None and not self._may_have_tags(place):
-            return Tags()
-        rdev = self._number(place, RDEV) if mode is not None and mode & S_IFMT in _DEVICES else 0
-        return Tags(self._number(place, UID), self._number(place, GID), mode, rdev)
+            return VirtfsAttrs()
+        mode = self._number(ref, MODE)
+        if mode is None and not self._may_have_attrs(ref):
+            return VirtfsAttrs()
+        rdev = self._number(ref, RDEV) if mode is not None and mode & S_IFMT in _DEVICES else 0
+        return VirtfsAttrs(self._number(ref, UID), self._number(ref, GID), mode, rdev)
 
     @staticmethod
-    def _may_have_tags(place: ObjectRef) -> bool:
+    def _may_have_attrs(ref: ObjectRef) -> bool:
         try:
-            return any(name.startswith(PREFIX) for name in host.list_xattrs(place))
+            return any(name.startswith(PREFIX) for name in host.list_xattrs(ref))
         except OSError as error:
             if linux_errno(error) is not Errno.EOPNOTSUPP:
                 raise
             return True  # attributes that cannot be listed can still be asked for one by one
 
     @staticmethod
-    def _number(place: ObjectRef, attribute: bytes) -> int | None:
+    def _number(ref: ObjectRef, attribute: bytes) -> int | None:
         try:
-            value = host.get_xattr(place, attribute)
+            value = host.get_xattr(ref, attribute)
         except OSError as error:
             if linux_errno(error) in (Errno.ENODATA, Errno.EOPNOTSUPP):
                 return None
@@ -112,54 +112,54 @@ class MappedXattr(Mapped):
     # -- writing tags --------------------------------------------------------------------------------------------------
 
     @staticmethod
-    def _write(place: ObjectRef, tags: Tags, *, mode_first: bool = False) -> None:
-        rows = list(zip(_FORMAT, tags, strict=True))
+    def _write(ref: ObjectRef, attrs: VirtfsAttrs, *, mode_first: bool = False) -> None:
+        rows = list(zip(_FORMAT, attrs, strict=True))
         if mode_first:
             rows.insert(0, rows.pop(2))
         for (attribute, width, _), value in rows:
             if value is not None:
-                host.set_xattr(place, attribute, value.to_bytes(width, "little"))
+                host.set_xattr(ref, attribute, value.to_bytes(width, "little"))
 
-    def change(self, subject: Subject, tags: Tags) -> None:
-        """Set some tags of an existing file: all, or those that were set are put back."""
-        place = subject.place()
-        if subject.memory is not None:
-            subject.memory = with_changes(subject.memory, tags)
-            host.chown(place, -1, -1)
+    def change(self, file: FileRef, attrs: VirtfsAttrs) -> None:
+        """Set some attributes of an existing file: all, or those that were set are put back."""
+        ref = file.object_ref()
+        if file.saved_attributes is not None:
+            file.saved_attributes = with_changes(file.saved_attributes, attrs)
+            host.chown(ref, -1, -1)
             return
-        found = host.stat(place.path_handle)
-        before = self.look(subject, found)
+        found = host.stat(ref.path_handle)
+        before = self.attributes_of(file, found)
         if found.st_mode & S_IFMT == S_IFLNK:
             raise Refused(Errno.EOPNOTSUPP, "a link of the host has no place for an owner or a mode of its own")
         # A single tag is set or not; only of several the first may have to be put back.
-        several = sum(tag is not None for tag in tags) > 1
+        several = sum(tag is not None for tag in attrs) > 1
         old = {
-            attribute: self._number(place, attribute)
-            for (attribute, _, _), new in zip(_FORMAT, tags, strict=True)
+            attribute: self._number(ref, attribute)
+            for (attribute, _, _), new in zip(_FORMAT, attrs, strict=True)
             if several and new is not None
         }
         try:
             # A server killed in between leaves a part of them changed: the new owner must not have the old set-user bit.
-            self._write(place, tags, mode_first=True)
+            self._write(ref, attrs, mode_first=True)
         except OSError:
-            self._restore(place, old)
+            self._restore(ref, old)
             raise
-        changed = host.stat(place.path_handle)
+        changed = host.stat(ref.path_handle)
         if changed.st_ctime_ns == found.st_ctime_ns:  # ext4 leaves ctime alone when an attribute is set to what it was
-            host.chown(place, -1, -1)
-            changed = host.stat(place.path_handle)
-        self._known.wrote(changed, with_changes(before, tags))
+            host.chown(ref, -1, -1)
+            changed = host.stat(ref.path_handle)
+        self._cache.store_written(changed, with_changes(before, attrs))
 
-    def _restore(self, place: ObjectRef, old: dict[bytes, int | None]) -> None:
+    def _restore(self, ref: ObjectRef, old: dict[bytes, int | None]) -> None:
         for attribute, width, _ in _FORMAT:
             if attribute not in old:
                 continue
             value = old[attribute]
             try:
                 if value is None:
-                    host.remove_xattr(place, attribute)
+                    host.remove_xattr(ref, attribute)
                 else:
-                    host.set_xattr(place, attribute, value.to_bytes(width, "little"))
+                    host.set_xattr(ref, attribute, value.to_bytes(width, "little"))
             except OSError:
                 continue  # never set, or the host takes nothing any more; the request fails with the first error either way
 
@@ -169,18 +169,20 @@ class MappedXattr(Mapped):
         """The host's permissions of something new, from its mode for clients."""
         return self.dmode if mode & S_IFMT == S_IFDIR else self.fmode
 
-    def equip(self, place: ObjectRef, tags: Tags) -> Tags:
-        """Write the tags of something new; those that count for it from now on."""
-        self._write(place, tags)
-        return tags
+    def equip(self, ref: ObjectRef, attrs: VirtfsAttrs) -> VirtfsAttrs:
+        """Write the attributes of something new; those that count for it from now on."""
+        self._write(ref, attrs)
+        return attrs
 
-    def make_regular(self, dir: Handle, name: bytes, flags: int, content: bytes, tags: Tags) -> tuple[Handle, Stat]:
-        handle, named = draft(self.filesystems, dir, name, flags, self.first_mode(tags.mode or 0))
-        place = ObjectRef(handle, NO_HANDLE, b"")
+    def make_regular(
+        self, dir: Handle, name: bytes, flags: int, content: bytes, attrs: VirtfsAttrs
+    ) -> tuple[Handle, Stat]:
+        handle, named = draft(self.filesystems, dir, name, flags, self.first_mode(attrs.mode or 0))
+        ref = ObjectRef(handle, NO_HANDLE, b"")
         try:
             fill(handle, content)
-            tags = self.equip(place, tags)
-            publish(place, dir, name, named)
+            attrs = self.equip(ref, attrs)
+            publish(ref, dir, name, named)
             made = host.stat(handle)
         except OSError:
             if named:
@@ -189,45 +191,45 @@ class MappedXattr(Mapped):
             raise
         kept = handle if named else stays(self.filesystems, dir, name, flags, handle, made)
         if kept is None:
-            return self.make_regular(dir, name, flags, content, tags)
-        self._known.wrote(made, tags.over(made))
+            return self.make_regular(dir, name, flags, content, attrs)
+        self._cache.store_written(made, attrs.over(made))
         return kept, made
 
     def make_dir(self, dir: Handle, name: bytes, mode: int, uid: int, gid: int) -> Stat:
         """A directory cannot be made without a name: a host process may see it untagged for some
         microseconds.
         """
-        tags = Tags(known_id(uid), known_id(gid), S_IFDIR | permissions(mode))
+        attrs = VirtfsAttrs(known_id(uid), known_id(gid), S_IFDIR | permissions(mode))
         host.make_dir(dir, name, self.first_mode(S_IFDIR | permissions(mode)))
         new = host.stat_at(dir, name)
         try:
-            made, tags = self._tag_dir(dir, name, new, tags)
+            made, attrs = self._write_dir_attrs(dir, name, new, attrs)
         except OSError:
             undo(dir, name, new)
             raise
-        self._known.wrote(made, tags.over(made))
+        self._cache.store_written(made, attrs.over(made))
         return made
 
-    def _tag_dir(self, dir: Handle, name: bytes, new: Stat, tags: Tags) -> tuple[Stat, Tags]:
+    def _write_dir_attrs(self, dir: Handle, name: bytes, new: Stat, attrs: VirtfsAttrs) -> tuple[Stat, VirtfsAttrs]:
         path_handle = host.open_path(dir, name)
         try:
             made = host.stat(path_handle)
             if not same(made, new) or made.st_mode & S_IFMT != S_IFDIR:
                 raise Refused(Errno.ESTALE)  # a host process took it away and put something else there
-            tags = self.equip(ObjectRef(path_handle, dir, name), tags)
-            return host.stat(path_handle), tags
+            attrs = self.equip(ObjectRef(path_handle, dir, name), attrs)
+            return host.stat(path_handle), attrs
         finally:
             host.close(path_handle)
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
-    def drop_setid(self, subject: Subject, place: ObjectRef) -> None:
+    def drop_setid(self, file: FileRef, ref: ObjectRef) -> None:
         """Asks for the mode alone: after each write ctime has moved and the cache knows nothing."""
-        self.drop_capability(place)
-        mode = self._number(place, MODE) if subject.memory is None else subject.memory[0]
-        if carries_setid(host.stat(place.path_handle).st_mode if mode is None else mode):
-            mode = self.look(subject, host.stat(place.path_handle))[0]
-            self.chmod(subject, without_setid(mode))
+        self.drop_capability(ref)
+        mode = self._number(ref, MODE) if file.saved_attributes is None else file.saved_attributes[0]
+        if carries_setid(host.stat(ref.path_handle).st_mode if mode is None else mode):
+            mode = self.attributes_of(file, host.stat(ref.path_handle))[0]
+            self.chmod(file, without_setid(mode))
 
     # -- extended attributes -------------------------------------------------------------------------------------------
 
@@ -246,19 +248,19 @@ class MappedXattr(Mapped):
         name = stored.removeprefix(PREFIX)
         return name if name in ACLS else None
 
-    def remove_xattr(self, subject: Subject, name: bytes) -> None:
+    def remove_xattr(self, file: FileRef, name: bytes) -> None:
         """Removing an ACL that is not there succeeds (QEMU 9p-posix-acl.c)."""
         try:
-            host.remove_xattr(subject.place(), self.stored_name(name, Errno.EACCES))
+            host.remove_xattr(file.object_ref(), self.stored_name(name, Errno.EACCES))
         except OSError as error:
             if name not in ACLS or linux_errno(error) is not Errno.ENODATA:
                 raise
 
 
-def with_changes(owned: Owned, tags: Tags) -> Owned:
-    """With the tags that are not None."""
+def with_changes(owned: Owned, attrs: VirtfsAttrs) -> Owned:
+    """With the attributes that are not None."""
     mode, uid, gid, rdev = owned
-    uid, gid, mode, rdev = (was if new is None else new for was, new in zip((uid, gid, mode, rdev), tags, strict=True))
+    uid, gid, mode, rdev = (was if new is None else new for was, new in zip((uid, gid, mode, rdev), attrs, strict=True))
     return mode, uid, gid, rdev
 
 

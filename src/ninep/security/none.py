@@ -13,7 +13,7 @@ from typing import ClassVar, Final
 from ninep.errors import linux_errno
 from ninep.host import ObjectRef
 from ninep.linux import Errno
-from ninep.security.base import Subject
+from ninep.security.base import FileRef
 from ninep.security.options import ModelType, RealOptions
 from ninep.security.passthrough import Passthrough
 
@@ -23,23 +23,23 @@ class Unowned(Passthrough):
 
     name: ClassVar[str] = "none"
 
-    def _give(self, place: ObjectRef, uid: int, gid: int) -> None:
+    def _give(self, ref: ObjectRef, uid: int, gid: int) -> None:
         try:
-            super()._give(place, uid, gid)
+            super()._give(ref, uid, gid)
         except OSError as error:
             if linux_errno(error) is not Errno.EPERM:
                 raise
 
-    def chmod(self, subject: Subject, mode: int) -> None:
+    def chmod(self, file: FileRef, mode: int) -> None:
         try:
-            super().chmod(subject, mode)
+            super().chmod(file, mode)
         except OSError as error:
             if linux_errno(error) is not Errno.EPERM:
                 raise
 
-    def chown(self, subject: Subject, uid: int, gid: int, drop: bool) -> None:
+    def chown(self, file: FileRef, uid: int, gid: int, drop: bool) -> None:
         try:
-            super().chown(subject, uid, gid, drop)
+            super().chown(file, uid, gid, drop)
         except OSError as error:
             if linux_errno(error) is not Errno.EPERM:
                 raise

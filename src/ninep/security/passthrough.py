@@ -21,9 +21,9 @@ from ninep.errors import Refused, linux_errno
 from ninep.host import Handle, ObjectRef, Stat
 from ninep.linux import NO_ID, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, Errno
 from ninep.security.base import (
+    FileRef,
     Owned,
     SecurityModel,
-    Subject,
     carries_setid,
     creation,
     permissions,
@@ -52,7 +52,7 @@ class Passthrough(SecurityModel):
         self._privileged = host.privileged()
         self._warned = False
 
-    def look(self, subject: Subject, found: Stat) -> Owned:
+    def attributes_of(self, file: FileRef, found: Stat) -> Owned:
         rdev = found.st_rdev
         return found.st_mode, found.st_uid, found.st_gid, host.linux_rdev(rdev) if rdev else 0
 
@@ -111,18 +111,18 @@ class Passthrough(SecurityModel):
             return True
         return mode is not None and permissions(made.st_mode) != permissions(mode)
 
-    def _finish(self, place: ObjectRef, made: Stat, mode: int | None, uid: int, gid: int) -> Stat:
+    def _finish(self, ref: ObjectRef, made: Stat, mode: int | None, uid: int, gid: int) -> Stat:
         """Owner, then mode; whoever called undoes the file if that fails."""
         if uid not in (NO_ID, made.st_uid) or gid not in (NO_ID, made.st_gid):
-            self._give(place, uid, gid)
-        if mode is not None and permissions(host.stat(place.path_handle).st_mode) != permissions(mode):
-            host.chmod(place, permissions(mode))
-        return host.stat(place.path_handle)
+            self._give(ref, uid, gid)
+        if mode is not None and permissions(host.stat(ref.path_handle).st_mode) != permissions(mode):
+            host.chmod(ref, permissions(mode))
+        return host.stat(ref.path_handle)
 
-    def _give(self, place: ObjectRef, uid: int, gid: int) -> None:
+    def _give(self, ref: ObjectRef, uid: int, gid: int) -> None:
         """The owner of a new file."""
         try:
-            host.chown(place, -1 if uid == NO_ID else uid, -1 if gid == NO_ID else gid)
+            host.chown(ref, -1 if uid == NO_ID else uid, -1 if gid == NO_ID else gid)
         except OSError as error:
             if linux_errno(error) is not Errno.EPERM or self._privileged:
                 raise
@@ -132,26 +132,26 @@ class Passthrough(SecurityModel):
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
-    def chmod(self, subject: Subject, mode: int) -> None:
-        host.chmod(subject.place(), permissions(mode))
+    def chmod(self, file: FileRef, mode: int) -> None:
+        host.chmod(file.object_ref(), permissions(mode))
 
-    def chown(self, subject: Subject, uid: int, gid: int, drop: bool) -> None:
+    def chown(self, file: FileRef, uid: int, gid: int, drop: bool) -> None:
         """Linux drops the bits itself, whoever asks (fs/open.c chown_common); macOS does for who is
         not privileged.
         """
-        place = subject.place()
-        host.chown(place, uid, gid)
+        ref = file.object_ref()
+        host.chown(ref, uid, gid)
         if drop:
-            self.drop_setid(subject, place)
+            self.drop_setid(file, ref)
 
-    def drop_setid(self, subject: Subject, place: ObjectRef) -> None:
+    def drop_setid(self, file: FileRef, ref: ObjectRef) -> None:
         """The kernel does this itself when the server has no privileges (CAP_FSETID): then there is
         nothing left to see here.
         """
-        mode = host.stat(place.path_handle).st_mode
+        mode = host.stat(ref.path_handle).st_mode
         if carries_setid(mode):
             try:
-                host.chmod(subject.place(), permissions(without_setid(mode)))
+                host.chmod(file.object_ref(), permissions(without_setid(mode)))
             except OSError as error:
                 # Somebody else's file that we may write, and no right to chmod it: then the kernel drops them with the change itself.
                 if linux_errno(error) is not Errno.EPERM:

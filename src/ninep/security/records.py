@@ -36,10 +36,10 @@ from ninep import host
 from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, ObjectRef, Stat
 from ninep.linux import DT_DIR, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY, S_IFDIR, S_IFMT, S_IFREG, Errno
+from ninep.security.attr_cache import AttrCache
 from ninep.security.base import same
 from ninep.security.filesystems import Filesystems
-from ninep.security.known import Known
-from ninep.security.mapped import Tags, unnamed
+from ninep.security.mapped import VirtfsAttrs, unnamed
 
 DIRECTORY: Final = b".virtfs_metadata"
 ROOT: Final = b".virtfs_metadata_root"
@@ -55,13 +55,13 @@ _LINE: Final = 99
 _NUMBER = re.compile(rb"virtfs\.(uid|gid|mode|rdev).[ \t]*([+-]?[0-9]*)", re.DOTALL)
 _counter = itertools.count()
 
-EMPTY: Final = Tags()
+EMPTY: Final = VirtfsAttrs()
 
 Still = Callable[[], bool]
 """Asked when a record is about to be written: does its name still lead to the file?"""
 
 
-def parse(content: bytes) -> Tags:
+def parse(content: bytes) -> VirtfsAttrs:
     """What a metadata file says; later lines win, as in the hypervisor."""
     values: dict[str, int] = {}
     for line in content.split(b"\n"):
@@ -71,13 +71,13 @@ def parse(content: bytes) -> Tags:
                 digits = match[2].lstrip(b"+-")
                 number = int(match[2]) if digits else 0
                 values[match[1].decode()] = number & 0xFFFFFFFF
-    return Tags(**{key: value for key, value in values.items() if value != 0xFFFFFFFF})
+    return VirtfsAttrs(**{key: value for key, value in values.items() if value != 0xFFFFFFFF})
 
 
-def render(tags: Tags) -> bytes:
+def render(attrs: VirtfsAttrs) -> bytes:
     """The contents of a metadata file."""
     lines = []
-    for key, value in zip(Tags._fields, tags, strict=True):
+    for key, value in zip(VirtfsAttrs._fields, attrs, strict=True):
         if value is not None:
             low = value & 0xFFFFFFFF
             lines.append(b"virtfs.%s=%d\n" % (key.encode(), low - (1 << 32) if low >> 31 else low))
@@ -98,7 +98,7 @@ class Records:
 
     def __init__(self, filesystems: Filesystems) -> None:
         self._filesystems = filesystems
-        self._known: Known[Tags] = Known(filesystems)
+        self._cache: AttrCache[VirtfsAttrs] = AttrCache(filesystems)
         self._swept: set[tuple[int, int]] = set()
         """Directories in which no temporary files of others are, as far as is known."""
 
@@ -121,7 +121,7 @@ class Records:
 
     @staticmethod
     def _directory(dir: Handle, make: bool) -> Handle | None:
-        """A link or a file of that name, planted by a host process, is pinned itself: the next step
+        """A link or a file of that name, planted by a host process, is opened itself: the next step
         below it is ENOTDIR.
         """
         try:
@@ -140,7 +140,7 @@ class Records:
 
     # -- one record ----------------------------------------------------------------------------------------------------
 
-    def of(self, dir: Handle, name: bytes) -> Tags:
+    def of(self, dir: Handle, name: bytes) -> VirtfsAttrs:
         """What is recorded of an entry; by ``slot`` it would cost 2 us more, with every stat."""
         if name == ROOT_NAME:
             return self.read(Slot(dir, ROOT))
@@ -152,23 +152,23 @@ class Records:
         finally:
             host.close(metadata)
 
-    def read(self, slot: Slot | None) -> Tags:
+    def read(self, slot: Slot | None) -> VirtfsAttrs:
         """What is recorded; ``EMPTY`` if there is no file. What is no regular file is no record."""
         if slot is None:
             return EMPTY
         found = self.find(slot)
         if found is None or found.st_mode & S_IFMT != S_IFREG:
             return EMPTY
-        tags = self._known.get(found)
-        if tags is None:
+        attrs = self._cache.get(found)
+        if attrs is None:
             handle = host.open_at(slot.dir, slot.name, O_RDONLY)
             try:
                 found = host.stat(handle)
-                tags = parse(host.read(handle, _LONGEST, 0))
+                attrs = parse(host.read(handle, _LONGEST, 0))
             finally:
                 host.close(handle)
-            self._known.learned(found, tags)
-        return tags
+            self._cache.store_read(found, attrs)
+        return attrs
 
     @staticmethod
     def find(slot: Slot) -> Stat | None:
@@ -182,7 +182,7 @@ class Records:
                 return None
             raise
 
-    def write(self, slot: Slot, tags: Tags, still: Still | None = None) -> bool:
+    def write(self, slot: Slot, attrs: VirtfsAttrs, still: Still | None = None) -> bool:
         """Record; all of it or, on an error, nothing. False, and nothing is recorded, if ``still``
         says no.
         """
@@ -195,18 +195,18 @@ class Records:
                     raise
             else:
                 try:
-                    return self._rewrite(slot, handle, tags, still)
+                    return self._rewrite(slot, handle, attrs, still)
                 finally:
                     host.close(handle)
-        return self._replace(slot, tags, still, new=found is None)
+        return self._replace(slot, attrs, still, new=found is None)
 
-    def _rewrite(self, slot: Slot, handle: Handle, tags: Tags, still: Still | None) -> bool:
+    def _rewrite(self, slot: Slot, handle: Handle, attrs: VirtfsAttrs, still: Still | None) -> bool:
         """In place. What is longer in the old contents is covered with newlines, which mean
         nothing, and cut off if that can be.
         """
         self._sweep(slot.dir)
         before = host.read(handle, _LONGEST, 0)
-        content = render(tags)
+        content = render(attrs)
         whole = content.ljust(len(before), b"\n")
         if still is not None and not still():
             return False
@@ -221,20 +221,20 @@ class Records:
         if len(whole) > len(content):
             with suppress(OSError):
                 host.truncate(handle, len(content))
-        self._known.wrote(host.stat(handle), tags)
+        self._cache.store_written(host.stat(handle), attrs)
         return True
 
-    def _replace(self, slot: Slot, tags: Tags, still: Still | None, new: bool) -> bool:
+    def _replace(self, slot: Slot, attrs: VirtfsAttrs, still: Still | None, new: bool) -> bool:
         """A record that does not exist yet belongs to an entry that nobody sees yet, or that has
         its host's attributes until now: it can be made in a file without a name. Else by a
         temporary name.
         """
-        content = render(tags)
+        content = render(attrs)
         if still is not None and not still():
             return False
-        made = self._publish(slot, tags, content) if new else None
+        made = self._publish(slot, attrs, content) if new else None
         if made is None:
-            made = self._put(slot, tags, content)
+            made = self._put(slot, attrs, content)
         if still is None or still():
             return True
         found = self.find(slot)
@@ -242,7 +242,7 @@ class Records:
             discard(*slot)
         return False
 
-    def _put(self, slot: Slot, tags: Tags, content: bytes) -> Stat:
+    def _put(self, slot: Slot, attrs: VirtfsAttrs, content: bytes) -> Stat:
         self._sweep(slot.dir)
         temporary = TEMPORARY + unique()
         handle = host.open_at(slot.dir, temporary, O_WRONLY | O_CREAT | O_EXCL, 0o600)
@@ -251,7 +251,7 @@ class Records:
                 raise Refused(Errno.ENOSPC)
             host.rename(slot.dir, temporary, slot.dir, slot.name)
             made = host.stat(handle)
-            self._known.wrote(made, tags)
+            self._cache.store_written(made, attrs)
         except OSError:
             discard(slot.dir, temporary)
             raise
@@ -259,7 +259,7 @@ class Records:
             host.close(handle)
         return made
 
-    def _publish(self, slot: Slot, tags: Tags, content: bytes) -> Stat | None:
+    def _publish(self, slot: Slot, attrs: VirtfsAttrs, content: bytes) -> Stat | None:
         works = self._filesystems.unnamed(slot.dir)
         handle = None if works is False else unnamed(slot.dir, O_WRONLY, 0o600)
         if handle is None:
@@ -269,7 +269,7 @@ class Records:
                 raise Refused(Errno.ENOSPC)
             host.make_link(ObjectRef(handle, NO_HANDLE, b""), slot.dir, slot.name)
             made = host.stat(handle)
-            self._known.wrote(made, tags)
+            self._cache.store_written(made, attrs)
         except OSError as error:
             if linux_errno(error) is not Errno.EEXIST:
                 raise

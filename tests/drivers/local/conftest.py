@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ninep.drivers.local import LocalDriver, LocalNode, pins_for
+from ninep.drivers.local import LocalDriver, LocalNode, new_handle_cache
 from ninep.errors import linux_errno
 from ninep.linux import GETATTR_BASIC, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, Errno
 from ninep.node import User
@@ -67,8 +67,8 @@ def attach(folder: Path) -> Iterator[Callable[..., LocalNode]]:
     """`attach(model, **options)`: the root of the folder, released when the test ends."""
     opened: list[tuple[LocalDriver, LocalNode]] = []
 
-    def attach(model: str = "passthrough", pins: int = 1000, **options: object) -> LocalNode:
-        driver = LocalDriver(str(folder), model, pins=pins_for(pins), **options)
+    def attach(model: str = "passthrough", handles: int = 1000, **options: object) -> LocalNode:
+        driver = LocalDriver(str(folder), model, handles=new_handle_cache(handles), **options)
         root = driver.attach(User())
         opened.append((driver, root))
         return root

@@ -11,7 +11,7 @@ import pytest
 from tests.drivers.local.conftest import refusal
 
 from ninep import host
-from ninep.drivers.local import ExportError, LocalDriver, pins_for
+from ninep.drivers.local import ExportError, LocalDriver, new_handle_cache
 from ninep.linux import GETATTR_BASIC, Errno
 from ninep.node import User
 from ninep.security import MODELS, Unsuitable
@@ -45,7 +45,7 @@ def test_unknown_words(tmp_path: Path, options: dict[str, str]) -> None:
 def test_the_folder_may_be_reached_by_a_link(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("folder")
-    driver = LocalDriver(str(tmp_path / "link"), pins=pins_for(10))
+    driver = LocalDriver(str(tmp_path / "link"), handles=new_handle_cache(10))
     root = driver.attach(User())
     root.mkdir(b"inside", 0o755, os.geteuid(), os.getegid())
     assert (tmp_path / "folder" / "inside").is_dir()
@@ -84,10 +84,10 @@ class TestMadeAgain:
     def driver(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LocalDriver]:
         (tmp_path / "above" / "folder").mkdir(parents=True)
         (tmp_path / "link").symlink_to("above/folder")
-        driver = LocalDriver(str(tmp_path / "link"), request.param, pins=pins_for(30))
+        driver = LocalDriver(str(tmp_path / "link"), request.param, handles=new_handle_cache(30))
         yield driver
         driver.close()
-        assert driver._tree.pins.held == 0
+        assert driver._table.handles.held == 0
 
     def test_new_attaches_see_the_new_one(self, driver: LocalDriver, tmp_path: Path) -> None:
         folder = tmp_path / "above" / "folder"

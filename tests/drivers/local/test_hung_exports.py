@@ -11,7 +11,7 @@ import pytest
 from tests.drivers.local.conftest import NEW
 
 from ninep import host
-from ninep.drivers.local import LocalDriver, LocalNode, Pins, pins_for
+from ninep.drivers.local import HandleCache, LocalDriver, LocalNode, new_handle_cache
 from ninep.drivers.local.file import IdleFile
 from ninep.host import NO_HANDLE
 from ninep.linux import GETATTR_BASIC, O_RDONLY
@@ -69,13 +69,13 @@ def slow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Slow:
 
 
 @pytest.fixture
-def pins() -> Pins:
-    return pins_for(LIMIT)
+def handles() -> HandleCache:
+    return new_handle_cache(LIMIT)
 
 
 @pytest.fixture
-def roots(slow: Slow, tmp_path: Path, pins: Pins, model: str) -> Iterator[tuple[LocalNode, LocalNode]]:
-    drivers = [LocalDriver(str(tmp_path / name), model, pins=pins) for name in ("slow", "good")]
+def roots(slow: Slow, tmp_path: Path, handles: HandleCache, model: str) -> Iterator[tuple[LocalNode, LocalNode]]:
+    drivers = [LocalDriver(str(tmp_path / name), model, handles=handles) for name in ("slow", "good")]
     roots = [driver.attach(User()) for driver in drivers]
     yield roots[0], roots[1]
     slow.hung = False
@@ -94,7 +94,7 @@ def files(root: LocalNode, count: int) -> list[LocalNode]:
     return made
 
 
-def test_pins_are_taken_without_asking(roots: tuple[LocalNode, LocalNode], slow: Slow, pins: Pins) -> None:
+def test_pins_are_taken_without_asking(roots: tuple[LocalNode, LocalNode], slow: Slow, handles: HandleCache) -> None:
     hung, good = roots
     assert (hung.inline, good.inline) == (False, True)
     theirs = files(hung, LIMIT // 2)
@@ -102,7 +102,7 @@ def test_pins_are_taken_without_asking(roots: tuple[LocalNode, LocalNode], slow:
     mine = files(good, 3 * LIMIT)
     for node in mine:
         node.getattr(GETATTR_BASIC)
-    assert pins.held <= LIMIT
+    assert handles.held <= LIMIT
     assert sum(node.path_handle is not None for node in theirs) < LIMIT // 2
     assert slow.closed == []
     slow.hung = False
@@ -110,7 +110,9 @@ def test_pins_are_taken_without_asking(roots: tuple[LocalNode, LocalNode], slow:
         node.getattr(GETATTR_BASIC)
 
 
-def test_open_files_are_taken_by_their_own_only(roots: tuple[LocalNode, LocalNode], slow: Slow, pins: Pins) -> None:
+def test_open_files_are_taken_by_their_own_only(
+    roots: tuple[LocalNode, LocalNode], slow: Slow, handles: HandleCache
+) -> None:
     """To close one may wait (a flush, where it is served by a program)."""
     hung, good = roots
     theirs = [node.open(O_RDONLY) for node in files(hung, LIMIT // 4)]
@@ -126,14 +128,14 @@ def test_open_files_are_taken_by_their_own_only(roots: tuple[LocalNode, LocalNod
     assert all(bytes(file.read(0, 1)) == b"" for file in theirs + more)
     for file in theirs + more + mine:
         file.close()
-    assert (pins.opened, pins._files) == (0, {})
+    assert (handles.opened, handles._files) == (0, {})
 
 
-def test_no_room_on_the_host(roots: tuple[LocalNode, LocalNode], slow: Slow, pins: Pins) -> None:
+def test_no_room_on_the_host(roots: tuple[LocalNode, LocalNode], slow: Slow, handles: HandleCache) -> None:
     hung, good = roots
     files(hung, 10)
     files(good, 10)
     slow.hung = True
     for _ in range(10):
-        pins.make_room()
-    assert pins.held == 2  # the roots
+        handles.make_room()
+    assert handles.held == 2  # the roots

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.drivers.local.conftest import NEW, refusal
-from tests.drivers.local.test_pins import LIMIT, handles
+from tests.drivers.local.test_handle_cache import LIMIT, handles
 
 from ninep import host
 from ninep.drivers.local import LocalNode
@@ -23,15 +23,15 @@ pytestmark = pytest.mark.skipif(host.BY_NAME, reason="an open handle keeps other
 
 @pytest.fixture
 def few(attach: Callable[..., LocalNode], model: str) -> LocalNode:
-    return attach(model, pins=LIMIT)
+    return attach(model, handles=LIMIT)
 
 
 def evict(*files: LocalFile) -> None:
     """Make the clock take their handles, and the path handles of their nodes."""
     for file in files:
-        pins = file._node.tree.pins
+        handles = file._node.table.handles
         for _ in range(10):
-            pins.make_room()
+            handles.make_room()
         assert file.handle is NO_HANDLE
         assert file._node.path_handle is None or file._node.detached
 
@@ -58,8 +58,8 @@ def test_many_files_few_handles(few: LocalNode, folder: Path) -> None:
         file.close()
         file.node.release()
     assert handles() <= before
-    assert few.tree.pins.opened == 0
-    assert not few.tree.pins._files
+    assert few.table.handles.opened == 0
+    assert not few.table.handles._files
 
 
 def test_pins_go_first(few: LocalNode, folder: Path) -> None:
@@ -74,9 +74,9 @@ def test_who_writes_keeps_his_handle(few: LocalNode) -> None:
     files = [few.create(b"%d" % number, NEW, 0o644, 0, 0)[1] for number in range(20)]
     files.append(opened(few, b"file").node.open(O_RDWR))
     for _ in range(10):
-        few.tree.pins.make_room()
+        few.table.handles.make_room()
     assert all(file.handle is not NO_HANDLE for file in files)
-    assert few.tree.pins.opened == 21  # the one that was open for reading only has none
+    assert few.table.handles.opened == 21  # the one that was open for reading only has none
     for file in files:
         file.close()
 
@@ -86,7 +86,7 @@ def test_who_locked_keeps_his_handle(few: LocalNode) -> None:
     evict(file)
     file.lock(LOCK_RDLCK, 0, 10)
     for _ in range(10):
-        few.tree.pins.make_room()
+        few.table.handles.make_room()
     other = few.walk(b"file").open(O_RDWR)
     assert other.test_lock(1, 0, 10) is not None
     file.close()
@@ -104,7 +104,7 @@ def test_renamed_and_removed_by_a_client(few: LocalNode, folder: Path) -> None:
     assert bytes(file.read(0, 100)) == b"kept"
     evict(file)
     assert bytes(file.read(0, 100)) == b"kept"
-    assert not os.listdir(folder) or few.tree.model.reserved
+    assert not os.listdir(folder) or few.table.model.reserved
     file.close()
     file.node.release()
 
@@ -137,7 +137,7 @@ def test_without_a_birth_time_it_keeps_its_handle(few: LocalNode, monkeypatch: p
     monkeypatch.setattr(host, "birth_time", lambda _: None)
     file = opened(few, b"file")
     for _ in range(10):
-        few.tree.pins.make_room()
+        few.table.handles.make_room()
     assert file.handle is not NO_HANDLE
 
 
@@ -181,8 +181,8 @@ def test_a_closed_file_does_not_come_back(few: LocalNode) -> None:
     evict(file)
     file.close()
     file.fsync(datasync=False)
-    assert few.tree.pins.opened == 0
-    assert not few.tree.pins._files
+    assert few.table.handles.opened == 0
+    assert not few.table.handles._files
 
 
 def test_threads_read_while_handles_come_and_go(few: LocalNode) -> None:
@@ -204,7 +204,7 @@ def test_threads_read_while_handles_come_and_go(few: LocalNode) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert few.tree.pins.held + few.tree.pins.opened <= LIMIT + 6
+    assert few.table.handles.held + few.table.handles.opened <= LIMIT + 6
     for file in files:
         file.close()
-    assert few.tree.pins.opened == 0
+    assert few.table.handles.opened == 0

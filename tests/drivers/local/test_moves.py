@@ -71,8 +71,8 @@ def test_everything_below_a_renamed_directory_follows(root: LocalNode) -> None:
     root.walk(b"a").mkdir(b"b", 0o755, *ME)
     deep = make(root.walk(b"a").walk(b"b"), b"file", b"deep")
     root.walk(b"a").move(None, b"z")
-    for node in (deep, deep.up):
-        node.tree.pins.drop(node)  # so that the way back is by name
+    for node in (deep, deep.parent_node):
+        node.table.handles.drop(node)  # so that the way back is by name
     assert content(deep) == b"deep"
     assert deep.parent().parent().name == b"z"
 

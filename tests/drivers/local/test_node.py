@@ -12,7 +12,7 @@ import pytest
 from tests.drivers.local.conftest import FOR_THE_HOST, ME, NEW, content, make, permissions, refused
 
 from ninep.drivers.local import LocalNode
-from ninep.drivers.local.tree import LINGERING
+from ninep.drivers.local.node_table import IDLE_DIRECTORIES
 from ninep.linux import (
     GETATTR_ALL,
     GETATTR_BASIC,
@@ -125,7 +125,7 @@ def test_readlink_wants_a_link(root: LocalNode) -> None:
 
 def test_devices_keep_their_numbers(attach: Callable[..., LocalNode], model: str) -> None:
     root = attach(model, devices=True) if model in FOR_THE_HOST else attach(model)
-    if os.geteuid() and root.tree.model.plain_types:
+    if os.geteuid() and root.table.model.plain_types:
         pytest.skip("only root makes devices in this model")
     root.mknod(b"null", stat.S_IFCHR | 0o666, 0x103, 5, 6)
     attributes = root.walk(b"null").getattr(GETATTR_BASIC)
@@ -157,7 +157,7 @@ def test_hard_links_are_one_file(root: LocalNode) -> None:
 def test_a_link_needs_a_node_of_the_same_tree(root: LocalNode, attach: Callable[..., LocalNode]) -> None:
     other = make(attach("passthrough"), b"file")
     assert refused(Errno.EXDEV, root.link, other, b"name")
-    assert refused(Errno.EXDEV, root.rename, b"file", other.up, b"name")
+    assert refused(Errno.EXDEV, root.rename, b"file", other.parent_node, b"name")
 
 
 # -- attributes --------------------------------------------------------------------------------------------------------
@@ -381,7 +381,7 @@ def test_one_node_for_one_name_in_use(root: LocalNode) -> None:
     for _ in range(3):
         made.release()
     assert root.children == {}
-    assert root.claims == 2
+    assert root.refs == 2
 
 
 def test_a_node_keeps_its_parents(root: LocalNode) -> None:
@@ -402,11 +402,11 @@ def test_a_node_keeps_its_parents(root: LocalNode) -> None:
 def test_few_directories_linger_and_files_never(root: LocalNode) -> None:
     make(root, b"file").release()
     assert root.children == {}
-    for number in range(LINGERING + 10):
+    for number in range(IDLE_DIRECTORIES + 10):
         name = b"%d" % number
         root.mkdir(name, 0o755, *ME)
         root.walk(name).release()
-    assert list(root.children or ()) == [b"%d" % number for number in range(10, LINGERING + 10)]
+    assert list(root.children or ()) == [b"%d" % number for number in range(10, IDLE_DIRECTORIES + 10)]
 
 
 def test_a_directory_removed_while_it_lingers_is_gone(root: LocalNode, folder: Path) -> None:

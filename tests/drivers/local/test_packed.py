@@ -46,7 +46,7 @@ def read_packed(directory: OpenDir, room: int) -> list[Dirent]:
 
 
 def listing_of(root: LocalNode) -> PackedListing | None:
-    return root.tree.listings.get((root.dev, root.ino), os.stat(root.held()))
+    return root.table.listings.get((root.dev, root.ino), os.stat(root.held()))
 
 
 @pytest.mark.parametrize("room", [100, 4096, 1 << 20])
@@ -137,7 +137,7 @@ def test_recordings_are_bounded_together(root: LocalNode, folder: Path, monkeypa
     """Clients that read many listings to just before their end, and never the last of them."""
     monkeypatch.setattr(packed_module, "BUDGET", 3000)
     fill(folder, 50)
-    listings = root.tree.listings
+    listings = root.table.listings
     directories = [root.opendir() for _ in range(10)]
     for directory in directories:
         assert directory.read_packed(0, 1000)
@@ -158,7 +158,7 @@ def test_a_listing_that_is_dropped_is_not_held_by_who_reads_it(
     first = unpack_dirents(directory.read_packed(0, 1000) or b"")
     known = ref(listing_of(root))
     monkeypatch.setattr(packed_module, "BUDGET", 0)
-    root.tree.listings.keep((0, 0), PackedListing((0, 0), b"", array("I")))
+    root.table.listings.keep((0, 0), PackedListing((0, 0), b"", array("I")))
     assert known() is None
     assert first + unpack_dirents(directory.read_packed(first[-1].cookie, 1 << 20) or b"") == entries
     directory.close()
@@ -186,10 +186,10 @@ def test_the_last_few_directories_have_entries_at_hand(
             begun.extend(more)
         assert len({entry[5] for entry in begun}) == len(begun) == 52
     directories[0].read(0, 200)
-    assert len(root.tree.listings._readers) == 1
+    assert len(root.table.listings._readers) == 1
     for directory in directories:
         directory.close()
-    assert not root.tree.listings._readers
+    assert not root.table.listings._readers
 
 
 def test_a_listing_larger_than_all_of_the_room_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,7 +305,7 @@ class TestSeek:
         for directory, found in zip(directories, seen, strict=True):
             assert len(found) == len({entry.name for entry in found}) == 702
             directory.close()
-        assert not root.tree.listings.pool._sizes
+        assert not root.table.listings.pool._sizes
 
 
 def test_names_that_no_client_takes(

@@ -14,7 +14,7 @@ from tests.drivers.local.conftest import ME, content, make, refusal, refused
 from tests.drivers.local.test_threads import forget_handles
 
 from ninep import host
-from ninep.drivers.local import LocalDriver, LocalNode, pins_for
+from ninep.drivers.local import LocalDriver, LocalNode, new_handle_cache
 from ninep.errors import linux_errno
 from ninep.linux import GETATTR_BASIC, Errno
 from ninep.node import User
@@ -36,7 +36,7 @@ def elsewhere(request: pytest.FixtureRequest, folder: Path, model: str, root: Lo
 
         yield rename
         return
-    driver = LocalDriver(str(folder), model, pins=pins_for(100))
+    driver = LocalDriver(str(folder), model, handles=new_handle_cache(100))
     other = driver.attach(User())
 
     def rename_there(old: str, new: str) -> None:
@@ -72,8 +72,8 @@ def directories(root: LocalNode, *paths: str) -> None:
 def ancestors(node: LocalNode) -> list[LocalNode]:
     """What the table has above a node; it must have an end."""
     found = [node]
-    while found[-1].up is not found[-1]:
-        found.append(found[-1].up)
+    while found[-1].parent_node is not found[-1]:
+        found.append(found[-1].parent_node)
         assert len(found) < 1000, "a node is its own ancestor"
     return found
 
@@ -121,7 +121,7 @@ def test_what_is_not_found_again_has_no_name(root: LocalNode, elsewhere: Rename)
     assert refused(Errno.ENOENT, b.move, root, b"new")
     for node in (*claimed, inside, a, b):
         node.release()
-    assert root.tree.pins.fastened == 0
+    assert root.table.handles.unreclaimable == 0
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -131,11 +131,11 @@ def test_a_table_that_is_late_never_becomes_a_cycle(
     """Between the look at the way and the rename: the host lets both happen, one after the other."""
     directories(root, "A", "A/B")
     a, b = walk(root, "A"), walk(root, "A/B")
-    honest = type(root.tree.model).rename
+    honest = type(root.table.model).rename
     due = [True]
 
     def rename(self: object, *arguments: object) -> None:
-        if self is root.tree.model and due.pop():
+        if self is root.table.model and due.pop():
             elsewhere("A/B", "B")
             due.append(False)
         honest(self, *arguments)  # type: ignore[arg-type]
@@ -144,7 +144,7 @@ def test_a_table_that_is_late_never_becomes_a_cycle(
         monkeypatch.setattr("ninep.drivers.local.moves._untangle", lambda *_: None)
         elsewhere("A/B", "B")
     else:
-        monkeypatch.setattr(type(root.tree.model), "rename", rename)
+        monkeypatch.setattr(type(root.table.model), "rename", rename)
     root.rename(b"A", b, b"A")
     for node in (a, b):
         ancestors(node)
@@ -153,8 +153,8 @@ def test_a_table_that_is_late_never_becomes_a_cycle(
     assert refusal_or_none(b.getattr, GETATTR_BASIC) in {None, Errno.ENOENT, Errno.ESTALE}
     for node in (a, b):
         node.release()
-    root.tree.settle()
-    assert root.tree.claimed == 1
+    root.table.drop_idle()
+    assert root.table.total_refs == 1
 
 
 def refusal_or_none(verb: Callable[..., object], *arguments: object) -> Errno | None:
@@ -227,7 +227,7 @@ def test_a_rename_of_what_took_the_name_moves_no_node(root: LocalNode, folder: P
     os.rename(folder / "A", folder / "kept")
     (folder / "A").mkdir()
     root.rename(b"A", target, b"new")
-    assert held.up is root
+    assert held.parent_node is root
     assert target.walk(b"new") is not held
     os.rename(folder / "kept", folder / "A")
     forget_handles(root)
@@ -237,7 +237,7 @@ def test_a_rename_of_what_took_the_name_moves_no_node(root: LocalNode, folder: P
 def test_a_node_deeper_than_a_path_is_refused_and_not_looked_for(
     root: LocalNode, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ninep.drivers.local.pins.DEPTH", 20)
+    monkeypatch.setattr("ninep.drivers.local.handle_cache.DEPTH", 20)
     (folder / "/".join("d" * 30)).mkdir(parents=True)
     nodes = [root]
     for _ in range(30):
@@ -295,8 +295,8 @@ def test_two_clients_move_two_directories_into_each_other(root: LocalNode) -> No
     for node in (a, b):
         ancestors(node)
         node.release()
-    root.tree.settle()
-    assert root.tree.claimed == 1
+    root.table.drop_idle()
+    assert root.table.total_refs == 1
 
 
 MOVES = {Errno.ENOENT, Errno.ESTALE, Errno.EINVAL, Errno.ENOTEMPTY}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.support.drivers import end
 
-from ninep.drivers.local import LocalDriver, pins_for
+from ninep.drivers.local import LocalDriver, new_handle_cache
 from ninep.node import Node, User
 from ninep.testing.suite import Capabilities, DriverSuite
 
@@ -17,7 +17,7 @@ PRIVILEGED = os.geteuid() == 0
 
 
 def attached(folder: Path, model: str, **options: bool) -> Iterator[Node]:
-    driver = LocalDriver(str(folder), model, pins=pins_for(64), **options)
+    driver = LocalDriver(str(folder), model, handles=new_handle_cache(64), **options)
     root = driver.attach(User())
     yield root
     end(driver, root)

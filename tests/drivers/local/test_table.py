@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ninep import host
-from ninep.drivers.local import LocalDriver, LocalNode, Pins
+from ninep.drivers.local import HandleCache, LocalDriver, LocalNode
 from ninep.errors import linux_errno
 from ninep.linux import GETATTR_BASIC, Errno
 from ninep.node import Changes, User
@@ -64,11 +64,11 @@ class Table(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.top = tempfile.mkdtemp()
-        self.pins = Pins(40)
+        self.handles = HandleCache(40)
         self.patch = pytest.MonkeyPatch()
         for name in ASKED:
             self.patch.setattr(host, name, self.unlocked(getattr(host, name)))
-        self.drivers = [LocalDriver(self.top, self.model, pins=self.pins) for _ in range(2)]
+        self.drivers = [LocalDriver(self.top, self.model, handles=self.handles) for _ in range(2)]
         self.roots = [driver.attach(User()) for driver in self.drivers]
         self.held = [Held(root.clone()) for root in self.roots]
         os.makedirs(Path(self.top) / "a" / "b" / "c")
@@ -80,7 +80,7 @@ class Table(RuleBasedStateMachine):
 
     def unlocked(self, plain: Callable[..., Any]) -> Callable[..., Any]:
         def asked(*arguments: object) -> object:
-            assert not self.pins.lock._is_owned(), plain  # type: ignore[attr-defined]
+            assert not self.handles.lock._is_owned(), plain  # type: ignore[attr-defined]
             return plain(*arguments)
 
         return asked
@@ -143,7 +143,7 @@ class Table(RuleBasedStateMachine):
         held = self.pick(number)
         node = self.refusals(MOVED, held.node.parent)
         if isinstance(node, LocalNode):
-            if held.node.up is held.node:
+            if held.node.parent_node is held.node:
                 assert node is held.node
             else:
                 assert node.ino == os.stat("..", dir_fd=held.object).st_ino
@@ -189,8 +189,8 @@ class Table(RuleBasedStateMachine):
 
     @rule()
     def handles_are_taken_away(self) -> None:
-        self.pins.reclaim(0)
-        self.pins.reclaim(0)
+        self.handles.reclaim(0)
+        self.handles.reclaim(0)
 
     # -- what holds
 
@@ -207,10 +207,10 @@ class Table(RuleBasedStateMachine):
     def has_no_cycle(self) -> None:
         for held in self.held:
             node, seen = held.node, set()
-            while node.up is not node:
+            while node.parent_node is not node:
                 assert node not in seen, "a node is its own ancestor"
                 seen.add(node)
-                node = node.up
+                node = node.parent_node
             assert node in self.roots
 
     def teardown(self) -> None:
@@ -221,9 +221,9 @@ class Table(RuleBasedStateMachine):
                 held.close()
             for root, driver in zip(self.roots, self.drivers, strict=True):
                 root.release()
-                assert (root.tree.claimed, root.claims, root.children or {}) == (0, 1, {})
+                assert (root.table.total_refs, root.refs, root.children or {}) == (0, 1, {})
                 driver.close()
-            assert (self.pins.held, self.pins.fastened, self.pins.opened) == (0, 0, 0)
+            assert (self.handles.held, self.handles.unreclaimable, self.handles.opened) == (0, 0, 0)
         finally:
             self.patch.undo()
             shutil.rmtree(self.top, ignore_errors=True)

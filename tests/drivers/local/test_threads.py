@@ -23,10 +23,10 @@ def make(root: LocalNode, name: bytes) -> None:
 
 
 def forget_handles(root: LocalNode) -> None:
-    pins = root.tree.pins
-    with pins.lock:
-        pins.reclaim(0)
-        pins.reclaim(0)
+    handles = root.table.handles
+    with handles.lock:
+        handles.reclaim(0)
+        handles.reclaim(0)
 
 
 @pytest.fixture
@@ -54,20 +54,20 @@ def meet(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def test_a_walk_that_ends_in_an_error_claims_nothing(root: LocalNode, monkeypatch: pytest.MonkeyPatch) -> None:
     make(root, b"file")
     held = root.walk(b"file")
-    root.tree.settle()
-    before = root.tree.claimed, root.claims, held.claims
+    root.table.drop_idle()
+    before = root.table.total_refs, root.refs, held.refs
 
     def unreadable(*_: object) -> None:
         raise Refused(Errno.EIO)
 
-    monkeypatch.setattr(root.tree, "look", unreadable)
+    monkeypatch.setattr(root.table, "attributes_of", unreadable)
     assert refusal(root.walk, b"file") is Errno.EIO
     forget_handles(root)
     assert refusal(root.walk, b"file") is Errno.EIO
-    assert (root.tree.claimed, root.claims, held.claims) == before
+    assert (root.table.total_refs, root.refs, held.refs) == before
     held.release()
     assert refusal(root.walk, b"file") is Errno.EIO
-    assert root.tree.claimed == before[0] - 1
+    assert root.table.total_refs == before[0] - 1
 
 
 def test_two_walks_to_one_name_find_one_node(root: LocalNode, meet: Callable[..., None]) -> None:
@@ -85,7 +85,7 @@ def test_two_walks_to_one_name_find_one_node(root: LocalNode, meet: Callable[...
 def test_a_walk_while_the_name_is_renamed_follows(root: LocalNode, meet: Callable[..., None]) -> None:
     make(root, b"file")
     found: list[LocalNode] = []
-    meet(root.tree.model, "rename", lambda: found.append(root.walk(b"file")), before=True)
+    meet(root.table.model, "rename", lambda: found.append(root.walk(b"file")), before=True)
     root.rename(b"file", root, b"renamed")
     assert found[0].name == b"renamed"
     found[0].remove()
@@ -100,7 +100,7 @@ def test_another_file_of_the_old_name_stays_where_it_is(root: LocalNode, meet: C
         make(root, b"file")
         found.append(root.walk(b"file"))
 
-    meet(root.tree.model, "rename", another)
+    meet(root.table.model, "rename", another)
     root.rename(b"file", root, b"renamed")
     assert found[0].name == b"file"
     found[0].remove()
@@ -110,11 +110,11 @@ def test_another_file_of_the_old_name_stays_where_it_is(root: LocalNode, meet: C
 
 def test_a_node_that_is_released_while_it_moves_leaves_once(root: LocalNode, meet: Callable[..., None]) -> None:
     make(root, b"file")
-    before = root.claims, root.tree.claimed
+    before = root.refs, root.table.total_refs
     node = root.walk(b"file")
-    meet(root.tree.model, "rename", node.release)
+    meet(root.table.model, "rename", node.release)
     root.rename(b"file", root, b"renamed")
-    assert (root.claims, root.tree.claimed) == before
+    assert (root.refs, root.table.total_refs) == before
     assert not root.children
 
 
@@ -133,7 +133,7 @@ def test_a_way_by_name_waits_for_a_rename_on_it(root: LocalNode, meet: Callable[
             seen.append(error)
 
     thread = threading.Thread(target=look)
-    meet(root.tree.model, "rename", thread.start)
+    meet(root.table.model, "rename", thread.start)
     root.rename(b"folder", root, b"renamed")
     thread.join(PATIENCE)
     assert seen == [file.path]

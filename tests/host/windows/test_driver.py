@@ -8,7 +8,7 @@ from tests.host.windows.box import FAKES
 from tests.support.drivers import end
 
 from ninep import host
-from ninep.drivers.local import ExportError, LocalDriver, LocalNode, pins_for
+from ninep.drivers.local import ExportError, LocalDriver, LocalNode, new_handle_cache
 from ninep.host import Handle
 from ninep.host.windows.host import NtHost
 from ninep.linux import Errno
@@ -52,7 +52,7 @@ def attached(
     FAKED.append((fake, windows))
     for name in set(host._system.__all__) - {"close"}:
         monkeypatch.setattr(host, name, getattr(windows, name))
-    driver = LocalDriver(path, model, pins=pins_for(64))
+    driver = LocalDriver(path, model, handles=new_handle_cache(64))
     root = driver.attach(User())
     yield root
     end(driver, root)
@@ -141,8 +141,8 @@ def test_what_a_volume_is_served_with_unless_told(monkeypatch: pytest.MonkeyPatc
     roots = attached(monkeypatch, "ntfs", "auto")
     root = next(roots)
     assert isinstance(root, LocalNode)
-    assert root.tree.model.name == "mapped-xattr"
+    assert root.table.model.name == "mapped-xattr"
     with pytest.raises(ExportError, match=r"permission bits, which its filesystem .* mapped-xattr keeps them"):
-        LocalDriver("C:\\share", "mapped-owner", pins=pins_for(64))
+        LocalDriver("C:\\share", "mapped-owner", handles=new_handle_cache(64))
     del root
     next(roots, None)

@@ -11,7 +11,7 @@ from tests.server.handlers.conftest import stat_of, wstat
 from tests.support.client import Failed, RawClient, refused
 from tests.support.served import Served
 
-from ninep.drivers.local import LocalDriver, pins_for
+from ninep.drivers.local import LocalDriver, new_handle_cache
 from ninep.drivers.memory import MemoryDriver
 from ninep.linux import Errno
 from ninep.node import Driver
@@ -25,7 +25,7 @@ ALL = {"mode": 0o640, "mtime": 12345, "atime": 54321}
 def driver(request: pytest.FixtureRequest, tmp_path: Path) -> Driver:
     if request.param == "memory":
         return MemoryDriver()
-    return LocalDriver(str(tmp_path), request.param, pins=pins_for(1000))
+    return LocalDriver(str(tmp_path), request.param, handles=new_handle_cache(1000))
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ class TestFolder:
 
     @pytest.fixture(params=MODELS)
     def driver(self, request: pytest.FixtureRequest, tmp_path: Path) -> Driver:
-        return LocalDriver(str(tmp_path), request.param, pins=pins_for(1000))
+        return LocalDriver(str(tmp_path), request.param, handles=new_handle_cache(1000))
 
     def test_a_length_that_no_file_can_have(self, file: RawClient) -> None:
         before = state(file)

@@ -51,7 +51,7 @@ class DeviceTable:
         self._known: dict[int, tuple[int, Volume]] = {}
         self._me = os.geteuid() if hasattr(os, "geteuid") else 0
 
-    def enter(self, number: int, volume: Volume) -> type[LocalNode]:
+    def register(self, number: int, volume: Volume) -> type[LocalNode]:
         """A device that was looked at. The class of its nodes; EACCES if it is not served."""
         self._filesystems.learn(number, volume)
         self._known[number] = (host.mounts.changes, volume)
@@ -61,21 +61,21 @@ class DeviceTable:
 
     def nodes(self, number: int, path_handle: Handle) -> type[LocalNode]:
         """The class of the nodes of a device, of which ``open_path`` is one. Waits, unless what is
-        pinned was reached without crossing a mount.
+        opened was reached without crossing a mount.
         """
         if not host.SEES_MOUNTS:
             must_be_able_to_wait()
         changes, known = self._known.get(number, (-1, None))
         if known is None or changes != host.mounts.changes:
             known = host.volume(path_handle, xattrs=False)
-        return self.enter(number, known)
+        return self.register(number, known)
 
-    def look(self, node: LocalNode, dir: Handle, name: bytes) -> Stat:
+    def stat_name(self, node: LocalNode, dir: Handle, name: bytes) -> Stat:
         """As ``host.stat_at`` of a name that the node may have. Where something may be mounted
         since the last look, only in a thread that may wait.
         """
         changes = host.mounts.changes
-        if node.vetted == changes:
+        if node.mounts_checked == changes:
             return host.stat_at(dir, name)
         if not node.inline:
             must_be_able_to_wait()
@@ -91,7 +91,7 @@ class DeviceTable:
         same = found.st_ino == node.ino and found.st_dev == node.dev
         # On what others may mount on, they may do so at any moment, before this process is told of it.
         if same and node.inline and changes > 0 and (crossed or self._private(found)):
-            node.vetted = changes
+            node.mounts_checked = changes
         return found
 
     def _private(self, found: Stat) -> bool:

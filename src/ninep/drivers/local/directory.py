@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ninep.drivers.local.node import LocalNode
     from ninep.security import SecurityModel
 
-_LOOK_AT: Final = frozenset((DT_DIR, DT_UNKNOWN))
+_TYPES_TO_STAT: Final = frozenset((DT_DIR, DT_UNKNOWN))
 _NOTHING: Final[tuple[list[Dirent], int, int]] = ([], 0, 0)
 _HEAD: Final = 24  # qid, cookie, type and the length of the name: what an entry takes besides its name
 AT_ONCE: Final = 1 << 16
@@ -66,7 +66,7 @@ class LocalDir(OpenDir):
         """
         self._span = 0  # the most entries that a batch had
         self._room = FULL
-        self._table = CookieTable(node.tree.listings.pool)
+        self._table = CookieTable(node.table.listings.pool)
         self._packed: ref[PackedListing] | None = None
         self._recorder: Recorder | None = None
 
@@ -96,7 +96,7 @@ class LocalDir(OpenDir):
     def _begin(self) -> None:
         node = self._node
         found = host.stat(node.held())
-        listings = node.tree.listings
+        listings = node.table.listings
         packed = listings.get((node.dev, node.ino), found)
         if packed is not None and not self._table.adopt(packed.cookies):
             packed = None
@@ -112,7 +112,7 @@ class LocalDir(OpenDir):
         while entries := self.read(cookie, room):
             pieces, size, taken = pack(entries, room)
             if len(pieces) != 2 * taken:
-                self._node.tree.listings.leave_out(entries)
+                self._node.table.listings.leave_out(entries)
             if not taken:
                 if not parts:
                     return None
@@ -140,7 +140,7 @@ class LocalDir(OpenDir):
         if recorder.stamp == (found.st_mtime_ns, found.st_ctime_ns) and self._table.plain:
             listing = recorder.listing(self._table.copy())
             if listing is not None:
-                node.tree.listings.keep((node.dev, node.ino), listing)
+                node.table.listings.keep((node.dev, node.ino), listing)
 
     def read(self, cookie: int, room: int) -> Sequence[Dirent]:
         """At least one entry if there is any, even when it does not fit: who asked must see that
@@ -169,10 +169,10 @@ class LocalDir(OpenDir):
         if end < len(batch) or (batch and self._room < FULL):  # one who jumps may come back to it
             self._rest = (batch, end, self._next)
             self._table.until = batch[-1][3]
-            self._node.tree.listings.reading(self)
+            self._node.table.listings.reading(self)
         elif self._rest is not _NOTHING:
             self.forget()
-            self._node.tree.listings.read(self)
+            self._node.table.listings.read(self)
         return taken
 
     def forget(self) -> None:
@@ -224,44 +224,44 @@ class LocalDir(OpenDir):
         return table.cookie(number)
 
     def _visible(self, entries: Sequence[Entry]) -> Sequence[Entry]:
-        model = self._node.tree.model
+        model = self._node.table.model
         if not model.reserved:
             return entries
-        hides = model.hides
-        return [entry for entry in entries if not hides(entry[3])]
+        is_reserved = model.is_reserved
+        return [entry for entry in entries if not is_reserved(entry[3])]
 
     def _shown(self, entries: Sequence[Entry], after: int) -> tuple[list[Dirent], int]:
         """What of a batch is shown, and the number of its last entry."""
-        tree = self._node.tree
+        table = self._node.table
         self._span = max(self._span, len(entries))
-        if tree.model.reserved and not (entries := self._visible(entries)):
+        if table.model.reserved and not (entries := self._visible(entries)):
             return [], after
         numbers = self._table.number(after, [entry[1] for entry in entries])
-        bits, suffix, limit = tree.qids.affix(self._node.dev)
-        types, look_at = tree.shown_types, tree.look_at
+        bits, suffix, limit = table.qids.affix(self._node.dev)
+        types, types_to_stat = table.shown_types, table.types_to_stat
         number = numbers[0] - 1
         batch: list[Dirent | tuple[int, int, int, int, int, bytes] | None] = [
             # Plain tuples: a Dirent's constructor would double the cost of an entry (0.25 us). Counting costs 0.02 us, a zip with the numbers 0.1.
             (QID_TYPES[kind], 0, ino << bits | suffix, number, types[kind], name)
-            if (number := number + 1) and kind not in look_at and ino < limit
-            else self._looked_at(ino, number, kind, name)
+            if (number := number + 1) and kind not in types_to_stat and ino < limit
+            else self._stat_entry(ino, number, kind, name)
             for ino, _, kind, name in entries
         ]
         if type(numbers) is not range:  # of a directory that changed
             batch = [entry and (*entry[:3], number, *entry[4:]) for number, entry in zip(numbers, batch, strict=True)]
         return cast("list[Dirent]", [entry for entry in batch if entry] if None in batch else batch), numbers[-1]
 
-    def _looked_at(self, ino: int, cookie: int, kind: int, name: bytes) -> Dirent | None:
+    def _stat_entry(self, ino: int, cookie: int, kind: int, name: bytes) -> Dirent | None:
         """An entry that the listing does not say enough about; None if it is gone. No failure of
         one entry ends a listing.
         """
-        tree, node = self._node.tree, self._node
+        table, node = self._node.table, self._node
         device, size = node.dev, 0
         try:
             if name == b".":
                 kind, ino = DT_DIR, node.ino
             elif name == b"..":
-                kind, device, ino = DT_DIR, node.up.dev, node.up.ino
+                kind, device, ino = DT_DIR, node.parent_node.dev, node.parent_node.ino
             else:
                 found = host.stat_same_mount(node.held(), name)
                 device, ino, kind, size = found.st_dev, found.st_ino, found.st_mode >> 12, found.st_size
@@ -274,11 +274,11 @@ class LocalDir(OpenDir):
             elif kind == DT_DIR:
                 return Dirent(QID_TYPES[kind], 0, ino, cookie, DT_UNKNOWN, name)
         try:
-            path = tree.qids.path(device, ino)
+            path = table.qids.path(device, ino)
         except OSError:  # multidevs=forbid, or no path left: shown all the same
             path = ino
-        shown = tree.shown_types[kind]
-        if shown == DT_UNKNOWN and DT_REG in tree.look_at and not size:
+        shown = table.shown_types[kind]
+        if shown == DT_UNKNOWN and DT_REG in table.types_to_stat and not size:
             shown = self._kind(name)
         return Dirent(QID_TYPES[kind], 0, path, cookie, shown, name)
 
@@ -305,9 +305,9 @@ class LocalDir(OpenDir):
         self._listing.sync()
 
     def close(self) -> None:
-        self._node.tree.listings.read(self)
+        self._node.table.listings.read(self)
         self._table.close()
-        self._node.tree.pins.count_opened(-1)
+        self._node.table.handles.count_opened(-1)
         self._listing.close()
 
 
@@ -324,12 +324,12 @@ def _place(batch: Sequence[Dirent], number: int) -> int:
     return next((at for at, entry in enumerate(batch, 1) if entry[3] == number), 0)
 
 
-def looked_at(model: SecurityModel) -> frozenset[int]:
+def types_to_stat(model: SecurityModel) -> frozenset[int]:
     """The types of which a listing does not say enough. overlayfs tells by the type in a listing
     (DT_CHR) that an entry is a whiteout (ovl_fill_merge of fs/overlayfs/readdir.c): where its
     attributes are served, the files that may be devices are looked at.
     """
-    return _LOOK_AT | {DT_REG} if model.privileged_xattrs and not model.plain_types else _LOOK_AT
+    return _TYPES_TO_STAT | {DT_REG} if model.privileged_xattrs and not model.plain_types else _TYPES_TO_STAT
 
 
 def shown_types(plain_types: bool) -> tuple[int, ...]:

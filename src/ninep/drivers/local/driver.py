@@ -8,12 +8,12 @@ from pathlib import PurePath
 
 from ninep import host
 from ninep.drivers.local.devices import DeviceTable
+from ninep.drivers.local.handle_cache import HandleCache, self_closing
 from ninep.drivers.local.node import LocalNode
-from ninep.drivers.local.per_call_handles import shared_pins
-from ninep.drivers.local.pins import Pins, hold
+from ninep.drivers.local.node_table import NodeTable
+from ninep.drivers.local.per_call_handles import shared_handle_cache
 from ninep.drivers.local.qids import MULTIDEVS
 from ninep.drivers.local.slow import SlowNode
-from ninep.drivers.local.tree import Tree
 from ninep.errors import Refused, linux_errno
 from ninep.host import Handle, Stat, Volume
 from ninep.host._mounts import areas, lineage
@@ -66,7 +66,7 @@ class LocalDriver(Driver):
         path: str,
         security_model: str | SecurityModel | Choice = AUTO,
         multidevs: str = "remap",
-        pins: Pins | None = None,
+        handles: HandleCache | None = None,
         *,
         pseudo_filesystems: bool = False,
         **model_options: object,
@@ -76,7 +76,7 @@ class LocalDriver(Driver):
             raise BadOption(f"multidevs: {multidevs!r} is not one of {', '.join(MULTIDEVS)}")
         opened, self.volume = _open(path)
         """What the filesystem of the folder can do."""
-        root = hold(opened)
+        root = self_closing(opened)
         if self.volume.pseudo and not pseudo_filesystems:
             raise ExportError(
                 f"cannot export {path}: it is on {self.volume.kind}, which shows the secrets of processes and whose files may wait or change the "
@@ -91,24 +91,26 @@ class LocalDriver(Driver):
         self._path = path
         self._real = PurePath(os.path.realpath(path))
         self._choose = choose
-        table = DeviceTable(model.filesystems, LocalNode, SlowNode, pseudo=pseudo_filesystems)
-        self._tree = tree = Tree(model, MULTIDEVS[multidevs](found.st_dev), pins or shared_pins(), table)
-        tree.root = self._root(found, self.volume)
-        with tree.lock:
-            tree.pins.keep(tree.root, root)
+        devices = DeviceTable(model.filesystems, LocalNode, SlowNode, pseudo=pseudo_filesystems)
+        self._table = table = NodeTable(
+            model, MULTIDEVS[multidevs](found.st_dev), handles or shared_handle_cache(), devices
+        )
+        table.root = self._root(found, self.volume)
+        with table.lock:
+            table.handles.store(table.root, root)
 
     def _root(self, found: Stat, volume: Volume) -> LocalNode:
-        tree, device, ino = self._tree, found.st_dev, found.st_ino
-        kind = tree.devices.enter(device, volume)
-        return kind(tree, None, b"/", device, ino, tree.qids.path(device, ino))
+        table, device, ino = self._table, found.st_dev, found.st_ino
+        kind = table.devices.register(device, volume)
+        return kind(table, None, b"/", device, ino, table.qids.path(device, ino))
 
     def attach(self, user: User) -> LocalNode:  # noqa: ARG002 - who may attach is decided above, and as whom here below
         host.mounts.watch()
-        root = self._tree.root
+        root = self._table.root
         found: Stat = host.stat(root.held())
         if not found.st_nlink:
             root, found = self._made_again(root)
-        return root.seen(found).clone()
+        return root.update_qid(found).clone()
 
     def _made_again(self, removed: LocalNode) -> tuple[LocalNode, Stat]:
         """The folder was removed: the one that is under its path now is the export from here on.
@@ -118,40 +120,40 @@ class LocalDriver(Driver):
         links resolved, and no link is followed now: by one, whoever may write in a folder above
         could lead the server anywhere.
         """
-        tree, fits = self._tree, False
+        table, suitable = self._table, False
         with suppress(OSError, Unsuitable):
             path_handle = _folder(self._real)
             found, volume = host.stat(path_handle), host.volume(path_handle)
-            fits = bool(found.st_nlink) and self._choose(volume).name == self.security_model
-        if not fits:
+            suitable = bool(found.st_nlink) and self._choose(volume).name == self.security_model
+        if not suitable:
             raise Refused(Errno.ENOENT, "the exported folder was removed")
         root = self._root(found, volume)
-        with tree.lock:
-            if tree.root is removed:
-                tree.replace_root(root, path_handle)
+        with table.lock:
+            if table.root is removed:
+                table.replace_root(root, path_handle)
                 self.volume = volume
-            root = tree.root
+            root = table.root
         return root, host.stat(root.held())
 
     def tidy(self) -> None:
-        self._tree.tidy()
+        self._table.tidy()
 
     def source(self) -> Source:
-        return Source(os.path.abspath(self._path), self._tree.model.name, lineage(self._path), areas(self._path))
+        return Source(os.path.abspath(self._path), self._table.model.name, lineage(self._path), areas(self._path))
 
     def close(self) -> None:
-        tree = self._tree
-        with tree.lock:
-            tree.settle()
-            tree.root.claims -= 1
-            tree.pins.drop(tree.root)
+        table = self._table
+        with table.lock:
+            table.drop_idle()
+            table.root.refs -= 1
+            table.handles.drop(table.root)
 
 
 def _folder(path: PurePath) -> Handle:
     """A folder by its absolute path, in which no link is followed."""
-    handle = hold(host.open_root(path.parts[0]))
+    handle = self_closing(host.open_root(path.parts[0]))
     for name in path.parts[1:]:
-        handle = hold(host.open_path_across(handle, os.fsencode(name)))
+        handle = self_closing(host.open_path_across(handle, os.fsencode(name)))
     if host.stat(handle).st_mode & S_IFMT != S_IFDIR:
         raise Refused(Errno.ENOTDIR)
     return handle

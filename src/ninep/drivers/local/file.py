@@ -72,12 +72,12 @@ class LocalFile(OpenFile):
 
     def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:
         if by:
-            self._node.tree.model.drop_setid(self._node, ObjectRef(self.handle, NO_HANDLE, b""))
+            self._node.table.model.drop_setid(self._node, ObjectRef(self.handle, NO_HANDLE, b""))
         return host.write(self.handle, data, offset)
 
     def truncate(self, size: int, by: int = NO_ID) -> None:
         if by:
-            self._node.tree.model.drop_setid(self._node, ObjectRef(self.handle, NO_HANDLE, b""))
+            self._node.table.model.drop_setid(self._node, ObjectRef(self.handle, NO_HANDLE, b""))
         host.truncate(self.handle, size)
 
     def fsync(self, datasync: bool) -> None:
@@ -95,7 +95,7 @@ class LocalFile(OpenFile):
             if linux_errno(error) is not Errno.EBADF or kind == LOCK_UNLCK or self._locks != NO_HANDLE:
                 raise
             self._locks = self._node.open_handle(O_RDWR)
-            self._node.tree.pins.count_opened(1)
+            self._node.table.handles.count_opened(1)
             host.lock(self._locks, kind, start, length)
 
     def test_lock(self, kind: int, start: int, length: int) -> tuple[int, int, int, int] | None:
@@ -105,7 +105,7 @@ class LocalFile(OpenFile):
         node = self._node
         node.closed(self)
         if self._locks != NO_HANDLE:
-            node.tree.pins.count_opened(-1)
+            node.table.handles.count_opened(-1)
             host.close(self._locks)
         self._close_handle()
 
@@ -148,9 +148,9 @@ class IdleFile(LocalFile):
         """The handle. Keep it in a local variable while it is used."""
         self.used = True
         handle = self.handle
-        return self._node.tree.pins.reopen(self) if handle is NO_HANDLE else handle
+        return self._node.table.handles.reopen_file(self) if handle is NO_HANDLE else handle
 
-    def open_again(self) -> Handle:
+    def reopen_handle(self) -> Handle:
         """Another handle, for ``path handles``."""
         return self._node.open_handle(self._flags)
 
@@ -161,7 +161,7 @@ class IdleFile(LocalFile):
         self.used = True
         handle = self.handle
         if handle is NO_HANDLE:
-            handle = self._node.tree.pins.reopen(self)
+            handle = self._node.table.handles.reopen_file(self)
         try:
             return self._read_now(handle, count, offset)
         except OSError as error:
@@ -180,7 +180,7 @@ class IdleFile(LocalFile):
         host.sync(self.held(), datasync)
 
     def lock(self, kind: int, start: int, length: int) -> None:
-        self._node.tree.pins.fasten_file(self)
+        self._node.table.handles.make_file_unreclaimable(self)
         super().lock(kind, start, length)
 
     def test_lock(self, kind: int, start: int, length: int) -> tuple[int, int, int, int] | None:

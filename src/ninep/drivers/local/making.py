@@ -19,8 +19,8 @@ _ATTEMPTS: Final = 3
 
 def create(directory: LocalNode, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[LocalNode, LocalFile]:
     """``Node.create``."""
-    model = directory.tree.model
-    model.admit(name)
+    model = directory.table.model
+    model.check_name(name)
     for attempt in range(_ATTEMPTS):
         try:
             handle, made = directory.make(model.make_file, name, flags, mode, uid, gid)
@@ -42,13 +42,13 @@ def _created(
 ) -> tuple[LocalNode, LocalFile]:
     """No path handle yet: while it is open the handle tells who it is (0.8 us of every create)."""
     try:
-        node = directory.tree.enter(directory, name, made, None)
+        node = directory.table.add(directory, name, made, None)
     except OSError:
         host.close(handle)
         raise
     file = node.opened_as(node.file_type(node, handle, flags, by))
     try:
-        return node.seen(made), file
+        return node.update_qid(made), file
     except OSError:
         file.close()
         with suppress(OSError):

@@ -1,6 +1,6 @@
 """Removing and renaming: the host's entry goes or moves, and the tree is brought in line.
 
-A node whose name is about to go is made ready for it first (its path handle fastened, what the
+A node whose name is about to go is made ready for it first (its path handle unreclaimable, what the
 model knows of it remembered), so that clients which hold it can go on. If the removal then fails,
 all that is taken back.
 
@@ -31,28 +31,28 @@ _ATTEMPTS: Final = 16
 
 def unlink(directory: LocalNode, name: bytes, is_directory: bool) -> None:
     """``Node.unlink``."""
-    tree = directory.tree
-    tree.model.admit(name)
+    table = directory.table
+    table.model.check_name(name)
     dir = directory.held()
-    doomed = _doomed(directory, dir, name)
+    removed = _prepare_removal(directory, dir, name)
     try:
-        tree.model.unlink(dir, name, is_directory)
+        table.model.unlink(dir, name, is_directory)
     except OSError:
-        _spared(doomed)
+        _cancel_removal(removed)
         raise
-    if doomed is not None:
-        tree.detach(doomed)
+    if removed is not None:
+        table.detach(removed)
 
 
 def rename(source: LocalNode, name: bytes, target: LocalNode, newname: bytes) -> None:
     """``Node.rename``, between two directories of one tree."""
-    tree = source.tree
-    tree.model.admit(name)
-    tree.model.admit(newname)
+    table = source.table
+    table.model.check_name(name)
+    table.model.check_name(newname)
     olddir, newdir = source.held(), target.held()
     _untangle(_child(source, name), target)
-    replaced = _doomed(target, newdir, newname)
-    with tree.moves:
+    replaced = _prepare_removal(target, newdir, newname)
+    with table.rename_gate:
         _rename(source, name, target, newname, olddir, newdir, replaced)
 
 
@@ -65,24 +65,24 @@ def _rename(
     newdir: Handle,
     replaced: LocalNode | None,
 ) -> None:
-    tree = source.tree
+    table = source.table
     moved = _child(source, name)
     try:
         one = replaced is not None and replaced.is_at(olddir, name)
-        tree.model.rename(olddir, name, newdir, newname)
+        table.model.rename(olddir, name, newdir, newname)
     except OSError:
-        _spared(replaced)
+        _cancel_removal(replaced)
         raise
     if one:  # two names of one file: rename(2) leaves both
-        _spared(replaced)
+        _cancel_removal(replaced)
         return
     if replaced is not None:
-        tree.detach(replaced)
+        table.detach(replaced)
     if moved is None:
         moved = _child(source, name)  # entered by another thread, perhaps before the entry moved
     # What the tree knows under the old name may not be what the host had there.
     if moved is not None and leads_to(moved, newdir, newname):
-        tree.move(moved, target, newname)
+        table.move(moved, target, newname)
 
 
 def _child(directory: LocalNode, name: bytes) -> LocalNode | None:
@@ -94,11 +94,11 @@ def must_still_be_there(node: LocalNode) -> None:
     """Is this file still what its name leads to? Else a verb on the name would hit another one:
     ESTALE. EBUSY for the root.
     """
-    if node.up is node:
+    if node.parent_node is node:
         raise Refused(Errno.EBUSY)
     if node.detached:
         raise Refused(Errno.ENOENT)
-    if whereabouts(node) is None:
+    if location(node) is None:
         raise Refused(Errno.ESTALE, "its name leads to another file now")
 
 
@@ -112,27 +112,27 @@ def leads_to(node: LocalNode, dir: Handle, name: bytes) -> bool:
         return False
 
 
-def whereabouts(node: LocalNode) -> tuple[Handle, bytes] | None:
+def location(node: LocalNode) -> tuple[Handle, bytes] | None:
     """The directory a node is in and its name there, if that name leads to it now; not because
     another thread is renaming it.
     """
-    moves = node.tree.moves
+    rename_gate = node.table.rename_gate
     for _ in range(_ATTEMPTS):
-        mark = moves.ended
-        up, name = node.up, node.name_
+        mark = rename_gate.ended
+        above_it, name = node.parent_node, node.name_
         if node.detached:
             return None
         try:
-            dir = up.held()
-            if up is node:
+            dir = above_it.held()
+            if above_it is node:
                 return dir, name
-            found = node.tree.devices.look(node, dir, name)
+            found = node.table.devices.stat_name(node, dir, name)
             if found.st_ino == node.ino and found.st_dev == node.dev:
                 return dir, name
         except OSError as error:
             if linux_errno(error) not in _GONE:
                 raise
-        if moves.settled(mark):
+        if rename_gate.quiet_since(mark):
             break
     return None
 
@@ -144,22 +144,27 @@ def parent(node: LocalNode) -> LocalNode:
     ESTALE otherwise, as when a host process moved it somewhere else: by way of the host's own
     ``..`` one would come out of the export.
     """
-    tree = node.tree
+    table = node.table
     for _ in range(_ATTEMPTS):
-        mark = tree.moves.ended
-        with tree.lock:
-            up = node.up
-            above = [up, *tree.between(up, tree.root)]
-        if up is node:
+        mark = table.rename_gate.ended
+        with table.lock:
+            above_it = node.parent_node
+            above = [above_it, *table.between(above_it, table.root)]
+        if above_it is node:
             return node.clone()
-        found = next((one for one in (*dict.fromkeys(above), tree.root) if _is_in(node, one)), None)
-        if found is not None and found is not up and not node.detached and leads_to(node, found.held(), node.name_):
-            tree.move(node, found, node.name_)
-        with tree.lock:
-            if found is not None and (found.claims or found.up is found):
-                tree.claim(found)
+        found = next((one for one in (*dict.fromkeys(above), table.root) if _is_in(node, one)), None)
+        if (
+            found is not None
+            and found is not above_it
+            and not node.detached
+            and leads_to(node, found.held(), node.name_)
+        ):
+            table.move(node, found, node.name_)
+        with table.lock:
+            if found is not None and (found.refs or found.parent_node is found):
+                table.ref(found)
                 return found
-        if tree.moves.settled(mark):
+        if table.rename_gate.quiet_since(mark):
             break
     raise Refused(Errno.ENOENT if node.detached else Errno.ESTALE, "it is not where it was")
 
@@ -187,18 +192,18 @@ def _untangle(moved: LocalNode | None, target: LocalNode) -> None:
     """
     if moved is None or not moved.children:
         return
-    tree = moved.tree
+    table = moved.table
     # Each turn brings a node further up or takes its name, so there is an end.
-    while wrong := next((node for node in tree.between(target, moved) if whereabouts(node) is None), None):
-        above = [*tree.between(wrong.up, tree.root)[1:], tree.root]
+    while wrong := next((node for node in table.between(target, moved) if location(node) is None), None):
+        above = [*table.between(wrong.parent_node, table.root)[1:], table.root]
         found = next((one for one in above if _is_in(wrong, one) and leads_to(wrong, one.held(), wrong.name_)), None)
         if found is None:
-            tree.strand(wrong)
+            table.detach_misplaced(wrong)
         else:
-            tree.move(wrong, found, wrong.name_)
+            table.move(wrong, found, wrong.name_)
 
 
-def _doomed(directory: LocalNode, dir: Handle, name: bytes) -> LocalNode | None:
+def _prepare_removal(directory: LocalNode, dir: Handle, name: bytes) -> LocalNode | None:
     """The node of a name that is about to go, made ready to live without it; None if no client
     holds it.
     """
@@ -208,8 +213,8 @@ def _doomed(directory: LocalNode, dir: Handle, name: bytes) -> LocalNode | None:
     try:
         if not node.is_at(dir, name):
             return None  # a host process put another file there: that one goes
-        node.tree.model.forget(node)
-        if not node.tree.pins.fasten(node):
+        node.table.model.forget(node)
+        if not node.table.handles.make_unreclaimable(node):
             return None  # another thread is at it
     except OSError as error:
         if linux_errno(error) not in (Errno.ENOENT, Errno.ESTALE):
@@ -218,8 +223,8 @@ def _doomed(directory: LocalNode, dir: Handle, name: bytes) -> LocalNode | None:
     return node
 
 
-def _spared(node: LocalNode | None) -> None:
+def _cancel_removal(node: LocalNode | None) -> None:
     """The removal failed, or meant something else: what the name says counts again."""
     if node is not None:
-        node.memory = None
-        node.tree.pins.unfasten(node)
+        node.saved_attributes = None
+        node.table.handles.make_reclaimable(node)

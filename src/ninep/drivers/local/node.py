@@ -15,7 +15,7 @@ from ninep import host
 from ninep.drivers.local import making, moves
 from ninep.drivers.local.directory import QID_TYPES, LocalDir
 from ninep.drivers.local.file import IdleFile, LocalFile, asker, usable
-from ninep.drivers.local.pins import NO_BIRTH, birth_of, hold, is_still
+from ninep.drivers.local.handle_cache import NO_BIRTH, birth_of, is_same_object, self_closing
 from ninep.drivers.local.walking import through_held
 from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, ObjectRef, Stat
@@ -36,7 +36,7 @@ from ninep.linux import (
 from ninep.node import Attributes, Changes, Node, Qid, Statfs, must_be_able_to_wait
 
 if TYPE_CHECKING:
-    from ninep.drivers.local.tree import Tree
+    from ninep.drivers.local.node_table import NodeTable
     from ninep.security import Owned
 
 _new = tuple.__new__
@@ -46,39 +46,39 @@ T = TypeVar("T")
 
 
 class LocalNode(Node):
-    """See ``tree`` for its life and ``path handles`` for its path handle."""
+    """See ``node_table`` for its life and ``path handles`` for its path handle."""
 
     __slots__ = (
         "birth",
+        "cached",
         "children",
-        "claims",
         "detached",
         "dev",
         "files",
         "ino",
         "kind",
-        "lingers",
-        "memory",
+        "mounts_checked",
         "name_",
+        "parent_node",
         "path",
         "path_handle",
         "qid",
-        "tree",
-        "up",
+        "refs",
+        "saved_attributes",
+        "table",
         "used",
-        "vetted",
     )
 
     inline = True
-    unseen: ClassVar[int] = 0
+    never_checked: ClassVar[int] = 0
     """What ``vetted`` is at first."""
     file_type: ClassVar[type[LocalFile]] = LocalFile
     idle_type: ClassVar[type[IdleFile]] = IdleFile
     dir_type: ClassVar[type[LocalDir]] = LocalDir
 
-    def __init__(self, tree: Tree, parent: LocalNode | None, name: bytes, dev: int, ino: int, path: int) -> None:
-        self.tree = tree
-        self.up: LocalNode = parent or self
+    def __init__(self, table: NodeTable, parent: LocalNode | None, name: bytes, dev: int, ino: int, path: int) -> None:
+        self.table = table
+        self.parent_node: LocalNode = parent or self
         self.name_ = name
         self.dev = dev
         self.ino = ino
@@ -86,14 +86,14 @@ class LocalNode(Node):
         self.kind = 0
         self.path_handle: Handle | None = None
         self.used = False
-        self.claims = 1
-        self.lingers = False
+        self.refs = 1
+        self.cached = False
         self.children: dict[bytes, LocalNode] | None = None
         self.files: tuple[LocalFile, ...] = ()
         self.detached = False
         self.birth: int | None = None
-        self.memory: Owned | None = None
-        self.vetted = self.unseen
+        self.saved_attributes: Owned | None = None
+        self.mounts_checked = self.never_checked
         """``host.mounts.changes`` when nothing was mounted on it: as long as that stands, a look at
         its name is sure not to wait.
         """
@@ -101,53 +101,53 @@ class LocalNode(Node):
     # -- life ----------------------------------------------------------------------------------------------------------
 
     def clone(self) -> LocalNode:
-        tree = self.tree
-        with tree.lock:
-            tree.claim(self)
+        table = self.table
+        with table.lock:
+            table.ref(self)
         return self
 
     def release(self) -> None:
-        self.tree.release(self)
+        self.table.unref(self)
 
     def held(self) -> Handle:
         """The path handle. Keep it in a local variable while it is used: see ``path handles``."""
         self.used = True
         path_handle = self.path_handle
-        return self.tree.pins.revive(self) if path_handle is None else path_handle
+        return self.table.handles.reopen(self) if path_handle is None else path_handle
 
-    def place(self) -> ObjectRef:
+    def object_ref(self) -> ObjectRef:
         """What the host needs to act on this file."""
         path_handle = self.held()
-        if not self.tree.by_name or self.detached:
+        if not self.table.by_name or self.detached:
             return ObjectRef(path_handle, NO_HANDLE, self.name_)
-        return ObjectRef(path_handle, self.up.held(), self.name_, self.tree.model.keeps_modes)
+        return ObjectRef(path_handle, self.parent_node.held(), self.name_, self.table.model.keeps_modes)
 
-    def where(self) -> tuple[Handle, bytes] | None:
+    def location(self) -> tuple[Handle, bytes] | None:
         """The directory it is in, and its name there, which leads to it now; None if it has none
         any more.
         """
-        return moves.whereabouts(self)
+        return moves.location(self)
 
     def is_at(self, dir: Handle, name: bytes) -> bool:
         """Does this name lead to this file now?"""
-        found = self.tree.devices.look(self, dir, name)
+        found = self.table.devices.stat_name(self, dir, name)
         return found.st_ino == self.ino and found.st_dev == self.dev
 
-    def seen(self, found: Stat) -> LocalNode:
+    def update_qid(self, found: Stat) -> LocalNode:
         """Take over what a stat says: type and version of the qid."""
-        kind = self.tree.look(self, found)[0] >> 12 & 15
+        kind = self.table.attributes_of(self, found)[0] >> 12 & 15
         self.kind = kind
         # As Tree.version and Qid(), without the calls (0.3 us).
         version = hash((found.st_mtime_ns, found.st_ctime_ns, found.st_size)) & 0xFFFFFFFF
         self.qid = _new(Qid, (QID_TYPES[kind], version, self.path))
         return self
 
-    def reached(self, found: Stat) -> LocalNode:
-        """As ``seen``, at the end of a walk: if the model cannot say what this is, the walk's claim
+    def update_qid_or_unref(self, found: Stat) -> LocalNode:
+        """As ``update_qid``, at the end of a walk: if the model cannot say what this is, the walk's reference
         on it ends.
         """
         try:
-            return self.seen(found)
+            return self.update_qid(found)
         except OSError:
             self.release()
             raise
@@ -160,77 +160,81 @@ class LocalNode(Node):
 
     @property
     def bsd_groups(self) -> bool:
-        return self.tree.model.bsd_groups
+        return self.table.model.bsd_groups
 
     def walk(self, name: bytes) -> LocalNode:
-        tree = self.tree
-        tree.model.admit(name)
+        table = self.table
+        table.model.check_name(name)
         dir = self.held()
         known = None if self.children is None else self.children.get(name)
         if known is not None and known.path_handle is not None:
             # One look instead of open, look and close; as long as the path handle is held its inode number cannot be used again.
             found = (
-                host.stat_at(dir, name) if known.vetted == host.mounts.changes else tree.devices.look(known, dir, name)
+                host.stat_at(dir, name)
+                if known.mounts_checked == host.mounts.changes
+                else table.devices.stat_name(known, dir, name)
             )
-            if found.st_ino == known.ino and found.st_dev == known.dev and self._claim(known, name):
-                return known.reached(found)
+            if found.st_ino == known.ino and found.st_dev == known.dev and self._ref_child(known, name):
+                return known.update_qid_or_unref(found)
         try:
-            path_handle = hold(host.open_path(dir, name))
+            path_handle = self_closing(host.open_path(dir, name))
         except OSError as error:
-            path_handle = hold(self._open_path_again(error, dir, name))
+            path_handle = self_closing(self._open_path_again(error, dir, name))
         found = host.stat(path_handle)
         if (
             known is not None
-            and is_still(known, found, path_handle)
-            and tree.kept(known, path_handle)
-            and self._claim(known, name)
+            and is_same_object(known, found, path_handle)
+            and table.kept(known, path_handle)
+            and self._ref_child(known, name)
         ):
             if known.path_handle is None:
-                tree.pins.adopt(known, path_handle)
-            return known.reached(found)
-        return tree.enter(self, name, found, path_handle).reached(found)
+                table.handles.adopt(known, path_handle)
+            return known.update_qid_or_unref(found)
+        return table.add(self, name, found, path_handle).update_qid_or_unref(found)
 
     def _open_path_again(self, error: OSError, dir: Handle, name: bytes) -> Handle:
         """After a try that failed: across a mount, or with fewer handles in use."""
         try:
             if linux_errno(error) is not Errno.EXDEV:
-                return self.tree.pins.again(error, host.open_path, dir, name)
+                return self.table.handles.retry(error, host.open_path, dir, name)
         finally:
             del error  # see ``again``
         must_be_able_to_wait()
         return host.open_path_across(dir, name)
 
     def through(self, names: Sequence[bytes]) -> tuple[LocalNode, list[Qid]]:
-        """Directories that are known and pinned take one look each, and only the last of them is
+        """Directories that are known and opened take one look each, and only the last of them is
         claimed (1 us less for each).
         """
         if host.HANDLES_BLOCK_RENAME:
             return through_held(self, names)
         node: LocalNode = self
         qids: list[Qid] = []
-        mounts, look = host.mounts, self.tree.devices.look
+        mounts, stat_name = host.mounts, self.table.devices.stat_name
         with suppress(OSError):  # which the walk that follows runs into, too
             for name in names:
                 known = None if node.children is None else node.children.get(name)
                 if known is None or known.path_handle is None or known.kind != DT_DIR:
                     break
                 dir = node.held()
-                found = host.stat_at(dir, name) if known.vetted == mounts.changes else look(known, dir, name)
+                found = (
+                    host.stat_at(dir, name) if known.mounts_checked == mounts.changes else stat_name(known, dir, name)
+                )
                 if found.st_ino != known.ino or found.st_dev != known.dev:
                     break
-                qids.append(known.seen(found).qid)
+                qids.append(known.update_qid(found).qid)
                 node = known
-        while qids and not node.up._claim(node, node.name_):  # another thread released it just now
-            node = node.up
+        while qids and not node.parent_node._ref_child(node, node.name_):  # another thread released it just now
+            node = node.parent_node
             qids.pop()
         return node, qids
 
-    def _claim(self, known: LocalNode, name: bytes) -> bool:
+    def _ref_child(self, known: LocalNode, name: bytes) -> bool:
         """Claim a child, unless another thread released it just now."""
-        with self.tree.lock:
+        with self.table.lock:
             if self.children is None or self.children.get(name) is not known:
                 return False
-            self.tree.claim(known)
+            self.table.ref(known)
             known.used = True
             return True
 
@@ -242,22 +246,22 @@ class LocalNode(Node):
     def getattr(self, mask: int) -> Attributes:
         self.used = True
         path_handle = self.path_handle
-        tree = self.tree
-        found = host.stat(tree.pins.revive(self) if path_handle is None else path_handle)
-        mode, uid, gid, rdev = tree.look(self, found)
+        table = self.table
+        found = host.stat(table.handles.reopen(self) if path_handle is None else path_handle)
+        mode, uid, gid, rdev = table.attributes_of(self, found)
         links = found.st_nlink
-        if not links and self.up is self:
+        if not links and self.parent_node is self:
             raise Refused(Errno.ENOENT, "the exported folder was removed")
         if self.kind == DT_DIR:
-            links = tree.model.links(self, found)
+            links = table.model.links(self, found)
         atime, mtime, ctime, size = found.st_atime_ns, found.st_mtime_ns, found.st_ctime_ns, found.st_size
         version = hash((mtime, ctime, size)) & 0xFFFFFFFF  # as Tree.version, without the call
         kind, qid_version, path = self.qid
         if version != qid_version:
-            kind = self.seen(found).qid.type
+            kind = self.update_qid(found).qid.type
         valid, birth = GETATTR_BASIC, 0
         if mask & GETATTR_BTIME:
-            birth = self.birth or self._learn_birth()
+            birth = self.birth or self._read_birth()
             if birth == NO_BIRTH:
                 birth = 0
             else:
@@ -291,7 +295,7 @@ class LocalNode(Node):
             ),
         )
 
-    def _learn_birth(self) -> int:
+    def _read_birth(self) -> int:
         """Asked of the host once: a birth never changes, and statx by ctypes costs more than all
         the rest of a getattr.
         """
@@ -300,7 +304,7 @@ class LocalNode(Node):
 
     def setattr(self, changes: Changes) -> None:
         size, uid, gid, mode, atime, mtime, touch, by = changes
-        model = self.tree.model
+        model = self.table.model
         if size is not None:
             self._resize(size, by)
         if uid is not None or gid is not None:
@@ -308,9 +312,9 @@ class LocalNode(Node):
         if mode is not None:
             model.chmod(self, mode)
         if atime is not None or mtime is not None:
-            host.utimes(self.place(), atime, mtime)
+            host.utimes(self.object_ref(), atime, mtime)
         elif touch and size is uid is gid is mode is None:
-            host.chown(self.place(), -1, -1)
+            host.chown(self.object_ref(), -1, -1)
 
     def _resize(self, size: int, by: int) -> None:
         try:
@@ -326,7 +330,7 @@ class LocalNode(Node):
             raise
         try:
             if by:
-                self.tree.model.drop_setid(self, ObjectRef(handle, NO_HANDLE, b""))
+                self.table.model.drop_setid(self, ObjectRef(handle, NO_HANDLE, b""))
             host.truncate(handle, size)
         finally:
             host.close(handle)
@@ -337,11 +341,11 @@ class LocalNode(Node):
     def readlink(self) -> bytes:
         if self.kind != DT_LNK:
             raise Refused(Errno.EINVAL)
-        return self.tree.model.read_link(self)
+        return self.table.model.read_link(self)
 
     def fsync(self) -> None:
         if self.kind == DT_DIR:
-            listing = host.open_dir(self.place())
+            listing = host.open_dir(self.object_ref())
             try:
                 listing.sync()
             finally:
@@ -361,11 +365,11 @@ class LocalNode(Node):
         """A handle to the contents, not counted. EISDIR, ELOOP, ENXIO for what is no regular file."""
         if self.kind != DT_REG:
             raise Refused({DT_DIR: Errno.EISDIR, DT_LNK: Errno.ELOOP}.get(self.kind, Errno.ENXIO))
-        place = self.place()
+        ref = self.object_ref()
         try:
-            return host.open_file(place, flags)
+            return host.open_file(ref, flags)
         except OSError as error:
-            return self.tree.pins.again(error, host.open_file, place, flags)
+            return self.table.handles.retry(error, host.open_file, ref, flags)
 
     def open(self, flags: int, by: int = NO_ID) -> LocalFile:
         if not flags & O_ACCMODE:
@@ -375,7 +379,9 @@ class LocalNode(Node):
             # Elsewhere an open handle is what keeps others from removing the file.
             idle = not host.BY_NAME
             return self.opened_as(
-                self.idle_type(self, hold(handle), flags, by) if idle else self.file_type(self, handle, flags, by)
+                self.idle_type(self, self_closing(handle), flags, by)
+                if idle
+                else self.file_type(self, handle, flags, by)
             )
         file = self.opened_as(self.file_type(self, self.open_handle(flags & ~O_TRUNC), flags, by))
         if not flags & O_TRUNC:
@@ -389,7 +395,7 @@ class LocalNode(Node):
 
     def opened_as(self, file: LocalFile) -> LocalFile:
         """Note what was opened from it."""
-        self.tree.pins.begin(self, file)
+        self.table.handles.add_file(self, file)
         return file
 
     def opened(self) -> Handle:
@@ -403,21 +409,21 @@ class LocalNode(Node):
         """An open file ends; its handle is about to be closed and is no way back to a path handle
         any more.
         """
-        pins = self.tree.pins
-        with pins.lock:
+        handles = self.table.handles
+        with handles.lock:
             files = self.files
             self.files = () if len(files) == 1 else tuple(other for other in files if other is not file)
-            pins.end(file)
+            handles.discard_file(file)
 
     def opendir(self) -> LocalDir:
         if self.kind != DT_DIR:
             raise Refused(Errno.ENOTDIR)
-        place = self.place()
+        ref = self.object_ref()
         try:
-            listing = host.open_dir(place)
+            listing = host.open_dir(ref)
         except OSError as error:
-            listing = self.tree.pins.again(error, host.open_dir, place)
-        self.tree.pins.count_opened(1)
+            listing = self.table.handles.retry(error, host.open_dir, ref)
+        self.table.handles.count_opened(1)
         return self.dir_type(self, listing)
 
     # -- making --------------------------------------------------------------------------------------------------------
@@ -428,36 +434,36 @@ class LocalNode(Node):
         try:
             return verb(dir, *arguments)
         except OSError as error:
-            return self.tree.pins.again(error, verb, dir, *arguments)
+            return self.table.handles.retry(error, verb, dir, *arguments)
 
     def create(self, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[LocalNode, LocalFile]:
         return making.create(self, name, flags, mode, uid, gid)
 
     def mkdir(self, name: bytes, mode: int, uid: int, gid: int) -> Qid:
-        self.tree.model.admit(name)
-        made = self.make(self.tree.model.make_dir, name, mode, uid, gid)
-        return self.tree.qid(DT_DIR, made)
+        self.table.model.check_name(name)
+        made = self.make(self.table.model.make_dir, name, mode, uid, gid)
+        return self.table.qid(DT_DIR, made)
 
     def symlink(self, name: bytes, target: bytes, uid: int, gid: int) -> Qid:
-        self.tree.model.admit(name)
-        made = self.make(self.tree.model.make_symlink, name, target, uid, gid)
-        return self.tree.qid(DT_LNK, made)
+        self.table.model.check_name(name)
+        made = self.make(self.table.model.make_symlink, name, target, uid, gid)
+        return self.table.qid(DT_LNK, made)
 
     def mknod(self, name: bytes, mode: int, rdev: int, uid: int, gid: int) -> Qid:
-        self.tree.model.admit(name)
+        self.table.model.check_name(name)
         mode = mode if mode & S_IFMT else mode | DT_REG << 12
         if mode >> 12 & 15 in (DT_DIR, DT_LNK):
             raise Refused(Errno.EINVAL)  # those have messages of their own
-        made = self.make(self.tree.model.make_node, name, mode, rdev, uid, gid)
-        return self.tree.qid(mode >> 12 & 15, made)
+        made = self.make(self.table.model.make_node, name, mode, rdev, uid, gid)
+        return self.table.qid(mode >> 12 & 15, made)
 
     def link(self, target: Node, name: bytes) -> None:
-        if not isinstance(target, LocalNode) or target.tree is not self.tree:
+        if not isinstance(target, LocalNode) or target.table is not self.table:
             raise Refused(Errno.EXDEV)
         if not target.inline:
             must_be_able_to_wait()
-        self.tree.model.admit(name)
-        self.tree.model.make_link(target, self.held(), name)
+        self.table.model.check_name(name)
+        self.table.model.make_link(target, self.held(), name)
 
     # -- unmaking ------------------------------------------------------------------------------------------------------
 
@@ -465,7 +471,7 @@ class LocalNode(Node):
         moves.unlink(self, name, directory)
 
     def rename(self, name: bytes, newdir: Node, newname: bytes) -> None:
-        if not isinstance(newdir, LocalNode) or newdir.tree is not self.tree:
+        if not isinstance(newdir, LocalNode) or newdir.table is not self.table:
             raise Refused(Errno.EXDEV)
         if not newdir.inline:
             must_be_able_to_wait()
@@ -473,25 +479,25 @@ class LocalNode(Node):
 
     def remove(self) -> None:
         moves.must_still_be_there(self)
-        self.up.unlink(self.name_, self.kind == DT_DIR)
+        self.parent_node.unlink(self.name_, self.kind == DT_DIR)
 
     def move(self, newdir: Node | None, newname: bytes) -> None:
         moves.must_still_be_there(self)
-        self.up.rename(self.name_, newdir or self.up, newname)
+        self.parent_node.rename(self.name_, newdir or self.parent_node, newname)
 
     # -- extended attributes -------------------------------------------------------------------------------------------
 
     def getxattr(self, name: bytes) -> bytes:
-        return self.tree.model.get_xattr(self, name)
+        return self.table.model.get_xattr(self, name)
 
     def listxattr(self) -> Sequence[bytes]:
-        return self.tree.model.list_xattrs(self)
+        return self.table.model.list_xattrs(self)
 
     def setxattr(self, name: bytes, value: bytes, flags: int) -> None:
-        self.tree.model.set_xattr(self, name, value, flags)
+        self.table.model.set_xattr(self, name, value, flags)
 
     def removexattr(self, name: bytes) -> None:
-        self.tree.model.remove_xattr(self, name)
+        self.table.model.remove_xattr(self, name)
 
 
 def _id(number: int | None) -> int:

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from ninep import host
-from ninep.drivers.local.pins import Pins, hold, is_still
+from ninep.drivers.local.handle_cache import HandleCache, is_same_object, self_closing
 from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle
 from ninep.linux import DT_DIR, Errno
@@ -39,7 +39,7 @@ class _Walk(threading.local):
     nodes: list[LocalNode] | None = None
 
 
-class BriefPins(Pins):
+class PerCallHandles(HandleCache):
     """No node keeps a path handle but the root and what has no name any more, and those on a walk's
     way until it ends.
 
@@ -51,11 +51,11 @@ class BriefPins(Pins):
         super().__init__(budget)
         self._walk = _Walk()
 
-    def keep(self, node: LocalNode, path_handle: Handle) -> None:
-        if node.up is node:
-            super().keep(node, path_handle)
+    def store(self, node: LocalNode, path_handle: Handle) -> None:
+        if node.parent_node is node:
+            super().store(node, path_handle)
         elif self._walk.nodes is not None:
-            super().keep(node, path_handle)
+            super().store(node, path_handle)
             self._walk.nodes.append(node)
 
     @contextmanager
@@ -70,12 +70,12 @@ class BriefPins(Pins):
                     if not node.detached:
                         self.drop(node)
 
-    def _revive(self, node: LocalNode) -> Handle | None:
+    def _reopen(self, node: LocalNode) -> Handle | None:
         with self.lock:
-            up, name = node.up, node.name_
+            up, name = node.parent_node, node.name_
             lost = node.path_handle is None and not node.detached and up is not node and node.opened() is NO_HANDLE
         if not lost:
-            return super()._revive(node)
+            return super()._reopen(node)
         try:
             if node.kind == DT_DIR:
                 return self.adopt(node, self._by_id(node))
@@ -83,33 +83,33 @@ class BriefPins(Pins):
         except OSError as error:
             if linux_errno(error) not in _NOT_BY_ID:
                 raise
-        return super()._revive(node)
+        return super()._reopen(node)
 
     def _by_id(self, node: LocalNode) -> Handle:
-        root = node.tree.root.path_handle
+        root = node.table.root.path_handle
         if root is None:
             raise Refused(Errno.EOPNOTSUPP)
         try:
-            path_handle = hold(host.open_path_by_id(root, node.ino))
+            path_handle = self_closing(host.open_path_by_id(root, node.ino))
         except OSError as error:
-            path_handle = hold(self.again(error, host.open_path_by_id, root, node.ino))
-        if not is_still(node, host.stat(path_handle), path_handle):
+            path_handle = self_closing(self.retry(error, host.open_path_by_id, root, node.ino))
+        if not is_same_object(node, host.stat(path_handle), path_handle):
             raise Refused(Errno.ESTALE)
         return path_handle
 
 
-_shared: Pins | None = None
+_shared: HandleCache | None = None
 
 
-def shared_pins() -> Pins:
+def shared_handle_cache() -> HandleCache:
     """The path handles of this process: exports share them, as they share the handles."""
     global _shared  # noqa: PLW0603 - the limit is the process's own
     if _shared is None:
         limit = host.raise_handle_limit()
-        _shared = pins_for(min(limit - min(_OTHERS, limit // 3), _MOST))
+        _shared = new_handle_cache(min(limit - min(_OTHERS, limit // 3), _MOST))
     return _shared
 
 
-def pins_for(budget: int) -> Pins:
-    """Pins of the kind this host wants."""
-    return (BriefPins if host.HANDLES_BLOCK_RENAME else Pins)(budget)
+def new_handle_cache(budget: int) -> HandleCache:
+    """Path handles of the kind this host wants."""
+    return (PerCallHandles if host.HANDLES_BLOCK_RENAME else HandleCache)(budget)

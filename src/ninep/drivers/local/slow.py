@@ -74,7 +74,7 @@ class SlowNode(LocalNode):
     __slots__ = ()
 
     inline = False
-    unseen: ClassVar[int] = -2
+    never_checked: ClassVar[int] = -2
     file_type: ClassVar[type[LocalFile]] = SlowFile
     idle_type: ClassVar[type[IdleFile]] = SlowIdleFile
     dir_type: ClassVar[type[LocalDir]] = SlowDir

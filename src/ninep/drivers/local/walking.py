@@ -17,7 +17,7 @@ def through_held(node: LocalNode, names: Sequence[bytes]) -> tuple[LocalNode, li
     until the walk ends.
     """
     qids: list[Qid] = []
-    with node.tree.pins.kept_meanwhile(), suppress(OSError):  # which the walk that follows runs into, too
+    with node.table.handles.kept_meanwhile(), suppress(OSError):  # which the walk that follows runs into, too
         for name in names:
             if not name or b"/" in name or b"\0" in name:
                 break

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ninep.security.known import RACY, Known
+from ninep.security.attr_cache import RACY, AttrCache
 
 NOW = 1_700_000_000_123_456_789
 
@@ -25,44 +25,44 @@ def inode(ino: int, ctime: int, device: int = 1) -> os.stat_result:
 
 
 def test_what_was_read_long_after_the_change_is_kept(clock: SimpleNamespace) -> None:
-    known = Known[str]()
-    known.learned(inode(1, NOW - RACY - 1), "value")
+    known = AttrCache[str]()
+    known.store_read(inode(1, NOW - RACY - 1), "value")
     assert known.get(inode(1, NOW - RACY - 1)) == "value"
     clock.now += 10**18
     assert known.get(inode(1, NOW - RACY - 1)) == "value"
 
 
 def test_a_changed_inode_is_unknown(clock: SimpleNamespace) -> None:
-    known = Known[str]()
-    known.learned(inode(1, NOW - 10**9), "value")
+    known = AttrCache[str]()
+    known.store_read(inode(1, NOW - 10**9), "value")
     assert known.get(inode(1, NOW - 10**9 + 1)) is None
     assert known.get(inode(2, NOW - 10**9)) is None
     assert known.get(inode(1, NOW - 10**9, device=2)) is None
 
 
 def test_what_was_read_within_a_tick_of_the_change_is_not_kept(clock: SimpleNamespace) -> None:
-    known = Known[str]()
+    known = AttrCache[str]()
     for age in (0, RACY, -5):
-        known.learned(inode(1, NOW - age), "value")
+        known.store_read(inode(1, NOW - age), "value")
         assert known.get(inode(1, NOW - age)) is None
 
 
 def test_our_own_writes_are_kept_for_a_moment(clock: SimpleNamespace) -> None:
-    known = Known[str]()
-    known.wrote(inode(1, NOW), "ours")
+    known = AttrCache[str]()
+    known.store_written(inode(1, NOW), "ours")
     assert known.get(inode(1, NOW)) == "ours"
     clock.now += RACY
     assert known.get(inode(1, NOW)) == "ours"
     clock.now += 1
     assert known.get(inode(1, NOW)) is None
-    known.learned(inode(1, NOW), "read")
+    known.store_read(inode(1, NOW), "read")
     assert known.get(inode(1, NOW)) == "read"
 
 
 def test_it_is_bounded_and_keeps_what_is_used(clock: SimpleNamespace) -> None:
-    known = Known[int](size=10)
+    known = AttrCache[int](size=10)
     for number in range(1000):
-        known.learned(inode(number, 1), number)
+        known.store_read(inode(number, 1), number)
         assert known.get(inode(0, 1)) == 0
     remembered = [number for number in range(1000) if known.get(inode(number, 1)) is not None]
     assert 0 in remembered

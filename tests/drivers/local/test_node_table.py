@@ -10,12 +10,12 @@ import pytest
 
 from ninep import host
 from ninep.drivers.local import LocalNode
-from ninep.drivers.local.tree import LINGERING
+from ninep.drivers.local.node_table import IDLE_DIRECTORIES
 
 
-def claims(root: LocalNode) -> tuple[int, int]:
+def refs(root: LocalNode) -> tuple[int, int]:
     """Of fids in the tree, and on the root (the driver's own among them)."""
-    return root.tree.claimed, root.claims
+    return root.table.total_refs, root.refs
 
 
 def walk_and_let_go(root: LocalNode, name: bytes) -> None:
@@ -40,20 +40,20 @@ def test_a_directory_that_lingers_and_is_removed_leaves_once(
     root: LocalNode, folder: Path, way: Callable[[LocalNode, bytes], None]
 ) -> None:
     """Left twice, it took the root's claims with it: the root lost its path handle, and the next attach looked for one for ever."""
-    before = claims(root)
-    for count in range(LINGERING + 5):
+    before = refs(root)
+    for count in range(IDLE_DIRECTORIES + 5):
         name = b"%d" % count
         root.mkdir(name, 0o755, 0, 0)
         walk_and_let_go(root, name)
         way(root, name)
-    root.tree.settle()
+    root.table.drop_idle()
     if way is rename_over:  # those that took their places were not walked to
-        assert len(list(folder.iterdir())) >= LINGERING + 5
-    assert claims(root) == before
+        assert len(list(folder.iterdir())) >= IDLE_DIRECTORIES + 5
+    assert refs(root) == before
 
 
 def test_what_is_below_a_removed_directory_leaves_once_too(root: LocalNode) -> None:
-    before = claims(root)
+    before = refs(root)
     root.mkdir(b"a", 0o755, 0, 0)
     above = root.walk(b"a")
     above.mkdir(b"b", 0o755, 0, 0)
@@ -63,8 +63,8 @@ def test_what_is_below_a_removed_directory_leaves_once_too(root: LocalNode) -> N
     below.remove()
     below.release()
     remove(root, b"a")
-    root.tree.settle()
-    assert claims(root) == before
+    root.table.drop_idle()
+    assert refs(root) == before
 
 
 def test_a_directory_lingers_until_the_last_fid_is_gone(root: LocalNode) -> None:
@@ -76,7 +76,7 @@ def test_a_directory_lingers_until_the_last_fid_is_gone(root: LocalNode) -> None
     again = root.walk(b"a")
     assert again is known
     again.release()
-    root.tree.settle()
+    root.table.drop_idle()
     assert (b"a" in root.children, known.path_handle) == (False, None)
 
 
@@ -96,12 +96,12 @@ class TestThrough:
         return node
 
     def test_as_far_as_is_known(self, root: LocalNode, deep: LocalNode) -> None:
-        before = claims(root)
+        before = refs(root)
         reached, qids = root.through([b"a", b"b", b"c", b"d"])
         assert reached is deep
-        assert [qid.path for qid in qids] == [deep.up.up.path, deep.up.path, deep.path]
+        assert [qid.path for qid in qids] == [deep.parent_node.parent_node.path, deep.parent_node.path, deep.path]
         reached.release()
-        assert claims(root) == before
+        assert refs(root) == before
 
     def test_qids_tell_of_changes(self, root: LocalNode, deep: LocalNode, folder: Path) -> None:
         first = root.through([b"a", b"b"])[1]
@@ -109,12 +109,12 @@ class TestThrough:
         second = root.through([b"a", b"b"])[1]
         assert second[0] == first[0]
         assert second[1].version != first[1].version
-        assert second[1] == deep.up.qid
+        assert second[1] == deep.parent_node.qid
 
     def test_nothing_is_claimed_where_it_leads_nowhere(self, root: LocalNode) -> None:
-        before = claims(root)
+        before = refs(root)
         assert root.through([b"nothing"]) == (root, [])
-        assert claims(root) == before
+        assert refs(root) == before
 
     @pytest.mark.parametrize("other", ["link", "directory", "nothing"])
     def test_what_the_host_put_in_the_place_is_not_passed_through(
@@ -126,7 +126,7 @@ class TestThrough:
         elif other == "directory":
             (folder / "a" / "b" / "c").mkdir(parents=True)
         reached, qids = root.through([b"a", b"b", b"c"])
-        assert reached is deep.up.up
+        assert reached is deep.parent_node.parent_node
         assert len(qids) == 1
 
     def test_a_thread_that_releases_meanwhile(
@@ -137,7 +137,7 @@ class TestThrough:
 
         def looking(dir: Any, name: bytes) -> Any:
             found = plain(dir, name)
-            if name == goal.name_ and goal.claims:
+            if name == goal.name_ and goal.refs:
                 goal.detached = True  # so that it does not linger
                 goal.release()
             return found
@@ -145,6 +145,6 @@ class TestThrough:
         monkeypatch.setattr(host, "stat_at", looking)
         monkeypatch.setattr(host, "stat_same_mount", looking)
         reached, qids = root.through([b"a", b"b", b"c"])
-        assert reached is goal.up
+        assert reached is goal.parent_node
         assert len(qids) == 2
         reached.release()

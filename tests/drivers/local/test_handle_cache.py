@@ -14,8 +14,8 @@ from tests.drivers.local.conftest import NEW, refusal
 
 from ninep import host
 from ninep.drivers.local import LocalNode
-from ninep.drivers.local.per_call_handles import BriefPins
-from ninep.drivers.local.pins import Pins
+from ninep.drivers.local.handle_cache import HandleCache
+from ninep.drivers.local.per_call_handles import PerCallHandles
 from ninep.errors import Refused
 from ninep.linux import GETATTR_BASIC, O_RDWR, Errno
 from ninep.node import Changes
@@ -30,7 +30,7 @@ def handles() -> int:
 
 @pytest.fixture
 def few(attach: Callable[..., LocalNode], model: str) -> LocalNode:
-    return attach(model, pins=LIMIT)
+    return attach(model, handles=LIMIT)
 
 
 def test_many_nodes_few_handles(few: LocalNode, folder: Path) -> None:
@@ -47,7 +47,7 @@ def test_many_nodes_few_handles(few: LocalNode, folder: Path) -> None:
     for node in nodes:
         node.release()
     assert handles() <= before
-    assert few.tree.pins.held <= 1
+    assert few.table.handles.held <= 1
 
 
 def test_deep_below_a_few_handles(few: LocalNode) -> None:
@@ -62,10 +62,10 @@ def test_deep_below_a_few_handles(few: LocalNode) -> None:
         file.write(0, b"deep")
         file.close()
         for _ in range(depth):  # take away all that can be
-            few.tree.pins.make_room()
+            few.table.handles.make_room()
         assert node.walk(b"file").getattr(GETATTR_BASIC).size == 4
         node.unlink(b"file", directory=False)
-    assert few.tree.pins.held <= LIMIT + 2
+    assert few.table.handles.held <= LIMIT + 2
 
 
 def evict(node: LocalNode) -> None:
@@ -73,7 +73,7 @@ def evict(node: LocalNode) -> None:
     for _ in range(10):
         if node.path_handle is None:
             return
-        node.tree.pins.make_room()
+        node.table.handles.make_room()
     raise AssertionError("the pin was not taken")
 
 
@@ -125,7 +125,7 @@ def test_a_link_that_took_the_name_of_a_directory(few: LocalNode, folder: Path, 
     (tmp_path / "outside" / "file").write_bytes(b"secret")
     node = few.walk(b"d").walk(b"file")
     evict(node)
-    evict(node.up)
+    evict(node.parent_node)
     os.rename(folder / "d", folder / "kept")
     os.symlink(tmp_path / "outside", folder / "d")
     assert refusal(lambda: node.getattr(GETATTR_BASIC)) is Errno.ESTALE
@@ -137,7 +137,7 @@ def test_unlinked_files_keep_their_pins(few: LocalNode, folder: Path) -> None:
     evict(node)
     few.unlink(b"file", directory=False)
     for _ in range(5):
-        few.tree.pins.make_room()
+        few.table.handles.make_room()
     assert node.getattr(GETATTR_BASIC).size == 4
     assert node.getattr(GETATTR_BASIC).nlink == 0
 
@@ -162,7 +162,7 @@ def test_more_unlinked_files_than_pins(few: LocalNode, folder: Path) -> None:
     file.close()
     for node in nodes[1:]:
         node.release()
-    assert (few.tree.pins.held <= 1, few.tree.pins.fastened) == (True, 0)
+    assert (few.table.handles.held <= 1, few.table.handles.unreclaimable) == (True, 0)
 
 
 def test_a_removal_that_fails_fastens_nothing(few: LocalNode, folder: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_removal_that_fails_fastens_nothing(few: LocalNode, folder: Path) -> N
     node = few.walk(b"d")
     for _ in range(LIMIT):
         assert refusal(few.unlink, b"d", True) is Errno.ENOTEMPTY
-    assert few.tree.pins.fastened == 0
+    assert few.table.handles.unreclaimable == 0
     node.release()
 
 
@@ -209,7 +209,7 @@ def test_a_pin_in_use_survives_being_taken_away(few: LocalNode, folder: Path) ->
 def test_emfile_gives_pins_back(attach: Callable[..., LocalNode], folder: Path) -> None:
     import resource
 
-    root = attach(pins=100_000)
+    root = attach(handles=100_000)
     for number in range(300):
         (folder / str(number)).write_bytes(b"")
     nodes = [root.walk(b"%d" % number) for number in range(300)]
@@ -256,7 +256,7 @@ def brief(attach: Callable[..., LocalNode], model: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(host, "HANDLES_BLOCK_RENAME", True)
     monkeypatch.setattr(host, "BY_NAME", True)
     root = attach(model)
-    assert isinstance(root.tree.pins, BriefPins)
+    assert isinstance(root.table.handles, PerCallHandles)
     return root
 
 
@@ -280,4 +280,4 @@ def test_brief_pins_leave_nothing_open(brief: LocalNode) -> None:
 
 
 def test_kept_pins_elsewhere(attach: Callable[..., LocalNode]) -> None:
-    assert type(attach().tree.pins) is (BriefPins if host.HANDLES_BLOCK_RENAME else Pins)
+    assert type(attach().table.handles) is (PerCallHandles if host.HANDLES_BLOCK_RENAME else HandleCache)

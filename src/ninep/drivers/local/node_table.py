@@ -1,10 +1,10 @@
 """What all nodes of one export share, and the one place where nodes enter and leave the tree.
 
 A file that clients hold under one name is one node, however many fids walked there: the parent's
-``children`` finds it, ``claims`` counts fids and children. So cloning a fid costs no system call,
+``children`` finds it, ``references`` counts fids and children. So cloning a fid costs no system call,
 and when a client renames a directory one node changes and all below follow.
 
-A directory that nobody claims any more lingers for a while with its path handle, because clients
+A directory that nobody references any more lingers for a while with its path handle, because clients
 walk through the same few directories again and again: a step to one that lingers is one look (0.9
 us) instead of open, look, close and a new node (5 us). Only a few do, files never (a path handle
 would keep a deleted file's blocks), none when no fid is left, and none on hosts where path handles
@@ -12,8 +12,8 @@ hinder others.
 
 The table is what clients' renames made of it; host processes, other exports of the folder and other
 workers rename too, and nothing tells of that. So a parent link is a guess until the host confirms
-it (``moves``), and the one thing that must hold whatever the host says is kept here: no node is its
-own ancestor. A node whose place proved wrong and could not be found loses its name (``strand``): it
+it (``rename_gate``), and the one thing that must hold whatever the host says is kept here: no node is its
+own ancestor. A node whose place proved wrong and could not be found loses its name (``detach_misplaced``): it
 lives on by its path handle.
 """
 
@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, Final
 
 from ninep import host
 from ninep.drivers.local.devices import DeviceTable
-from ninep.drivers.local.directory import QID_TYPES, looked_at, shown_types
+from ninep.drivers.local.directory import QID_TYPES, shown_types, types_to_stat
+from ninep.drivers.local.handle_cache import HandleCache, record_birth
 from ninep.drivers.local.packed import Listings
-from ninep.drivers.local.pins import Pins, learn_birth
 from ninep.drivers.local.qids import QidMap
 from ninep.host import Handle, Stat
 from ninep.linux import DT_DIR
@@ -41,17 +41,17 @@ if TYPE_CHECKING:
     from ninep.drivers.local.node import LocalNode
 
 
-PATIENCE: Final = 0.5
+RENAME_TIMEOUT: Final = 0.5
 """Seconds that a look by name waits for a rename in another thread: the storage may be slow, or not
 answer any more.
 """
-LINGERING: Final = 64
-"""Directories that stay for a while after their last claim."""
+IDLE_DIRECTORIES: Final = 64
+"""Directories that stay for a while after their last reference."""
 TIDIED: Final = 4096
 """Nodes that one ``tidy`` looks at: half a millisecond."""
 
 
-class Moves:
+class RenameGate:
     """Renames that are under way: the host's entry may have moved and the tree not yet, so that no
     name in it can be relied on.
     """
@@ -60,7 +60,7 @@ class Moves:
 
     def __init__(self, lock: RLock) -> None:
         self.ended = 0
-        """How many have ended: read it before a look by name, for ``settled``."""
+        """How many have ended: read it before a look by name, for ``quiet_since``."""
         self._lock = lock
         self._ended = Condition(lock)
         self._under_way = 0
@@ -77,7 +77,7 @@ class Moves:
             if self._waiting:
                 self._ended.notify_all()
 
-    def settled(self, mark: int) -> bool:
+    def quiet_since(self, mark: int) -> bool:
         """A name led nowhere. False: some rename has ended since ``ended`` was ``mark``, try again."""
         with self._lock:
             if self.ended != mark:
@@ -86,60 +86,60 @@ class Moves:
                 return True
             self._waiting += 1
             try:
-                return not self._ended.wait(PATIENCE)
+                return not self._ended.wait(RENAME_TIMEOUT)
             finally:
                 self._waiting -= 1
 
 
-class Tree:
+class NodeTable:
     """One export: its model, its qid numbers, its nodes."""
 
     __slots__ = (
-        "_lingering",
-        "away",
+        "_idle_directories",
+        "attributes_of",
         "by_name",
-        "claimed",
         "devices",
+        "handles",
         "listings",
         "lock",
-        "look",
-        "look_at",
         "model",
-        "moves",
         "numbers",
-        "pins",
+        "on_submounts",
         "qids",
+        "rename_gate",
         "root",
         "shown_types",
+        "total_refs",
+        "types_to_stat",
     )
 
     root: LocalNode
 
-    def __init__(self, model: SecurityModel, qids: QidMap, pins: Pins, devices: DeviceTable) -> None:
+    def __init__(self, model: SecurityModel, qids: QidMap, handles: HandleCache, devices: DeviceTable) -> None:
         self.model = model
-        self.look = model.look
+        self.attributes_of = model.attributes_of
         self.qids = qids
-        self.pins = pins
-        self.lock = pins.lock
-        self.moves = Moves(pins.lock)
+        self.handles = handles
+        self.lock = handles.lock
+        self.rename_gate = RenameGate(handles.lock)
         self.by_name = host.BY_NAME
         self.shown_types = shown_types(model.plain_types)
-        self.look_at = looked_at(model)
+        self.types_to_stat = types_to_stat(model)
         self.devices = devices
         self.numbers: dict[int, int] = {}
         self.listings = Listings()
-        self.claimed = 0
+        self.total_refs = 0
         """Claims of fids on nodes of this tree; those that nodes have on their parents are not
         counted.
         """
-        self._lingering: deque[LocalNode] = deque()
-        self.away: dict[LocalNode, None] = {}
+        self._idle_directories: deque[LocalNode] = deque()
+        self.on_submounts: dict[LocalNode, None] = {}
         """Nodes on file systems mounted below the export that have path handles, in the order in
         which they are looked at: see ``tidy``.
         """
 
-    def enter(self, parent: LocalNode, name: bytes, found: Stat, path_handle: Handle | None) -> LocalNode:
-        """A new node for what was found under ``name``, claimed once; in the map it takes the place
+    def add(self, parent: LocalNode, name: bytes, found: Stat, path_handle: Handle | None) -> LocalNode:
+        """A new node for what was found under ``name``, referenced once; in the map it takes the place
         of what was known there.
 
         Unless another thread entered the same file just now: one node for a name, or a rename would
@@ -149,10 +149,10 @@ class Tree:
         device = self.numbers.setdefault(device, device)  # one int for all nodes
         kind = type(parent) if path_handle is None or device == parent.dev else self._kind(parent, device, path_handle)
         node = kind(self, parent, name, device, ino, self.qids.path(device, ino))
-        away = device != self.root.dev
-        if path_handle is not None and (away or not node.inline):
-            learn_birth(node, path_handle)
-        pins = self.pins
+        on_submounts = device != self.root.dev
+        if path_handle is not None and (on_submounts or not node.inline):
+            record_birth(node, path_handle)
+        handles = self.handles
         with self.lock:
             known = None if parent.children is None else parent.children.get(name)
             if (
@@ -162,19 +162,19 @@ class Tree:
                 and known.ino == ino
                 and known.dev == device
             ):
-                self.claim(known)
+                self.ref(known)
                 return known
             if path_handle is not None:
-                pins.keep(node, path_handle)
-                if away:
-                    self.away[node] = None
+                handles.store(node, path_handle)
+                if on_submounts:
+                    self.on_submounts[node] = None
             if parent.children is None:
                 parent.children = {}
             parent.children[name] = node
-            parent.claims += 1
-            self.claimed += 1
-        if pins.held + pins.opened > pins.budget:
-            pins.trim(node)
+            parent.refs += 1
+            self.total_refs += 1
+        if handles.held + handles.opened > handles.budget:
+            handles.trim(node)
         return node
 
     def _kind(self, parent: LocalNode, device: int, path_handle: Handle) -> type[LocalNode]:
@@ -188,66 +188,66 @@ class Tree:
         """Whether the node of what ``open_path`` is can go on as it is: not if its device's number
         was given to another kind of device.
         """
-        parent = known.up
+        parent = known.parent_node
         return known.dev == parent.dev or type(known) is self._kind(parent, known.dev, path_handle)
 
-    def claim(self, node: LocalNode) -> None:
+    def ref(self, node: LocalNode) -> None:
         """One more fid holds a node. Call with the lock held."""
-        node.claims += 1
-        self.claimed += 1
+        node.refs += 1
+        self.total_refs += 1
 
-    def release(self, node: LocalNode) -> None:
-        """The claim of a fid ends; what nobody claims leaves the tree, now or after it lingered."""
+    def unref(self, node: LocalNode) -> None:
+        """The reference of a fid ends; what nobody references leaves the tree, now or after it lingered."""
         with self.lock:
-            self.claimed -= 1
-            node.claims -= 1
-            if not node.claims:
-                self._unclaimed(node)
-                while len(self._lingering) > LINGERING:
-                    self._end_lingering()
-            if not self.claimed:
-                self.settle()
+            self.total_refs -= 1
+            node.refs -= 1
+            if not node.refs:
+                self._drop_unreferenced(node)
+                while len(self._idle_directories) > IDLE_DIRECTORIES:
+                    self._drop_oldest()
+            if not self.total_refs:
+                self.drop_idle()
 
-    def settle(self) -> None:
+    def drop_idle(self) -> None:
         """Nobody is here: nothing lingers. Call with the lock held."""
-        while self._lingering:
-            self._end_lingering()
+        while self._idle_directories:
+            self._drop_oldest()
 
-    def _unclaimed(self, node: LocalNode) -> None:
-        """Nobody claims this node: it lingers (perhaps it does already), or leaves, and maybe its
+    def _drop_unreferenced(self, node: LocalNode) -> None:
+        """Nobody references this node: it lingers (perhaps it does already), or leaves, and maybe its
         parents after it.
         """
-        while node.up is node or node.kind != DT_DIR or node.path_handle is None or node.detached:
-            if node.up is node:  # a root that was replaced
-                self.pins.drop(node)
+        while node.parent_node is node or node.kind != DT_DIR or node.path_handle is None or node.detached:
+            if node.parent_node is node:  # a root that was replaced
+                self.handles.drop(node)
                 return
             parent = self._leave(node)
-            if parent.claims:
+            if parent.refs:
                 return
             node = parent
-        if not node.lingers:
-            node.lingers = True
-            self._lingering.append(node)
+        if not node.cached:
+            node.cached = True
+            self._idle_directories.append(node)
 
-    def _end_lingering(self) -> None:
-        node = self._lingering.popleft()
-        if not node.lingers:
+    def _drop_oldest(self) -> None:
+        node = self._idle_directories.popleft()
+        if not node.cached:
             return  # it was removed, and left when its last claim ended
-        node.lingers = False
-        if not node.claims:
+        node.cached = False
+        if not node.refs:
             parent = self._leave(node)
-            if not parent.claims:
-                self._unclaimed(parent)
+            if not parent.refs:
+                self._drop_unreferenced(parent)
 
     def replace_root(self, root: LocalNode, path_handle: Handle) -> None:
         """The exported folder is another one now. Call with the lock held. What is held of the old
         one keeps that as its root.
         """
         old, self.root = self.root, root
-        self.pins.keep(root, path_handle)
-        old.claims -= 1
-        if not old.claims:
-            self._unclaimed(old)
+        self.handles.store(root, path_handle)
+        old.refs -= 1
+        if not old.refs:
+            self._drop_unreferenced(old)
 
     def tidy(self) -> None:
         """Give back what was not used since the last time on file systems mounted below the export.
@@ -256,42 +256,42 @@ class Tree:
         open, is in use.
         """
         with self.lock:
-            for node in [*islice(self.away, TIDIED)]:
-                del self.away[node]
+            for node in [*islice(self.on_submounts, TIDIED)]:
+                del self.on_submounts[node]
                 if node.path_handle is None:
                     continue
                 if node.used or node.files or node.detached:
                     node.used = False
-                    self.away[node] = None
-                elif node.claims:
-                    self.pins.drop(node)
+                    self.on_submounts[node] = None
+                elif node.refs:
+                    self.handles.drop(node)
                 else:
-                    node.lingers = False
+                    node.cached = False
                     parent = self._leave(node)
-                    if not parent.claims:
-                        self._unclaimed(parent)
+                    if not parent.refs:
+                        self._drop_unreferenced(parent)
 
     def _leave(self, node: LocalNode) -> LocalNode:
-        """Take a node out of the tree, and its claim off its parent, which is returned."""
-        self.pins.drop(node)
-        self.away.pop(node, None)
-        node.lingers = False
-        parent = node.up
+        """Take a node out of the tree, and its reference off its parent, which is returned."""
+        self.handles.drop(node)
+        self.on_submounts.pop(node, None)
+        node.cached = False
+        parent = node.parent_node
         children = parent.children
         if children is not None and children.get(node.name_) is node:
             del children[node.name_]
-        parent.claims -= 1
+        parent.refs -= 1
         return parent
 
     def detach(self, node: LocalNode) -> None:
         """Its name is gone: it lives on by its path handle until it is released."""
         with self.lock:
             node.detached = True
-            children = node.up.children
+            children = node.parent_node.children
             if children is not None and children.get(node.name_) is node:
                 del children[node.name_]
 
-    def strand(self, node: LocalNode) -> None:
+    def detach_misplaced(self, node: LocalNode) -> None:
         """The host says that it is not where the table has it, and where it is cannot be told: it
         lives on by its path handle, without a name.
 
@@ -299,8 +299,8 @@ class Tree:
         """
         with self.lock:
             if not node.detached:
-                self.pins.detach(node, node.path_handle)
-            self._hang(node, self.root)
+                self.handles.detach(node, node.path_handle)
+            self._set_parent(node, self.root)
 
     def move(self, node: LocalNode, parent: LocalNode, name: bytes) -> None:
         """It was renamed. What was known under the new name must have been detached.
@@ -313,29 +313,29 @@ class Tree:
             if parent is node:
                 return
             if node.children and (between := self.between(parent, node)):
-                self.strand(between[-1])
-            old = node.up
-            if not node.claims and (old.children is None or old.children.get(node.name_) is not node):
+                self.detach_misplaced(between[-1])
+            old = node.parent_node
+            if not node.refs and (old.children is None or old.children.get(node.name_) is not node):
                 return
             if self.by_name:
-                self.pins.drop(node)  # a path handle may stand for directory and name there
-            self._hang(node, parent, name)
+                self.handles.drop(node)  # a path handle may stand for directory and name there
+            self._set_parent(node, parent, name)
 
-    def _hang(self, node: LocalNode, parent: LocalNode, name: bytes | None = None) -> None:
+    def _set_parent(self, node: LocalNode, parent: LocalNode, name: bytes | None = None) -> None:
         """Give a node, which is not above it, another parent; None: without a name."""
-        old = node.up
+        old = node.parent_node
         if old.children is not None and old.children.get(node.name_) is node:
             del old.children[node.name_]
-        node.up = parent
-        parent.claims += 1
+        node.parent_node = parent
+        parent.refs += 1
         if name is not None:
             node.name_ = name
             if parent.children is None:
                 parent.children = {}
             parent.children[name] = node
-        old.claims -= 1
-        if not old.claims:
-            self._unclaimed(old)
+        old.refs -= 1
+        if not old.refs:
+            self._drop_unreferenced(old)
 
     def between(self, low: LocalNode, high: LocalNode) -> list[LocalNode]:
         """``low`` and what is above it, up to the one whose parent is ``high``; empty if ``high``
@@ -345,9 +345,9 @@ class Tree:
         with self.lock:
             while low is not high:
                 path.append(low)
-                if low.up is low:
+                if low.parent_node is low:
                     return []
-                low = low.up
+                low = low.parent_node
         return path
 
     @staticmethod

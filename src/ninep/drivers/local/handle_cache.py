@@ -1,4 +1,4 @@
-"""Pins of nodes: how many are kept, and how one comes back.
+"""Path handles of nodes: how many are kept, and how one comes back.
 
 A client may walk to 100,000 files while the process may have 1024 handles, so a node's path handle
 is only a cache: it is taken away when it has not been used for a while and comes back by name from
@@ -11,14 +11,14 @@ without a lock or a count in every verb: a verb holds the path handle it works w
 variable, and a thread that reclaims it meanwhile only lets go of the node's reference. It costs
 0.15 us for each path handle made, and nothing for each use.
 
-There is one lock, ``Pins.lock``, and all exports of the process share it: it guards the budget and
-the node tables (``tree``). A file system that does not answer must stop only its own clients, so
+There is one lock, ``HandleCache.lock``, and all exports of the process share it: it guards the budget and
+the node tables (``node_table``). A file system that does not answer must stop only its own clients, so
 **no call to the host is made while the lock is held**: victims and paths are chosen under it, the
 host is asked without it, and what it said is entered under it if it still applies. (Only O_PATH
 handles are closed under it, which never waits.) Other locks are taken inside it or alone, and
 nothing takes it inside of them. Nor does a request of one file system make calls that another one
 could hold up: what may be on a slow one (``Node.inline`` is false, or it is mounted below the
-export) has its birth time asked when it is pinned, by its own request, and the handles of its open
+export) has its birth time asked when it is opened, by its own request, and the handles of its open
 files, whose close may wait (a FUSE flush), are taken away by requests on that device only.
 
 On a host where an open handle hinders the renaming of the directories above it
@@ -49,7 +49,7 @@ DEPTH: Final = PATH_MAX // 2
 beyond.
 """
 _KEPT: Final = 32
-"""Of the directories on that way, the nearest are pinned again."""
+"""Of the directories on that way, the nearest are opened again."""
 _ROUNDS: Final = 3
 _ATTEMPTS: Final = 16
 
@@ -65,7 +65,7 @@ class _Chosen(NamedTuple):
     unknown: dict[LocalNode, Handle]
 
 
-class _Pin(int):
+class _SelfClosing(int):
     """A handle that closes itself."""
 
     __slots__ = ()
@@ -74,11 +74,11 @@ class _Pin(int):
         host.close(self)
 
 
-hold = cast("Callable[[Handle], Handle]", _Pin)
+self_closing = cast("Callable[[Handle], Handle]", _SelfClosing)
 """Make a handle close itself when nobody refers to it any more."""
 
 
-class Pins:
+class HandleCache:
     """The path handles of all trees of this process, bounded: a second-chance clock over the nodes
     that hold one.
 
@@ -90,7 +90,7 @@ class Pins:
         self.budget = budget
         self.held = 0
         self.opened = 0
-        self.fastened = 0
+        self.unreclaimable = 0
         self.lock = threading.RLock()
         # In the order of the clock. A dict, because nodes leave it from anywhere: those left behind until the hand comes by would keep
         # the garbage collector busy (3.5 us for each walk).
@@ -100,7 +100,7 @@ class Pins:
         system by its device, others under None.
         """
 
-    def keep(self, node: LocalNode, path_handle: Handle) -> None:
+    def store(self, node: LocalNode, path_handle: Handle) -> None:
         """Give a node its path handle; call with the lock held, and ``trim`` without it if there
         are more than the budget then.
         """
@@ -112,14 +112,14 @@ class Pins:
         """Give a node that was found again its path handle. Another thread may have been faster, or
         the node have left the tree meanwhile.
         """
-        learn_birth(node, path_handle)
+        record_birth(node, path_handle)
         with self.lock:
             if node.path_handle is not None:
                 return node.path_handle
-            if node.claims and not node.detached:
-                self.keep(node, path_handle)
-                if node.dev != node.tree.root.dev:
-                    node.tree.away[node] = None
+            if node.refs and not node.detached:
+                self.store(node, path_handle)
+                if node.dev != node.table.root.dev:
+                    node.table.on_submounts[node] = None
         if self.held + self.opened > self.budget:
             self.trim(node)
         return path_handle
@@ -129,10 +129,10 @@ class Pins:
         if node.path_handle is not None:
             node.path_handle = None
             self.held -= 1
-            self.fastened -= node.detached
+            self.unreclaimable -= node.detached
             self._ring.pop(node, None)
 
-    def fasten(self, node: LocalNode) -> bool:
+    def make_unreclaimable(self, node: LocalNode) -> bool:
         """Its name is about to go: from now on it keeps its path handle, which must not be taken
         away. False if another thread said so before.
 
@@ -143,7 +143,7 @@ class Pins:
         with self.lock:
             if node.detached:
                 return False
-            if self.fastened >= self.budget // 4 and node.files:
+            if self.unreclaimable >= self.budget // 4 and node.files:
                 raise Refused(Errno.EMFILE, "too many removed files are open")
             self.detach(node, path_handle)
         return True
@@ -152,11 +152,11 @@ class Pins:
         """It has no name any more, and keeps its path handle if there may be one more of these.
         Call with the lock held.
         """
-        if path_handle is None or self.fastened >= self.budget // 4:
+        if path_handle is None or self.unreclaimable >= self.budget // 4:
             self.drop(node)
             node.detached = True
             return
-        self.fastened += 1
+        self.unreclaimable += 1
         node.detached = True
         self._ring.pop(node, None)
         if node.path_handle is None:
@@ -164,12 +164,12 @@ class Pins:
             node.path_handle = path_handle
             self.held += 1
 
-    def unfasten(self, node: LocalNode) -> None:
+    def make_reclaimable(self, node: LocalNode) -> None:
         """Its name stays after all."""
         with self.lock:
             node.detached = False
             if node.path_handle is not None:
-                self.fastened -= 1
+                self.unreclaimable -= 1
                 self._ring[node] = None
 
     # -- taking away ---------------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ class Pins:
         self.reclaim(before - max(1, most // 2))
         return self.held + self.opened < before
 
-    def again(self, error: OSError, call: Callable[..., T], *arguments: object) -> T:
+    def retry(self, error: OSError, call: Callable[..., T], *arguments: object) -> T:
         """Repeat a call that found no handle left, once some path handles are given back; any other
         error goes on its way.
         """
@@ -251,7 +251,7 @@ class Pins:
             if left <= 0:
                 break
             path_handle = node.path_handle
-            if path_handle is None or node.up is node or node in unknown:
+            if path_handle is None or node.parent_node is node or node in unknown:
                 continue  # taken in the first pass; the root has no name to come back by
             if node.used or (host.BY_NAME and node.files):
                 node.used = False
@@ -294,7 +294,7 @@ class Pins:
 
     # -- open files ----------------------------------------------------------------------------------------------------
 
-    def begin(self, node: LocalNode, file: LocalFile) -> None:
+    def add_file(self, node: LocalNode, file: LocalFile) -> None:
         """A file was opened."""
         with self.lock:
             node.files += (file,)
@@ -328,7 +328,7 @@ class Pins:
             if not ring:
                 del self._files[key]
 
-    def fasten_file(self, file: IdleFile) -> None:
+    def make_file_unreclaimable(self, file: IdleFile) -> None:
         """From now on it keeps its handle."""
         while True:
             handle = file.held()
@@ -337,11 +337,11 @@ class Pins:
                     self._no_victim(file)
                     return
 
-    def reopen(self, file: IdleFile) -> Handle:
+    def reopen_file(self, file: IdleFile) -> Handle:
         """The handle of a file that lost it: ENOENT or ESTALE as for a path handle, EACCES if its
         mode forbids it now.
         """
-        handle = hold(file.open_again())
+        handle = self_closing(file.reopen_handle())
         node, crowd = file.node, 0
         with self.lock:
             if file.handle is not NO_HANDLE:
@@ -352,7 +352,7 @@ class Pins:
         self._trim_files(node, crowd)
         return handle
 
-    def end(self, file: LocalFile) -> None:
+    def discard_file(self, file: LocalFile) -> None:
         """An open file ends. Call with the lock held."""
         if file.handle is not NO_HANDLE:
             self.opened -= 1
@@ -365,7 +365,7 @@ class Pins:
 
     # -- coming back ---------------------------------------------------------------------------------------------------
 
-    def revive(self, node: LocalNode) -> Handle:
+    def reopen(self, node: LocalNode) -> Handle:
         """The path handle of a node that lost it: from what it has open, else by name from the
         nearest ancestor that has one.
 
@@ -373,35 +373,35 @@ class Pins:
         is renaming something on the way. ELOOP if that ancestor is further away than a path can be
         long.
         """
-        moves = node.tree.moves
+        rename_gate = node.table.rename_gate
         for _ in range(_ATTEMPTS):
-            mark = moves.ended
+            mark = rename_gate.ended
             try:
-                path_handle = self._revive(node)
+                path_handle = self._reopen(node)
             except OSError as error:
-                if linux_errno(error) not in (Errno.ENOENT, Errno.ESTALE) or moves.settled(mark):
+                if linux_errno(error) not in (Errno.ENOENT, Errno.ESTALE) or rename_gate.quiet_since(mark):
                     raise
             else:
                 if path_handle is not None:
                     return path_handle
         raise Refused(Errno.ESTALE, "names on the way to it change all the time")
 
-    def _revive(self, node: LocalNode) -> Handle | None:
+    def _reopen(self, node: LocalNode) -> Handle | None:
         """One handle besides the goal's own is open at a time, however long the way. None: another
         thread closed the file it began with.
         """
         missing: list[tuple[LocalNode, bytes]] = []
         with self.lock:
             while node.path_handle is None and node.opened() is NO_HANDLE:
-                if node.detached or node.up is node:
+                if node.detached or node.parent_node is node:
                     raise Refused(Errno.ENOENT)
                 if len(missing) >= DEPTH:
                     raise Refused(Errno.ELOOP, "it is deeper than a path can be long")
                 missing.append((node, node.name_))
-                node = node.up
+                node = node.parent_node
             path_handle = node.path_handle
         if path_handle is None:
-            path_handle = self._again(node)
+            path_handle = self._reopen_from_file(node)
             if path_handle is None:
                 return None
         while missing:
@@ -411,7 +411,7 @@ class Pins:
                 path_handle = self.adopt(below, path_handle)
         return path_handle
 
-    def _again(self, node: LocalNode) -> Handle | None:
+    def _reopen_from_file(self, node: LocalNode) -> Handle | None:
         """By what it has open. A handle that another thread closes meanwhile may be another file's
         by then: it counts if it is still open.
         """
@@ -421,8 +421,8 @@ class Pins:
         try:
             path_handle = host.reopen_path(handle)
         except OSError as error:
-            path_handle = self.again(error, host.reopen_path, handle)
-        path_handle = hold(path_handle)
+            path_handle = self.retry(error, host.reopen_path, handle)
+        path_handle = self_closing(path_handle)
         with self.lock:
             if all(file.handle is not handle for file in node.files):
                 return None
@@ -434,23 +434,23 @@ class Pins:
         try:
             return host.open_path(dir, name)
         except OSError as error:
-            return self.again(error, host.open_path, dir, name)
+            return self.retry(error, host.open_path, dir, name)
 
     def _by_name(self, dir: Handle, node: LocalNode, name: bytes) -> Handle:
         try:
-            path_handle = hold(self.open_path(dir, name))
+            path_handle = self_closing(self.open_path(dir, name))
         except OSError as error:
             if linux_errno(error) is not Errno.EXDEV:
                 raise
             must_be_able_to_wait()
-            path_handle = hold(host.open_path_across(dir, name))
+            path_handle = self_closing(host.open_path_across(dir, name))
         found = host.stat(path_handle)
-        if not is_still(node, found, path_handle):
+        if not is_same_object(node, found, path_handle):
             raise Refused(Errno.ESTALE, "the name leads to another file now")
         return path_handle
 
 
-def is_still(node: LocalNode, found: Stat, path_handle: Handle) -> bool:
+def is_same_object(node: LocalNode, found: Stat, path_handle: Handle) -> bool:
     """Is what was found the node's object? Inode numbers are used again, so the birth time counts
     too where it is known.
     """
@@ -459,7 +459,7 @@ def is_still(node: LocalNode, found: Stat, path_handle: Handle) -> bool:
     return node.birth is None or node.birth == birth_of(path_handle)
 
 
-def learn_birth(node: LocalNode, path_handle: Handle) -> None:
+def record_birth(node: LocalNode, path_handle: Handle) -> None:
     """Of what may be on a slow file system, while its own request is at it: who reclaims the path
     handle could not wait for the answer.
     """
@@ -471,7 +471,7 @@ def _device(node: LocalNode | None) -> int | None:
     """The file system that a node is on, if it may be a slow one: it is known to be, or it is
     mounted below the export.
     """
-    return None if node is None or (node.inline and node.dev == node.tree.root.dev) else node.dev
+    return None if node is None or (node.inline and node.dev == node.table.root.dev) else node.dev
 
 
 def birth_of(path_handle: Handle) -> int:

@@ -27,7 +27,7 @@ RACY: Final = 20_000_000  # ns: two ticks of the slowest kernel clock (HZ=100)
 SIZE: Final = 16384
 
 
-class Known(Generic[V]):
+class AttrCache(Generic[V]):
     """From an inode as its stat shows it to a value."""
 
     __slots__ = ("_filesystems", "_older", "_recent", "_size")
@@ -52,12 +52,12 @@ class Known(Generic[V]):
             return None
         return value
 
-    def learned(self, found: Stat, value: V) -> None:
+    def store_read(self, found: Stat, value: V) -> None:
         """``value`` was read just now, after ``found``."""
         if self._filesystems.settled(found, RACY):
             self._keep((found.st_ino, found.st_dev), (found.st_ctime_ns, 0, value))
 
-    def wrote(self, found: Stat, value: V) -> None:
+    def store_written(self, found: Stat, value: V) -> None:
         """We set this value ourselves; ``found`` is the state after that."""
         if self._filesystems.keeps(found.st_dev):
             self._keep((found.st_ino, found.st_dev), (found.st_ctime_ns, time.time_ns() + RACY, value))
