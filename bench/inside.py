@@ -25,8 +25,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from bench import tree
 from ninep.drivers.local import LocalDriver
 from ninep.server.connection import Connection
+from ninep.server.context import Context
 from ninep.server.exports import Export, Exports
-from ninep.server.limits import Limits
 from ninep.server.offload import Offload
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -128,7 +128,8 @@ def connection(root: str, model: str) -> tuple[Connection, Sink]:
     """A connection with a session on the benchmark's tree, after the requests of SETUP."""
     sink = Sink()
     exports = Exports([Export("", LocalDriver(root, security_model=model))])
-    made = Connection(sink, exports, Limits(), Offload(1, "worker"), lambda _: None, lambda _: None)
+    context = Context(exports=exports, workers=Offload(1, "worker"))
+    made = Connection(sink, context=context, on_begin=lambda _: None, on_end=lambda _: None)
     for frame in SETUP:
         feed(made, frame)
     if sink.errors:
@@ -206,7 +207,7 @@ async def parts(options: argparse.Namespace) -> str:
     made, _ = connection(options.dir, options.model)
     frame = SEQUENCES["getattr"][0]
     space, received, receiver, session = made.space, made.received, made._receiver, made.session  # noqa: SLF001 - measures the parts
-    entry = made._table[frame[4]]  # noqa: SLF001
+    entry = made._dispatcher.table[frame[4]]  # noqa: SLF001
     fields = entry.fixed(frame, 7)
     reply = entry.inline(session, *fields)
     pin = session.fids[FILE].node.held()

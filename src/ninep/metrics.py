@@ -31,8 +31,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from ninep.server.access import Access
+from ninep.server.connection import Connection
 from ninep.server.counters import SECONDS, Counters, Histogram
-from ninep.server.instrumented import InstrumentedConnection
 from ninep.server.server import Server
 from ninep.transport.peers import Peer
 from ninep.transport.tcp import Tcp
@@ -58,7 +58,7 @@ LABELLED: Final[Sequence[tuple[str, str, str, Callable[[Counters], Iterable[tupl
     ("limited", "limit", "Requests refused and connections closed because of a limit.", lambda counters: tuple(counters.limits.items())),
     ("attaches", "export", "Attaches that succeeded.", lambda counters: tuple(counters.attaches.items())),
 )  # fmt: skip
-GAUGES: Final[Sequence[tuple[str, str, Callable[[InstrumentedConnection], int]]]] = (
+GAUGES: Final[Sequence[tuple[str, str, Callable[[Connection], int]]]] = (
     ("open_connections", "Connections.", lambda _: 1),
     ("sessions", "Connections that have attached.", lambda one: one.attached),
     ("fids", "Fids.", lambda one: len(one.session.fids)),

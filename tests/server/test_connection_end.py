@@ -12,6 +12,7 @@ from tests.wire.wire_examples import UNTOUCHED
 
 from ninep.errors import Refused
 from ninep.linux import NO_ID, Errno
+from ninep.server.flow import Reason
 from ninep.wire import messages as m
 
 NAME_ONLY = UNTOUCHED._replace(name=b"g")
@@ -183,7 +184,7 @@ class TestStop:
         client.create(0, 1, b"f", bytes(200_000))
         tags = client.send_all(*[m.Tread(1, 0, 200_000) for _ in range(8)])
         (connection,) = served.do(lambda: list(served.server._connections))
-        served.until(lambda: connection._full)
+        served.until(lambda: Reason.FULL in connection._flow.reasons)
         served.begin_stop()
         served.until(lambda: served.server._closing)
         assert client.reply(tags[0]) == m.Rread(bytes(200_000))

@@ -125,7 +125,7 @@ class TestNotReading:
             connection = connection_of(served)
             # More than sockets and limits hold together.
             tags = client.send_all(*[m.Tread(1, 0, MEGABYTE) for _ in range(200)])
-            served.until(lambda: connection._paused)
+            served.until(lambda: connection._flow.paused)
             assert served.faults.calls["file.read"] + served.faults.calls["file.read_now"] < 200
             other = served.client()
             other.walk(0, 1, b"f")  # nobody else is disturbed
@@ -137,7 +137,7 @@ class TestNotReading:
         client = self.fill(served, "uvloop")
         connection = connection_of(served)
         client.send_all(*[m.Tread(1, 0, MEGABYTE) for _ in range(8)])
-        served.until(lambda: connection._paused)
+        served.until(lambda: connection._flow.paused)
         assert served.faults.calls["file.read_now"] <= 2  # the first fills the socket; its rest is all that waits
         assert not connection._out
 
@@ -146,12 +146,12 @@ class TestNotReading:
         # What waits in front of a client that does not read must not be granted to the next one that does not.
         limits = Limits(all_bytes_in_flight=8 * MEGABYTE, bytes_in_flight=16 * MEGABYTE, msize=MEGABYTE)
         with Served(kind, limits=limits) as served:
-            served.server._slices = Slices(math.inf)  # all are in flight before the first reply fills the socket
+            served.server._context.slices = Slices(math.inf)  # all are in flight before the first reply fills the socket
             first = self.fill(served, "uvloop")
             before = served.faults.calls["file.read"]
             first.send_all(*[m.Tread(1, 0, MEGABYTE) for _ in range(40)])
             one = connection_of(served)
-            served.until(lambda: one._paused and not one._requests.running)
+            served.until(lambda: one._flow.paused and not one._dispatcher.requests.running)
             assert served.faults.calls["file.read"] - before >= 10  # the promised two and what all have together
             second = served.client(msize=MEGABYTE)
             second.walk(0, 1, b"f")
@@ -159,7 +159,7 @@ class TestNotReading:
             before = served.faults.calls["file.read"]
             second.send_all(*[m.Tread(1, 0, MEGABYTE) for _ in range(40)])
             other = next(each for each in served.do(lambda: list(served.server._connections)) if each is not one)
-            served.until(lambda: other._paused and not other._requests.running)
+            served.until(lambda: other._flow.paused and not other._dispatcher.requests.running)
             # The promised two, and the one that filled the socket.
             assert served.faults.calls["file.read"] - before <= 3
 
@@ -167,7 +167,7 @@ class TestNotReading:
         client = self.fill(served, "uvloop")
         connection = connection_of(served)
         client.send_all(*[m.Tread(1, 0, MEGABYTE) for _ in range(100)])
-        served.until(lambda: connection._paused)
+        served.until(lambda: connection._flow.paused)
         client.close()
         # ``Served`` looks that nothing is left.
 
@@ -182,7 +182,7 @@ class TestTooMuch:
             holds = [served.faults.hold("file.read", at=at) for at in range(1, 5)]
             reads = client.send_all(*[m.Tread(fid, 0, 100) for fid in range(1, 5)])
             late = client.send(m.Tgetattr(0, 0x7FF))
-            served.until(lambda: connection._paused)
+            served.until(lambda: connection._flow.paused)
             assert served.faults.calls["getattr"] == 0
             for hold in holds:
                 assert hold.reached.wait(PATIENCE)
@@ -203,7 +203,7 @@ class TestTooMuch:
             connection = connection_of(served)
             holds = [served.faults.hold("file.read", at=at) for at in range(1, 3)]
             reads = client.send_all(*[m.Tread(fid, 0, 100) for fid in range(1, 4)])
-            served.until(lambda: connection._paused)
+            served.until(lambda: connection._flow.paused)
             for hold in holds:
                 assert hold.reached.wait(PATIENCE)
             assert served.faults.calls["file.read"] == 2

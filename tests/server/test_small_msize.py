@@ -11,10 +11,10 @@ from tests.support.served import Served
 
 from ninep.errors import TEXTS
 from ninep.linux import NO_ID, Errno
-from ninep.server.connection import Connection
+from ninep.server.budgets import Budgets
+from ninep.server.dispatcher import Dispatcher
 from ninep.server.limits import MIN_MSIZE, SMALLEST_MSIZE, Limits
 from ninep.server.table import BY_DIALECT
-from ninep.server.transport import GONE
 from ninep.wire import messages as m
 from ninep.wire.dialect import Dialect
 from ninep.wire.types import Attributes, Qid, Stat, Statfs
@@ -119,9 +119,9 @@ def test_attributes_and_figures(served: Served) -> None:
 def test_a_request_in_flight_counts_as_more_than_its_bytes() -> None:
     async def counting() -> None:
         limits = Limits(bytes_in_flight=16 * MIN_MSIZE)
-        connection = Connection(GONE, [], limits, None, lambda _: None, lambda _: None)  # type: ignore[arg-type]
-        connection._begin(Dialect.BASE, SMALLEST_MSIZE)
-        assert connection._room.grow(16)
-        assert not connection._room.grow(17)
+        dispatcher = Dispatcher(exports=[], limits=limits, budgets=Budgets(limits))  # type: ignore[arg-type]
+        dispatcher._begin(Dialect.BASE, SMALLEST_MSIZE)
+        assert dispatcher.room.grow(16)
+        assert not dispatcher.room.grow(17)
 
     asyncio.run(counting())

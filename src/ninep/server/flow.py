@@ -1,67 +1,63 @@
-"""The flow of one connection: replies out, and when no more requests are taken. What is served and how is for ``connection``."""
+"""When a connection takes no more requests: the reasons, and the one place where reading is paused and resumed.
+
+While there is any reason, nothing is read and nothing is served; a batch that was interrupted goes on when the last reason is gone, and only
+when it came to its end, reading is resumed.
+"""
 
 from __future__ import annotations
 
-import logging
-from abc import ABC, abstractmethod
+from collections.abc import Callable
+from enum import Enum, auto
 
-from ninep.protocol.framing import BadFrame
-from ninep.server.session import UNKNOWN_PEER
-from ninep.server.slices import Slices
-from ninep.server.transport import Transport
-from ninep.server.write_coalescer import REPLIES_A_WRITE, deliver
-from ninep.wire.types import Buffer
-
-log = logging.getLogger("ninep.server")
+from ninep.server.transport import GONE, Transport
 
 
-class Flow(ABC):
-    """The part of a connection that knows the transport."""
+class Reason(Enum):
+    """Why no more requests are taken."""
 
-    def __init__(self, transport: Transport, slices: Slices) -> None:
-        self.peer = UNKNOWN_PEER
+    FULL = auto()
+    """The client does not take its replies fast enough."""
+    IN_FLIGHT = auto()
+    """As many requests as may be are in flight."""
+    SLICE = auto()
+    """The slice of time is used up: it goes on with the next (``slices``)."""
+    STOPPING = auto()
+    """The client sends no more, or the server ends. For good."""
+
+
+class Flow:
+    """The reasons of one connection."""
+
+    __slots__ = ("_on_pause", "_transport", "paused", "reasons")
+
+    def __init__(self, transport: Transport, on_pause: Callable[[], None] | None = None) -> None:
+        """``on_pause`` is called each time it is paused, unless because of the end."""
         self._transport = transport
-        self._slices = slices
-        self._out: list[Buffer] = []
-        self._most = REPLIES_A_WRITE
-        """So many replies are sent together, according to the last batch."""
-        self._full = self._paused = self._stopping = self._lost = False
-        self._queued = False
-        """It waits for its next slice of time."""
+        self._on_pause = on_pause
+        self.reasons: set[Reason] = set()
+        """Only to be read."""
+        self.paused = False
+        """Reading is paused: until ``resume``, also when the last reason is gone."""
 
-    def full(self) -> None:
-        """The client does not take its replies fast enough: serve no more for now."""
-        self._full = True
-
-    def send(self) -> None:
-        """Send the replies that are ready."""
-        out = self._out
-        if out and not self._lost:
-            deliver(out, self._transport)
-        out.clear()
-
-    def _pause(self) -> None:
-        if not self._paused:
-            self._paused = True
+    def hold(self, reason: Reason) -> None:
+        """Take no more requests, for one more reason."""
+        self.reasons.add(reason)
+        if not self.paused:
+            self.paused = True
             self._transport.pause()
+            if self._on_pause is not None and Reason.STOPPING not in self.reasons:
+                self._on_pause()
 
-    def _queue(self) -> None:
-        if not self._queued:
-            self._queued = True
-            self._slices.add(self)
+    def lift(self, reason: Reason) -> None:
+        """The reason is gone, if it was one."""
+        self.reasons.discard(reason)
 
-    def next_slice(self) -> None:
-        """The other connections have had their turn: serve some more of what was interrupted."""
-        self._queued = False
-        self._serve_interrupted()
+    def resume(self) -> None:
+        """Read again, unless there is another reason."""
+        if self.paused and not self.reasons:
+            self.paused = False
+            self._transport.resume()
 
-    @abstractmethod
-    def _serve_interrupted(self) -> None: ...
-
-    def _finish(self) -> None:
-        self.send()
-        self._transport.close()
-
-    def _bad_frame(self, error: BadFrame) -> None:
-        log.warning("closing %s: %s", self.peer, error)
-        self._finish()
+    def detach(self) -> None:
+        """The transport is gone."""
+        self._transport = GONE

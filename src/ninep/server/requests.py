@@ -154,6 +154,10 @@ class Requests:
             self._held.release(request)
         return True
 
+    def withdraw(self, request: Request) -> bool:
+        """Take back a request that no thread has begun with; it will never be served."""
+        return (request.future is None or request.future.cancel()) and self.leave(request)
+
     def free(self) -> Iterator[Request]:
         """Those of the waiting that nothing before them stands in the way of. Each must ``hold`` or ``leave`` before the next is asked for."""
         ahead = self._held.copy()

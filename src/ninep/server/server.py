@@ -24,13 +24,16 @@ from ninep.server.access import Access
 from ninep.server.admission import Admission
 from ninep.server.budgets import Budgets
 from ninep.server.connection import Connection
+from ninep.server.context import Context
 from ninep.server.exports import Export, Exports
-from ninep.server.instrumented import InstrumentedConnection, InstrumentedOffload, InstrumentedTracedConnection
+from ninep.server.instrumented import CountingObserver, InstrumentedOffload
 from ninep.server.limits import Limits
+from ninep.server.observer import Observer, together
 from ninep.server.offload import Offload
 from ninep.server.signals import asked_to_end
 from ninep.server.slices import Slices
-from ninep.server.trace import TracedConnection
+from ninep.server.trace import TracingObserver
+from ninep.server.trace import log as trace_log
 from ninep.server.transport import Transport
 from ninep.server.write_coalescer import WriteCoalescer
 from ninep.transport import Address, Listener, addresses, listeners
@@ -44,14 +47,6 @@ THREADS = 64
 
 TIDY: Final = 1.0
 """Seconds between two calls of ``Driver.tidy``."""
-
-KINDS: Final[dict[tuple[bool, bool], type[Connection]]] = {
-    (False, False): Connection,
-    (False, True): TracedConnection,
-    (True, False): InstrumentedConnection,
-    (True, True): InstrumentedTracedConnection,
-}
-"""By whether it is instrumented, and whether it is traced."""
 
 
 class Server:
@@ -82,7 +77,7 @@ class Server:
         self.budgets = Budgets(self.limits)
         self.counters = self.budgets.counters
         self.admission = Admission(access or Access(), self.limits, self.counters)
-        self._instrumented = instrumented
+        self._counting = CountingObserver(self.counters) if instrumented else None
         self._workers = (
             InstrumentedOffload(threads, THREAD_NAME, self.counters.threads)
             if instrumented
@@ -91,8 +86,16 @@ class Server:
         self._listeners: list[Listener] = []
         self._connections: set[Connection] = set()
         self._coalescer = WriteCoalescer()
-        self._slices = Slices()
-        self._owns_loop = owns_loop
+        self._context = Context(
+            exports=self.exports,
+            workers=self._workers,
+            limits=self.limits,
+            budgets=self.budgets,
+            coalescer=self._coalescer,
+            slices=Slices(),
+            alone=self._alone if owns_loop else bool,
+            observe=self._observe,
+        )
         self._closing = self._serving = False
         self._parent: socket.socket | None = None
         self._tidying: asyncio.TimerHandle | None = None
@@ -117,9 +120,9 @@ class Server:
         """How many connections there are."""
         return len(self._connections)
 
-    def instrumented(self) -> list[InstrumentedConnection]:
+    def instrumented(self) -> list[Connection]:
         """The connections, if they are instrumented: to be read, from any thread."""
-        return [one for one in tuple(self._connections) if isinstance(one, InstrumentedConnection)]
+        return list(self._connections) if self._counting is not None else []
 
     async def listen(self, address: str | Address) -> Address:
         """Accept connections at an address; what it became (with the port that the system chose)."""
@@ -160,19 +163,13 @@ class Server:
         if not self._serving and not self._closing:
             self._serving = True
             serve_in_this_thread(1)
-        traced = logging.getLogger("ninep.trace").isEnabledFor(logging.DEBUG)
-        return KINDS[self._instrumented, traced](
-            transport,
-            self.exports,
-            self.limits,
-            self._workers,
-            self._connected,
-            self._disconnected,
-            self.budgets,
-            self._coalescer,
-            self._slices,
-            self._alone if self._owns_loop else bool,
-        )
+        return Connection(transport, context=self._context, on_begin=self._connected, on_end=self._disconnected)
+
+    def _observe(self) -> Observer | None:
+        observers: list[Observer] = [] if self._counting is None else [self._counting]
+        if trace_log.isEnabledFor(logging.DEBUG):
+            observers.append(TracingObserver())
+        return together(observers)
 
     def _alone(self) -> bool:
         return len(self._connections) == 1 and not self._closing

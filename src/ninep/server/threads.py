@@ -44,11 +44,6 @@ class Threads:
         """A request is running, or a session is being closed."""
         return bool(self._requests.running or self._closing)
 
-    def start(self, request: Request, done: Done) -> None:
-        """Hand over a request that has its fids, as soon as the connection may have one more in threads."""
-        self._requests.hold(request)
-        self.run(done)
-
     def run(self, done: Done) -> None:
         """Hand over the requests that are ready, as many as the connection may have in threads. ``done`` is called with each that comes back."""
         requests = self._requests
@@ -59,9 +54,9 @@ class Threads:
             )
             request.future.add_done_callback(partial(self._soon, done, request))
 
-    def withdraw(self, request: Request) -> bool:
-        """Take back a request that no thread has begun with; it will never be served."""
-        return (request.future is None or request.future.cancel()) and self._requests.leave(request)
+    def leave_behind(self) -> None:
+        """Wait no longer for the requests that are running."""
+        self._requests.running.clear()
 
     def close(self, session: Session, ended: Callable[[], None]) -> None:
         """Close a session whose fids are many, or slow to close; ``ended`` is called when it is done. What is on storage that hangs does not

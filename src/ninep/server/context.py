@@ -1,0 +1,38 @@
+"""What the connections of one server share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ninep.server.budgets import Budgets
+from ninep.server.exports import Exports
+from ninep.server.limits import Limits
+from ninep.server.observer import Observe
+from ninep.server.offload import Workers
+from ninep.server.slices import Slices
+from ninep.server.write_coalescer import WriteCoalescer
+
+
+def _no_observer() -> None:
+    return None
+
+
+@dataclass(kw_only=True, slots=True)
+class Context:
+    """Made once by a server. What is left out is what a connection by itself needs."""
+
+    exports: Exports
+    workers: Workers
+    limits: Limits = field(default_factory=Limits)
+    budgets: Budgets = None  # type: ignore[assignment] # made from the limits
+    coalescer: WriteCoalescer = field(default_factory=WriteCoalescer)
+    slices: Slices = field(default_factory=Slices)
+    alone: Callable[[], bool] = bool
+    """Whether there is nothing else to do in this event loop at the moment (``transport.busy_poll``)."""
+    observe: Observe = _no_observer
+
+    def __post_init__(self) -> None:
+        """The budgets, unless they are given."""
+        if self.budgets is None:
+            self.budgets = Budgets(self.limits)

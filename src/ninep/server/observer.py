@@ -1,0 +1,96 @@
+"""What looks on while a connection serves: ``trace`` and ``instrumented``. The one seam for it.
+
+An observer is chosen when a connection begins. Without one nothing is called at all; with one, requests do not take the shortest way
+(``connection``), and every hook below is called once for each batch, or each time replies leave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from ninep.protocol.framing import RawFrame
+from ninep.server.session import Session
+from ninep.transport.peers import Peer
+from ninep.wire.types import Buffer
+
+
+class Observed(Protocol):
+    """What an observer may read of a connection."""
+
+    peer: Peer
+
+    @property
+    def session(self) -> Session:
+        """The session there is now."""
+
+
+class Observer:
+    """One that does nothing: override what is of interest. Shared by all connections of a server, so it keeps nothing of one."""
+
+    def received(self, size: int) -> None:
+        """So many bytes arrived."""
+
+    def requests(self, connection: Observed, frames: Iterator[RawFrame]) -> Iterator[RawFrame]:
+        """The frames of a batch, which are to be returned as they are, one by one as they are asked for."""
+        del connection
+        return frames
+
+    def replies(self, connection: Observed, replies: Sequence[Buffer]) -> None:
+        """Whole frames that are about to be sent; one may be in several buffers."""
+
+    def batch(self, seconds: float) -> None:
+        """What came together, or a part of it, kept the event loop for so long."""
+
+    def paused(self) -> None:
+        """A connection is not read from for a while."""
+
+    def slow(self) -> None:
+        """Storage turned out to be slow."""
+
+
+class Observers(Observer):
+    """Several, one after the other."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def received(self, size: int) -> None:
+        """To each."""
+        for one in self._observers:
+            one.received(size)
+
+    def requests(self, connection: Observed, frames: Iterator[RawFrame]) -> Iterator[RawFrame]:
+        """Through each."""
+        for one in self._observers:
+            frames = one.requests(connection, frames)
+        return frames
+
+    def replies(self, connection: Observed, replies: Sequence[Buffer]) -> None:
+        """To each."""
+        for one in self._observers:
+            one.replies(connection, replies)
+
+    def batch(self, seconds: float) -> None:
+        """To each."""
+        for one in self._observers:
+            one.batch(seconds)
+
+    def paused(self) -> None:
+        """To each."""
+        for one in self._observers:
+            one.paused()
+
+    def slow(self) -> None:
+        """To each."""
+        for one in self._observers:
+            one.slow()
+
+
+def together(observers: Sequence[Observer]) -> Observer | None:
+    """One for all of them; None for none."""
+    return observers[0] if len(observers) == 1 else Observers(*observers) if observers else None
+
+
+Observe = Callable[[], Observer | None]
+"""Asked when a connection begins."""
