@@ -2,6 +2,7 @@
 
 import pytest
 
+from ninep.wire import messages as m
 from ninep.wire.dialect import Dialect, negotiate
 
 
@@ -59,3 +60,30 @@ def test_plain_9p2000_has_its_own_encoding() -> None:
     assert Dialect.LINUX.codec.extended
     assert not Dialect.BASE.codec.extended
     assert Dialect.BASE.codec is Dialect.UNKNOWN.codec
+
+
+def test_what_may_be_asked_in_which() -> None:
+    assert {dialect.name: len(dialect.requests) for dialect in Dialect} == {"LINUX": 30, "UNIX": 11, "BASE": 11, "UNKNOWN": 0}
+    assert Dialect.UNIX.requests == Dialect.BASE.requests < Dialect.LINUX.requests
+    every = {message for number, message in m.BY_NUMBER.items() if not number % 2} - {m.Tversion, m.Tflush}
+    assert {message for message in every if message.__name__.startswith("T")} == Dialect.LINUX.requests | {
+        message for message in every if message.__name__ == "Tlerror"
+    }
+
+
+@pytest.mark.parametrize(
+    ("dialect", "frame"),
+    [
+        (Dialect.LINUX, b"\x0b\0\0\0\x07\x01\0\x02\0\0\0"),
+        (Dialect.UNIX, b"\x0f\0\0\0\x6b\x01\0\x02\0no\x02\0\0\0"),
+        (Dialect.BASE, b"\x0b\0\0\0\x6b\x01\0\x02\0no"),
+        (Dialect.UNKNOWN, b"\x0b\0\0\0\x6b\x01\0\x02\0no"),
+    ],
+)
+def test_how_an_error_is_reported(dialect: Dialect, frame: bytes) -> None:
+    reply, fields = dialect.errors
+    assert dialect.codec.table[reply.number].pack(1, *fields(2, b"no")) == frame
+
+
+def test_a_dialect_is_found_by_its_version_string() -> None:
+    assert [Dialect(name) for name in (b"9P2000.L", b"9P2000.u", b"9P2000")] == [Dialect.LINUX, Dialect.UNIX, Dialect.BASE]

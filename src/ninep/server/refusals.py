@@ -14,7 +14,7 @@ from ninep.linux import Errno
 from ninep.server.limits import OverLimit
 from ninep.server.session import Session
 from ninep.wire.codec import Malformed
-from ninep.wire.messages import BY_NUMBER, Rerror, Rlerror
+from ninep.wire.messages import BY_NUMBER
 
 log = logging.getLogger("ninep.server")
 
@@ -58,14 +58,10 @@ def refusal(session: Session, tag: int, number: int, error: Exception) -> bytes:
 
 
 def error_reply(session: Session, tag: int, code: Errno, words: bytes = b"") -> bytes:
-    """Rlerror with the number, Rerror with words and the number, or Rerror with words alone: ``words``, or the usual ones."""
-    table = session.dialect.codec.table
-    if session.linux:
-        frame = table[Rlerror.number].pack(tag, code)
-    elif session.extended:
-        frame = table[Rerror.number].pack(tag, words or text_of(code), code)
-    else:
-        frame = table[Rerror.number].pack(tag, words or text_of(code))
+    """A number, words, or both, as the dialect has it: ``words``, or the usual ones."""
+    dialect = session.dialect
+    reply, fields = dialect.errors
+    frame = dialect.codec.table[reply.number].pack(tag, *fields(code, words or text_of(code)))
     assert isinstance(frame, bytes)  # noqa: S101 - neither has a payload
     return frame
 

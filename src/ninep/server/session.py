@@ -54,7 +54,6 @@ class Session:
         "idle",
         "inline",
         "limits",
-        "linux",
         "listing",
         "msize",
         "opened",
@@ -77,7 +76,6 @@ class Session:
         self.exports = exports
         self.limits = limits
         self.dialect = dialect
-        self.linux = dialect is Dialect.LINUX
         self.extended = dialect.extended
         self.msize = msize
         self.peer = peer

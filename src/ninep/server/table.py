@@ -63,12 +63,7 @@ LINUX = (
     Row(m.Tunlinkat, directories.unlinkat, reads=(0,)),
 )
 
-BY_DIALECT = {
-    Dialect.BASE: BASE,
-    Dialect.UNIX: BASE,
-    Dialect.LINUX: BASE + LINUX,
-    Dialect.UNKNOWN: (),
-}
+BY_DIALECT = {dialect: [row for row in BASE + LINUX if row.message in dialect.requests] for dialect in Dialect}
 
 
 class Entry(NamedTuple):

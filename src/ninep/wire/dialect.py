@@ -11,28 +11,88 @@ dialect        encoding   messages
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
+from typing import Final, NamedTuple, Self
 
+from ninep.wire import messages as m
 from ninep.wire.codec import Codec, codec
+
+BASE_REQUESTS: Final[frozenset[type[m.Message]]] = frozenset(
+    {
+        *(m.Tauth, m.Tattach, m.Twalk, m.Topen, m.Tcreate, m.Tread, m.Twrite, m.Tclunk, m.Tremove, m.Tstat, m.Twstat),
+    }
+)
+LINUX_REQUESTS: Final[frozenset[type[m.Message]]] = frozenset(
+    {
+        *(m.Tstatfs, m.Tlopen, m.Tlcreate, m.Tsymlink, m.Tmknod, m.Trename, m.Treadlink, m.Tgetattr, m.Tsetattr),
+        *(m.Txattrwalk, m.Txattrcreate, m.Treaddir, m.Tfsync, m.Tlock, m.Tgetlock, m.Tlink, m.Tmkdir, m.Trenameat),
+        m.Tunlinkat,
+    }
+)
+"""Besides Tversion and Tflush, which every dialect has."""
+
+
+class ErrorStyle(NamedTuple):
+    """How a dialect reports an error: the reply, and its fields for an errno and words."""
+
+    reply: type[m.Message]
+    fields: Callable[[int, bytes], tuple[bytes | int, ...]]
+
+
+NUMBER: Final = ErrorStyle(m.Rlerror, lambda code, _words: (code,))
+WORDS_AND_NUMBER: Final = ErrorStyle(m.Rerror, lambda code, words: (words, code))
+WORDS: Final = ErrorStyle(m.Rerror, lambda _code, words: (words,))
+
+
+class _Row(NamedTuple):
+    extended: bool
+    requests: frozenset[type[m.Message]]
+    errors: ErrorStyle
+    unix_files: bool
+
+
+NOTHING: Final = _Row(False, frozenset(), WORDS, False)
 
 
 class Dialect(Enum):
-    """A version string. ``UNKNOWN`` is the server's answer to an unknown string (version(5))."""
+    """A version string, with all in which the dialects differ. ``UNKNOWN`` is the server's answer to
+    an unknown string (version(5)).
+    """
 
-    LINUX = b"9P2000.L"
-    UNIX = b"9P2000.u"
-    BASE = b"9P2000"
+    LINUX = b"9P2000.L", _Row(True, BASE_REQUESTS | LINUX_REQUESTS, NUMBER, True)
+    UNIX = b"9P2000.u", _Row(True, BASE_REQUESTS, WORDS_AND_NUMBER, True)
+    BASE = b"9P2000", _Row(False, BASE_REQUESTS, WORDS, False)
     UNKNOWN = b"unknown"
 
-    @property
-    def extended(self) -> bool:
-        """Whether messages have the fields that plain 9P2000 lacks."""
-        return self in {Dialect.LINUX, Dialect.UNIX}
+    extended: bool
+    """Whether messages have the fields that plain 9P2000 lacks."""
+    requests: frozenset[type[m.Message]]
+    """What a client may send besides Tversion and Tflush."""
+    errors: ErrorStyle
+    unix_files: bool
+    """Files are those of Unix: links, devices, FIFOs and sockets exist, Tcreate may open a file that
+    exists, and a rename replaces. Otherwise those of Plan 9: a Tcreate or Twstat with the name of
+    another file is an error, and a new file has no permission that its directory lacks (open(5),
+    stat(5)).
+    """
+
+    def __new__(cls, version: bytes, row: _Row = NOTHING) -> Self:
+        """A member, whose value is the version string."""
+        made = object.__new__(cls)
+        made._value_ = version
+        made.extended, made.requests, made.errors, made.unix_files = row
+        return made
 
     @property
     def codec(self) -> Codec:
-        """The compiled messages."""
+        """The compiled messages (compiled when they are first asked for)."""
         return codec(extended=self.extended)
+
+    @property
+    def stat_records(self) -> bool:
+        """Directories are read as stat records, by Tread; otherwise by Treaddir."""
+        return m.Treaddir not in self.requests
 
 
 def negotiate(version: bytes) -> Dialect:
@@ -45,7 +105,7 @@ def negotiate(version: bytes) -> Dialect:
     is a variant of ``9P2000``). A number other than 2000 gets ``unknown``, also a larger one, for
     which version(5) would allow ``9P2000``.
     """
-    for dialect in (Dialect.LINUX, Dialect.UNIX, Dialect.BASE):
+    for dialect in Dialect:
         if version == dialect.value or version.startswith(dialect.value + b"."):
             return dialect
     return Dialect.UNKNOWN

@@ -93,12 +93,12 @@ def create(session: Session, fid: int, name: bytes, perm: int, mode: int, extens
         raise Refused(Errno.EINVAL, "the fid is open already")
     session.reserve_open()
     kind = perm & KINDS
-    if kind & (kind - 1) or perm & DMAUTH or (kind & SPECIAL and not session.extended):
+    if kind & (kind - 1) or perm & DMAUTH or (kind & SPECIAL and not session.dialect.unix_files):
         raise Refused(Errno.EINVAL, f"permissions {perm:#x}")
     if kind & SPECIAL:
         return _create_special(session, held, name, perm, extension)
     permissions = permissions_from_wire(perm, session.extended)
-    if not session.extended:
+    if not session.dialect.unix_files:
         # open(5): a new file gets no permission for others that its directory does not give
         inherited = held.node.getattr(GETATTR_MODE).mode
         permissions &= inherited | (~0o777 if perm & DMDIR else ~0o666)
@@ -112,7 +112,7 @@ def create(session: Session, fid: int, name: bytes, perm: int, mode: int, extens
         reply = step(open_fid, session, held, O_RDONLY)
     else:
         # create(5): an existing file is an error. .u clients expect open(2), which says so by O_EXCL only.
-        flags = flags_of(mode) | (O_EXCL if mode & OEXCL or not session.extended else 0)
+        flags = flags_of(mode) | (O_EXCL if mode & OEXCL or not session.dialect.unix_files else 0)
         node, file = held.node.create(name, flags, permissions, held.user.uid, _group(held.node))
         held.node, old = node, held.node
         held.file, held.flags = file, flags
@@ -193,7 +193,7 @@ def wstat(session: Session, fid: int, stat: Stat) -> tuple[()]:
             node.fsync()
         return ()
     renamed = stat.name and stat.name != node.name
-    if renamed and not session.extended:
+    if renamed and not session.dialect.unix_files:
         _must_be_free(held, stat.name)
     change_all(held, stat.name if renamed else None, changes or Changes())
     return ()

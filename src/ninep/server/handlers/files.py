@@ -41,7 +41,7 @@ def open_fid(session: Session, held: Fid, flags: int) -> tuple[Qid, int]:
             raise Refused(Errno.EISDIR)
         session.reserve_listing()
         held.directory = node.opendir()
-        if not session.linux:
+        if session.dialect.stat_records:
             held.stats = StatListing(node, held.directory, session.extended, session.msize - IOHDRSZ)
         iounit = 0
     else:
