@@ -86,6 +86,7 @@ def test_options_of_the_connection(ninep, server, files):
     done = ninep("ls", "--aname", "no such export", server)
     assert done.status == 1
     assert done.err.count("\n") == 1
+    assert "the server has no export 'no such export'" in done.err
 
 
 def test_names_that_drive_a_terminal(ninep, server, files, monkeypatch):

@@ -165,3 +165,20 @@ def about(path: str, other: str | None = None) -> Iterator[None]:
             if other is not None:
                 error.filename2 = other
         raise
+
+
+@contextmanager
+def about_export(aname: str) -> Iterator[None]:
+    """A server that sends only the number ENOENT for an attach (9P2000.L has no words): the message
+    says that the export is missing.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        if error.strerror == os.strerror(host_errno.ENOENT):
+            error.strerror = (
+                f"the server has no export {aname!r}"
+                if aname
+                else "the server has no export without a name; choose one by its name (aname)"
+            )
+        raise

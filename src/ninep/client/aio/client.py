@@ -11,6 +11,7 @@ from ninep.client.aio.connection import AsyncConnection, open_connection
 from ninep.client.aio.copying import Copying
 from ninep.client.aio.session import DEFAULT_MSIZE, PREFERENCE, negotiate
 from ninep.client.aio.verbs import Verbs
+from ninep.client.errors import about_export
 from ninep.client.identity import group_id, user_id, user_name
 from ninep.client.paths import RemotePath, encode
 from ninep.wire.dialect import Dialect
@@ -147,7 +148,8 @@ async def attach(
 async def _attached(
     verbs: Verbs, aname: str, uname: str | None, n_uname: int | None, gid: int | None, *, owns_connection: bool
 ) -> AsyncClient:
-    root, _ = await verbs.attach(
-        encode(user_name() if uname is None else uname), encode(aname), user_id() if n_uname is None else n_uname
-    )
+    with about_export(aname):
+        root, _ = await verbs.attach(
+            encode(user_name() if uname is None else uname), encode(aname), user_id() if n_uname is None else n_uname
+        )
     return AsyncClient(verbs, root, group_id() if gid is None else gid, owns_connection=owns_connection)

@@ -12,6 +12,7 @@ from ninep.client.blocking.connection import Connection, open_connection
 from ninep.client.blocking.copying import Copying
 from ninep.client.blocking.session import DEFAULT_MSIZE, PREFERENCE, negotiate
 from ninep.client.blocking.verbs import Verbs
+from ninep.client.errors import about_export
 from ninep.client.identity import group_id, user_id, user_name
 from ninep.client.paths import RemotePath, encode
 from ninep.wire.dialect import Dialect
@@ -146,7 +147,8 @@ def attach(
 def _attached(
     verbs: Verbs, aname: str, uname: str | None, n_uname: int | None, gid: int | None, *, owns_connection: bool
 ) -> Client:
-    root, _ = verbs.attach(
-        encode(user_name() if uname is None else uname), encode(aname), user_id() if n_uname is None else n_uname
-    )
+    with about_export(aname):
+        root, _ = verbs.attach(
+            encode(user_name() if uname is None else uname), encode(aname), user_id() if n_uname is None else n_uname
+        )
     return Client(verbs, root, group_id() if gid is None else gid, owns_connection=owns_connection)
