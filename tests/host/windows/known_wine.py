@@ -32,10 +32,6 @@ DIFFERENCES = [
         frozenset({"test_a_directory_below_which_a_file_is_open", "TestRename::test_a_directory_with_all_below"}),
     ),
     Difference(
-        "a rename to another case of the same name does nothing",
-        frozenset({"test_to_another_case", "TestRename::test_changing_only_the_case"}),
-    ),
-    Difference(
         "names have no lone surrogates",
         frozenset(
             {
