@@ -18,11 +18,13 @@ from tests.support.client import PATIENCE, RawClient
 from ninep.drivers.memory import MemoryDriver
 from ninep.server.server import Server
 from ninep.transport import Address, addresses, listeners
+from ninep.transport.busy_poll import POSSIBLE, SocketWriter
 from ninep.transport.inherited import Descriptor
 from ninep.transport.stdio import Stdio
 from ninep.transport.tcp import Tcp
 from ninep.transport.unix import Unix
 from ninep.transport.vsock import Vsock
+from ninep.transport.writer import LoopWriter
 
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, T]], T]
@@ -327,3 +329,19 @@ def test_a_family_that_this_python_does_not_have(monkeypatch: pytest.MonkeyPatch
 def test_standard_input_is_nothing_to_share() -> None:
     with pytest.raises(OSError, match="cannot be shared"):
         listeners.bind(Stdio())
+
+
+@pytest.mark.parametrize("owns", [False, True])
+def test_only_a_loop_that_is_owned_is_kept_waiting(run: Run[None], owns: bool) -> None:
+    """The writer that busy polls is not even chosen in a program that uses its loop for other things."""
+
+    async def look() -> None:
+        async with Server(MemoryDriver(), owns_loop=owns) as server:
+            actual = await server.listen("127.0.0.1:0")
+            with await asyncio.to_thread(tcp, actual) as sock:
+                client = RawClient(sock)
+                await asyncio.to_thread(client.version)
+                (connection,) = server._connections
+                assert type(connection._transport) is (SocketWriter if owns and POSSIBLE else LoopWriter)
+
+    run(look())

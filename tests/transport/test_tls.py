@@ -134,6 +134,12 @@ class FakeConnection:
     def made(self, peer: object) -> None:
         self.peer = peer
 
+    def space(self, _: int) -> bytearray:
+        return bytearray(100)
+
+    def received(self, _: int) -> bool:
+        return False
+
 
 @pytest.mark.parametrize("stream", ["tls", "no socket", "said by its transport"])
 def test_what_is_no_raw_socket_is_written_by_the_loop(stream: str) -> None:

@@ -189,6 +189,9 @@ class FakeConnection:
     def space(self, _: int) -> bytearray:
         return bytearray(100)
 
+    def received(self, _: int) -> bool:
+        return False
+
     def eof(self) -> bool:
         return False
 

@@ -128,13 +128,13 @@ class Server:
         """Accept connections at an address; what it became (with the port that the system chose)."""
         if isinstance(address, str):
             address = addresses.parse(address)
-        listener = await listeners.listen(address, self._connect)
+        listener = await listeners.listen(address, self._connect, busy_poll=self._owns_loop)
         self._listeners.append(listener)
         return listener.address
 
     async def adopt(self, sock: socket.socket) -> None:
         """Serve a connection that another process or program accepted."""
-        await listeners.accept(sock, self._connect)
+        await listeners.accept(sock, self._connect, raw=self._owns_loop)
 
     def serve_for(self, parent: socket.socket, ended: Callable[[], None]) -> None:
         """As one of several workers: serve the connections that come over a socket, say there when one has ended (see ``workers``).

@@ -20,13 +20,13 @@ def bind(address: Address) -> Bound:
     return row.bind(address)
 
 
-async def listen(address: Address, make: MakeConnection) -> Listener:
-    """Accept connections at an address, in the running loop."""
+async def listen(address: Address, make: MakeConnection, *, busy_poll: bool = True) -> Listener:
+    """Accept connections at an address, in the running loop. ``busy_poll``: raw sockets may be polled."""
     row = transport_of(address)
     if row.listen is not None:
         return await row.listen(address, make)
     bound = bind(address)
-    servers = [await accept(sock, make, row.peer or peer_of, raw=row.raw) for sock in bound.sockets]
+    servers = [await accept(sock, make, row.peer or peer_of, raw=row.raw and busy_poll) for sock in bound.sockets]
 
     def close() -> None:
         for server in servers:

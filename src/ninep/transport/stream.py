@@ -83,7 +83,8 @@ class SocketProtocol(_Stream, asyncio.BufferedProtocol):
     Args:
         make: makes the connection.
         peer: who is at the other end, given the asyncio transport.
-        raw: the socket carries the bytes of 9P as they are. Where the asyncio transport says otherwise (TLS), it is right.
+        raw: the socket carries the bytes of 9P as they are, and may be busy polled. Where the asyncio transport
+            says otherwise (TLS), it is right.
     """
 
     def __init__(
@@ -112,20 +113,24 @@ class SocketProtocol(_Stream, asyncio.BufferedProtocol):
             self._poll = SocketWriter(stream)
         self._begin(self._poll or LoopWriter(stream, stream), self._peer(transport))
 
+    def _begin(self, writer: Transport, peer: Peer) -> None:
+        super()._begin(writer, peer)
+        self._space = self.connection.space
+        self._received = self.connection.received
+
     def connection_lost(self, exc: Exception | None) -> None:
         if self._poll is not None:
             self._poll.release()
         super().connection_lost(exc)
 
     def get_buffer(self, sizehint: int) -> Buffer:
-        return self.connection.space(sizehint)
+        return self._space(sizehint)
 
     def buffer_updated(self, nbytes: int) -> None:
-        connection = self.connection
-        if connection.received(nbytes) and connection.alone():
+        if self._received(nbytes):
             poll = self._poll
-            if poll is not None and poll.due():
-                poll.poll(connection.space, connection.received)
+            if poll is not None and self.connection.alone() and poll.due():
+                poll.poll(self._space, self._received)
 
     def eof_received(self) -> bool:
         """Whether to stay open for the replies that are owed: TLS cannot be closed one way."""
