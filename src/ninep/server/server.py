@@ -96,6 +96,7 @@ class Server:
             alone=self._alone if owns_loop else bool,
             observe=self._observe,
         )
+        self._owns_loop = owns_loop
         self._closing = self._serving = False
         self._parent: socket.socket | None = None
         self._tidying: asyncio.TimerHandle | None = None
