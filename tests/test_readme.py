@@ -71,7 +71,7 @@ def test_the_server_ends_at_a_signal_without_a_word(tmp_path: Path, number: sign
         assert process.stderr
         place = re.fullmatch(r"listening on (127\.0\.0\.1:\d+)\n", process.stdout.readline())
         assert place
-        with ninep.connect(place[1]) as client:  # it ends although somebody is there
+        with ninep.connect(place[1]) as client:  # it ends although a client is connected
             assert client.listdir("/") == []
             process.send_signal(number)
             assert process.wait(PATIENCE) == 0

@@ -111,13 +111,13 @@ class TestIdMap:
         assert owner(inside.walk(b"f")) == (OVERFLOW_ID, 200_006)
 
     def test_the_overflow_id_sent_back_changes_nothing(self, inside: MemoryNode) -> None:
-        """FreeBSD sends owner and group together: a chgrp must not give the file to nobody."""
+        """FreeBSD sends owner and group together: a chgrp must not give the file to the overflow user."""
         inside.mknod(b"f", linux.S_IFREG, 0, 12, 34)
         root = SHIFT(inside, User())
         root.walk(b"f").setattr(Changes(uid=OVERFLOW_ID, gid=3, by=0))
         assert owner(inside.walk(b"f")) == (12, 200_003)
 
-    def test_the_clients_own_nobody_is_an_id_like_any(self, inside: MemoryNode) -> None:
+    def test_the_clients_own_overflow_id_is_an_id_like_any(self, inside: MemoryNode) -> None:
         same = Ranges([Range(0, 0, 70_000)])
         inside.mknod(b"f", linux.S_IFREG, 0, 12, 34)
         IdMap(same, same)(inside, User()).walk(b"f").setattr(Changes(uid=OVERFLOW_ID, by=0))
@@ -228,13 +228,13 @@ class TestSquash:
         assert squash.squashed(Identity(1000, 0, (0, 4))) == (1000, 6, (4, 6))
         assert Squash(5, 6).squashed(Identity(1000, 100, (4,))) == (5, 6, ())
 
-    def test_everybody_is_somebody(self, inside: MemoryNode) -> None:
+    def test_all_users_become_one(self, inside: MemoryNode) -> None:
         root = Squash(5, 6)(inside, User())
         make(root, 0, 1000)
         for name in (b"f", b"d", b"l", b"n"):
             assert owner(inside.walk(name)) == owner(root.walk(name)) == (5, 6)
 
-    def test_nobody_gives_files_away_or_takes_them(self, inside: MemoryNode) -> None:
+    def test_no_user_gives_files_away_or_takes_them(self, inside: MemoryNode) -> None:
         inside.mknod(b"f", linux.S_IFREG, 0, 12, 34)
         Squash(5, 6)(inside, User()).walk(b"f").setattr(Changes(uid=1000, gid=1000, mode=0o600, by=0))
         assert owner(inside.walk(b"f")) == (12, 34)
@@ -252,7 +252,7 @@ class TestSquash:
         assert owner(inside.walk(b"u")) == (OVERFLOW_ID, 7)
 
     @pytest.mark.parametrize("squash", [Squash(), Squash(root_only=True)])
-    def test_root_drops_privileges_like_anybody(self, inside: MemoryNode, squash: Squash) -> None:
+    def test_root_drops_privileges_like_any_user(self, inside: MemoryNode, squash: Squash) -> None:
         make(inside, 0, 0)
         node = squash(inside, User()).walk(b"f")
         file = node.open(linux.O_RDWR, 0)

@@ -101,14 +101,14 @@ class TestBecome:
             credentials.identity_of(uid)
 
     @pytest.mark.parametrize("name", [b"no such user", b"\xff", b"", b"root\0"])
-    def test_names_of_nobody(self, name: bytes) -> None:
+    def test_names_that_no_user_has(self, name: bytes) -> None:
         with refused(Errno.EPERM):
             credentials.identity_named(name)
 
 
 @pytest.fixture
 def export(tmp_path: Path) -> Iterator[Node]:
-    """A folder that everybody may write in, as the driver sees it."""
+    """A folder with write permission for all users, as the driver sees it."""
     tmp_path.chmod(0o777)
     driver = LocalDriver(str(tmp_path), security_model="passthrough")
     root = driver.attach(User())
@@ -184,7 +184,7 @@ class TestRights:
         a = alices.getattr(linux.GETATTR_BASIC)
         assert (a.uid, a.mode & 0o7777) == (1, 0o600)
 
-    def test_nobody_truncates_through_anothers_open_file(self, bob: Node, alices: Node) -> None:
+    def test_a_user_cannot_truncate_through_another_users_open_file(self, bob: Node, alices: Node) -> None:
         file = alices.open(linux.O_RDWR, 1)
         node = bob.walk(b"f")
         try:
@@ -314,7 +314,7 @@ class TestIdentity:
         assert isinstance(root, RunAsNode)
         return root.identity
 
-    def test_whoever_is_squashed_need_not_be_known(self) -> None:
+    def test_a_squashed_user_need_not_be_known(self) -> None:
         assert self.attached([RunAs(), Squash(2, 60)], User(uname=b"no such user")) == (2, 60, ())
         with refused(Errno.EPERM):
             self.attached([RunAs(), Squash(2, 60, root_only=True)], User(uname=b"no such user"))

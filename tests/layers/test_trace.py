@@ -71,7 +71,7 @@ def test_long_names_are_cut(root: Node, caplog: pytest.LogCaptureFixture) -> Non
     assert lines(caplog) == ["uid=1000 mkdir '/' (<255 bytes>, 493, 0, 0) -> qid 80.0.2"]
 
 
-def test_nobody_listens_nothing_is_made(root: Node, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_log_handler_no_text_is_made(root: Node, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "ninep.verbs")
     root.mkdir(b"d", 0o755, 0, 0)
     assert lines(caplog) == []
