@@ -35,6 +35,7 @@ workers.HUNG_AFTER, workers.PING_EVERY = 4, 0.2
 LOOP_HANGS = (
     SHORT
     + """
+worker.HANGING_WITHIN = 60  # a worker ends without its loop, and has the time to say so before it is killed
 import os
 from ninep.server.exports import Exports
 find, (reading, writing) = Exports.find, os.pipe()
