@@ -46,8 +46,8 @@ class OneOwner(Passthrough):
         super().__init__()
         self._uid = uid
 
-    def look(self, subject, found):
-        mode, _, gid, rdev = super().look(subject, found)
+    def attributes_of(self, file, found):
+        mode, _, gid, rdev = super().attributes_of(file, found)
         return mode, self._uid, gid, rdev
 
 
