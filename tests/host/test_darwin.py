@@ -168,7 +168,7 @@ class TestPassthrough(DriverSuite):
 
     @pytest.fixture
     def root(self, tmp_path: Path) -> Iterator[Node]:
-        driver = LocalDriver(str(tmp_path), handles=new_handle_cache(64))
+        driver = LocalDriver(str(tmp_path), "passthrough", devices=True, handles=new_handle_cache(64))
         root = driver.attach(User())
         yield root
         root.release()
