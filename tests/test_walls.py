@@ -1,7 +1,7 @@
 """Walls that no import contract sees: who asks which system this is, and who catches everything."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 import ninep
@@ -45,3 +45,61 @@ def test_below_the_server_nothing_is_swallowed() -> None:
     swallowing = {name for name, tree in modules() if any(map(swallows, ast.walk(tree)))}
     assert {name for name in swallowing if name.startswith(below)} == set()
     assert "server/connection.py" in swallowing  # the exit is recognised
+
+
+def imports() -> dict[str, set[str]]:
+    """The modules of the project that each module imports anywhere, also for type checkers alone."""
+    names = {}
+    for path, tree in modules():
+        parts = ("ninep", *path.removesuffix(".py").split("/"))
+        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = tree
+    return {
+        name: {one for node in ast.walk(tree) for one in imported(node, names) if one != name}
+        for name, tree in names.items()
+    }
+
+
+def imported(node: ast.AST, names: Container[str]) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names if alias.name in names)
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        for alias in node.names:
+            inner = f"{node.module}.{alias.name}"
+            if inner in names:
+                yield inner
+            elif node.module in names:
+                yield node.module
+
+
+def cycles(graph: dict[str, set[str]]) -> set[frozenset[str]]:
+    """Strongly connected components of more than one module (Tarjan 1972)."""
+    found: set[frozenset[str]] = set()
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+
+    def visit(name: str) -> None:
+        index[name] = low[name] = len(index)
+        stack.append(name)
+        for other in graph[name]:
+            if other not in index:
+                visit(other)
+                low[name] = min(low[name], low[other])
+            elif other in stack:
+                low[name] = min(low[name], index[other])
+        if low[name] == index[name]:
+            at = stack.index(name)
+            if len(stack) - at > 1:
+                found.add(frozenset(stack[at:]))
+            del stack[at:]
+
+    for name in graph:
+        if name not in index:
+            visit(name)
+    return found
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Not for type checkers either: what needs each other's names is one module, or has a base below both."""
+    assert cycles({"a": {"b"}, "b": {"a"}, "c": {"a"}}) == {frozenset({"a", "b"})}
+    assert cycles(imports()) == set()

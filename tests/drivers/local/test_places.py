@@ -237,7 +237,7 @@ def test_a_rename_of_what_took_the_name_moves_no_node(root: LocalNode, folder: P
 def test_a_node_deeper_than_a_path_is_refused_and_not_looked_for(
     root: LocalNode, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ninep.drivers.local.handle_cache.DEPTH", 20)
+    monkeypatch.setattr("ninep.drivers.local.reopening.DEPTH", 20)
     (folder / "/".join("d" * 30)).mkdir(parents=True)
     nodes = [root]
     for _ in range(30):

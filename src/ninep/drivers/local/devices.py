@@ -23,27 +23,25 @@ stands still. A node that has a path handle keeps its device.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import Generic, TypeVar
 
 from ninep import host
-from ninep.errors import Refused, linux_errno
+from ninep.errors import Refused
 from ninep.host import Handle, Stat, Volume
 from ninep.linux import S_ISVTX, Errno
 from ninep.node import must_be_able_to_wait
 from ninep.security.filesystems import Filesystems
 
-if TYPE_CHECKING:
-    from ninep.drivers.local.node import LocalNode
-
+N = TypeVar("N")
 _OTHERS_WRITE = 0o022
 
 
-class DeviceTable:
+class DeviceTable(Generic[N]):
     """The devices of one export. ``fast`` and ``slow``: the classes of nodes."""
 
     __slots__ = ("_fast", "_filesystems", "_known", "_me", "_pseudo", "_slow")
 
-    def __init__(self, filesystems: Filesystems, fast: type[LocalNode], slow: type[LocalNode], *, pseudo: bool) -> None:
+    def __init__(self, filesystems: Filesystems, fast: type[N], slow: type[N], *, pseudo: bool) -> None:
         self._filesystems = filesystems
         self._fast = fast
         self._slow = slow
@@ -51,7 +49,7 @@ class DeviceTable:
         self._known: dict[int, tuple[int, Volume]] = {}
         self._me = os.geteuid() if hasattr(os, "geteuid") else 0
 
-    def register(self, number: int, volume: Volume) -> type[LocalNode]:
+    def register(self, number: int, volume: Volume) -> type[N]:
         """A device that was looked at. The class of its nodes; EACCES if it is not served."""
         self._filesystems.learn(number, volume)
         self._known[number] = (host.mounts.changes, volume)
@@ -59,7 +57,7 @@ class DeviceTable:
             raise Refused(Errno.EACCES, f"{volume.kind} is mounted here, which is not served")
         return self._slow if volume.slow or volume.pseudo else self._fast
 
-    def nodes(self, number: int, path_handle: Handle) -> type[LocalNode]:
+    def nodes(self, number: int, path_handle: Handle) -> type[N]:
         """The class of the nodes of a device, of which ``open_path`` is one. Waits, unless what is
         opened was reached without crossing a mount.
         """
@@ -70,31 +68,7 @@ class DeviceTable:
             known = host.volume(path_handle, xattrs=False)
         return self.register(number, known)
 
-    def stat_name(self, node: LocalNode, dir: Handle, name: bytes) -> Stat:
-        """As ``host.stat_at`` of a name that the node may have. Where something may be mounted
-        since the last look, only in a thread that may wait.
-        """
-        changes = host.mounts.changes
-        if node.mounts_checked == changes:
-            return host.stat_at(dir, name)
-        if not node.inline:
-            must_be_able_to_wait()
-        crossed = False
-        try:
-            found = host.stat_same_mount(dir, name)
-        except OSError as error:
-            if linux_errno(error) is not Errno.EXDEV:
-                raise
-            must_be_able_to_wait()
-            crossed = True
-            found = host.stat_at(dir, name)
-        same = found.st_ino == node.ino and found.st_dev == node.dev
-        # On what others may mount on, they may do so at any moment, before this process is told of it.
-        if same and node.inline and changes > 0 and (crossed or self._private(found)):
-            node.mounts_checked = changes
-        return found
-
-    def _private(self, found: Stat) -> bool:
+    def is_private(self, found: Stat) -> bool:
         """Only root and the user of this process can mount anything on it: others need to be its
         owner or to write there (fusermount3(1)).
         """

@@ -9,31 +9,25 @@ mapped model a regular file may be a link or a device, so that its type is DT_UN
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 from weakref import ref
 
 from ninep import host
+from ninep.drivers.local.entry_types import QID_TYPES
+from ninep.drivers.local.node_table import TableEntry
 from ninep.drivers.local.packed import PackedListing, Recorder, pack
 from ninep.errors import linux_errno
 from ninep.host import Entry, Listing
-from ninep.linux import DT_DIR, DT_LNK, DT_REG, DT_UNKNOWN, Errno
+from ninep.linux import DT_DIR, DT_REG, DT_UNKNOWN, Errno
 from ninep.node import Buffer, Dirent, OpenDir
 from ninep.wire.cookies import CookieTable
-from ninep.wire.types import QT_DIR, QT_FILE, QT_SYMLINK
 
-if TYPE_CHECKING:
-    from ninep.drivers.local.node import LocalNode
-    from ninep.security import SecurityModel
-
-_TYPES_TO_STAT: Final = frozenset((DT_DIR, DT_UNKNOWN))
 _NOTHING: Final[tuple[list[Dirent], int, int]] = ([], 0, 0)
 _HEAD: Final = 24  # qid, cookie, type and the length of the name: what an entry takes besides its name
 AT_ONCE: Final = 1 << 16
 """Bytes of a reply that is not at hand: two thousand entries, each of which may have to be looked
 at (2 to 8 ms). Fewer are no end.
 """
-QID_TYPES: Final = tuple({DT_DIR: QT_DIR, DT_LNK: QT_SYMLINK}.get(kind, QT_FILE) for kind in range(16))
-"""From the type of a file, ``mode >> 12`` or a ``linux.DT_*``, to the type of its qid."""
 
 
 SEEK_ROOM: Final = 4096
@@ -53,7 +47,7 @@ class LocalDir(OpenDir):
     packs = True
     __slots__ = ("_listing", "_next", "_node", "_packed", "_recorder", "_rest", "_room", "_span", "_table")
 
-    def __init__(self, node: LocalNode, listing: Listing) -> None:
+    def __init__(self, node: TableEntry, listing: Listing) -> None:
         self._node = node
         self._listing = listing
         self._rest: tuple[list[Dirent], int, int] = _NOTHING
@@ -322,18 +316,3 @@ def _place(batch: Sequence[Dirent], number: int) -> int:
     if batch[-1][3] - first == len(batch) - 1:  # one number after the other
         return 0
     return next((at for at, entry in enumerate(batch, 1) if entry[3] == number), 0)
-
-
-def types_to_stat(model: SecurityModel) -> frozenset[int]:
-    """The types of which a listing does not say enough. overlayfs tells by the type in a listing
-    (DT_CHR) that an entry is a whiteout (ovl_fill_merge of fs/overlayfs/readdir.c): where its
-    attributes are served, the files that may be devices are looked at.
-    """
-    return _TYPES_TO_STAT | {DT_REG} if model.privileged_xattrs and not model.plain_types else _TYPES_TO_STAT
-
-
-def shown_types(plain_types: bool) -> tuple[int, ...]:
-    """From a ``linux.DT_*`` of the host to the one to show: a mapped model's regular file may be
-    anything.
-    """
-    return tuple(kind if plain_types or kind != DT_REG else DT_UNKNOWN for kind in range(16))

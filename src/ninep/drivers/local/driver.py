@@ -97,7 +97,7 @@ class LocalDriver(Driver):
         )
         table.root = self._root(found, self.volume)
         with table.lock:
-            table.handles.store(table.root, root)
+            table.handles.store_permanently(table.root, root)
 
     def _root(self, found: Stat, volume: Volume) -> LocalNode:
         table, device, ino = self._table, found.st_dev, found.st_ino

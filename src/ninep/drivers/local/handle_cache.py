@@ -11,15 +11,15 @@ without a lock or a count in every verb: a verb holds the path handle it works w
 variable, and a thread that reclaims it meanwhile only lets go of the node's reference. It costs
 0.15 us for each path handle made, and nothing for each use.
 
-There is one lock, ``HandleCache.lock``, and all exports of the process share it: it guards the budget and
-the node tables (``node_table``). A file system that does not answer must stop only its own clients, so
-**no call to the host is made while the lock is held**: victims and paths are chosen under it, the
-host is asked without it, and what it said is entered under it if it still applies. (Only O_PATH
-handles are closed under it, which never waits.) Other locks are taken inside it or alone, and
-nothing takes it inside of them. Nor does a request of one file system make calls that another one
-could hold up: what may be on a slow one (``Node.inline`` is false, or it is mounted below the
-export) has its birth time asked when it is opened, by its own request, and the handles of its open
-files, whose close may wait (a FUSE flush), are taken away by requests on that device only.
+There is one lock, ``HandleCache.lock``, and all exports of the process share it: it guards the
+budget and the node tables (``node_table``). A file system that does not answer must stop only its
+own clients, so **no call to the host is made while the lock is held**: victims and paths are chosen
+under it, the host is asked without it, and what it said is entered under it if it still applies.
+(Only O_PATH handles are closed under it, which never waits.) Other locks are taken inside it or
+alone, and nothing takes it inside of them. Nor does a request of one file system make calls that
+another one could hold up: what may be on a slow one (``Node.inline`` is false, or it is mounted
+below the export) has its birth time asked when it is opened, by its own request, and the handles of
+its open files, whose close may wait (a FUSE flush), are taken away by requests on that device only.
 
 On a host where an open handle hinders the renaming of the directories above it
 (``host.HANDLES_BLOCK_RENAME``) the same trick gives path handles that live exactly as long as the
@@ -29,29 +29,19 @@ call: see ``per_call_handles``.
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from ninep import host
 from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, Stat
-from ninep.linux import PATH_MAX, Errno
-from ninep.node import must_be_able_to_wait
-
-if TYPE_CHECKING:
-    from ninep.drivers.local.file import IdleFile, LocalFile
-    from ninep.drivers.local.node import LocalNode
+from ninep.linux import Errno
+from ninep.node import OpenFile
 
 NO_BIRTH: Final = -1
-DEPTH: Final = PATH_MAX // 2
-"""Names on the way from a path handle to a node that has lost its own: no path is longer. ELOOP
-beyond.
-"""
-_KEPT: Final = 32
-"""Of the directories on that way, the nearest are opened again."""
 _ROUNDS: Final = 3
-_ATTEMPTS: Final = 16
 
 T = TypeVar("T")
 
@@ -62,7 +52,7 @@ class _Chosen(NamedTuple):
     """
 
     taken: list[Handle]
-    unknown: dict[LocalNode, Handle]
+    unknown: dict[CacheEntry, Handle]
 
 
 class _SelfClosing(int):
@@ -78,6 +68,79 @@ self_closing = cast("Callable[[Handle], Handle]", _SelfClosing)
 """Make a handle close itself when nobody refers to it any more."""
 
 
+class CacheEntry(ABC):
+    """A node as the cache knows it: something that can lose its path handle and get it again.
+
+    Only the methods of this module change its fields.
+    """
+
+    __slots__ = ("birth", "detached", "files", "path_handle", "slow_device", "used")
+
+    dev: int
+    ino: int
+    files: tuple[CachedFile, ...]
+    """What is open of it."""
+
+    def __init__(self, slow_device: int | None) -> None:
+        self.path_handle: Handle | None = None
+        self.used = False
+        """Since the hand of the clock came by."""
+        self.birth: int | None = None
+        """In ns, ``NO_BIRTH`` if the file system keeps none, None if it was not read yet."""
+        self.files = ()
+        self.detached = False
+        """It has no name by which its handle could come back: the handle is unreclaimable."""
+        self.slow_device = slow_device
+        """The file system that it is on, if that may be a slow one; None otherwise."""
+
+    def held(self) -> Handle:
+        """The path handle. Keep it in a local variable while it is used: see the head of this page."""
+        self.used = True
+        path_handle = self.path_handle
+        return self.reopen() if path_handle is None else path_handle
+
+    @abstractmethod
+    def reopen(self) -> Handle:
+        """A path handle again, after the cache took it away: ENOENT, ESTALE."""
+
+    def opened(self) -> Handle:
+        """A handle of something opened from it, NO_HANDLE if there is none."""
+        for file in self.files:
+            if file.handle is not NO_HANDLE:
+                return file.handle
+        return NO_HANDLE
+
+    def read_birth(self) -> int:
+        """Its birth time, asked of the host once: it never changes, and statx by ctypes costs more
+        than all the rest of a getattr.
+        """
+        self.birth = birth_of(self.held())
+        return self.birth
+
+
+class CachedFile(OpenFile):
+    """An open file as the cache knows it. Only the cache and the file itself change its fields."""
+
+    __slots__ = ("_node", "handle", "used")
+
+    _node: CacheEntry
+    handle: Handle
+    used: bool
+
+    @property
+    def node(self) -> CacheEntry:
+        """What it was opened from."""
+        return self._node
+
+    def reopen_handle(self) -> Handle:
+        """Another handle to its contents; only asked of files whose handle can be taken away."""
+        raise NotImplementedError
+
+    def held(self) -> Handle:
+        """The handle."""
+        return self.handle
+
+
 class HandleCache:
     """The path handles of all trees of this process, bounded: a second-chance clock over the nodes
     that hold one.
@@ -85,6 +148,9 @@ class HandleCache:
     ``budget``: how many handles nodes and what they opened may hold; ``opened`` counts those of
     open files and directories.
     """
+
+    per_call = False
+    """Path handles live no longer than a call."""
 
     def __init__(self, budget: int) -> None:
         self.budget = budget
@@ -94,13 +160,13 @@ class HandleCache:
         self.lock = threading.RLock()
         # In the order of the clock. A dict, because nodes leave it from anywhere: those left behind until the hand comes by would keep
         # the garbage collector busy (3.5 us for each walk).
-        self._ring: dict[LocalNode, None] = {}
-        self._files: dict[int | None, dict[IdleFile, None]] = {}
+        self._ring: dict[CacheEntry, None] = {}
+        self._files: dict[int | None, dict[CachedFile, None]] = {}
         """Open files whose handles may be taken away, in the same order; those on a slow file
         system by its device, others under None.
         """
 
-    def store(self, node: LocalNode, path_handle: Handle) -> None:
+    def store(self, node: CacheEntry, path_handle: Handle) -> None:
         """Give a node its path handle; call with the lock held, and ``trim`` without it if there
         are more than the budget then.
         """
@@ -108,23 +174,12 @@ class HandleCache:
         self.held += 1
         self._ring[node] = None
 
-    def adopt(self, node: LocalNode, path_handle: Handle) -> Handle:
-        """Give a node that was found again its path handle. Another thread may have been faster, or
-        the node have left the tree meanwhile.
-        """
-        record_birth(node, path_handle)
-        with self.lock:
-            if node.path_handle is not None:
-                return node.path_handle
-            if node.refs and not node.detached:
-                self.store(node, path_handle)
-                if node.dev != node.table.root.dev:
-                    node.table.on_submounts[node] = None
-        if self.held + self.opened > self.budget:
-            self.trim(node)
-        return path_handle
+    def store_permanently(self, node: CacheEntry, path_handle: Handle) -> None:
+        """As ``store``, for what has no name to come back by: it is never taken away."""
+        node.path_handle = path_handle
+        self.held += 1
 
-    def drop(self, node: LocalNode) -> None:
+    def drop(self, node: CacheEntry) -> None:
         """Take a node's path handle away; it closes when no verb uses it. Call with the lock held."""
         if node.path_handle is not None:
             node.path_handle = None
@@ -132,7 +187,7 @@ class HandleCache:
             self.unreclaimable -= node.detached
             self._ring.pop(node, None)
 
-    def make_unreclaimable(self, node: LocalNode) -> bool:
+    def make_unreclaimable(self, node: CacheEntry) -> bool:
         """Its name is about to go: from now on it keeps its path handle, which must not be taken
         away. False if another thread said so before.
 
@@ -148,7 +203,7 @@ class HandleCache:
             self.detach(node, path_handle)
         return True
 
-    def detach(self, node: LocalNode, path_handle: Handle | None) -> None:
+    def detach(self, node: CacheEntry, path_handle: Handle | None) -> None:
         """It has no name any more, and keeps its path handle if there may be one more of these.
         Call with the lock held.
         """
@@ -164,7 +219,7 @@ class HandleCache:
             node.path_handle = path_handle
             self.held += 1
 
-    def make_reclaimable(self, node: LocalNode) -> None:
+    def make_reclaimable(self, node: CacheEntry) -> None:
         """Its name stays after all."""
         with self.lock:
             node.detached = False
@@ -181,11 +236,11 @@ class HandleCache:
         if self.held + self.opened > self.budget:
             self.trim()
 
-    def trim(self, node: LocalNode | None = None) -> None:
+    def trim(self, node: CacheEntry | None = None) -> None:
         """Too many: take away an eighth of them, so that it is not done for each new one. ``node``:
         whose request this is.
         """
-        self.reclaim(self.budget - self.budget // 8, _device(node))
+        self.reclaim(self.budget - self.budget // 8, None if node is None else node.slow_device)
 
     def make_room(self) -> bool:
         """The host has no handle left: give back half of what can be. False if there is nothing to
@@ -251,8 +306,8 @@ class HandleCache:
             if left <= 0:
                 break
             path_handle = node.path_handle
-            if path_handle is None or node.parent_node is node or node in unknown:
-                continue  # taken in the first pass; the root has no name to come back by
+            if path_handle is None or node in unknown:
+                continue  # taken in the first pass
             if node.used or (host.BY_NAME and node.files):
                 node.used = False
                 del ring[node]
@@ -294,25 +349,25 @@ class HandleCache:
 
     # -- open files ----------------------------------------------------------------------------------------------------
 
-    def add_file(self, node: LocalNode, file: LocalFile) -> None:
+    def add_file(self, node: CacheEntry, file: CachedFile) -> None:
         """A file was opened."""
         with self.lock:
             node.files += (file,)
             crowd = self._count(node, file)
         self._trim_files(node, crowd)
 
-    def _count(self, node: LocalNode, file: LocalFile) -> int:
+    def _count(self, node: CacheEntry, file: CachedFile) -> int:
         """It has a handle; how many files there are by now that others cannot take away. Call with
         the lock held.
         """
         self.opened += 1
         if not file.idle:
             return 0
-        key = _device(node)
-        self._files.setdefault(key, {})[cast("IdleFile", file)] = None
+        key = node.slow_device
+        self._files.setdefault(key, {})[file] = None
         return 0 if key is None else sum(len(ring) for device, ring in self._files.items() if device is not None)
 
-    def _trim_files(self, node: LocalNode, crowd: int) -> None:
+    def _trim_files(self, node: CacheEntry, crowd: int) -> None:
         if self.held + self.opened > self.budget:
             self.trim(node)
         elif crowd > self.budget // 4:
@@ -320,15 +375,15 @@ class HandleCache:
             own = len(self._files.get(node.dev, ()))
             self._rounds(lambda chosen: self._take_files(node.dev, max(1, own // 8), chosen))
 
-    def _no_victim(self, file: IdleFile) -> None:
-        key = _device(file.node)
+    def _no_victim(self, file: CachedFile) -> None:
+        key = file.node.slow_device
         ring = self._files.get(key)
         if ring is not None:
             ring.pop(file, None)
             if not ring:
                 del self._files[key]
 
-    def make_file_unreclaimable(self, file: IdleFile) -> None:
+    def make_file_unreclaimable(self, file: CachedFile) -> None:
         """From now on it keeps its handle."""
         while True:
             handle = file.held()
@@ -337,7 +392,7 @@ class HandleCache:
                     self._no_victim(file)
                     return
 
-    def reopen_file(self, file: IdleFile) -> Handle:
+    def reopen_file(self, file: CachedFile) -> Handle:
         """The handle of a file that lost it: ENOENT or ESTALE as for a path handle, EACCES if its
         mode forbids it now.
         """
@@ -352,105 +407,31 @@ class HandleCache:
         self._trim_files(node, crowd)
         return handle
 
-    def discard_file(self, file: LocalFile) -> None:
+    def remove_file(self, file: CachedFile) -> None:
+        """An open file ends; its handle is about to be closed and is no way back to a path handle."""
+        node = file.node
+        with self.lock:
+            files = node.files
+            node.files = () if len(files) == 1 else tuple(other for other in files if other is not file)
+            self.discard_file(file)
+
+    def clear_used(self, node: CacheEntry) -> None:
+        """Begin to watch whether it is used."""
+        node.used = False
+
+    def discard_file(self, file: CachedFile) -> None:
         """An open file ends. Call with the lock held."""
         if file.handle is not NO_HANDLE:
             self.opened -= 1
         if file.idle:
-            self._no_victim(cast("IdleFile", file))
+            self._no_victim(file)
 
     def kept_meanwhile(self) -> AbstractContextManager[None]:
         """For the length of a block nodes keep the path handles that they get; here they do anyway."""
         return nullcontext()
 
-    # -- coming back ---------------------------------------------------------------------------------------------------
 
-    def reopen(self, node: LocalNode) -> Handle:
-        """The path handle of a node that lost it: from what it has open, else by name from the
-        nearest ancestor that has one.
-
-        ENOENT if the name is gone, ESTALE if it leads to another object; not because another thread
-        is renaming something on the way. ELOOP if that ancestor is further away than a path can be
-        long.
-        """
-        rename_gate = node.table.rename_gate
-        for _ in range(_ATTEMPTS):
-            mark = rename_gate.ended
-            try:
-                path_handle = self._reopen(node)
-            except OSError as error:
-                if linux_errno(error) not in (Errno.ENOENT, Errno.ESTALE) or rename_gate.quiet_since(mark):
-                    raise
-            else:
-                if path_handle is not None:
-                    return path_handle
-        raise Refused(Errno.ESTALE, "names on the way to it change all the time")
-
-    def _reopen(self, node: LocalNode) -> Handle | None:
-        """One handle besides the goal's own is open at a time, however long the way. None: another
-        thread closed the file it began with.
-        """
-        missing: list[tuple[LocalNode, bytes]] = []
-        with self.lock:
-            while node.path_handle is None and node.opened() is NO_HANDLE:
-                if node.detached or node.parent_node is node:
-                    raise Refused(Errno.ENOENT)
-                if len(missing) >= DEPTH:
-                    raise Refused(Errno.ELOOP, "it is deeper than a path can be long")
-                missing.append((node, node.name_))
-                node = node.parent_node
-            path_handle = node.path_handle
-        if path_handle is None:
-            path_handle = self._reopen_from_file(node)
-            if path_handle is None:
-                return None
-        while missing:
-            below, name = missing.pop()
-            path_handle = self._by_name(path_handle, below, name)
-            if len(missing) < _KEPT:
-                path_handle = self.adopt(below, path_handle)
-        return path_handle
-
-    def _reopen_from_file(self, node: LocalNode) -> Handle | None:
-        """By what it has open. A handle that another thread closes meanwhile may be another file's
-        by then: it counts if it is still open.
-        """
-        handle = node.opened()
-        if handle is NO_HANDLE:
-            return None
-        try:
-            path_handle = host.reopen_path(handle)
-        except OSError as error:
-            path_handle = self.retry(error, host.reopen_path, handle)
-        path_handle = self_closing(path_handle)
-        with self.lock:
-            if all(file.handle is not handle for file in node.files):
-                return None
-        # Where that is a second handle to the same open file, it must not outlive it: locks would.
-        return path_handle if host.BY_NAME else self.adopt(node, path_handle)
-
-    def open_path(self, dir: Handle, name: bytes) -> Handle:
-        """A path handle of an entry, if need be at the cost of others."""
-        try:
-            return host.open_path(dir, name)
-        except OSError as error:
-            return self.retry(error, host.open_path, dir, name)
-
-    def _by_name(self, dir: Handle, node: LocalNode, name: bytes) -> Handle:
-        try:
-            path_handle = self_closing(self.open_path(dir, name))
-        except OSError as error:
-            if linux_errno(error) is not Errno.EXDEV:
-                raise
-            must_be_able_to_wait()
-            path_handle = self_closing(host.open_path_across(dir, name))
-        found = host.stat(path_handle)
-        if not is_same_object(node, found, path_handle):
-            raise Refused(Errno.ESTALE, "the name leads to another file now")
-        return path_handle
-
-
-def is_same_object(node: LocalNode, found: Stat, path_handle: Handle) -> bool:
+def is_same_object(node: CacheEntry, found: Stat, path_handle: Handle) -> bool:
     """Is what was found the node's object? Inode numbers are used again, so the birth time counts
     too where it is known.
     """
@@ -459,19 +440,12 @@ def is_same_object(node: LocalNode, found: Stat, path_handle: Handle) -> bool:
     return node.birth is None or node.birth == birth_of(path_handle)
 
 
-def record_birth(node: LocalNode, path_handle: Handle) -> None:
+def record_birth(node: CacheEntry, path_handle: Handle) -> None:
     """Of what may be on a slow file system, while its own request is at it: who reclaims the path
     handle could not wait for the answer.
     """
-    if node.birth is None and _device(node) is not None:
+    if node.birth is None and node.slow_device is not None:
         node.birth = birth_of(path_handle)
-
-
-def _device(node: LocalNode | None) -> int | None:
-    """The file system that a node is on, if it may be a slow one: it is known to be, or it is
-    mounted below the export.
-    """
-    return None if node is None or (node.inline and node.dev == node.table.root.dev) else node.dev
 
 
 def birth_of(path_handle: Handle) -> int:

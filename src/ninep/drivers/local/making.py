@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import Any, ClassVar, Final, Protocol, Self, TypeVar
 
 from ninep import host
+from ninep.drivers.local.file import LocalFile
 from ninep.errors import Refused, linux_errno
+from ninep.host import Handle, Stat
 from ninep.linux import O_EXCL, Errno
-
-if TYPE_CHECKING:
-    from ninep.drivers.local.file import LocalFile
-    from ninep.drivers.local.node import LocalNode
-    from ninep.host import Handle, Stat
 
 _ATTEMPTS: Final = 3
 
+T = TypeVar("T")
 
-def create(directory: LocalNode, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[LocalNode, LocalFile]:
+
+class Creator(Protocol):
+    """What creating needs of a node."""
+
+    file_type: ClassVar[type[LocalFile]]
+
+    @property
+    def table(self) -> Any:
+        """Its table."""
+
+    def make(self, verb: Callable[..., T], *arguments: object) -> T:
+        """A verb of the model in this directory."""
+
+    def walk(self, name: bytes) -> Self: ...
+    def open(self, flags: int, by: int) -> LocalFile: ...
+    def opened_as(self, file: LocalFile) -> LocalFile: ...
+    def update_qid(self, found: Stat) -> Self: ...
+    def remove(self) -> None: ...
+    def release(self) -> None: ...
+
+
+N = TypeVar("N", bound=Creator)
+
+
+def create(directory: N, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[N, LocalFile]:
     """``Node.create``."""
     model = directory.table.model
     model.check_name(name)
@@ -37,9 +60,7 @@ def create(directory: LocalNode, name: bytes, flags: int, mode: int, uid: int, g
     raise Refused(Errno.EAGAIN)
 
 
-def _created(
-    directory: LocalNode, name: bytes, flags: int, handle: Handle, made: Stat, by: int
-) -> tuple[LocalNode, LocalFile]:
+def _created(directory: N, name: bytes, flags: int, handle: Handle, made: Stat, by: int) -> tuple[N, LocalFile]:
     """No path handle yet: while it is open the handle tells who it is (0.8 us of every create)."""
     try:
         node = directory.table.add(directory, name, made, None)
@@ -57,7 +78,7 @@ def _created(
         raise
 
 
-def _open_existing(directory: LocalNode, name: bytes, flags: int, by: int) -> tuple[LocalNode, LocalFile]:
+def _open_existing(directory: N, name: bytes, flags: int, by: int) -> tuple[N, LocalFile]:
     node = directory.walk(name)
     try:
         return node, node.open(flags, by)

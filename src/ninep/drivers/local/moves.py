@@ -1,10 +1,10 @@
-"""Removing and renaming: the host's entry goes or moves, and the tree is brought in line.
+"""Removing and renaming: the host's entry goes or moves, and the node table is brought in line.
 
 A node whose name is about to go is made ready for it first (its path handle unreclaimable, what the
 model knows of it remembered), so that clients which hold it can go on. If the removal then fails,
 all that is taken back.
 
-Host processes, other exports of the folder and other workers move things too, of which the tree
+Host processes, other exports of the folder and other workers move things too, of which the table
 hears nothing. So what it says of a node's place is asked of the host before anything hangs on it:
 the directory that ``..`` leads to, the name by which something is removed, renamed or looked up in
 a metadata folder, and the way between two directories of which one is to be moved into the other. A
@@ -14,22 +14,22 @@ is not found there has no name any more.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final, TypeVar
 
 from ninep import host
+from ninep.drivers.local.node_table import TableEntry
 from ninep.errors import Refused, linux_errno
+from ninep.host import Handle
 from ninep.linux import DT_DIR, Errno
 
-if TYPE_CHECKING:
-    from ninep.drivers.local.node import LocalNode
-    from ninep.host import Handle
+N = TypeVar("N", bound=TableEntry)
 
 _GONE: Final = frozenset({Errno.ENOENT, Errno.ESTALE, Errno.ENOTDIR})
 _ATTEMPTS: Final = 16
 """Of looks by name while others rename all the time."""
 
 
-def unlink(directory: LocalNode, name: bytes, is_directory: bool) -> None:
+def unlink(directory: TableEntry, name: bytes, is_directory: bool) -> None:
     """``Node.unlink``."""
     table = directory.table
     table.model.check_name(name)
@@ -44,7 +44,7 @@ def unlink(directory: LocalNode, name: bytes, is_directory: bool) -> None:
         table.detach(removed)
 
 
-def rename(source: LocalNode, name: bytes, target: LocalNode, newname: bytes) -> None:
+def rename(source: N, name: bytes, target: N, newname: bytes) -> None:
     """``Node.rename``, between two directories of one tree."""
     table = source.table
     table.model.check_name(name)
@@ -57,13 +57,13 @@ def rename(source: LocalNode, name: bytes, target: LocalNode, newname: bytes) ->
 
 
 def _rename(
-    source: LocalNode,
+    source: N,
     name: bytes,
-    target: LocalNode,
+    target: N,
     newname: bytes,
     olddir: Handle,
     newdir: Handle,
-    replaced: LocalNode | None,
+    replaced: N | None,
 ) -> None:
     table = source.table
     moved = _child(source, name)
@@ -80,17 +80,17 @@ def _rename(
         table.detach(replaced)
     if moved is None:
         moved = _child(source, name)  # entered by another thread, perhaps before the entry moved
-    # What the tree knows under the old name may not be what the host had there.
+    # What the table knows under the old name may not be what the host had there.
     if moved is not None and leads_to(moved, newdir, newname):
         table.move(moved, target, newname)
 
 
-def _child(directory: LocalNode, name: bytes) -> LocalNode | None:
+def _child(directory: N, name: bytes) -> N | None:
     """The node of an entry, if any client holds it."""
     return None if directory.children is None else directory.children.get(name)
 
 
-def must_still_be_there(node: LocalNode) -> None:
+def must_still_be_there(node: TableEntry) -> None:
     """Is this file still what its name leads to? Else a verb on the name would hit another one:
     ESTALE. EBUSY for the root.
     """
@@ -102,7 +102,7 @@ def must_still_be_there(node: LocalNode) -> None:
         raise Refused(Errno.ESTALE, "its name leads to another file now")
 
 
-def leads_to(node: LocalNode, dir: Handle, name: bytes) -> bool:
+def leads_to(node: TableEntry, dir: Handle, name: bytes) -> bool:
     """Does this name lead to this file now? No if it leads nowhere."""
     try:
         return node.is_at(dir, name)
@@ -112,7 +112,7 @@ def leads_to(node: LocalNode, dir: Handle, name: bytes) -> bool:
         return False
 
 
-def location(node: LocalNode) -> tuple[Handle, bytes] | None:
+def location(node: TableEntry) -> tuple[Handle, bytes] | None:
     """The directory a node is in and its name there, if that name leads to it now; not because
     another thread is renaming it.
     """
@@ -126,7 +126,7 @@ def location(node: LocalNode) -> tuple[Handle, bytes] | None:
             dir = above_it.held()
             if above_it is node:
                 return dir, name
-            found = node.table.devices.stat_name(node, dir, name)
+            found = node.stat_name(dir, name)
             if found.st_ino == node.ino and found.st_dev == node.dev:
                 return dir, name
         except OSError as error:
@@ -137,9 +137,9 @@ def location(node: LocalNode) -> tuple[Handle, bytes] | None:
     return None
 
 
-def parent(node: LocalNode) -> LocalNode:
-    """``Node.parent``: the directory that the host says it is in, if that is one which the tree has
-    above it.
+def parent(node: N) -> N:
+    """``Node.parent``: the directory that the host says it is in, if that is one which the table
+    has above it.
 
     ESTALE otherwise, as when a host process moved it somewhere else: by way of the host's own
     ``..`` one would come out of the export.
@@ -169,7 +169,7 @@ def parent(node: LocalNode) -> LocalNode:
     raise Refused(Errno.ENOENT if node.detached else Errno.ESTALE, "it is not where it was")
 
 
-def _is_in(node: LocalNode, directory: LocalNode) -> bool:
+def _is_in(node: N, directory: N) -> bool:
     """Does the host have it in this directory? Where it cannot tell by ``..``, its name must be
     there.
     """
@@ -185,9 +185,9 @@ def _is_in(node: LocalNode, directory: LocalNode) -> bool:
         return False
 
 
-def _untangle(moved: LocalNode | None, target: LocalNode) -> None:
-    """What is to be moved may be above its new directory by the tree: the host would refuse that,
-    unless the tree is out of date. Ask it about each step in between; what is not where the tree
+def _untangle(moved: N | None, target: N) -> None:
+    """What is to be moved may be above its new directory by the table: the host would refuse that,
+    unless the table is out of date. Ask it about each step in between; what is not where the table
     has it goes where it is found.
     """
     if moved is None or not moved.children:
@@ -203,7 +203,7 @@ def _untangle(moved: LocalNode | None, target: LocalNode) -> None:
             table.move(wrong, found, wrong.name_)
 
 
-def _prepare_removal(directory: LocalNode, dir: Handle, name: bytes) -> LocalNode | None:
+def _prepare_removal(directory: N, dir: Handle, name: bytes) -> N | None:
     """The node of a name that is about to go, made ready to live without it; None if no client
     holds it.
     """
@@ -223,7 +223,7 @@ def _prepare_removal(directory: LocalNode, dir: Handle, name: bytes) -> LocalNod
     return node
 
 
-def _cancel_removal(node: LocalNode | None) -> None:
+def _cancel_removal(node: TableEntry | None) -> None:
     """The removal failed, or meant something else: what the name says counts again."""
     if node is not None:
         node.saved_attributes = None

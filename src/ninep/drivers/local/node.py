@@ -1,6 +1,6 @@
 """A file or folder of the host as a driver's node.
 
-Every verb is: the path handle, the model's word or a host call, the tree brought in line. It knows
+Every verb is: the path handle, the model's word or a host call, the table brought in line. It knows
 no fids, no messages, and not which security model or host it has. What must be true of names
 (single, without ``/`` and NUL) the server has seen to.
 """
@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
+from typing import ClassVar, Final, Self, TypeVar
 
 from ninep import host
 from ninep.drivers.local import making, moves
-from ninep.drivers.local.directory import QID_TYPES, LocalDir
+from ninep.drivers.local.directory import LocalDir
+from ninep.drivers.local.entry_types import QID_TYPES
 from ninep.drivers.local.file import IdleFile, LocalFile, asker, usable
-from ninep.drivers.local.handle_cache import NO_BIRTH, birth_of, is_same_object, self_closing
+from ninep.drivers.local.handle_cache import NO_BIRTH, is_same_object, self_closing
+from ninep.drivers.local.node_table import TableEntry
+from ninep.drivers.local.reopening import reopen
 from ninep.drivers.local.walking import through_held
 from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, ObjectRef, Stat
@@ -35,85 +38,28 @@ from ninep.linux import (
 )
 from ninep.node import Attributes, Changes, Node, Qid, Statfs, must_be_able_to_wait
 
-if TYPE_CHECKING:
-    from ninep.drivers.local.node_table import NodeTable
-    from ninep.security import Owned
-
 _new = tuple.__new__
 _SECOND: Final = 1_000_000_000
 
 T = TypeVar("T")
 
 
-class LocalNode(Node):
-    """See ``node_table`` for its life and ``path handles`` for its path handle."""
+class LocalNode(TableEntry):
+    """See ``node_table`` for its life and ``handle_cache`` for its path handle."""
 
-    __slots__ = (
-        "birth",
-        "cached",
-        "children",
-        "detached",
-        "dev",
-        "files",
-        "ino",
-        "kind",
-        "mounts_checked",
-        "name_",
-        "parent_node",
-        "path",
-        "path_handle",
-        "qid",
-        "refs",
-        "saved_attributes",
-        "table",
-        "used",
-    )
+    __slots__ = ()
 
     inline = True
-    never_checked: ClassVar[int] = 0
-    """What ``vetted`` is at first."""
     file_type: ClassVar[type[LocalFile]] = LocalFile
     idle_type: ClassVar[type[IdleFile]] = IdleFile
     dir_type: ClassVar[type[LocalDir]] = LocalDir
 
-    def __init__(self, table: NodeTable, parent: LocalNode | None, name: bytes, dev: int, ino: int, path: int) -> None:
-        self.table = table
-        self.parent_node: LocalNode = parent or self
-        self.name_ = name
-        self.dev = dev
-        self.ino = ino
-        self.path = path
-        self.kind = 0
-        self.path_handle: Handle | None = None
-        self.used = False
-        self.refs = 1
-        self.cached = False
-        self.children: dict[bytes, LocalNode] | None = None
-        self.files: tuple[LocalFile, ...] = ()
-        self.detached = False
-        self.birth: int | None = None
-        self.saved_attributes: Owned | None = None
-        self.mounts_checked = self.never_checked
-        """``host.mounts.changes`` when nothing was mounted on it: as long as that stands, a look at
-        its name is sure not to wait.
-        """
+    files: tuple[LocalFile, ...]
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
-    def clone(self) -> LocalNode:
-        table = self.table
-        with table.lock:
-            table.ref(self)
-        return self
-
-    def release(self) -> None:
-        self.table.unref(self)
-
-    def held(self) -> Handle:
-        """The path handle. Keep it in a local variable while it is used: see ``path handles``."""
-        self.used = True
-        path_handle = self.path_handle
-        return self.table.handles.reopen(self) if path_handle is None else path_handle
+    def reopen(self) -> Handle:
+        return reopen(self)
 
     def object_ref(self) -> ObjectRef:
         """What the host needs to act on this file."""
@@ -128,23 +74,18 @@ class LocalNode(Node):
         """
         return moves.location(self)
 
-    def is_at(self, dir: Handle, name: bytes) -> bool:
-        """Does this name lead to this file now?"""
-        found = self.table.devices.stat_name(self, dir, name)
-        return found.st_ino == self.ino and found.st_dev == self.dev
-
-    def update_qid(self, found: Stat) -> LocalNode:
+    def update_qid(self, found: Stat) -> Self:
         """Take over what a stat says: type and version of the qid."""
         kind = self.table.attributes_of(self, found)[0] >> 12 & 15
         self.kind = kind
-        # As Tree.version and Qid(), without the calls (0.3 us).
+        # As NodeTable.version and Qid(), without the calls (0.3 us).
         version = hash((found.st_mtime_ns, found.st_ctime_ns, found.st_size)) & 0xFFFFFFFF
         self.qid = _new(Qid, (QID_TYPES[kind], version, self.path))
         return self
 
-    def update_qid_or_unref(self, found: Stat) -> LocalNode:
-        """As ``update_qid``, at the end of a walk: if the model cannot say what this is, the walk's reference
-        on it ends.
+    def update_qid_or_unref(self, found: Stat) -> Self:
+        """As ``update_qid``, at the end of a walk: if the model cannot say what this is, the walk's
+        reference on it ends.
         """
         try:
             return self.update_qid(found)
@@ -162,7 +103,7 @@ class LocalNode(Node):
     def bsd_groups(self) -> bool:
         return self.table.model.bsd_groups
 
-    def walk(self, name: bytes) -> LocalNode:
+    def walk(self, name: bytes) -> Self:
         table = self.table
         table.model.check_name(name)
         dir = self.held()
@@ -170,9 +111,7 @@ class LocalNode(Node):
         if known is not None and known.path_handle is not None:
             # One look instead of open, look and close; as long as the path handle is held its inode number cannot be used again.
             found = (
-                host.stat_at(dir, name)
-                if known.mounts_checked == host.mounts.changes
-                else table.devices.stat_name(known, dir, name)
+                host.stat_at(dir, name) if known.mounts_checked == host.mounts.changes else known.stat_name(dir, name)
             )
             if found.st_ino == known.ino and found.st_dev == known.dev and self._ref_child(known, name):
                 return known.update_qid_or_unref(found)
@@ -188,7 +127,7 @@ class LocalNode(Node):
             and self._ref_child(known, name)
         ):
             if known.path_handle is None:
-                table.handles.adopt(known, path_handle)
+                table.adopt(known, path_handle)
             return known.update_qid_or_unref(found)
         return table.add(self, name, found, path_handle).update_qid_or_unref(found)
 
@@ -198,7 +137,7 @@ class LocalNode(Node):
             if linux_errno(error) is not Errno.EXDEV:
                 return self.table.handles.retry(error, host.open_path, dir, name)
         finally:
-            del error  # see ``again``
+            del error  # see ``retry``
         must_be_able_to_wait()
         return host.open_path_across(dir, name)
 
@@ -210,7 +149,7 @@ class LocalNode(Node):
             return through_held(self, names)
         node: LocalNode = self
         qids: list[Qid] = []
-        mounts, stat_name = host.mounts, self.table.devices.stat_name
+        mounts = host.mounts
         with suppress(OSError):  # which the walk that follows runs into, too
             for name in names:
                 known = None if node.children is None else node.children.get(name)
@@ -218,7 +157,7 @@ class LocalNode(Node):
                     break
                 dir = node.held()
                 found = (
-                    host.stat_at(dir, name) if known.mounts_checked == mounts.changes else stat_name(known, dir, name)
+                    host.stat_at(dir, name) if known.mounts_checked == mounts.changes else known.stat_name(dir, name)
                 )
                 if found.st_ino != known.ino or found.st_dev != known.dev:
                     break
@@ -229,7 +168,7 @@ class LocalNode(Node):
             qids.pop()
         return node, qids
 
-    def _ref_child(self, known: LocalNode, name: bytes) -> bool:
+    def _ref_child(self, known: Self, name: bytes) -> bool:
         """Claim a child, unless another thread released it just now."""
         with self.table.lock:
             if self.children is None or self.children.get(name) is not known:
@@ -238,7 +177,7 @@ class LocalNode(Node):
             known.used = True
             return True
 
-    def parent(self) -> LocalNode:
+    def parent(self) -> Self:
         return moves.parent(self)
 
     # -- attributes ----------------------------------------------------------------------------------------------------
@@ -247,7 +186,7 @@ class LocalNode(Node):
         self.used = True
         path_handle = self.path_handle
         table = self.table
-        found = host.stat(table.handles.reopen(self) if path_handle is None else path_handle)
+        found = host.stat(self.reopen() if path_handle is None else path_handle)
         mode, uid, gid, rdev = table.attributes_of(self, found)
         links = found.st_nlink
         if not links and self.parent_node is self:
@@ -255,13 +194,13 @@ class LocalNode(Node):
         if self.kind == DT_DIR:
             links = table.model.links(self, found)
         atime, mtime, ctime, size = found.st_atime_ns, found.st_mtime_ns, found.st_ctime_ns, found.st_size
-        version = hash((mtime, ctime, size)) & 0xFFFFFFFF  # as Tree.version, without the call
+        version = hash((mtime, ctime, size)) & 0xFFFFFFFF  # as NodeTable.version, without the call
         kind, qid_version, path = self.qid
         if version != qid_version:
             kind = self.update_qid(found).qid.type
         valid, birth = GETATTR_BASIC, 0
         if mask & GETATTR_BTIME:
-            birth = self.birth or self._read_birth()
+            birth = self.birth or self.read_birth()
             if birth == NO_BIRTH:
                 birth = 0
             else:
@@ -294,13 +233,6 @@ class LocalNode(Node):
                 0,
             ),
         )
-
-    def _read_birth(self) -> int:
-        """Asked of the host once: a birth never changes, and statx by ctypes costs more than all
-        the rest of a getattr.
-        """
-        self.birth = birth_of(self.held())
-        return self.birth
 
     def setattr(self, changes: Changes) -> None:
         size, uid, gid, mode, atime, mtime, touch, by = changes
@@ -397,23 +329,6 @@ class LocalNode(Node):
         """Note what was opened from it."""
         self.table.handles.add_file(self, file)
         return file
-
-    def opened(self) -> Handle:
-        """A handle of something opened from it, NO_HANDLE if there is none."""
-        for file in self.files:
-            if file.handle is not NO_HANDLE:
-                return file.handle
-        return NO_HANDLE
-
-    def closed(self, file: LocalFile) -> None:
-        """An open file ends; its handle is about to be closed and is no way back to a path handle
-        any more.
-        """
-        handles = self.table.handles
-        with handles.lock:
-            files = self.files
-            self.files = () if len(files) == 1 else tuple(other for other in files if other is not file)
-            handles.discard_file(file)
 
     def opendir(self) -> LocalDir:
         if self.kind != DT_DIR:

@@ -1,97 +1,153 @@
-"""What all nodes of one export share, and the one place where nodes enter and leave the tree.
+"""What all nodes of one export share, and the one place where nodes enter and leave the table.
 
 A file that clients hold under one name is one node, however many fids walked there: the parent's
-``children`` finds it, ``references`` counts fids and children. So cloning a fid costs no system call,
-and when a client renames a directory one node changes and all below follow.
+``children`` finds it, ``references`` counts fids and children. So cloning a fid costs no system
+call, and when a client renames a directory one node changes and all below follow.
 
-A directory that nobody references any more lingers for a while with its path handle, because clients
-walk through the same few directories again and again: a step to one that lingers is one look (0.9
+A directory without references stays for a while with its path handle, because clients
+walk through the same few directories again and again: a step to one that stayed is one look (0.9
 us) instead of open, look, close and a new node (5 us). Only a few do, files never (a path handle
 would keep a deleted file's blocks), none when no fid is left, and none on hosts where path handles
 hinder others.
 
 The table is what clients' renames made of it; host processes, other exports of the folder and other
 workers rename too, and nothing tells of that. So a parent link is a guess until the host confirms
-it (``rename_gate``), and the one thing that must hold whatever the host says is kept here: no node is its
-own ancestor. A node whose place proved wrong and could not be found loses its name (``detach_misplaced``): it
-lives on by its path handle.
+it (``rename_gate``), and the one thing that must hold whatever the host says is kept here: no node
+is its own ancestor. A node whose place proved wrong and could not be found loses its name
+(``detach_misplaced``): it lives on by its path handle.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import deque
 from itertools import islice
-from threading import Condition
-from typing import TYPE_CHECKING, Final
+from typing import ClassVar, Final, Generic, Self, TypeVar
 
 from ninep import host
 from ninep.drivers.local.devices import DeviceTable
-from ninep.drivers.local.directory import QID_TYPES, shown_types, types_to_stat
-from ninep.drivers.local.handle_cache import HandleCache, record_birth
+from ninep.drivers.local.entry_types import QID_TYPES, shown_types, types_to_stat
+from ninep.drivers.local.handle_cache import CacheEntry, HandleCache, record_birth
 from ninep.drivers.local.packed import Listings
 from ninep.drivers.local.qids import QidMap
-from ninep.host import Handle, Stat
-from ninep.linux import DT_DIR
-from ninep.node import Qid
-from ninep.security import SecurityModel
+from ninep.drivers.local.rename_gate import RenameGate
+from ninep.errors import linux_errno
+from ninep.host import Handle, ObjectRef, Stat
+from ninep.linux import DT_DIR, Errno
+from ninep.node import Node, Qid, must_be_able_to_wait
+from ninep.security import Owned, SecurityModel
 
-if TYPE_CHECKING:
-    from threading import RLock
-
-    from ninep.drivers.local.node import LocalNode
-
-
-RENAME_TIMEOUT: Final = 0.5
-"""Seconds that a look by name waits for a rename in another thread: the storage may be slow, or not
-answer any more.
-"""
 IDLE_DIRECTORIES: Final = 64
 """Directories that stay for a while after their last reference."""
 TIDIED: Final = 4096
 """Nodes that one ``tidy`` looks at: half a millisecond."""
 
 
-class RenameGate:
-    """Renames that are under way: the host's entry may have moved and the tree not yet, so that no
-    name in it can be relied on.
+class TableEntry(CacheEntry, Node):
+    """A node as the table knows it. Only the methods of this module change its parent, name,
+    children and references; device, inode and qid path never change.
     """
 
-    __slots__ = ("_ended", "_lock", "_under_way", "_waiting", "ended")
+    __slots__ = (
+        "cached",
+        "children",
+        "dev",
+        "ino",
+        "kind",
+        "mounts_checked",
+        "name_",
+        "parent_node",
+        "path",
+        "qid",
+        "refs",
+        "saved_attributes",
+        "table",
+    )
 
-    def __init__(self, lock: RLock) -> None:
-        self.ended = 0
-        """How many have ended: read it before a look by name, for ``quiet_since``."""
-        self._lock = lock
-        self._ended = Condition(lock)
-        self._under_way = 0
-        self._waiting = 0
+    never_checked: ClassVar[int] = 0
+    """What ``mounts_checked`` is at first."""
+    table: NodeTable[Self]
+    parent_node: Self
+    children: dict[bytes, Self] | None
+    qid: Qid
 
-    def __enter__(self) -> None:
-        with self._lock:
-            self._under_way += 1
+    def __init__(self, table: NodeTable[Self], parent: Self | None, name: bytes, dev: int, ino: int, path: int) -> None:
+        super().__init__(None if self.inline and (parent is None or dev == table.root.dev) else dev)
+        self.table = table
+        self.parent_node = parent or self
+        self.name_ = name
+        self.dev = dev
+        self.ino = ino
+        self.path = path
+        self.kind = 0
+        self.refs = 1
+        self.cached = False
+        self.children = None
+        self.saved_attributes: Owned | None = None
+        self.mounts_checked = self.never_checked
+        """``host.mounts.changes`` when nothing was mounted on it: as long as that stands, a look at
+        its name is sure not to wait.
+        """
 
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._under_way -= 1
-            self.ended += 1
-            if self._waiting:
-                self._ended.notify_all()
+    def clone(self) -> Self:
+        table = self.table
+        with table.lock:
+            table.ref(self)
+        return self
 
-    def quiet_since(self, mark: int) -> bool:
-        """A name led nowhere. False: some rename has ended since ``ended`` was ``mark``, try again."""
-        with self._lock:
-            if self.ended != mark:
-                return False
-            if not self._under_way:
-                return True
-            self._waiting += 1
-            try:
-                return not self._ended.wait(RENAME_TIMEOUT)
-            finally:
-                self._waiting -= 1
+    def release(self: Self) -> None:
+        self.table.unref(self)
+
+    @abstractmethod
+    def walk(self, name: bytes) -> Self:
+        """``Node.walk``."""
+
+    @abstractmethod
+    def open_handle(self, flags: int) -> Handle:
+        """A handle to the contents, not counted."""
+
+    @abstractmethod
+    def object_ref(self) -> ObjectRef:
+        """``FileRef.object_ref``."""
+
+    @abstractmethod
+    def location(self) -> tuple[Handle, bytes] | None:
+        """``FileRef.location``."""
+
+    def is_at(self, dir: Handle, name: bytes) -> bool:
+        """Does this name lead to this file now?"""
+        found = self.stat_name(dir, name)
+        return found.st_ino == self.ino and found.st_dev == self.dev
+
+    def stat_name(self, dir: Handle, name: bytes) -> Stat:
+        """As ``host.stat_at`` of a name that this node may have. Where something may be mounted
+        since the last look, only in a thread that may wait.
+        """
+        changes = host.mounts.changes
+        if self.mounts_checked == changes:
+            return host.stat_at(dir, name)
+        if not self.inline:
+            must_be_able_to_wait()
+        crossed = False
+        try:
+            found = host.stat_same_mount(dir, name)
+        except OSError as error:
+            if linux_errno(error) is not Errno.EXDEV:
+                raise
+            must_be_able_to_wait()
+            crossed = True
+            found = host.stat_at(dir, name)
+        same = found.st_ino == self.ino and found.st_dev == self.dev
+        # On what others may mount on, they may do so at any moment, before this process is told of it.
+        if same and self.inline and changes > 0 and (crossed or self.table.devices.is_private(found)):
+            self.mounts_checked = changes
+        return found
 
 
-class NodeTable:
+N = TypeVar("N", bound=TableEntry)
+
+
+class NodeTable(Generic[N]):
     """One export: its model, its qid numbers, its nodes."""
 
     __slots__ = (
@@ -113,9 +169,9 @@ class NodeTable:
         "types_to_stat",
     )
 
-    root: LocalNode
+    root: N
 
-    def __init__(self, model: SecurityModel, qids: QidMap, handles: HandleCache, devices: DeviceTable) -> None:
+    def __init__(self, model: SecurityModel, qids: QidMap, handles: HandleCache, devices: DeviceTable[N]) -> None:
         self.model = model
         self.attributes_of = model.attributes_of
         self.qids = qids
@@ -132,15 +188,15 @@ class NodeTable:
         """Claims of fids on nodes of this tree; those that nodes have on their parents are not
         counted.
         """
-        self._idle_directories: deque[LocalNode] = deque()
-        self.on_submounts: dict[LocalNode, None] = {}
+        self._idle_directories: deque[N] = deque()
+        self.on_submounts: dict[N, None] = {}
         """Nodes on file systems mounted below the export that have path handles, in the order in
         which they are looked at: see ``tidy``.
         """
 
-    def add(self, parent: LocalNode, name: bytes, found: Stat, path_handle: Handle | None) -> LocalNode:
-        """A new node for what was found under ``name``, referenced once; in the map it takes the place
-        of what was known there.
+    def add(self, parent: N, name: bytes, found: Stat, path_handle: Handle | None) -> N:
+        """A new node for what was found under ``name``, referenced once; in the map it takes the
+        place of what was known there.
 
         Unless another thread entered the same file just now: one node for a name, or a rename would
         move one and leave the other behind.
@@ -148,7 +204,7 @@ class NodeTable:
         device, ino = found.st_dev, found.st_ino
         device = self.numbers.setdefault(device, device)  # one int for all nodes
         kind = type(parent) if path_handle is None or device == parent.dev else self._kind(parent, device, path_handle)
-        node = kind(self, parent, name, device, ino, self.qids.path(device, ino))
+        node = kind(self, parent, name, device, ino, self.qids.path(device, ino))  # type: ignore[arg-type] # of N is Self
         on_submounts = device != self.root.dev
         if path_handle is not None and (on_submounts or not node.inline):
             record_birth(node, path_handle)
@@ -177,27 +233,44 @@ class NodeTable:
             handles.trim(node)
         return node
 
-    def _kind(self, parent: LocalNode, device: int, path_handle: Handle) -> type[LocalNode]:
+    def _kind(self, parent: N, device: int, path_handle: Handle) -> type[N]:
         """The class of a node on another device than its parent's. All below a slow one is slow:
         that is how it is reached.
         """
         kind = self.devices.nodes(device, path_handle)
         return kind if parent.inline else type(parent)
 
-    def kept(self, known: LocalNode, path_handle: Handle) -> bool:
+    def kept(self, known: N, path_handle: Handle) -> bool:
         """Whether the node of what ``open_path`` is can go on as it is: not if its device's number
         was given to another kind of device.
         """
         parent = known.parent_node
         return known.dev == parent.dev or type(known) is self._kind(parent, known.dev, path_handle)
 
-    def ref(self, node: LocalNode) -> None:
+    def adopt(self, node: N, path_handle: Handle) -> Handle:
+        """Give a node that was found again its path handle. Another thread may have been faster, or
+        the node have left the table meanwhile.
+        """
+        record_birth(node, path_handle)
+        handles = self.handles
+        with self.lock:
+            if node.path_handle is not None:
+                return node.path_handle
+            if node.refs and not node.detached:
+                handles.store(node, path_handle)
+                if node.dev != self.root.dev:
+                    self.on_submounts[node] = None
+        if handles.held + handles.opened > handles.budget:
+            handles.trim(node)
+        return path_handle
+
+    def ref(self, node: N) -> None:
         """One more fid holds a node. Call with the lock held."""
         node.refs += 1
         self.total_refs += 1
 
-    def unref(self, node: LocalNode) -> None:
-        """The reference of a fid ends; what nobody references leaves the tree, now or after it lingered."""
+    def unref(self, node: N) -> None:
+        """The reference of a fid ends; what has none leaves the table, now or after a while."""
         with self.lock:
             self.total_refs -= 1
             node.refs -= 1
@@ -209,12 +282,12 @@ class NodeTable:
                 self.drop_idle()
 
     def drop_idle(self) -> None:
-        """Nobody is here: nothing lingers. Call with the lock held."""
+        """No fid is left: no directory stays. Call with the lock held."""
         while self._idle_directories:
             self._drop_oldest()
 
-    def _drop_unreferenced(self, node: LocalNode) -> None:
-        """Nobody references this node: it lingers (perhaps it does already), or leaves, and maybe its
+    def _drop_unreferenced(self, node: N) -> None:
+        """This node has no references: it stays (perhaps it does already), or leaves, and maybe its
         parents after it.
         """
         while node.parent_node is node or node.kind != DT_DIR or node.path_handle is None or node.detached:
@@ -239,12 +312,12 @@ class NodeTable:
             if not parent.refs:
                 self._drop_unreferenced(parent)
 
-    def replace_root(self, root: LocalNode, path_handle: Handle) -> None:
+    def replace_root(self, root: N, path_handle: Handle) -> None:
         """The exported folder is another one now. Call with the lock held. What is held of the old
         one keeps that as its root.
         """
         old, self.root = self.root, root
-        self.handles.store(root, path_handle)
+        self.handles.store_permanently(root, path_handle)
         old.refs -= 1
         if not old.refs:
             self._drop_unreferenced(old)
@@ -261,7 +334,7 @@ class NodeTable:
                 if node.path_handle is None:
                     continue
                 if node.used or node.files or node.detached:
-                    node.used = False
+                    self.handles.clear_used(node)
                     self.on_submounts[node] = None
                 elif node.refs:
                     self.handles.drop(node)
@@ -271,8 +344,8 @@ class NodeTable:
                     if not parent.refs:
                         self._drop_unreferenced(parent)
 
-    def _leave(self, node: LocalNode) -> LocalNode:
-        """Take a node out of the tree, and its reference off its parent, which is returned."""
+    def _leave(self, node: N) -> N:
+        """Take a node out of the table, and its reference off its parent, which is returned."""
         self.handles.drop(node)
         self.on_submounts.pop(node, None)
         node.cached = False
@@ -283,15 +356,14 @@ class NodeTable:
         parent.refs -= 1
         return parent
 
-    def detach(self, node: LocalNode) -> None:
+    def detach(self, node: N) -> None:
         """Its name is gone: it lives on by its path handle until it is released."""
         with self.lock:
-            node.detached = True
             children = node.parent_node.children
             if children is not None and children.get(node.name_) is node:
                 del children[node.name_]
 
-    def detach_misplaced(self, node: LocalNode) -> None:
+    def detach_misplaced(self, node: N) -> None:
         """The host says that it is not where the table has it, and where it is cannot be told: it
         lives on by its path handle, without a name.
 
@@ -302,12 +374,12 @@ class NodeTable:
                 self.handles.detach(node, node.path_handle)
             self._set_parent(node, self.root)
 
-    def move(self, node: LocalNode, parent: LocalNode, name: bytes) -> None:
+    def move(self, node: N, parent: N, name: bytes) -> None:
         """It was renamed. What was known under the new name must have been detached.
 
-        A node that left the tree meanwhile (the last fid was clunked in another thread) is nobody's
-        any more and stays away. If the new parent is below the node by the table, then the table is
-        wrong somewhere in between: that part loses its name.
+        A node that left the table meanwhile (the last fid was clunked in another thread) is
+        nobody's any more and stays away. If the new parent is below the node by the table, then the
+        table is wrong somewhere in between: that part loses its name.
         """
         with self.lock:
             if parent is node:
@@ -321,7 +393,7 @@ class NodeTable:
                 self.handles.drop(node)  # a path handle may stand for directory and name there
             self._set_parent(node, parent, name)
 
-    def _set_parent(self, node: LocalNode, parent: LocalNode, name: bytes | None = None) -> None:
+    def _set_parent(self, node: N, parent: N, name: bytes | None = None) -> None:
         """Give a node, which is not above it, another parent; None: without a name."""
         old = node.parent_node
         if old.children is not None and old.children.get(node.name_) is node:
@@ -337,11 +409,11 @@ class NodeTable:
         if not old.refs:
             self._drop_unreferenced(old)
 
-    def between(self, low: LocalNode, high: LocalNode) -> list[LocalNode]:
+    def between(self, low: N, high: N) -> list[N]:
         """``low`` and what is above it, up to the one whose parent is ``high``; empty if ``high``
         is not above it (or is ``low`` itself).
         """
-        path: list[LocalNode] = []
+        path: list[N] = []
         with self.lock:
             while low is not high:
                 path.append(low)

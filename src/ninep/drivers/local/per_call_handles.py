@@ -4,8 +4,8 @@ of the directories above it.
 Without handles that are kept, each request would open its way down from the root, and a client that
 walks one name at a time the whole way again for each. So a directory is opened by its file id,
 where the host and its volume can, and anything else by its name in one: the depth of a node costs
-nothing. What is opened counts only if it is the same object (``is_still``). A walk of several names
-keeps the handles on its way until it ends, and opens each name once.
+nothing. What is opened counts only if it is the same object (``reopening``). A walk of several
+names keeps the handles on its way until it ends, and opens each name once.
 
 Where files cannot be opened by id (FAT, network shares), the way is opened by names from the root
 as ever, but for the names of one walk.
@@ -16,27 +16,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ninep import host
-from ninep.drivers.local.handle_cache import HandleCache, is_same_object, self_closing
-from ninep.errors import Refused, linux_errno
-from ninep.host import NO_HANDLE, Handle
-from ninep.linux import DT_DIR, Errno
-
-if TYPE_CHECKING:
-    from ninep.drivers.local.node import LocalNode
+from ninep.drivers.local.handle_cache import CacheEntry, HandleCache
+from ninep.host import Handle
 
 _OTHERS: Final = (
     400  # handles left for sockets, open files of other drivers and Python itself (QEMU 9p.c v9fs_set_fd_limit)
 )
 _MOST: Final = 1 << 17  # each keeps an inode in the kernel's memory, about a KiB that nobody else can have
-_NOT_BY_ID: Final = frozenset({Errno.EOPNOTSUPP, Errno.ENOENT, Errno.ESTALE, Errno.EINVAL})
-"""A way by id that leads nowhere; the names on the way may."""
 
 
 class _Walk(threading.local):
-    nodes: list[LocalNode] | None = None
+    nodes: list[CacheEntry] | None = None
 
 
 class PerCallHandles(HandleCache):
@@ -47,14 +40,14 @@ class PerCallHandles(HandleCache):
     node costs nothing; what is no directory by its name in one.
     """
 
+    per_call = True
+
     def __init__(self, budget: int) -> None:
         super().__init__(budget)
         self._walk = _Walk()
 
-    def store(self, node: LocalNode, path_handle: Handle) -> None:
-        if node.parent_node is node:
-            super().store(node, path_handle)
-        elif self._walk.nodes is not None:
+    def store(self, node: CacheEntry, path_handle: Handle) -> None:
+        if self._walk.nodes is not None:
             super().store(node, path_handle)
             self._walk.nodes.append(node)
 
@@ -69,33 +62,6 @@ class PerCallHandles(HandleCache):
                 for node in kept:
                     if not node.detached:
                         self.drop(node)
-
-    def _reopen(self, node: LocalNode) -> Handle | None:
-        with self.lock:
-            up, name = node.parent_node, node.name_
-            lost = node.path_handle is None and not node.detached and up is not node and node.opened() is NO_HANDLE
-        if not lost:
-            return super()._reopen(node)
-        try:
-            if node.kind == DT_DIR:
-                return self.adopt(node, self._by_id(node))
-            return self.adopt(node, self._by_name(up.held(), node, name))
-        except OSError as error:
-            if linux_errno(error) not in _NOT_BY_ID:
-                raise
-        return super()._reopen(node)
-
-    def _by_id(self, node: LocalNode) -> Handle:
-        root = node.table.root.path_handle
-        if root is None:
-            raise Refused(Errno.EOPNOTSUPP)
-        try:
-            path_handle = self_closing(host.open_path_by_id(root, node.ino))
-        except OSError as error:
-            path_handle = self_closing(self.retry(error, host.open_path_by_id, root, node.ino))
-        if not is_same_object(node, host.stat(path_handle), path_handle):
-            raise Refused(Errno.ESTALE)
-        return path_handle
 
 
 _shared: HandleCache | None = None

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
+from ninep.drivers.local.node_table import TableEntry
 from ninep.node import Qid
 
-if TYPE_CHECKING:
-    from ninep.drivers.local.node import LocalNode
+N = TypeVar("N", bound=TableEntry)
 
 
-def through_held(node: LocalNode, names: Sequence[bytes]) -> tuple[LocalNode, list[Qid]]:
+def through_held(node: N, names: Sequence[bytes]) -> tuple[N, list[Qid]]:
     """``Node.through``: each name is opened once, below the handle of the one before, which is kept
     until the walk ends.
     """

@@ -9,16 +9,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ninep.drivers.memory.sparse import Sparse
 from ninep.errors import Refused
 from ninep.linux import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP, Errno
+from ninep.node import Node
 from ninep.wire.codec import DIRENT_SIZE
 from ninep.wire.types import QT_DIR, QT_SYMLINK, Buffer, Qid
-
-if TYPE_CHECKING:
-    from ninep.drivers.memory.node import MemoryNode
 
 MAX_SIZE = (1 << 63) - 1
 QID_TYPES = {S_IFDIR: QT_DIR, S_IFLNK: QT_SYMLINK}
@@ -135,36 +133,54 @@ class Inode:
         self.modified()
 
 
+class Entry(Node):
+    """A name of an inode in a directory (or the root): what ``Entries`` and open directories know of
+    a node.
+    """
+
+    __slots__ = ("cookie", "directory", "inode", "name_now")
+
+    inode: Inode
+    directory: Entry
+    name_now: bytes
+    cookie: int
+
+    @property
+    def qid(self) -> Qid:  # type: ignore[override]  # always fresh; mypy wants attributes to stay writable
+        return self.inode.qid
+
+
 class Entries:
     """The entries of a directory, in the order of their cookies (1 and 2 are ``.`` and ``..``)."""
 
     __slots__ = ("by_cookie", "last", "names", "order")
 
     def __init__(self) -> None:
-        self.names: dict[bytes, MemoryNode] = {}
-        self.by_cookie: dict[int, MemoryNode] = {}
+        self.names: dict[bytes, Any] = {}
+        """Of one class of nodes, which the driver knows."""
+        self.by_cookie: dict[int, Any] = {}
         self.order: list[int] = []
         """All cookies, ascending, for bisection. Those no longer in ``by_cookie`` are removed when
         they are the majority."""
         self.last = 2
 
-    def add(self, node: MemoryNode, name: bytes) -> None:
+    def add(self, node: Entry, name: bytes) -> None:
         self.last += 1
         self.names[name] = self.by_cookie[self.last] = node
         self.order.append(self.last)
         node.name_now = name
         node.cookie = self.last
 
-    def remove(self, node: MemoryNode) -> None:
+    def remove(self, node: Entry) -> None:
         del self.names[node.name_now], self.by_cookie[node.cookie]
         if len(self.order) > 2 * len(self.by_cookie) + 64:
             self.order = list(self.by_cookie)
 
-    def after(self, cookie: int, room: int) -> list[MemoryNode]:
+    def after(self, cookie: int, room: int) -> list[Entry]:
         """The entries after ``cookie`` whose records fill about ``room`` bytes; at least one, if
         there is one.
         """
-        found: list[MemoryNode] = []
+        found: list[Entry] = []
         get = self.by_cookie.get
         for i in range(bisect_right(self.order, cookie), len(self.order)):
             if room <= 0 and found:

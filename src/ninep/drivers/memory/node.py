@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ninep.drivers.memory.inode import QID_TYPES, Entries, Inode, Superblock
+from ninep.drivers.memory.inode import QID_TYPES, Entries, Entry, Inode, Superblock
 from ninep.drivers.memory.opened import MemoryDir, MemoryFile
 from ninep.errors import Refused
 from ninep.linux import (
@@ -45,10 +45,12 @@ NANO = 1_000_000_000
 UNCHANGED = Changes()[:7]
 
 
-class MemoryNode(Node):
+class MemoryNode(Entry):
     """A directory entry (or the root), held by any number of fids."""
 
-    __slots__ = ("cookie", "directory", "inode", "name_now", "superblock")
+    __slots__ = ("superblock",)
+
+    directory: MemoryNode
     inline = True
 
     def __init__(self, superblock: Superblock, inode: Inode, directory: MemoryNode | None) -> None:
@@ -57,10 +59,6 @@ class MemoryNode(Node):
         self.directory = directory or self
         self.name_now = b"/"
         self.cookie = 0
-
-    @property
-    def qid(self) -> Qid:  # type: ignore[override]  # always fresh; mypy wants attributes to stay writable
-        return self.inode.qid
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -79,7 +77,7 @@ class MemoryNode(Node):
         return self.inode.entries
 
     def _find(self, name: bytes) -> MemoryNode:
-        node = self._entries().names.get(name)
+        node: MemoryNode | None = self._entries().names.get(name)
         if node is None:
             raise Refused(Errno.ENOENT if len(name) <= NAME_MAX else Errno.ENAMETOOLONG)
         return node

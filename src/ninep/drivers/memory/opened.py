@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from ninep.drivers.memory.inode import Inode
+from ninep.drivers.memory.inode import Entry, Inode
 from ninep.errors import Refused
 from ninep.linux import NO_ID, O_ACCMODE, O_APPEND, O_NOATIME, O_RDONLY, O_RDWR, O_WRONLY, Errno
 from ninep.node import OpenDir, OpenFile
 from ninep.wire.codec import DIRENT_SIZE
 from ninep.wire.types import Buffer, Dirent
-
-if TYPE_CHECKING:
-    from ninep.drivers.memory.node import MemoryNode
 
 
 class MemoryFile(OpenFile):
@@ -59,8 +55,9 @@ class MemoryDir(OpenDir):
 
     __slots__ = ("node",)
 
-    def __init__(self, node: MemoryNode) -> None:
-        self.node = node.clone()
+    def __init__(self, node: Entry) -> None:
+        node.clone()
+        self.node = node
 
     def read(self, cookie: int, room: int) -> Sequence[Dirent]:
         node = self.node
