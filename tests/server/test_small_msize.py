@@ -93,8 +93,7 @@ def test_a_name_that_fits_in_no_reply(served: Served, small: RawClient) -> None:
         with refused(Errno.EINVAL):
             small.entries(1, dots[-1][1])
     else:
-        with refused(Errno.EINVAL):
-            small.read(1, 0)
+        assert small.read(1, 0) == b""  # left out, so that it does not hide what follows
 
 
 def test_a_record_and_a_target_that_fit_in_no_reply(served: Served) -> None:
