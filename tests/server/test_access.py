@@ -27,7 +27,7 @@ def test_without_a_list_only_other_computers_are_kept_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rules", "door"),
+    ("rules", "admits"),
     [
         (["192.168.0.0/16"], {HERE, HERE6, NEAR, USER, UNKNOWN, VM}),
         (["any"], {HERE, HERE6, NEAR, FAR, USER, UNKNOWN, VM}),
@@ -40,8 +40,8 @@ def test_without_a_list_only_other_computers_are_kept_out() -> None:
         (["loopback"], {HERE, HERE6, USER, UNKNOWN, VM}),
     ],
 )
-def test_a_door_is_narrowed_for_the_kind_that_a_rule_names(rules: list[str], door: set[Peer]) -> None:
-    assert admitted(*rules) == door
+def test_admission_is_narrowed_for_the_kind_that_a_rule_names(rules: list[str], admits: set[Peer]) -> None:
+    assert admitted(*rules) == admits
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ class Candidate:
 
 
 class Busy(Candidate):
-    """One that got on whenever somebody looks."""
+    """One whose progress is another each time."""
 
     @property
     def progress(self) -> object:

@@ -128,7 +128,7 @@ class TestNotReading:
             served.until(lambda: connection._flow.paused)
             assert served.faults.calls["file.read"] + served.faults.calls["file.read_now"] < 200
             other = served.client()
-            other.walk(0, 1, b"f")  # nobody else is disturbed
+            other.walk(0, 1, b"f")  # no other client is disturbed
             for tag in tags:
                 assert client.reply(tag) == m.Rread(bytes(MEGABYTE))
             assert client.silent()

@@ -1,4 +1,4 @@
-"""Which request waits for which: nobody for strangers, everybody for his own fid."""
+"""Which request waits for which: none for those of other fids, all for those of their own fid."""
 
 from collections.abc import Iterator
 

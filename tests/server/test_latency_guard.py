@@ -33,7 +33,7 @@ def late_batch(memory: LatencyGuard, waits: Waits, now: float, *, waited: bool) 
 
 def test_three_late_batches_that_waited_are_enough(waits: Waits) -> None:
     memory = LatencyGuard()
-    assert late_batch(memory, waits, 0.0, waited=True) == 0  # nobody had looked yet
+    assert late_batch(memory, waits, 0.0, waited=True) == 0  # not watched yet
     answers = [late_batch(memory, waits, 0.1 * i, waited=True) for i in range(1, STRIKES + 1)]
     assert answers == [0] * (STRIKES - 1) + [FIRST]
 
@@ -77,7 +77,7 @@ def test_where_the_system_does_not_tell_every_late_batch_counts(monkeypatch: pyt
 
 
 def test_one_of_a_second_is_enough(waits: Waits) -> None:
-    assert LatencyGuard().late(0.0, None, LATE_ALONE) == FIRST  # nobody had looked, but what else takes a second?
+    assert LatencyGuard().late(0.0, None, LATE_ALONE) == FIRST  # not watched, but what else takes a second?
     memory = LatencyGuard()
     assert memory.late(0.0, 3, LATE_ALONE) == FIRST
     assert memory.late(0.0, 3, LATE_ALONE * 0.9) == 0

@@ -185,4 +185,4 @@ def test_a_clunk_of_who_has_no_locks_costs_nothing() -> None:
     for i in range(5000):
         table.lock(i, Range(Owner(1, b"", 1), WRITE, 0, 1, "holder", None), 10_000)
     table._files = {}  # not looked at: that is the point
-    table.forget("somebody else")
+    table.forget("another fid")

@@ -16,7 +16,7 @@ Make = Callable[[int], tuple[Worker, socket.socket]]
 
 
 @pytest.fixture
-def door() -> Iterator[socket.socket]:
+def listening() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.setblocking(False)
         yield listening
@@ -38,9 +38,9 @@ def worker() -> Iterator[Make]:
         yield make
 
 
-def come(pool: Pool, door: socket.socket) -> socket.socket:
-    client = socket.create_connection(door.getsockname())
-    pool._accept(door)
+def come(pool: Pool, listening: socket.socket) -> socket.socket:
+    client = socket.create_connection(listening.getsockname())
+    pool._accept(listening)
     return client
 
 
@@ -53,12 +53,12 @@ def handed(theirs: socket.socket) -> int:
 
 
 @pytest.fixture
-def pool_of(door: socket.socket) -> Iterator[Callable[..., Pool]]:
+def pool_of(listening: socket.socket) -> Iterator[Callable[..., Pool]]:
     """`pool_of(worker, ...)`: a parent with these, which does not run."""
     pools: list[Pool] = []
 
     def make(*workers: Worker) -> Pool:
-        pools.append(Pool([door], 0, lambda *_: None))
+        pools.append(Pool([listening], 0, lambda *_: None))
         pools[-1].workers = list(workers)
         return pools[-1]
 
@@ -69,25 +69,25 @@ def pool_of(door: socket.socket) -> Iterator[Callable[..., Pool]]:
         pool._woken.close()
 
 
-def test_the_one_with_the_fewest(door: socket.socket, worker: Make, pool_of: Callable[..., Pool]) -> None:
+def test_the_one_with_the_fewest(listening: socket.socket, worker: Make, pool_of: Callable[..., Pool]) -> None:
     (busy, busy_end), (idle, idle_end) = worker(2), worker(1)
     pool = pool_of(busy, idle)
-    with come(pool, door), come(pool, door):
+    with come(pool, listening), come(pool, listening):
         assert (handed(busy_end), handed(idle_end)) == (1, 1)
     assert (busy.connections, idle.connections) == (3, 2)
 
 
-def test_one_that_has_just_died_is_passed_over(door: socket.socket, worker: Make, pool_of: Callable[..., Pool]) -> None:
+def test_one_that_has_just_died_is_passed_over(listening: socket.socket, worker: Make, pool_of: Callable[..., Pool]) -> None:
     (dead, dead_end), (alive, alive_end) = worker(0), worker(5)
     dead_end.close()
     pool = pool_of(dead, alive)
-    with come(pool, door):
+    with come(pool, listening):
         assert handed(alive_end) == 1
     assert (dead.connections, alive.connections) == (0, 6)
 
 
-def test_without_any_the_client_is_let_go(door: socket.socket, pool_of: Callable[..., Pool]) -> None:
+def test_without_any_the_client_is_let_go(listening: socket.socket, pool_of: Callable[..., Pool]) -> None:
     pool = pool_of()
-    with come(pool, door) as client:
+    with come(pool, listening) as client:
         client.settimeout(PATIENCE)
         assert client.recv(1) == b""

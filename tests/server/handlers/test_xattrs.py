@@ -172,7 +172,7 @@ class TestWrite:
         assert get(client) == b"abc"
 
     def test_cannot_be_read(self, client: RawClient) -> None:
-        # CVE-2016-9103: the bytes there were somebody else's.
+        # CVE-2016-9103: the bytes there belonged to another.
         begin(client, 100)
         with refused(Errno.EINVAL):
             client.read(BUFFER)
