@@ -8,16 +8,28 @@ from pathlib import Path
 
 import pytest
 
-from ninep.drivers.local import LocalDriver, LocalNode, new_handle_cache
+from ninep.drivers.local import HandleCache, LocalDriver, LocalNode, new_handle_cache
 from ninep.errors import linux_errno
 from ninep.linux import GETATTR_BASIC, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, Errno
 from ninep.node import User
+from ninep.testing.lock_order import LOCAL_DRIVER, LockOrder
 
 MODELS = ("passthrough", "none", "mapped-owner", "mapped-xattr", "mapped-file")
 FOR_THE_HOST = ("passthrough", "none")
 """Those whose devices are ones for the host too, and made only with leave (``devices``)."""
 NEW = O_CREAT | O_EXCL | O_RDWR
 ME = (os.geteuid(), os.getegid())
+
+
+def in_order(path: str, model: str, handles: HandleCache, **options: object) -> LocalDriver:
+    """A driver whose locks check the order in which they are taken."""
+    order = LockOrder(*LOCAL_DRIVER)
+    handles.lock = order.watch(handles.lock, "handle cache")  # type: ignore[assignment]
+    driver = LocalDriver(path, model, handles=handles, **options)
+    listings = driver._table.listings
+    listings._guard = order.watch(listings._guard, "listings")  # type: ignore[assignment]
+    listings.pool.guard = order.watch(listings.pool.guard, "cookies")  # type: ignore[assignment]
+    return driver
 
 
 def refusal(verb: Callable[..., object], *arguments: object) -> Errno:
@@ -68,7 +80,7 @@ def attach(folder: Path) -> Iterator[Callable[..., LocalNode]]:
     opened: list[tuple[LocalDriver, LocalNode]] = []
 
     def attach(model: str = "passthrough", handles: int = 1000, **options: object) -> LocalNode:
-        driver = LocalDriver(str(folder), model, handles=new_handle_cache(handles), **options)
+        driver = in_order(str(folder), model, new_handle_cache(handles), **options)
         root = driver.attach(User())
         opened.append((driver, root))
         return root
