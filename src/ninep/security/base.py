@@ -43,6 +43,9 @@ class FileRef(Protocol):
     saved_attributes: Owned | None
     """What a model must remember of a file whose name is gone (see ``mapped_file``)."""
 
+    def save_attributes(self, owned: Owned | None) -> None:
+        """Set ``saved_attributes``; None: what the host and the records say counts again."""
+
     def object_ref(self) -> ObjectRef:
         """What the host's verbs want of it."""
 

@@ -302,7 +302,7 @@ class MappedFile(Mapped):
 
     def forget(self, file: FileRef) -> None:
         """The record will go with the name; clients that hold the file still see who owns it."""
-        file.saved_attributes = self.attributes_of(file, host.stat(file.object_ref().path_handle))
+        file.save_attributes(self.attributes_of(file, host.stat(file.object_ref().path_handle)))
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
@@ -313,7 +313,7 @@ class MappedFile(Mapped):
             uid, gid, mode, rdev = (
                 was if new is None else new for was, new in zip((uid, gid, mode, rdev), attrs, strict=True)
             )
-            file.saved_attributes = (mode, uid, gid, rdev)
+            file.save_attributes((mode, uid, gid, rdev))
         elif location is None:
             raise Refused(Errno.ESTALE, _LOST)
         host.chown(file.object_ref(), -1, -1)  # may be refused: before anything is changed

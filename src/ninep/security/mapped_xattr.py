@@ -76,7 +76,7 @@ class MappedXattr(Mapped):
         still see who owns it.
         """
         if host.BY_NAME:
-            file.saved_attributes = self.attributes_of(file, host.stat(file.object_ref().path_handle))
+            file.save_attributes(self.attributes_of(file, host.stat(file.object_ref().path_handle)))
 
     def _read(self, ref: ObjectRef, found: Stat) -> VirtfsAttrs:
         """Three or four calls (1.4 us each); the cache spares them where nothing changed. Only
@@ -124,7 +124,7 @@ class MappedXattr(Mapped):
         """Set some attributes of an existing file: all, or those that were set are put back."""
         ref = file.object_ref()
         if file.saved_attributes is not None:
-            file.saved_attributes = with_changes(file.saved_attributes, attrs)
+            file.save_attributes(with_changes(file.saved_attributes, attrs))
             host.chown(ref, -1, -1)
             return
         found = host.stat(ref.path_handle)

@@ -95,9 +95,7 @@ class LocalDriver(Driver):
         self._table = table = NodeTable(
             model, MULTIDEVS[multidevs](found.st_dev), handles or shared_handle_cache(), devices
         )
-        table.root = self._root(found, self.volume)
-        with table.lock:
-            table.handles.store_permanently(table.root, root)
+        table.begin(self._root(found, self.volume), root)
 
     def _root(self, found: Stat, volume: Volume) -> LocalNode:
         table, device, ino = self._table, found.st_dev, found.st_ino
@@ -142,11 +140,7 @@ class LocalDriver(Driver):
         return Source(os.path.abspath(self._path), self._table.model.name, lineage(self._path), areas(self._path))
 
     def close(self) -> None:
-        table = self._table
-        with table.lock:
-            table.drop_idle()
-            table.root.refs -= 1
-            table.handles.drop(table.root)
+        self._table.close()
 
 
 def _folder(path: PurePath) -> Handle:

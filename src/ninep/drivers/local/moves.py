@@ -226,5 +226,5 @@ def _prepare_removal(directory: N, dir: Handle, name: bytes) -> N | None:
 def _cancel_removal(node: TableEntry | None) -> None:
     """The removal failed, or meant something else: what the name says counts again."""
     if node is not None:
-        node.saved_attributes = None
+        node.save_attributes(None)
         node.table.handles.make_reclaimable(node)

@@ -114,6 +114,10 @@ class TableEntry(CacheEntry, Node):
     def location(self) -> tuple[Handle, bytes] | None:
         """``FileRef.location``."""
 
+    def save_attributes(self, owned: Owned | None) -> None:
+        """``FileRef.save_attributes``."""
+        self.saved_attributes = owned
+
     def is_at(self, dir: Handle, name: bytes) -> bool:
         """Does this name lead to this file now?"""
         found = self.stat_name(dir, name)
@@ -311,6 +315,19 @@ class NodeTable(Generic[N]):
             parent = self._leave(node)
             if not parent.refs:
                 self._drop_unreferenced(parent)
+
+    def begin(self, root: N, path_handle: Handle) -> None:
+        """The first root."""
+        self.root = root
+        with self.lock:
+            self.handles.store_permanently(root, path_handle)
+
+    def close(self) -> None:
+        """The export ends: its own reference to the root, and what stays without references."""
+        with self.lock:
+            self.drop_idle()
+            self.root.refs -= 1
+            self.handles.drop(self.root)
 
     def replace_root(self, root: N, path_handle: Handle) -> None:
         """The exported folder is another one now. Call with the lock held. What is held of the old
