@@ -103,3 +103,28 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
     """Not for type checkers either: what needs each other's names is one module, or has a base below both."""
     assert cycles({"a": {"b"}, "b": {"a"}, "c": {"a"}}) == {frozenset({"a", "b"})}
     assert cycles(imports()) == set()
+
+
+def test_fields_of_nodes_are_written_where_their_class_is() -> None:
+    """``x.field = ...`` of a node of the local driver stands in the module whose class declares the field."""
+    local = HOME / "drivers" / "local"
+    owners = {"handle_cache": "CacheEntry", "node_table": "TableEntry"}
+    trees = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in local.glob("*.py")}
+    fields = {
+        field.value: module
+        for module, name in owners.items()
+        for cls in trees[module].body
+        if isinstance(cls, ast.ClassDef) and cls.name == name
+        for field in ast.walk(cls.body[1])
+        if isinstance(field, ast.Constant)
+    }
+    assert {"path_handle", "refs", "parent_node"} <= fields.keys()
+    outside = {
+        (module, node.attr)
+        for module, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        if not (isinstance(node.value, ast.Name) and node.value.id == "self")
+        if fields.get(node.attr, module) != module
+    }
+    assert outside == {("node", "used")}  # of another node of the same class
