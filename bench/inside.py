@@ -176,7 +176,8 @@ def main() -> None:
     for program in (
         "read",
         "orc",
-        # a read that waits for the disk would be passed to a thread, which this loop does not wait for
+        # a read that waits for the disk would be passed to a thread, which this loop does not wait
+        # for
     ):
         tree.warm(data, program)
     if options.parts:

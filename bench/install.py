@@ -43,7 +43,9 @@ def tools(bench: str, out: str) -> Programs:
 
 
 def _ninep(private: str) -> tuple[str, ...]:
-    """The program under test: beside this interpreter, in the private environment, or on the PATH, in this order."""
+    """The program under test: beside this interpreter, in the private environment, or on the PATH,
+    in this order.
+    """
     for python in (sys.executable, private):
         beside = os.path.join(os.path.dirname(python), "ninep")
         if os.path.exists(beside):

@@ -55,7 +55,9 @@ SUMMARY = (
     ("equal", "sequential read of 128 KiB"),
     ("equal", "write of 128 KiB"),
 )
-"""The rows that docs/performance.md shows: of which part of the data page, and their names there."""
+"""The rows that docs/performance.md shows: of which part of the data page, and their
+names there.
+"""
 COLUMNS = ("1x1 / diod", "1x16 / diod")
 
 

@@ -23,7 +23,9 @@ class Load:
 
     @property
     def key(self) -> str:
-        """As written on the command line and in tables: `8x1` is eight connections with one request each."""
+        """As written on the command line and in tables: `8x1` is eight connections with one request
+        each.
+        """
         return f"{self.conns}x{self.depth}"
 
     @property
@@ -71,7 +73,9 @@ WORKLOADS = (
     Workload("statfs", "statfs", "statfs"),
     Workload("attach", "attach, clunk", "attach", base=True),
     Workload("connect", "connect, version, attach, close", "connect", base=True, connects=True),
-    Workload("readdir", "readdir of 10,000, unchanged since the last", "readdir", base=True, unit="entries/s", warmup=0.8),
+    Workload(
+        "readdir", "readdir of 10,000, unchanged since the last", "readdir", base=True, unit="entries/s", warmup=0.8
+    ),
     Workload("readdircold", "readdir of 10,000, changed before each", "readdircold", unit="entries/s"),
     Workload("lsl", "ls -l of 10,000 (walk, getattr, clunk each)", "lsl", base=True, unit="entries/s", warmup=0.8),
     Workload("read4k", "random read of 4 KiB", "randread", 4 * KIB, base=True, unit="MB/s"),

@@ -1,6 +1,8 @@
-"""What tests of every room share: nothing is skipped in silence, and a served folder is one fixture away.
+"""What tests of every room share: nothing is skipped in silence, and a served folder is one fixture
+away.
 
-$NINEP_REQUIRE names markers (`guest,peer,wine`) whose tests this run must be able to do: a skip of such a test fails
+$NINEP_REQUIRE names markers (`guest,peer,wine`) whose tests this run must be able to do: a skip of
+such a test fails
 then, and so does a run that ran no such test.  The test command of the README sets it.
 """
 
@@ -35,8 +37,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def pytest_collection_finish() -> None:
-    """What was collected stays, and is looked through no more: a full collection takes a fifth of a second with it, and thousands of
-    tests ask for one.
+    """What was collected stays, and is looked through no more: a full collection takes a fifth of a
+    second with it, and thousands of tests ask for one.
     """
     gc.collect()
     gc.freeze()

@@ -1,6 +1,7 @@
 """Run the program as an ordinary user:  python drop_rights.py UID ARGUMENTS OF ninep
 
-Everything is imported before the rights go: the user may have no way into the folder where the interpreter and the
+Everything is imported before the rights go: the user may have no way into the folder where the
+interpreter and the
 environment are, root's home for one.  Nothing else differs from a program that user started.
 """
 
@@ -33,7 +34,8 @@ def drop(uid: int) -> None:
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
-    # a process that changed its user has a /proc/self that belongs to root; one the user starts has not
+    # a process that changed its user has a /proc/self that belongs to root; one the user starts has
+    # not
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
 
 

@@ -1,6 +1,7 @@
 """Our server as a program of its own: started on a free port, known to listen, stopped by SIGTERM.
 
-Tests of what the kernel or another peer sees of the server use this; tests of the server's parts do not need a process.
+Tests of what the kernel or another peer sees of the server use this; tests of the server's parts do
+not need a process.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ class Server:
     """`ninep serve FOLDER ...` on 127.0.0.1, from `with` to its end.
 
     `user` is the uid to run as: that needs a test run as root.  `descriptors`: no more than that many, soft and hard.
-    `patch`: Python that is run in the process before the program. `keep`: descriptors that it inherits.
-    What the program says is kept and told when it fails.
+    `patch`: Python that is run in the process before the program. `keep`: descriptors that it
+    inherits. What the program says is kept and told when it fails.
     """
 
     port: int  # known once it listens
@@ -132,7 +133,9 @@ def may_become_another_user() -> bool:
 
 
 def keeps_user_attributes(folder: Path | str) -> bool:
-    """Whether the filesystem below `folder` has `user.` extended attributes (tmpfs has since Linux 6.6)."""
+    """Whether the filesystem below `folder` has `user.` extended attributes (tmpfs has since Linux
+    6.6).
+    """
     try:
         os.setxattr(folder, "user.ninep.probe", b"1")
         os.removexattr(folder, "user.ninep.probe")

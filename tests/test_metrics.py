@@ -229,7 +229,9 @@ def test_other_paths_are_not_there(serve: Serve, export: Path, path: str) -> Non
 
 
 class TestRefuses:
-    """One line on stderr; exit status 2 for what cannot be meant, 1 for what cannot be done here."""
+    """One line on stderr; exit status 2 for what cannot be meant, 1 for what cannot be
+    done here.
+    """
 
     @pytest.mark.parametrize(
         ("address", "words"),

@@ -40,7 +40,9 @@ def swallows(node: ast.AST) -> bool:
 
 
 def test_below_the_server_nothing_is_swallowed() -> None:
-    """A bug must not look like a refusal: the server's one exit turns the unexpected into EIO, and logs it."""
+    """A bug must not look like a refusal: the server's one exit turns the unexpected into EIO, and
+    logs it.
+    """
     below = ("wire/", "protocol/", "drivers/", "layers/", "security/", "host/", "transport/")
     swallowing = {name for name, tree in modules() if any(map(swallows, ast.walk(tree)))}
     assert {name for name in swallowing if name.startswith(below)} == set()
@@ -48,7 +50,9 @@ def test_below_the_server_nothing_is_swallowed() -> None:
 
 
 def imports() -> dict[str, set[str]]:
-    """The modules of the project that each module imports anywhere, also for type checkers alone."""
+    """The modules of the project that each module imports anywhere, also for type
+    checkers alone.
+    """
     names = {}
     for path, tree in modules():
         parts = ("ninep", *path.removesuffix(".py").split("/"))
@@ -100,13 +104,17 @@ def cycles(graph: dict[str, set[str]]) -> set[frozenset[str]]:
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
-    """Not for type checkers either: what needs each other's names is one module, or has a base below both."""
+    """Not for type checkers either: what needs each other's names is one module, or has a base
+    below both.
+    """
     assert cycles({"a": {"b"}, "b": {"a"}, "c": {"a"}}) == {frozenset({"a", "b"})}
     assert cycles(imports()) == set()
 
 
 def test_fields_of_nodes_are_written_where_their_class_is() -> None:
-    """``x.field = ...`` of a node of the local driver stands in the module whose class declares the field."""
+    """``x.field = ...`` of a node of the local driver stands in the module whose class declares the
+    field.
+    """
     local = HOME / "drivers" / "local"
     owners = {"handle_cache": "CacheEntry", "node_table": "TableEntry"}
     trees = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in local.glob("*.py")}

@@ -34,6 +34,7 @@ PACKAGES = {
 
 CHECKS: dict[str, Sequence[str]] = {
     "ruff": ("ruff", "check", "."),
+    "format": ("ruff", "format", "--check", "."),
     "mypy linux": ("mypy", "--platform", "linux"),
     "mypy darwin": ("mypy", "--platform", "darwin"),
     "mypy win32": ("mypy", "--platform", "win32"),

@@ -1,4 +1,5 @@
-"""pyroute2's 9P2000 server with the benchmark's tree in memory: it serves Python objects, not directories.
+"""pyroute2's 9P2000 server with the benchmark's tree in memory: it serves Python objects, not
+directories.
 
 Usage: pyroute2_memory.py TREE PORT.  Runs in the private environment of the peers.
 """

@@ -1,17 +1,22 @@
-"""Prometheus metrics of a server, over HTTP (``ninep serve --metrics``, ``pip install ninep[metrics]``).
+"""Prometheus metrics of a server, over HTTP (``ninep serve --metrics``, ``pip install
+ninep[metrics]``).
 
 Rules
 
-* Nothing is collected before a scrape: the collector reads what ``server.counters`` and the connections have at that moment.
-* Labels are words of this program and names of exports. What a client says is no label: it could make as many as it likes.
-* Answered by threads of its own, a few at a time (``READERS``), each for a bounded time (``ANSWER_WITHIN`` from connecting to the last byte), so that
-  slow readers keep no client from its files. When all are busy, the reader that has been there longest makes room for a new one, so slow readers do
-  not stop scrapes either: that takes milliseconds.
+* Nothing is collected before a scrape: the collector reads what ``server.counters`` and the
+  connections have at that moment.
+* Labels are words of this program and names of exports. What a client says is no label: it could
+  make as many as it likes.
+* Answered by threads of its own, a few at a time (``READERS``), each for a bounded time
+  (``ANSWER_WITHIN`` from connecting to the last byte), so that slow readers keep no client from its
+  files. When all are busy, the reader that has been there longest makes room for a new one, so slow
+  readers do not stop scrapes either: that takes milliseconds.
 * Only ``/metrics`` is there; other paths are 404.
-* The peers that may connect are those of the exports: this machine, and the networks that ``--allow`` names.
+* The peers that may connect are those of the exports: this machine, and the networks that
+  ``--allow`` names.
 
-Each process has metrics of its own, at consecutive ports. Prometheus adds them up
-(``sum without (instance)``); one process that adds for others would have to be asked by them while they serve.
+Each process has metrics of its own, at consecutive ports. Prometheus adds them up (``sum without
+(instance)``); one process that adds for others would have to be asked by them while they serve.
 """
 
 from __future__ import annotations
@@ -157,7 +162,9 @@ class _Http(ThreadingMixIn, WSGIServer):
         self._access = access
         self._guard = threading.Lock()
         self._readers: dict[socket.socket, float] = {}
-        """The readers that are being answered, and until when; the one that has been there longest first."""
+        """The readers that are being answered, and until when; the one that has been there longest
+        first.
+        """
 
     def verify_request(self, request: object, client_address: Any) -> bool:
         """Peers that may connect to the shares."""
@@ -236,7 +243,9 @@ class MetricsEndpoint:
 
 
 def metrics_endpoints(address: Tcp, count: int, access: Access) -> list[MetricsEndpoint]:
-    """``count`` endpoints, at consecutive ports (any, if the first is 0). ``OSError`` if one is taken."""
+    """``count`` endpoints, at consecutive ports (any, if the first is 0). ``OSError`` if one is
+    taken.
+    """
     made: list[MetricsEndpoint] = []
     for number in range(count):
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET

@@ -1,4 +1,6 @@
-"""The programs of diod's package with our server: they ask for authentication first and continue only after the error that says none is needed."""
+"""The programs of diod's package with our server: they ask for authentication first and continue
+only after the error that says none is needed.
+"""
 
 from __future__ import annotations
 

@@ -142,7 +142,9 @@ def test_a_directory_is_removed_as_one_whatever_its_type_in_the_listing(ninep, f
 
 
 def test_put_and_mv_where_walks_are_refused_as_a_whole(ninep, fake, tmp_path):
-    """A server that answers ENOENT to a walk whose last name is missing, instead of a partial list of qids."""
+    """A server that answers ENOENT to a walk whose last name is missing, instead of a partial list
+    of qids.
+    """
     fids = {0: ()}
 
     def walk(t):

@@ -300,7 +300,9 @@ class TestHanging:
 
 
 class TestRefuses:
-    """One line on stderr, nothing served; exit status 2 for what cannot be meant, 1 for what cannot be done here."""
+    """One line on stderr, nothing served; exit status 2 for what cannot be meant, 1 for what cannot
+    be done here.
+    """
 
     def one_line(self, done: subprocess.CompletedProcess[str], *words: str, status: int = 1) -> None:
         assert done.returncode == status, done

@@ -188,7 +188,9 @@ def test_two_sources_of_one_name(ninep, server, files):
 
 
 def test_the_content_of_a_folder(ninep, server, files):
-    """`DIR/.` into what is there, as cp(1) has it; and a name with a slash at its end may be new."""
+    """`DIR/.` into what is there, as cp(1) has it; and a name with a slash at its end
+    may be new.
+    """
     os.makedirs("src/dir")
     with open("src/dir/file", "wb") as file:
         file.write(b"1")

@@ -30,7 +30,9 @@ def face(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 
 class InThread:
-    """A server with one export, in memory unless another driver is given, reached by socket pairs."""
+    """A server with one export, in memory unless another driver is given, reached by
+    socket pairs.
+    """
 
     def __init__(self, driver: Driver | None = None) -> None:
         self._driver = MemoryDriver() if driver is None else driver

@@ -1,4 +1,6 @@
-"""A server controlled by the test, over a socket pair, in a thread: answers by a table, or raw bytes."""
+"""A server controlled by the test, over a socket pair, in a thread: answers by a table, or raw
+bytes.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +48,9 @@ Rule = Callable[[Any], Answer] | Answer
 class FakeServer:
     """`with FakeServer({Tgetattr: Rgetattr(...)}) as server: client over server.socket`.
 
-    A rule is an answer, or a function of the request that gives one; the tag of the request at hand is `server.tag`. `server.seen` holds
-    all requests. A request without a rule is answered as a friendly server would (version, attach, clunk, flush) or is a mistake of the test.
+    A rule is an answer, or a function of the request that gives one; the tag of the request at hand
+    is `server.tag`. `server.seen` holds all requests. A request without a rule is answered as a
+    friendly server would (version, attach, clunk, flush) or is a mistake of the test.
     """
 
     def __init__(self, rules: dict[type[Message], Rule], *, dialect: bytes = b"9P2000.L") -> None:

@@ -1,4 +1,6 @@
-"""Servers that send wrong replies, stall, disconnect or never end, with both clients: a clear error, a closed connection, bounded work."""
+"""Servers that send wrong replies, stall, disconnect or never end, with both clients: a clear
+error, a closed connection, bounded work.
+"""
 
 from __future__ import annotations
 

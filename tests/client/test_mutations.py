@@ -1,4 +1,6 @@
-"""Every reply of a small session, changed at every byte: the client answers with a result or an `OSError`, never with anything else."""
+"""Every reply of a small session, changed at every byte: the client answers with a result or an
+`OSError`, never with anything else.
+"""
 
 from __future__ import annotations
 

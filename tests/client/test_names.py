@@ -1,4 +1,6 @@
-"""Making, moving and removing entries; paths; links, followed or not; with both clients, in each dialect."""
+"""Making, moving and removing entries; paths; links, followed or not; with both clients, in each
+dialect.
+"""
 
 from __future__ import annotations
 

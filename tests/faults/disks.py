@@ -1,9 +1,11 @@
-"""Small disks for tests to fill, to break and to take away: tmpfs, and ext4 in a file. Mounting needs root.
+"""Small disks for tests to fill, to break and to take away: tmpfs, and ext4 in a file. Mounting
+needs root.
 
     with tmpfs(folder, size="1m") as disk: ...
     with ext4(folder, image, megabytes=4) as disk: ...
 
-A folder is unmounted at the end whatever was done to it. ``Unavailable`` where the system lets nobody mount: tests skip then and say so.
+A folder is unmounted at the end whatever was done to it. ``Unavailable`` where the system lets
+nobody mount: tests skip then and say so.
 """
 
 from __future__ import annotations

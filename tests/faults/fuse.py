@@ -1,11 +1,13 @@
-"""A filesystem in memory that the kernel mounts, and that fails or waits as it is told: real errors of a real filesystem.
+"""A filesystem in memory that the kernel mounts, and that fails or waits as it is told: real errors
+of a real filesystem.
 
     with Faulty(folder) as disk:
         disk.fail(changing=3, code=Errno.EIO)       # the third request from now that changes anything
         disk.hold("WRITE"); ...; disk.go()
 
-Run as a program it is the server behind ``/dev/fuse`` (its protocol: linux/fuse.h, version 7.31), told what to do over its standard input. One
-thread, no caches, no O_TMPFILE, hard links and user attributes. Needs root.
+Run as a program it is the server behind ``/dev/fuse`` (its protocol: linux/fuse.h, version 7.31),
+told what to do over its standard input. One thread, no caches, no O_TMPFILE, hard links and user
+attributes. Needs root.
 """
 
 from __future__ import annotations
@@ -119,7 +121,9 @@ class Faulty:
         self._server.send_signal(signal.SIGCONT)
 
     def lose(self) -> None:
-        """From now on files can be made without a name (O_TMPFILE), and a name that they are given goes when they are closed."""
+        """From now on files can be made without a name (O_TMPFILE), and a name that they are given
+        goes when they are closed.
+        """
         self._tell("lose")
 
     def lost(self) -> str:

@@ -1,4 +1,6 @@
-"""Disks that fail: a filesystem whose requests fail one by one, that waits, whose program dies, and images that lost a part of themselves."""
+"""Disks that fail: a filesystem whose requests fail one by one, that waits, whose program dies, and
+images that lost a part of themselves.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def disk(base: Path) -> Iterator[Faulty]:
     ],
 )
 def test_each_request_fails_in_turn(base: Path, disk: Faulty, model: str, code: Errno) -> None:
-    """Every verb, with its first change of the disk failing, then its second ...: the client is told so, and nothing has changed; or it is done."""
+    """Every verb, with its first change of the disk failing, then its second ...: the client is
+    told so, and nothing has changed; or it is done.
+    """
     failures = 0
     with Lab(base, model) as lab:
         client = lab.client()
@@ -223,7 +227,9 @@ def test_writes_that_never_reach_the_disk(base: Path) -> None:
 
 @pytest.mark.parametrize("model", ["passthrough", *MAPPED])
 def test_a_disk_unmounted_under_the_export(base: Path, model: str) -> None:
-    """``umount -l``: the server holds its root and serves on; what is below the name now is never shown."""
+    """``umount -l``: the server holds its root and serves on; what is below the name now is never
+    shown.
+    """
     with disks.tmpfs(base / "export"), Lab(base, model) as lab:
         client = lab.client()
         client.create(ROOT, FILE, b"file", b"content")

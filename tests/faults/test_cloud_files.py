@@ -1,4 +1,6 @@
-"""Windows: a file that is not on this computer is fetched while other clients are answered, and its reader alone waits."""
+"""Windows: a file that is not on this computer is fetched while other clients are answered, and its
+reader alone waits.
+"""
 
 from __future__ import annotations
 

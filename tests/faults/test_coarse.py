@@ -1,4 +1,6 @@
-"""Filesystems whose times move in steps of a second or two: what is kept of them is never older than what is there."""
+"""Filesystems whose times move in steps of a second or two: what is kept of them is never older
+than what is there.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,9 @@ def listed(root: LocalNode) -> set[bytes]:
 
 @pytest.mark.parametrize("model", ["passthrough", "mapped-file"])
 def test_a_listing_has_every_file_that_was_made(disk: Path, model: str) -> None:
-    """Files made one after the other, with a listing after each: all in the same second or two, whatever they are."""
+    """Files made one after the other, with a listing after each: all in the same second or two,
+    whatever they are.
+    """
     driver = LocalDriver(str(disk), model, handles=new_handle_cache(100))
     root = driver.attach(User())
     made: set[bytes] = set()

@@ -1,4 +1,6 @@
-"""A disk that is really full, of bytes or of files: the client is told ENOSPC, nothing is half written, and all goes on when there is room again."""
+"""A disk that is really full, of bytes or of files: the client is told ENOSPC, nothing is half
+written, and all goes on when there is room again.
+"""
 
 from __future__ import annotations
 
@@ -227,7 +229,9 @@ def undo(client: RawClient, lab: Lab) -> None:
 
 @pytest.mark.parametrize("model", ["passthrough", "mapped-file"])
 def test_what_was_told_to_be_written_is_there(base: Path, model: str) -> None:
-    """A file that grows until the disk is full: each count that was answered is in the file, in order, and Tfsync says the same."""
+    """A file that grows until the disk is full: each count that was answered is in the file, in
+    order, and Tfsync says the same.
+    """
     with disks.tmpfs(base / "export", "size=512k"), Lab(base, model) as lab:
         client = lab.client(msize=65536)
         client.create(ROOT, FILE, b"grows")

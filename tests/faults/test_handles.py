@@ -1,4 +1,6 @@
-"""A process that has no handle left, and folders that may not be written any more in the middle of a change."""
+"""A process that has no handle left, and folders that may not be written any more in the middle of
+a change.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def fill(client: RawClient, folder: int) -> tuple[int, set[object]]:
 
 @pytest.mark.parametrize("model", ["passthrough", "mapped-owner", "mapped-xattr", "mapped-file"])
 def test_no_handle_left(export: Path, model: str) -> None:
-    """EMFILE for what needs one more; whatever is open goes on; nothing half made is left; and all is well when there are handles again."""
+    """EMFILE for what needs one more; whatever is open goes on; nothing half made is left; and all
+    is well when there are handles again.
+    """
     if model == "passthrough" and os.geteuid() != 0:
         pytest.skip("needs root")
     with Program(export, "--security-model", model) as server, server.client() as client:
@@ -116,7 +120,9 @@ def test_a_worker_that_cannot_be_replaced_yet(export: Path) -> None:
 
 
 def calm(server: Program) -> None:
-    """It does not turn in circles: in half a second (or more, on a busy machine) it takes a quarter of one of the processor at most."""
+    """It does not turn in circles: in half a second (or more, on a busy machine) it takes a quarter
+    of one of the processor at most.
+    """
     before = server.processor
     threading.Event().wait(0.5)
     spent = server.processor - before
@@ -128,9 +134,11 @@ def calm(server: Program) -> None:
 
 @needs_root
 def test_metadata_that_may_not_be_written(export: Path) -> None:
-    """mapped-file, as an ordinary user, whose folder of metadata is closed: EACCES, and neither a file nor a record is made, moved or changed.
+    """mapped-file, as an ordinary user, whose folder of metadata is closed: EACCES, and neither a
+    file nor a record is made, moved or changed.
 
-    A record that is there is written in place: that needs a folder that may be searched, not one that may be written.
+    A record that is there is written in place: that needs a folder that may be searched, not one
+    that may be written.
     """
     os.chown(export, ORDINARY_USER, ORDINARY_USER)
     with Program(export, "--security-model", "mapped-file", user=ORDINARY_USER) as server, server.client() as client:
@@ -196,7 +204,9 @@ def test_a_folder_that_may_not_be_written(export: Path, model: str) -> None:
 @needs_root
 @pytest.mark.parametrize("model", ["mapped-owner", "mapped-xattr"])
 def test_attributes_that_may_not_be_written(export: Path, model: str) -> None:
-    """A file that came to belong to somebody else: EACCES or EPERM, and owner and mode are both as they were."""
+    """A file that came to belong to somebody else: EACCES or EPERM, and owner and mode are both as
+    they were.
+    """
     os.chown(export, ORDINARY_USER, ORDINARY_USER)
     with Program(export, "--security-model", model, user=ORDINARY_USER) as server, server.client() as client:
         client.create(ROOT, FILE, b"file", b"content", mode=0o4711)

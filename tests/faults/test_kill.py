@@ -1,7 +1,8 @@
 """``kill -9`` of the server, and of one of several workers, while clients write.
 
-What a client was told is on stable storage is there for the next server; metadata is one of those that were asked for, never another; no name that
-clients did not make is to be seen, and everything can be removed. ``test_killed.py`` tries each moment in turn; here nobody chooses them.
+What a client was told is on stable storage is there for the next server; metadata is one of those
+that were asked for, never another; no name that clients did not make is to be seen, and everything
+can be removed. ``test_killed.py`` tries each moment in turn; here nobody chooses them.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ Attributes = tuple[int, int, int]
 
 
 class Writer:
-    """A client that changes its own files until the server is gone, and notes what it was promised."""
+    """A client that changes its own files until the server is gone, and notes what it
+    was promised.
+    """
 
     def __init__(self, client: RawClient, number: int) -> None:
         self.client = client
@@ -179,7 +182,9 @@ def test_of_the_server(export: Path, model: str) -> None:
 
 @root
 def test_in_the_middle_of_a_directory(export: Path) -> None:
-    """mapped-file keeps its records below; what a killed server left there does not keep the directory."""
+    """mapped-file keeps its records below; what a killed server left there does not keep the
+    directory.
+    """
     with Program(export, "--security-model", "mapped-file") as server:
         with server.client() as client:
             client.mkdir(0, b"d")
@@ -223,7 +228,9 @@ def children(pid: int) -> set[int]:
 
 
 def serves(worker: int, sock: socket.socket) -> bool:
-    """Whether the other end of a TCP connection is in this process: its table of sockets has the same two ports."""
+    """Whether the other end of a TCP connection is in this process: its table of sockets has the
+    same two ports.
+    """
     ours = f":{sock.getsockname()[1]:04X}"
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     inodes = {f"socket:[{row[9]}]" for row in rows if row[2].endswith(ours)}
@@ -238,7 +245,9 @@ def serves(worker: int, sock: socket.socket) -> bool:
 
 @root
 def test_of_one_worker(export: Path) -> None:
-    """Its connections are gone; those of the others are not disturbed; another takes its place, and all end cleanly."""
+    """Its connections are gone; those of the others are not disturbed; another takes its place, and
+    all end cleanly.
+    """
     with Program(export, "--workers", "2", "--security-model", "mapped-file") as server:
         first = children(server.pid)
         assert len(first) == 2

@@ -1,8 +1,10 @@
-"""A server that dies between any two calls to the host, in the middle of any change: what the next one finds.
+"""A server that dies between any two calls to the host, in the middle of any change: what the next
+one finds.
 
-``Death`` ends the process's power over the host at the n-th call that changes something, as SIGKILL does, and nothing is undone after that. Each
-verb is tried with n = 0, 1, 2 ... until it gets through. What is then on disk, seen by a new server, must be as before or as after.
-``test_kill.py`` does the same to a real process, at moments that nobody chooses.
+``Death`` ends the process's power over the host at the n-th call that changes something, as SIGKILL
+does, and nothing is undone after that. Each verb is tried with n = 0, 1, 2 ... until it gets
+through. What is then on disk, seen by a new server, must be as before or as after. ``test_kill.py``
+does the same to a real process, at moments that nobody chooses.
 """
 
 from __future__ import annotations
@@ -244,7 +246,9 @@ def difference(found: State, before: State, after: State) -> dict[bytes, object]
 
 
 def goes_on(root: LocalNode, model: str) -> None:
-    """Whatever was left is in the way of nothing: everything can be changed, renamed and removed."""
+    """Whatever was left is in the way of nothing: everything can be changed, renamed
+    and removed.
+    """
     for name in state(root):
         node = root.walk(name)
         mode = node.getattr(GETATTR_BASIC).mode

@@ -1,4 +1,6 @@
-"""Files on which another process has a lease (fcntl(2), F_SETLEASE): who opens one waits until the lease is given up, and nobody else does."""
+"""Files on which another process has a lease (fcntl(2), F_SETLEASE): who opens one waits until the
+lease is given up, and nobody else does.
+"""
 
 from __future__ import annotations
 

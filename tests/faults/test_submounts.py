@@ -1,4 +1,6 @@
-"""Other filesystems mounted below an export: ones that do not answer, that show the kernel's secrets, or that lose files."""
+"""Other filesystems mounted below an export: ones that do not answer, that show the kernel's
+secrets, or that lose files.
+"""
 
 from __future__ import annotations
 
@@ -137,7 +139,9 @@ def test_a_client_that_goes_while_the_mount_does_not_answer(base: Path, disk: Fa
 
 
 def test_no_call_in_the_event_loop(base: Path, disk: Faulty) -> None:
-    """Each verb asks for a worker before it asks the mount anything, and leaves nothing half done."""
+    """Each verb asks for a worker before it asks the mount anything, and leaves nothing
+    half done.
+    """
     driver = LocalDriver(str(base / "export"), "passthrough", handles=new_handle_cache(100))
     root = driver.attach(User())
     mnt = root.walk(b"mnt")
@@ -180,7 +184,9 @@ def test_no_call_in_the_event_loop(base: Path, disk: Faulty) -> None:
 
 
 def test_sigterm_ends_the_server_while_a_mount_does_not_answer(base: Path, disk: Faulty) -> None:
-    """The mount's program is stopped before it takes the request: what it has taken, Linux lets no process leave (fuse(4), fs/fuse/dev.c)."""
+    """The mount's program is stopped before it takes the request: what it has taken, Linux lets no
+    process leave (fuse(4), fs/fuse/dev.c).
+    """
     socket = base / "socket"
     argv = [
         sys.executable,
@@ -280,7 +286,9 @@ def test_an_export_on_procfs(base: Path) -> None:
 def test_a_filesystem_that_loses_files_made_without_a_name(
     base: Path, disk: Faulty, model: str, known: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It says yes to O_TMPFILE and to link, and the name is gone with the close. Whether it is known to be FUSE, or taken for another one."""
+    """It says yes to O_TMPFILE and to link, and the name is gone with the close. Whether it is
+    known to be FUSE, or taken for another one.
+    """
     disk.lose()
     if not known:
         plain = host.volume

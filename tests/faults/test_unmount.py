@@ -1,4 +1,6 @@
-"""File systems mounted below an export: what clients have looked at there does not keep the host from unmounting them."""
+"""File systems mounted below an export: what clients have looked at there does not keep the host
+from unmounting them.
+"""
 
 from __future__ import annotations
 
@@ -160,7 +162,8 @@ def test_one_that_hangs_is_not_waited_for_when_handles_are_reclaimed(tmp_path: P
         try:
             threading.Thread(target=use_many, daemon=True).start()
             assert done.wait(PATIENCE), "a request waits for a file system that it does not ask for"
-            # Nothing was to be asked of it (and the kernel need not have known the answer), and to close a file may have to wait.
+            # Nothing was to be asked of it (and the kernel need not have known the answer), and to
+            # close a file may have to wait.
             assert (made.path_handle, made.birth is None, reader.handle is NO_HANDLE) == (None, False, False)
         finally:
             disk.resume()

@@ -1,7 +1,9 @@
-"""Process 1 of a guest: does what the host asks for over a virtio serial port, one request after another.
+"""Process 1 of a guest: does what the host asks for over a virtio serial port, one request after
+another.
 
 Requests and answers are lines of JSON.  `{"run": [argv], "cwd": PATH}` is answered by any number of
-`{"out": TEXT}` and one `{"exit": STATUS}`; `{"put": PATH, "mode": MODE, "size": N}` followed by N bytes writes a
+`{"out": TEXT}` and one `{"exit": STATUS}`; `{"put": PATH, "mode": MODE, "size": N}` followed by N
+bytes writes a
 file and is answered by `{"exit": 0}`.  At the start it says `{"ready": KERNEL VERSION}`.  Runs on the guest's
 Python with nothing but the standard library and knows nothing of what is being checked.
 """

@@ -32,7 +32,9 @@ def cache_dir() -> Path:
 
 @contextmanager
 def appear_whole(target: Path) -> Iterator[Path]:
-    """A scratch path that becomes `target` in one rename, so that nobody ever meets half a kernel or image."""
+    """A scratch path that becomes `target` in one rename, so that nobody ever meets half a kernel
+    or image.
+    """
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
         made = Path(scratch) / target.name
         yield made
@@ -44,7 +46,9 @@ def appear_whole(target: Path) -> Iterator[Path]:
 
 
 def unpacked_kernel() -> tuple[Path, str]:
-    """The folder of an unpacked kernel and its version; the cached one, else the current package, fetched."""
+    """The folder of an unpacked kernel and its version; the cached one, else the current package,
+    fetched.
+    """
     kept = sorted(cache_dir().glob("linux-image-*"))
     folder = kept[-1] if kept else cache_dir() / kernel_packages()[0]
     if not kept:
@@ -87,7 +91,9 @@ def unpacked_closure(packages: Iterable[str], root: Path) -> None:
 
 
 def unpack(downloads: Path, root: Path) -> None:
-    """The files of every .deb in `downloads`, below `root`, with /bin, /sbin and /lib merged into /usr."""
+    """The files of every .deb in `downloads`, below `root`, with /bin, /sbin and /lib merged into
+    /usr.
+    """
     root.mkdir(parents=True)
     for name in ("bin", "sbin", "lib", "lib64"):
         (root / "usr" / name).mkdir(parents=True)
@@ -98,7 +104,9 @@ def unpack(downloads: Path, root: Path) -> None:
 
 
 def need(program: str) -> str:
-    """The path of a program, also from the administrator's folders that are not on everybody's PATH."""
+    """The path of a program, also from the administrator's folders that are not on everybody's
+    PATH.
+    """
     found = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if found is None:
         raise Unavailable(f"{program} is not installed")

@@ -1,6 +1,8 @@
-"""What a guest boots from: an initramfs written anew for each boot, and a root disk made once and kept.
+"""What a guest boots from: an initramfs written anew for each boot, and a root disk made once and
+kept.
 
-The initramfs holds busybox and the modules, no more, and is not compressed: under software emulation unpacking
+The initramfs holds busybox and the modules, no more, and is not compressed: under software
+emulation unpacking
 costs more than reading.  The root disk is an ext4 image of unpacked packages, read through virtio on demand, so
 its size costs nothing at boot.
 """
@@ -41,8 +43,9 @@ AGENT = Path(__file__).with_name("agent.py")
 def kernel_image(folder: Path, version: str) -> Path:
     """The kernel inside an unpacked package, decompressed once where that is possible.
 
-    QEMU enters a plain ELF kernel directly; decompressing takes the emulated processor three seconds at every boot.
-    Layout of the compressed form: the kernel's Documentation/arch/x86/boot.rst.
+    QEMU enters a plain ELF kernel directly; decompressing takes the emulated processor three
+    seconds at every boot. Layout of the compressed form: the kernel's
+    Documentation/arch/x86/boot.rst.
     """
     places = [*folder.glob("boot/vmlinuz*"), *folder.glob(f"lib/modules/{version}/vmlinuz")]
     if not places:

@@ -1,4 +1,6 @@
-"""The guest as the tests of this folder see it: it mounts 9P servers and runs the scenario on what it mounted."""
+"""The guest as the tests of this folder see it: it mounts 9P servers and runs the scenario on what
+it mounted.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ class Machine(Guest):
 
     @contextmanager
     def served(self, port: int, mount: Mount, times: int = 1) -> Iterator[list[str]]:
-        """Our server's port on this machine, mounted so many times; yields the folders in the guest."""
+        """Our server's port on this machine, mounted so many times; yields the folders in the
+        guest.
+        """
         with self._mounted([f"trans=tcp,port={port},{mount.options()}"] * times, HOST) as folders:
             yield folders
 
@@ -72,5 +76,7 @@ class Machine(Guest):
         return self.run(["/usr/bin/python3", "-m", "scenario", *arguments], limit=limit, cwd="/run")
 
     def kernel_complaints(self) -> list[str]:
-        """What the guest's kernel logged since the last call that it logs only when something is wrong."""
+        """What the guest's kernel logged since the last call that it logs only when something is
+        wrong.
+        """
         return KERNEL_COMPLAINS.findall(self.run("dmesg -c").check().output)

@@ -1,4 +1,6 @@
-"""The Linux kernel's own client on our server: every model, cache mode and dialect, as root and as an ordinary user."""
+"""The Linux kernel's own client on our server: every model, cache mode and dialect, as root and as
+an ordinary user.
+"""
 
 from __future__ import annotations
 

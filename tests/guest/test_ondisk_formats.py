@@ -1,6 +1,8 @@
-"""What the mapped models leave on disk, against the hypervisor's own 9pfs: each reads what the other wrote.
+"""What the mapped models leave on disk, against the hypervisor's own 9pfs: each reads what the
+other wrote.
 
-Both serve the same folder of the host; the guest mounts QEMU's share by virtio and our server by TCP.
+Both serve the same folder of the host; the guest mounts QEMU's share by virtio and our server by
+TCP.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""A source folder that the host and a guest work in by turns, as ``ninep serve DIR`` shares it: git finds nothing changed that nobody changed,
-and programs, links and trees of packages made by one work for the other.
+"""A source folder that the host and a guest work in by turns, as ``ninep serve DIR`` shares it: git
+finds nothing changed that nobody changed, and programs, links and trees of packages made by one
+work for the other.
 
 The server is an ordinary user's, the guest's user is root: what people do.
 """
@@ -151,7 +152,9 @@ find . -type f -links 2 | LC_ALL=C sort
 
 @pytest.mark.parametrize("maker", ["guest", "host"])
 def test_trees_of_packages(shared: Callable[[str], str], host: HostSide, export: Path, maker: str) -> None:
-    """Links to links, links to programs, hard links into a cache, read-only folders: what npm, pnpm and yarn install."""
+    """Links to links, links to programs, hard links into a cache, read-only folders: what npm, pnpm
+    and yarn install.
+    """
     make, other = (shared, host.run) if maker == "guest" else (host.run, shared)
     make(TREE)
     made = make(LOOK)

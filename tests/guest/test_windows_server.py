@@ -1,6 +1,8 @@
-"""The Linux kernel's client on a server that is a program of Windows: ``ninep serve`` in Windows Python under Wine, mapped-xattr on NTFS.
+"""The Linux kernel's client on a server that is a program of Windows: ``ninep serve`` in Windows
+Python under Wine, mapped-xattr on NTFS.
 
-The scenario is the one of Linux hosts. What is known to be different is listed with its reason and must be so.
+The scenario is the one of Linux hosts. What is known to be different is listed with its reason and
+must be so.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ DIFFERENT = {
     "path_of_path_max": NO_LONG_PATHS,
     "deeper_than_path_max": NO_LONG_PATHS,
 }
-# Linux keeps what it read of a stream under the name that its file had (ntfs-3g's kernel_cache): these may go either way.
+# Linux keeps what it read of a stream under the name that its file had (ntfs-3g's kernel_cache):
+# these may go either way.
 EITHER = {"rename_over_a_file", "link_counts"}
 
 

@@ -3,12 +3,13 @@
     with Guest(shares=[Share("tag", folder)]) as guest:
         guest.run("mount -t 9p -o trans=tcp,port=5640,version=9p2000.L 10.0.2.2 /mnt").check()
 
-* 10.0.2.2 in the guest is this machine's 127.0.0.1; `Share`s are mounted with trans=virtio and served by QEMU's own
+* 10.0.2.2 in the guest is this machine's 127.0.0.1; `Share`s are mounted with trans=virtio and
+  served by QEMU's own
   9pfs, the peer.  What the guest writes to its disk is forgotten.
-* Runs under software emulation unless $NINEP_TEST_ACCEL says otherwise (`kvm`): about 5 s from start to the first
-  command, and no rights are needed.
-* A command that outlives its limit hangs, as a rule, inside the kernel, where nothing can end it: the machine is
-  thrown away then and `Lost` is raised.
+* Runs under software emulation unless $NINEP_TEST_ACCEL says otherwise (`kvm`): about 5 s from
+  start to the first command, and no rights are needed.
+* A command that outlives its limit hangs, as a rule, inside the kernel, where nothing can end it:
+  the machine is thrown away then and `Lost` is raised.
 
 Also a command for developers:  python -m tests.guest.vm [--image full] [--share TAG=DIR[,MODEL]] -- 'COMMANDS'
 """
@@ -136,9 +137,11 @@ class Guest:
         cwd: str = "/root",
         show: Callable[[str], object] = len,
     ) -> Finished:
-        """Run a shell line or an argv as root and hand back its status and output (both streams in one).
+        """Run a shell line or an argv as root and hand back its status and output (both streams in
+        one).
 
-        `limit` is in seconds; `show` is given each piece of output when it comes (`len`: nobody looks).
+        `limit` is in seconds; `show` is given each piece of output when it comes (`len`: nobody
+        looks).
         """
         argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
         self._ask({"run": argv, "cwd": cwd})

@@ -1,7 +1,9 @@
-"""The macOS primitives, as far as Linux has their equals: by-name verbs with an identity check, ghosts, snapshots.
+"""The macOS primitives, as far as Linux has their equals: by-name verbs with an identity check,
+ghosts, snapshots.
 
-The module is put in place of the host, with three things exchanged that Linux spells differently: the flags of a path handle (O_SYMLINK and
-O_EVTONLY are unknown here, so that a link becomes a ghost), locks, and fsetxattr, statfs, whose arguments or answers differ.
+The module is put in place of the host, with three things exchanged that Linux spells differently:
+the flags of a path handle (O_SYMLINK and O_EVTONLY are unknown here, so that a link becomes a
+ghost), locks, and fsetxattr, statfs, whose arguments or answers differ.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ def macos(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(darwin, "_PIN", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     for name in darwin.__all__:
         monkeypatch.setattr(host, name, getattr(linux if name in EXCHANGED else darwin, name))
-    # the one call that Python has on macOS only: ghosts of this test are reached through /proc instead
+    # the one call that Python has on macOS only: ghosts of this test are reached through /proc
+    # instead
     monkeypatch.setattr(darwin._posix, "chmod_by_name", lambda place, held, mode: through_proc(place, mode))
 
 

@@ -450,7 +450,9 @@ def test_no_proc_no_service(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_fork_reaches_its_own_handles(root: Handle, folder: Path) -> None:
-    """The child puts another file in the place of the handle; through the parent's descriptors it would open the parent's file."""
+    """The child puts another file in the place of the handle; through the parent's descriptors it
+    would open the parent's file.
+    """
     (folder / "other").write_bytes(b"other")
     held = place(root, b"file")
     child = os.fork()
@@ -466,7 +468,9 @@ def test_a_fork_reaches_its_own_handles(root: Handle, folder: Path) -> None:
 
 
 def test_after_all_descriptors_were_closed(root: Handle, folder: Path) -> None:
-    """As a program does that becomes a daemon after its imports: the number may stand for another directory now."""
+    """As a program does that becomes a daemon after its imports: the number may stand for another
+    directory now.
+    """
     before = linux._own.fds
     wrong = os.open(folder, os.O_RDONLY)
     os.dup2(wrong, before, inheritable=False)

@@ -111,7 +111,9 @@ class TestIdMap:
         assert owner(inside.walk(b"f")) == (OVERFLOW_ID, 200_006)
 
     def test_the_overflow_id_sent_back_changes_nothing(self, inside: MemoryNode) -> None:
-        """FreeBSD sends owner and group together: a chgrp must not give the file to the overflow user."""
+        """FreeBSD sends owner and group together: a chgrp must not give the file to the overflow
+        user.
+        """
         inside.mknod(b"f", linux.S_IFREG, 0, 12, 34)
         root = SHIFT(inside, User())
         root.walk(b"f").setattr(Changes(uid=OVERFLOW_ID, gid=3, by=0))

@@ -87,7 +87,9 @@ class Order(RuleBasedStateMachine):
         self.tags = Tags()
         self.requests: dict[int, InFlight] = {}
         self.wire: list[tuple[str, int, int]] = []
-        """(``T``, tag, -1), (``flush``, tag, oldtag), (``R``, tag, -1), (``Rflush``, tag, -1), in order."""
+        """(``T``, tag, -1), (``flush``, tag, oldtag), (``R``, tag, -1), (``Rflush``, tag, -1), in
+        order.
+        """
 
     @rule(tag=TAGS)
     def request(self, tag: int) -> None:
@@ -149,7 +151,8 @@ class Order(RuleBasedStateMachine):
                     assert owed.get(tag) == kind, f"{kind} to tag {tag}, which owes {owed.get(tag)}"
                     del owed[tag]
                     if kind == "Rflush":
-                        # Whatever it named is over: no reply may follow. Flushes before it, of the same tag, came first.
+                        # Whatever it named is over: no reply may follow. Flushes before it, of the
+                        # same tag, came first.
                         for old, flushes in named.items():
                             if tag in flushes:
                                 owed.pop(old, None)

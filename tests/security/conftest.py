@@ -46,7 +46,9 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def attach(folder: Path) -> Iterator[Callable[..., LocalNode]]:
-    """`attach(model, **options)`: the root of the folder. Each call is like a server started anew."""
+    """`attach(model, **options)`: the root of the folder. Each call is like a server
+    started anew.
+    """
     opened: list[tuple[LocalDriver, LocalNode]] = []
 
     def attach(model: str, **options: object) -> LocalNode:
@@ -80,7 +82,9 @@ class Faults:
         return call
 
     def each(self, verb: Callable[[], object]) -> Iterator[str]:
-        """Call the verb with its first call failing, then its second ... until it succeeds; after each failure yield what failed."""
+        """Call the verb with its first call failing, then its second ... until it succeeds; after
+        each failure yield what failed.
+        """
         for number in range(50):
             self.left, self.failed = number, ""
             try:

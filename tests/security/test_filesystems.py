@@ -1,4 +1,6 @@
-"""What is believed of a file's times, by the steps and the clock of its filesystem; files without a name."""
+"""What is believed of a file's times, by the steps and the clock of its filesystem; files without a
+name.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""mapped-file: the bytes on disk, both ways, hard links, renames, and that failures leave everything as it was."""
+"""mapped-file: the bytes on disk, both ways, hard links, renames, and that failures leave
+everything as it was.
+"""
 
 from __future__ import annotations
 
@@ -195,7 +197,9 @@ def test_a_rename_takes_the_record_along(root: LocalNode, folder: Path) -> None:
 def test_a_rename_over_a_file(
     root: LocalNode, folder: Path, monkeypatch: pytest.MonkeyPatch, links: bool, fails: bool
 ) -> None:
-    """FAT and some network filesystems have no hard links: a record is moved there, where otherwise it gets a second name first."""
+    """FAT and some network filesystems have no hard links: a record is moved there, where otherwise
+    it gets a second name first.
+    """
     make(root, b"source", 0o4711, 1, 2)
     make(root, b"target", 0o640, 3, 4)
     before = image(folder)

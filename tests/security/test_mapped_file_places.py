@@ -1,4 +1,6 @@
-"""mapped-file: a record is found by parent and name. When others move files about, a fid neither shows nor changes another file's record."""
+"""mapped-file: a record is found by parent and name. When others move files about, a fid neither
+shows nor changes another file's record.
+"""
 
 from __future__ import annotations
 
@@ -121,7 +123,9 @@ def test_a_missing_name(mine: LocalNode, folder: Path) -> None:
 def test_a_swap_between_look_and_change(
     mine: LocalNode, swap: Swap, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The record that was opened is the file's own; it is written wherever it is now, or not at all."""
+    """The record that was opened is the file's own; it is written wherever it is now, or not at
+    all.
+    """
     plain, due = host.open_at, [swap]
 
     def opening(dir: Handle, name: bytes, *arguments: int) -> Handle:

@@ -1,4 +1,6 @@
-"""mapped-owner: what is real, what is in attributes, whose word counts after a change by the host, and folders of mapped-xattr."""
+"""mapped-owner: what is real, what is in attributes, whose word counts after a change by the host,
+and folders of mapped-xattr.
+"""
 
 from __future__ import annotations
 
@@ -491,7 +493,9 @@ def test_a_fifo_of_the_host_has_real_bits_and_no_owner(root: LocalNode, folder: 
 def test_a_removed_file_whose_attributes_went_with_its_name(
     root: LocalNode, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where attributes are reached by the name (macOS, Windows) a client that holds the file still sees its owner, and may change it."""
+    """Where attributes are reached by the name (macOS, Windows) a client that holds the file still
+    sees its owner, and may change it.
+    """
     node = make(root, b"file", mode=0o4755)
     node.saved_attributes = owned(node)
     node.setattr(Changes(uid=9, mode=0o600))

@@ -1,4 +1,6 @@
-"""passthrough: the host's own attributes, exactly; and what an ordinary user's server makes of it."""
+"""passthrough: the host's own attributes, exactly; and what an ordinary user's server
+makes of it.
+"""
 
 from __future__ import annotations
 

@@ -30,7 +30,9 @@ RECORDING = ("mapped-owner", "mapped-xattr", "mapped-file")
 REAL = ("passthrough", "none")
 OPAQUE, CAPABILITY = b"trusted.overlay.opaque", b"security.capability"
 CAP_NET_RAW = bytes.fromhex("0100000200200000000000000000000000000000")
-"""``cap_net_raw=ep`` (include/uapi/linux/capability.h, struct vfs_cap_data): a value that the kernel takes."""
+"""``cap_net_raw=ep`` (include/uapi/linux/capability.h, struct vfs_cap_data): a value that the
+kernel takes.
+"""
 PREFIX = b"user.virtfs.xattr."
 Attach = Callable[..., LocalNode]
 needs_root = pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="these attributes are root's to set")

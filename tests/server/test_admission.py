@@ -133,7 +133,9 @@ async def test_peers_of_which_nothing_is_known_are_one() -> None:
 
 @in_loop
 async def test_places_are_kept_for_peers_that_have_few() -> None:
-    """Two users hold all that they get; others still come in, each with a few, until nothing is left at all."""
+    """Two users hold all that they get; others still come in, each with a few, until nothing is
+    left at all.
+    """
     admission = Admission(Access(), Limits(connections=64, peer_connections=32, reserved_connections=4))
     assert sum(enter(admission, user(number % 2)) for number in range(100)) == 60
     assert enter(admission, user(2))

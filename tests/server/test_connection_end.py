@@ -1,4 +1,6 @@
-"""How connections end: in the middle of anything, with everything given back; or stopped, with everything answered."""
+"""How connections end: in the middle of anything, with everything given back; or stopped, with
+everything answered.
+"""
 
 import gc
 import logging
@@ -58,7 +60,9 @@ def client(waiting: Served) -> RawClient:
 @pytest.mark.parametrize("after", [False, True], ids=["before the driver", "after the driver"])
 @pytest.mark.parametrize(("verb", "request_"), REQUESTS.values(), ids=REQUESTS)
 class TestInTheMiddle:
-    """``Served`` looks at the end that every node was released, every file closed, every lock given back."""
+    """``Served`` looks at the end that every node was released, every file closed, every lock given
+    back.
+    """
 
     def test_disconnect(
         self, waiting: Served, client: RawClient, verb: str, request_: Callable[[], m.Message], after: bool
@@ -229,7 +233,9 @@ def test_what_is_refused_is_told_in_the_log(served: Served, caplog: pytest.LogCa
 
 
 def test_what_a_refused_request_held_is_free_without_the_collector() -> None:
-    """An error has a traceback, whose frames have handles: should it know itself by any way, they stay open."""
+    """An error has a traceback, whose frames have handles: should it know itself by any way, they
+    stay open.
+    """
     gc.collect()
     before = {id(error) for error in gc.get_objects() if isinstance(error, Refused)}
     gc.disable()

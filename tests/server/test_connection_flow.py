@@ -1,4 +1,6 @@
-"""Bytes that come as they like, clients that do not read, too much at once, frames that are none."""
+"""Bytes that come as they like, clients that do not read, too much at once, frames that
+are none.
+"""
 
 import math
 import socket
@@ -143,10 +145,13 @@ class TestNotReading:
 
     @pytest.mark.parametrize("kind", ["misses", "waits"])
     def test_replies_not_taken_are_still_in_flight(self, kind: str) -> None:
-        # What waits in front of a client that does not read must not be granted to the next one that does not.
+        # What waits in front of a client that does not read must not be granted to the next one
+        # that does not.
         limits = Limits(all_bytes_in_flight=8 * MEGABYTE, bytes_in_flight=16 * MEGABYTE, msize=MEGABYTE)
         with Served(kind, limits=limits) as served:
-            served.server._context.slices = Slices(math.inf)  # all are in flight before the first reply fills the socket
+            served.server._context.slices = Slices(
+                math.inf
+            )  # all are in flight before the first reply fills the socket
             first = self.fill(served, "uvloop")
             before = served.faults.calls["file.read"]
             first.send_all(*[m.Tread(1, 0, MEGABYTE) for _ in range(40)])

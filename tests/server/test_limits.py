@@ -1,4 +1,6 @@
-"""The table of limits: read from text, shared out among processes, fitted to the handles there are."""
+"""The table of limits: read from text, shared out among processes, fitted to the
+handles there are.
+"""
 
 import pytest
 

@@ -1,4 +1,6 @@
-"""Directories as stat records: what waits to be read is bounded. (What is read: ``handlers/test_base.py``.)"""
+"""Directories as stat records: what waits to be read is bounded. (What is read:
+``handlers/test_base.py``.)
+"""
 
 from __future__ import annotations
 

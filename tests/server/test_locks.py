@@ -1,4 +1,6 @@
-"""The lock table against a list of bytes: who holds what, whatever is locked, unlocked and forgotten (fcntl(2))."""
+"""The lock table against a list of bytes: who holds what, whatever is locked, unlocked and
+forgotten (fcntl(2)).
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""100,000 walked fids on a machine that gives a process 1024 descriptors: all of them work, and memory stays in bounds.
+"""100,000 walked fids on a machine that gives a process 1024 descriptors: all of them work, and
+memory stays in bounds.
 
-The real server as a process, over TCP; requests are pipelined in windows so that the test takes seconds.
+The real server as a process, over TCP; requests are pipelined in windows so that the test takes
+seconds.
 """
 
 from __future__ import annotations

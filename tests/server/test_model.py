@@ -1,7 +1,8 @@
-"""Fids, walks, opens, creations, removals and renames against a dict: any sequence of requests, each dialect, through the wire.
+"""Fids, walks, opens, creations, removals and renames against a dict: any sequence of requests,
+each dialect, through the wire.
 
-The model is a tree of plain objects and says of every request what comes back: an errno or a result. A fid names an object and not a
-path, so that it follows renames and outlives removals.
+The model is a tree of plain objects and says of every request what comes back: an errno or a
+result. A fid names an object and not a path, so that it follows renames and outlives removals.
 """
 
 from __future__ import annotations

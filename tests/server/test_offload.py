@@ -1,4 +1,6 @@
-"""Worker threads and who gets them: no storage gets all, what hangs is replaced, what is cancelled is forgotten."""
+"""Worker threads and who gets them: no storage gets all, what hangs is replaced, what is cancelled
+is forgotten.
+"""
 
 from __future__ import annotations
 

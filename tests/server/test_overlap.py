@@ -1,4 +1,6 @@
-"""Exports that show the same files: refused where they keep owners in different ways, told of where they do not."""
+"""Exports that show the same files: refused where they keep owners in different ways, told of where
+they do not.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Requests sent without waiting for any reply, on few fids, with flushes and new versions in between: each is answered once, in an
-order that flush(5) allows (the judge looks), and in the end everything has been given back (T24 and T25).
+"""Requests sent without waiting for any reply, on few fids, with flushes and new versions in
+between: each is answered once, in an order that flush(5) allows (the judge looks), and in the end
+everything has been given back (T24 and T25).
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Which request may run, held to the definition: nothing before it, running or waiting, stands in its way."""
+"""Which request may run, held to the definition: nothing before it, running or waiting, stands in
+its way.
+"""
 
 from collections.abc import Iterator
 
@@ -63,7 +65,9 @@ def test_what_may_run_at_first(shapes: list[tuple[str, int, int]]) -> None:
 
 
 class Life(RuleBasedStateMachine):
-    """Requests come, become ready, run, end, are taken back, in any order; some are served on the spot when they are free."""
+    """Requests come, become ready, run, end, are taken back, in any order; some are served on the
+    spot when they are free.
+    """
 
     def __init__(self) -> None:
         super().__init__()

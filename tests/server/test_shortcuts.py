@@ -1,4 +1,6 @@
-"""The short ways of the request loop and the dispatcher alone: the same frames get the same replies and leave the same session."""
+"""The short ways of the request loop and the dispatcher alone: the same frames get the same replies
+and leave the same session.
+"""
 
 from __future__ import annotations
 
@@ -58,11 +60,15 @@ BASE = (
     st.builds(m.Tcreate, FIDS, NAMES, st.sampled_from([0o644, DMDIR | 0o755]), st.sampled_from([0, 2])),
     st.builds(m.Tstat, FIDS),
     st.builds(
-        m.Twstat, FIDS, st.builds(lambda name: Stat(name=name, mode=0o600, n_uid=NO_ID, n_gid=NO_ID, n_muid=NO_ID), NAMES)
+        m.Twstat,
+        FIDS,
+        st.builds(lambda name: Stat(name=name, mode=0o600, n_uid=NO_ID, n_gid=NO_ID, n_muid=NO_ID), NAMES),
     ),
 )
 CUT = st.integers(0, 30)
-"""So many bytes of a frame are left out at its end, mostly none: what is malformed is answered alike, too."""
+"""So many bytes of a frame are left out at its end, mostly none: what is malformed is answered
+alike, too.
+"""
 
 
 def frames_of(dialect: bytes) -> st.SearchStrategy[list[bytes]]:
@@ -153,7 +159,9 @@ def by_dispatcher(kind: str, frames: list[bytes]) -> tuple[dict[int, bytes], obj
         dispatcher.dispatch(len(frame), frame[4], frame[5] | frame[6] << 8, frame, 0)
         while requests.ready:
             request = requests.next()
-            dispatcher.finish(request, pool.submit(None, request.entry.row.handler, request.session, *request.fields).result)
+            dispatcher.finish(
+                request, pool.submit(None, request.entry.row.handler, request.session, *request.fields).result
+            )
     return replies(b"".join(map(bytes, dispatcher.out))), state(dispatcher.session)
 
 

@@ -1,4 +1,6 @@
-"""Time shared out between connections: in turn, one slice for all in an iteration, less for each the more they are."""
+"""Time shared out between connections: in turn, one slice for all in an iteration, less for each
+the more they are.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Clients with a small msize: all that has no string in it fits; what does not fit is an error, never a short answer that means something else."""
+"""Clients with a small msize: all that has no string in it fits; what does not fit is an error,
+never a short answer that means something else.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Who gets a connection: the worker that has the fewest, if it lives. (What processes do: tests/cli/test_serve.py, tests/faults/test_kill.py.)"""
+"""Who gets a connection: the worker that has the fewest, if it lives. (What processes do:
+tests/cli/test_serve.py, tests/faults/test_kill.py.)
+"""
 
 from __future__ import annotations
 
@@ -77,7 +79,9 @@ def test_the_one_with_the_fewest(listening: socket.socket, worker: Make, pool_of
     assert (busy.connections, idle.connections) == (3, 2)
 
 
-def test_one_that_has_just_died_is_passed_over(listening: socket.socket, worker: Make, pool_of: Callable[..., Pool]) -> None:
+def test_one_that_has_just_died_is_passed_over(
+    listening: socket.socket, worker: Make, pool_of: Callable[..., Pool]
+) -> None:
     (dead, dead_end), (alive, alive_end) = worker(0), worker(5)
     dead_end.close()
     pool = pool_of(dead, alive)

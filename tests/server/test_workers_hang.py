@@ -1,7 +1,8 @@
-"""Workers that hang, die at once, or outlive their parent: connections go to those that answer, and the server always ends.
+"""Workers that hang, die at once, or outlive their parent: connections go to those that answer, and
+the server always ends.
 
-A worker hangs here because it is stopped (SIGSTOP), or because its event loop waits in a system call; what is a matter of seconds in
-earnest is made short.
+A worker hangs here because it is stopped (SIGSTOP), or because its event loop waits in a system
+call; what is a matter of seconds in earnest is made short.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ REPLACED = """
 from ninep.server import workers
 workers.HUNG_AFTER, workers.PING_EVERY = 4, 0.2
 """
-"""Seconds that a worker which does not hang never takes, on a busy machine either; and none of the end is short."""
+"""Seconds that a worker which does not hang never takes, on a busy machine either; and none of the
+end is short.
+"""
 LOOP_HANGS = (
     SHORT
     + """

@@ -1,4 +1,6 @@
-"""``WouldBlock`` from any verb of any request: the whole request is repeated, so it must not have changed anything before."""
+"""``WouldBlock`` from any verb of any request: the whole request is repeated, so it must not have
+changed anything before.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ FILE, OPENED, LISTED, LINK, SET, DIR = 1, 2, 3, 4, 5, 0
 
 
 class Blocks:
-    """A layer that says no at one call that is made in the event loop, and notes what was changed there before."""
+    """A layer that says no at one call that is made in the event loop, and notes what was changed
+    there before.
+    """
 
     def __init__(self) -> None:
         self.calls: list[str] = []

@@ -82,7 +82,9 @@ class TestConnections:
             assert client.order[-20:] == tags
 
     def test_one_that_sends_no_more_is_owed_nothing(self, served: Served) -> None:
-        """The end of a connection right behind its requests: the replies of the round come first."""
+        """The end of a connection right behind its requests: the replies of the round
+        come first.
+        """
         served.client()
         client = served.client()
         asked = client.send_all(*[m.Tgetattr(0, GETATTR_BASIC)] * 5)

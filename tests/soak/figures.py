@@ -48,7 +48,9 @@ class Sampler:
 
 
 def growth(samples: Sequence[Sample]) -> int:
-    """By how much the memory of the last quarter is above that of the second, in bytes: the least of each, so that no peak counts."""
+    """By how much the memory of the last quarter is above that of the second, in bytes: the least
+    of each, so that no peak counts.
+    """
     quarter = max(1, len(samples) // 4)
     return min(one.memory for one in samples[-quarter:]) - min(one.memory for one in samples[quarter : 2 * quarter])
 

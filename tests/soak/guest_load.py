@@ -2,8 +2,9 @@
 
     python3 guest_load.py SECONDS SEED MOUNT-OPTIONS SOURCE
 
-Mounts, works in a folder of its own, unmounts and mounts again now and then (sometimes in the middle of a write), and prints in the end as JSON
-what it did and the checksum of each file that must be there.
+Mounts, works in a folder of its own, unmounts and mounts again now and then (sometimes in the
+middle of a write), and prints in the end as JSON what it did and the checksum of each file that
+must be there.
 """
 
 import hashlib

@@ -1,7 +1,8 @@
-"""One of our own clients in a soak: it changes files of its own for as long as it is told, is cut off now and then, and knows what must be there.
+"""One of our own clients in a soak: it changes files of its own for as long as it is told, is cut
+off now and then, and knows what must be there.
 
-An operation that was cut off may have been done, in part, or not: what it was about is made again as the client remembers it. All else must be there
-byte by byte, through every disconnect.
+An operation that was cut off may have been done, in part, or not: what it was about is made again
+as the client remembers it. All else must be there byte by byte, through every disconnect.
 """
 
 from __future__ import annotations
@@ -136,7 +137,9 @@ class Load:
             self._set_attribute(path, known.attribute)
 
     def _be_rude(self) -> None:
-        """Another connection that ends in the middle of something; it changes nothing that is compared."""
+        """Another connection that ends in the middle of something; it changes nothing that is
+        compared.
+        """
         self.rude += 1
         client = RawClient(self._connect())
         client.version()

@@ -1,4 +1,6 @@
-"""A soak: clients of all kinds for a long time, and in the end every file as it must be, and a server that holds no more than at the start."""
+"""A soak: clients of all kinds for a long time, and in the end every file as it must be, and a
+server that holds no more than at the start.
+"""
 
 from __future__ import annotations
 

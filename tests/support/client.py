@@ -1,4 +1,5 @@
-"""A client for tests that hides nothing: messages or bytes go out, messages come back, and a ``Judge`` looks at each of them.
+"""A client for tests that hides nothing: messages or bytes go out, messages come back, and a
+``Judge`` looks at each of them.
 
     client = RawClient(sock)
     client.version(b"9P2000.L")
@@ -7,7 +8,8 @@
     tag = client.send(m.Tread(1, 0, 100))          # without waiting
     client.reply(tag)
 
-Nothing here waits for ever: a reply that does not come in ``PATIENCE`` seconds is a TimeoutError that says so.
+Nothing here waits for ever: a reply that does not come in ``PATIENCE`` seconds is a TimeoutError
+that says so.
 """
 
 from __future__ import annotations
@@ -27,12 +29,16 @@ from ninep.wire.codec import codec
 from ninep.wire.types import Qid
 
 PATIENCE = 120.0
-"""Seconds after which something is taken to hang, however busy the machine is. No test depends on being faster."""
+"""Seconds after which something is taken to hang, however busy the machine is. No test depends on
+being faster.
+"""
 M = TypeVar("M", bound=m.Message)
 
 
 class Failed(Exception):
-    """An error reply. ``code`` is what the dialect says of it: an errno, or in plain 9P2000 the words."""
+    """An error reply. ``code`` is what the dialect says of it: an errno, or in plain 9P2000 the
+    words.
+    """
 
     def __init__(self, code: int | str, words: str = "") -> None:
         super().__init__(Errno(code).name if isinstance(code, int) else code, words)
@@ -165,7 +171,9 @@ class RawClient:
         return self.reply(self.send(message))
 
     def silent(self) -> bool:
-        """Everything that was owed has come: a further round trip brings nothing but its own reply."""
+        """Everything that was owed has come: a further round trip brings nothing but
+        its own reply.
+        """
         tag = self.send(m.Tflush(self.next_tag() + 1))
         return self.receive()[0] == tag and not self._early
 

@@ -1,4 +1,6 @@
-"""An event loop whose time stands still until a test moves it: timers of seconds are tested in no time, and a busy machine trips none."""
+"""An event loop whose time stands still until a test moves it: timers of seconds are tested in no
+time, and a busy machine trips none.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ class SettableLoop(asyncio.SelectorEventLoop):
         return self.now
 
     async def pass_time(self, seconds: float) -> None:
-        """Call, in this loop, what is due within so many seconds, one whole second (or what is left of it) after the other."""
+        """Call, in this loop, what is due within so many seconds, one whole second (or what is left
+        of it) after the other.
+        """
         while seconds > 0:
             step = min(seconds, 1.0)
             seconds -= step

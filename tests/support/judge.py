@@ -1,8 +1,9 @@
 """What every reply of a server must be, decoded by nothing of ``ninep.wire`` (T27).
 
-``Judge`` follows one connection: each request that is sent and each frame that comes back. A frame that no kernel should be sent is an
-AssertionError on the spot: an unknown or repeated tag, a tag whose Rflush is out, another type than asked for, the wrong dialect's error, more than
-msize bytes, torn records, bits that a dialect does not have.
+``Judge`` follows one connection: each request that is sent and each frame that comes back. A frame
+that no kernel should be sent is an AssertionError on the spot: an unknown or repeated tag, a tag
+whose Rflush is out, another type than asked for, the wrong dialect's error, more than msize bytes,
+torn records, bits that a dialect does not have.
 """
 
 from __future__ import annotations

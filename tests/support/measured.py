@@ -1,4 +1,6 @@
-"""How long an event loop is kept from looking at its sockets, in time of its processor and not of the clock."""
+"""How long an event loop is kept from looking at its sockets, in time of its processor and not of
+the clock.
+"""
 
 from __future__ import annotations
 

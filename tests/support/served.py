@@ -1,10 +1,12 @@
-"""A real server in a thread, with a memory driver that can be made to fail or to wait, and that tells what was not given back.
+"""A real server in a thread, with a memory driver that can be made to fail or to wait, and that
+tells what was not given back.
 
     with Served() as served, served.client() as client:
         hold = served.faults.hold("file.read")
         ...
 
-At the end of ``with`` everything must have been given back: connections, fids, files, locks, threads of requests.
+At the end of ``with`` everything must have been given back: connections, fids, files, locks,
+threads of requests.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The suite itself: drivers that declare missing features pass, drivers with wrong capabilities fail."""
+"""The suite itself: drivers that declare missing features pass, drivers with wrong capabilities
+fail.
+"""
 
 from collections.abc import Iterator
 from textwrap import dedent

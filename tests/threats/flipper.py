@@ -1,7 +1,8 @@
 """A process of the host that never lets two names rest:  python flipper.py FOLDER NAME OTHER
 
-Exchanges the two entries (renameat2(2), RENAME_EXCHANGE) as fast as it can, in the folder it was started for wherever that is
-moved, until its standard input ends. Says ``ready``, and at the end how often it did. Entries that are away for a moment are waited for.
+Exchanges the two entries (renameat2(2), RENAME_EXCHANGE) as fast as it can, in the folder it was
+started for wherever that is moved, until its standard input ends. Says ``ready``, and at the end
+how often it did. Entries that are away for a moment are waited for.
 """
 
 from __future__ import annotations

@@ -6,9 +6,10 @@
     base/export-secret   a sibling whose name begins with the export's
     base/canary          files, folders, links, attributes: none of it may change, none of it may be read
 
-``Lab`` is a real server in a thread (``tests.support.served``) over the real local driver, put together as ``ninep serve`` does it. At its end it
-judges, whatever the attack was: the canary is unchanged, no byte of it came in any reply, a second connection is still answered at once,
-nothing unexpected was logged, and everything was given back: fids, open files, attributes, locks, handles.
+``Lab`` is a real server in a thread (``tests.support.served``) over the real local driver, put
+together as ``ninep serve`` does it. At its end it judges, whatever the attack was: the canary is
+unchanged, no byte of it came in any reply, a second connection is still answered at once, nothing
+unexpected was logged, and everything was given back: fids, open files, attributes, locks, handles.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ from ninep.wire import messages as m
 
 LINUX, UNIX, BASE = DIALECTS = (b"9P2000.L", b"9P2000.u", b"9P2000")
 LONG = bool(os.environ.get("NINEP_LONG"))
-"""Attack for as long, or as often, as the class of attack asks for; without it, for as long as there is time in CI."""
+"""Attack for as long, or as often, as the class of attack asks for; without it, for as long as
+there is time in CI.
+"""
 MODELS = tuple(SECURITY_MODELS)
 MAPPED = ("mapped-owner", "mapped-xattr", "mapped-file")
 WORDS: dict[str, set[Errno]] = {}
@@ -122,7 +125,9 @@ class Attacker(RawClient):
         return self.dialect == LINUX
 
     def told(self, message: m.Message) -> set[Errno]:
-        """What the server says: nothing if it did as asked, else the errno (in plain 9P2000 all that have its words)."""
+        """What the server says: nothing if it did as asked, else the errno (in plain 9P2000 all
+        that have its words).
+        """
         try:
             self.rpc(message)
         except Failed as failure:
@@ -187,7 +192,9 @@ class Lab(Served):
         super().__init__(exports=exports_of(self.settings), limits=limits, loop=loop)
         self.handles_before: set[str] = set()
         self.gone = False
-        """The test removed the exported folder: nobody can attach any more, but versions are still agreed on."""
+        """The test removed the exported folder: nobody can attach any more, but versions are still
+        agreed on.
+        """
 
     def __enter__(self) -> Self:
         log = logging.getLogger("ninep")
@@ -251,8 +258,9 @@ class Lab(Served):
         assert os.listdir(self.sibling) == ["file"]
 
     def alive(self) -> None:
-        """A second connection is answered (and one that was not abused sees the root), and the server's loop does no more than a second's work
-        before: in time of the processor, not of the clock.
+        """A second connection is answered (and one that was not abused sees the root), and the
+        server's loop does no more than a second's work before: in time of the processor, not of the
+        clock.
         """
         before = self.processor()
         with self.connect() as second:
@@ -290,7 +298,9 @@ def handles() -> set[str]:
 
 @contextmanager
 def restless(seconds: float = 1e-4) -> Iterator[None]:
-    """Threads of this process, the server's among them, take turns fifty times as often as they would."""
+    """Threads of this process, the server's among them, take turns fifty times as often as they
+    would.
+    """
     before = sys.getswitchinterval()
     sys.setswitchinterval(seconds)
     try:
@@ -301,7 +311,9 @@ def restless(seconds: float = 1e-4) -> Iterator[None]:
 
 @contextmanager
 def beside(*loops: Any) -> Iterator[list[BaseException]]:
-    """Run host processes' work (functions that take a ``stop`` event) in threads as long as the ``with`` lasts. Gives what they fail with."""
+    """Run host processes' work (functions that take a ``stop`` event) in threads as long as the
+    ``with`` lasts. Gives what they fail with.
+    """
     stop = threading.Event()
     failures: list[BaseException] = []
 

@@ -27,7 +27,9 @@ class Program(Server):
     @classmethod
     @contextmanager
     def beside_a_canary(cls, base: Path, *options: str, **more: Any) -> Iterator[Self]:
-        """Serve ``base/export``; in the end the canary beside it is unchanged and another client is served at once: see ``alive``."""
+        """Serve ``base/export``; in the end the canary beside it is unchanged and another client is
+        served at once: see ``alive``.
+        """
         canary = Canary(base / "canary")
         (base / "export").mkdir()
         with cls(base / "export", *options, **more) as program:
@@ -36,7 +38,9 @@ class Program(Server):
             canary.check()
 
     def alive(self) -> None:
-        """Another client is served, and the server does no more than a second's work before: in time of the processor, not of the clock."""
+        """Another client is served, and the server does no more than a second's work before: in
+        time of the processor, not of the clock.
+        """
         before = self.processor
         with self.client() as other:
             other.rpc(m.Tgetattr(0, GETATTR_BASIC))
@@ -82,8 +86,8 @@ class Program(Server):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def holds_its_memory(self, work: Callable[[], object], growth: int) -> None:
-        """Do something until it is done once without growing by ``growth`` bytes. What leaks grows each time; what is needed once (a thread,
-        a table that doubles) does not.
+        """Do something until it is done once without growing by ``growth`` bytes. What leaks grows
+        each time; what is needed once (a thread, a table that doubles) does not.
         """
         grown = []
         for _ in range(4):
@@ -116,7 +120,9 @@ class Program(Server):
         assert most - before < growth, f"it grew by {(most - before) / 2**20:.1f} MiB; {growth / 2**20:.1f} are allowed"
 
     def settles(self, figure: Callable[[], int], at_most: int) -> None:
-        """Wait until a figure has come down; what a connection held is given back a moment after it ended."""
+        """Wait until a figure has come down; what a connection held is given back a moment after it
+        ended.
+        """
         until = time.monotonic() + PATIENCE
         while figure() > at_most:
             assert time.monotonic() < until, f"{figure()} instead of {at_most}\n{self.said()}"
@@ -124,7 +130,9 @@ class Program(Server):
 
 
 def answers(client: RawClient, messages: Sequence[m.Message], window: int = 500) -> list[set[Errno]]:
-    """What the server says to each, some at a time: nothing if it did as asked, else the errno (see ``lab.codes``)."""
+    """What the server says to each, some at a time: nothing if it did as asked, else the errno (see
+    ``lab.codes``).
+    """
     said: list[set[Errno]] = []
     for start in range(0, len(messages), window):
         tags = client.send_all(*messages[start : start + window])
@@ -138,7 +146,9 @@ def answers(client: RawClient, messages: Sequence[m.Message], window: int = 500)
 
 
 def forget(file: Path, stop: threading.Event) -> None:
-    """Let the page cache have nothing of a file, so that reads of it wait for the disk: the server serves them in threads."""
+    """Let the page cache have nothing of a file, so that reads of it wait for the disk: the server
+    serves them in threads.
+    """
     with file.open("rb") as opened:
         os.fsync(opened.fileno())
         while not stop.is_set():
@@ -147,7 +157,9 @@ def forget(file: Path, stop: threading.Event) -> None:
 
 
 def pipelined(client: RawClient, messages: Sequence[m.Message], rounds: int, batch: int = 32) -> None:
-    """Send the same messages again and again, some rounds at a time; whatever the answers are, there is one for each."""
+    """Send the same messages again and again, some rounds at a time; whatever the answers are,
+    there is one for each.
+    """
     frames = b"".join(client.encode(message, tag) for tag, message in enumerate(messages, 1))
     data = frames * batch
     for _ in range(rounds // batch):

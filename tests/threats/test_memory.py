@@ -1,4 +1,5 @@
-"""Memory is bounded by the table in docs/security.md, whatever clients do: hostile ones fill everything at once, and read no replies.
+"""Memory is bounded by the table in docs/security.md, whatever clients do: hostile ones fill
+everything at once, and read no replies.
 
 The table is the formula: its rows are evaluated with the limits that the server was started with.
 """

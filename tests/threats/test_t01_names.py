@@ -1,7 +1,7 @@
 """T01: names that traverse, in every field that takes a name.
 
-``..``, slashes and NUL in walk, create, mkdir, mknod, symlink, link, rename, unlinkat and wstat; from the root, a folder, a file; and ``..`` as
-often as one likes.
+``..``, slashes and NUL in walk, create, mkdir, mknod, symlink, link, rename, unlinkat and wstat;
+from the root, a folder, a file; and ``..`` as often as one likes.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def cases() -> Iterator[object]:
 
 
 def prepared(lab: Lab, dialect: bytes) -> Attacker:
-    """Fids for a folder and a file in it; everything the attacks may not touch is on the host already."""
+    """Fids for a folder and a file in it; everything the attacks may not touch is on the host
+    already.
+    """
     (lab.top / "folder" / "a").mkdir(parents=True)
     (lab.top / "folder" / "in").write_bytes(b"content")
     client = lab.client(dialect)
@@ -120,8 +122,9 @@ def test_upwards_is_never_further_than_the_root(lab: Lab, dialect: bytes) -> Non
 
 
 def test_upwards_after_the_folder_was_moved_on_the_host(lab: Lab, dialect: bytes) -> None:
-    """A folder that a host process moves out of the export while a client is in it: ``..`` is the host's parent, and ends where the
-    export does, at the folder that was moved. When it is back, so is the way up.
+    """A folder that a host process moves out of the export while a client is in it: ``..`` is the
+    host's parent, and ends where the export does, at the folder that was moved. When it is back, so
+    is the way up.
     """
     client = prepared(lab, dialect)
     client.walk(FOLDER, 5, b"a")

@@ -1,4 +1,6 @@
-"""T02: anames that are paths: an export is chosen by its name, which is compared and never joined to anything."""
+"""T02: anames that are paths: an export is chosen by its name, which is compared and never joined
+to anything.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """T03: links as elements of a path.
 
-Every verb is tried with each element on its way replaced by a link that leads outside: before the client walks there, after it did, and after the
-server let go of its handles and has to come back by name.
+Every verb is tried with each element on its way replaced by a link that leads outside: before the
+client walks there, after it did, and after the server let go of its handles and has to come back by
+name.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ def forget_handles(lab: Lab) -> None:
 
 
 def attack(lab: Lab, dialect: bytes, verb: str, meddle: Callable[[Path], None], *, late: bool) -> set[Errno]:
-    """One verb in a tree of its own, meddled with before or after the client's walk. What the server says, nothing if it did as asked."""
+    """One verb in a tree of its own, meddled with before or after the client's walk. What the
+    server says, nothing if it did as asked.
+    """
     top = lab.top / verb
     top.mkdir()
     own_tree(top)
@@ -166,7 +169,9 @@ def test_links_that_clients_make_lead_nowhere_either(lab: Lab, dialect: bytes) -
 
 @pytest.mark.parametrize("element", ELEMENTS[1:])
 def test_no_verb_follows_a_link_that_a_client_made(lab: Lab, dialect: bytes, element: str) -> None:
-    """Not even where such a link is one for the host too: its attributes, times, owner, contents are its own or refused."""
+    """Not even where such a link is one for the host too: its attributes, times, owner, contents
+    are its own or refused.
+    """
     target = lab.canary.top / Path(element).relative_to("one")
     *parents, name = os.fsencode(element).split(b"/")
 

@@ -1,8 +1,8 @@
 """T04: names that change between look and use.
 
-Two processes of the host exchange a folder, a folder in it, or the file in that, with links that lead outside, as fast as they can, while
-every verb is run below. What comes of a verb is chance; that nothing outside is read or changed must not be.
-``NINEP_LONG=1`` gives every verb 30 seconds.
+Two processes of the host exchange a folder, a folder in it, or the file in that, with links that
+lead outside, as fast as they can, while every verb is run below. What comes of a verb is chance;
+that nothing outside is read or changed must not be. ``NINEP_LONG=1`` gives every verb 30 seconds.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def flipping(*pairs: tuple[Path, str, str]) -> Iterator[Counter[str]]:
 
 
 class Tree:
-    """``race/one/two/leaf``, held by handles, so that it can be put in order again whatever its names are now."""
+    """``race/one/two/leaf``, held by handles, so that it can be put in order again whatever its
+    names are now.
+    """
 
     def __init__(self, lab: Lab) -> None:
         self.canary = lab.canary.top

@@ -26,7 +26,9 @@ STAYS = (Errno.EBUSY, Errno.EPERM)
 
 
 def neighbours(lab: Lab) -> dict[str, tuple[int, int, int, int]]:
-    """What is beside the export, and the folder they are all in (but for its times, which a temporary name would move)."""
+    """What is beside the export, and the folder they are all in (but for its times, which a
+    temporary name would move).
+    """
     found = {"..": os.stat(lab.base)} | {
         name: os.stat(lab.base / name) for name in os.listdir(lab.base) if name != "export"
     }
@@ -72,7 +74,9 @@ def test_attributes_of_the_root_are_those_of_the_exported_folder(lab: Lab) -> No
     "fate", ["removed", "removed for a link", "moved", "swapped for a link", "swapped for a folder"]
 )
 def test_what_the_host_does_to_the_root(lab: Lab, dialect: bytes, fate: str) -> None:
-    """The handle held since the start is the export: not its path, and nothing that stands there later."""
+    """The handle held since the start is the export: not its path, and nothing that stands there
+    later.
+    """
     (lab.top / "file").write_bytes(b"our own")
     client = lab.client(dialect)
     client.walk(ROOT, 1, b"file")

@@ -36,7 +36,9 @@ def make(client: Attacker, name: bytes) -> set[Errno]:
 
 @pytest.mark.parametrize("dialect", [LINUX, UNIX], ids=bytes.decode)
 def test_clients_make_no_device_that_is_one_for_the_host(lab: Lab, dialect: bytes) -> None:
-    """Whoever works together with a guest could open a disk through it. In the mapped models a device is a file with a note."""
+    """Whoever works together with a guest could open a disk through it. In the mapped models a
+    device is a file with a note.
+    """
     with lab.client(dialect) as client:
         for name in NODES:
             said = make(client, name)

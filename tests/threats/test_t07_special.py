@@ -1,6 +1,7 @@
 """T07: FIFOs, sockets and devices on the host are never opened: ENXIO, and not a byte reaches them.
 
-Who opens one hangs: nothing is at the other end. ``RawClient`` fails for a reply that does not come.
+Who opens one hangs: nothing is at the other end. ``RawClient`` fails for a reply that does not
+come.
 """
 
 from __future__ import annotations
@@ -101,7 +102,9 @@ def test_a_fifo_that_somebody_reads_gets_nothing(lab: Lab, dialect: bytes) -> No
 
 @pytest.mark.parametrize("kind", ["fifo", "null"])
 def test_a_file_that_becomes_special_between_look_and_open(lab: Lab, dialect: bytes, kind: str) -> None:
-    """A host process exchanges a file with a special one while clients open it for writing, again and again."""
+    """A host process exchanges a file with a special one while clients open it for writing, again
+    and again.
+    """
     special(lab.top, kind)
     (lab.top / "file").write_bytes(b"")
 

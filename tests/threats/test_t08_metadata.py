@@ -1,5 +1,5 @@
-"""T08: forged metadata: by clients, through the names and attributes that the mapped models keep for themselves, and by whoever else writes in the
-exported folder.
+"""T08: forged metadata: by clients, through the names and attributes that the mapped models keep
+for themselves, and by whoever else writes in the exported folder.
 """
 
 from __future__ import annotations
@@ -208,7 +208,9 @@ def test_what_a_host_process_plants_where_metadata_is_kept(hidden: Lab, plant: s
 
 
 def test_metadata_flipped_to_links_while_attributes_change(hidden: Lab) -> None:
-    """The record, and the folder of records, are exchanged with links to the canary all the time."""
+    """The record, and the folder of records, are exchanged with links to the canary all
+    the time.
+    """
     with hidden.client() as client:
         own_tree(hidden, client)
         records = hidden.top / "folder" / ".virtfs_metadata"

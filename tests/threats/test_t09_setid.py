@@ -1,6 +1,7 @@
 """T09: set-user and set-group bits do not survive what somebody other than root does to a file.
 
-In every model, through whatever message, and also when the file was opened before it got the bits (CVE-2023-1386).
+In every model, through whatever message, and also when the file was opened before it got the bits
+(CVE-2023-1386).
 """
 
 from __future__ import annotations
@@ -108,7 +109,9 @@ def test_root_keeps_them_as_on_any_file_system(lab: Lab, root: Attacker) -> None
 
 @pytest.mark.parametrize("model", MAPPED)
 def test_no_client_gives_a_file_of_the_host_such_bits(lab: Lab, root: Attacker) -> None:
-    """Whatever a guest's root asks for, at the create or later, the host's file gets no SUID, SGID or sticky."""
+    """Whatever a guest's root asks for, at the create or later, the host's file gets no SUID, SGID
+    or sticky.
+    """
     for name, asked in ((b"made", 0o6755), (b"changed", 0o644)):
         root.walk(ROOT, SPARE)
         root.rpc(m.Tlcreate(SPARE, name, O_RDWR, asked, NO_ID))

@@ -1,4 +1,6 @@
-"""T10: a read-only export, and every way to get past it: all mode bytes, all flag bits, every message that changes something."""
+"""T10: a read-only export, and every way to get past it: all mode bytes, all flag bits, every
+message that changes something.
+"""
 
 from __future__ import annotations
 
@@ -158,7 +160,9 @@ def test_all_setattr_bits(export: Lab) -> None:
 
 
 def test_locks_never_open_the_hosts_file_for_writing(export: Lab) -> None:
-    """A write lock is one among clients: programs of the host are executed (no ETXTBSY) and take locks (no EAGAIN) as if there were none."""
+    """A write lock is one among clients: programs of the host are executed (no ETXTBSY) and take
+    locks (no EAGAIN) as if there were none.
+    """
     program = export.top / "one" / "two" / "leaf"
     with export.client() as one, export.client() as other:
         for client in (one, other):

@@ -1,4 +1,6 @@
-"""T11: who somebody is belongs to the fid, not to the connection; and with ``run-as-user`` the host itself checks what each may do."""
+"""T11: who somebody is belongs to the fid, not to the connection; and with ``run-as-user`` the host
+itself checks what each may do.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,8 @@ def test_a_new_file_belongs_to_the_user_of_the_fid(lab: Lab) -> None:
         for uid in (A, B):
             for kind in (b"", b"d", b"l"):
                 client.walk(B, FILE, b"%s%d-0" % (kind, uid))
-                # Where links are real and owners are not, a link belongs to whom its directory belongs.
+                # Where links are real and owners are not, a link belongs to whom its directory
+                # belongs.
                 owner = os.stat(lab.top).st_uid if kind == b"l" and lab.model == "mapped-owner" else uid
                 assert client.rpc(m.Tgetattr(FILE, GETATTR_BASIC)).attributes.uid == owner
                 client.clunk(FILE)
@@ -202,7 +205,9 @@ def test_the_hosts_bits_count(host_users: Lab, act: str) -> None:
 
 
 def test_nobody_acts_through_what_another_user_opened(host_users: Lab) -> None:
-    """Nodes are shared by all who hold a file: an open handle of one user is no right of another."""
+    """Nodes are shared by all who hold a file: an open handle of one user is no right
+    of another.
+    """
     fill(host_users.top)
     with two_users(host_users) as client:
         client.walk(A, 10, b"own")

@@ -1,7 +1,7 @@
 """T12: authentication: there is none to be had, so no state of it can be abused.
 
-Tauth is answered as attach(5) says for servers that need none; an afid never comes to be, so it is not walked, read, written, clunked or
-attached with.
+Tauth is answered as attach(5) says for servers that need none; an afid never comes to be, so it is
+not walked, read, written, clunked or attached with.
 """
 
 from __future__ import annotations

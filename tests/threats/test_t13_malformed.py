@@ -1,6 +1,8 @@
-"""T13: malformed messages: every message cut at every byte, lies in every length, types that are none, sizes that cannot be.
+"""T13: malformed messages: every message cut at every byte, lies in every length, types that are
+none, sizes that cannot be.
 
-A frame whose size is right gets an answer, whatever is in it, and the connection lives on; a size that cannot be ends it.
+A frame whose size is right gets an answer, whatever is in it, and the connection lives on; a size
+that cannot be ends it.
 """
 
 from __future__ import annotations
@@ -107,7 +109,9 @@ def lies(body: bytes) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=bytes.decode)
 def test_lies_in_every_length(lab: Lab, dialect: bytes) -> None:
-    """Counts, string lengths, nwname, sizes of stat records: whatever stands there is taken as a length by somebody."""
+    """Counts, string lengths, nwname, sizes of stat records: whatever stands there is taken as a
+    length by somebody.
+    """
     client = lab.client(dialect)
     count = 0
     for number, body in BODIES[dialect]:
@@ -240,7 +244,9 @@ def test_versions_cut_short(lab: Lab, body: bytes) -> None:
 
 
 def test_strings_of_any_bytes(lab: Lab, dialect: bytes) -> None:
-    """9P says UTF-8; a POSIX host says bytes. What was made comes back as it was, in names, targets and users."""
+    """9P says UTF-8; a POSIX host says bytes. What was made comes back as it was, in names, targets
+    and users.
+    """
     odd = (b"\xff\xfe", b"\xc3\x28", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"a\x1b[2Jb", b"\n", b"\x80" * 255)
     client = lab.client(dialect)
     for number, name in enumerate(odd):

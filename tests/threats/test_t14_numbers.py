@@ -1,4 +1,6 @@
-"""T14: integers at their ends, for everything that has an offset, a count, a size, an id or a time; and what that makes the server allocate."""
+"""T14: integers at their ends, for everything that has an offset, a count, a size, an id or a time;
+and what that makes the server allocate.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def client(lab: Lab, dialect: bytes) -> Attacker:
 
 @pytest.fixture(autouse=True)
 def frugal(client: Attacker) -> Iterator[None]:
-    """Nothing that a number says makes the server (or this client) allocate more than some messages."""
+    """Nothing that a number says makes the server (or this client) allocate more than some
+    messages.
+    """
     tracemalloc.start()
     yield
     _, peak = tracemalloc.get_traced_memory()
@@ -92,7 +96,9 @@ def test_writes(client: Attacker, lab: Lab) -> None:
 
 
 def test_sizes(client: Attacker) -> None:
-    """ext4 holds 16 TiB; what is beyond any file is refused by the server, what is beyond this one by the host."""
+    """ext4 holds 16 TiB; what is beyond any file is refused by the server, what is beyond this one
+    by the host.
+    """
     for size in NUMBERS64:
         if client.linux:
             said = client.told(m.Tsetattr(FILE, SETATTR_SIZE, 0, 0, 0, size, 0, 0, 0, 0))

@@ -46,7 +46,9 @@ def test_an_attribute_that_changes_after_it_was_looked_up(labs: Callable[..., La
 
 
 def test_two_clients_never_see_each_others_bytes(labs: Callable[..., Lab], dialect: bytes) -> None:
-    """They write and read by turns, all sizes, in step and pipelined: every reply is searched for what only the other one wrote."""
+    """They write and read by turns, all sizes, in step and pipelined: every reply is searched for
+    what only the other one wrote.
+    """
     lab = labs("passthrough")
     marks = [secrets.token_hex(16).encode() for _ in range(2)]
     clients = [lab.client(dialect, 1 << 17) for _ in marks]

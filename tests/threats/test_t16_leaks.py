@@ -1,7 +1,9 @@
-"""T16: sequences that fail, and connections that end badly, again and again: fids, memory, handles and threads are afterwards what they were.
+"""T16: sequences that fail, and connections that end badly, again and again: fids, memory, handles
+and threads are afterwards what they were.
 
-Counted in two ways: a server as a process of its own, looked at from outside, and a lab, whose judge looks into the server. ``NINEP_LONG=1`` makes
-it a hundred thousand rounds of each sequence, and a hundred thousand connections.
+Counted in two ways: a server as a process of its own, looked at from outside, and a lab, whose
+judge looks into the server. ``NINEP_LONG=1`` makes it a hundred thousand rounds of each sequence,
+and a hundred thousand connections.
 """
 
 from __future__ import annotations
@@ -127,7 +129,8 @@ def room(client: RawClient) -> tuple[int, int]:
     """How many more fids the client may have, and how many more open files."""
     walks = answers(client, [m.Twalk(FILE, MORE + number, []) for number in range(FIDS)])
     fids = [MORE + number for number, said in enumerate(walks) if not said]
-    # One by one: a server that takes the disk for slow opens files in threads, and may then open one too many for each.
+    # One by one: a server that takes the disk for slow opens files in threads, and may then open
+    # one too many for each.
     opens = answers(client, [m.Tlopen(fid, 0) for fid in fids], window=1)
     answers(client, [m.Tclunk(fid) for fid in fids])
     return len(fids), opens.count(set())
@@ -219,7 +222,9 @@ def test_a_connection_that_ends_badly_leaves_nothing(
 
 
 def test_what_is_counted_inside_comes_back(lab: Lab) -> None:
-    """The judge of a lab counts fids, open files, attributes, locks and handles; here, also what lies in the folder."""
+    """The judge of a lab counts fids, open files, attributes, locks and handles; here, also what
+    lies in the folder.
+    """
     with lab.client() as client:
         furnish(client)
         for messages in SEQUENCES.values():

@@ -1,4 +1,5 @@
-"""T17: more fids, attaches, open files, tags, requests and connections than there may be, and connections that do nothing, slowly.
+"""T17: more fids, attaches, open files, tags, requests and connections than there may be, and
+connections that do nothing, slowly.
 
 ``NINEP_LONG=1`` sends a million requests without reading a reply, and uses every tag there is.
 """
@@ -40,7 +41,9 @@ BY: dict[str, Callable[[int], m.Message]] = {
 
 @pytest.fixture(autouse=True)
 def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that takes the disk for slow serves in threads, and may then allow one too many for each: not while we count."""
+    """A server that takes the disk for slow serves in threads, and may then allow one too many for
+    each: not while we count.
+    """
     monkeypatch.setattr(connection, "LATE", 3600)
 
 
@@ -59,7 +62,9 @@ def test_fids_of_a_connection(labs: Callable[..., Lab], dialect: bytes, by: str)
 
 
 def test_fids_of_all_connections(labs: Callable[..., Lab]) -> None:
-    """Two take all there is; a third has what every connection is promised, and more as soon as one of them goes."""
+    """Two take all there is; a third has what every connection is promised, and more as soon as one
+    of them goes.
+    """
     lab = labs(limits=Limits(fids=5000, all_fids=6000))
 
     def most(client: Attacker, first: int = 10_000) -> int:
@@ -99,7 +104,9 @@ def test_open_files_of_a_connection(labs: Callable[..., Lab], dialect: bytes) ->
 
 @pytest.mark.timeout(3600 if LONG else 900)
 def test_every_tag_at_once(lab: Lab) -> None:
-    """Requests that wait, with all tags: each is answered once. What the judge of the client sees to."""
+    """Requests that wait, with all tags: each is answered once. What the judge of the client sees
+    to.
+    """
     with lab.client() as client:
         client.create(ROOT, FILE, b"file")
         client.sock.settimeout(200)  # for all of what is sent; the disk may be busy
@@ -207,7 +214,9 @@ def test_who_does_not_attach_in_time(
 
 
 def test_idle_connections(base: Path) -> None:
-    """With an idle time, what sends no whole request and takes no reply is closed, however busy it looks."""
+    """With an idle time, what sends no whole request and takes no reply is closed, however busy it
+    looks.
+    """
     limits = Limits(version_within=10, attach_within=10, idle=4)
     with SettableLab(base, limits=limits, loop="settable") as lab:
         resting, dribbling, deaf, busy = (lab.client(msize=1 << 20) for _ in range(4))
@@ -233,7 +242,9 @@ def test_idle_connections(base: Path) -> None:
 
 @pytest.mark.timeout(3600 if LONG else 900)
 def test_requests_whose_replies_nobody_reads(tmp_path: Path) -> None:
-    """The server reads no more when it cannot answer, and answers all when the client comes round to reading."""
+    """The server reads no more when it cannot answer, and answers all when the client comes round
+    to reading.
+    """
     path = str(tmp_path / "socket")  # whose buffers, unlike those of TCP, hold some thousand replies and no more
     with (
         Program.beside_a_canary(tmp_path, "--listen", f"unix:{path}") as program,
@@ -275,7 +286,9 @@ def test_requests_whose_replies_nobody_reads(tmp_path: Path) -> None:
 
 
 def test_connections_from_many_addresses_of_one_user(tmp_path: Path) -> None:
-    """The addresses of the loopback are one peer, and a user who has filled its share leaves room for others."""
+    """The addresses of the loopback are one peer, and a user who has filled its share leaves room
+    for others.
+    """
     path = str(tmp_path / "socket")
     limits = ("--limit", "connections=64", "--limit", "peer-connections=48", "--limit", "reserved-connections=4")
     with Program.beside_a_canary(tmp_path, "--listen", f"unix:{path}", *limits) as program, ExitStack() as stack:

@@ -1,4 +1,6 @@
-"""T18: attributes being written or read, held in fids: announced, filled, and never set. ``NINEP_LONG=1`` tries a hundred thousand times."""
+"""T18: attributes being written or read, held in fids: announced, filled, and never set.
+``NINEP_LONG=1`` tries a hundred thousand times.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ FIRST = 100
 
 
 def announced(client: RawClient, fids: range, size: int) -> int:
-    """How many of the fids can be made buffers for an attribute of so many bytes; the rest are refused, and stay what they are."""
+    """How many of the fids can be made buffers for an attribute of so many bytes; the rest are
+    refused, and stay what they are.
+    """
     answers(client, [m.Twalk(FILE, fid, []) for fid in fids])
     said = answers(client, [m.Txattrcreate(fid, b"user.x", size, 0) for fid in fids], window=1)
     had = said.count(set())
@@ -37,7 +41,9 @@ def announced(client: RawClient, fids: range, size: int) -> int:
 
 
 def looked_up(client: RawClient, fids: range, name: bytes) -> int:
-    """How many of the fids can be made values of an attribute; the rest are refused, and not made."""
+    """How many of the fids can be made values of an attribute; the rest are refused,
+    and not made.
+    """
     said = answers(client, [m.Txattrwalk(FILE, fid, name) for fid in fids], window=1)
     had = said.count(set())
     assert said == [set()] * had + [{Errno.ENOSPC}] * (len(fids) - had)

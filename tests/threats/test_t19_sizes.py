@@ -1,4 +1,5 @@
-"""T19: directories, replies and paths as large as they get, and listings of what does not stand still.
+"""T19: directories, replies and paths as large as they get, and listings of what does not stand
+still.
 
 ``NINEP_LONG=1`` makes it directories of a million entries, and paths of a thousand names.
 """
@@ -38,7 +39,9 @@ def fill(folder: Path, names: list[str]) -> None:
 
 
 def listed(client: RawClient, fid: int, count: int) -> Iterator[bytes]:
-    """The names in an open directory, in each dialect, read as a client that asks for ``count`` bytes."""
+    """The names in an open directory, in each dialect, read as a client that asks for ``count``
+    bytes.
+    """
     offset = 0
     while True:
         if client.dialect == LINUX:
@@ -75,7 +78,9 @@ def test_many_entries_are_listed_once_each(labs: Callable[..., Lab], dialect: by
 
 @pytest.mark.timeout(3600 if LONG else 900)
 def test_a_huge_directory_takes_no_memory(tmp_path: Path) -> None:
-    """Read through many fids to different places: one listing is kept, one is recorded, and a few fids have entries at hand."""
+    """Read through many fids to different places: one listing is kept, one is recorded, and a few
+    fids have entries at hand.
+    """
     with Program.beside_a_canary(tmp_path) as program, program.client(msize=MIB) as client:
         fill(tmp_path / "export", [f"{number:0200}" for number in range(MANY)])
         with program.peak(48 * MIB):
@@ -126,11 +131,14 @@ def test_what_stays_is_listed_once_while_others_come_and_go(
 
 @pytest.mark.parametrize("cold", [False, True], ids=["cached", "cold"])
 def test_large_reads_that_nobody_takes(tmp_path: Path, cold: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twenty connections ask for everything and read nothing: each has what is in front of its socket, and what was granted to it."""
+    """Twenty connections ask for everything and read nothing: each has what is in front of its
+    socket, and what was granted to it.
+    """
     connections, in_flight = 20, 8 * MIB
 
     file = tmp_path / "export" / "file"
-    # What is looked at is what the server holds, and not what the C library keeps of it for each thread (mallopt(3)).
+    # What is looked at is what the server holds, and not what the C library keeps of it for each
+    # thread (mallopt(3)).
     monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "131072")
     with Program.beside_a_canary(tmp_path, "--limit", f"all-bytes-in-flight={in_flight}") as program:
         file.write_bytes(b"x" * (8 * MIB))
@@ -139,7 +147,8 @@ def test_large_reads_that_nobody_takes(tmp_path: Path, cold: bool, monkeypatch: 
             client.walk(ROOT, FILE, b"file")
             client.open(FILE)
         program.alive()
-        # In front of the socket one reply, and those of the two requests that may always be in flight.
+        # In front of the socket one reply, and those of the two requests that may always be in
+        # flight.
         with program.peak(connections * 3 * MIB + in_flight + 8 * MIB), beside(*[partial(forget, file)] * cold):
             for client in clients:
                 client.send_all(*[m.Tread(FILE, number % 7 * MIB, MIB - 24) for number in range(16)])
@@ -157,7 +166,9 @@ def test_large_reads_that_nobody_takes(tmp_path: Path, cold: bool, monkeypatch: 
 
 
 def test_a_path_as_deep_as_one_likes(lab: Lab, dialect: bytes) -> None:
-    """No path is ever put together: what is 75,000 bytes below the root is as near as anything else."""
+    """No path is ever put together: what is 75,000 bytes below the root is as near as anything
+    else.
+    """
     name = b"d" * 255
     with lab.client(dialect) as client:
         client.walk(ROOT, FOLDER)

@@ -1,4 +1,6 @@
-"""T20: more open files than the process may have handles, and files found and never let go. ``NINEP_LONG=1`` finds a hundred thousand."""
+"""T20: more open files than the process may have handles, and files found and never let go.
+``NINEP_LONG=1`` finds a hundred thousand.
+"""
 
 from __future__ import annotations
 

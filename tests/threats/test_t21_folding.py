@@ -1,7 +1,9 @@
-"""T21: two spellings of one name, where the host takes them for the same: the hidden metadata under another name, and twins.
+"""T21: two spellings of one name, where the host takes them for the same: the hidden metadata under
+another name, and twins.
 
-On the fake NTFS, which folds more than the real one, and on filesystems of this machine that fold: NTFS by lowntfs-3g without regard to
-case, and ext4 with the casefold feature where the kernel has it.
+On the fake NTFS, which folds more than the real one, and on filesystems of this machine that fold:
+NTFS by lowntfs-3g without regard to case, and ext4 with the casefold feature where the kernel has
+it.
 """
 
 from __future__ import annotations
@@ -48,7 +50,9 @@ def prepared(lab: Lab, dialect: bytes) -> Attacker:
 @pytest.mark.parametrize("kind", ["ntfs", "fat"])
 @pytest.mark.parametrize(("message", "dialect"), list(cases()))
 def test_metadata_has_no_second_name(monkeypatch: pytest.MonkeyPatch, kind: str, message: str, dialect: bytes) -> None:
-    """Every message that takes a name, in every spelling, where the folder is and where it is not yet."""
+    """Every message that takes a name, in every spelling, where the folder is and where it is not
+    yet.
+    """
     with WindowsLab(monkeypatch, kind, "mapped-file") as lab:
         client = prepared(lab, dialect)
         before = {path: what for path, what in lab.volume.picture().items() if "metadata" in path.lower()}
@@ -70,7 +74,9 @@ def test_metadata_has_no_second_name(monkeypatch: pytest.MonkeyPatch, kind: str,
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("pair", TWINS, ids=ascii)
 def test_twins(monkeypatch: pytest.MonkeyPatch, kind: str, pair: tuple[str, str], first: bool) -> None:
-    """One file or two, as the host has it: then a second one is EEXIST, and a rename from one spelling to the other loses nothing."""
+    """One file or two, as the host has it: then a second one is EEXIST, and a rename from one
+    spelling to the other loses nothing.
+    """
     one, two = (name.encode() for name in (pair if first else pair[::-1]))
     with WindowsLab(monkeypatch, kind, "mapped-xattr") as lab:
         client = lab.client(LINUX)

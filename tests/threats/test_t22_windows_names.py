@@ -1,7 +1,9 @@
-r"""T22: names that mean something to Windows (paths, drives, streams, devices, 8.3 aliases), and reparse points as elements of a path.
+r"""T22: names that mean something to Windows (paths, drives, streams, devices, 8.3 aliases), and
+reparse points as elements of a path.
 
-Each security model on the kind of volume that asks most of it, in each dialect; the sibling ``C:\share-secret`` has the export's name as a
-prefix. What Windows would make of the names, the fake does: see ``tests.host.windows`` for the same attacks on the host module alone.
+Each security model on the kind of volume that asks most of it, in each dialect; the sibling
+``C:\share-secret`` has the export's name as a prefix. What Windows would make of the names, the
+fake does: see ``tests.host.windows`` for the same attacks on the host module alone.
 """
 
 from __future__ import annotations
@@ -73,7 +75,9 @@ def listed(client: Attacker, *names: bytes) -> set[bytes]:
 
 
 def test_every_name_is_one_file_of_its_folder(lab: WindowsLab, attacker: Attacker) -> None:
-    """Made, found, listed, read, renamed and removed under the client's name; one new name on the host, never a stream, device or path."""
+    """Made, found, listed, read, renamed and removed under the client's name; one new name on the
+    host, never a stream, device or path.
+    """
     for name in NAMES + RAW_NAMES:
         before = lab.names()
         try:
@@ -104,7 +108,9 @@ def test_every_name_is_one_file_of_its_folder(lab: WindowsLab, attacker: Attacke
 
 
 def test_names_that_are_not_there_lead_nowhere(lab: WindowsLab, attacker: Attacker) -> None:
-    """Neither to what Windows calls so (``file::$DATA`` is ``file``), nor out of the folder, nor to a device."""
+    """Neither to what Windows calls so (``file::$DATA`` is ``file``), nor out of the folder, nor to
+    a device.
+    """
     before = lab.volume.picture()
     for name in set(NAMES + RAW_NAMES) - {b"share~1"}:
         attacker.refuses(m.Twalk(ROOT, MADE, [name]), Errno.ENOENT)
@@ -119,7 +125,9 @@ def test_names_that_are_not_there_lead_nowhere(lab: WindowsLab, attacker: Attack
 
 @pytest.mark.parametrize(("message", "dialect"), list(cases()))
 def test_every_message_with_a_name(lab: WindowsLab, attacker: Attacker, message: str) -> None:
-    """Whatever is done or refused: nothing appears but in the folder that was named, and no file gets a stream (the lab looks outside)."""
+    """Whatever is done or refused: nothing appears but in the folder that was named, and no file
+    gets a stream (the lab looks outside).
+    """
     build = MESSAGES[message][1]
     lab.volume.add("share\\folder\\kept", b"kept")
     for name in NAMES:
@@ -168,7 +176,9 @@ def test_names_that_are_too_long(lab: WindowsLab, attacker: Attacker) -> None:
 
 
 def test_spellings_that_only_windows_programs_may_use(lab: WindowsLab, attacker: Attacker) -> None:
-    """The private forms stand for the plain ones, which no client can make: ``CON`` on the volume would be a trap for a program of the host."""
+    """The private forms stand for the plain ones, which no client can make: ``CON`` on the volume
+    would be a trap for a program of the host.
+    """
     for plain, private in (
         ("CON", "\uf043ON"),
         ("nul.txt", "\uf06eul.txt"),
@@ -222,7 +232,9 @@ def test_short_names_are_no_names(lab: WindowsLab, attacker: Attacker) -> None:
     ids=ascii,
 )  # fmt: skip
 def test_no_attribute_is_another_stream(lab: WindowsLab, attacker: Attacker, attribute: bytes) -> None:
-    """Refused, or a stream of its own: never the file's content, its recorded owner, a program's stream or another file."""
+    """Refused, or a stream of its own: never the file's content, its recorded owner, a program's
+    stream or another file.
+    """
     attacker.rpc(m.Tsetattr(FILE, 2 | 4, 0, 1000, 2000, 0, 0, 0, 0, 0))
     lab.volume.at("share\\folder\\in").streams["ZONE.IDENTIFIER"] = zone = type(
         lab.volume.at("share\\file").streams[""]
@@ -247,7 +259,9 @@ def test_no_attribute_is_another_stream(lab: WindowsLab, attacker: Attacker, att
 
 
 def test_nothing_lies_beyond_a_reparse_point(lab: WindowsLab, attacker: Attacker) -> None:
-    """Listed, looked at, renamed and removed as what they are; never opened, and no element of a path."""
+    """Listed, looked at, renamed and removed as what they are; never opened, and no element of a
+    path.
+    """
     for kind in LINKS:
         for directory in (True, False):
             lab.link("x", kind, directory=directory)
@@ -281,7 +295,9 @@ def try_below(attacker: Attacker, fid: int) -> None:
 
 
 def test_a_file_that_is_elsewhere_is_read(lab: WindowsLab, attacker: Attacker) -> None:
-    """An offline file is a file, with the cloud's tag or without; it is read by a thread (``tests/host/windows/test_filtered.py``)."""
+    """An offline file is a file, with the cloud's tag or without; it is read by a thread
+    (``tests/host/windows/test_filtered.py``).
+    """
     lab.volume.at("share\\file").attributes |= Attribute.OFFLINE
     attacker.walk(ROOT, MADE, b"file")
     attacker.open(MADE)
@@ -294,7 +310,9 @@ RACES = {name: verb for name, verb in VERBS[LINUX].items() if name != "Txattrwal
 @pytest.mark.parametrize(("model", "how"), [("mapped-xattr", "turned"), ("mapped-file", "replaced")])
 @pytest.mark.timeout(900)
 def test_a_folder_becomes_a_junction_at_any_moment(monkeypatch: pytest.MonkeyPatch, model: str, how: str) -> None:
-    """Another program does it, by NT's rules, before each NT call of each verb in turn: nothing of the canary's folder comes out or goes in."""
+    """Another program does it, by NT's rules, before each NT call of each verb in turn: nothing of
+    the canary's folder comes out or goes in.
+    """
     with WindowsLab(monkeypatch, ON[model], model) as lab:
         turned = sum(race(lab, verb, how) for verb in RACES.values())
         assert turned > len(RACES)
@@ -333,7 +351,9 @@ def race(lab: WindowsLab, verb: Callable[[Attacker], object], how: str) -> int:
 
 
 def turn(lab: WindowsLab, how: str) -> bool:
-    """Put a junction to the canary's folder in the place of ``two``; False if NT would not let another program do so now."""
+    """Put a junction to the canary's folder in the place of ``two``; False if NT would not let
+    another program do so now.
+    """
     folder = lab.volume.parent("share\\two")[0].find("two")
     if folder is None:
         return False
@@ -369,7 +389,9 @@ def empty(lab: WindowsLab) -> None:
 
 
 def test_the_type_of_links_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Links that Linux has a word for are links; what it has none for is a file without permissions and without size."""
+    """Links that Linux has a word for are links; what it has none for is a file without permissions
+    and without size.
+    """
     with WindowsLab(monkeypatch, "ntfs", "passthrough") as lab:
         client = lab.client()
         for kind in LINKS:

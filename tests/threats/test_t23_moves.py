@@ -1,9 +1,10 @@
 """T23: paths that change under requests.
 
-Two folders change places, with each other and with nothing, as fast as one client can ask for it. Each has an inhabitant: a client that holds a fid
-of it from before the first move. Whatever an inhabitant does through that fid happens in its own folder, wherever that is; what anybody does by
-way of a name happens in the folder whose qid the walk said. ``waits`` serves every request in a thread, so that they do run at the same time.
-``NINEP_LONG=1`` gives every combination a minute.
+Two folders change places, with each other and with nothing, as fast as one client can ask for it.
+Each has an inhabitant: a client that holds a fid of it from before the first move. Whatever an
+inhabitant does through that fid happens in its own folder, wherever that is; what anybody does by
+way of a name happens in the folder whose qid the walk said. ``waits`` serves every request in a
+thread, so that they do run at the same time. ``NINEP_LONG=1`` gives every combination a minute.
 """
 
 from __future__ import annotations
@@ -90,7 +91,9 @@ class Inhabitant:
         self.lab = lab
         self.which = which
         self.shown = {0o777} | ({0o700} if kind == "waits" and lab.model == "mapped-file" else set())
-        """Permissions of the folder. Its record is moved before it is: who looks in between, in another thread, sees the host's own."""
+        """Permissions of the folder. Its record is moved before it is: who looks in between, in
+        another thread, sees the host's own.
+        """
         self.chance = random.Random(which)
         self.client = lab.client(dialect)
         self.parents = {self.client.walk(ROOT, fid, name)[0].path for fid, name in ((SPOT, b"a"), (OTHER, b"b"))}
@@ -199,7 +202,9 @@ class Inhabitant:
             del self.files[name]
 
     def up_and_down(self) -> None:
-        """The folder's folder is one of the two that it is moved between; from below, up is the folder."""
+        """The folder's folder is one of the two that it is moved between; from below, up is the
+        folder.
+        """
         assert self.client.walk(HOME, SPOT, b"..")[0].path in self.parents
         assert self.client.walk(HOME, OTHER, b"below", b"..")[1].path == self.home
 

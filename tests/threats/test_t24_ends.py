@@ -1,8 +1,10 @@
-"""T24: the end of a fid's life while requests use it: clunk, version, disconnect and flush against read, write, listing and attribute commits.
+"""T24: the end of a fid's life while requests use it: clunk, version, disconnect and flush against
+read, write, listing and attribute commits.
 
-First each end meets each request that is known to be in a thread at that moment; then schedules are made up at random, with faults in the layer
-below. ``Audit`` next to the driver sees any use of what was closed. A write is on the host as a whole or not at all, and it is there if it was
-answered; an attribute likewise. ``NINEP_LONG=1`` makes it a hundred thousand schedules.
+First each end meets each request that is known to be in a thread at that moment; then schedules are
+made up at random, with faults in the layer below. ``Audit`` next to the driver sees any use of what
+was closed. A write is on the host as a whole or not at all, and it is there if it was answered; an
+attribute likewise. ``NINEP_LONG=1`` makes it a hundred thousand schedules.
 """
 
 from __future__ import annotations
@@ -98,7 +100,9 @@ ACTS = {
 
 
 def act_until_held(lab: Lab, client: Attacker, act: Act, *, after: bool) -> tuple[int, Callable[[], None]]:
-    """The request is in its thread, before or after the driver did its work. Its tag, and what lets it go on."""
+    """The request is in its thread, before or after the driver did its work. Its tag, and what lets
+    it go on.
+    """
     if act.verb == "setxattr":
         client.walk(CLONE, VALUE)
         client.rpc(m.Txattrcreate(VALUE, b"user.x", len(WHOLE), 0))
@@ -157,7 +161,9 @@ def by_flush(lab: Lab, client: Attacker, act: Act, tag: int, go: Callable[[], No
 
 
 def by_the_same(lab: Lab, client: Attacker, act: Act, tag: int, go: Callable[[], None]) -> None:
-    """The same request once more, under another tag: each is answered, and the second finds what the first left."""
+    """The same request once more, under another tag: each is answered, and the second finds what
+    the first left.
+    """
     second = client.send(act.message(client))
     go()
     client.reply(tag)

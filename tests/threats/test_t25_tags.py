@@ -1,8 +1,10 @@
-"""T25: tags: used twice, flushed at the wrong moment, in long chains, or while the answer is on its way.
+"""T25: tags: used twice, flushed at the wrong moment, in long chains, or while the answer is on its
+way.
 
-All that goes out and all that comes in is recorded, as type and tag, and an oracle that knows flush(5) and nothing of the server goes through
-the record: each request is answered once, or not at all if it was flushed; a flush is answered after what it flushed; about a tag nothing is said
-after its Rflush. ``NINEP_LONG=1`` makes it a hundred times as many.
+All that goes out and all that comes in is recorded, as type and tag, and an oracle that knows
+flush(5) and nothing of the server goes through the record: each request is answered once, or not at
+all if it was flushed; a flush is answered after what it flushed; about a tag nothing is said after
+its Rflush. ``NINEP_LONG=1`` makes it a hundred times as many.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ NUMBERS = itertools.count()
 
 
 class Wire:
-    """A connection in a dialect, with a record of all it says and hears: ``(">" or "<", type, tag, oldtag)``."""
+    """A connection in a dialect, with a record of all it says and hears: ``(">" or "<", type, tag,
+    oldtag)``.
+    """
 
     def __init__(self, lab: Lab, dialect: bytes) -> None:
         self.client: Attacker = lab.client(dialect)
@@ -65,13 +69,19 @@ class Oracle:
 
     def __init__(self) -> None:
         self.owed: dict[int, deque[int]] = defaultdict(deque)
-        """For each tag the types of what was asked for under it and not answered, in the order in which it came."""
+        """For each tag the types of what was asked for under it and not answered, in the order in
+        which it came.
+        """
         self.flushed: dict[int, deque[tuple[int, int]]] = defaultdict(deque)
-        """For each tag of a Tflush: which tag it flushes, and how many requests with that were sent before it."""
+        """For each tag of a Tflush: which tag it flushes, and how many requests with that were sent
+        before it.
+        """
         self.sent: dict[int, int] = defaultdict(int)
         self.settled: dict[int, int] = defaultdict(int)
         self.refused: dict[int, int] = defaultdict(int)
-        """For each tag how many of several that were owed were refused: which, an error does not tell."""
+        """For each tag how many of several that were owed were refused: which, an error does not
+        tell.
+        """
 
     def judge(self, record: list[tuple[str, int, int, int]]) -> None:
         for arrow, number, tag, oldtag in record:
@@ -123,7 +133,9 @@ def lab(labs: Callable[..., Lab], request: pytest.FixtureRequest) -> Lab:
 
 
 def test_any_mixture(lab: Lab, dialect: bytes) -> None:
-    """Requests and flushes of anything: of what runs, what waits, what was answered, what never was, of flushes, of itself."""
+    """Requests and flushes of anything: of what runs, what waits, what was answered, what never
+    was, of flushes, of itself.
+    """
     with restless():
         for seed in range(ROUNDS):
             chance = random.Random(seed)
@@ -154,7 +166,9 @@ def test_any_mixture(lab: Lab, dialect: bytes) -> None:
 
 
 def test_a_tag_that_is_in_flight(lab: Lab, dialect: bytes) -> None:
-    """Used again and again, answered or not: each request is answered, some of them with an error."""
+    """Used again and again, answered or not: each request is answered, some of them
+    with an error.
+    """
     for seed in range(ROUNDS):
         chance = random.Random(seed)
         wire = Wire(lab, dialect)

@@ -1,6 +1,8 @@
-"""T26: byte-range locks: clients, and a process of the host, against a list of ranges that knows fcntl(2) and nothing of the server.
+"""T26: byte-range locks: clients, and a process of the host, against a list of ranges that knows
+fcntl(2) and nothing of the server.
 
-9P2000.L alone has locks. ``NINEP_LONG=1`` makes it a hundred thousand requests in each model, and a hundred thousand tiny ranges.
+9P2000.L alone has locks. ``NINEP_LONG=1`` makes it a hundred thousand requests in each model, and a
+hundred thousand tiny ranges.
 """
 
 from __future__ import annotations
@@ -204,7 +206,9 @@ def host_may_lock(path: os.PathLike[str]) -> bool:
 
 @pytest.mark.timeout(3600 if LONG else 900)
 def test_tiny_ranges_have_an_end(labs: Callable[..., Lab]) -> None:
-    """ERROR beyond the limit of a connection; another connection has its own; all is released with the fid, and with the connection."""
+    """ERROR beyond the limit of a connection; another connection has its own; all is released with
+    the fid, and with the connection.
+    """
     lab = labs("mapped-xattr", limits=Limits(locks=500))
     (lab.top / "file").write_bytes(b"")
     with lab.client() as client, lab.client() as other:

@@ -1,7 +1,9 @@
-"""T27: our replies, as a kernel sees them: each is taken apart by a decoder that shares nothing with the server (``tests.support.judge``).
+"""T27: our replies, as a kernel sees them: each is taken apart by a decoder that shares nothing
+with the server (``tests.support.judge``).
 
-Tag in flight, type T+1 or the dialect's error, no longer than msize, no bit that the dialect does not have, records whole. Asked of everything a
-folder can hold, set-uid files (CVE-2024-36964), devices, times before 1970 and ids at their ends among them.
+Tag in flight, type T+1 or the dialect's error, no longer than msize, no bit that the dialect does
+not have, records whole. Asked of everything a folder can hold, set-uid files (CVE-2024-36964),
+devices, times before 1970 and ids at their ends among them.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ NAMES = (b"n" * 255, b"\xff\xfe not text", b"new\nline", b" ", b"\xe2\x80\xae")
 
 
 def zoo(top: Path) -> list[bytes]:
-    """One of everything that a host can have in a folder, as root; what an ordinary user cannot make is left out."""
+    """One of everything that a host can have in a folder, as root; what an ordinary user cannot
+    make is left out.
+    """
     made: list[bytes] = []
 
     def one(name: bytes, make: Callable[[bytes], object]) -> None:
@@ -122,7 +126,9 @@ def test_permissions_that_a_dialect_cannot_say(lab: Lab) -> None:
 
 
 def test_every_reply_of_every_verb(lab: Lab, dialect: bytes) -> None:
-    """All that succeed; and every message to a fid that is none, so that each has been answered with an error too."""
+    """All that succeed; and every message to a fid that is none, so that each has been answered
+    with an error too.
+    """
     replied: set[int] = set()
 
     class Noting(Judge):

@@ -1,7 +1,9 @@
-"""T28: a server that lies, against both faces of our client: every reply of a session, wrong in each of its fields.
+"""T28: a server that lies, against both faces of our client: every reply of a session, wrong in
+each of its fields.
 
-The session looks, reads, writes, locks, and copies a tree. Whatever the server says, the client returns something or raises ``OSError``, in time and
-with bounded memory; a connection on which it heard a lie about the protocol is closed; and the copy writes nothing outside its folder.
+The session looks, reads, writes, locks, and copies a tree. Whatever the server says, the client
+returns something or raises ``OSError``, in time and with bounded memory; a connection on which it
+heard a lie about the protocol is closed; and the copy writes nothing outside its folder.
 ``NINEP_LONG=1`` tries more values in each field, with both faces.
 """
 
@@ -46,7 +48,9 @@ TREE = {b"file": FILE, b"folder": FOLDER, b"link": LINK}
 
 
 class Honest:
-    """What an honest server says of a folder with a file, a folder with a file in it, and a link that leads out."""
+    """What an honest server says of a folder with a file, a folder with a file in it, and a link
+    that leads out.
+    """
 
     def __init__(self, dialect: bytes) -> None:
         self.dialect = dialect
@@ -120,7 +124,9 @@ class Honest:
 
 
 def spans(frame: bytes, extended: bool) -> Iterator[tuple[int, int, bool]]:
-    """Where each field of a frame is, its length, and whether it is a string; those of records in a payload too."""
+    """Where each field of a frame is, its length, and whether it is a string; those of records in a
+    payload too.
+    """
     yield from ((0, 4, False), (4, 1, False), (5, 2, False))
     reader = Reader(frame)
     reader.at = 7
@@ -192,7 +198,9 @@ def fitted(frame: bytes, more: int) -> bytes:
 
 
 def wrong(frame: bytes, extended: bool) -> Iterator[tuple[str, bytes]]:
-    """The frame with each field wrong, and as a whole: cut, longer, twice, of another type, for another tag."""
+    """The frame with each field wrong, and as a whole: cut, longer, twice, of another type, for
+    another tag.
+    """
     for at, length, is_string in spans(frame, extended):
         if is_string:
             for text in TEXTS:
@@ -323,7 +331,8 @@ def test_each_reply_wrong_in_each_field(tmp_path: Path, name: str, dialect: byte
         for what, data in changes:
             plays += 1
             try:
-                # the tag of this session's request; the same in each, unless the tag is what is wrong
+                # the tag of this session's request; the same in each, unless the tag is what is
+                # wrong
                 play(face, dialect, kind, lambda _, data=data: data, cage)
             except BaseException as failure:
                 failure.add_note(f"{kind.__name__}: {what}")
@@ -364,7 +373,9 @@ def test_drips(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("dialect", [dialect.decode() for dialect in DIALECTS])
 def test_no_file_is_lost_where_names_become_one(folding: Path, tmp_path: Path, dialect: str) -> None:  # noqa: F811
-    """Copies from a server that tells case apart to a host that does not, and to a server on one: one of two is refused, and told."""
+    """Copies from a server that tells case apart to a host that does not, and to a server on one:
+    one of two is refused, and told.
+    """
     source = tmp_path / "source"
     for name in ("README", "readme", "Straße"):
         (source / f"in-{name}").mkdir(parents=True)

@@ -1,7 +1,8 @@
-"""T29: what an attacker can do to those who watch: control characters in everything that is logged, floods of refusals, labels of metrics.
+"""T29: what an attacker can do to those who watch: control characters in everything that is logged,
+floods of refusals, labels of metrics.
 
-The server is the program, as people run it; what it said on stderr and what it tells over HTTP is read back by parsers of our own.
-``NINEP_LONG=1`` makes it a million requests that fail.
+The server is the program, as people run it; what it said on stderr and what it tells over HTTP is
+read back by parsers of our own. ``NINEP_LONG=1`` makes it a million requests that fail.
 """
 
 from __future__ import annotations

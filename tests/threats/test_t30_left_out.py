@@ -1,4 +1,6 @@
-"""T30: what a client leaves out is what the export's policy says, and never the user or group of the server process."""
+"""T30: what a client leaves out is what the export's policy says, and never the user or group of
+the server process.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,8 @@ GROUP = 60
 
 
 class Policy(NamedTuple):
-    """Options of an export; who owns what is made by a client that names no id, and by uid 5 that names no group; and the group where
-    the directory's, GROUP, is inherited (create(5)).
+    """Options of an export; who owns what is made by a client that names no id, and by uid 5 that
+    names no group; and the group where the directory's, GROUP, is inherited (create(5)).
     """
 
     options: dict[str, Any]
@@ -107,7 +109,9 @@ UNIX_MAKES = BASE_MAKES | {
 
 
 def make_all(client: Attacker, model: str) -> list[bytes]:
-    """Every verb that makes something, without an id wherever the dialect allows that; the names of what has an owner of its own."""
+    """Every verb that makes something, without an id wherever the dialect allows that; the names of
+    what has an owner of its own.
+    """
     unowned = {b"link"} if model == "mapped-owner" else set()
     return [name for name in _make_all(client) if name not in unowned]
 
@@ -167,7 +171,9 @@ def test_who_names_no_group(lab: Lab, policy: Policy, dialect: bytes) -> None:
 
 
 def test_the_group_of_the_directory(labs: Callable[..., Lab], dialect: bytes, model: str) -> None:
-    """create(5), where the group is only recorded and Tcreate makes the file; else it is the host's choice, as in QEMU's 9pfs."""
+    """create(5), where the group is only recorded and Tcreate makes the file; else it is the host's
+    choice, as in QEMU's 9pfs.
+    """
     lab = labs(model, **real_devices(model))
     with session(lab, LINUX, b"") as maker:
         maker.rpc(m.Tmkdir(0, b"here", 0o777, NO_ID))
@@ -309,7 +315,9 @@ def test_no_user_acts_through_what_another_opened(
 
 @pytest.mark.usefixtures("users")
 def test_one_user_under_two_names(labs: Callable[..., Lab], dialect: bytes) -> None:
-    """What counts is the number: the alias has all that is alice's, through her own open file too."""
+    """What counts is the number: the alias has all that is alice's, through her own
+    open file too.
+    """
     lab = labs("passthrough", run_as_user=True)
     private(lab, ALICE)
     with session(lab, dialect, b"alice") as alice, session(lab, dialect, b"alias") as alias:

@@ -1,4 +1,6 @@
-"""T31: attributes that are privileges: no client makes a program of the host privileged, or reads what the host's kernel keeps for root."""
+"""T31: attributes that are privileges: no client makes a program of the host privileged, or reads
+what the host's kernel keeps for root.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +91,9 @@ def test_real_ones_are_for_those_who_may_be_root(
 
 
 def test_whoever_runs_as_another_user_has_not_the_servers_capabilities(labs: Callable[..., Lab]) -> None:
-    """setfsuid(2) leaves CAP_SYS_ADMIN and CAP_SETFCAP, which are what the kernel asks for here: a program that puts these together."""
+    """setfsuid(2) leaves CAP_SYS_ADMIN and CAP_SETFCAP, which are what the kernel asks for here: a
+    program that puts these together.
+    """
     folder = labs("passthrough").top
     folder.chmod(0o777)
     driver = LocalDriver(str(folder), "passthrough", xattrs="all")

@@ -1,7 +1,9 @@
-"""T32: one client's work against everybody's time. Whatever a client sends, the event loop looks at the other connections again after ``BOUND``.
+"""T32: one client's work against everybody's time. Whatever a client sends, the event loop looks at
+the other connections again after ``BOUND``.
 
-Each message that there is (from the table of messages, so that none is forgotten) is sent as often as fits in a batch, at its worst: on folders with
-thousands of entries, at the ends of offsets, back and forth. What is measured is the processor time of the loop's thread between two looks at its
+Each message that there is (from the table of messages, so that none is forgotten) is sent as often
+as fits in a batch, at its worst: on folders with thousands of entries, at the ends of offsets, back
+and forth. What is measured is the processor time of the loop's thread between two looks at its
 sockets: another connection's getattr waits for at most two of those.
 """
 
@@ -113,7 +115,9 @@ class MeasuredLab(Lab):
 
 @pytest.fixture(autouse=True)
 def no_collector() -> Iterator[None]:
-    """What the tests before have left is looked through by nobody: ``ninep serve`` sees to that as well."""
+    """What the tests before have left is looked through by nobody: ``ninep serve`` sees to that as
+    well.
+    """
     gc.collect()
     gc.disable()
     yield
@@ -139,7 +143,9 @@ def furnish(lab: Lab) -> None:
 
 
 def session(lab: Lab, dialect: bytes) -> Attacker:
-    """A client with fids for all of it, and some thousands for what is in a directory that will be renamed."""
+    """A client with fids for all of it, and some thousands for what is in a directory that will be
+    renamed.
+    """
     client = lab.client(dialect, MSIZE)
     client.walk(ROOT, FILE, b"file")
     client.open(FILE, 2)

@@ -1,7 +1,9 @@
-"""Everything a client can do to a file and to a folder, in each dialect: what attacks on the way there are tried with.
+"""Everything a client can do to a file and to a folder, in each dialect: what attacks on the way
+there are tried with.
 
-A verb gets a client, the fid of a folder ``two`` and the fid of the file ``leaf`` in it, walked to and not open, and may use fids from
-``SPARE`` up. It raises ``Failed`` if the server refuses. Used on files that nobody interferes with, each succeeds.
+A verb gets a client, the fid of a folder ``two`` and the fid of the file ``leaf`` in it, walked to
+and not open, and may use fids from ``SPARE`` up. It raises ``Failed`` if the server refuses. Used
+on files that nobody interferes with, each succeeds.
 """
 
 from __future__ import annotations

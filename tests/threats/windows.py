@@ -1,4 +1,5 @@
-r"""The lab on a Windows host: a real server in a thread, over the local driver, over the Windows host module on a fake NT with NTFS semantics.
+r"""The lab on a Windows host: a real server in a thread, over the local driver, over the Windows
+host module on a fake NT with NTFS semantics.
 
 ::
 
@@ -6,8 +7,8 @@ r"""The lab on a Windows host: a real server in a thread, over the local driver,
     C:\share-secret   a sibling whose name begins with the export's
     C:\canary         files, folders and streams: none of it may change, none of it may be read
 
-The volumes are of the kinds that differ (``VOLUMES``). The judge is the same as for other hosts, with the fake's own picture of what is beside
-the export and the fake's own table of open handles.
+The volumes are of the kinds that differ (``VOLUMES``). The judge is the same as for other hosts,
+with the fake's own picture of what is beside the export and the fake's own table of open handles.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ class Marker:
 
 
 class WindowsLab(Lab):
-    """A served folder of a fake volume and its judge. ``patch`` puts the Windows host in the place of this system's."""
+    """A served folder of a fake volume and its judge. ``patch`` puts the Windows host in the place
+    of this system's.
+    """
 
     def __init__(self, patch: pytest.MonkeyPatch, kind: str, model: str, **options: Any) -> None:
         self.model = model

@@ -1,4 +1,6 @@
-"""A socket that is busy polled: when that begins, what ends it, and that nothing is lost on the way back to the event loop."""
+"""A socket that is busy polled: when that begins, what ends it, and that nothing is lost on the way
+back to the event loop.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ pytestmark = pytest.mark.skipif(not POSSIBLE, reason="no recv here that can be t
 
 
 class Pair:
-    """The writer of one end of a socket pair; ``theirs`` is the client's end, ``later`` what was left to the event loop."""
+    """The writer of one end of a socket pair; ``theirs`` is the client's end, ``later`` what was
+    left to the event loop.
+    """
 
     def __init__(self) -> None:
         self.ours, self.theirs = socket.socketpair()
@@ -164,7 +168,9 @@ def test_rest(sent: int, left: list[bytes]) -> None:
 
 @contextmanager
 def serving(loop: str) -> Iterator[tuple[int, list[SocketWriter]]]:
-    """A server that owns its loop: its port, and a list of the connections' writers that have polled."""
+    """A server that owns its loop: its port, and a list of the connections' writers that have
+    polled.
+    """
     polled: list[SocketWriter] = []
     ready = threading.Event()
     state: dict[str, object] = {}
@@ -208,7 +214,9 @@ def connect(port: int) -> RawClient:
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 class TestServer:
     def ask(self, client: RawClient, until: list[SocketWriter], count: int = 2000) -> None:
-        """Ask promptly until its socket is polled: on a busy machine no single request can be said to be in time."""
+        """Ask promptly until its socket is polled: on a busy machine no single request can be said
+        to be in time.
+        """
         for _ in range(count):
             assert client.rpc(m.Tgetattr(0, GETATTR_BASIC)).attributes.nlink
             if until:

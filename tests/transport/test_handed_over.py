@@ -1,4 +1,6 @@
-"""Sockets and pipes that another program opened: inetd, a program at the other end of a pipe, systemd. Each needs a process of its own."""
+"""Sockets and pipes that another program opened: inetd, a program at the other end of a pipe,
+systemd. Each needs a process of its own.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Listening at every kind of address, in both event loops; what is in the way, and what stays behind."""
+"""Listening at every kind of address, in both event loops; what is in the way, and what stays
+behind.
+"""
 
 from __future__ import annotations
 
@@ -333,7 +335,9 @@ def test_standard_input_is_nothing_to_share() -> None:
 
 @pytest.mark.parametrize("owns", [False, True])
 def test_only_a_loop_that_is_owned_is_kept_waiting(run: Run[None], owns: bool) -> None:
-    """The writer that busy polls is not even chosen in a program that uses its loop for other things."""
+    """The writer that busy polls is not even chosen in a program that uses its loop for other
+    things.
+    """
 
     async def look() -> None:
         async with Server(MemoryDriver(), owns_loop=owns) as server:

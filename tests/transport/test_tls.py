@@ -1,4 +1,6 @@
-"""A stream that is no raw socket: TLS of asyncio under a connection, in both event loops, for a server that may busy poll."""
+"""A stream that is no raw socket: TLS of asyncio under a connection, in both event loops, for a
+server that may busy poll.
+"""
 
 from __future__ import annotations
 

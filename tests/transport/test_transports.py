@@ -1,4 +1,6 @@
-"""The rows of transports: what all of them promise, and what is asked of a row and not of a class."""
+"""The rows of transports: what all of them promise, and what is asked of a row and not
+of a class.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,9 @@ def test_an_address_knows_its_row(name: str) -> None:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_what_can_be_connected_to(name: str) -> None:
-    """Others are read as TCP, as a host may be called anything, and cannot be connected to by another way."""
+    """Others are read as TCP, as a host may be called anything, and cannot be connected to by
+    another way.
+    """
     row = TRANSPORTS.get(name)
     assert (row.parse_remote is None) == (row.connect is None)
     location = parse_location(f"{EXAMPLES[name]}{'' if row.path_mark == '/' else row.path_mark}/dir")

@@ -1,4 +1,5 @@
-"""Sockets between virtual machines and their hosts: Hyper-V's over a fake, which has AF_HYPERV's addresses and a unix socket's bytes.
+"""Sockets between virtual machines and their hosts: Hyper-V's over a fake, which has AF_HYPERV's
+addresses and a unix socket's bytes.
 
 Real vsocks are in ``test_listeners``; nothing here says that a real Hyper-V was connected to.
 """
@@ -75,7 +76,9 @@ def hyperv(monkeypatch: pytest.MonkeyPatch, short: Path) -> type[socket.socket]:
 
 
 def test_a_session_over_a_hyper_v_socket(hyperv: Any) -> None:
-    """Listen for all machines, as on the host; connect to one, as from another program of the host."""
+    """Listen for all machines, as on the host; connect to one, as from another program
+    of the host.
+    """
 
     async def serve() -> None:
         async with Server(MemoryDriver()) as server:

@@ -3,10 +3,13 @@
     with Lab() as lab:
         lab.python(["-m", "pytest", "..."], limit=600).check()
 
-* python3xx.dll and the extension modules come from panda3d's wheel for Windows (its folder deploy_libs), the library in Python from the
-  interpreter that runs this, which must be of the same minor version; python.exe is ten instructions that call Py_Main, put together with the
-  GNU assembler for Windows. All is kept in the tests' cache (about 700 MB with Wine's prefix; set-up takes half a minute).
-* Every process has a time limit. Wine's own server is started apart, since it would keep a pipe open, and ended with the lab.
+* python3xx.dll and the extension modules come from panda3d's wheel for Windows (its folder
+  deploy_libs), the library in Python from the interpreter that runs this, which must be of the same
+  minor version; python.exe is ten instructions that call Py_Main, put together with the GNU
+  assembler for Windows. All is kept in the tests' cache (about 700 MB with Wine's prefix; set-up
+  takes half a minute).
+* Every process has a time limit. Wine's own server is started apart, since it would keep a pipe
+  open, and ended with the lab.
 * Under Wine Windows CPython dies at start if its standard output is a plain file: it gets a pipe.
 
 Also a command for developers:  python -m tests.wine.lab [--ntfs] SCRIPT ARGUMENTS...
@@ -86,7 +89,9 @@ class Ended:
 
 
 class Lab:
-    """Wine with a Python in it, from ``with`` to its end. ``Unavailable`` when the machine lacks something."""
+    """Wine with a Python in it, from ``with`` to its end. ``Unavailable`` when the machine lacks
+    something.
+    """
 
     def __init__(self) -> None:
         self._wine = need("wine")
@@ -143,7 +148,9 @@ class Lab:
             raise Unavailable(f"{' '.join(argv)} ended with {done.returncode}")
 
     def start(self, arguments: Sequence[str], **environment: str) -> subprocess.Popen[str]:
-        """Windows Python with these arguments, in the repository's folder, its package importable; output goes to a pipe."""
+        """Windows Python with these arguments, in the repository's folder, its package importable;
+        output goes to a pipe.
+        """
         return subprocess.Popen(
             [self._wine, str(self.home / "python.exe"), *arguments],
             env=self.environment

@@ -18,7 +18,9 @@ MAIN = "import sys; from ninep.cli.main import main; sys.exit(main())"
 
 
 class WindowsServer:
-    """``ninep serve FOLDER ...`` on 127.0.0.1, from ``with`` to its end. ``folder`` is a path of Windows."""
+    """``ninep serve FOLDER ...`` on 127.0.0.1, from ``with`` to its end. ``folder`` is a path of
+    Windows.
+    """
 
     port: int  # known once it listens
 

@@ -1,4 +1,6 @@
-"""The contract of the Windows host and the drivers' acceptance suite in a genuine Windows Python: on Wine's own folders, and on NTFS."""
+"""The contract of the Windows host and the drivers' acceptance suite in a genuine Windows Python:
+on Wine's own folders, and on NTFS.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from tests.wine.volume import ntfs_volume
 
 LIMIT = 600.0
 CONTRACT = ["-m", "pytest", "-c", "tests/wine/pytest.ini", "-q", "tests/host/windows"]
-# The drivers' acceptance suite runs on the system here: over the fakes it is no other than on Linux, and takes minutes.
+# The drivers' acceptance suite runs on the system here: over the fakes it is no other than on
+# Linux, and takes minutes.
 CONTRACT += ["--ignore=tests/host/windows/test_driver.py"]
 
 pytestmark = [pytest.mark.wine, pytest.mark.slow, pytest.mark.timeout(LIMIT + 400)]

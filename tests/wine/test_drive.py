@@ -1,4 +1,6 @@
-"""The root of a volume, which Wine takes for a mount point: served as any folder, by the whole server."""
+"""The root of a volume, which Wine takes for a mount point: served as any folder, by the whole
+server.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""``ninep serve`` as a program of Windows, mapped-xattr on an NTFS volume, used from Linux by our own client.
+"""``ninep serve`` as a program of Windows, mapped-xattr on an NTFS volume, used from Linux by our
+own client.
 
 What the kernel's client makes of the same server is in ``tests/guest/test_windows_server.py``.
 """
@@ -163,7 +164,8 @@ def test_links(files: Client, here: str) -> None:
     assert files.stat(f"{here}/f").st_ino == files.stat(f"{here}/g").st_ino
     files.write_bytes(f"{here}/g", b"two")
     assert files.read_bytes(f"{here}/f") == b"two"
-    # Not the mode: Linux keeps for a while what it read of a stream under the file's other name (ntfs-3g's kernel_cache).
+    # Not the mode: Linux keeps for a while what it read of a stream under the file's other name
+    # (ntfs-3g's kernel_cache).
     files.remove(f"{here}/f")
     assert files.stat(f"{here}/g").st_nlink == 1
 
@@ -277,7 +279,9 @@ def test_extended_attributes(files: Client, here: str) -> None:
 
 
 def test_attributes_cannot_be_listed_under_wine(files: Client, here: str) -> None:
-    """A known difference: Wine has no FileStreamInformation. It must fail, or the contract's list is out of date."""
+    """A known difference: Wine has no FileStreamInformation. It must fail, or the contract's list
+    is out of date.
+    """
     files.write_bytes(f"{here}/f", b"")
     with fails(errno.EOPNOTSUPP):
         files.listxattr(f"{here}/f")
@@ -371,7 +375,9 @@ def test_the_client_commands_on_windows(
 
 
 def test_the_streams_on_the_volume(lab: Lab, another_volume: Volume) -> None:
-    """The bytes that the hypervisor would read: little-endian numbers of 4 and 8 bytes. Ctrl-C ends the server before they are looked at."""
+    """The bytes that the hypervisor would read: little-endian numbers of 4 and 8 bytes. Ctrl-C ends
+    the server before they are looked at.
+    """
     with WindowsServer(lab, windows_path(another_volume.folder), "-v") as server:
         with ninep.connect(server.address, n_uname=0, gid=0) as files:
             files.mkdir("/bytes", 0o750)

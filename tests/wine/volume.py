@@ -1,7 +1,8 @@
-"""A real NTFS volume: a file with NTFS on it, mounted by ntfs-3g with ``file:stream`` names. Needs root.
+"""A real NTFS volume: a file with NTFS on it, mounted by ntfs-3g with ``file:stream`` names. Needs
+root.
 
-What a Windows program has left there can be looked at from outside: ``streams`` mounts the image in the other way, as
-attributes.
+What a Windows program has left there can be looked at from outside: ``streams`` mounts the image in
+the other way, as attributes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ LET_GO_LIMIT = 20.0  # seconds that a program of Wine's may take to close its la
 
 @dataclass(frozen=True)
 class Volume:
-    """A mounted volume. ``folder`` is a folder below its root: Wine takes the mount point itself for a reparse point."""
+    """A mounted volume. ``folder`` is a folder below its root: Wine takes the mount point itself
+    for a reparse point.
+    """
 
     image: Path
     mounted: Path
@@ -34,7 +37,9 @@ class Volume:
         return self.mounted / "folder"
 
     def streams(self, *names: str) -> dict[str, dict[str, bytes]]:
-        """The named streams of these files below ``folder``, by name, as ntfs-3g shows them when mounted for attributes."""
+        """The named streams of these files below ``folder``, by name, as ntfs-3g shows them when
+        mounted for attributes.
+        """
         self._unmount()
         _mount(self.image, self.mounted, "xattr")
         try:

@@ -1,4 +1,6 @@
-"""The compiled codec: equal to the manual's notation for any input, and strict about inner lengths."""
+"""The compiled codec: equal to the manual's notation for any input, and strict about
+inner lengths.
+"""
 
 from dataclasses import replace
 

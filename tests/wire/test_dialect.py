@@ -63,7 +63,12 @@ def test_plain_9p2000_has_its_own_encoding() -> None:
 
 
 def test_what_may_be_asked_in_which() -> None:
-    assert {dialect.name: len(dialect.requests) for dialect in Dialect} == {"LINUX": 30, "UNIX": 11, "BASE": 11, "UNKNOWN": 0}
+    assert {dialect.name: len(dialect.requests) for dialect in Dialect} == {
+        "LINUX": 30,
+        "UNIX": 11,
+        "BASE": 11,
+        "UNKNOWN": 0,
+    }
     assert Dialect.UNIX.requests == Dialect.BASE.requests < Dialect.LINUX.requests
     every = {message for number, message in m.BY_NUMBER.items() if not number % 2} - {m.Tversion, m.Tflush}
     assert {message for message in every if message.__name__.startswith("T")} == Dialect.LINUX.requests | {
@@ -86,4 +91,8 @@ def test_how_an_error_is_reported(dialect: Dialect, frame: bytes) -> None:
 
 
 def test_a_dialect_is_found_by_its_version_string() -> None:
-    assert [Dialect(name) for name in (b"9P2000.L", b"9P2000.u", b"9P2000")] == [Dialect.LINUX, Dialect.UNIX, Dialect.BASE]
+    assert [Dialect(name) for name in (b"9P2000.L", b"9P2000.u", b"9P2000")] == [
+        Dialect.LINUX,
+        Dialect.UNIX,
+        Dialect.BASE,
+    ]

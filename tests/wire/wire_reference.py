@@ -1,9 +1,11 @@
-"""A second, slow encoder, written from the manual pages' own notation and from nothing of ``ninep.wire``.
+"""A second, slow encoder, written from the manual pages' own notation and from nothing of
+``ninep.wire``.
 
-``name[4]`` is a number of so many bytes, ``name[s]`` a string, ``n*name[s]`` and ``n*name[13]`` a counted list, ``data[count[4]]`` a
-payload, ``stat[n]`` a stat record behind its length. What stands after ``+`` travels in 9P2000.u and 9P2000.L only.
-Sources: intro(5); protocol(5) of 9P2000.u; diod's protocol.md for 9P2000.L (fields and their order, checked against the kernel's
-format strings in net/9p/client.c).
+``name[4]`` is a number of so many bytes, ``name[s]`` a string, ``n*name[s]`` and ``n*name[13]`` a
+counted list, ``data[count[4]]`` a payload, ``stat[n]`` a stat record behind its length. What stands
+after ``+`` travels in 9P2000.u and 9P2000.L only. Sources: intro(5); protocol(5) of 9P2000.u;
+diod's protocol.md for 9P2000.L (fields and their order, checked against the kernel's format strings
+in net/9p/client.c).
 """
 
 from __future__ import annotations

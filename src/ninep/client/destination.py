@@ -239,8 +239,8 @@ class Folder:
             self.copied.enter_directory(found, own, name, self.shown(name))
 
     def make_link(self, name: str, target: str) -> None:
-        """Make a symbolic link, replacing an existing link. EEXIST for any other existing file, EINVAL
-        for a target with NUL.
+        """Make a symbolic link, replacing an existing link. EEXIST for any other existing file,
+        EINVAL for a target with NUL.
         """
         path = self.shown(name)
         if "\0" in target:

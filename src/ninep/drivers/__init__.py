@@ -1,7 +1,8 @@
 """Drivers: where the files of an export come from. ``ninep.node`` is their specification.
 
-A driver is a row of ``DRIVERS``, by the scheme of what it serves (``mem:``, ``s3:``): a ``DriverType`` in its module, or at an entry point
-``ninep.drivers`` of another package. What has no scheme is a folder of this computer.
+A driver is a row of ``DRIVERS``, by the scheme of what it serves (``mem:``, ``s3:``): a
+``DriverType`` in its module, or at an entry point ``ninep.drivers`` of another package. What has no
+scheme is a folder of this computer.
 """
 
 from __future__ import annotations
@@ -24,9 +25,13 @@ class DriverType(NamedTuple):
     """What is served: a clause."""
     options: type[OptionSet]
     open: Callable[[str, Any, Any], Driver]
-    """Called with what stands behind the scheme, the options, and a ``ninep.security.Choice``. ``OSError`` with a sentence if it cannot be served."""
+    """Called with what stands behind the scheme, the options, and a ``ninep.security.Choice``.
+    ``OSError`` with a sentence if it cannot be served.
+    """
     models: bool = False
-    """It keeps owners by a security model; for others the third argument is to be ignored, and naming a model is an error."""
+    """It keeps owners by a security model; for others the third argument is to be ignored, and
+    naming a model is an error.
+    """
 
 
 DRIVERS: Final[Registry[DriverType]] = Registry(
@@ -42,7 +47,9 @@ _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]+):(.*)", re.DOTALL)
 
 
 def find_driver(target: str) -> tuple[str, str]:
-    """The scheme of what is to be served, and the rest: ``mem:`` is one of ours, everything else is the path of a folder."""
+    """The scheme of what is to be served, and the rest: ``mem:`` is one of ours, everything else is
+    the path of a folder.
+    """
     found = _SCHEME.fullmatch(target)
     if found is not None and found[1] in DRIVERS:
         return found[1], found[2].removeprefix("//") if found[1] == FOLDER else found[2]

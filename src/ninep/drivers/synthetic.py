@@ -247,9 +247,10 @@ class SyntheticDriver(Driver):
     """Serves a tree of values.
 
     Args:
-        tree: names to values; the values are bytes, str, functions that return either, ``File`` objects,
-            or further trees.
-        inline: every reader and writer returns at once. The server then calls them in its event loop.
+        tree: names to values; the values are bytes, str, functions that return either, ``File``
+            objects, or further trees.
+        inline: every reader and writer returns at once. The server then calls them in its event
+        loop.
         uid: the owner shown to clients.
         gid: the group shown to clients.
 

@@ -271,7 +271,9 @@ class HostModule(Protocol):
         """Permission bits (12). Of a link: EOPNOTSUPP."""
 
     def chown(self, place: ObjectRef, uid: int, gid: int) -> None:
-        """Owner and group; -1 leaves one alone, both -1 just move ctime. Of a link: the link's own."""
+        """Owner and group; -1 leaves one alone, both -1 just move ctime. Of a link: the
+        link's own.
+        """
 
     def utimes(self, place: ObjectRef, atime: int | None, mtime: int | None) -> None:
         """Times in ns; None leaves one alone, ``node.NOW`` is the host's clock."""

@@ -74,7 +74,9 @@ class Mounts:
             self._table = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
 
     def watch(self) -> None:
-        """Begin, unless it has begun. Not in a process that will fork: threads do not go with it."""
+        """Begin, unless it has begun. Not in a process that will fork: threads do not
+        go with it.
+        """
         if self._watched or self._table < 0:
             return
         with self._guard:

@@ -239,8 +239,8 @@ def generation(handle: Handle) -> int | None:
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
-# bsd/sys/mount.h, struct statfs with 64-bit inodes: bsize, iosize, blocks, bfree, bavail, files, ffree, fsid, owner, type, flags, subtype,
-# fstypename; two paths of 1024 bytes follow
+# bsd/sys/mount.h, struct statfs with 64-bit inodes: bsize, iosize, blocks, bfree, bavail, files,
+# ffree, fsid, owner, type, flags, subtype, fstypename; two paths of 1024 bytes follow
 _STATFS: Final = Struct("=Ii5QQ4I16s")
 _MNT_RDONLY: Final = 0x1
 _MNT_LOCAL: Final = 0x1000

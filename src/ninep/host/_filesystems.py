@@ -120,5 +120,7 @@ WITHOUT_OWNERS: Final = frozenset({"vfat", "exfat", "iso9660", "vboxsf"})
 
 
 def kind_of(number: int) -> Kind:
-    """What is known of a filesystem; of one that is in no table here, that it is an ordinary one."""
+    """What is known of a filesystem; of one that is in no table here, that it is an
+    ordinary one.
+    """
     return KINDS.get(number) or Kind(f"0x{number:x}")

@@ -40,7 +40,8 @@ _fstatfs = _libc.fstatfs
 _fstatfs.argtypes = (ctypes.c_int, ctypes.c_char_p)
 _utimensat = _libc.utimensat
 _utimensat.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.POINTER(_Timespec), ctypes.c_int)
-# Both are in glibc since 2.28 and 2.30 and in musl since 1.2; without them there is no birth time, and listings go by snapshot.
+# Both are in glibc since 2.28 and 2.30 and in musl since 1.2; without them there is no birth time,
+# and listings go by snapshot.
 _statx = getattr(_libc, "statx", None)
 if _statx is not None:
     _statx.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p)
@@ -51,7 +52,8 @@ if _getdents64 is not None:
 
 _fchownat = _libc.fchownat
 _fchownat.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint, ctypes.c_uint, ctypes.c_int)
-# Linux 6.6 has it, libraries do not yet. The number is the same on all machines that count with others (include/uapi/asm-generic/unistd.h).
+# Linux 6.6 has it, libraries do not yet. The number is the same on all machines that count with
+# others (include/uapi/asm-generic/unistd.h).
 _FCHMODAT2: Final = 452
 _syscall = _libc.syscall
 _syscall.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint, ctypes.c_int)

@@ -255,7 +255,8 @@ class DirectoryListing:
             append((ino, offset, kind, data[start : find(0, start)]))
             place += length
         self._at = offset
-        # Plain tuples: a NamedTuple apiece doubles the cost of an entry (0.25 us more), and nothing above reads them by field name.
+        # Plain tuples: a NamedTuple apiece doubles the cost of an entry (0.25 us more), and nothing
+        # above reads them by field name.
         return cast("list[Entry]", entries)
 
     def sync(self) -> None:

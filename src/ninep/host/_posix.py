@@ -35,7 +35,8 @@ from ninep.node import NOW, must_be_able_to_wait
 if sys.platform == "win32":
     raise ImportError("not on this system")  # and nothing below is looked at when types are checked for it
 
-# Bound straight to the system's functions: a wrapper around the hottest primitives costs a fifth of the call (0.1 of 0.55 us).
+# Bound straight to the system's functions: a wrapper around the hottest primitives costs a fifth of
+# the call (0.1 of 0.55 us).
 stat = os.fstat
 close = os.close
 truncate = os.ftruncate
@@ -225,7 +226,9 @@ _TYPES: Final = {
 
 
 class SnapshotListing:
-    """A directory as a list of names taken at each rewind; a cookie is the index of the next one."""
+    """A directory as a list of names taken at each rewind; a cookie is the index of the
+    next one.
+    """
 
     BATCH = 512
 
@@ -326,7 +329,9 @@ def utimes_by_name(place: ObjectRef, held: Stat, atime: int | None, mtime: int |
 
 
 def both_times(held: Stat, atime: int | None, mtime: int | None) -> tuple[int, int]:
-    """For calls that set both: a time that is left alone is the one there is, NOW is the clock's."""
+    """For calls that set both: a time that is left alone is the one there is, NOW is
+    the clock's.
+    """
     clock = time.time_ns()
     return (
         held.st_atime_ns if atime is None else clock if atime == NOW else atime,

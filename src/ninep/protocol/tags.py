@@ -55,7 +55,9 @@ class Tags:
         self.owed[request.tag] = request
 
     def flush(self, tag: int, oldtag: int) -> bool:
-        """A Tflush arrived. True: answer it now. False: it waits for ``oldtag`` and ``leave`` will name it."""
+        """A Tflush arrived. True: answer it now. False: it waits for ``oldtag`` and ``leave`` will
+        name it.
+        """
         old = self.owed.get(oldtag)
         if old is None or oldtag == tag:
             return True

@@ -118,8 +118,8 @@ class Mapped(SecurityModel):
     def make_regular(
         self, dir: Handle, name: bytes, flags: int, content: bytes, attrs: VirtfsAttrs
     ) -> tuple[Handle, Stat]:
-        """A new regular file with this content and these attributes, open; EEXIST. It appears whole or
-        not at all.
+        """A new regular file with this content and these attributes, open; EEXIST. It appears whole
+        or not at all.
         """
 
     def make_file(self, dir: Handle, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[Handle, Stat]:
@@ -148,7 +148,8 @@ class Mapped(SecurityModel):
         if not ref.ignores_read_only or not mode & _WRITE or found.st_mode & _WRITE:
             self.change(file, attrs)
             return
-        # With a write bit for clients the host's read-only attribute goes for good; without one it stays as it is.
+        # With a write bit for clients the host's read-only attribute goes for good; without one it
+        # stays as it is.
         host.chmod(ref, _ANYTHING)
         try:
             self.change(file, attrs)
@@ -211,8 +212,8 @@ def draft(filesystems: Filesystems, dir: Handle, name: bytes, flags: int, fmode:
 
     One without a name (O_TMPFILE) is published when it is finished: nobody ever sees it half made,
     and even a killed server leaves nothing behind. It costs 2.6 us more than O_EXCL under the final
-    name (11.4 to 8.8 us for create, three attributes and close on ext4), which is the way where there is
-    no such file: there a host process may see it untagged for some microseconds.
+    name (11.4 to 8.8 us for create, three attributes and close on ext4), which is the way where
+    there is no such file: there a host process may see it untagged for some microseconds.
     """
     works = filesystems.unnamed(dir)
     if works or (works is None and fmode & _OPENABLE == _OPENABLE):

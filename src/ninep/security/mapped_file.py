@@ -63,7 +63,8 @@ class MappedFile(Mapped):
     # -- names ---------------------------------------------------------------------------------------------------------
 
     def is_reserved(self, name: bytes) -> bool:
-        # Nearly every name is told apart by one search; the forms that filesystems fold to ours have a tilde or are no ASCII.
+        # Nearly every name is told apart by one search; the forms that filesystems fold to ours
+        # have a tilde or are no ASCII.
         if b"virtfs" not in name.lower() and name.isascii() and b"~" not in name:
             return False
         return name.startswith(records.TEMPORARY) or any(host.reserved_match(name, ours) for ours in self.reserved)
@@ -184,7 +185,8 @@ class MappedFile(Mapped):
         target = self._at(newdir, newname)
         if target is not None:
             if same(source, target):
-                # Two names of one file: rename(2) does nothing; or one name in another case, whose record is found all the same.
+                # Two names of one file: rename(2) does nothing; or one name in another case, whose
+                # record is found all the same.
                 host.rename(olddir, oldname, newdir, newname)
                 return
             if target.st_mode & S_IFMT == S_IFDIR == source.st_mode & S_IFMT:
@@ -294,7 +296,8 @@ class MappedFile(Mapped):
             host.remove_file(dir, name)
         try:
             with self._records.slot(dir, name) as slot:
-                # Where the name leads to something, another process made a new entry meanwhile, and a record for it.
+                # Where the name leads to something, another process made a new entry meanwhile, and
+                # a record for it.
                 if slot is not None and self._at(dir, name) is None:
                     self._unrecord(slot)
         except OSError:

@@ -139,7 +139,8 @@ class MappedXattr(Mapped):
             if several and new is not None
         }
         try:
-            # A server killed in between leaves a part of them changed: the new owner must not have the old set-user bit.
+            # A server killed in between leaves a part of them changed: the new owner must not have
+            # the old set-user bit.
             self._write(ref, attrs, mode_first=True)
         except OSError:
             self._restore(ref, old)

@@ -18,7 +18,9 @@ class ModelType(NamedTuple):
     """A row of ``ninep.security.MODELS``."""
 
     help: str
-    """What of the guest's owners, modes and links is real on the host: a clause without the name."""
+    """What of the guest's owners, modes and links is real on the host: a clause without
+    the name.
+    """
     options: type[OptionSet]
     make: Callable[[Any], SecurityModel]
     """Called with the options."""

@@ -153,7 +153,8 @@ class Passthrough(SecurityModel):
             try:
                 host.chmod(file.object_ref(), permissions(without_setid(mode)))
             except OSError as error:
-                # Somebody else's file that we may write, and no right to chmod it: then the kernel drops them with the change itself.
+                # Somebody else's file that we may write, and no right to chmod it: then the kernel
+                # drops them with the change itself.
                 if linux_errno(error) is not Errno.EPERM:
                     raise
 

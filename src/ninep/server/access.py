@@ -1,15 +1,20 @@
-"""Which peers may connect, and which may attach to which export: decided by what the kernel says of a peer, before anything the client says.
+"""Which peers may connect, and which may attach to which export: decided by what the kernel says of
+a peer, before anything the client says.
 
 Rules
 
-* A TCP client from another computer is served only if it was asked for: its address has to be in a network that the list names. 9P knows no
-  passwords; a client that can connect can attach. Processes of this machine come in through the loopback.
-* A unix socket admits the users that its mode admits, and if the list names users or groups, of those only the named ones. The same with virtual
-  machines of a vsock.
-* Sockets that were handed over (inherited, systemd, inetd) are held to the same rules: they are about peers, not about listeners.
-* The list of one export is closed: if it has any entry, only peers that an entry names may attach, by whatever way they came.
+* A TCP client from another computer is served only if it was asked for: its address has to be in a
+  network that the list names. 9P knows no passwords; a client that can connect can attach.
+  Processes of this machine come in through the loopback.
+* A unix socket admits the users that its mode admits, and if the list names users or groups, of
+  those only the named ones. The same with virtual machines of a vsock.
+* Sockets that were handed over (inherited, systemd, inetd) are held to the same rules: they are
+  about peers, not about listeners.
+* The list of one export is closed: if it has any entry, only peers that an entry names may attach,
+  by whatever way they came.
 
-Knows nothing of what is done afterwards: users, squash and permissions are matters of an export's layers.
+Knows nothing of what is done afterwards: users, squash and permissions are matters of an export's
+layers.
 """
 
 from __future__ import annotations
@@ -48,7 +53,9 @@ class Rule(NamedTuple):
 
 
 def parse_rule(text: str) -> Rule:
-    """``any``, ``loopback``, a network or an address, ``uid:N``, ``gid:N``, ``cid:N``; ``BadRule`` for anything else."""
+    """``any``, ``loopback``, a network or an address, ``uid:N``, ``gid:N``, ``cid:N``; ``BadRule``
+    for anything else.
+    """
     if text in NETWORKS:
         return Rule(NETWORKS[text])
     kind, colon, number = text.partition(":")
@@ -66,7 +73,9 @@ def parse_rule(text: str) -> Rule:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A list of rules. ``closed``: an export's list, which refuses every peer that it does not name; otherwise the server's admission."""
+    """A list of rules. ``closed``: an export's list, which refuses every peer that it does not
+    name; otherwise the server's admission.
+    """
 
     rules: tuple[Rule, ...] = ()
     closed: bool = False
@@ -105,6 +114,7 @@ def _no_rule_applies(peer: Peer, asked: Iterable[Rule]) -> bool:
 _ADMISSION: tuple[tuple[Callable[[Peer], bool], tuple[str, ...], Callable[[Peer, list[Rule]], bool]], ...] = (
     (lambda peer: peer.address is not None, ("network",), _is_local),
     (lambda peer: peer.cid is not None, ("cid",), _no_rule_applies),
-    # the rest: a user, or one that the kernel does not tell (a pipe, a Hyper-V socket), which no rule names
+    # the rest: a user, or one that the kernel does not tell (a pipe, a Hyper-V socket), which no
+    # rule names
     (lambda _peer: True, ("uid", "gid"), _no_rule_applies),
 )

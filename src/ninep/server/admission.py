@@ -2,15 +2,19 @@
 
 Rules
 
-* The kernel's word decides (``access``): a peer that may not connect is closed before anything it sent is read.
-* Connections are counted by owner, as far as the kernel tells (``Peer.account``), and one peer has ``peer_connections`` at most.
-* ``reserved_connections`` (a sixteenth of all at most) are only for peers that have fewer than ``FEW``: peers that hold connections open in large
-  numbers, from however many addresses, leave room for a client that wants its first one. No connection that has attached is
-  ever closed to make room: it may be a mount, which does not come back.
-* When the limit is reached, the connection that has been longest without attaching is closed for the new one: clients that use their
-  connections attach within milliseconds. A peer that has ``FEW`` displaces none of a peer that has fewer. When all have attached, the new one is
-  closed.
-* A connection has to name its version and attach in time. Afterwards it may rest for ever, as a mount does, unless an idle time is set.
+* The kernel's word decides (``access``): a peer that may not connect is closed before anything it
+  sent is read.
+* Connections are counted by owner, as far as the kernel tells (``Peer.account``), and one peer has
+  ``peer_connections`` at most.
+* ``reserved_connections`` (a sixteenth of all at most) are only for peers that have fewer than
+  ``FEW``: peers that hold connections open in large numbers, from however many addresses, leave
+  room for a client that wants its first one. No connection that has attached is ever closed to make
+  room: it may be a mount, which does not come back.
+* When the limit is reached, the connection that has been longest without attaching is closed for
+  the new one: clients that use their connections attach within milliseconds. A peer that has
+  ``FEW`` displaces none of a peer that has fewer. When all have attached, the new one is closed.
+* A connection has to name its version and attach in time. Afterwards it may rest for ever, as a
+  mount does, unless an idle time is set.
 
 What is closed here is logged with peer and reason. Knows of a connection only how far it has got.
 """
@@ -49,7 +53,9 @@ class Candidate(Protocol):
 
     @property
     def progress(self) -> object:
-        """Changes whenever a whole request arrived or a reply was taken; None while a request is in flight."""
+        """Changes whenever a whole request arrived or a reply was taken; None while a request is in
+        flight.
+        """
 
     def abort(self) -> None:
         """Close at once."""

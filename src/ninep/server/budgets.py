@@ -1,11 +1,13 @@
 """What all connections may have together, shared out so that no connection can take another's.
 
-Each connection is promised a little of everything, whatever others do. What it wants beyond that it takes from a common budget, in chunks, up to
-its own limit; when the budget is used up, what others took and do not use any more is taken back first. So the check that is made
-for every fid and every open compares two numbers of the session itself, and only a chunk in a thousand asks here.
+Each connection is promised a little of everything, whatever others do. What it wants beyond that it
+takes from a common budget, in chunks, up to its own limit; when the budget is used up, what others
+took and do not use any more is taken back first. So the check that is made for every fid and every
+open compares two numbers of the session itself, and only a chunk in a thousand asks here.
 
-Worker threads may ask at the same time. A chunk that is taken back while its owner is about to use it makes the sum wrong by as many as there are
-worker threads: this is about memory, not about books.
+Worker threads may ask at the same time. A chunk that is taken back while its owner is about to use
+it makes the sum wrong by as many as there are worker threads: this is about memory, not about
+books.
 """
 
 from __future__ import annotations
@@ -56,7 +58,9 @@ class Budget:
 
 
 class Allowance:
-    """How much of one thing a connection may have at the moment: ``granted``. Compare with that; ask ``grow`` for more."""
+    """How much of one thing a connection may have at the moment: ``granted``. Compare with that;
+    ask ``grow`` for more.
+    """
 
     __slots__ = ("_budget", "_chunk", "_most", "_promised", "_unit", "_used", "granted")
 
@@ -72,7 +76,9 @@ class Allowance:
         self._used = used
 
     def grow(self, needed: int) -> bool:
-        """Have ``needed``, and some to spare. False beyond the connection's own limit, and when the budget is used up."""
+        """Have ``needed``, and some to spare. False beyond the connection's own limit, and when the
+        budget is used up.
+        """
         while self.granted < needed:
             more = min(self._chunk, self._most - self.granted)
             if more <= 0:
@@ -85,7 +91,9 @@ class Allowance:
         return True
 
     def spare(self) -> int:
-        """For the budget, with its lock held: give up what is not in use, and say how much that is."""
+        """For the budget, with its lock held: give up what is not in use, and say how
+        much that is.
+        """
         keep = max(self._used(), self._promised)
         given = max(0, self.granted - keep)
         self.granted -= given
@@ -121,5 +129,6 @@ class Budgets:
         self.directories = Budget(limits.all_directories)
         self.xattr_bytes = Budget(limits.all_xattr_bytes)
         self.bytes_in_flight = Budget(limits.all_bytes_in_flight)
-        # Handles are few: the promises of all connections together must leave as many for the budget.
+        # Handles are few: the promises of all connections together must leave as many for the
+        # budget.
         self.promised_files = max(1, min(PROMISED_FILES, limits.all_open_files // (2 * limits.connections)))

@@ -3,15 +3,20 @@
 What happens to a request
 
 1. a frame comes out of ``protocol.framing``;
-2. its fields are unpacked and its handler called, at once, in the event loop: handing a 1 us system call to a thread costs 10 to 50;
-3. unless it has to wait (its row says so, the device does, or the driver is slow): then a worker thread serves it, which has its fids meanwhile;
-   later requests pass it by, and those that conflict over one of its fids wait in order;
-4. replies are collected and sent after every few: one write a reply wastes system calls and wakes the client each time, one write for a long
-   batch leaves the client's core idle (63 % busy at sixteen outstanding). Those of several connections leave together (``write_coalescer``).
+2. its fields are unpacked and its handler called, at once, in the event loop: handing a 1 us system
+   call to a thread costs 10 to 50;
+3. unless it has to wait (its row says so, the device does, or the driver is slow): then a worker
+   thread serves it, which has its fids meanwhile; later requests pass it by, and those that
+   conflict over one of its fids wait in order;
+4. replies are collected and sent after every few: one write a reply wastes system calls and wakes
+   the client each time, one write for a long batch leaves the client's core idle (63 % busy at
+   sixteen outstanding). Those of several connections leave together (``write_coalescer``).
 
-What a frame means is for ``dispatcher``, which knows all cases. The two loops here take a shorter way for a frame that is none of the special
-ones, while nothing is in flight: the same calls, without a request object (``tests/server/test_shortcuts.py`` holds them equal). When no more
-requests are taken is for ``flow``, what runs in threads for ``threads``, who looks on for ``observer``; here it is all put together.
+What a frame means is for ``dispatcher``, which knows all cases. The two loops here take a shorter
+way for a frame that is none of the special ones, while nothing is in flight: the same calls,
+without a request object (``tests/server/test_shortcuts.py`` holds them equal). When no more
+requests are taken is for ``flow``, what runs in threads for ``threads``, who looks on for
+``observer``; here it is all put together.
 
 Knows nothing of sockets: a transport gives it bytes and has ``write``, ``pause`` and ``resume``.
 """
@@ -101,7 +106,9 @@ class Connection:
 
     @property
     def progress(self) -> tuple[int, int] | None:
-        """Changes whenever a whole request arrived or a reply was taken; None while a request is in flight."""
+        """Changes whenever a whole request arrived or a reply was taken; None while a request is in
+        flight.
+        """
         return None if self._owed else (self._served, self._drained)
 
     @property
@@ -165,13 +172,17 @@ class Connection:
         self._go_on()
 
     def eof(self) -> bool:
-        """The client sends no more. True: it is still owed replies, the connection closes when they are sent."""
+        """The client sends no more. True: it is still owed replies, the connection closes when they
+        are sent.
+        """
         self.send()
         self._flow.hold(Reason.STOPPING)
         return bool(self._owed)
 
     def lost(self) -> None:
-        """The connection is gone: the replies are dropped. What runs in threads ends by itself, and the session with it."""
+        """The connection is gone: the replies are dropped. What runs in threads ends by itself, and
+        the session with it.
+        """
         self._frames = iter(())
         self._transport = GONE  # it knows us: see _done
         self._flow.detach()
@@ -202,8 +213,9 @@ class Connection:
     # -- the request loop ------------------------------------------------------------------------------------------------
 
     def _serve_lone(self, entry: Entry, size: int, frame: bytes) -> bool:
-        """As ``_serve``, for a small request that came alone while nothing is in flight, as they do from a client that waits for each reply:
-        0.3 of the 4.3 us between receiving and sending less.
+        """As ``_serve``, for a small request that came alone while nothing is in flight, as they do
+        from a client that waits for each reply: 0.3 of the 4.3 us between receiving and sending
+        less.
         """
         began = monotonic()
         before = self._latency.before(began) if self._latency.watching else None
@@ -239,7 +251,9 @@ class Connection:
         return not (self._owed or self._flow.reasons)
 
     def _serve(self) -> bool:  # noqa: C901, PLR0912, PLR0915 - the hot loop: every call saved is 1 % of a request
-        """Serve the frames at hand; stop where the transport is full, too much is in flight, or others wait. True: it is the client's turn."""
+        """Serve the frames at hand; stop where the transport is full, too much is in flight, or
+        others wait. True: it is the client's turn.
+        """
         began = looked = monotonic()
         until = began + self._slices.left
         look = 1

@@ -29,7 +29,9 @@ class Context:
     coalescer: WriteCoalescer = field(default_factory=WriteCoalescer)
     slices: Slices = field(default_factory=Slices)
     alone: Callable[[], bool] = bool
-    """Whether there is nothing else to do in this event loop at the moment (``transport.busy_poll``)."""
+    """Whether there is nothing else to do in this event loop at the moment
+    (``transport.busy_poll``).
+    """
     observe: Observe = _no_observer
 
     def __post_init__(self) -> None:

@@ -2,10 +2,12 @@
 
 Rules
 
-* What is counted in any case is rare or fails anyway: attaches, errors, what is beyond a limit. Requests, bytes and times are counted only if
-  metrics were asked for (``server.instrumented``).
-* Keys are this program's own words (message types, errnos, limits, names of exports), so that no client can make a table grow.
-* Counted in the event loop and in worker threads, read in any thread. A number may be one behind, never wrong for good.
+* What is counted in any case is rare or fails anyway: attaches, errors, what is beyond a limit.
+  Requests, bytes and times are counted only if metrics were asked for (``server.instrumented``).
+* Keys are this program's own words (message types, errnos, limits, names of exports), so that no
+  client can make a table grow.
+* Counted in the event loop and in worker threads, read in any thread. A number may be one behind,
+  never wrong for good.
 """
 
 from __future__ import annotations
@@ -70,13 +72,17 @@ class Counters:
         self.errors: Counter[Errno] = Counter()
         """Error replies."""
         self.limits: Counter[str] = Counter()
-        """Requests refused and connections closed because of a limit, by its name; ``access``: peers that were not admitted."""
+        """Requests refused and connections closed because of a limit, by its name; ``access``:
+        peers that were not admitted.
+        """
         self.requests = [0] * 256
         """By type."""
         self.received = 0
         self.sent = 0
         self.pauses = 0
-        """Times a connection was not read from, because its replies were not taken or too much was in flight."""
+        """Times a connection was not read from, because its replies were not taken or too much was
+        in flight.
+        """
         self.slow = 0
         """Times storage turned out to be slow."""
         self.batches = Histogram()

@@ -6,8 +6,8 @@ What comes out, for ``connection`` to take:
 * ``requests.ready``: requests that have to wait, for worker threads, which come back by ``finish``;
 * ``over``: sessions that have ended, and have to be closed.
 
-``dispatch`` is the whole of it. For most requests ``connection`` takes a shorter way that does the same (see there).
-Every failure becomes an error reply at one place, ``refusals``.
+``dispatch`` is the whole of it. For most requests ``connection`` takes a shorter way that does the
+same (see there). Every failure becomes an error reply at one place, ``refusals``.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ class Dispatcher:
     # -- requests ----------------------------------------------------------------------------------------------------------
 
     def dispatch(self, size: int, number: int, tag: int, buffer: Buffer, start: int) -> bool | None:
-        """Serve one frame, or make it wait. True: what waits for fids may go on (``requests.free``)."""
+        """Serve one frame, or make it wait. True: what waits for fids may go on
+        (``requests.free``).
+        """
         return self._answering(self.session, tag, number, self._dispatch, size, number, tag, buffer, start)
 
     def _answering(self, session: Session, tag: int, number: int, call: Callable[..., T], *args: Any) -> T | None:
@@ -105,7 +107,9 @@ class Dispatcher:
             return call(*args)
         except Exception as error:  # noqa: BLE001 - the one exit: see refusals
             self.out.append(refusal(session, tag, number, error))
-            error.__traceback__ = None  # it may lead to a future that has the error: a reference cycle, with handles in it
+            error.__traceback__ = (
+                None  # it may lead to a future that has the error: a reference cycle, with handles in it
+            )
             return None
 
     def _dispatch(self, size: int, number: int, tag: int, buffer: Buffer, start: int) -> bool:
@@ -174,7 +178,9 @@ class Dispatcher:
     # -- requests that waited ----------------------------------------------------------------------------------------------
 
     def finish(self, request: Request, result: Callable[[], tuple[Any, ...]]) -> bool:
-        """A worker thread is done with a request: answer it, and the Tflush requests that waited for it. False if it was withdrawn before."""
+        """A worker thread is done with a request: answer it, and the Tflush requests that waited
+        for it. False if it was withdrawn before.
+        """
         if not self.requests.leave(request):
             return False
         if request.abandoned:
@@ -202,7 +208,9 @@ class Dispatcher:
     # -- version, flush ----------------------------------------------------------------------------------------------------
 
     def _version(self, tag: int, msize: int, version: bytes) -> None:
-        """Begin a session. Whatever was in flight is forgotten, all fids are gone, before the string is even looked at."""
+        """Begin a session. Whatever was in flight is forgotten, all fids are gone, before the
+        string is even looked at.
+        """
         self.abandon()
         dialect = negotiate(version)
         known = dialect is not Dialect.UNKNOWN
@@ -215,9 +223,7 @@ class Dispatcher:
             self._begin(Dialect.UNKNOWN, self._limits.msize)
             return
         if known and agreed <= SLOW_MSIZE:
-            log.warning(
-                "%s asked for msize %d: large files will be slow; mount with msize=1048576", self._peer, agreed
-            )
+            log.warning("%s asked for msize %d: large files will be slow; mount with msize=1048576", self._peer, agreed)
         pack = codec(extended=False).table[Rversion.number].pack
         self.out.append(pack(tag, agreed if known else msize, dialect.value))  # type: ignore[arg-type]
 
@@ -231,16 +237,22 @@ class Dispatcher:
         self._flush_reply: Callable[[int], bytes] = dialect.codec.table[Rflush.number].pack  # type: ignore[assignment]
 
     def _room_for(self, msize: int) -> Allowance:
-        """Each request in flight counts as a whole message. Two are always possible: one that waits must not keep out the Tflush for it."""
+        """Each request in flight counts as a whole message. Two are always possible: one that waits
+        must not keep out the Tflush for it.
+        """
         most = max(PROMISED_REQUESTS, min(self._limits.in_flight, self._limits.bytes_in_flight // msize))
         return Allowance(self._budgets.bytes_in_flight, PROMISED_REQUESTS, most, 8, self._in_use, unit=msize)
 
     def _in_use(self) -> int:
-        """Replies that the client does not take stay in memory: until it does, no other connection gets what it was granted."""
+        """Replies that the client does not take stay in memory: until it does, no other connection
+        gets what it was granted.
+        """
         return self.room.granted if self._replies_wait else len(self.tags)
 
     def abandon(self) -> None:
-        """The session is over: nothing that is in flight will be answered, what has not begun will not be done."""
+        """The session is over: nothing that is in flight will be answered, what has not begun will
+        not be done.
+        """
         self.tags.abandon()
         for request in list(self.requests.running):
             self.requests.withdraw(request)
@@ -248,7 +260,9 @@ class Dispatcher:
         self._end(self.session)
 
     def _end(self, session: Session) -> None:
-        """A session is to be closed, unless one of its requests is still in a thread: then when that comes back."""
+        """A session is to be closed, unless one of its requests is still in a thread: then when
+        that comes back.
+        """
         if not self.requests.of(session):
             self.over.append(session)
 
@@ -256,7 +270,8 @@ class Dispatcher:
         self._check_tag(tag)
         old = self.tags.get(oldtag)
         if isinstance(old, Request) and self.requests.withdraw(old):
-            # Not begun: it gets no reply. Tflush requests that waited for it are answered, and what it stood in the way of goes on.
+            # Not begun: it gets no reply. Tflush requests that waited for it are answered, and what
+            # it stood in the way of goes on.
             self._settle(old)
             self.out.append(self._flush_reply(tag))
             return True

@@ -1,8 +1,10 @@
-"""A directory as 9P2000.L reads it, of a driver that does not pack its entries itself (``OpenDir.read_packed``).
+"""A directory as 9P2000.L reads it, of a driver that does not pack its entries itself
+(``OpenDir.read_packed``).
 
-Three rules that such a driver need not know of: cookies are below 2**31 (``wire.cookies``); an entry whose name is longer than Linux's client can
-take is left out; and a reply after a jump to another place is short, because the client asks for a whole message and throws away all but
-what the program reads before it jumps again.
+Three rules that such a driver need not know of: cookies are below 2**31 (``wire.cookies``); an
+entry whose name is longer than Linux's client can take is left out; and a reply after a jump to
+another place is short, because the client asks for a whole message and throws away all but what the
+program reads before it jumps again.
 """
 
 from __future__ import annotations
@@ -48,7 +50,9 @@ class EntryListing:
         return self._table.is_far(number)
 
     def read(self, number: int, count: int) -> bytes:
-        """Whole entries after ``number``, as many as fit in ``count``. EINVAL if not even one does: 0 bytes would read as the end."""
+        """Whole entries after ``number``, as many as fit in ``count``. EINVAL if not even one does:
+        0 bytes would read as the end.
+        """
         self._room = min(self._room * GROWTH, FULL) if number == self._next else SEEK_ROOM
         room = min(count, self._room)
         pieces: list[bytes] = []
@@ -78,7 +82,9 @@ class EntryListing:
         ]
 
     def _cookie(self, number: int) -> int | None:
-        """The driver's cookie for a number: from the table, or by counting so many entries. None if there are fewer."""
+        """The driver's cookie for a number: from the table, or by counting so many entries. None if
+        there are fewer.
+        """
         table = self._table
         cookie = table.cookie(number)
         if cookie is not None:

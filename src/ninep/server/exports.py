@@ -1,7 +1,7 @@
 """What is served: a driver under a name, with a policy. And whether its storage makes callers wait.
 
-An export is chosen by the aname of Tattach. Its policy is a list of layers put around the driver's root at each attach: read-only,
-squash, run-as; the handlers know nothing of it.
+An export is chosen by the aname of Tattach. Its policy is a list of layers put around the driver's
+root at each attach: read-only, squash, run-as; the handlers know nothing of it.
 """
 
 from __future__ import annotations
@@ -38,14 +38,20 @@ class Export:
     long_names_logged: bool = False
     """The log says already that names were left out of listings."""
     inline: bool = True
-    """The driver may be called in the event loop, as far as is known: nodes tell, and the first one comes from the first attach."""
+    """The driver may be called in the event loop, as far as is known: nodes tell, and the first one
+    comes from the first attach.
+    """
     access: Access = field(default_factory=partial(Access, closed=True))
     """Who may attach."""
     trusting: bool = True
-    """Users are who the client says they are; otherwise who the kernel says is at the other end (EPERM where it says nothing)."""
+    """Users are who the client says they are; otherwise who the kernel says is at the other end
+    (EPERM where it says nothing).
+    """
 
     def owners(self, source: Source) -> str:
-        """How owners are kept, in words: the driver's model, and what the layers that have ``owners`` make of them."""
+        """How owners are kept, in words: the driver's model, and what the layers that have
+        ``owners`` make of them.
+        """
         words = [source.model, *[layer.owners for layer in self.layers if hasattr(layer, "owners")]]
         return ", ".join(words if self.trusting else [*words, "squash peer"])
 
@@ -58,8 +64,9 @@ class Export:
         return User(b"", peer.uid, str(peer), NO_ID if peer.gid is None else peer.gid)
 
     def attach(self, user: User) -> Node:
-        """The root as this user sees it. A layer may have an ``identify(user, layers)``, which says who the user is on the host: all of
-        them are asked before any layer wraps the root, so that each knows, wherever it stands.
+        """The root as this user sees it. A layer may have an ``identify(user, layers)``, which says
+        who the user is on the host: all of them are asked before any layer wraps the root, so that
+        each knows, wherever it stands.
         """
         for layer in self.layers:
             identify = getattr(layer, "identify", None)
@@ -79,8 +86,9 @@ class Export:
 class Exports:
     """The exports of a server, by name.
 
-    The empty aname and ``/`` mean the one named ``""`` (``ninep serve DIR``), or the only one there is. Any other name that is
-    not in the table leads nowhere: it is compared, never joined to a path.
+    The empty aname and ``/`` mean the one named ``""`` (``ninep serve DIR``), or the only one there
+    is. Any other name that is not in the table leads nowhere: it is compared, never joined to a
+    path.
     """
 
     def __init__(self, exports: Iterable[Export]) -> None:

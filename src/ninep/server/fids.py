@@ -1,7 +1,8 @@
 """What a fid stands for, and the table of them.
 
-A fid refers to one node, and holds what was opened from it: a file, a directory, or an extended attribute being read or written. It knows no
-tag and no thread. Closing it closes all of that exactly once.
+A fid refers to one node, and holds what was opened from it: a file, a directory, or an extended
+attribute being read or written. It knows no tag and no thread. Closing it closes all of that
+exactly once.
 """
 
 from __future__ import annotations
@@ -35,9 +36,11 @@ class XattrValue:
 
 @dataclass(slots=True, eq=False)
 class XattrBuffer:
-    """Txattrcreate: exactly ``size`` bytes to be written, set as the attribute when the fid is clunked.
+    """Txattrcreate: exactly ``size`` bytes to be written, set as the attribute when the fid is
+    clunked.
 
-    ``extent`` is how far writes have reached without a gap: counting bytes (as QEMU does) lets overlapping writes pass for a whole value.
+    ``extent`` is how far writes have reached without a gap: counting bytes (as QEMU does) lets
+    overlapping writes pass for a whole value.
     """
 
     name: bytes
@@ -56,7 +59,9 @@ class XattrBuffer:
         return count
 
     def commit(self, node: Node) -> None:
-        """Set or remove. EINVAL unless the whole value has arrived; size 0 with REPLACE removes (kernel fs/9p/xattr.c)."""
+        """Set or remove. EINVAL unless the whole value has arrived; size 0 with REPLACE removes
+        (kernel fs/9p/xattr.c).
+        """
         if len(self.data) != self.size:
             raise Refused(Errno.EINVAL, f"{len(self.data)} bytes of an attribute of {self.size} arrived")
         if self.size == 0 and self.flags == XATTR_REPLACE:
@@ -90,7 +95,9 @@ class Fid:
 
     @property
     def opened(self) -> bool:
-        """Whether anything was opened from it: then it cannot be walked from in place, opened again, or turned into an attribute."""
+        """Whether anything was opened from it: then it cannot be walked from in place, opened
+        again, or turned into an attribute.
+        """
         return self.file is not None or self.directory is not None or self.xattr is not None
 
     @property
@@ -109,7 +116,9 @@ class Fid:
             self.xattr.commit(self.node)
 
     def close(self) -> None:
-        """Give everything back: locks taken through it, what was opened, the node. An error is raised after all is done."""
+        """Give everything back: locks taken through it, what was opened, the node. An error is
+        raised after all is done.
+        """
         opened, self.file, self.directory = self.file or self.directory, None, None
         self.xattr = None
         self.export.locks.forget(self)
@@ -130,7 +139,9 @@ class Fid:
                 self.node.release()
 
     def drop(self) -> None:
-        """As ``close`` when the client is gone: no attribute is set (it may be half a value), errors are ignored."""
+        """As ``close`` when the client is gone: no attribute is set (it may be half a value),
+        errors are ignored.
+        """
         self.xattr = None
         try:
             self.close()

@@ -1,7 +1,8 @@
-"""When a connection takes no more requests: the reasons, and the one place where reading is paused and resumed.
+"""When a connection takes no more requests: the reasons, and the one place where reading is paused
+and resumed.
 
-While there is any reason, nothing is read and nothing is served; a batch that was interrupted goes on when the last reason is gone, and only
-when it came to its end, reading is resumed.
+While there is any reason, nothing is read and nothing is served; a batch that was interrupted goes
+on when the last reason is gone, and only when it came to its end, reading is resumed.
 """
 
 from __future__ import annotations

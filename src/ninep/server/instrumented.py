@@ -1,7 +1,7 @@
 """Requests, bytes and times, counted (``ninep serve --metrics``).
 
-A server that is not asked for metrics pays nothing for them. One that is pays 1.5 us for each batch of requests, be it one, and 0.2 us for
-each request in it.
+A server that is not asked for metrics pays nothing for them. One that is pays 1.5 us for each batch
+of requests, be it one, and 0.2 us for each request in it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ class CountingObserver(Observer):
         self._counters.received += size
 
     def requests(self, connection: Observed, frames: Iterator[RawFrame]) -> Iterator[RawFrame]:
-        """By type. The iterator knows no connection: a batch that is broken off would be a reference cycle."""
+        """By type. The iterator knows no connection: a batch that is broken off would be a
+        reference cycle.
+        """
         del connection
         return _count(frames, self._counters.requests)
 

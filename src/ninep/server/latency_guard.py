@@ -1,13 +1,17 @@
 """When storage that was thought to be fast turns out slow.
 
-The event loop serves requests itself as long as they return in microseconds. A disk that has to spin up, or a network file system that was not
-recognised, makes it wait, and all connections with it. A late batch alone says little: this process may not have been given the processor. So the
-first one only makes the connection watch itself: from then on it asks the kernel, before and after each batch, how often this thread gave up the
-processor because it had to wait (0.5 us each; getrusage(2), ru_nvcsw). Three late batches that waited within two seconds send the session's
-requests to worker threads, first for two seconds, then, if it is late again soon after, for twice as long each time, up to a minute.
+The event loop serves requests itself as long as they return in microseconds. A disk that has to
+spin up, or a network file system that was not recognised, makes it wait, and all connections with
+it. A late batch alone says little: this process may not have been given the processor. So the first
+one only makes the connection watch itself: from then on it asks the kernel, before and after each
+batch, how often this thread gave up the processor because it had to wait (0.5 us each;
+getrusage(2), ru_nvcsw). Three late batches that waited within two seconds send the session's
+requests to worker threads, first for two seconds, then, if it is late again soon after, for twice
+as long each time, up to a minute.
 
-Three of a second each do not fit in two seconds, and one is enough: a batch that takes a second counts at once, unless it is known that it did
-not wait. Otherwise only a machine that stood still is so late, and then worker threads for two seconds do no harm.
+Three of a second each do not fit in two seconds, and one is enough: a batch that takes a second
+counts at once, unless it is known that it did not wait. Otherwise only a machine that stood still
+is so late, and then worker threads for two seconds do no harm.
 """
 
 from __future__ import annotations
@@ -30,7 +34,9 @@ LONGEST: Final = 60.0
 
 
 def _waits() -> Callable[[], int] | None:
-    """How often this thread has waited, where the system tells (Linux); None elsewhere: there every late batch counts."""
+    """How often this thread has waited, where the system tells (Linux); None elsewhere: there every
+    late batch counts.
+    """
     try:
         resource: ModuleType = importlib.import_module("resource")
         getrusage, thread = resource.getrusage, resource.RUSAGE_THREAD
@@ -62,9 +68,11 @@ class LatencyGuard:
         return None if waits is None else waits()
 
     def late(self, now: float, before: int | None, lasted: float = LATE) -> float:
-        """A late batch of ``lasted`` seconds ended at ``now`` (monotonic): how long to use worker threads from now on, 0 to go on as before.
+        """A late batch of ``lasted`` seconds ended at ``now`` (monotonic): how long to use worker
+        threads from now on, 0 to go on as before.
 
-        ``before`` is what the method of that name said before the batch, None if it was not watched.
+        ``before`` is what the method of that name said before the batch, None if it was not
+        watched.
         """
         alone = lasted >= LATE_ALONE
         if waits is not None:

@@ -1,7 +1,9 @@
-"""How much one client, and all clients together, may ask for: one table. Defaults are generous for a guest and bounded for a stranger.
+"""How much one client, and all clients together, may ask for: one table. Defaults are generous for
+a guest and bounded for a stranger.
 
-Beyond a limit the client gets the errno named, or is not read from until there is room, or its connection is closed and that is logged. No
-other client is disturbed: what all have together (``all_*``) is had beyond a promise that each connection keeps (see ``budgets``).
+Beyond a limit the client gets the errno named, or is not read from until there is room, or its
+connection is closed and that is logged. No other client is disturbed: what all have together
+(``all_*``) is had beyond a promise that each connection keeps (see ``budgets``).
 """
 
 from __future__ import annotations
@@ -14,12 +16,13 @@ from ninep.linux import Errno
 from ninep.options import BadOption, read_amount
 
 SMALLEST_MSIZE = 256
-"""What a client must take, in every dialect: whatever has no string in it fits (the largest is an Rwalk of 16 qids, 217 bytes), and errors with their
-words. 9front asks for no less either. A name, a link target or a directory entry may not fit: EMSGSIZE, or EINVAL for an entry.
+"""What a client must take, in every dialect: whatever has no string in it fits (the largest is an
+Rwalk of 16 qids, 217 bytes), and errors with their words. 9front asks for no less either. A name, a
+link target or a directory entry may not fit: EMSGSIZE, or EINVAL for an entry.
 """
 MIN_MSIZE = 4096
-"""What a server may be told to take at most: Linux's client refuses one that takes less. A request in flight is counted as this at least, because
-it takes more memory than its bytes.
+"""What a server may be told to take at most: Linux's client refuses one that takes less. A request
+in flight is counted as this at least, because it takes more memory than its bytes.
 """
 
 
@@ -97,7 +100,9 @@ class Limits:
         return replace(self, **together)
 
     def fit(self, handles: int) -> Limits:
-        """For a process that may have so many handles: a quarter of them for connections, half for open files, the rest for walking."""
+        """For a process that may have so many handles: a quarter of them for connections, half for
+        open files, the rest for walking.
+        """
         return replace(
             self,
             connections=min(self.connections, max(1, handles // 4)),

@@ -1,10 +1,13 @@
 """A directory as 9P2000 and 9P2000.u read it: stat records, one after the other (read(5)).
 
-Rules: whole records only; offset 0 begins afresh, any other offset goes on where the last read ended (unikraft adds up byte counts, others send
-what they got: both mean "continue"). An entry that has gone since it was listed is left out, one that cannot be looked at is shown with what the
-listing says of it: nothing is dropped in silence. ``.`` and ``..`` are not part of it. Names may be as long as the driver has them: what 9P2000.L
-leaves out (``entries``), clients of these dialects take. A record that is larger than any message of the connection (``largest``) would make
-all entries after it unreadable: a link is shown without its target then, and what is still too large is left out.
+Rules: whole records only; offset 0 begins afresh, any other offset goes on where the last read
+ended (unikraft adds up byte counts, others send what they got: both mean "continue"). An entry that
+has gone since it was listed is left out, one that cannot be looked at is shown with what the
+listing says of it: nothing is dropped in silence. ``.`` and ``..`` are not part of it. Names may be
+as long as the driver has them: what 9P2000.L leaves out (``entries``), clients of these dialects
+take. A record that is larger than any message of the connection (``largest``) would make all
+entries after it unreadable: a link is shown without its target then, and what is still too large is
+left out.
 """
 
 from __future__ import annotations
@@ -26,7 +29,9 @@ log = logging.getLogger("ninep.server")
 
 BATCH = 8192
 LOOKS = 64
-"""Entries that are looked at for one message, besides the last batch: a reply may be shorter than asked for, and each look takes 10 to 30 us."""
+"""Entries that are looked at for one message, besides the last batch: a reply may be shorter than
+asked for, and each look takes 10 to 30 us.
+"""
 DOTS = frozenset({b".", b".."})
 
 
@@ -46,7 +51,9 @@ class StatListing:
         self._waiting: deque[bytes] = deque()
 
     def read(self, offset: int, count: int) -> bytes:
-        """Up to ``count`` bytes of whole records; EINVAL if not even one fits (0 bytes would read as the end)."""
+        """Up to ``count`` bytes of whole records; EINVAL if not even one fits (0 bytes would read
+        as the end).
+        """
         with self._guard:
             if offset == 0:
                 self._cookie = 0
@@ -63,7 +70,9 @@ class StatListing:
             return b"".join(records)
 
     def _filled(self, count: int, records: list[bytes]) -> bool:
-        """Fetch more. If that is for a thread that may wait, what there is already must not be lost: it is a reply."""
+        """Fetch more. If that is for a thread that may wait, what there is already must not be
+        lost: it is a reply.
+        """
         try:
             return self._fill(count)
         except WouldBlock:

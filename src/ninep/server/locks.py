@@ -2,18 +2,21 @@
 
 Rules (fcntl(2); protocol-facts section 9)
 
-* The owner of a lock is (session, client_id, proc_id); what one owner holds never stands in its own way. flock(2) arrives as a lock on the
-  whole file and is no different.
+* The owner of a lock is (session, client_id, proc_id); what one owner holds never stands in its own
+  way. flock(2) arrives as a lock on the whole file and is no different.
 * No request waits here: a conflict is BLOCKED, the client polls.
-* The ranges of a file are kept by its qid path. A lock is also taken on the host through the open file (open-file-description
-  locks), so that processes of the host, and other server processes of the same export, are kept out as well.
+* The ranges of a file are kept by its qid path. A lock is also taken on the host through the open
+  file (open-file-description locks), so that processes of the host, and other server processes of
+  the same export, are kept out as well.
 * A lock ends with an unlock, with the fid it was taken through, or with the session.
-* A session holds so many ranges and no more, and so does a file: splitting them by unlocks counts too.
+* A session holds so many ranges and no more, and so does a file: splitting them by unlocks counts
+  too.
 
-Cost: what an owner has on a file is kept in order, so that a request looks at the ranges that it touches, once, and at most at all those of others.
-The host is asked once for each stretch that is to be unlocked, however many ranges that was. In the event loop a request that would ask it more
-than ``MOST_CALLS`` times raises ``WouldBlock``, and so does one for a file that a thread is at; there an unlock lets others have the file after
-so many.
+Cost: what an owner has on a file is kept in order, so that a request looks at the ranges that it
+touches, once, and at most at all those of others. The host is asked once for each stretch that is
+to be unlocked, however many ranges that was. In the event loop a request that would ask it more
+than ``MOST_CALLS`` times raises ``WouldBlock``, and so does one for a file that a thread is at;
+there an unlock lets others have the file after so many.
 """
 
 from __future__ import annotations
@@ -33,11 +36,17 @@ from ninep.server.steps import too_late
 END = 1 << 63
 """Where a lock 'to the end of the file' ends."""
 FILE_LOCKS = 1 << 14
-"""Ranges of one file, of all sessions: two sessions full of them. A lock that conflicts with none is compared with every one of them (1 ms)."""
+"""Ranges of one file, of all sessions: two sessions full of them. A lock that conflicts with none
+is compared with every one of them (1 ms).
+"""
 MOST_CALLS = 64
-"""Calls to the host in one go. Each takes 1 to 20 us, as it goes through its own list of the locks of the file."""
+"""Calls to the host in one go. Each takes 1 to 20 us, as it goes through its own list of the locks
+of the file.
+"""
 MOST_REPLACED = 1024
-"""Ranges, each taken through another open file, that one lock may replace: all of them have to be given back and come back if it fails."""
+"""Ranges, each taken through another open file, that one lock may replace: all of them have to be
+given back and come back if it fails.
+"""
 
 
 class Owner(NamedTuple):
@@ -57,7 +66,9 @@ class Range(NamedTuple):
     end: int
     fid: object
     file: OpenFile | None
-    """What the lock is also taken through on the host; None for a directory, which the host cannot lock."""
+    """What the lock is also taken through on the host; None for a directory, which the host cannot
+    lock.
+    """
 
     @property
     def length(self) -> int:
@@ -71,11 +82,15 @@ _LAST = attrgetter("end")
 CANNOT_LOCK = frozenset(
     {Errno.EBADF, Errno.EACCES, Errno.EPERM, Errno.EROFS, Errno.ETXTBSY, Errno.EOPNOTSUPP, Errno.ENOSYS}
 )
-"""The host cannot lock this file for us: a write lock needs a file open for writing there, which flock(2) does not, and we may not write."""
+"""The host cannot lock this file for us: a write lock needs a file open for writing there, which
+flock(2) does not, and we may not write.
+"""
 
 
 def _host_lock(file: OpenFile, kind: int, start: int, end: int) -> bool:
-    """Keep host processes out too; False if one is in the way. Where the host cannot, it stays a lock among clients."""
+    """Keep host processes out too; False if one is in the way. Where the host cannot, it stays a
+    lock among clients.
+    """
     try:
         file.lock(kind, start, 0 if end == END else end - start)
     except WouldBlock:
@@ -99,7 +114,9 @@ class FileLocks:
         self.count = 1
 
     def touched(self, owner: Owner, start: int, end: int) -> tuple[int, int]:
-        """Which of an owner's ranges have something between ``start`` and ``end``: from the first index to before the second."""
+        """Which of an owner's ranges have something between ``start`` and ``end``: from the first
+        index to before the second.
+        """
         ranges: Sequence[Range] = self.owners.get(owner, ())
         first = bisect_right(ranges, start, key=_LAST)
         return first, bisect_left(ranges, end, first, key=_START)
@@ -126,7 +143,9 @@ class FileLocks:
 
 
 class Change(NamedTuple):
-    """What becomes of an owner's ranges on a file: ``first`` to ``last`` of them are replaced by ``by``."""
+    """What becomes of an owner's ranges on a file: ``first`` to ``last`` of them are replaced by
+    ``by``.
+    """
 
     owner: Owner
     first: int
@@ -169,8 +188,9 @@ def _too_many(limit: int, of: str) -> OverLimit:
 class LockTable:
     """All locks of one export.
 
-    In the event loop (``wait`` is false) a request has the table for itself from begin to end. In a thread it has only its file for itself, because
-    the host may not answer; others for that file wait, or raise ``WouldBlock`` in the event loop.
+    In the event loop (``wait`` is false) a request has the table for itself from begin to end. In a
+    thread it has only its file for itself, because the host may not answer; others for that file
+    wait, or raise ``WouldBlock`` in the event loop.
     """
 
     def __init__(self) -> None:
@@ -212,7 +232,9 @@ class LockTable:
             self._left.notify_all()
 
     def _soon(self, path: int, forget: Callable[[int], None]) -> None:
-        """Now, or when a thread leaves the file. Until then it conflicts with nothing: a request that wants to lock there waits as well."""
+        """Now, or when a thread leaves the file. Until then it conflicts with nothing: a request
+        that wants to lock there waits as well.
+        """
         if path in self._busy:
             self._later.append((path, forget))
         elif path in self._files:
@@ -221,7 +243,8 @@ class LockTable:
     def lock(self, path: int, wanted: Range, limit: int, *, wait: bool = True) -> bool:
         """Take a lock. False if another owner, or a process of the host, is in the way.
 
-        ENOLCK if the session would then hold more than ``limit`` ranges. With ``wait`` false it may raise ``WouldBlock``.
+        ENOLCK if the session would then hold more than ``limit`` ranges. With ``wait`` false it may
+        raise ``WouldBlock``.
         """
         if not wait:  # as below, without the calls: the usual case
             with self._guard:
@@ -241,7 +264,9 @@ class LockTable:
             self._leave(path, wait)
 
     def _first(self, path: int, wanted: Range, limit: int) -> bool:
-        """As ``lock``, where there is no lock yet: no conflict, nothing to join or to replace (and it is the usual case)."""
+        """As ``lock``, where there is no lock yet: no conflict, nothing to join or to replace (and
+        it is the usual case).
+        """
         owner, kind, start, end, fid, file = wanted
         session, counts = owner.session, self._counts
         if counts.get(session, 0) >= limit:
@@ -263,7 +288,8 @@ class LockTable:
             return False
         change = self._with(locks, wanted)
         self._check(locks, change, limit)
-        # The host knows open files where fcntl(2) knows processes: what this owner locked here through another fid would be in its own way.
+        # The host knows open files where fcntl(2) knows processes: what this owner locked here
+        # through another fid would be in its own way.
         own = locks.own(wanted.owner, wanted.start, wanted.end)
         replaced = [held for held in own if held.file is not wanted.file]
         if len(replaced) > MOST_CALLS and not wait:
@@ -295,7 +321,8 @@ class LockTable:
         return taken
 
     def unlock(self, path: int, given: Range, limit: int, *, wait: bool = True) -> None:
-        """Give a range back, in part or in whole, held or not. ENOLCK if what is left of a lock split in two is one range too many.
+        """Give a range back, in part or in whole, held or not. ENOLCK if what is left of a lock
+        split in two is one range too many.
 
         With ``wait`` false it may raise ``WouldBlock``, and has given nothing back then.
         """
@@ -320,7 +347,9 @@ class LockTable:
                 self._leave(path, wait)
 
     def _last(self, path: int, locks: FileLocks, given: Range) -> bool:
-        """As ``unlock``, where all there is on a file is one lock, given back whole (which is the usual case); else False."""
+        """As ``unlock``, where all there is on a file is one lock, given back whole (which is the
+        usual case); else False.
+        """
         if locks.count != 1 or given.owner not in locks.owners:
             return False
         held = locks.owners[given.owner][0]
@@ -334,7 +363,9 @@ class LockTable:
         return True
 
     def _unlock_some(self, path: int, locks: FileLocks, given: Range, limit: int, wait: bool) -> int:
-        """Give back what begins at the start of ``given``, as much as may be in one go; where the rest begins."""
+        """Give back what begins at the start of ``given``, as much as may be in one go; where the
+        rest begins.
+        """
         owner, start, end = given.owner, given.start, given.end
         first, last = locks.touched(owner, start, end)
         if first == last:
@@ -355,13 +386,16 @@ class LockTable:
         return end
 
     def test(self, path: int, wanted: Range, *, wait: bool = True) -> Range | tuple[int, int, int, int] | None:
-        """What stands in the way of a lock: a client's range, a host process's (kind, start, length, pid), or nothing."""
+        """What stands in the way of a lock: a client's range, a host process's (kind, start,
+        length, pid), or nothing.
+        """
         self._enter(path, wait)
         try:
             locks = self._files.get(path)
             if locks is not None:
                 held = locks.conflict(wanted)
-                # To the host, what the same owner has there through another fid looks like another owner's.
+                # To the host, what the same owner has there through another fid looks like another
+                # owner's.
                 own = () if held else locks.own(wanted.owner, wanted.start, wanted.end)
                 if held is not None or any(one.file is not wanted.file for one in own):
                     return held
@@ -388,7 +422,9 @@ class LockTable:
                 self._soon(path, forget)
 
     def forget_session(self, session: object, fids: Iterable[object]) -> None:
-        """A session ends, and with it all its locks; ``fids`` are those with something open. As ``forget`` for each, but each file once."""
+        """A session ends, and with it all its locks; ``fids`` are those with something open. As
+        ``forget`` for each, but each file once.
+        """
         if session not in self._counts:
             return
 
@@ -436,7 +472,9 @@ class LockTable:
 
     @staticmethod
     def _with(locks: FileLocks, wanted: Range) -> Change:
-        """``wanted`` in the place of what its owner had there, and as one with its neighbours of the same kind and fid."""
+        """``wanted`` in the place of what its owner had there, and as one with its neighbours of
+        the same kind and fid.
+        """
         first, last = locks.touched(wanted.owner, max(wanted.start - 1, 0), min(wanted.end + 1, END))
         wider, start, end = wanted, wanted.start, wanted.end
         beside: list[Range] = []
@@ -449,8 +487,8 @@ class LockTable:
 
     @staticmethod
     def _spans(locks: FileLocks, held: list[Range], start: int, end: int) -> Iterator[tuple[OpenFile, int, int]]:
-        """What the host is to unlock, for ranges of one owner, in order: the stretch from the first to the last of each open file, except where
-        another owner's lock goes through the same one.
+        """What the host is to unlock, for ranges of one owner, in order: the stretch from the first
+        to the last of each open file, except where another owner's lock goes through the same one.
         """
         spans: dict[OpenFile, tuple[int, int]] = {}
         for one in held:

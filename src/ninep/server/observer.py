@@ -1,7 +1,8 @@
 """What looks on while a connection serves: ``trace`` and ``instrumented``. The one seam for it.
 
-An observer is chosen when a connection begins. Without one nothing is called at all; with one, requests do not take the shortest way
-(``connection``), and every hook below is called once for each batch, or each time replies leave.
+An observer is chosen when a connection begins. Without one nothing is called at all; with one,
+requests do not take the shortest way (``connection``), and every hook below is called once for each
+batch, or each time replies leave.
 """
 
 from __future__ import annotations
@@ -26,13 +27,17 @@ class Observed(Protocol):
 
 
 class Observer:
-    """One that does nothing: override what is of interest. Shared by all connections of a server, so it keeps nothing of one."""
+    """One that does nothing: override what is of interest. Shared by all connections of a server,
+    so it keeps nothing of one.
+    """
 
     def received(self, size: int) -> None:
         """So many bytes arrived."""
 
     def requests(self, connection: Observed, frames: Iterator[RawFrame]) -> Iterator[RawFrame]:
-        """The frames of a batch, which are to be returned as they are, one by one as they are asked for."""
+        """The frames of a batch, which are to be returned as they are, one by one as they are asked
+        for.
+        """
         del connection
         return frames
 

@@ -1,12 +1,15 @@
 """Worker threads, shared out by what they wait for.
 
-A request that waits for a device occupies a thread for as long as the device takes, and a device that does not answer keeps it for ever. So that it
-does not get all of them, a job is submitted with its *storage*, the export or the device it is about:
+A request that waits for a device occupies a thread for as long as the device takes, and a device
+that does not answer keeps it for ever. So that it does not get all of them, a job is submitted with
+its *storage*, the export or the device it is about:
 
-* A storage may use one more thread as long as it has fewer than are free, and never more than half of all. Of 64 threads, one that
-  hangs gets 32, a second 16, a third 8: another always finds some. ``FEW`` it gets in any case, while there are any.
-* A thread that has been at one job for ``HUNG`` seconds no longer counts as one of those there are, until it returns, so that another can take its
-  place; but it still counts for its storage. There are at most twice as many threads as were asked for, at most half of them hung.
+* A storage may use one more thread as long as it has fewer than are free, and never more than half
+  of all. Of 64 threads, one that hangs gets 32, a second 16, a third 8: another always finds some.
+  ``FEW`` it gets in any case, while there are any.
+* A thread that has been at one job for ``HUNG`` seconds no longer counts as one of those there are,
+  until it returns, so that another can take its place; but it still counts for its storage. There
+  are at most twice as many threads as were asked for, at most half of them hung.
 * Threads are daemons: one that hangs does not keep the interpreter from ending.
 
 Jobs are submitted and withdrawn in the event loop. They come back as futures, from the thread.
@@ -26,7 +29,9 @@ from typing import Any, Final, Protocol
 log = logging.getLogger("ninep.server")
 
 HUNG: Final = 30.0
-"""Seconds after which a thread is taken for hung: disks that spin up take 10, NFS says "not responding" after some tens (nfs(5), timeo)."""
+"""Seconds after which a thread is taken for hung: disks that spin up take 10, NFS says "not
+responding" after some tens (nfs(5), timeo).
+"""
 FEW: Final = 3
 """Threads that a storage may have although few are free."""
 
@@ -35,7 +40,9 @@ class Workers(Protocol):
     """What a connection needs: ``Offload``."""
 
     def submit(self, storage: Hashable, call: Callable[..., Any], /, *args: Any) -> Future[Any]:
-        """Call in a thread, as soon as the storage may have one. The future can be cancelled until then."""
+        """Call in a thread, as soon as the storage may have one. The future can be cancelled until
+        then.
+        """
 
 
 class _Storage:
@@ -242,7 +249,9 @@ class Offload:
         asyncio.get_running_loop().call_later(seconds, self.find_hung)
 
     def find_hung(self) -> None:
-        """Find the threads that hang. By itself some time after a job was submitted, and again as long as there are any."""
+        """Find the threads that hang. By itself some time after a job was submitted, and again as
+        long as there are any.
+        """
         now = monotonic()
         hanging: list[_Storage] = []
         with self._guard:

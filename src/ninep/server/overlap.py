@@ -1,8 +1,9 @@
 """Exports of one server that show the same files of the host.
 
-Where both keep owners in the same way, clients of one are to the other what a program of the host is, and that is all. Where they do not, one may
-write what the other believes: through a ``none`` export the attributes and records in which a mapped model keeps owners are files and
-attributes like any.
+Where both keep owners in the same way, clients of one are to the other what a program of the host
+is, and that is all. Where they do not, one may write what the other believes: through a ``none``
+export the attributes and records in which a mapped model keeps owners are files and attributes like
+any.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ def check(exports: Iterable[Export], *, permitted: bool = False) -> None:
 
 
 def share(one: Source, other: Source) -> bool:
-    """Is one of the folders the other or in it, or do they show parts of a filesystem of which that is so?"""
+    """Is one of the folders the other or in it, or do they show parts of a filesystem of which that
+    is so?
+    """
     if any(place in other.above for place in one.above[:1]) or any(place in one.above for place in other.above[:1]):
         return True
     return any(

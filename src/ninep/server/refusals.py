@@ -1,8 +1,11 @@
-"""The one exit for failures: whatever a handler raised becomes an error reply in the words of the dialect, and a line in the log.
+"""The one exit for failures: whatever a handler raised becomes an error reply in the words of the
+dialect, and a line in the log.
 
-* ``OSError``: its Linux errno. What a client may not do is logged for people (``--verbose``), what merely is not there for a trace.
+* ``OSError``: its Linux errno. What a client may not do is logged for people (``--verbose``), what
+  merely is not there for a trace.
 * ``Malformed``: EPROTO.
-* Anything else is our own defect: its traceback is logged, the client gets EIO, and the connection lives on.
+* Anything else is our own defect: its traceback is logged, the client gets EIO, and the connection
+  lives on.
 """
 
 from __future__ import annotations
@@ -32,7 +35,9 @@ LOGGED = frozenset(
     }
     | {Errno.EIO, Errno.ESTALE, Errno.ENOLCK}
 )
-"""What the person who runs the server wants to know of; ENOENT and its like are a client's daily bread."""
+"""What the person who runs the server wants to know of; ENOENT and its like are a client's daily
+bread.
+"""
 
 
 def refusal(session: Session, tag: int, number: int, error: Exception) -> bytes:

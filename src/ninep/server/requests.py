@@ -1,11 +1,13 @@
 """Requests that could not be answered at once, and which of them has to wait for which.
 
-A request in a worker thread holds the fids that it uses as a reader holds a readers-writer lock (``reads``), or as a writer does (``excludes``): its
-row in ``table`` says which. A request whose fids are held in a way that conflicts waits for them; what came later and conflicts with a waiting one
-waits behind it, so that two requests for a fid are served in the order in which they came. All others pass by.
+A request in a worker thread holds the fids that it uses as a reader holds a readers-writer lock
+(``reads``), or as a writer does (``excludes``): its row in ``table`` says which. A request whose
+fids are held in a way that conflicts waits for them; what came later and conflicts with a waiting
+one waits behind it, so that two requests for a fid are served in the order in which they came. All
+others pass by.
 
-Pure bookkeeping: knows no thread, no reply and no connection. Fids are counted and not compared, because a client may have hundreds of requests
-in flight.
+Pure bookkeeping: knows no thread, no reply and no connection. Fids are counted and not compared,
+because a client may have hundreds of requests in flight.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ class Request(InFlight):
         self.excludes = {fields[i] for i in entry.row.excludes}
 
     def storage(self) -> Hashable:
-        """What it may have to wait for: that of its fids. Tattach has none yet, but the name of an export."""
+        """What it may have to wait for: that of its fids. Tattach has none yet, but the name of an
+        export.
+        """
         session, row = self.session, self.entry.row
         for place in row.reads + row.excludes:
             fid = session.fids.get(self.fields[place])
@@ -89,9 +93,11 @@ class FidUse:
 
 
 class Requests:
-    """All requests in flight of one connection. Those of an earlier session may still run; they conflict with nothing.
+    """All requests in flight of one connection. Those of an earlier session may still run; they
+    conflict with nothing.
 
-    A request is ``waiting`` for fids, or it has them and is ``ready`` for a thread, or ``running`` in one.
+    A request is ``waiting`` for fids, or it has them and is ``ready`` for a thread, or ``running``
+    in one.
     """
 
     __slots__ = ("_held", "_line", "_session", "ready", "running", "waiting")
@@ -105,7 +111,9 @@ class Requests:
         self.begin(None)
 
     def begin(self, session: Session | None) -> None:
-        """A new session, or none any more: what had not begun of the old one never will, and what runs holds nothing."""
+        """A new session, or none any more: what had not begun of the old one never will, and what
+        runs holds nothing.
+        """
         self._session = session
         self._held = FidUse()
         """By those running and ready."""
@@ -159,7 +167,9 @@ class Requests:
         return (request.future is None or request.future.cancel()) and self.leave(request)
 
     def free(self) -> Iterator[Request]:
-        """Those of the waiting that nothing before them stands in the way of. Each must ``hold`` or ``leave`` before the next is asked for."""
+        """Those of the waiting that nothing before them stands in the way of. Each must ``hold`` or
+        ``leave`` before the next is asked for.
+        """
         ahead = self._held.copy()
         for request in list(self.waiting):
             if ahead.conflicts(request):

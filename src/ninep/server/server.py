@@ -6,7 +6,8 @@
         await server.listen("127.0.0.1:5640")
         await server.serve_forever()
 
-Errors of ``listen`` are ``OSError`` (the address is in use, not ours, not allowed) or ``BadAddress``.
+Errors of ``listen`` are ``OSError`` (the address is in use, not ours, not allowed) or
+``BadAddress``.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ log = logging.getLogger("ninep.server")
 
 THREAD_NAME = "ninep-worker"
 THREADS = 64
-"""Worker threads: how many requests may wait for devices at the same time; see ``offload`` for who gets them."""
+"""Worker threads: how many requests may wait for devices at the same time; see ``offload`` for who
+gets them.
+"""
 
 
 TIDY: Final = 1.0
@@ -63,12 +66,14 @@ class Server:
         instrumented: bool = False,
         allow_overlap: bool = False,
     ) -> None:
-        """``access``: who may connect; without it unix sockets, virtual machines, and over TCP only processes of this machine.
+        """``access``: who may connect; without it unix sockets, virtual machines, and over TCP only
+        processes of this machine.
 
-        ``owns_loop``: the event loop does nothing but serve, so that a single client's next request may be waited for in its thread
-        (``transport.busy_poll``), some milliseconds at a time. ``instrumented``: count requests, bytes and times too (``counters``).
-        ``allow_overlap``: do not look whether exports show the same files and keep their owners in different ways, which is
-        ``overlap.Overlap``, a ValueError.
+        ``owns_loop``: the event loop does nothing but serve, so that a single client's next request
+        may be waited for in its thread (``transport.busy_poll``), some milliseconds at a time.
+        ``instrumented``: count requests, bytes and times too (``counters``). ``allow_overlap``: do
+        not look whether exports show the same files and keep their owners in different ways, which
+        is ``overlap.Overlap``, a ValueError.
         """
         self.exports = Exports([Export("", exports)] if isinstance(exports, Driver) else exports)
         if not allow_overlap:
@@ -126,7 +131,9 @@ class Server:
         return list(self._connections) if self._counting is not None else []
 
     async def listen(self, address: str | Address) -> Address:
-        """Accept connections at an address; what it became (with the port that the system chose)."""
+        """Accept connections at an address; what it became (with the port that the
+        system chose).
+        """
         if isinstance(address, str):
             address = addresses.parse(address)
         listener = await listeners.listen(address, self._connect, busy_poll=self._owns_loop)
@@ -138,7 +145,8 @@ class Server:
         await listeners.accept(sock, self._connect, raw=self._owns_loop)
 
     def serve_for(self, parent: socket.socket, ended: Callable[[], None]) -> None:
-        """As one of several workers: serve the connections that come over a socket, say there when one has ended (see ``workers``).
+        """As one of several workers: serve the connections that come over a socket, say there when
+        one has ended (see ``workers``).
 
         ``ended`` is called when the parent is gone.
         """
@@ -211,9 +219,11 @@ class Server:
         await self._closed.wait()
 
     async def serve_forever(self) -> None:
-        """Until the server is closed, or Ctrl-C, SIGTERM or SIGHUP asks for it: then this does; a second signal does not wait for requests.
+        """Until the server is closed, or Ctrl-C, SIGTERM or SIGHUP asks for it: then this does; a
+        second signal does not wait for requests.
 
-        The signals are heard in the main thread only; a program that wants them for itself uses ``wait``.
+        The signals are heard in the main thread only; a program that wants them for itself uses
+        ``wait``.
         """
         asked = asyncio.Event()
         with asked_to_end(lambda: self.hurry() if asked.is_set() else asked.set()):
@@ -230,7 +240,9 @@ class Server:
         self._hurried.set()
 
     async def close(self, grace: float = 10.0) -> None:
-        """Accept nothing more, answer what is in flight (for at most ``grace`` seconds), close every connection, then the drivers."""
+        """Accept nothing more, answer what is in flight (for at most ``grace`` seconds), close
+        every connection, then the drivers.
+        """
         if self._closing:
             await self._closed.wait()
             return

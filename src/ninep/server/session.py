@@ -1,8 +1,9 @@
-"""A session: everything between one Tversion and the next (version(5)): the dialect, msize, the fids, what they may hold.
+"""A session: everything between one Tversion and the next (version(5)): the dialect, msize, the
+fids, what they may hold.
 
-Handlers get it as their first argument and commit into it. It knows no tag, no frame, no thread and no transport: when a version
-is asked for again while requests still run in worker threads, those go on committing into *their* session, which is closed when the
-last one has ended.
+Handlers get it as their first argument and commit into it. It knows no tag, no frame, no thread and
+no transport: when a version is asked for again while requests still run in worker threads, those go
+on committing into *their* session, which is closed when the last one has ended.
 """
 
 from __future__ import annotations
@@ -81,18 +82,24 @@ class Session:
         self.peer = peer
         self.fids: dict[int, Fid] = {}
         self.inline = True
-        """The attached drivers may be called in the event loop: all say so, and none was found to be slow."""
+        """The attached drivers may be called in the event loop: all say so, and none was found to
+        be slow.
+        """
         self.slow_driver = False
         """A driver of this session says that it waits."""
         self.threadsafe = True
-        """The attached drivers may be called from worker threads, should their storage turn out slow."""
+        """The attached drivers may be called from worker threads, should their storage turn out
+        slow.
+        """
         self._remaining = 0
         self.visited: set[Export] = set()
         """The exports that were attached."""
         self.attached = False
         """There was a Tattach that succeeded."""
         self.opened: set[Fid] = set()
-        """Fids with something open: a set, because worker threads commit at the same time and a count would lose some."""
+        """Fids with something open: a set, because worker threads commit at the same time and a
+        count would lose some.
+        """
         self.idle: set[Fid] = set()
         """Others, with an open file that keeps no handle (``OpenFile.idle``)."""
         self.listing: set[Fid] = set()
@@ -100,7 +107,8 @@ class Session:
         self.xattr_bytes = 0
         self._guard = threading.Lock()
         self._iosizes: dict[int, int] = {}
-        # What is compared with at every fid and open. The common budgets are asked for chunks only: see ``budgets``.
+        # What is compared with at every fid and open. The common budgets are asked for chunks only:
+        # see ``budgets``.
         budgets = budgets or Budgets(limits)
         self.counters = budgets.counters
         fids, opened, listing = self.fids, self.opened, self.listing
@@ -117,7 +125,9 @@ class Session:
 
     @property
     def on_slow_storage(self) -> bool:
-        """Some fid stands for a file that one has to wait for, though the root of its export is none."""
+        """Some fid stands for a file that one has to wait for, though the root of its export is
+        none.
+        """
         return any(not fid.node.inline for fid in self.fids.values())
 
     def inline_again(self) -> None:
@@ -134,7 +144,9 @@ class Session:
         return fid
 
     def reserve_fid(self, number: int) -> None:
-        """Check that a new fid may be made: EINVAL if the number is taken, ENFILE beyond the limit."""
+        """Check that a new fid may be made: EINVAL if the number is taken, ENFILE
+        beyond the limit.
+        """
         if number in self.fids or number == NOFID:
             raise Refused(Errno.EINVAL, f"fid {number} is in use")
         if len(self.fids) >= self._fid_allowance.granted and not self._fid_allowance.grow(len(self.fids) + 1):
@@ -146,7 +158,9 @@ class Session:
         return fid
 
     def reserve_open(self, *, idle: bool = False) -> None:
-        """Check that one more file or directory may be opened: EMFILE. ``idle``: one that keeps no handle, of which there are few for all."""
+        """Check that one more file or directory may be opened: EMFILE. ``idle``: one that keeps no
+        handle, of which there are few for all.
+        """
         count = len(self.opened)
         if count + len(self.idle) >= self.limits.open_files or (
             not idle and count >= self._open_allowance.granted and not self._open_allowance.grow(count + 1)
@@ -169,7 +183,9 @@ class Session:
             self.listing.add(fid)
 
     def reserve_handle(self, fid: Fid) -> None:
-        """A fid is about to be locked through: from now on it keeps a handle. EMFILE as for an open."""
+        """A fid is about to be locked through: from now on it keeps a handle. EMFILE as for an
+        open.
+        """
         if fid in self.idle:
             self.idle.discard(fid)
             try:
@@ -180,7 +196,9 @@ class Session:
             self.opened.add(fid)
 
     def check_reply_size(self, size: int) -> None:
-        """Check that a reply of ``size`` bytes may be sent: EMSGSIZE (only names and link targets can be too long for a small msize)."""
+        """Check that a reply of ``size`` bytes may be sent: EMSGSIZE (only names and link targets
+        can be too long for a small msize).
+        """
         if size > self.msize:
             raise Refused(Errno.EMSGSIZE, f"a reply of {size} bytes; the client takes {self.msize}")
 
@@ -196,8 +214,9 @@ class Session:
             self.xattr_bytes += xattr_cost(fid)
 
     def retire(self, number: int) -> None:
-        """Take a fid out of the table and close it. The fid is gone, whatever error that raises; only if the attribute that it sets cannot be set
-        without waiting, ``WouldBlock`` is raised and nothing was done.
+        """Take a fid out of the table and close it. The fid is gone, whatever error that raises;
+        only if the attribute that it sets cannot be set without waiting, ``WouldBlock`` is raised
+        and nothing was done.
         """
         fid = self.fids[number]
         if not (fid.opened or fid.remove_on_clunk):
@@ -219,7 +238,9 @@ class Session:
             raise too_late(fid.close) from error
 
     def discard(self, number: int) -> None:
-        """As ``retire``, after a failure that matters more than what closing reports; an attribute is not set."""
+        """As ``retire``, after a failure that matters more than what closing reports; an attribute
+        is not set.
+        """
         fid = self.fids.pop(number)
         self._uncount(fid)
         fid.drop()
@@ -254,7 +275,9 @@ class Session:
         return list(parts.items())
 
     def drop(self, fids: Sequence[Fid]) -> None:
-        """Close fids of a session that is over. With the last of them it gives back what it was granted."""
+        """Close fids of a session that is over. With the last of them it gives back what it was
+        granted.
+        """
         for fid in fids:
             self._uncount(fid)
             fid.drop()
@@ -271,9 +294,11 @@ class Session:
     # -- sizes ---------------------------------------------------------------------------------------------------------
 
     def iosize(self, block: int) -> int:
-        """The iounit and st_blksize: the largest multiple of ``block`` that one read or write carries, or what it carries if that is 0.
+        """The iounit and st_blksize: the largest multiple of ``block`` that one read or write
+        carries, or what it carries if that is 0.
 
-        Never 0 for a file: FreeBSD would then ask for more than fits (QEMU blksize_to_iounit; protocol-facts section 3).
+        Never 0 for a file: FreeBSD would then ask for more than fits (QEMU blksize_to_iounit;
+        protocol-facts section 3).
         """
         size = self._iosizes.get(block)
         if size is None:

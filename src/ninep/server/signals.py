@@ -14,9 +14,11 @@ ENDING: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "S
 
 @contextmanager
 def asked_to_end(then: Callable[[], None]) -> Iterator[None]:
-    """Call ``then`` in the running loop at SIGINT, SIGTERM and SIGHUP; afterwards they are what they were before.
+    """Call ``then`` in the running loop at SIGINT, SIGTERM and SIGHUP; afterwards they are what
+    they were before.
 
-    Only the main thread hears signals: in another one nothing is done. A SIGHUP that is ignored (nohup(1)) stays ignored.
+    Only the main thread hears signals: in another one nothing is done. A SIGHUP that is ignored
+    (nohup(1)) stays ignored.
     """
     before: dict[signal.Signals, Any] = {}
     loop = asyncio.get_running_loop()

@@ -1,14 +1,19 @@
 """Time in the event loop, shared out between the connections of a server.
 
-64 KiB are three thousand small requests, 10 ms of them or 10 s, as the file system will have it. So a batch is bounded by time, not by bytes:
+64 KiB are three thousand small requests, 10 ms of them or 10 s, as the file system will have it. So
+a batch is bounded by time, not by bytes:
 
-* A batch that has taken a slice stops between two requests, and its connection waits in a queue while everything else that is ready has its turn.
-* In each iteration of the event loop the queue is served for one slice in all, round robin. With more connections in it each gets less, down to
-  ``LEAST``, and not all of them get something in every iteration.
-* New batches of one iteration share another slice; those that come when it is used up are served one request, the rest of them waits in the queue.
+* A batch that has taken a slice stops between two requests, and its connection waits in a queue
+  while everything else that is ready has its turn.
+* In each iteration of the event loop the queue is served for one slice in all, round robin. With
+  more connections in it each gets less, down to ``LEAST``, and not all of them get something in
+  every iteration.
+* New batches of one iteration share another slice; those that come when it is used up are served
+  one request, the rest of them waits in the queue.
 
-So whatever clients send, a request that arrives waits for the rest of one iteration and the queue's slice of the next: at most three slices, and one
-request (or ``STRIDE`` cheap ones) of each connection that has something ready. ``docs/design.md`` has the bound and the test that holds it.
+So whatever clients send, a request that arrives waits for the rest of one iteration and the queue's
+slice of the next: at most three slices, and one request (or ``STRIDE`` cheap ones) of each
+connection that has something ready. ``docs/design.md`` has the bound and the test that holds it.
 """
 
 from __future__ import annotations
@@ -19,13 +24,19 @@ from time import monotonic
 from typing import Final, Protocol
 
 SLICE: Final = 0.003
-"""Seconds. A round trip through the event loop costs 10 us, so that slicing takes less than a hundredth."""
+"""Seconds. A round trip through the event loop costs 10 us, so that slicing takes less than a
+hundredth.
+"""
 LEAST: Final = 0.0005
-"""Seconds that a connection in the queue gets at least: requests of one connection in a row find warm caches."""
+"""Seconds that a connection in the queue gets at least: requests of one connection in a row find
+warm caches.
+"""
 COUNTED: Final = 0.0001
 """Seconds up to which a batch is not counted: to do so costs a microsecond."""
 STRIDE: Final = 4
-"""The clock is read after so many requests that took less than ``CHEAP`` seconds together, otherwise after each."""
+"""The clock is read after so many requests that took less than ``CHEAP`` seconds together,
+otherwise after each.
+"""
 CHEAP: Final = 0.0002
 
 
@@ -37,7 +48,9 @@ class Interrupted(Protocol):
 
 
 class Slices:
-    """Of one event loop. ``seconds`` is the length of a slice; infinite, and batches are never interrupted."""
+    """Of one event loop. ``seconds`` is the length of a slice; infinite, and batches are never
+    interrupted.
+    """
 
     __slots__ = ("_loop", "_queue", "_scheduled", "_seconds", "left")
 

@@ -1,7 +1,9 @@
-"""The stat record of 9P2000 and 9P2000.u, made from attributes and turned into changes (stat(5); the 9P2000.u draft; QEMU stat_to_v9stat).
+"""The stat record of 9P2000 and 9P2000.u, made from attributes and turned into changes (stat(5);
+the 9P2000.u draft; QEMU stat_to_v9stat).
 
-Plain 9P2000 carries DMDIR and 0777 only: a setuid bit there crashed Linux clients (CVE-2024-36964), and it has no words for links and devices.
-Users and groups are decimal strings, and numbers as well where the dialect has them.
+Plain 9P2000 carries DMDIR and 0777 only: a setuid bit there crashed Linux clients (CVE-2024-36964),
+and it has no words for links and devices. Users and groups are decimal strings, and numbers as well
+where the dialect has them.
 """
 
 from __future__ import annotations
@@ -93,7 +95,9 @@ def stat_size(stat: Stat, extended: bool) -> int:
 
 
 def _identity(text: bytes, number: int, extended: bool) -> int | None:
-    """A user or group that Twstat asks for, or None to leave it. EINVAL for a word: only numbers are known here."""
+    """A user or group that Twstat asks for, or None to leave it. EINVAL for a word: only numbers
+    are known here.
+    """
     if extended and number != NO_ID:
         return number
     if not text:
@@ -108,11 +112,13 @@ def _identity(text: bytes, number: int, extended: bool) -> int | None:
 def differing(changes: Changes, a: Attributes, extended: bool) -> Changes:
     """What of the changes a file does not have already.
 
-    A length that it has, which is 0 for a directory, is no change. And some clients send a record back as they got it, with one field changed or
-    none: then what Rstat shows with this value is left alone (times are whole seconds there), or a file of another owner could not be
-    touched. But what another of the changes moves is set all the same, so that the end is what was asked for: a truncation moves mtime,
-    and with a chown it drops SUID and SGID. A record with some of these fields only is meant as it stands: a truncation of a file with such bits
-    drops them, also one to the length that it has.
+    A length that it has, which is 0 for a directory, is no change. And some clients send a record
+    back as they got it, with one field changed or none: then what Rstat shows with this value is
+    left alone (times are whole seconds there), or a file of another owner could not be touched. But
+    what another of the changes moves is set all the same, so that the end is what was asked for: a
+    truncation moves mtime, and with a chown it drops SUID and SGID. A record with some of these
+    fields only is meant as it stands: a truncation of a file with such bits drops them, also one to
+    the length that it has.
     """
     size, uid, gid, mode, atime, mtime = changes[:6]
     directory = a.mode & S_IFMT == S_IFDIR
@@ -137,11 +143,13 @@ def differing(changes: Changes, a: Attributes, extended: bool) -> Changes:
 
 
 def changes_of(stat: Stat, mode: int | None, extended: bool, by: int) -> Changes | None:
-    """What a Twstat asks to change besides the name; None if nothing. The type, dev, qid, muid and extension of the record are not looked at:
-    nothing changes them, and clients send there what they have.
+    """What a Twstat asks to change besides the name; None if nothing. The type, dev, qid, muid and
+    extension of the record are not looked at: nothing changes them, and clients send there what
+    they have.
 
-    ``mode`` is the file's present ``st_mode``: EPERM if another type is asked for (no type at all counts as the same, except for a
-    directory), or append-only or exclusive use, which are not kept.
+    ``mode`` is the file's present ``st_mode``: EPERM if another type is asked for (no type at all
+    counts as the same, except for a directory), or append-only or exclusive use, which are not
+    kept.
     """
     permissions = None
     if stat.mode != LEAVE32:

@@ -1,7 +1,9 @@
-"""Several verbs for one request, of which the first may ask to be repeated in a worker thread, and no later one.
+"""Several verbs for one request, of which the first may ask to be repeated in a worker thread, and
+no later one.
 
-``WouldBlock`` makes the server repeat the whole request. That is right as long as nothing was changed. Once a verb has changed something,
-a repetition would do it again (a second mkdir says EEXIST, a second rename ENOENT), so from then on ``WouldBlock`` is a fault of the driver: it is
+``WouldBlock`` makes the server repeat the whole request. That is right as long as nothing was
+changed. Once a verb has changed something, a repetition would do it again (a second mkdir says
+EEXIST, a second rename ENOENT), so from then on ``WouldBlock`` is a fault of the driver: it is
 logged, and the client gets EIO.
 """
 
@@ -41,7 +43,9 @@ class Steps:
 
 
 def too_late(verb: object) -> Refused:
-    """The error for a verb that asks to be repeated when something was changed already: EIO, and a line in the log."""
+    """The error for a verb that asks to be repeated when something was changed already: EIO, and a
+    line in the log.
+    """
     name = getattr(verb, "__qualname__", verb)
     log.error("%s raised WouldBlock after a change of the same request: answered with EIO", name)
     return Refused(Errno.EIO, f"{name} would have to wait, after a change")

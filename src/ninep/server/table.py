@@ -1,8 +1,10 @@
 """Which T-message goes where: one row each.
 
-``handler`` does the work. ``now``, where there is one, is tried first in the event loop and may raise ``WouldBlock``. ``waits`` marks what waits
-for a device by its nature and always goes to a worker thread. ``reads`` and ``excludes`` are the positions of the fids among the fields, held while a
-request is in a worker thread as by the readers and the writer of a lock: no other request may use a fid that it excludes others from.
+``handler`` does the work. ``now``, where there is one, is tried first in the event loop and may
+raise ``WouldBlock``. ``waits`` marks what waits for a device by its nature and always goes to a
+worker thread. ``reads`` and ``excludes`` are the positions of the fids among the fields, held while
+a request is in a worker thread as by the readers and the writer of a lock: no other request may use
+a fid that it excludes others from.
 """
 
 from __future__ import annotations
@@ -67,7 +69,9 @@ BY_DIALECT = {dialect: [row for row in BASE + LINUX if row.message in dialect.re
 
 
 class Entry(NamedTuple):
-    """A row with what was compiled for its messages: all that the request loop needs, in the order it unpacks it."""
+    """A row with what was compiled for its messages: all that the request loop needs, in the order
+    it unpacks it.
+    """
 
     fixed: Callable[..., Any] | None
     size: int

@@ -1,6 +1,8 @@
-"""What worker threads do for one connection: requests that have to wait for a device, and the closing of sessions with many fids.
+"""What worker threads do for one connection: requests that have to wait for a device, and the
+closing of sessions with many fids.
 
-Everything here is called in the event loop; what comes back from a thread is brought there. Knows no reply and no transport.
+Everything here is called in the event loop; what comes back from a thread is brought there. Knows
+no reply and no transport.
 """
 
 from __future__ import annotations
@@ -27,9 +29,11 @@ SOME = 250
 
 
 class Threads:
-    """The threads of one connection: ``most`` requests at a time run in ``workers``, which it shares with others.
+    """The threads of one connection: ``most`` requests at a time run in ``workers``, which it
+    shares with others.
 
-    What to call at an end comes with each call: a connection that its own threads knew would be a reference cycle.
+    What to call at an end comes with each call: a connection that its own threads knew would be a
+    reference cycle.
     """
 
     def __init__(self, workers: Workers, most: int, requests: Requests) -> None:
@@ -45,7 +49,9 @@ class Threads:
         return bool(self._requests.running or self._closing)
 
     def run(self, done: Done) -> None:
-        """Hand over the requests that are ready, as many as the connection may have in threads. ``done`` is called with each that comes back."""
+        """Hand over the requests that are ready, as many as the connection may have in threads.
+        ``done`` is called with each that comes back.
+        """
         requests = self._requests
         while requests.ready and len(requests.running) < self._most:
             request = requests.next()
@@ -59,8 +65,8 @@ class Threads:
         self._requests.running.clear()
 
     def close(self, session: Session, ended: Callable[[], None]) -> None:
-        """Close a session whose fids are many, or slow to close; ``ended`` is called when it is done. What is on storage that hangs does not
-        keep the rest.
+        """Close a session whose fids are many, or slow to close; ``ended`` is called when it is
+        done. What is on storage that hangs does not keep the rest.
         """
         self._closing += 1
         # To sort them takes long as well, but waits for nothing: so it is on no storage.
@@ -92,6 +98,8 @@ class Threads:
         ended()
 
     def _soon(self, call: Callable[..., None], *args: object) -> None:
-        """From a thread. One that hung and comes back after the server's end finds the loop closed: RuntimeError."""
+        """From a thread. One that hung and comes back after the server's end finds the loop closed:
+        RuntimeError.
+        """
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(call, *args)

@@ -1,7 +1,7 @@
 """Every message of a connection, logged as it is read and as it is sent (``--trace``).
 
-Payloads are cut, so that a log line stays a line; names are shown as Python shows bytes, so that control characters of a hostile name cannot
-reach a terminal.
+Payloads are cut, so that a log line stays a line; names are shown as Python shows bytes, so that
+control characters of a hostile name cannot reach a terminal.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""What a connection needs of the transport under it, and what it has when there is none any more."""
+"""What a connection needs of the transport under it, and what it has when there is none
+any more.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""One of several processes that serve: what it and its parent say to each other, on a socket between them. See ``workers``."""
+"""One of several processes that serve: what it and its parent say to each other, on a socket
+between them. See ``workers``.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from typing import Any, Final
 
 CONNECTION: Final = b"+"
 PING: Final = b"?"
-"""What the parent sends: a connection with its descriptor, or nothing but a question. Each byte is answered."""
+"""What the parent sends: a connection with its descriptor, or nothing but a question. Each byte is
+answered.
+"""
 READY: Final = b"!"
 ANSWER: Final = b"."
 ENDED: Final = b"-"
@@ -59,7 +63,9 @@ class Worker:
         return self.owes > 0 and now - self.since > TAKEN_WITHIN
 
     def due(self, began: float, deadline: float) -> float:
-        """When, since the end began, it is to be forced: one whose event loop hangs need not be waited for as long."""
+        """When, since the end began, it is to be forced: one whose event loop hangs need not be
+        waited for as long.
+        """
         if self.killed:
             return self.killed + KILLED_WITHIN
         return min(deadline, began + HANGING_WITHIN) if self.owes else deadline
@@ -98,7 +104,9 @@ class Worker:
 
 
 def take_connections(control: socket.socket) -> list[socket.socket] | None:
-    """The connections that the parent handed over; None when the parent is gone. What is taken is answered."""
+    """The connections that the parent handed over; None when the parent is gone. What is taken is
+    answered.
+    """
     try:
         said, descriptors, _, _ = _receive(control, 64, 64)
     except BlockingIOError:
@@ -116,7 +124,9 @@ def say(control: socket.socket, what: bytes) -> None:
 
 
 def when_parent_ends(control: socket.socket, then: Callable[[], None]) -> None:
-    """Call ``then``, in a thread of its own, when the parent is gone: an event loop that hangs would not notice."""
+    """Call ``then``, in a thread of its own, when the parent is gone: an event loop that hangs
+    would not notice.
+    """
     poll: Any = getattr(select, "poll", None)
 
     def wait() -> None:

@@ -1,27 +1,35 @@
-"""Several processes behind the same sockets: one event loop fills one core, more cores take more processes.
+"""Several processes behind the same sockets: one event loop fills one core, more cores take more
+processes.
 
-The parent accepts and hands each connection to the process that has the fewest (SCM_RIGHTS, unix(7)): with all accepting by
-themselves, the process that wakes first would take most. A worker is a fork of the parent that serves what it is given and says when a
-connection has ended.
+The parent accepts and hands each connection to the process that has the fewest (SCM_RIGHTS,
+unix(7)): with all accepting by themselves, the process that wakes first would take most. A worker
+is a fork of the parent that serves what it is given and says when a connection has ended.
 
 Rules
 
-* A worker that dies is replaced, and its connections are gone with it, as with any server that dies. One that dies soon after its start is replaced
-  after a pause that doubles each time. If a worker ends before it serves at the start, or none gets so far later, the parent ends with exit status 1.
-* A worker answers each message when it takes it. A connection that is not taken in time (``TAKEN_WITHIN``) is taken back and handed to another;
-  the parent holds the worker's end of the line too, so that each connection is received exactly once, by one of them. While it owes an answer a
-  worker gets a connection only if all others do.
-* A worker that owes an answer for long (``HUNG_AFTER``: its event loop hangs in a system call) is set aside, and another is started in its place. Its
-  clients stay with it: if it goes on it serves them until they leave, and ends then. No more are set aside than there are workers.
-* At the end (SIGTERM, SIGINT, SIGHUP) the workers get SIGTERM and ``ENDS_WITHIN`` (``HANGING_WITHIN`` while they owe an answer); a second signal
-  makes that ``HURRIES``; then they get SIGKILL, and after ``KILLED_WITHIN`` the parent ends without them.
+* A worker that dies is replaced, and its connections are gone with it, as with any server that
+  dies. One that dies soon after its start is replaced after a pause that doubles each time. If a
+  worker ends before it serves at the start, or none gets so far later, the parent ends with exit
+  status 1.
+* A worker answers each message when it takes it. A connection that is not taken in time
+  (``TAKEN_WITHIN``) is taken back and handed to another; the parent holds the worker's end of the
+  line too, so that each connection is received exactly once, by one of them. While it owes an
+  answer a worker gets a connection only if all others do.
+* A worker that owes an answer for long (``HUNG_AFTER``: its event loop hangs in a system call) is
+  set aside, and another is started in its place. Its clients stay with it: if it goes on it serves
+  them until they leave, and ends then. No more are set aside than there are workers.
+* At the end (SIGTERM, SIGINT, SIGHUP) the workers get SIGTERM and ``ENDS_WITHIN``
+  (``HANGING_WITHIN`` while they owe an answer); a second signal makes that ``HURRIES``; then they
+  get SIGKILL, and after ``KILLED_WITHIN`` the parent ends without them.
 * A worker ends when the parent does (``when_parent_ends``).
 
-What workers share is what the host shares: files, and locks (open-file-description locks keep the clients of different workers apart).
-What they do not share: the numbers that stand for a second and third device of an export (``multidevs``), which only one
-connection sees, and limits: each has its part of what is for all connections together (``Limits.share``).
+What workers share is what the host shares: files, and locks (open-file-description locks keep the
+clients of different workers apart). What they do not share: the numbers that stand for a second and
+third device of an export (``multidevs``), which only one connection sees, and limits: each has its
+part of what is for all connections together (``Limits.share``).
 
-Only where a process can fork and hand over descriptors: the names are looked up, since not every system's Python has them.
+Only where a process can fork and hand over descriptors: the names are looked up, since not every
+system's Python has them.
 """
 
 from __future__ import annotations
@@ -64,7 +72,9 @@ _fork: Callable[[], int] | None = getattr(os, "fork", None)
 _mask: Any = getattr(signal, "pthread_sigmask", None)
 _BLOCK, _UNBLOCK, _SET = (getattr(signal, name, 0) for name in ("SIG_BLOCK", "SIG_UNBLOCK", "SIG_SETMASK"))
 Work = Callable[[socket.socket, int], None]
-"""What a worker does with its control socket, and as which of them (from 0), until it is asked to stop (by SIGTERM, or the end of the parent)."""
+"""What a worker does with its control socket, and as which of them (from 0), until it is asked to
+stop (by SIGTERM, or the end of the parent).
+"""
 
 
 def _nothing() -> None:
@@ -106,7 +116,8 @@ class Pool:
             raise OSError(errno.ENOSYS, "several workers need fork(2), which this system does not have")
         _need_handles(self._wake)
         ours, theirs = socket.socketpair()
-        # A worker that is asked to end while it begins must not have our handlers any more, which do nothing.
+        # A worker that is asked to end while it begins must not have our handlers any more, which
+        # do nothing.
         before = _mask(_BLOCK, ENDING)
         try:
             pid = _fork()
@@ -126,7 +137,9 @@ class Pool:
         self._selector.register(ours, selectors.EVENT_READ, worker)
 
     def _become_worker(self, control: socket.socket, place: int) -> NoReturn:
-        """In the child: let go of what is the parent's, work, and never return into the parent's code."""
+        """In the child: let go of what is the parent's, work, and never return into the parent's
+        code.
+        """
         status = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -158,7 +171,8 @@ class Pool:
     # -- running ---------------------------------------------------------------------------------------------------------
 
     def run(self, announce: Callable[[], None] = _nothing, ends: Callable[[], None] = _nothing) -> int:
-        """Until a signal asks it to end; then the workers answer what is in flight, and end. The exit status: 1 if one had to be killed.
+        """Until a signal asks it to end; then the workers answer what is in flight, and end. The
+        exit status: 1 if one had to be killed.
 
         ``announce`` is called when all of them serve, ``ends`` when the end begins.
         """
@@ -191,7 +205,9 @@ class Pool:
         return REST / 4 if self._missing or self._resting else PING_EVERY
 
     def _look_after(self) -> None:
-        """What is due: questions, connections that were not taken, workers that hang, workers that are missing."""
+        """What is due: questions, connections that were not taken, workers that hang, workers that
+        are missing.
+        """
         now = monotonic()
         for worker in tuple(self.workers):
             if worker.late(now):
@@ -224,7 +240,9 @@ class Pool:
                 self._selector.unregister(sock)
 
     def _rest(self) -> None:
-        """The system gives no handle or no process now: accept nothing for a moment, rather than ask again and again."""
+        """The system gives no handle or no process now: accept nothing for a moment, rather than
+        ask again and again.
+        """
         self._resting = monotonic() + REST
         self._listen(False)
 
@@ -241,7 +259,9 @@ class Pool:
         self._hand_over(sock, self.workers)
 
     def _hand_over(self, sock: socket.socket, workers: Iterable[Worker]) -> None:
-        """To the one with the fewest connections, of those that answer if there are any. Without one the connection is closed."""
+        """To the one with the fewest connections, of those that answer if there are any. Without
+        one the connection is closed.
+        """
         now = monotonic()
         with sock:
             for worker in sorted(workers, key=lambda one: (one.late(now), one.connections)):
@@ -254,8 +274,9 @@ class Pool:
                     return
 
     def _pass_on(self, worker: Worker) -> None:
-        """Give the connections that wait for a late worker to others, if there are any that have answered all: on a machine that has more to do than
-        it can, where all are late, connections must not go to and fro.
+        """Give the connections that wait for a late worker to others, if there are any that have
+        answered all: on a machine that has more to do than it can, where all are late, connections
+        must not go to and fro.
         """
         others = [one for one in self.workers if one is not worker and not one.owes]
         if not others:
@@ -406,7 +427,9 @@ class Pool:
 
 
 def _need_handles(any_one: socket.socket) -> None:
-    """``OSError`` if a fork of this process could not open what an event loop needs: better said here than by a worker that dies of it."""
+    """``OSError`` if a fork of this process could not open what an event loop needs: better said
+    here than by a worker that dies of it.
+    """
     with ExitStack() as opened:
         for _ in range(HANDLES):
             opened.callback(os.close, os.dup(any_one.fileno()))

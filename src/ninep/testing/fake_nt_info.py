@@ -1,4 +1,6 @@
-"""The fake NT: NtQueryInformationFile and NtSetInformationFile, with NTFS's rules for deletion, renaming and links."""
+"""The fake NT: NtQueryInformationFile and NtSetInformationFile, with NTFS's rules for deletion,
+renaming and links.
+"""
 
 from __future__ import annotations
 

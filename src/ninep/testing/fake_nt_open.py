@@ -171,7 +171,9 @@ class Opening:
             fail(Status.DELETE_PENDING)
 
     def _itself(self, file: File, flags: int, options: int, depth: int = 0) -> File:
-        """What an open of this object opens: another one, if it is a link that is followed; itself, if a filter driver handles its tag."""
+        """What an open of this object opens: another one, if it is a link that is followed; itself,
+        if a filter driver handles its tag.
+        """
         if file.reparse is None or options & Options.OPEN_REPARSE_POINT or is_filtered(file.reparse[0]):
             return file
         return self._entered(file, flags, depth)

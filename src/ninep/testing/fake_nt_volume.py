@@ -231,7 +231,9 @@ class Volume:
         return file
 
     def add_placeholder(self, path: str, content: bytes, tag: int = Tag.CLOUD) -> File:
-        """A file of a cloud provider that is not on this computer: its size is here, its contents are not."""
+        """A file of a cloud provider that is not on this computer: its size is here, its contents
+        are not.
+        """
         file = self.add(path, bytes(len(content)), reparse=(tag, b"\1\2\3"))
         file.attributes |= _DEHYDRATED
         file.elsewhere = content

@@ -1,12 +1,14 @@
-"""Transports: where a server accepts connections and a client connects, and what the bytes travel on.
+"""Transports: where a server accepts connections and a client connects, and what the bytes travel
+on.
 
 A transport is a row of ``TRANSPORTS``, by the prefix of its addresses (``unix:PATH``): a
 ``TransportType`` in its module, or at an entry point ``ninep.transports`` of another package. Its
-addresses are a class of their own below ``Address``. All else asks the row what it needs to know and
-tells no classes apart: whether it can be shared between workers, is reached from other computers,
-or is known to uvloop.
+addresses are a class of their own below ``Address``. All else asks the row what it needs to know
+and tells no classes apart: whether it can be shared between workers, is reached from other
+computers, or is known to uvloop.
 
-``addresses`` reads addresses, ``listeners`` accepts connections, ``stream`` is asyncio under a connection.
+``addresses`` reads addresses, ``listeners`` accepts connections, ``stream`` is asyncio under a
+connection.
 """
 
 from __future__ import annotations
@@ -41,8 +43,8 @@ class BadAddress(ValueError):
 
 
 class Address:
-    """Where a server listens or a client connects, base of a class for each transport: hashable, and
-    its ``str`` can be read again.
+    """Where a server listens or a client connects, base of a class for each transport: hashable,
+    and its ``str`` can be read again.
     """
 
     __slots__ = ()
@@ -57,7 +59,9 @@ def nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """Sockets that listen at an address (or are connected already), before connections are accepted."""
+    """Sockets that listen at an address (or are connected already), before connections are
+    accepted.
+    """
 
     address: Address
     """What it became, with the port that the system chose."""
@@ -80,31 +84,49 @@ class TransportType(NamedTuple):
     """A row of ``TRANSPORTS``. In ``Callable``s, ``Any`` is the row's own class of addresses."""
 
     form: str
-    """How an address is written, for help: ``unix:PATH``. Without a colon it is a word that stands alone."""
+    """How an address is written, for help: ``unix:PATH``. Without a colon it is a word that stands
+    alone.
+    """
     remote: Callable[[Any], bool]
-    """Whether other computers can connect to an address: it is refused then unless ``--allow`` says who may."""
+    """Whether other computers can connect to an address: it is refused then unless ``--allow`` says
+    who may.
+    """
     parse: Callable[[str], Address]
-    """An address to listen at, of what follows the prefix. ``BadAddress``, with a sentence about it."""
+    """An address to listen at, of what follows the prefix. ``BadAddress``, with a sentence about
+    it.
+    """
     bind: Callable[[Any], Bound] | None = None
-    """Take an address. None: what it accepts comes from ``listen`` alone and cannot be shared between workers."""
+    """Take an address. None: what it accepts comes from ``listen`` alone and cannot be shared
+    between workers.
+    """
     listen: Callable[[Any, Any], Awaitable[Listener]] | None = None
-    """Accept connections in the running loop, each made by the second argument (``stream.MakeConnection``).
-    None: on the sockets of ``bind``.
+    """Accept connections in the running loop, each made by the second argument
+    (``stream.MakeConnection``). None: on the sockets of ``bind``.
     """
     parse_remote: Callable[[str], Address] | None = None
-    """An address to connect to, of what follows the prefix. ``BadAddress``. None: there is no connecting."""
+    """An address to connect to, of what follows the prefix. ``BadAddress``. None: there is no
+    connecting.
+    """
     connect: Callable[[Any, float | None], socket.socket] | None = None
     """A connected socket, within so many seconds; it blocks. ``OSError``."""
     dial: Callable[[Any, Callable[[], Any], Any], Awaitable[Any]] | None = None
-    """Called with an event loop, a factory of protocols and an address: connect. None: a thread calls ``connect``."""
+    """Called with an event loop, a factory of protocols and an address: connect. None: a thread
+    calls ``connect``.
+    """
     hints: Callable[[Any, Any], list[Any]] | None = None
-    """The ``hints.Hint``s for an address and a ``hints.Mount``: what to type where it can be used."""
+    """The ``hints.Hint``s for an address and a ``hints.Mount``: what to type where it
+    can be used.
+    """
     with_mode: Callable[[Any, int], Address] | None = None
     """The address with other permissions (``--socket-mode``), if it is a file."""
     peer: Callable[[Any], Any] | None = None
-    """The ``peers.Peer`` at the other end of an asyncio transport. None: as the kernel says of the socket."""
+    """The ``peers.Peer`` at the other end of an asyncio transport. None: as the kernel says of the
+    socket.
+    """
     path_mark: str = "/"
-    """What stands between an address and a path on the server: this, before or as the path's slash."""
+    """What stands between an address and a path on the server: this, before or as the
+    path's slash.
+    """
     raw: bool = True
     """What is on the socket is 9P: it may be busy polled (``busy_poll``)."""
     uvloop: bool = True

@@ -38,7 +38,9 @@ SERVICES: Final = {"9fs": 564, "9pfs": 564, "styx": 6666}
 """Services of 9P by name: Plan 9's /lib/ndb/common, IANA's registry."""
 TCP: Final = "tcp"
 _HOSTS: Final = frozenset({TCP, "localhost"})
-"""Names before a colon that need not be looked for: the first has no prefix here, the second is a host."""
+"""Names before a colon that need not be looked for: the first has no prefix here, the second is a
+host.
+"""
 
 
 class Location(NamedTuple):
@@ -59,11 +61,15 @@ _URL: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _NAME: Final = re.compile(r"[a-z][a-z0-9+-]*")
 """What can be the name of a transport; a host with a dot cannot."""
 _URL_SCHEMES: Final = {"tcp": "", "9p": "", "9p+tcp": "", "9p+unix": "unix:"}
-"""What stands before the rest in our own spelling; a transport that can be connected to has its own name."""
+"""What stands before the rest in our own spelling; a transport that can be connected to has its own
+name.
+"""
 
 
 def _own_spelling(text: str) -> str:
-    """``HOST:PORT...``, ``unix:PATH...`` and so on for a URL, ``tcp:...`` or a dial string; others unchanged."""
+    """``HOST:PORT...``, ``unix:PATH...`` and so on for a URL, ``tcp:...`` or a dial string; others
+    unchanged.
+    """
     if "\0" in text:
         raise BadAddress("embedded null byte")
     if dial := _DIAL.fullmatch(text):
@@ -103,7 +109,9 @@ def _from_dial(network: str, rest: str) -> str:
 
 
 def _row(spelt: str, *, connecting: bool = False) -> tuple[TransportType, str]:
-    """The transport that an address names by its prefix (TCP without one), and what follows the prefix."""
+    """The transport that an address names by its prefix (TCP without one), and what follows the
+    prefix.
+    """
     name, colon, rest = spelt.partition(":")
     if name not in _HOSTS and _NAME.fullmatch(name) and name in TRANSPORTS:
         row = TRANSPORTS.get(name)
@@ -158,8 +166,8 @@ def parse_location(text: str) -> Location:
 
 
 def _split(rest: str, mark: str) -> tuple[str, str]:
-    """What of an address is the server's, and the path. Not for a dial string of a unix socket: it has no room
-    for a path on the server, and Plan 9's sockets are in folders like /tmp/ns.ann.:0.
+    """What of an address is the server's, and the path. Not for a dial string of a unix socket: it
+    has no room for a path on the server, and Plan 9's sockets are in folders like /tmp/ns.ann.:0.
     """
     server, found, path = rest.partition(mark)
     if mark != "/":

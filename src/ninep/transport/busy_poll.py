@@ -1,12 +1,16 @@
-"""Busy polling: a socket that is read and written without the event loop, while its connection is all that there is.
+"""Busy polling: a socket that is read and written without the event loop, while its connection is
+all that there is.
 
-A client that waits for each reply before it asks again leaves an event loop nothing to choose from: epoll says what the next ``recv`` would
-have said as well. So while one connection is all there is, the socket is read and written directly: ``recv`` waits for the next request, which
-saves 0.6 of the 7.6 us of a getattr. As soon as the client hesitates, wants something that takes long, or does not take its reply, the loop has
-the socket back; and it runs every few milliseconds in any case, for new connections, timers and signals.
+A client that waits for each reply before it asks again leaves an event loop nothing to choose from:
+epoll says what the next ``recv`` would have said as well. So while one connection is all there is,
+the socket is read and written directly: ``recv`` waits for the next request, which saves 0.6 of the
+7.6 us of a getattr. As soon as the client hesitates, wants something that takes long, or does not
+take its reply, the loop has the socket back; and it runs every few milliseconds in any case, for
+new connections, timers and signals.
 
-This waits in the thread of the event loop. It is for a loop that does nothing but serve (``Server(owns_loop=True)``), for raw sockets (over TLS
-``recv`` would take ciphertext away from the loop), and for systems where one ``recv`` can be told how long to wait.
+This waits in the thread of the event loop. It is for a loop that does nothing but serve
+(``Server(owns_loop=True)``), for raw sockets (over TLS ``recv`` would take ciphertext away from the
+loop), and for systems where one ``recv`` can be told how long to wait.
 """
 
 from __future__ import annotations
@@ -23,9 +27,13 @@ from ninep.transport.writer import StreamControl
 from ninep.wire.types import Buffer
 
 PROMPT: Final = 0.0005
-"""Seconds between a reply and the next request: a client that takes longer does not only wait for us."""
+"""Seconds between a reply and the next request: a client that takes longer does not only wait for
+us.
+"""
 WARM_UP: Final = 8
-"""Prompt requests before polling begins: changing the socket's mode there and back costs as much as one saves."""
+"""Prompt requests before polling begins: changing the socket's mode there and back costs as much as
+one saves.
+"""
 RECEIVE_TIMEOUT: Final = 0.001
 """Seconds that ``recv`` waits for a request (the kernel rounds up to its tick, 1 to 10 ms)."""
 LONGEST: Final = 0.005
@@ -35,7 +43,9 @@ POSSIBLE: Final = hasattr(socket, "MSG_DONTWAIT")  # without it a send could wai
 
 
 def is_raw_socket(transport: asyncio.BaseTransport) -> bool:
-    """Whether the bytes on the transport's socket are those that the protocol gets: not with TLS, nor without a socket."""
+    """Whether the bytes on the transport's socket are those that the protocol gets: not with TLS,
+    nor without a socket.
+    """
     return transport.get_extra_info("socket") is not None and transport.get_extra_info("sslcontext") is None
 
 
@@ -74,14 +84,18 @@ class SocketWriter(StreamControl):
             self._socket.close()
 
     def due(self) -> bool:
-        """Called when a request that came through the loop was answered: whether the client has been prompt for long enough."""
+        """Called when a request that came through the loop was answered: whether the client has
+        been prompt for long enough.
+        """
         now = monotonic()
         self._prompt = self._prompt + 1 if now - self._replied < PROMPT else 0
         self._replied = now
         return self._prompt >= WARM_UP and not self._transport.is_closing()
 
     def poll(self, space: Callable[..., Buffer], received: Callable[[int], bool]) -> None:
-        """Receive and serve for as long as requests come promptly and ``received`` says that all is answered."""
+        """Receive and serve for as long as requests come promptly and ``received`` says that all is
+        answered.
+        """
         recv_into = self._begin().recv_into
         until = monotonic() + LONGEST
         try:
@@ -102,7 +116,8 @@ class SocketWriter(StreamControl):
     def _begin(self) -> socket.socket:
         sock = self._socket
         if sock is None:
-            # A socket object of our own, because event loops guard theirs; the same open socket underneath.
+            # A socket object of our own, because event loops guard theirs; the same open socket
+            # underneath.
             sock = self._socket = socket.socket(fileno=os.dup(self._fileno))
             # struct timeval, socket(7) SO_RCVTIMEO
             wait = struct.pack("@ll", int(RECEIVE_TIMEOUT), int(RECEIVE_TIMEOUT % 1 * 1e6))
@@ -119,7 +134,9 @@ class SocketWriter(StreamControl):
             self._socket.setblocking(False)  # before the loop writes: it would have to wait for the client
 
     def write(self, buffer: Buffer) -> None:
-        """While polling, send at once; what the socket does not take, and all that follows, goes through the event loop."""
+        """While polling, send at once; what the socket does not take, and all that follows, goes
+        through the event loop.
+        """
         if self.polling:
             try:
                 sent = self._send(buffer, DONT_WAIT)

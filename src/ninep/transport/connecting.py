@@ -11,7 +11,9 @@ from ninep.transport import Address, transport_of
 
 
 def connect(address: Address, timeout: float | None = None) -> socket.socket:
-    """A connected socket; it blocks. ``OSError``; EOPNOTSUPP for an address that can only be listened at."""
+    """A connected socket; it blocks. ``OSError``; EOPNOTSUPP for an address that can only be
+    listened at.
+    """
     connect_to = transport_of(address).connect
     if connect_to is None:
         raise OSError(errno.EOPNOTSUPP, f"{address} can be listened at, not connected to")
@@ -24,7 +26,9 @@ async def dial(
     address: Address,
     timeout: float | None = None,  # noqa: ASYNC109 - the thread has to end, too
 ) -> None:
-    """As ``connect``, in an event loop, with a protocol that ``make`` makes; in a thread where the loop cannot."""
+    """As ``connect``, in an event loop, with a protocol that ``make`` makes; in a thread where the
+    loop cannot.
+    """
     row = transport_of(address)
     if row.dial is not None:
         await row.dial(loop, make, address)

@@ -19,7 +19,9 @@ WILDCARDS: Final = {
     "parent": "a42e7cda-d03f-480c-9cc2-a4de20abb878",
 }
 VSOCK_SERVICE: Final = "-facb-11e6-bd58-64006a7986d3"
-"""A Linux guest's vsock port P is the service ``%08x`` of P and this (Microsoft's template for Linux guests)."""
+"""A Linux guest's vsock port P is the service ``%08x`` of P and this (Microsoft's template for
+Linux guests).
+"""
 
 
 @dataclass(frozen=True, slots=True)

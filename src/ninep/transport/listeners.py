@@ -13,7 +13,9 @@ from ninep.transport.stream import MakeConnection, SocketProtocol
 
 
 def bind(address: Address) -> Bound:
-    """Take an address; ``OSError`` if that cannot be. EINVAL for a transport without sockets to share (see ``listen``)."""
+    """Take an address; ``OSError`` if that cannot be. EINVAL for a transport without sockets to
+    share (see ``listen``).
+    """
     row = transport_of(address)
     if row.bind is None:
         raise OSError(errno.EINVAL, f"{address} cannot be shared")
@@ -21,7 +23,9 @@ def bind(address: Address) -> Bound:
 
 
 async def listen(address: Address, make: MakeConnection, *, busy_poll: bool = True) -> Listener:
-    """Accept connections at an address, in the running loop. ``busy_poll``: raw sockets may be polled."""
+    """Accept connections at an address, in the running loop. ``busy_poll``: raw sockets may be
+    polled.
+    """
     row = transport_of(address)
     if row.listen is not None:
         return await row.listen(address, make)
@@ -44,7 +48,9 @@ async def accept(
     *,
     raw: bool = True,
 ) -> asyncio.AbstractServer | None:
-    """Serve a socket: all that connect to a listening one, or the one connection that it is (None: nothing to close)."""
+    """Serve a socket: all that connect to a listening one, or the one connection that it is (None:
+    nothing to close).
+    """
     loop = asyncio.get_running_loop()
     sock.setblocking(False)
 
@@ -58,7 +64,9 @@ async def accept(
 
 
 def is_listening(sock: socket.socket) -> bool:
-    """Whether ``accept`` is possible (SO_ACCEPTCONN, socket(7)); what cannot say counts as connected."""
+    """Whether ``accept`` is possible (SO_ACCEPTCONN, socket(7)); what cannot say counts as
+    connected.
+    """
     option = getattr(socket, "SO_ACCEPTCONN", None)
     if option is None:
         return not _connected(sock)

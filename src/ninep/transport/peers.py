@@ -1,7 +1,8 @@
-"""The other end of a connection, as far as the transport can tell: an address, a user of this machine, a virtual machine.
+"""The other end of a connection, as far as the transport can tell: an address, a user of this
+machine, a virtual machine.
 
-What a client says of itself (uname, n_uname) is the client's word; this is the kernel's. A peer that the kernel says nothing about has no
-address and no uid, and matches no rule that asks for one.
+What a client says of itself (uname, n_uname) is the client's word; this is the kernel's. A peer
+that the kernel says nothing about has no address and no uid, and matches no rule that asks for one.
 """
 
 from __future__ import annotations
@@ -38,10 +39,11 @@ class Peer:
 
     @property
     def account(self) -> object:
-        """Peers of one account count together against what one of them may have; None for those that nothing is known of.
+        """Peers of one account count together against what one of them may have; None for those
+        that nothing is known of.
 
-        A user of this computer has all of 127.0.0.0/8, and ::1; a host with an IPv6 address has the 2^64
-        of its network (RFC 4291, 2.5.4).
+        A user of this computer has all of 127.0.0.0/8, and ::1; a host with an IPv6 address has the
+        2^64 of its network (RFC 4291, 2.5.4).
         """
         address: object = self.address
         if self.address is not None and self.address.is_loopback:

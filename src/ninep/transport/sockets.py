@@ -9,7 +9,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def closed_on_error(sockets: Sequence[socket.socket]) -> Iterator[None]:
-    """Close the sockets (those that are in it by then, if it grows meanwhile) when the block fails."""
+    """Close the sockets (those that are in it by then, if it grows meanwhile) when the
+    block fails.
+    """
     try:
         yield
     except BaseException:

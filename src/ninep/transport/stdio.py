@@ -68,8 +68,8 @@ async def listen(address: Stdio, make: MakeConnection) -> Listener:
 def _take_stdio() -> tuple[int, int, bool]:
     """Standard input and output for the wire alone, and whether they are one and the same.
 
-    What else is printed must not come in between the replies: standard output, and standard error if it
-    goes the same way (inetd, ``2>&1``), lead nowhere from now on.
+    What else is printed must not come in between the replies: standard output, and standard error
+    if it goes the same way (inetd, ``2>&1``), lead nowhere from now on.
     """
     wire_in, wire_out = os.dup(0), os.dup(1)
     nowhere = os.open(os.devnull, os.O_RDWR)

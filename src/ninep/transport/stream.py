@@ -1,7 +1,8 @@
 """asyncio under a connection: bytes read straight into its buffer, replies written straight out.
 
-One class per way of reading: ``SocketProtocol`` for sockets (the loop fills our buffer), ``PipeProtocol`` for pipes (the loop brings its own). A
-connection is made when its stream stands, with the writer (``transport.writer``) that suits what the stream is.
+One class per way of reading: ``SocketProtocol`` for sockets (the loop fills our buffer),
+``PipeProtocol`` for pipes (the loop brings its own). A connection is made when its stream stands,
+with the writer (``transport.writer``) that suits what the stream is.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from ninep.wire.types import Buffer
 
 
 class Connection(Protocol):
-    """What a stream carries: ``server.connection.Connection``, of which it knows no more than this."""
+    """What a stream carries: ``server.connection.Connection``, of which it knows no
+    more than this.
+    """
 
     @property
     def space(self) -> Callable[[int], Buffer]:
@@ -26,7 +29,9 @@ class Connection(Protocol):
 
     @property
     def alone(self) -> Callable[[], bool]:
-        """Whether this is all there is to do: then its socket may be busy polled (``transport.busy_poll``)."""
+        """Whether this is all there is to do: then its socket may be busy polled
+        (``transport.busy_poll``).
+        """
 
     def received(self, count: int) -> bool:
         """So many bytes are there. True: all that arrived is answered, it is the client's turn."""
@@ -83,8 +88,8 @@ class SocketProtocol(_Stream, asyncio.BufferedProtocol):
     Args:
         make: makes the connection.
         peer: who is at the other end, given the asyncio transport.
-        raw: the socket carries the bytes of 9P as they are, and may be busy polled. Where the asyncio transport
-            says otherwise (TLS), it is right.
+        raw: the socket carries the bytes of 9P as they are, and may be busy polled. Where the
+            asyncio transport says otherwise (TLS), it is right.
     """
 
     def __init__(
@@ -99,15 +104,16 @@ class SocketProtocol(_Stream, asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         stream: asyncio.Transport = transport  # type: ignore[assignment] # bidirectional by construction
-        # No buffering of our own: a reply is sent by the write that brings it, or pauses the connection (uvloop and
-        # asyncio both try at once when the high-water mark is 0). With TLS 0 is reached with nothing written, and would
-        # pause it at every write.
+        # No buffering of our own: a reply is sent by the write that brings it, or pauses the
+        # connection (uvloop and asyncio both try at once when the high-water mark is 0). With TLS 0
+        # is reached with nothing written, and would pause it at every write.
         stream.set_write_buffer_limits(high=0 if transport.get_extra_info("sslcontext") is None else 1)
         self._half_closes = stream.can_write_eof()
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # A machine that vanished says nothing: after some hours (tcp(7)) its fids and locks are free again.
+            # A machine that vanished says nothing: after some hours (tcp(7)) its fids and locks are
+            # free again.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if POSSIBLE and self._raw and is_raw_socket(transport):
             self._poll = SocketWriter(stream)
@@ -138,7 +144,9 @@ class SocketProtocol(_Stream, asyncio.BufferedProtocol):
 
 
 class PipeProtocol(_Stream, asyncio.Protocol):
-    """Over a pair of pipes: the protocol of the one that is read. ``writing`` is the transport of the other."""
+    """Over a pair of pipes: the protocol of the one that is read. ``writing`` is the transport of
+    the other.
+    """
 
     def __init__(self, make: MakeConnection, writing: asyncio.WriteTransport, peer: Peer) -> None:
         super().__init__(make)

@@ -31,8 +31,8 @@ class Tcp(Address):
 
 
 def parse(text: str, default_port: int | None = DEFAULT_PORT) -> Tcp:
-    """An address to listen at. ``default_port``: meant where ``localhost`` or an IP address has no port; any
-    other word alone is more likely misspelt than a host.
+    """An address to listen at. ``default_port``: meant where ``localhost`` or an IP address has no
+    port; any other word alone is more likely misspelt than a host.
     """
     if text.startswith(("/", "./", "../", "~")):
         raise BadAddress(f"expected {forms()}; a unix socket is written unix:{text}")
@@ -50,7 +50,9 @@ def parse(text: str, default_port: int | None = DEFAULT_PORT) -> Tcp:
 
 
 def parse_remote(text: str) -> Tcp:
-    """An address to connect to: without a host it is this computer, without a port the usual one."""
+    """An address to connect to: without a host it is this computer, without a port the
+    usual one.
+    """
     host, port = _host_and_port(text)
     if port == 0:
         raise BadAddress("'0' is not a port number (1 to 65535)")
@@ -58,7 +60,9 @@ def parse_remote(text: str) -> Tcp:
 
 
 def _host_and_port(server: str) -> tuple[str, int | None]:
-    """Of ``HOST:PORT``, ``[V6]:PORT`` or ``HOST``; a bare number is a port of the loopback interface."""
+    """Of ``HOST:PORT``, ``[V6]:PORT`` or ``HOST``; a bare number is a port of the loopback
+    interface.
+    """
     if server.isascii() and server.isdigit():
         return LOOPBACK_HOST, parse_number(server, "a port", 0, 65535)
     if server.startswith("["):
@@ -119,7 +123,9 @@ def bind(address: Tcp) -> Bound:
 
 
 def _set_reuse(sock: socket.socket) -> None:
-    """Take a port that is in TIME_WAIT, but never one that is in use: on Windows SO_REUSEADDR would share that too."""
+    """Take a port that is in TIME_WAIT, but never one that is in use: on Windows SO_REUSEADDR would
+    share that too.
+    """
     exclusive = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
     if exclusive is not None:
         sock.setsockopt(socket.SOL_SOCKET, exclusive, 1)
@@ -128,7 +134,9 @@ def _set_reuse(sock: socket.socket) -> None:
 
 
 def stays_here(host: str) -> bool:
-    """Only processes of this machine reach a TCP address: all that its name stands for are loopback addresses."""
+    """Only processes of this machine reach a TCP address: all that its name stands for are loopback
+    addresses.
+    """
     if not host:
         return False
     try:

@@ -1,6 +1,7 @@
 """What to type where an export can be reached over TCP, by the kind of address that is listened at.
 
-QEMU's user networking shows the host's 127.0.0.1 as 10.0.2.2 and no other of its loopback addresses.
+QEMU's user networking shows the host's 127.0.0.1 as 10.0.2.2 and no other of its loopback
+addresses.
 """
 
 from __future__ import annotations

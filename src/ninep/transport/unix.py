@@ -1,7 +1,7 @@
 """Unix sockets: ``unix:PATH``.
 
-A unix socket left behind by a server that is gone is replaced (connecting is refused); one in use is
-not (EADDRINUSE). A socket that binding made is removed at the end.
+A unix socket left behind by a server that is gone is replaced (connecting is refused); one in use
+is not (EADDRINUSE). A socket that binding made is removed at the end.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What AF_VSOCK (Linux, vsock(7)) and AF_HYPERV (Windows, Python 3.12) have in common: sockets between a
-virtual machine and its host. A listening one and a connected one are made the same way.
+"""What AF_VSOCK (Linux, vsock(7)) and AF_HYPERV (Windows, Python 3.12) have in common: sockets
+between a virtual machine and its host. A listening one and a connected one are made the same way.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def bind(address: VirtualAddress) -> Bound:
 
 
 def connect_virtual(address: VirtualAddress, timeout: float | None = None) -> socket.socket:
-    """A connected socket. It waits: event loops know no such addresses, so they have a thread call this."""
+    """A connected socket. It waits: event loops know no such addresses, so they have a thread call
+    this.
+    """
     sock = virtual_socket(address)
     with closed_on_error([sock]):
         sock.settimeout(timeout)

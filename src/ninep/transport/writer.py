@@ -1,8 +1,9 @@
 """How a connection writes: one class for each thing that the stream under it can do.
 
-``LoopWriter`` writes through the event loop and suits every stream; ``busy_poll.SocketWriter`` sends on the socket itself while that is busy
-polled, which needs a raw socket: one whose bytes are those of 9P. A stream chooses once, when it stands. Both are a
-``Transport``, which is all that a connection knows of the stream.
+``LoopWriter`` writes through the event loop and suits every stream; ``busy_poll.SocketWriter``
+sends on the socket itself while that is busy polled, which needs a raw socket: one whose bytes are
+those of 9P. A stream chooses once, when it stands. Both are a ``Transport``, which is all that a
+connection knows of the stream.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class Transport(Protocol):
 
 
 class StreamControl:
-    """Pausing and closing, for every writer. ``reading`` is another transport than ``writing`` for a pair of pipes."""
+    """Pausing and closing, for every writer. ``reading`` is another transport than ``writing`` for
+    a pair of pipes.
+    """
 
     __slots__ = ("_reading", "_transport")
 
@@ -65,7 +68,9 @@ class StreamControl:
 
 
 class LoopWriter(StreamControl):
-    """Writes through the event loop. ``write`` and ``write_all`` are the asyncio transport's own: a call less for each reply."""
+    """Writes through the event loop. ``write`` and ``write_all`` are the asyncio transport's own: a
+    call less for each reply.
+    """
 
     __slots__ = ("write", "write_all")
 

@@ -56,8 +56,8 @@ NOTHING: Final = _Row(False, frozenset(), WORDS, False)
 
 
 class Dialect(Enum):
-    """A version string, with all in which the dialects differ. ``UNKNOWN`` is the server's answer to
-    an unknown string (version(5)).
+    """A version string, with all in which the dialects differ. ``UNKNOWN`` is the server's answer
+    to an unknown string (version(5)).
     """
 
     LINUX = b"9P2000.L", _Row(True, BASE_REQUESTS | LINUX_REQUESTS, NUMBER, True)
@@ -71,9 +71,9 @@ class Dialect(Enum):
     """What a client may send besides Tversion and Tflush."""
     errors: ErrorStyle
     unix_files: bool
-    """Files are those of Unix: links, devices, FIFOs and sockets exist, Tcreate may open a file that
-    exists, and a rename replaces. Otherwise those of Plan 9: a Tcreate or Twstat with the name of
-    another file is an error, and a new file has no permission that its directory lacks (open(5),
+    """Files are those of Unix: links, devices, FIFOs and sockets exist, Tcreate may open a file
+    that exists, and a rename replaces. Otherwise those of Plan 9: a Tcreate or Twstat with the name
+    of another file is an error, and a new file has no permission that its directory lacks (open(5),
     stat(5)).
     """
 

@@ -566,7 +566,9 @@ class Rxattrwalk(Message):
 
 @message(32)
 class Txattrcreate(Message):
-    """``fid`` becomes a buffer of exactly ``size`` bytes, set as the attribute when it is clunked."""
+    """``fid`` becomes a buffer of exactly ``size`` bytes, set as the attribute when it
+    is clunked.
+    """
 
     fid: U32
     name: String

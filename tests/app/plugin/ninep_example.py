@@ -1,5 +1,5 @@
-"""A package of a third party, as small as it can be: a driver, a security model, a layer and a transport
-that ``ninep serve`` finds by entry points.
+"""A package of a third party, as small as it can be: a driver, a security model, a layer and a
+transport that ``ninep serve`` finds by entry points.
 """
 
 from __future__ import annotations

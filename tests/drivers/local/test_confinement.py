@@ -1,4 +1,6 @@
-"""Nothing leads out of the folder: not a link, wherever it stands and whenever it comes, and no special file is ever opened."""
+"""Nothing leads out of the folder: not a link, wherever it stands and whenever it comes, and no
+special file is ever opened.
+"""
 
 from __future__ import annotations
 

@@ -100,7 +100,8 @@ def test_whole_entries_within_the_room(root: LocalNode, folder: Path, room: int)
     directory = root.opendir()
     cookie, seen = 0, []
     while entries := directory.read(cookie, room):
-        # One that does not fit is returned all the same when it is the first: its reader must see that its room is too small.
+        # One that does not fit is returned all the same when it is the first: its reader must see
+        # that its room is too small.
         assert len(entries) == 1 or sum(24 + len(entry[5]) for entry in entries) <= room
         cookie = entries[-1][3]
         seen += [entry[5] for entry in entries]

@@ -78,7 +78,9 @@ def test_every_model_attaches_and_leaves_nothing(tmp_path: Path, model: str) -> 
 
 
 class TestMadeAgain:
-    """The folder is removed, and a folder of the same name made: who attaches from then on is served that."""
+    """The folder is removed, and a folder of the same name made: who attaches from then on is
+    served that.
+    """
 
     @pytest.fixture(params=sorted(set(MODELS) - {"mapped"}))
     def driver(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LocalDriver]:

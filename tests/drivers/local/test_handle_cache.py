@@ -143,7 +143,9 @@ def test_unlinked_files_keep_their_pins(few: LocalNode, folder: Path) -> None:
 
 
 def test_more_unlinked_files_than_pins(few: LocalNode, folder: Path) -> None:
-    """A quarter of the path handles is for them. Beyond that what is open cannot be removed, and what is not goes with its name."""
+    """A quarter of the path handles is for them. Beyond that what is open cannot be removed, and
+    what is not goes with its name.
+    """
     nodes = []
     for number in range(2 * LIMIT):
         (folder / f"{number}").write_bytes(b"x" * number)

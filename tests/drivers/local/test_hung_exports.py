@@ -1,4 +1,6 @@
-"""Exports share handles. One whose file system does not answer any more is never asked anything, and never waited for, by the requests of others."""
+"""Exports share handles. One whose file system does not answer any more is never asked anything,
+and never waited for, by the requests of others.
+"""
 
 from __future__ import annotations
 

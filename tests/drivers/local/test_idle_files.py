@@ -1,4 +1,6 @@
-"""More files open for reading than handles: handles are taken away and come back, with the same file."""
+"""More files open for reading than handles: handles are taken away and come back, with the same
+file.
+"""
 
 from __future__ import annotations
 
@@ -118,7 +120,9 @@ def test_replaced_by_a_client(few: LocalNode) -> None:
 
 
 def test_what_took_the_name_is_not_the_file(few: LocalNode, folder: Path) -> None:
-    """A host process renames it: nobody can tell where it went. As long as the handle was there, it did not matter."""
+    """A host process renames it: nobody can tell where it went. As long as the handle was there, it
+    did not matter.
+    """
     file = opened(few, b"file", b"mine")
     os.rename(folder / "file", folder / "other")
     assert bytes(file.read(0, 100)) == b"mine"

@@ -39,7 +39,9 @@ def rename_over(root: LocalNode, name: bytes) -> None:
 def test_a_directory_that_lingers_and_is_removed_leaves_once(
     root: LocalNode, folder: Path, way: Callable[[LocalNode, bytes], None]
 ) -> None:
-    """Left twice, it took the root's claims with it: the root lost its path handle, and the next attach looked for one for ever."""
+    """Left twice, it took the root's claims with it: the root lost its path handle, and the next
+    attach looked for one for ever.
+    """
     before = refs(root)
     for count in range(IDLE_DIRECTORIES + 5):
         name = b"%d" % count
@@ -81,7 +83,9 @@ def test_a_directory_lingers_until_the_last_fid_is_gone(root: LocalNode) -> None
 
 
 class TestThrough:
-    """Directories that are known are passed through by one look each; what is not known is left to ``walk``."""
+    """Directories that are known are passed through by one look each; what is not known is left to
+    ``walk``.
+    """
 
     @pytest.fixture
     def deep(self, root: LocalNode) -> LocalNode:

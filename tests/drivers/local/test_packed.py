@@ -1,4 +1,6 @@
-"""Listings kept in the form of Rreaddir: the same entries as read one by one, never older than the directory."""
+"""Listings kept in the form of Rreaddir: the same entries as read one by one, never older than the
+directory.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Others move things in the folder too: a host process, another export of it, another worker. What the table of nodes says of a
-place is only believed where the host says so as well.
+"""Others move things in the folder too: a host process, another export of it, another worker. What
+the table of nodes says of a place is only believed where the host says so as well.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ Rename = Callable[[str, str], None]
 
 @pytest.fixture(params=["host", "export"])
 def elsewhere(request: pytest.FixtureRequest, folder: Path, model: str, root: LocalNode) -> Iterator[Rename]:
-    """``elsewhere("a/b", "c")``: a rename that this tree does not hear of, by a host process or another export (a worker is the same)."""
+    """``elsewhere("a/b", "c")``: a rename that this tree does not hear of, by a host process or
+    another export (a worker is the same).
+    """
     if request.param == "host":
 
         def rename(old: str, new: str) -> None:
@@ -128,7 +130,9 @@ def test_what_is_not_found_again_has_no_name(root: LocalNode, elsewhere: Rename)
 def test_a_table_that_is_late_never_becomes_a_cycle(
     root: LocalNode, monkeypatch: pytest.MonkeyPatch, elsewhere: Rename, late: bool
 ) -> None:
-    """Between the look at the way and the rename: the host lets both happen, one after the other."""
+    """Between the look at the way and the rename: the host lets both happen, one after
+    the other.
+    """
     directories(root, "A", "A/B")
     a, b = walk(root, "A"), walk(root, "A/B")
     honest = type(root.table.model).rename

@@ -1,8 +1,10 @@
-"""The table of nodes while a client, another export and a host process move the same few directories about, and handles are taken away.
+"""The table of nodes while a client, another export and a host process move the same few
+directories about, and handles are taken away.
 
-The truth is the host: for each node that the client holds, the test holds the object itself. Whatever happened, no node is its own ancestor,
-every verb ends, what a node answers is its object or ESTALE or ENOENT, ``..`` is the directory that the object is in, and the host is
-never asked while the lock is held that all exports share.
+The truth is the host: for each node that the client holds, the test holds the object itself.
+Whatever happened, no node is its own ancestor, every verb ends, what a node answers is its object
+or ESTALE or ENOENT, ``..`` is the directory that the object is in, and the host is never asked
+while the lock is held that all exports share.
 """
 
 from __future__ import annotations

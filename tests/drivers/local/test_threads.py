@@ -1,4 +1,6 @@
-"""What another thread does in the middle of a verb: each meeting is arranged, so that it happens every time."""
+"""What another thread does in the middle of a verb: each meeting is arranged, so that it happens
+every time.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def forget_handles(root: LocalNode) -> None:
 
 @pytest.fixture
 def meet(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """``meet(thing, verb, then)``: after the next call of the verb, ``then`` happens before anybody hears of its result."""
+    """``meet(thing, verb, then)``: after the next call of the verb, ``then`` happens before anybody
+    hears of its result.
+    """
 
     def arrange(thing: Any, verb: str, then: Callable[[], object], *, before: bool = False) -> None:
         plain = getattr(thing, verb)

@@ -1,4 +1,5 @@
-"""What a mounted folder must do: small named checks, run in the guest by its Python, or anywhere else as a control.
+"""What a mounted folder must do: small named checks, run in the guest by its Python, or anywhere
+else as a control.
 
     python3 -m scenario DIR --dialect 9P2000.L --cache none --model mapped-xattr --second DIR2
 

@@ -1,4 +1,6 @@
-"""The command line: run the checks on a mounted folder, or make and describe a set of objects there."""
+"""The command line: run the checks on a mounted folder, or make and describe a set of objects
+there.
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,9 @@ NOBODY = 0xFFFFFFFF
 
 
 def acl(*entries: tuple[int, int, int]) -> bytes:
-    """The kernel's form of an ACL: version 2, then (tag, permissions, id) (include/uapi/linux/posix_acl_xattr.h)."""
+    """The kernel's form of an ACL: version 2, then (tag, permissions, id)
+    (include/uapi/linux/posix_acl_xattr.h).
+    """
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 
 

@@ -1,7 +1,8 @@
 """What cannot work in which setting, one row per fact, each with its reason.
 
 A row names checks by pattern and holds where every condition given matches.  A check that no row excuses must pass.
-Sources: lx = Linux 6.1 fs/9p, read for what its client does; the rest is the nature of a dialect or a model.
+Sources: lx = Linux 6.1 fs/9p, read for what its client does; the rest is the nature of a dialect or
+a model.
 """
 
 from __future__ import annotations

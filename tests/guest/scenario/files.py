@@ -1,4 +1,6 @@
-"""Contents of files: create, read, write, append, truncate, holes, direct and mapped access, fsync."""
+"""Contents of files: create, read, write, append, truncate, holes, direct and mapped
+access, fsync.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Locks between two mounts: the guest's kernel keeps them apart, so only the server can make them exclude each other."""
+"""Locks between two mounts: the guest's kernel keeps them apart, so only the server can make them
+exclude each other.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""A set of objects with every kind of owner, mode, type, device number, target and ACL, and their description.
+"""A set of objects with every kind of owner, mode, type, device number, target and ACL, and their
+description.
 
-One server (or one run of it) is made to `leave` them, another to `describe` them: the descriptions must be equal.
+One server (or one run of it) is made to `leave` them, another to `describe` them: the descriptions
+must be equal.
 """
 
 from __future__ import annotations

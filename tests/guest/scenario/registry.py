@@ -1,4 +1,6 @@
-"""The list of checks and what a check is given: a fresh folder, the same folder through another mount, the setting."""
+"""The list of checks and what a check is given: a fresh folder, the same folder through another
+mount, the setting.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,9 @@ def fails_with(errno: int, call: Callable[..., object], *arguments: object, **op
 
 
 def as_user(uid: int, call: Callable[[], object], groups: tuple[int, ...] = ()) -> object:
-    """The result of `call` in a child process with this uid and gid; its exception is raised here."""
+    """The result of `call` in a child process with this uid and gid; its exception is
+    raised here.
+    """
 
     def become_and_call() -> object:
         os.setgroups(groups)

@@ -20,7 +20,9 @@ BLOCK = 1 << 20
 
 
 def drop_caches() -> None:
-    """Make the guest's kernel forget clean pages and names, so that reading really asks the server."""
+    """Make the guest's kernel forget clean pages and names, so that reading really asks
+    the server.
+    """
     os.sync()
     with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as control:
         control.write("3")

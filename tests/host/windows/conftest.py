@@ -1,7 +1,8 @@
-"""One contract for the Windows host, run on whatever is there: fakes of several kinds everywhere, and the system itself on Windows (real, or Wine).
+"""One contract for the Windows host, run on whatever is there: fakes of several kinds everywhere,
+and the system itself on Windows (real, or Wine).
 
-``NINEP_WINDOWS_DIR`` names the folder for the tests on the system; by default it is a temporary one. Under Wine what is known to be different is
-listed in ``known_wine``, and must still be so.
+``NINEP_WINDOWS_DIR`` names the folder for the tests on the system; by default it is a temporary
+one. Under Wine what is known to be different is listed in ``known_wine``, and must still be so.
 """
 
 import sys
@@ -28,7 +29,9 @@ def ntfs(request: pytest.FixtureRequest) -> Iterator[Box]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Known differences of Wine must fail as expected: one that works again is to be struck off the list."""
+    """Known differences of Wine must fail as expected: one that works again is to be struck off the
+    list.
+    """
     kind = wine_kind()
     for item in items:
         if "[system" not in item.name and "::TestSystem" not in item.nodeid:

@@ -1,4 +1,6 @@
-"""What is different under Wine, and which tests show it. A test in this list must fail there, else the list is wrong."""
+"""What is different under Wine, and which tests show it. A test in this list must fail there, else
+the list is wrong.
+"""
 
 import ctypes
 import os
@@ -9,8 +11,8 @@ from typing import NamedTuple
 class Difference(NamedTuple):
     """``tests``: of the contract by their names, of the drivers' acceptance suite with their class.
 
-    ``on``: ``wine`` (on the Linux filesystem below) and ``wine+ntfs`` (on an NTFS image with ``file:stream`` names).
-    Not ``always``: it depends on what Linux has in its caches.
+    ``on``: ``wine`` (on the Linux filesystem below) and ``wine+ntfs`` (on an NTFS image with
+    ``file:stream`` names). Not ``always``: it depends on what Linux has in its caches.
     """
 
     reason: str
@@ -139,7 +141,8 @@ DIFFERENCES = [
 ]
 
 
-# Tests that would take minutes: Wine finds a name by listing the directory, and a directory by the path from the root of Linux.
+# Tests that would take minutes: Wine finds a name by listing the directory, and a directory by the
+# path from the root of Linux.
 SLOW = frozenset(
     {
         "TestLife::test_nothing_is_used_up_by_opening",
@@ -157,7 +160,9 @@ SLOW = frozenset(
 
 
 def names_of(nodeid: str) -> set[str]:
-    """How the lists here call a test: ``test``, ``TestPart::test``, ``TestWhole::TestPart::test``, with or without its parameters."""
+    """How the lists here call a test: ``test``, ``TestPart::test``, ``TestWhole::TestPart::test``,
+    with or without its parameters.
+    """
     words = nodeid.split("::")[1:]
     whole = {"::".join(words[at:]) for at in range(len(words))}
     return whole | {name.partition("[")[0] for name in whole}

@@ -1,4 +1,5 @@
-"""What other programs do in the folder meanwhile, on any system: the NT calls themselves, without the host module in between.
+"""What other programs do in the folder meanwhile, on any system: the NT calls themselves, without
+the host module in between.
 
 Names are the host's (UTF-16), one below the root or several with backslashes.
 """

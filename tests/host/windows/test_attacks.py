@@ -1,6 +1,8 @@
-"""Attacks on the Windows host: names, short names, streams, links as elements, and swaps between any two calls.
+"""Attacks on the Windows host: names, short names, streams, links as elements, and swaps between
+any two calls.
 
-The fixture compares the folder beside the export, whose name begins with the export's, before and after each test.
+The fixture compares the folder beside the export, whose name begins with the export's, before and
+after each test.
 """
 
 from collections.abc import Callable
@@ -44,7 +46,9 @@ def attempt(verb: Callable[[], object]) -> Errno | None:
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_every_name_is_one_file_in_this_folder(box: Box, name: bytes) -> None:
-    """T22: made under one name of the host, listed and reached by the client's, and never anything else."""
+    """T22: made under one name of the host, listed and reached by the client's, and never anything
+    else.
+    """
     make_and_move(box, name)
 
 
@@ -109,7 +113,9 @@ def test_what_is_no_name_is_refused_everywhere(box: Box, name: bytes) -> None:
 
 
 def test_a_short_name_is_no_name(ntfs: Box) -> None:
-    """8.3 aliases (T08, T21): the hidden metadata would have a second spelling, and a rename would replace it by that."""
+    """8.3 aliases (T08, T21): the hidden metadata would have a second spelling, and a rename would
+    replace it by that.
+    """
     host, root = ntfs.host, ntfs.root
     ntfs.outside.mkdir(".virtfs_metadata")
     ntfs.outside.write(".virtfs_metadata\\file", b"virtfs.uid=0\n")
@@ -149,7 +155,9 @@ def test_a_name_that_looks_short_but_is_a_name(ntfs: Box) -> None:
 
 
 def test_names_that_differ_in_case_are_the_directorys_business(box: Box) -> None:
-    """T21, the one policy: the directory finds names as Windows does; a twin is EEXIST; the case of the first is kept."""
+    """T21, the one policy: the directory finds names as Windows does; a twin is EEXIST; the case of
+    the first is kept.
+    """
     host = box.host
     host.close(host.open_at(box.root, b"ReadMe", NEW))
     assert host.stat_at(box.root, b"README").st_ino == host.stat_at(box.root, b"readme").st_ino
@@ -236,7 +244,9 @@ def test_nothing_lies_below_a_link(ntfs: Box, kind: str, tag: int, data: bytes) 
 
 
 def turn(box: Box, how: str) -> bool:
-    """Another program puts a junction to the canary's folder in the place of ``dir``, by NT's own rules; False if they forbid it."""
+    """Another program puts a junction to the canary's folder in the place of ``dir``, by NT's own
+    rules; False if they forbid it.
+    """
     try:
         if how == "turned":  # the very directory that the client holds: it must be empty
             for name in box.outside.names("dir"):
@@ -255,7 +265,9 @@ def turn(box: Box, how: str) -> bool:
 @pytest.mark.parametrize("verb", range(13))
 @pytest.mark.parametrize("moment", range(8))
 def test_a_directory_becomes_a_junction_at_any_moment(ntfs: Box, verb: int, moment: int, how: str) -> None:
-    """T04, bug 7: before each NT call of each verb in turn. Whatever comes out, nothing of the canary's folder does."""
+    """T04, bug 7: before each NT call of each verb in turn. Whatever comes out, nothing of the
+    canary's folder does.
+    """
     ntfs.outside.mkdir("dir")
     ntfs.outside.write("file", b"mine")
     directory = ntfs.host.open_path(ntfs.root, b"dir")
@@ -281,7 +293,9 @@ def test_a_directory_becomes_a_junction_at_any_moment(ntfs: Box, verb: int, mome
 
 
 def test_a_directory_that_is_moved_to_cannot_become_a_junction(ntfs: Box) -> None:
-    """NT itself opens the directory of a rename or a new link, and follows: it must not be empty then, and cannot be emptied."""
+    """NT itself opens the directory of a rename or a new link, and follows: it must not be empty
+    then, and cannot be emptied.
+    """
     ntfs.outside.write("file", b"mine")
     ntfs.outside.mkdir("dir")
     directory, file = ntfs.host.open_path(ntfs.root, b"dir"), ntfs.place(b"file")
@@ -305,7 +319,9 @@ def test_a_directory_that_is_moved_to_cannot_become_a_junction(ntfs: Box) -> Non
 
 
 def test_the_swap_would_lead_out_without_the_flag(ntfs: Box) -> None:
-    """That the attack above is one: it is OBJ_DONT_REPARSE that stops it where the pinned directory itself was turned."""
+    """That the attack above is one: it is OBJ_DONT_REPARSE that stops it where the pinned directory
+    itself was turned.
+    """
     ntfs.outside.mkdir("dir")
     directory = ntfs.host.open_path(ntfs.root, b"dir")
     assert turn(ntfs, "turned")

@@ -100,7 +100,9 @@ def read_from(listing: Listing, cookie: int) -> list[Entry]:
 
 
 def test_going_on_from_any_cookie(box: Box) -> None:
-    """Bug 18 and row 19: a cookie is a place in the snapshot; any can be asked for, in any order."""
+    """Bug 18 and row 19: a cookie is a place in the snapshot; any can be asked for, in
+    any order.
+    """
     for number in range(40):
         box.outside.write(f"file{number:02}")
     listing = listing_of(box)
@@ -164,7 +166,9 @@ def test_a_big_directory_comes_in_batches(ntfs: Box) -> None:
 
 
 def test_a_listing_keeps_no_directory_in_place(ntfs: Box) -> None:
-    """An open handle below hinders renames on NTFS: a listing that was read lets go, and finds the directory again for a rewind."""
+    """An open handle below hinders renames on NTFS: a listing that was read lets go, and finds the
+    directory again for a rewind.
+    """
     ntfs.outside.mkdir("above")
     ntfs.outside.mkdir("above\\dir")
     ntfs.outside.write("above\\dir\\file")

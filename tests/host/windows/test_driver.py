@@ -1,4 +1,6 @@
-"""The public acceptance suite on the local driver over a fake NTFS volume: each security model, and the kinds of volumes that differ."""
+"""The public acceptance suite on the local driver over a fake NTFS volume: each security model, and
+the kinds of volumes that differ.
+"""
 
 import gc
 from collections.abc import Iterator
@@ -27,7 +29,9 @@ FAKED: list[tuple[FakeNt, NtHost]] = []
 
 @pytest.fixture(scope="module", autouse=True)
 def close_pins_where_they_belong() -> Iterator[None]:
-    """A pin closes itself when it is collected, which a traceback may put off until the next test."""
+    """A pin closes itself when it is collected, which a traceback may put off until the
+    next test.
+    """
     with pytest.MonkeyPatch.context() as patch:
         close = host.close
 
@@ -127,7 +131,9 @@ class TestMappedFile(WindowsSuite):
 
 
 class TestOnAShare(WindowsSuite):
-    """Without POSIX semantics, opening by id, or streams that can be opened through a file's handle."""
+    """Without POSIX semantics, opening by id, or streams that can be opened through a file's
+    handle.
+    """
 
     capabilities = MAPPED
 

@@ -1,4 +1,5 @@
-"""The public acceptance suite on the local driver over the system itself: on Windows, real or Wine. Elsewhere there is nothing here.
+"""The public acceptance suite on the local driver over the system itself: on Windows, real or Wine.
+Elsewhere there is nothing here.
 
 What is different under Wine is listed in ``known_wine``, and must still be so.
 """

@@ -1,4 +1,6 @@
-"""Files that a filter driver keeps (OneDrive's and other cloud providers', deduplicated, compressed, projected ones): the file itself, not a link."""
+"""Files that a filter driver keeps (OneDrive's and other cloud providers', deduplicated,
+compressed, projected ones): the file itself, not a link.
+"""
 
 import asyncio
 import logging
@@ -107,7 +109,9 @@ def test_a_tag_without_a_driver_for_it_is_seen_and_not_opened(ntfs: Box) -> None
 
 
 def test_looking_fetches_nothing(ntfs: Box) -> None:
-    """Sizes, types and streams are on this computer; a backup or a search must not download a whole account."""
+    """Sizes, types and streams are on this computer; a backup or a search must not download a whole
+    account.
+    """
     host = ntfs.host
     ntfs.fake.volume.add_placeholder("share\\far", THERE)
     place = ntfs.place(b"far")
@@ -186,7 +190,9 @@ def test_names_that_are_in_the_cloud_are_fetched_before_the_event_loop_reads_the
     ],
 )
 def test_a_provider_that_cannot_supply_it(ntfs: Box, status: Status, code: Errno) -> None:
-    """The reader is told why, and reads no zeros in its place; the next one may have better luck."""
+    """The reader is told why, and reads no zeros in its place; the next one may have
+    better luck.
+    """
     ntfs.fake.volume.add_placeholder("share\\far", THERE)
     ntfs.fake.volume.provider = status
     handle = ntfs.host.open_at(ntfs.root, b"far", linux.O_RDONLY)

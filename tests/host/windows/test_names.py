@@ -12,7 +12,8 @@ ROWS = [
     (b"plain.txt", "plain.txt"),
     (b".hidden", ".hidden"),
     ("größe 漢字 😀".encode(), "größe 漢字 😀"),
-    # Reserved characters, as WSL and Cygwin place them: none of them reaches NT, so no stream and no second component can be named.
+    # Reserved characters, as WSL and Cygwin place them: none of them reaches NT, so no stream and
+    # no second component can be named.
     (b"file:stream", "file\uf03astream"),
     (b"f::$DATA", "f\uf03a\uf03a$DATA"),
     (b"a\\b", "a\uf05cb"),

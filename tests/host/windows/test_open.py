@@ -141,7 +141,9 @@ def test_a_file_can_be_removed_and_renamed_while_it_is_open(box: Box) -> None:
 
 
 def test_a_file_that_a_windows_program_keeps_to_itself(box: Box) -> None:
-    """EBUSY, not EACCES: it is no matter of permission. It can be looked at and listed all the same (bugs 13, 14)."""
+    """EBUSY, not EACCES: it is no matter of permission. It can be looked at and listed all the same
+    (bugs 13, 14).
+    """
     host = box.host
     box.outside.write("locked", b"secret")
     with box.outside.open("locked", Access.READ_DATA | Access.WRITE_DATA, share=0):
@@ -251,7 +253,9 @@ def test_an_open_file_without_a_name_is_pinned_again(ntfs: Box) -> None:
 
 
 def test_a_time_that_was_set_does_not_stop_the_clock(ntfs: Box) -> None:
-    """NT leaves a time alone that was set through the same handle, whatever is written through it afterwards."""
+    """NT leaves a time alone that was set through the same handle, whatever is written through it
+    afterwards.
+    """
     handle = ntfs.host.open_at(ntfs.root, b"file", NEW)
     ntfs.host.utimes(ObjectRef(handle, NO_HANDLE, b""), 100, 100)
     assert ntfs.host.stat(handle).st_mtime_ns == 100
@@ -277,7 +281,9 @@ def test_a_root_that_is_none(ntfs: Box) -> None:
 
 
 def test_no_lock_of_the_hosts(box: Box) -> None:
-    """Windows' locks are mandatory: a client's lock would stop another client's reads. The server keeps them."""
+    """Windows' locks are mandatory: a client's lock would stop another client's reads. The server
+    keeps them.
+    """
     handle = box.host.open_at(box.root, b"file", NEW)
     other = box.host.open_at(box.root, b"file", linux.O_RDWR)
     box.host.lock(handle, linux.LOCK_WRLCK, 0, 0)

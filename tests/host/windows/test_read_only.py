@@ -1,4 +1,6 @@
-"""Files with Windows' read-only attribute, where a mapped model keeps the modes: the client's mode decides, the attribute stays as it is."""
+"""Files with Windows' read-only attribute, where a mapped model keeps the modes: the client's mode
+decides, the attribute stays as it is.
+"""
 
 from collections.abc import Iterator
 

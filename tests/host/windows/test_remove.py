@@ -26,7 +26,9 @@ def test_a_read_only_file_goes(box: Box) -> None:
 
 
 def test_the_other_name_of_a_read_only_file_stays_read_only(box: Box) -> None:
-    """Attributes belong to the file: where the attribute must be taken off for the removal, it comes back."""
+    """Attributes belong to the file: where the attribute must be taken off for the removal, it
+    comes back.
+    """
     box.outside.write("one")
     place = box.place(b"one")
     box.host.make_link(place, box.root, b"two")
@@ -38,7 +40,9 @@ def test_the_other_name_of_a_read_only_file_stays_read_only(box: Box) -> None:
 
 
 def test_an_open_file_lives_on(ntfs: Box) -> None:
-    """Row 6, better: the name goes at once, the handle stays good, and the name can be used again."""
+    """Row 6, better: the name goes at once, the handle stays good, and the name can be
+    used again.
+    """
     host = ntfs.host
     handle = host.open_at(ntfs.root, b"file", NEW)
     host.write(handle, b"old", 0)
@@ -59,7 +63,9 @@ def test_an_open_file_lives_on(ntfs: Box) -> None:
 
 
 def test_the_name_of_an_open_file_is_free_at_once(box: Box) -> None:
-    """Also where there are no POSIX semantics: there it waits for its last handle in a directory that no client sees."""
+    """Also where there are no POSIX semantics: there it waits for its last handle in a directory
+    that no client sees.
+    """
     host = box.host
     box.outside.mkdir("dir")
     dir = host.open_path(box.root, b"dir")
@@ -172,7 +178,9 @@ def test_the_attribute_comes_back_if_the_removal_fails() -> None:
 
 
 def test_delete_pending_is_enoent(ntfs: Box) -> None:
-    """A name that another program has marked for deletion is gone for clients; it is listed until it goes."""
+    """A name that another program has marked for deletion is gone for clients; it is listed until
+    it goes.
+    """
     ntfs.outside.write("file")
     with ntfs.outside.open("file", Access.DELETE | Access.READ_DATA) as handle:
         ntfs.calls.change(handle, Info.DISPOSITION, b"\1")

@@ -195,7 +195,9 @@ def test_a_running_program_is_not_replaced(ntfs: Box) -> None:
 
 @pytest.mark.parametrize("failing", range(1, 9))
 def test_what_fails_half_way_is_undone(failing: int) -> None:
-    """Without POSIX semantics an open target is moved aside: whatever fails, both are where they were."""
+    """Without POSIX semantics an open target is moved aside: whatever fails, both are where they
+    were.
+    """
     with fake_box("share") as box:
         box.outside.write("one", b"1")
         box.outside.write("two", b"2")

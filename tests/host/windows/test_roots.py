@@ -1,4 +1,6 @@
-"""Exported folders that are no plain ones: the root of a volume, with and without a tag, and two exports of a volume."""
+"""Exported folders that are no plain ones: the root of a volume, with and without a tag, and two
+exports of a volume.
+"""
 
 import pytest
 from tests.host.windows.outside import junction_data
@@ -16,7 +18,9 @@ __all__ = ["close_pins_where_they_belong"]
 
 
 class MountedNt(FakeNt):
-    """The root of the volume has a mount point's tag for who asks, as under Wine, and no way that leads from it."""
+    """The root of the volume has a mount point's tag for who asks, as under Wine, and no way that
+    leads from it.
+    """
 
     def query(self, handle: int, kind: int, size: int, *, partial: bool = False) -> bytes:
         root = self.volume.root

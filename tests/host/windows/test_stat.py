@@ -68,13 +68,16 @@ def test_identity_lasts_and_differs(box: Box) -> None:
 
 
 def test_ids_of_128_bits_are_not_cut() -> None:
-    """On ReFS the lower 64 bits alone are not unique; the volume says so and the server maps them."""
+    """On ReFS the lower 64 bits alone are not unique; the volume says so and the server
+    maps them.
+    """
     with fake_box("refs") as box:
         box.outside.write("file")
         assert box.host.stat_at(box.root, b"file").st_ino >> 64
         assert not box.host.volume(box.root).unique_ino
         listing = box.host.open_dir(ObjectRef(box.root, NO_HANDLE, b""))
-        # The directory has 64 bits of it only: the type is left open, so that whoever needs the number looks at the file.
+        # The directory has 64 bits of it only: the type is left open, so that whoever needs the
+        # number looks at the file.
         assert [entry.type for entry in listing.read(0) if entry.name == b"file"] == [linux.DT_UNKNOWN]
         listing.close()
 
@@ -254,7 +257,9 @@ def test_volume(box: Box) -> None:
 
 
 def test_streams_are_asked_for_by_flag_not_by_name() -> None:
-    """Bug 19: ReFS has streams too; and a volume without them is told apart, with nothing left on it."""
+    """Bug 19: ReFS has streams too; and a volume without them is told apart, with nothing left on
+    it.
+    """
     with fake_box("refs") as box:
         assert box.host.volume(box.root).xattrs
         box.fake.volume.kind, box.fake.volume.streams = "NTFS", False

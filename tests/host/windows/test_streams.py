@@ -61,7 +61,9 @@ def test_the_flags_are_the_opens_own(box: Box) -> None:
 
 
 def test_the_list(box: Box) -> None:
-    """Bug 12 and row 9: all names, however many; never the unnamed stream, nor another program's."""
+    """Bug 12 and row 9: all names, however many; never the unnamed stream, nor another
+    program's.
+    """
     box.outside.write("file", b"contents")
     box.outside.write("file:Zone.Identifier", b"[ZoneTransfer]")
     place = box.place(b"file")
@@ -139,7 +141,9 @@ def test_names_that_are_no_utf8(ntfs: Box) -> None:
 
 
 def test_a_stream_is_shared(box: Box) -> None:
-    """Bug 11: the patches shared for reading only, so that a second user of the attribute failed."""
+    """Bug 11: the patches shared for reading only, so that a second user of the
+    attribute failed.
+    """
     box.outside.write("file")
     place = box.place(b"file")
     box.host.set_xattr(place, b"user.a", b"1")
@@ -238,7 +242,9 @@ def test_a_file_without_a_name_has_no_streams_any_more(ntfs: Box) -> None:
 
 
 def test_by_name_a_swapped_file_is_told_apart() -> None:
-    """Bug 4: where streams go by name, the stream must be the pinned file's own; nothing is left on the other one."""
+    """Bug 4: where streams go by name, the stream must be the pinned file's own; nothing is left on
+    the other one.
+    """
     with fake_box("share") as box:
         box.outside.write("file")
         box.outside.write("other")
@@ -260,7 +266,9 @@ def test_by_name_a_swapped_file_is_told_apart() -> None:
 
 
 def test_a_stream_that_only_seemed_to_be_there(ntfs: Box) -> None:
-    """Wine over ntfs-3g: for a second Linux remembers the streams of a file whose name another file has now."""
+    """Wine over ntfs-3g: for a second Linux remembers the streams of a file whose name another file
+    has now.
+    """
 
     def seems_to_be_there(call: str) -> None:
         if call == "create":

@@ -1,4 +1,6 @@
-"""Topen and Tcreate through the wire, and what the base messages share: in 9P2000, 9P2000.u, and as far as they go in 9P2000.L."""
+"""Topen and Tcreate through the wire, and what the base messages share: in 9P2000, 9P2000.u, and as
+far as they go in 9P2000.L.
+"""
 
 from itertools import product
 

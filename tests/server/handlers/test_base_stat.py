@@ -1,4 +1,6 @@
-"""Tstat, Twstat and directories read as stat records through the wire: 9P2000, 9P2000.u, and what of them is accepted in 9P2000.L."""
+"""Tstat, Twstat and directories read as stat records through the wire: 9P2000, 9P2000.u, and what
+of them is accepted in 9P2000.L.
+"""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,6 @@
-"""Twstat: all that it asks for or nothing (stat(5)), whichever part fails, over memory and over a folder in each security model."""
+"""Twstat: all that it asks for or nothing (stat(5)), whichever part fails, over memory and over a
+folder in each security model.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +87,8 @@ def test_an_error_leaves_all_as_it_was(
         return
     served.faults.clear()
     if verb == "file.truncate" and name == b"target" and Errno.EIO in expected:
-        # What was replaced before the cut failed is gone: the rule says so. The name is changed back.
+        # What was replaced before the cut failed is gone: the rule says so. The name is changed
+        # back.
         file.walk(0, 3, b"f")
         assert (stat_of(file, 3).length, stat_of(file, 3).mode) == before[1:3]
     else:
@@ -158,7 +161,9 @@ class TestFolder:
             file.clunk(3)
 
     def test_a_mode_of_a_link(self, file: RawClient, tmp_path: Path) -> None:
-        """Linux has none, and says so after the owner was changed; the file that the link was to replace is still there."""
+        """Linux has none, and says so after the owner was changed; the file that the link was to
+        replace is still there.
+        """
         (tmp_path / "link").symlink_to("f")
         before = state(file)
         file.walk(0, 3, b"link")

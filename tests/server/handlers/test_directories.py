@@ -88,7 +88,8 @@ class TestReaddir:
 
     @pytest.mark.parametrize("count", [26, 27, 100, 4096])
     def test_a_driver_that_takes_the_room_literally(self, count: int) -> None:
-        # It should return one entry at least; to take nothing for the end would lose the rest of the directory.
+        # It should return one entry at least; to take nothing for the end would lose the rest of
+        # the directory.
         with Served(layers=[lambda root, user: Literal(root, Literal)]) as served:
             client = served.client()
             for i in range(20):
@@ -435,7 +436,9 @@ class TestRename:
 
 
 class Host(Node):
-    """A directory whose cookies take 63 bits, as those of ext4 do, and which is read in small batches."""
+    """A directory whose cookies take 63 bits, as those of ext4 do, and which is read in small
+    batches.
+    """
 
     inline = True
     qid = Qid(QT_DIR, 0, 1)

@@ -274,7 +274,9 @@ class TestLimit:
 
 
 class Host(dict[int, list[tuple[int, int, int]]]):
-    """A layer of files that are locked on a host as Linux does: by open file, knowing nothing of 9P's owners."""
+    """A layer of files that are locked on a host as Linux does: by open file, knowing nothing of
+    9P's owners.
+    """
 
     def __call__(self, root: Node, user: User) -> Node:
         return _HostNode(root, self)
@@ -318,7 +320,9 @@ class _HostFile(FileWrapper):
 
 
 class TestHost:
-    """Locks are taken on the host as well, where an open file is an owner (open-file-description locks)."""
+    """Locks are taken on the host as well, where an open file is an owner (open-file-description
+    locks).
+    """
 
     @pytest.fixture
     def host(self) -> Host:
@@ -348,7 +352,8 @@ class TestHost:
         assert reply.client_id == b"host"
 
     def test_one_owner_with_two_fids(self, host: Host, one: RawClient) -> None:
-        # fcntl(2) of a process that opened a file twice: for the host two owners, who would exclude each other.
+        # fcntl(2) of a process that opened a file twice: for the host two owners, who would exclude
+        # each other.
         one.walk(0, 2, b"f")
         one.open(2, linux.O_RDWR)
         assert lock(one, WRITE, 0, 4) == SUCCESS

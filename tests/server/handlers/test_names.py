@@ -1,4 +1,6 @@
-"""What a name may be: every name-taking message, every illegal name, from a directory and from a file (T01)."""
+"""What a name may be: every name-taking message, every illegal name, from a directory and from a
+file (T01).
+"""
 
 from collections.abc import Callable
 

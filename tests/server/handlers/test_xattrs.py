@@ -1,4 +1,6 @@
-"""Txattrwalk and Txattrcreate through the wire: read like a file, written like a file, set when the fid is clunked."""
+"""Txattrwalk and Txattrcreate through the wire: read like a file, written like a file, set when the
+fid is clunked.
+"""
 
 from collections.abc import Sequence
 
@@ -179,7 +181,9 @@ class TestWrite:
 
 
 class TestEmpty:
-    """QEMU removes at size 0, whatever the flags; Linux means that only with REPLACE (fs/9p/xattr.c)."""
+    """QEMU removes at size 0, whatever the flags; Linux means that only with REPLACE
+    (fs/9p/xattr.c).
+    """
 
     def test_with_replace_is_removed(self, client: RawClient) -> None:
         put(client, b"green")

@@ -63,7 +63,9 @@ class NameCalls(AttachedExport):
                 return decode(self.verbs.readlink(fid))
 
     def realpath(self, path: RemotePath) -> str:
-        """The path with every symbolic link resolved, inside the export. The last name need not exist."""
+        """The path with every symbolic link resolved, inside the export. The last name need not
+        exist.
+        """
         with about(text_of(path)):
             return join_names(self.names_of(path, follow=True))
 
@@ -86,7 +88,8 @@ class NameCalls(AttachedExport):
     def rename(self, old: RemotePath, new: RemotePath) -> None:
         """Move an entry to another name, replacing an existing one.
 
-        Same semantics as rename(2). EXDEV for another directory in dialects without such a rename (9P2000, 9P2000.u).
+        Same semantics as rename(2). EXDEV for another directory in dialects without such a rename
+        (9P2000, 9P2000.u).
         """
         with about(text_of(old), text_of(new)):
             old_names, old_name = self._entry(old)

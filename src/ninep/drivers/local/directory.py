@@ -235,7 +235,8 @@ class LocalDir(OpenDir):
         types, types_to_stat = table.shown_types, table.types_to_stat
         number = numbers[0] - 1
         batch: list[Dirent | tuple[int, int, int, int, int, bytes] | None] = [
-            # Plain tuples: a Dirent's constructor would double the cost of an entry (0.25 us). Counting costs 0.02 us, a zip with the numbers 0.1.
+            # Plain tuples: a Dirent's constructor would double the cost of an entry (0.25 us).
+            # Counting costs 0.02 us, a zip with the numbers 0.1.
             (QID_TYPES[kind], 0, ino << bits | suffix, number, types[kind], name)
             if (number := number + 1) and kind not in types_to_stat and ino < limit
             else self._stat_entry(ino, number, kind, name)

@@ -24,7 +24,9 @@ from ninep.security import AUTO, Choice, SecurityModel, Unsuitable
 
 
 class ExportError(OSError):
-    """The folder cannot be exported; the text is one sentence for the person who starts the server."""
+    """The folder cannot be exported; the text is one sentence for the person who starts
+    the server.
+    """
 
 
 _WHY = {

@@ -66,7 +66,8 @@ class LocalFile(CachedFile):
         except OSError as error:
             if linux_errno(error) is not Errno.EOPNOTSUPP:
                 raise
-            # tmpfs and a few others cannot tell, and do not wait either; asking each time would cost an exception.
+            # tmpfs and a few others cannot tell, and do not wait either; asking each time would
+            # cost an exception.
             self._read_now = host.read
             return self.read(offset, count)
 

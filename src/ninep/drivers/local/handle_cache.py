@@ -94,7 +94,9 @@ class CacheEntry(ABC):
         """The file system that it is on, if that may be a slow one; None otherwise."""
 
     def held(self) -> Handle:
-        """The path handle. Keep it in a local variable while it is used: see the head of this page."""
+        """The path handle. Keep it in a local variable while it is used: see the head
+        of this page.
+        """
         self.used = True
         path_handle = self.path_handle
         return self.reopen() if path_handle is None else path_handle
@@ -158,8 +160,8 @@ class HandleCache:
         self.opened = 0
         self.unreclaimable = 0
         self.lock = threading.RLock()
-        # In the order of the clock. A dict, because nodes leave it from anywhere: those left behind until the hand comes by would keep
-        # the garbage collector busy (3.5 us for each walk).
+        # In the order of the clock. A dict, because nodes leave it from anywhere: those left behind
+        # until the hand comes by would keep the garbage collector busy (3.5 us for each walk).
         self._ring: dict[CacheEntry, None] = {}
         self._files: dict[int | None, dict[CachedFile, None]] = {}
         """Open files whose handles may be taken away, in the same order; those on a slow file
@@ -180,7 +182,9 @@ class HandleCache:
         self.held += 1
 
     def drop(self, node: CacheEntry) -> None:
-        """Take a node's path handle away; it closes when no verb uses it. Call with the lock held."""
+        """Take a node's path handle away; it closes when no verb uses it. Call with the
+        lock held.
+        """
         if node.path_handle is not None:
             node.path_handle = None
             self.held -= 1
@@ -260,8 +264,9 @@ class HandleCache:
             if linux_errno(error) not in (Errno.EMFILE, Errno.ENFILE) or not self.make_room():
                 raise error
         finally:
-            # A frame of its own traceback that knows an error is a circle, and the handles in those frames would stay open until the
-            # collector comes by: 2000 of them for a client that walks through files.
+            # A frame of its own traceback that knows an error is a circle, and the handles in those
+            # frames would stay open until the collector comes by: 2000 of them for a client that
+            # walks through files.
             del error
         return call(*arguments)
 
@@ -371,7 +376,8 @@ class HandleCache:
         if self.held + self.opened > self.budget:
             self.trim(node)
         elif crowd > self.budget // 4:
-            # They may be no more than a part. Whoever opens one more gives some of the same device back, be it this one.
+            # They may be no more than a part. Whoever opens one more gives some of the same device
+            # back, be it this one.
             own = len(self._files.get(node.dev, ()))
             self._rounds(lambda chosen: self._take_files(node.dev, max(1, own // 8), chosen))
 
@@ -408,7 +414,9 @@ class HandleCache:
         return handle
 
     def remove_file(self, file: CachedFile) -> None:
-        """An open file ends; its handle is about to be closed and is no way back to a path handle."""
+        """An open file ends; its handle is about to be closed and is no way back to a
+        path handle.
+        """
         node = file.node
         with self.lock:
             files = node.files
@@ -427,7 +435,9 @@ class HandleCache:
             self._no_victim(file)
 
     def kept_meanwhile(self) -> AbstractContextManager[None]:
-        """For the length of a block nodes keep the path handles that they get; here they do anyway."""
+        """For the length of a block nodes keep the path handles that they get; here
+        they do anyway.
+        """
         return nullcontext()
 
 

@@ -175,7 +175,8 @@ def _is_in(node: N, directory: N) -> bool:
     """
     try:
         if node.kind == DT_DIR and not host.BY_NAME:
-            # Not by ``is_at``: this look says nothing of what may be mounted on the directory's own name.
+            # Not by ``is_at``: this look says nothing of what may be mounted on the directory's own
+            # name.
             found = host.stat_at(node.held(), b"..")
             return found.st_ino == directory.ino and found.st_dev == directory.dev
         return not node.detached and node.is_at(directory.held(), node.name_)

@@ -109,7 +109,8 @@ class LocalNode(TableEntry):
         dir = self.held()
         known = None if self.children is None else self.children.get(name)
         if known is not None and known.path_handle is not None:
-            # One look instead of open, look and close; as long as the path handle is held its inode number cannot be used again.
+            # One look instead of open, look and close; as long as the path handle is held its inode
+            # number cannot be used again.
             found = (
                 host.stat_at(dir, name) if known.mounts_checked == host.mounts.changes else known.stat_name(dir, name)
             )
@@ -252,8 +253,8 @@ class LocalNode(TableEntry):
         try:
             handle = self.open_handle(O_WRONLY)
         except OSError:
-            # It may be open since before its mode forbade it, or have no name to be opened by any more. The rights of an
-            # open are those of who opened: no other user may use them.
+            # It may be open since before its mode forbade it, or have no name to be opened by any
+            # more. The rights of an open are those of who opened: no other user may use them.
             asking = asker(by)
             for file in self.files:
                 if file.writable and file.by == asking:
@@ -294,7 +295,9 @@ class LocalNode(TableEntry):
     # -- opening -------------------------------------------------------------------------------------------------------
 
     def open_handle(self, flags: int) -> Handle:
-        """A handle to the contents, not counted. EISDIR, ELOOP, ENXIO for what is no regular file."""
+        """A handle to the contents, not counted. EISDIR, ELOOP, ENXIO for what is no
+        regular file.
+        """
         if self.kind != DT_REG:
             raise Refused({DT_DIR: Errno.EISDIR, DT_LNK: Errno.ELOOP}.get(self.kind, Errno.ENXIO))
         ref = self.object_ref()

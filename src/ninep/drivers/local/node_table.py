@@ -142,7 +142,8 @@ class TableEntry(CacheEntry, Node):
             crossed = True
             found = host.stat_at(dir, name)
         same = found.st_ino == self.ino and found.st_dev == self.dev
-        # On what others may mount on, they may do so at any moment, before this process is told of it.
+        # On what others may mount on, they may do so at any moment, before this process is told of
+        # it.
         if same and self.inline and changes > 0 and (crossed or self.table.devices.is_private(found)):
             self.mounts_checked = changes
         return found

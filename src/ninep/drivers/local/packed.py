@@ -34,7 +34,9 @@ log = logging.getLogger("ninep.drivers")
 BUDGET: Final = 8 << 20
 """Bytes of listings that an export keeps, and bytes that it records at the same time."""
 COST: Final = 512
-"""What a listing takes besides its bytes: a thousand of nothing but ``.`` and ``..`` are not free."""
+"""What a listing takes besides its bytes: a thousand of nothing but ``.`` and ``..``
+are not free.
+"""
 READERS: Final = 64
 """Open directories that have entries at hand: a batch of the host, up to 1400 entries, 300 KiB."""
 QUIET: Final = 50_000_000
@@ -97,7 +99,9 @@ class Recorder:
         self._size = 0
 
     def add(self, pieces: Sequence[bytes], cookie: int) -> bool:
-        """More packed entries, each as its head and its name; False when they have become too many."""
+        """More packed entries, each as its head and its name; False when they have
+        become too many.
+        """
         before = size = self._size
         for head, name in zip(pieces[::2], pieces[1::2], strict=True):
             size += len(head) + len(name)
@@ -180,7 +184,9 @@ class Listings:
             self._drop(next(iter(self._kept)))
 
     def reading(self, reader: Reader) -> None:
-        """It has entries at hand. The last few directories may; a client can have thousands open."""
+        """It has entries at hand. The last few directories may; a client can have
+        thousands open.
+        """
         with self._guard:
             self._readers[reader] = None
             self._readers.move_to_end(reader)

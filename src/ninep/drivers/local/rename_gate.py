@@ -41,7 +41,9 @@ class RenameGate:
                 self._ended.notify_all()
 
     def quiet_since(self, mark: int) -> bool:
-        """A name led nowhere. False: some rename has ended since ``ended`` was ``mark``, try again."""
+        """A name led nowhere. False: some rename has ended since ``ended`` was
+        ``mark``, try again.
+        """
         with self._lock:
             if self.ended != mark:
                 return False

@@ -1,4 +1,6 @@
-"""Walks of several names on hosts where nodes keep no path handles (``host.HANDLES_BLOCK_RENAME``)."""
+"""Walks of several names on hosts where nodes keep no path handles
+(``host.HANDLES_BLOCK_RENAME``).
+"""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ class MemoryDriver(Driver):
     """A filesystem, empty at first, that exists as long as this object.
 
     Args:
-        capacity: bytes of contents, names, link targets and extended attributes; ENOSPC beyond. Each
-            inode takes about 1 KiB more.
+        capacity: bytes of contents, names, link targets and extended attributes; ENOSPC beyond.
+            Each inode takes about 1 KiB more.
         inodes: files, directories, links and devices, the root included; ENOSPC beyond.
         uid: the owner of the root, and of files that a client creates without a uid.
         gid: the same for the group.

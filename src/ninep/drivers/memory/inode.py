@@ -134,8 +134,8 @@ class Inode:
 
 
 class Entry(Node):
-    """A name of an inode in a directory (or the root): what ``Entries`` and open directories know of
-    a node.
+    """A name of an inode in a directory (or the root): what ``Entries`` and open directories know
+    of a node.
     """
 
     __slots__ = ("cookie", "directory", "inode", "name_now")

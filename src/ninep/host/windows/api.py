@@ -1,19 +1,20 @@
 """The NT calls that the Windows host makes, as one small interface.
 
-``NtCalls`` is the seam: ``calls.SystemCalls`` makes the real calls by ctypes, ``ninep.testing.fake_nt`` plays a
-volume with NTFS semantics for what no other system can show. Above it is ``system`` with the primitives of
-``_api``.
+``NtCalls`` is the seam: ``calls.SystemCalls`` makes the real calls by ctypes,
+``ninep.testing.fake_nt`` plays a volume with NTFS semantics for what no other system can show.
+Above it is ``system`` with the primitives of ``_api``.
 
 Rules
 
-* Nt* only, on handles; a name is one component below a directory handle (RootDirectory), in UTF-16. The one
-  exception is the folder that the person who starts the server named: ``dos_path`` turns it into an NT path.
+* Nt* only, on handles; a name is one component below a directory handle (RootDirectory), in UTF-16.
+  The one exception is the folder that the person who starts the server named: ``dos_path`` turns it
+  into an NT path.
 * Buffers go in and come out as bytes; ``info`` knows their layouts.
 * A failing call raises ``NtError`` with the NTSTATUS. Nothing returns a status, a null or -1.
 * Every handle is synchronous (FILE_SYNCHRONOUS_IO_NONALERT): a call that returned is done.
 
-Names and numbers are those of [MS-FSCC], [MS-DTYP] and the Windows driver kit's wdm.h and ntifs.h. This module knows
-no policy.
+Names and numbers are those of [MS-FSCC], [MS-DTYP] and the Windows driver kit's wdm.h and ntifs.h.
+This module knows no policy.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ class Share(IntFlag):
 
 
 class Disposition(IntEnum):
-    """CreateDisposition of NtCreateFile. OVERWRITE and SUPERSEDE are missing: they drop streams and attributes."""
+    """CreateDisposition of NtCreateFile. OVERWRITE and SUPERSEDE are missing: they drop streams and
+    attributes.
+    """
 
     OPEN = 1
     CREATE = 2
@@ -179,7 +182,9 @@ NULL: Final = 0
 
 
 class NtCalls(Protocol):
-    """The calls. Handles are plain ints here; ``NtError`` with the call's NTSTATUS on every failure."""
+    """The calls. Handles are plain ints here; ``NtError`` with the call's NTSTATUS on every
+    failure.
+    """
 
     def dos_path(self, path: str) -> str:
         r"""The NT path of a Win32 one: ``\??\C:\folder`` (RtlDosPathNameToNtPathName_U)."""
@@ -196,7 +201,9 @@ class NtCalls(Protocol):
         attributes: int = 0,
         object_attributes: int = OBJ_CASE_INSENSITIVE | OBJ_DONT_REPARSE,
     ) -> tuple[int, bool]:
-        """NtCreateFile: the handle, and whether the file was created. "" opens the object of ``root`` again."""
+        """NtCreateFile: the handle, and whether the file was created. "" opens the object of
+        ``root`` again.
+        """
 
     def close(self, handle: int) -> None:
         """NtClose."""
@@ -214,7 +221,9 @@ class NtCalls(Protocol):
         """NtFlushBuffersFile."""
 
     def query(self, handle: int, kind: int, size: int, *, partial: bool = False) -> bytes:
-        """NtQueryInformationFile into ``size`` bytes. With ``partial``, BUFFER_OVERFLOW is an answer: what fitted."""
+        """NtQueryInformationFile into ``size`` bytes. With ``partial``, BUFFER_OVERFLOW is an
+        answer: what fitted.
+        """
 
     def change(self, handle: int, kind: int, data: bytes) -> None:
         """NtSetInformationFile."""
@@ -222,7 +231,8 @@ class NtCalls(Protocol):
     def query_directory(self, handle: int, size: int, pattern: str | None = None) -> bytes:
         """NtQueryDirectoryFile, ``Info.ID_BOTH_DIRECTORY``: the next entries, empty at the end.
 
-        A handle keeps its first ``pattern`` and goes on where it was: another scan needs another handle.
+        A handle keeps its first ``pattern`` and goes on where it was: another scan needs another
+        handle.
         """
 
     def query_volume(self, handle: int, kind: int, size: int) -> bytes:

@@ -1,8 +1,8 @@
 """The NT calls by ctypes: ``api.NtCalls`` on a running Windows.
 
-Importable everywhere (so that type checkers and tests see it), usable on Windows only: ntdll is loaded when
-``SystemCalls`` is made. ctypes releases the GIL during a call, so worker threads do overlap. This module knows
-neither layouts nor policy.
+Importable everywhere (so that type checkers and tests see it), usable on Windows only: ntdll is
+loaded when ``SystemCalls`` is made. ctypes releases the GIL during a call, so worker threads do
+overlap. This module knows neither layouts nor policy.
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ class SystemCalls:
             function = self._functions[name] = getattr(library, name)
             function.restype = answer
             function.argtypes = arguments
-        # Windows decides by the program's name whether it sees placeholders; the mode is the process's, since Windows 10 1803.
+        # Windows decides by the program's name whether it sees placeholders; the mode is the
+        # process's, since Windows 10 1803.
         expose = getattr(library, "RtlSetProcessPlaceholderCompatibilityMode", None)
         if expose is not None:
             expose.argtypes = (ctypes.c_byte,)
@@ -214,7 +215,8 @@ class SystemCalls:
             *(handle, None, None, None, byref(io), buffer, size),
             *(nt.Info.ID_BOTH_DIRECTORY, 0, wanted, 0),
         )
-        # NO_SUCH_FILE is the answer of a first scan that finds nothing (the root of an empty volume, a pattern).
+        # NO_SUCH_FILE is the answer of a first scan that finds nothing (the root of an empty
+        # volume, a pattern).
         if status in {Status.NO_MORE_FILES, Status.NO_SUCH_FILE}:
             return b""
         if failed(status):

@@ -1,12 +1,16 @@
-"""Opening what a file or directory holds: through the filter driver that keeps its contents, if one does.
+"""Opening what a file or directory holds: through the filter driver that keeps its contents, if one
+does.
 
-A cloud provider's file, a deduplicated or compressed one carries a reparse tag (``tags``), and an open with OPEN_REPARSE_POINT is of the tag: what
-is read there is not what the file holds. So the entry itself is opened first, as everything is (``open``); its tag is asked through that handle,
-and then the same object is opened once more, by the handle, without OPEN_REPARSE_POINT. No name is looked up in between, OBJ_DONT_REPARSE makes
-the kernel refuse if the tag became a link's meanwhile, and the file id is compared for kernels that do not know it.
+A cloud provider's file, a deduplicated or compressed one carries a reparse tag (``tags``), and an
+open with OPEN_REPARSE_POINT is of the tag: what is read there is not what the file holds. So the
+entry itself is opened first, as everything is (``open``); its tag is asked through that handle, and
+then the same object is opened once more, by the handle, without OPEN_REPARSE_POINT. No name is
+looked up in between, OBJ_DONT_REPARSE makes the kernel refuse if the tag became a link's meanwhile,
+and the file id is compared for kernels that do not know it.
 
-What is not on this computer (RECALL_ON_DATA_ACCESS, RECALL_ON_OPEN, OFFLINE) is fetched when it is opened or read, which may take as long as a
-network does: ``WouldBlock`` in a thread that must not wait. Looking, listing and named streams fetch nothing.
+What is not on this computer (RECALL_ON_DATA_ACCESS, RECALL_ON_OPEN, OFFLINE) is fetched when it is
+opened or read, which may take as long as a network does: ``WouldBlock`` in a thread that must not
+wait. Looking, listing and named streams fetch nothing.
 """
 
 from __future__ import annotations
@@ -51,7 +55,9 @@ def reopen_contents(calls: NtCalls, handle: Handle, access: int, options: int = 
 
 
 def with_contents(calls: NtCalls, opened: int, access: int, options: int = 0) -> int:
-    """The handle itself, or in its place one through the filter driver, if the object has its tag."""
+    """The handle itself, or in its place one through the filter driver, if the object
+    has its tag.
+    """
     with kept(calls, opened) as handle:
         if not look(calls, handle)[1]:
             return opened

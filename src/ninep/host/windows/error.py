@@ -1,8 +1,8 @@
 """Win32 and Winsock error codes by name, each with the Linux errno that a client is told.
 
-For what does not come from an NT call of ours: sockets, and whatever Python's own functions raise with a
-``winerror``. Names and numbers are those of [MS-ERREF] 2.2 and of the Windows SDK's winerror.h; the errno follows
-the rules of ``status``. A code without a row is EIO.
+For what does not come from an NT call of ours: sockets, and whatever Python's own functions raise
+with a ``winerror``. Names and numbers are those of [MS-ERREF] 2.2 and of the Windows SDK's
+winerror.h; the errno follows the rules of ``status``. A code without a row is EIO.
 """
 
 from __future__ import annotations

@@ -1,18 +1,20 @@
 """The primitives of ``_api`` on Windows, over the NT calls.
 
-A pin is a handle with the right to read attributes and nothing else: such an open meets no sharing conflict and
-causes none. An open handle still hinders the renaming of the directories above it (``HANDLES_BLOCK_RENAME``), so pins
-live as long as a call. The root's handle lives as long as the server, and does not share deletion: the folder cannot
-be removed or replaced meanwhile (bug 23).
+A pin is a handle with the right to read attributes and nothing else: such an open meets no sharing
+conflict and causes none. An open handle still hinders the renaming of the directories above it
+(``HANDLES_BLOCK_RENAME``), so pins live as long as a call. The root's handle lives as long as the
+server, and does not share deletion: the folder cannot be removed or replaced meanwhile (bug 23).
 
-Ownership. Windows has no uids and no permission bits for Linux. chmod sets and clears the read-only attribute of a
-file (read-only if and only if the mode has no write bit) and chown does nothing; both succeed, so that ``cp -p``, tar and git
-work in a guest, and what was dropped is said once in the log (bug 22). Owners and modes are kept by the
-mapped models.
+Ownership. Windows has no uids and no permission bits for Linux. chmod sets and clears the read-only
+attribute of a file (read-only if and only if the mode has no write bit) and chown does nothing;
+both succeed, so that ``cp -p``, tar and git work in a guest, and what was dropped is said once in
+the log (bug 22). Owners and modes are kept by the mapped models.
 
-Locks are the server's: Windows' own are mandatory and would stop reads and writes of all other programs.
+Locks are the server's: Windows' own are mandatory and would stop reads and writes of all other
+programs.
 
-Numbers of bugs are those of docs/windows.md. Everything here works on any ``NtCalls``, also on the fake in the tests.
+Numbers of bugs are those of docs/windows.md. Everything here works on any ``NtCalls``, also on the
+fake in the tests.
 """
 
 from __future__ import annotations
@@ -85,13 +87,17 @@ class NtHost:
         return root
 
     def open_path(self, dir: Handle, name: bytes) -> Handle:
-        """With the right to write attributes too, where there is one: a file without a name cannot be opened again for it."""
+        """With the right to write attributes too, where there is one: a file without a name cannot
+        be opened again for it.
+        """
         return Handle(self._for_attributes(lambda access: open_entry(self._calls, dir, name, access)))
 
     open_path_across = open_path
 
     def open_path_by_id(self, root: Handle, ino: int) -> Handle:
-        """It is opened as ``open_path`` opens it; what is below it is refused if it has become a junction."""
+        """It is opened as ``open_path`` opens it; what is below it is refused if it has become a
+        junction.
+        """
         return Handle(self._for_attributes(lambda access: self._roots.find_itself(root, ino, access)))
 
     def reopen_path(self, handle: Handle) -> Handle:
@@ -147,7 +153,9 @@ class NtHost:
         return with_contents(self._calls, open_entry(self._calls, dir, name, access, options), access, options)
 
     def _open(self, open_with: Callable[[int, int], int], flags: int, dir: Handle, name: bytes) -> Handle:
-        """DIRECT is left out: unbuffered reads want aligned buffers. TRUNC acts on the open file, never by a disposition."""
+        """DIRECT is left out: unbuffered reads want aligned buffers. TRUNC acts on the open file,
+        never by a disposition.
+        """
         calls = self._calls
         access = _ACCESS[flags & linux.O_ACCMODE]
         if flags & linux.O_TRUNC:
@@ -194,7 +202,9 @@ class NtHost:
         return Handle(self._calls.create(dir, "", LIST, THROUGH | Options.DIRECTORY_FILE)[0])
 
     def _fetch_names(self, dir: Handle) -> None:
-        """A directory whose entries are not all on this computer is completed by its first scan, which waits: before the event loop reads it."""
+        """A directory whose entries are not all on this computer is completed by its first scan,
+        which waits: before the event loop reads it.
+        """
         if look(self._calls, dir)[0] & RECALLED:
             with closing(self._calls, self._reopened(dir)) as again:
                 self._calls.query_directory(again, 4096)
@@ -211,7 +221,9 @@ class NtHost:
     stat_same_mount = stat_at
 
     def birth_time(self, handle: Handle) -> int | None:
-        """Any program may set a CreationTime, and Wine makes one up: it says nothing about identity, which file ids do alone."""
+        """Any program may set a CreationTime, and Wine makes one up: it says nothing about
+        identity, which file ids do alone.
+        """
         return None
 
     def generation(self, handle: Handle) -> int | None:
@@ -224,7 +236,9 @@ class NtHost:
         return statfs_of(self._calls, handle)
 
     def volume(self, handle: Handle, xattrs: bool = True) -> Volume:
-        """Named streams are asked for by flag, not by the filesystem's name (bug 19), and tried where it is missing."""
+        """Named streams are asked for by flag, not by the filesystem's name (bug 19), and tried
+        where it is missing.
+        """
         found = volume_of(self._calls, handle)
         known = found.xattrs and not found.slow
         if self._roots.is_filtered(handle):
@@ -237,7 +251,9 @@ class NtHost:
         return found._replace(xattrs=works or found.xattrs)
 
     def _name_root(self, root: Handle) -> None:
-        """Where streams go by name, the root too needs a directory to be looked up in, and it alone has none so far."""
+        """Where streams go by name, the root too needs a directory to be looked up in, and it alone
+        has none so far.
+        """
         found = self._roots.directory_of(root)
         if found is not None:
             with closing(self._calls, found[0]) as dir:
@@ -276,8 +292,9 @@ class NtHost:
     def _set_basic(self, place: ObjectRef, wanted: info.Basic) -> None:
         """Through a pin itself if it has the right, else through another handle to the same object.
 
-        Never through an open file, unless it has no name to be opened again by: a time that is set through a handle stays as it was
-        set, whatever is written through that handle afterwards [MS-FSA 2.1.5.15.2].
+        Never through an open file, unless it has no name to be opened again by: a time that is set
+        through a handle stays as it was set, whatever is written through that handle afterwards
+        [MS-FSA 2.1.5.15.2].
         """
         calls, raw = self._calls, info.BASIC.pack(*wanted)
         if place.path_handle not in self._files:
@@ -362,7 +379,9 @@ class NtHost:
             raise _unwritable(error) from None
 
     def read_now(self, handle: Handle, count: int, offset: int, /) -> Buffer:
-        """A synchronous handle cannot be asked whether it would wait, only whether what it reads is on this computer."""
+        """A synchronous handle cannot be asked whether it would wait, only whether what it reads is
+        on this computer.
+        """
         if handle in self._recalled:
             if look(self._calls, handle)[0] & RECALLED:
                 raise WouldBlock
@@ -389,7 +408,9 @@ class NtHost:
     # -- locks: none of the host's -------------------------------------------------------------------------------------
 
     def lock(self, handle: Handle, kind: int, start: int, length: int) -> None:
-        """Nothing: the server keeps locks, and Windows' own would bar reads and writes of other programs."""
+        """Nothing: the server keeps locks, and Windows' own would bar reads and writes of other
+        programs.
+        """
 
     def test_lock(self, handle: Handle, kind: int, start: int, length: int) -> tuple[int, int, int, int] | None:
         return None

@@ -1,9 +1,9 @@
 """The layouts of what goes into and comes out of the NT calls: bytes to named values and back.
 
-One ``Struct`` per layout, as [MS-FSCC] 2.4 and 2.5 and ntifs.h give them; sizes of names are in bytes there. Both
-directions are here where the fake of the NT interface needs the other one, so that there is one table and not two.
-Times are FILETIMEs (100 ns since 1601) below and nanoseconds since 1970 above this module. It knows neither calls
-nor policy.
+One ``Struct`` per layout, as [MS-FSCC] 2.4 and 2.5 and ntifs.h give them; sizes of names are in
+bytes there. Both directions are here where the fake of the NT interface needs the other one, so
+that there is one table and not two. Times are FILETIMEs (100 ns since 1601) below and nanoseconds
+since 1970 above this module. It knows neither calls nor policy.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def to_ns(filetime: int) -> int:
 def to_filetime(ns: int) -> int:
     """The FILETIME of nanoseconds since 1970, cut to what the volume can keep.
 
-    0 means "leave it alone" to NT and negative values switch updates off, so the earliest time is 100 ns into 1601.
+    0 means "leave it alone" to NT and negative values switch updates off, so the earliest time is
+    100 ns into 1601.
     """
     return max(1, min(ns // 100 + EPOCH, _FILETIME_MAX))
 
@@ -65,7 +66,9 @@ class FileId(NamedTuple):
 
 
 class DirectoryEntry(NamedTuple):
-    """One entry of FileIdBothDirectoryInformation. ``tag`` is what stands in EaSize of a reparse point."""
+    """One entry of FileIdBothDirectoryInformation. ``tag`` is what stands in EaSize of a reparse
+    point.
+    """
 
     created: int
     accessed: int
@@ -111,7 +114,8 @@ VOLUME_ATTRIBUTES: Final = Struct("<IiI")
 DEVICE: Final = Struct("<II")
 _ENTRY: Final = Struct("<II6qIIIBx24sxxq")
 _STREAM: Final = Struct("<IIqq")
-# HANDLE members are as wide as a pointer and aligned like one: native sizes, the only ones in this file.
+# HANDLE members are as wide as a pointer and aligned like one: native sizes, the only ones in this
+# file.
 _RENAME: Final = Struct("@IPI")
 _REPARSE: Final = Struct("<IHH")
 _LINK_OFFSETS: Final = Struct("<4H")
@@ -131,7 +135,9 @@ def id_of(raw: bytes) -> FileId:
 
 
 def rename(flags: int, directory: int, name: str) -> bytes:
-    """FileRenameInformation(Ex), and FileLinkInformation of the same layout: to ``name`` below ``directory``."""
+    """FileRenameInformation(Ex), and FileLinkInformation of the same layout: to ``name`` below
+    ``directory``.
+    """
     raw = units(name)
     fixed = _RENAME.pack(flags, directory, len(raw))
     # The kernel wants at least the size of the structure with one unit of name, padding included.
@@ -145,7 +151,9 @@ def unpack_rename(raw: bytes) -> tuple[int, int, str]:
 
 
 def pack_entries(entries: Sequence[DirectoryEntry], size: int) -> tuple[bytes, int]:
-    """FileIdBothDirectoryInformation of as many entries as fit into ``size`` bytes; how many did."""
+    """FileIdBothDirectoryInformation of as many entries as fit into ``size`` bytes; how
+    many did.
+    """
     out, last = bytearray(), 0
     for count, entry in enumerate(entries):
         raw, short = units(entry.name), units(entry.short)
@@ -185,7 +193,9 @@ def pack_streams(streams: Sequence[tuple[str, int, int]]) -> bytes:
 
 
 def streams_of(raw: bytes) -> Iterator[str]:
-    """The names in FileStreamInformation, without the colons and the type; "" is the file's own data."""
+    """The names in FileStreamInformation, without the colons and the type; "" is the file's own
+    data.
+    """
     at, following = 0, 1
     while raw and following:
         following, length, _, _ = _STREAM.unpack_from(raw, at)
@@ -201,7 +211,9 @@ def pack_name(name: str) -> bytes:
 
 
 def name_of(raw: bytes) -> str:
-    """The name in FileNameInformation: from the volume's root, for messages and comparisons, never to open anything by."""
+    """The name in FileNameInformation: from the volume's root, for messages and comparisons, never
+    to open anything by.
+    """
     return from_units(raw[4 : 4 + int.from_bytes(raw[:4], "little")])
 
 
@@ -229,7 +241,8 @@ def reparse_of(raw: bytes) -> tuple[int, bytes]:
 
 
 def link_names(data: bytes, flags_size: int) -> tuple[str, str]:
-    """Substitute and print name of a symbolic link (``flags_size`` 4) or mount point (0) [MS-FSCC 2.1.2.4, 2.1.2.5].
+    """Substitute and print name of a symbolic link (``flags_size`` 4) or mount point (0) [MS-FSCC
+    2.1.2.4, 2.1.2.5].
 
     ValueError, or struct's own error, for damaged data.
     """

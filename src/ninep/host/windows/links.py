@@ -1,11 +1,14 @@
-r"""Links, FIFOs, sockets and devices on Windows: reparse points that are read and made, never followed.
+r"""Links, FIFOs, sockets and devices on Windows: reparse points that are read and made, never
+followed.
 
-Read: NT symbolic links and mount points [MS-FSCC 2.1.2.4, 2.1.2.5], and WSL's own (openvmm, ``lxutil`` fs.rs and
-util.rs): a symbolic link is a u32 version and, in version 2, the target in UTF-8 (version 1 keeps it in the file's
-data); FIFOs and sockets have empty data; a device has its numbers in the extended attribute ``$LXDEV``, two u32.
+Read: NT symbolic links and mount points [MS-FSCC 2.1.2.4, 2.1.2.5], and WSL's own (openvmm,
+``lxutil`` fs.rs and util.rs): a symbolic link is a u32 version and, in version 2, the target in
+UTF-8 (version 1 keeps it in the file's data); FIFOs and sockets have empty data; a device has its
+numbers in the extended attribute ``$LXDEV``, two u32.
 
-Made: WSL's. They need no privilege, and a Linux client's target is kept byte for byte. Windows programs show them as
-links and do not follow them, which is right: a target means something to the client only.
+Made: WSL's. They need no privilege, and a Linux client's target is kept byte for byte. Windows
+programs show them as links and do not follow them, which is right: a target means something to the
+client only.
 
 An NT target is shown with slashes. The client resolves it, in its own tree.
 """
@@ -85,7 +88,9 @@ def make_symlink(calls: NtCalls, dir: Handle, name: bytes, target: bytes) -> Non
 
 
 def make_node(calls: NtCalls, dir: Handle, name: bytes, mode: int) -> None:
-    """An empty file, a FIFO or a socket. EPERM for a device, as mknod(2) answers those without privilege."""
+    """An empty file, a FIFO or a socket. EPERM for a device, as mknod(2) answers those without
+    privilege.
+    """
     kind = mode & linux.S_IFMT
     if kind in {linux.S_IFREG, 0}:
         calls.close(make_entry(calls, dir, name, LOOK, Options.NON_DIRECTORY_FILE)[0])

@@ -1,16 +1,17 @@
 """Directory listings on Windows: a snapshot of names, the cookie an index into it.
 
-NT reads a directory through a handle that remembers where it is and cannot go back, so each rewind starts a new scan
-on a fresh handle. What was read is kept, packed (about 30 bytes an entry, 30 MB for a million), and grows as the
-client reads on; cookies are positions in it, so creates and deletes between two reads shift nothing (bug 18: the
-patches' heuristics skipped entries). Names, types and file ids come from the directory: no entry is opened, so one
-that is locked, unreadable or a link cannot fail the listing (bug 14).
+NT reads a directory through a handle that remembers where it is and cannot go back, so each rewind
+starts a new scan on a fresh handle. What was read is kept, packed (about 30 bytes an entry, 30 MB
+for a million), and grows as the client reads on; cookies are positions in it, so creates and
+deletes between two reads shift nothing (bug 18: the patches' heuristics skipped entries). Names,
+types and file ids come from the directory: no entry is opened, so one that is locked, unreadable or
+a link cannot fail the listing (bug 14).
 
 A host name that no client name leads to (see ``names``) is left out, with one warning.
 
-An open directory handle would keep Windows from renaming the directories above it, so it is let go as soon as the
-scan is complete, where the directory can be found again by its file id; it is closed once, whatever happens (bugs
-12, 17).
+An open directory handle would keep Windows from renaming the directories above it, so it is let go
+as soon as the scan is complete, where the directory can be found again by its file id; it is closed
+once, whatever happens (bugs 12, 17).
 """
 
 from __future__ import annotations
@@ -46,9 +47,10 @@ _UNFLUSHABLE: Final = frozenset(
 class Snapshot:
     """A ``_api.Listing``.
 
-    ``first`` is a handle of its own for listing. With ``keep`` it stays open and is never read from, ``again`` makes
-    the handles to read from it; without, it is the first one to be read from, and ``again`` finds the directory by
-    other means. ``typed``: the directory's file ids and types are those of ``stat``.
+    ``first`` is a handle of its own for listing. With ``keep`` it stays open and is never read
+    from, ``again`` makes the handles to read from it; without, it is the first one to be read from,
+    and ``again`` finds the directory by other means. ``typed``: the directory's file ids and types
+    are those of ``stat``.
     """
 
     def __init__(self, calls: NtCalls, first: Handle, again: Callable[[], Handle], *, keep: bool, typed: bool) -> None:
@@ -148,8 +150,8 @@ class Snapshot:
 def flush(calls: NtCalls, handle: Handle) -> None:
     """To stable storage, whatever rights the handle has.
 
-    NT flushes through handles with write access only, and git syncs through ones without: then the object is opened
-    once more. Without the right to write there is nothing to flush.
+    NT flushes through handles with write access only, and git syncs through ones without: then the
+    object is opened once more. Without the right to write there is nothing to flush.
     """
     try:
         calls.flush(handle)

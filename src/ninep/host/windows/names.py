@@ -1,30 +1,34 @@
 r"""Names: the bytes of a 9P name and the UTF-16 of an NTFS name, one to one.
 
-A Linux client may send any byte but NUL and ``/``. NTFS refuses some characters, Win32 programs devour others, and a
-colon would open a stream. Every client name therefore has exactly one host name, and no two client names share one:
+A Linux client may send any byte but NUL and ``/``. NTFS refuses some characters, Win32 programs
+devour others, and a colon would open a stream. Every client name therefore has exactly one host
+name, and no two client names share one:
 
 * Valid UTF-8 stands as it is.
-* 0x01-0x1f and ``" * : < > ? | \`` become U+F000 + code, as WSL and Cygwin do (openvmm lxutil path.rs; Cygwin User's
-  Guide, "Forbidden characters in filenames"). Those same code points in a client's name would collide, so they
-  travel like invalid bytes.
+* 0x01-0x1f and ``" * : < > ? | \`` become U+F000 + code, as WSL and Cygwin do (openvmm lxutil
+  path.rs; Cygwin User's Guide, "Forbidden characters in filenames"). Those same code points in a
+  client's name would collide, so they travel like invalid bytes.
 * A byte that is not UTF-8 becomes the lone surrogate U+DC00 + byte (PEP 383).
-* A lone surrogate in a host name, U+DC80-U+DCFF excepted, is WTF-8 on the wire (ED A0 80 to ED BF BF) and back.
-* A dot or a space at the end, and the first letter of a DOS device name (``CON``, ``NUL.txt``, ``COM¹``), change
-  places with U+F000 + code: Win32 programs can use what a guest makes, and what WSL made in the plain form stays
-  reachable under the other spelling. The plain form cannot be *made*: :func:`new_name` refuses it, since a Windows
-  program that opens ``CON`` there gets the console.
+* A lone surrogate in a host name, U+DC80-U+DCFF excepted, is WTF-8 on the wire (ED A0 80 to ED BF
+  BF) and back.
+* A dot or a space at the end, and the first letter of a DOS device name (``CON``, ``NUL.txt``,
+  ``COM¹``), change places with U+F000 + code: Win32 programs can use what a guest makes, and what
+  WSL made in the plain form stays reachable under the other spelling. The plain form cannot be
+  *made*: :func:`new_name` refuses it, since a Windows program that opens ``CON`` there gets the
+  console.
 * More than 255 UTF-16 units is ENAMETOOLONG.
 
-A host name is a ``str`` that may hold lone surrogates; :func:`units` and :func:`from_units` are its UTF-16 form.
+A host name is a ``str`` that may hold lone surrogates; :func:`units` and :func:`from_units` are its
+UTF-16 form.
 :func:`client_name` gives ``None`` for the few host names that no client name leads to (a raw ``:`` put on the volume
 by another system, surrogates in an order that this table never makes); a listing leaves them out.
 
-Attribute names become stream names by a stricter rule (:func:`stream_name`), since streams ignore case and
-attributes do not.
+Attribute names become stream names by a stricter rule (:func:`stream_name`), since streams ignore
+case and attributes do not.
 
-Case: the directory decides (NTFS ignores case unless the directory is flagged case-sensitive). Nothing is folded
-here but the comparison with reserved names, :func:`folds_to`. This module knows neither handles nor which names are
-reserved.
+Case: the directory decides (NTFS ignores case unless the directory is flagged case-sensitive).
+Nothing is folded here but the comparison with reserved names, :func:`folds_to`. This module knows
+neither handles nor which names are reserved.
 """
 
 from __future__ import annotations
@@ -42,8 +46,8 @@ _PUA: Final = 0xF000
 _BYTE: Final = 0xDC00
 _RESERVED: Final = '"*:<>?|\\' + "".join(map(chr, range(1, 0x20)))
 
-# What stays as it is in the common case, decided by one match: ASCII without reserved characters, no dot or space at
-# the end, and too unlike a device name to look closer.
+# What stays as it is in the common case, decided by one match: ASCII without reserved characters,
+# no dot or space at the end, and too unlike a device name to look closer.
 _PLAIN: Final = re.compile(rb"(?![CPANLcpanl][OoRrUuPp][NnXxLlMmTt])[!#-)+-.0-9;=@-\[\]-{}~ ]*[!#-)+\-0-9;=@-\[\]-{}~]")
 _DEVICE: Final = re.compile(
     r"(CON|PRN|AUX|NUL|(COM|LPT)[0-9¹²³]|CONIN\$|CONOUT\$) *(\..*)?", re.IGNORECASE | re.ASCII | re.DOTALL
@@ -58,7 +62,9 @@ def _escaped_bytes(char: str) -> str:
 
 
 def _table(characters: str) -> dict[int, str]:
-    """For ``str.translate``: the characters to the private area, and that part of the private area to escaped bytes."""
+    """For ``str.translate``: the characters to the private area, and that part of the private area
+    to escaped bytes.
+    """
     there = {ord(c): chr(_PUA + ord(c)) for c in characters}
     return there | {ord(pua): _escaped_bytes(pua) for pua in there.values()}
 
@@ -90,8 +96,8 @@ def _is_low(char: str) -> bool:
 def _join_wtf8(text: str) -> str:
     """Turn three escaped bytes that are the WTF-8 of a lone surrogate into that surrogate.
 
-    From right to left, because a high surrogate must not come to stand before a low one: the two would be another
-    character. U+DC80-U+DCFF stay escaped: there they mean bytes.
+    From right to left, because a high surrogate must not come to stand before a low one: the two
+    would be another character. U+DC80-U+DCFF stay escaped: there they mean bytes.
     """
     for found in reversed(list(_WTF8.finditer(text))):
         unit = 0xD000 | (ord(found[1]) & 0x3F) << 6 | ord(found[2]) & 0x3F
@@ -135,7 +141,8 @@ def _check(name: bytes) -> None:
 def host_name(name: bytes) -> str:
     """The host's name of a client's name, to look it up.
 
-    Raises Refused: ENOENT (empty, NUL, ``/``), EINVAL (``.``, ``..``), ENAMETOOLONG (over 255 UTF-16 units).
+    Raises Refused: ENOENT (empty, NUL, ``/``), EINVAL (``.``, ``..``), ENAMETOOLONG (over 255
+    UTF-16 units).
     """
     if _PLAIN.fullmatch(name) and len(name) <= MAX_UNITS:
         return name.decode("ascii")
@@ -150,7 +157,9 @@ def host_name(name: bytes) -> str:
 
 
 def new_name(name: bytes) -> str:
-    """As :func:`host_name`, for a name about to be made: EINVAL for what Win32 programs would misread."""
+    """As :func:`host_name`, for a name about to be made: EINVAL for what Win32 programs would
+    misread.
+    """
     text = host_name(name)
     if text[-1] in ". " or _DEVICE.fullmatch(text):
         raise Refused(Errno.EINVAL, "this spelling stands for a name that Windows programs cannot use")
@@ -174,10 +183,11 @@ def client_name(name: str) -> bytes | None:
 def stream_name(attribute: bytes) -> str:
     """The stream that keeps an extended attribute.
 
-    As for files, and more: capitals go to U+F041-U+F05A and every byte above 0x7f to U+DC00 + byte, so that
-    attributes which differ only in case are different streams, and no spelling of an attribute reaches the stream of
-    another. ``user.virtfs.uid`` stays as it is, as the hypervisor's Windows patches name it. Raises Refused: EINVAL
-    (empty or NUL), ERANGE (over 255 units, as setxattr(2)).
+    As for files, and more: capitals go to U+F041-U+F05A and every byte above 0x7f to U+DC00 + byte,
+    so that attributes which differ only in case are different streams, and no spelling of an
+    attribute reaches the stream of another. ``user.virtfs.uid`` stays as it is, as the hypervisor's
+    Windows patches name it. Raises Refused: EINVAL (empty or NUL), ERANGE (over 255 units, as
+    setxattr(2)).
     """
     if not attribute or b"\0" in attribute:
         raise Refused(Errno.EINVAL, "an attribute's name is not empty and has no NUL")
@@ -187,7 +197,9 @@ def stream_name(attribute: bytes) -> str:
 
 
 def attribute_name(stream: str) -> bytes | None:
-    """The extended attribute that a stream keeps; None for a stream that is not one (``Zone.Identifier``)."""
+    """The extended attribute that a stream keeps; None for a stream that is not one
+    (``Zone.Identifier``).
+    """
     try:
         answer = stream.translate(_TO_ATTRIBUTE).encode("ascii", "surrogateescape")
         return answer if answer and stream_name(answer) == stream else None
@@ -196,7 +208,9 @@ def attribute_name(stream: str) -> bytes | None:
 
 
 def looks_short(name: bytes) -> bool:
-    """True for what may be an 8.3 alias (``PROGRA~1``): a second spelling of another name, to be looked at closely."""
+    """True for what may be an 8.3 alias (``PROGRA~1``): a second spelling of another name, to be
+    looked at closely.
+    """
     return b"~" in name and _SHORT.fullmatch(name) is not None
 
 
@@ -205,7 +219,9 @@ def _fold(name: str) -> str:
 
 
 def _plain(name: bytes) -> str:
-    """What is left of a name when case, width, accents and invisible code points are taken for nothing."""
+    """What is left of a name when case, width, accents and invisible code points are taken for
+    nothing.
+    """
     text = name.decode("utf-8", "replace")
     text = "".join(c for c in text if unicodedata.category(c) not in {"Cf", "Mn", "Cc"})
     return _fold(text).replace("\u0131", "i")
@@ -214,15 +230,17 @@ def _plain(name: bytes) -> str:
 def folds_to(name: bytes, reserved: bytes) -> bool:
     """Whether the host could take ``name`` for ``reserved`` (ASCII).
 
-    Wider than NTFS's own table on purpose: dotless i, long s, the Kelvin sign, full-width letters, ignorable code
-    points and dots and spaces at the end all count, so that a volume formatted by another system with another table
-    gives no way round.
+    Wider than NTFS's own table on purpose: dotless i, long s, the Kelvin sign, full-width letters,
+    ignorable code points and dots and spaces at the end all count, so that a volume formatted by
+    another system with another table gives no way round.
     """
     return name == reserved or _plain(name).rstrip(". ") == _fold(reserved.decode("ascii"))
 
 
 def folds_below(name: bytes, reserved: bytes) -> bool:
-    """Whether the host could take ``name`` for one that begins with ``reserved`` (ASCII, in small letters)."""
+    """Whether the host could take ``name`` for one that begins with ``reserved`` (ASCII, in small
+    letters).
+    """
     if name.isascii():
         return name[: len(reserved)].lower() == reserved
     return _plain(name).startswith(reserved.decode("ascii"))

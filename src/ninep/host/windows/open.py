@@ -2,15 +2,16 @@
 
 Rules
 
-* Every open carries OPEN_REPARSE_POINT (the entry itself is opened, never what it stands for) and OBJ_DONT_REPARSE
-  (the kernel refuses rather than follow if a directory became a junction meanwhile), so that no reparse point is
-  followed at any component at any moment. Only ``contents`` leaves the first out, for a file that a filter driver keeps.
-  There are no paths here, so there is nothing to compare with a prefix, to cut at 260 characters or to re-read (bugs 1,
-  5, 6, 7, 9).
-* What is open is asked about through its handle. A handle that is refused is closed here (bugs 1, 2, 17).
+* Every open carries OPEN_REPARSE_POINT (the entry itself is opened, never what it stands for) and
+  OBJ_DONT_REPARSE (the kernel refuses rather than follow if a directory became a junction
+  meanwhile), so that no reparse point is followed at any component at any moment. Only ``contents``
+  leaves the first out, for a file that a filter driver keeps. There are no paths here, so there is
+  nothing to compare with a prefix, to cut at 260 characters or to re-read (bugs 1, 5, 6, 7, 9).
+* What is open is asked about through its handle. A handle that is refused is closed here (bugs 1,
+  2, 17).
 * All opens share everything: neither a Windows program nor another client is locked out.
-* 8.3 short names are not names: an entry is reached by its long name only, or hidden entries would have a second
-  spelling.
+* 8.3 short names are not names: an entry is reached by its long name only, or hidden entries would
+  have a second spelling.
 
 Numbers of bugs are those of the Windows list in docs/windows.md.
 """
@@ -33,8 +34,8 @@ from ninep.linux import Errno
 
 OURS: Final = b".ninep-"  # names of this host's own, which clients neither see nor use
 ITSELF: Final = Options.OPEN_REPARSE_POINT | Options.OPEN_FOR_BACKUP_INTENT
-# Looking needs no more than this: files that are unreadable, or open elsewhere without sharing, can be looked at all
-# the same (bug 13).
+# Looking needs no more than this: files that are unreadable, or open elsewhere without sharing, can
+# be looked at all the same (bug 13).
 LOOK: Final = Access.READ_ATTRIBUTES
 LIST: Final = Access.READ_ATTRIBUTES | Access.READ_DATA
 # What a filesystem or redirector answers that does not know an information class.
@@ -61,13 +62,17 @@ def tag_of(calls: NtCalls, handle: int) -> int:
 
 
 def is_directory(calls: NtCalls, handle: int) -> bool:
-    """A directory and nothing that merely looks like one to Windows (a junction); a cloud provider's directories are ones."""
+    """A directory and nothing that merely looks like one to Windows (a junction); a cloud
+    provider's directories are ones.
+    """
     attributes, tag = look(calls, handle)
     return bool(attributes & Attribute.DIRECTORY) and is_contents(tag)
 
 
 def refuse_reparse(tag: int) -> None:
-    """ELOOP for a link, ENXIO for what else is not opened (a FIFO, a socket, an alias of an application)."""
+    """ELOOP for a link, ENXIO for what else is not opened (a FIFO, a socket, an alias of an
+    application).
+    """
     if not is_contents(tag):
         raise Refused(Errno.ELOOP if is_link(tag) else Errno.ENXIO, f"reparse point 0x{tag:08X}")
 
@@ -83,7 +88,9 @@ def is_own(name: bytes) -> bool:
 
 
 def refuse_alias(calls: NtCalls, dir: Handle, name: bytes, code: Errno = Errno.ENOENT) -> None:
-    """``code`` if the directory knows ``name`` only as the 8.3 form of a longer one, or if it is one of the host's own."""
+    """``code`` if the directory knows ``name`` only as the 8.3 form of a longer one, or if it is
+    one of the host's own.
+    """
     if is_own(name):
         raise Refused(code, "a name of the server's own")
     if not looks_short(name):
@@ -96,7 +103,9 @@ def refuse_alias(calls: NtCalls, dir: Handle, name: bytes, code: Errno = Errno.E
 
 
 def open_entry(calls: NtCalls, dir: Handle, name: bytes, access: int, options: int = 0) -> int:
-    """Open what stands under ``name``, whatever it is. ENOENT, ENOTDIR (the directory is none), EACCES, EBUSY."""
+    """Open what stands under ``name``, whatever it is. ENOENT, ENOTDIR (the directory is none),
+    EACCES, EBUSY.
+    """
     refuse_alias(calls, dir, name)
     try:
         return calls.create(dir, host_name(name), access, ITSELF | options)[0]
@@ -125,13 +134,17 @@ def make_entry(
 
 
 def reopen(calls: NtCalls, handle: Handle, access: int, options: int = 0) -> int:
-    """The object of a handle again, with other rights: no name, so no other object can take its place."""
+    """The object of a handle again, with other rights: no name, so no other object can take its
+    place.
+    """
     return calls.create(handle, "", access, ITSELF | options)[0]
 
 
 @contextlib.contextmanager
 def scratch(calls: NtCalls, handle: Handle, name: str, access: int, options: int = 0) -> Iterator[Handle]:
-    """A handle for the length of a block; ``name`` is the host's, "" opens the object itself again."""
+    """A handle for the length of a block; ``name`` is the host's, "" opens the object
+    itself again.
+    """
     opened, _ = calls.create(handle, name, access, ITSELF | options)
     try:
         yield Handle(opened)
@@ -159,7 +172,9 @@ def kept(calls: NtCalls, handle: int) -> Iterator[Handle]:
 
 
 def below_a_file(calls: NtCalls, dir: Handle, error: NtError) -> OSError:
-    """ENOTDIR where NT says only that there is no such path, because what should be a directory is a file."""
+    """ENOTDIR where NT says only that there is no such path, because what should be a directory is
+    a file.
+    """
     if error.status in {Status.OBJECT_PATH_NOT_FOUND, Status.OBJECT_TYPE_MISMATCH, Status.INVALID_PARAMETER}:
         with contextlib.suppress(NtError):
             basic = info.BASIC.unpack(calls.query(dir, Info.BASIC, info.BASIC.size))

@@ -1,13 +1,15 @@
-"""Windows' read-only attribute, where a security model keeps modes itself and the attribute must not count.
+"""Windows' read-only attribute, where a security model keeps modes itself and the attribute must
+not count.
 
 The attribute forbids opening the file and its streams for writing, whatever rights a program has. A
 model that keeps modes decides by those, so for the length of such an open the attribute is lifted
 and then put back: a handle keeps the rights it was opened with. It goes for good only when a client
 gives the file a mode with a write bit (``Mapped.chmod``).
 
-Lifting and putting back are done by one handle to the file itself, whatever happens to its name, and one at a time, or the second would find the
-attribute lifted and the first put it back under its open. What fails in between puts it back too; only a server that is killed at that moment, or
-a computer that is switched off, leaves it lifted.
+Lifting and putting back are done by one handle to the file itself, whatever happens to its name,
+and one at a time, or the second would find the attribute lifted and the first put it back under its
+open. What fails in between puts it back too; only a server that is killed at that moment, or a
+computer that is switched off, leaves it lifted.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ class ReadOnly:
         self._lock = threading.Lock()
 
     def lifted_for(self, place: ObjectRef, act: Callable[[], T], undo: Callable[[T], object]) -> T:
-        """``act``, and once more without the attribute if that was in its way. ``undo``: if the attribute cannot be put back."""
+        """``act``, and once more without the attribute if that was in its way. ``undo``: if the
+        attribute cannot be put back.
+        """
         try:
             return act()
         except NtError as error:
@@ -72,7 +76,9 @@ class ReadOnly:
         return done
 
     def _put_back(self, own: Handle, before: int) -> None:
-        """Beside what another program made of the other attributes meanwhile, if they can be asked for."""
+        """Beside what another program made of the other attributes meanwhile, if they can be asked
+        for.
+        """
         with contextlib.suppress(NtError):
             before = basic(self._calls, own).attributes | Attribute.READONLY
         set_attributes(self._calls, own, before)

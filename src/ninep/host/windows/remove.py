@@ -1,10 +1,13 @@
-"""Removing on Windows: by a handle to the entry itself, checked and removed through that one handle.
+"""Removing on Windows: by a handle to the entry itself, checked and removed through that one
+handle.
 
-First as POSIX has it (FILE_DISPOSITION_POSIX_SEMANTICS: the name goes at once, open handles stay good; read-only is
-no hindrance). Where the filesystem does not know that, the old way: a read-only attribute is taken off and put back
-if it fails; and since an open file's name would stay until its last handle goes, it is moved out of the way first.
+First as POSIX has it (FILE_DISPOSITION_POSIX_SEMANTICS: the name goes at once, open handles stay
+good; read-only is no hindrance). Where the filesystem does not know that, the old way: a read-only
+attribute is taken off and put back if it fails; and since an open file's name would stay until its
+last handle goes, it is moved out of the way first.
 
-A junction, a mount point or a link to a directory is removed as the link it is: never the folder that it leads to.
+A junction, a mount point or a link to a directory is removed as the link it is: never the folder
+that it leads to.
 """
 
 from __future__ import annotations
@@ -75,7 +78,9 @@ def basic(calls: NtCalls, handle: int) -> info.Basic:
 
 
 def discard(calls: NtCalls, handle: Handle) -> None:
-    """Remove what is open with DELETE access: a file, a directory (ENOTEMPTY), a link or a stream."""
+    """Remove what is open with DELETE access: a file, a directory (ENOTEMPTY), a link
+    or a stream.
+    """
     if not discarded_as_posix(calls, handle):
         discard_plainly(calls, handle)
 
@@ -112,8 +117,8 @@ def set_attributes(calls: NtCalls, handle: Handle, attributes: int) -> None:
 def unlocked(calls: NtCalls, handle: Handle) -> Iterator[None]:
     """Take the read-only attribute off for the length of a block.
 
-    It comes back if the block fails, and also if the file lives on under another name: hard links share their
-    attributes.
+    It comes back if the block fails, and also if the file lives on under another name: hard links
+    share their attributes.
     """
     with scratch(calls, handle, "", Access.WRITE_ATTRIBUTES | Access.READ_ATTRIBUTES) as again:
         attributes = basic(calls, again).attributes

@@ -1,10 +1,13 @@
-"""Where removed files wait for their last handle, on volumes without POSIX semantics (FAT, exFAT, network shares, Windows before 10).
+"""Where removed files wait for their last handle, on volumes without POSIX semantics (FAT, exFAT,
+network shares, Windows before 10).
 
-There the name of an open file stays until the last handle is closed: the name cannot be used again and its directory not be removed, while
-clients still hold what they removed, and mostly they do. So what is removed is moved first, into a hidden directory in the export's root, and
-marked for deletion there.
+There the name of an open file stays until the last handle is closed: the name cannot be used again
+and its directory not be removed, while clients still hold what they removed, and mostly they do. So
+what is removed is moved first, into a hidden directory in the export's root, and marked for
+deletion there.
 
-All names of this host's own (``OURS`` and what begins with it) are invisible to clients: not listed, not found, not made.
+All names of this host's own (``OURS`` and what begins with it) are invisible to clients: not
+listed, not found, not made.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """Renaming and linking on Windows: by a handle to the entry, to one name below a directory handle.
 
-First as POSIX has it (FILE_RENAME_POSIX_SEMANTICS: atomic, over open and read-only targets). Where that is refused
-or unknown (FAT, network shares, Windows before 10; a directory as target), an existing target is moved aside first,
-and put back if the rename fails: for that moment the new name is missing.
+First as POSIX has it (FILE_RENAME_POSIX_SEMANTICS: atomic, over open and read-only targets). Where
+that is refused or unknown (FAT, network shares, Windows before 10; a directory as target), an
+existing target is moved aside first, and put back if the rename fails: for that moment the new name
+is missing.
 
-The directory that a name is moved to is another matter than one that is opened below: NT opens it by itself, and
-nothing tells it not to follow a junction. So either no directory is named (a rename within one), or the directory is
-kept from becoming a junction meanwhile: only an empty one can, and for the length of the call it has an entry that
-cannot be removed (``anchored``).
+The directory that a name is moved to is another matter than one that is opened below: NT opens it
+by itself, and nothing tells it not to follow a junction. So either no directory is named (a rename
+within one), or the directory is kept from becoming a junction meanwhile: only an empty one can, and
+for the length of the call it has an entry that cannot be removed (``anchored``).
 
 NTFS refuses to rename a directory below which anything is open, by whomever: that is EBUSY.
 """
@@ -69,7 +70,9 @@ class Name(NamedTuple):
 
 
 def rename(calls: NtCalls, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes, move_out: MoveOut) -> None:
-    """Rename as POSIX has it: ENOTDIR, EISDIR, ENOTEMPTY by what the target is; EINVAL into itself; EBUSY."""
+    """Rename as POSIX has it: ENOTDIR, EISDIR, ENOTEMPTY by what the target is; EINVAL into itself;
+    EBUSY.
+    """
     refuse_alias(calls, newdir, newname, Errno.EEXIST)
     with closing(calls, open_entry(calls, olddir, oldname, _MOVE)) as source:
         old, new = Name(olddir, host_name(oldname)), Name(newdir, new_name(newname))
@@ -79,8 +82,8 @@ def rename(calls: NtCalls, olddir: Handle, oldname: bytes, newdir: Handle, newna
             raise Refused(Errno.ENOTDIR if is_dir else Errno.EISDIR)
         recased = target is not None and target[0] == identity(calls, source)
         if recased:
-            # Two names of one file: rename(2) does nothing. One name in another case: that is a rename, and replaces
-            # nothing.
+            # Two names of one file: rename(2) does nothing. One name in another case: that is a
+            # rename, and replaces nothing.
             if not _one_entry(calls, old, new) or _is_spelled(calls, new):
                 return
             target = None
@@ -115,7 +118,9 @@ def _is_spelled(calls: NtCalls, entry: Name) -> bool:
 
 
 def _respell(calls: NtCalls, source: Handle, old: Name, new: Name) -> None:
-    """By way of another name, where a rename to the same name in another case succeeds and changes nothing (Wine, some redirectors)."""
+    """By way of another name, where a rename to the same name in another case succeeds and changes
+    nothing (Wine, some redirectors).
+    """
     give_name(calls, source, Info.RENAME, 0, Name(new.dir, own_name()), here=True)
     try:
         give_name(calls, source, Info.RENAME, 0, new, here=True)
@@ -126,7 +131,9 @@ def _respell(calls: NtCalls, source: Handle, old: Name, new: Name) -> None:
 
 @contextlib.contextmanager
 def anchored(calls: NtCalls, dir: Handle) -> Iterator[None]:
-    """The directory cannot be emptied, hence not be turned into a reparse point, for the length of a block."""
+    """The directory cannot be emptied, hence not be turned into a reparse point, for the length of
+    a block.
+    """
     opened, _ = calls.create(
         dir,
         own_name(),
@@ -170,7 +177,9 @@ def _move(calls: NtCalls, source: Handle, old: Name, new: Name, move_out: MoveOu
 
 
 def _move_over(calls: NtCalls, source: Handle, old: Name, new: Name, move_out: MoveOut) -> None:
-    """Target aside, source in its place, target away; or all as it was. A merely read-only target needs less."""
+    """Target aside, source in its place, target away; or all as it was. A merely read-only target
+    needs less.
+    """
     with scratch(calls, *new, _MOVE) as target, contextlib.ExitStack() as undo:
         if _replaced_unlocked(calls, source, target, new):
             return

@@ -1,8 +1,10 @@
-"""The exported folders: how they are opened, held, and found in again by file ids; and what is said of them at start.
+"""The exported folders: how they are opened, held, and found in again by file ids; and what is said
+of them at start.
 
-The root's handle lives as long as the server, and does not share deletion: the folder cannot be removed or replaced meanwhile (bug 23). It is
-opened through links, because the person who starts the server named it, so it is no link itself: the tag of a mount point that it may carry (the
-root of a drive, for Wine) says nothing about it.
+The root's handle lives as long as the server, and does not share deletion: the folder cannot be
+removed or replaced meanwhile (bug 23). It is opened through links, because the person who starts
+the server named it, so it is no link itself: the tag of a mount point that it may carry (the root
+of a drive, for Wine) says nothing about it.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ _OPTIONS: Final = Options.DIRECTORY_FILE | Options.OPEN_FOR_BACKUP_INTENT
 
 
 class Export(NamedTuple):
-    """A root, and what is known of its volume: can files be opened by id, and are 64 bits of it enough?"""
+    """A root, and what is known of its volume: can files be opened by id, and are 64 bits of it
+    enough?
+    """
 
     handle: Handle
     by_id: bool
@@ -63,7 +67,8 @@ class Roots:
         """A folder, links in ``path`` followed, and its volume."""
         calls = self._calls
         where = calls.dos_path(path)
-        # Only an open with data access takes part in sharing: with fewer rights another program could rename the folder.
+        # Only an open with data access takes part in sharing: with fewer rights another program
+        # could rename the folder.
         share = Share.READ | Share.WRITE
         try:
             opened, _ = calls.create(NULL, where, LIST, _OPTIONS, share=share, object_attributes=OBJ_CASE_INSENSITIVE)
@@ -93,7 +98,9 @@ class Roots:
             log.warning("%s is %s: its contents come through a driver, and clients wait for that", path, row.words)
 
     def is_filtered(self, root: Handle) -> bool:
-        """Does a filter driver (a cloud provider's, for one) keep what is in it? Then every call may wait."""
+        """Does a filter driver (a cloud provider's, for one) keep what is in it? Then every call
+        may wait.
+        """
         tag = tag_of(self._calls, root)
         return bool(tag) and is_contents(tag)
 
@@ -112,7 +119,9 @@ class Roots:
         return self._exports.get(volume)
 
     def _finds(self, root: Handle, file: int) -> bool:
-        """Whether files can be opened by their ids here (not on FAT, nor through every redirector)."""
+        """Whether files can be opened by their ids here (not on FAT, nor through every
+        redirector).
+        """
         try:
             self._calls.close(self._by_id(root, file))
         except OSError:
@@ -120,7 +129,9 @@ class Roots:
         return True
 
     def _by_id(self, root: Handle, file: int, access: int = LIST, options: int = THROUGH) -> Handle:
-        """A directory, by its id: it was opened before, so it was none of those that are not followed."""
+        """A directory, by its id: it was opened before, so it was none of those that are not
+        followed.
+        """
         raw = file.to_bytes(8 if file < 1 << 64 else 16, "little")
         options |= Options.OPEN_BY_FILE_ID | Options.DIRECTORY_FILE
         try:
@@ -135,14 +146,18 @@ class Roots:
         return self._by_id(root, file)
 
     def find_itself(self, root: Handle, file: int, access: int) -> Handle:
-        """A directory below a root, by its id, opened as the entry that it is. EOPNOTSUPP where files cannot be opened by id."""
+        """A directory below a root, by its id, opened as the entry that it is. EOPNOTSUPP where
+        files cannot be opened by id.
+        """
         export = self._exports.get(self._volumes.get(root, 0))
         if export is None or not export.by_id:
             raise Refused(Errno.EOPNOTSUPP)
         return self._by_id(root, file, access, ITSELF)
 
     def directory_of(self, root: Handle) -> tuple[Handle, bytes] | None:
-        """The directory that a root is in, and its name there; None if there is none (a drive) or it cannot be opened (a network share)."""
+        """The directory that a root is in, and its name there; None if there is none (a drive) or
+        it cannot be opened (a network share).
+        """
         above, _, name = self._paths[root].rpartition("\\")
         known = client_name(name) if name else None
         if known is None:

@@ -1,7 +1,8 @@
-"""Files that grow by a leap: made sparse first, or NTFS allocates every cluster in between (FSCTL_SET_SPARSE, [MS-FSCC] 2.3.64).
+"""Files that grow by a leap: made sparse first, or NTFS allocates every cluster in between
+(FSCTL_SET_SPARSE, [MS-FSCC] 2.3.64).
 
-A leap is ``LEAP`` bytes or more at once, by a truncation or by a write far beyond the end. Smaller ones are not worth it: a sparse file keeps the
-attribute and is allocated piece by piece ever after.
+A leap is ``LEAP`` bytes or more at once, by a truncation or by a write far beyond the end. Smaller
+ones are not worth it: a sparse file keeps the attribute and is allocated piece by piece ever after.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ LEAP: Final = 16 << 20
 
 
 class Growth:
-    """Where the open files of one system were last written, so that only a leap costs a question."""
+    """Where the open files of one system were last written, so that only a leap costs a
+    question.
+    """
 
     def __init__(self, calls: NtCalls) -> None:
         self._calls = calls
@@ -33,7 +36,9 @@ class Growth:
             self._ends[handle] = offset + length
 
     def before_truncate(self, handle: Handle, size: int, new: int) -> None:
-        """A file of ``size`` bytes is about to have ``new``. Where nothing is sparse (FAT), nothing changes."""
+        """A file of ``size`` bytes is about to have ``new``. Where nothing is sparse (FAT), nothing
+        changes.
+        """
         if new - size >= LEAP:
             with contextlib.suppress(NtError):
                 self._calls.control(handle, Control.SET_SPARSE, b"", 0)

@@ -1,17 +1,19 @@
 """Attributes on Windows: what a handle tells about its object, as ``stat`` wants it.
 
-Everything comes from the handle in two or three calls; no file is opened for reading in order to look at it, nothing
-is looked up a second time, and a call that fails is an error, never a half-filled answer (bug 13).
+Everything comes from the handle in two or three calls; no file is opened for reading in order to
+look at it, nothing is looked up a second time, and a call that fails is an error, never a
+half-filled answer (bug 13).
 
-Mode. Windows keeps no permission bits: files and folders are 0777, without the write bits if the file has the
-read-only attribute (on a folder that attribute means something else to Windows and is not looked at). The owner is
-uid 0, gid 0. Links are NT symbolic links, mount points (junctions, volumes mounted in folders) and WSL's symbolic
-links; FIFOs, sockets and devices are WSL's. A file that a filter driver keeps (a cloud provider's, a compressed one) is
-what it is without the tag, with the size of its contents, wherever those are. Any other reparse point is a regular file
-without permissions and without size: it can be seen and removed, not opened. ``tags`` has the table.
+Mode. Windows keeps no permission bits: files and folders are 0777, without the write bits if the
+file has the read-only attribute (on a folder that attribute means something else to Windows and is
+not looked at). The owner is uid 0, gid 0. Links are NT symbolic links, mount points (junctions,
+volumes mounted in folders) and WSL's symbolic links; FIFOs, sockets and devices are WSL's. A file
+that a filter driver keeps (a cloud provider's, a compressed one) is what it is without the tag,
+with the size of its contents, wherever those are. Any other reparse point is a regular file without
+permissions and without size: it can be seen and removed, not opened. ``tags`` has the table.
 
-Identity. ``st_ino`` is the 128-bit file id as one number: on NTFS its upper half is 0, on ReFS it is not
-(``Volume.unique_ino`` tells).
+Identity. ``st_ino`` is the 128-bit file id as one number: on NTFS its upper half is 0, on ReFS it
+is not (``Volume.unique_ino`` tells).
 """
 
 from __future__ import annotations
@@ -62,7 +64,9 @@ def mode_of(attributes: int, tag: int) -> int:
 
 
 def identity(calls: NtCalls, handle: int) -> info.FileId:
-    """Volume and file id: 128 bits where the filesystem has them, else the 64 of FileInternalInformation."""
+    """Volume and file id: 128 bits where the filesystem has them, else the 64 of
+    FileInternalInformation.
+    """
     try:
         return info.id_of(calls.query(handle, Info.ID, info.ID.size))
     except NtError as error:
@@ -82,7 +86,9 @@ def _serial(calls: NtCalls, handle: int) -> int:
 
 
 def stat_of(calls: NtCalls, handle: Handle, *, root: bool = False) -> WinStat:
-    """The attributes of what is open; ``root``: of an exported folder, which was opened through links and is none."""
+    """The attributes of what is open; ``root``: of an exported folder, which was opened through
+    links and is none.
+    """
     found = info.all_of(calls.query(handle, Info.ALL, info.ALL_SIZE, partial=True))
     who = identity(calls, handle)
     tag = tag_of(calls, handle) if found.attributes & Attribute.REPARSE_POINT and not root else 0
@@ -115,8 +121,9 @@ _UNKNOWN_COUNT: Final = (1 << 64) - 1
 def statfs_of(calls: NtCalls, handle: Handle) -> tuple[int, int, int, int, int, int, int, int, int]:
     """type, bsize, blocks, bfree, bavail, files, ffree, fsid, namelen.
 
-    By handle, so that network shares and volumes mounted in folders answer for themselves; 64-bit counts (bug 16).
-    NTFS has no fixed number of files: both counts are -1. The fsid is the volume's serial number (bug 20).
+    By handle, so that network shares and volumes mounted in folders answer for themselves; 64-bit
+    counts (bug 16). NTFS has no fixed number of files: both counts are -1. The fsid is the volume's
+    serial number (bug 20).
     """
     size = info.full_size_of(calls.query_volume(handle, VolumeInfo.FULL_SIZE, info.FULL_SIZE.size))
     fsid = identity(calls, handle).volume
@@ -133,8 +140,8 @@ def volume_of(calls: NtCalls, handle: Handle) -> Volume:
         slow=bool(characteristics & REMOTE_DEVICE),
         xattrs=bool(found.flags & VolumeFlag.NAMED_STREAMS),
         posix_owners=False,
-        # Only NTFS promises that 64 bits of file id are unique and stay with the file [MS-FSCC 2.1.9]; FAT's move
-        # with a rename.
+        # Only NTFS promises that 64 bits of file id are unique and stay with the file [MS-FSCC
+        # 2.1.9]; FAT's move with a rename.
         unique_ino=found.name == "NTFS",
         read_only=bool(found.flags & VolumeFlag.READ_ONLY_VOLUME),
     )

@@ -1,13 +1,15 @@
 """NTSTATUS values by name, each with the Linux errno that a client is told.
 
-One row is one fact: name, number, errno. Names and numbers are those of [MS-ERREF] 2.3.1 and of the Windows SDK's
-ntstatus.h. The errno follows what WSL answers (openvmm, ``lxutil`` util.rs, ``nt_status_to_lx``) except where that
-would mislead a Linux program:
+One row is one fact: name, number, errno. Names and numbers are those of [MS-ERREF] 2.3.1 and of the
+Windows SDK's ntstatus.h. The errno follows what WSL answers (openvmm, ``lxutil`` util.rs,
+``nt_status_to_lx``) except where that would mislead a Linux program:
 
-* SHARING_VIOLATION and its kin are EBUSY, not EACCES: a Windows program has the file open, which is no matter of
-  permission;
-* CANNOT_DELETE is EBUSY (a running program); the host module itself looks after read-only files and full directories;
-* NOT_SUPPORTED, NOT_IMPLEMENTED, INVALID_DEVICE_REQUEST are EOPNOTSUPP: v9fs and coreutils fall back on that one;
+* SHARING_VIOLATION and its kin are EBUSY, not EACCES: a Windows program has the file open, which is
+  no matter of permission;
+* CANNOT_DELETE is EBUSY (a running program); the host module itself looks after read-only files and
+  full directories;
+* NOT_SUPPORTED, NOT_IMPLEMENTED, INVALID_DEVICE_REQUEST are EOPNOTSUPP: v9fs and coreutils fall
+  back on that one;
 * OBJECT_TYPE_MISMATCH is EINVAL; FILE_DELETED is ENOENT.
 
 A status without a row becomes EIO. This module knows no calls.
@@ -364,7 +366,9 @@ _BY_NUMBER = {int(status): status for status in Status}
 
 
 class NtError(Refused):
-    """An NT call failed: ``status`` is its NTSTATUS, ``code`` the Linux errno of the table above."""
+    """An NT call failed: ``status`` is its NTSTATUS, ``code`` the Linux errno of the
+    table above.
+    """
 
     def __init__(self, status: int, call: str) -> None:
         row = _BY_NUMBER.get(status)

@@ -1,19 +1,22 @@
 """Extended attributes on Windows: each one an alternate data stream of the file or folder, named by
 ``names.stream_name``.
 
-``user.virtfs.uid`` is the stream ``user.virtfs.uid``, as in the hypervisor's Windows patches; a client's own
-attributes are kept the same way. Other programs' streams (``Zone.Identifier``) are no attributes and are not shown.
+``user.virtfs.uid`` is the stream ``user.virtfs.uid``, as in the hypervisor's Windows patches; a
+client's own attributes are kept the same way. Other programs' streams (``Zone.Identifier``) are no
+attributes and are not shown.
 
 Rules
 
-* A stream is opened relative to the file's own handle: no name is looked up, nothing can be swapped (bug 4). Where
-  that cannot be done (network redirectors; Wine) it is opened as ``name:stream`` below the directory, and counts
-  only if file and stream turn out to be the same object: ESTALE if not, and what was made by mistake is removed.
-* All opens share everything (bug 11). A new value is written over the old one and then cut: no reader finds the
-  attribute empty, and of the mapped attributes, which have one length, none finds it mixed.
+* A stream is opened relative to the file's own handle: no name is looked up, nothing can be swapped
+  (bug 4). Where that cannot be done (network redirectors; Wine) it is opened as ``name:stream``
+  below the directory, and counts only if file and stream turn out to be the same object: ESTALE if
+  not, and what was made by mistake is removed.
+* All opens share everything (bug 11). A new value is written over the old one and then cut: no
+  reader finds the attribute empty, and of the mapped attributes, which have one length, none finds
+  it mixed.
 * CREATE and REPLACE are the open's own disposition, atomic (bug 11). What fails is undone.
-* Writing a stream moves the file's mtime on NTFS, which a chmod must not: it is put back by the same handle, after
-  which NTFS leaves it.
+* Writing a stream moves the file's mtime on NTFS, which a chmod must not: it is put back by the
+  same handle, after which NTFS leaves it.
 """
 
 from __future__ import annotations
@@ -38,10 +41,11 @@ _DISPOSITIONS: Final = {0: Disposition.OPEN_IF, XATTR_CREATE: Disposition.CREATE
 _READ: Final = Access.READ_DATA | Access.READ_ATTRIBUTES
 _WRITE: Final = Access.WRITE_DATA | Access.READ_ATTRIBUTES | Access.WRITE_ATTRIBUTES
 _PROBE: Final = Access.DELETE | Access.READ_ATTRIBUTES | Access.WRITE_ATTRIBUTES
-# The second is Wine's, of what Linux thought was there: a mount remembers for a while the streams of a file whose name another one has now.
+# The second is Wine's, of what Linux thought was there: a mount remembers for a while the streams
+# of a file whose name another one has now.
 _MISSING: Final = frozenset({Status.OBJECT_NAME_NOT_FOUND, Status.NO_SUCH_FILE})
-# A system that cannot open ":stream" below a file's handle says one of these; NTFS, of a missing stream,
-# OBJECT_NAME_NOT_FOUND.
+# A system that cannot open ":stream" below a file's handle says one of these; NTFS, of a missing
+# stream, OBJECT_NAME_NOT_FOUND.
 _NOT_BELOW_A_FILE: Final = frozenset(
     {Status.OBJECT_PATH_NOT_FOUND, Status.OBJECT_NAME_INVALID, Status.OBJECT_PATH_SYNTAX_BAD, Status.OBJECT_TYPE_MISMATCH,
      Status.INVALID_PARAMETER, Status.NOT_SUPPORTED, Status.NOT_A_DIRECTORY}
@@ -49,7 +53,9 @@ _NOT_BELOW_A_FILE: Final = frozenset(
 
 
 class Streams:
-    """The attributes of one system's files. ``by_name``: streams are opened below the directory only."""
+    """The attributes of one system's files. ``by_name``: streams are opened below the directory
+    only.
+    """
 
     def __init__(self, calls: NtCalls) -> None:
         self._calls = calls
@@ -57,7 +63,9 @@ class Streams:
         self._places: dict[Handle, ObjectRef] = {}
 
     def opened(self, handle: Handle, dir: Handle, name: bytes) -> None:
-        """An open file may be asked for its attributes later, without a name: where they go by name, it is remembered."""
+        """An open file may be asked for its attributes later, without a name: where they go by
+        name, it is remembered.
+        """
         if self.by_name and dir != NO_HANDLE and handle not in self._places:
             again = Handle(reopen(self._calls, dir, LOOK))
             handle = Handle(
@@ -191,14 +199,17 @@ class Streams:
         return self._calls.create(root, name, access, options, disposition=Disposition.CREATE)
 
     def _mistaken(self, place: ObjectRef) -> OSError:
-        """Why the stream was not the file's: another program replaced the file, or the filesystem made a file with a colon in its name."""
+        """Why the stream was not the file's: another program replaced the file, or the filesystem
+        made a file with a colon in its name.
+        """
         with closing(self._calls, open_entry(self._calls, place.dir, place.name, LOOK)) as again:
             if identity(self._calls, again) != identity(self._calls, place.path_handle):
                 return Refused(Errno.ESTALE)
         return Refused(Errno.EOPNOTSUPP, "no named streams here")
 
     def work_in(self, dir: Handle) -> bool:
-        """Try it, for a volume that does not say that it has streams, or is far away. Leaves nothing behind.
+        """Try it, for a volume that does not say that it has streams, or is far away. Leaves
+        nothing behind.
 
         Learns on the way whether they can be opened through a file's handle.
         """

@@ -1,14 +1,17 @@
 """Reparse tags: what a reparse point is, decided by its tag alone.
 
-A tag says which filter driver or which part of the system handles a reparse point [MS-FSCC 2.1.2.1, ntifs.h]. Three meanings matter here:
+A tag says which filter driver or which part of the system handles a reparse point [MS-FSCC 2.1.2.1,
+ntifs.h]. Three meanings matter here:
 
 * ``LINK`` and the types of WSL and AF_UNIX: shown as what they are, never followed, never opened;
-* ``CONTENTS``: a file or directory whose data a filter driver supplies (files of a cloud provider, deduplicated or compressed ones, projected ones):
-  the file itself, read and written through the filter;
-* ``OPAQUE``: anything that leads somewhere else or stands for a program or a hidden object: seen and removed, not opened.
+* ``CONTENTS``: a file or directory whose data a filter driver supplies (files of a cloud provider,
+  deduplicated or compressed ones, projected ones): the file itself, read and written through the
+  filter;
+* ``OPAQUE``: anything that leads somewhere else or stands for a program or a hidden object: seen
+  and removed, not opened.
 
-A tag that is not listed has its meaning from one bit: name surrogates stand for another object, all others are files [ntifs.h,
-IsReparseTagNameSurrogate].
+A tag that is not listed has its meaning from one bit: name surrogates stand for another object, all
+others are files [ntifs.h, IsReparseTagNameSurrogate].
 """
 
 from __future__ import annotations
@@ -34,7 +37,9 @@ class Meaning(Enum):
 
 
 class Row(NamedTuple):
-    """A tag: its meaning, what it is to people, and the type that it has for clients if it is no plain file."""
+    """A tag: its meaning, what it is to people, and the type that it has for clients if it is no
+    plain file.
+    """
 
     meaning: Meaning
     words: str

@@ -23,7 +23,8 @@ LONGEST_LIST = 120
 
 
 def auth(session: Session, afid: int, uname: bytes, aname: bytes, n_uname: int = NO_ID) -> tuple[Qid]:
-    """No authentication is needed: attach(5) says to answer Tauth with an error then, and clients go on without.
+    """No authentication is needed: attach(5) says to answer Tauth with an error then, and clients
+    go on without.
 
     ==========  ===============================================  ======================================================================
     dialect     answer                                           who asks
@@ -87,7 +88,9 @@ def _export_for(session: Session, aname: bytes) -> Export:
 
 
 def _there_are(session: Session) -> str:
-    """Which exports the peer may have, for an error's words: a mistyped aname is the first mistake there is to make."""
+    """Which exports the peer may have, for an error's words: a mistyped aname is the first mistake
+    there is to make.
+    """
     names = [export.name.strip("/") for export in session.exports if not export.access.refusal(session.peer)]
     if not names:
         return ""
@@ -98,7 +101,9 @@ def _there_are(session: Session) -> str:
 
 
 def clunk_now(session: Session, fid: int) -> tuple[()]:
-    """Tclunk in the event loop, unless closing what was opened may wait: a program behind FUSE has to answer (FLUSH)."""
+    """Tclunk in the event loop, unless closing what was opened may wait: a program behind FUSE has
+    to answer (FLUSH).
+    """
     held = session.fid(fid)
     if not held.node.inline and (held.opened or held.remove_on_clunk):
         must_be_able_to_wait()

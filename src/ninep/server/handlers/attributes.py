@@ -32,7 +32,9 @@ NANO = 1_000_000_000
 
 
 def getattr_(session: Session, fid: int, mask: int) -> tuple[list[int]]:
-    """The attributes; st_blksize is what one read carries, so that programs use large buffers (QEMU stat_to_iounit)."""
+    """The attributes; st_blksize is what one read carries, so that programs use large buffers (QEMU
+    stat_to_iounit).
+    """
     held = session.fids.get(fid)
     if held is None:
         raise Refused(Errno.EBADF, f"fid {fid} is not in use")
@@ -43,7 +45,9 @@ def getattr_(session: Session, fid: int, mask: int) -> tuple[list[int]]:
 
 
 def _time(valid: int, asked: int, given: int, seconds: int, nanoseconds: int) -> int | None:
-    """One time of a Tsetattr: not asked for, now, or a moment (seconds are signed: before 1970 is a time)."""
+    """One time of a Tsetattr: not asked for, now, or a moment (seconds are signed: before 1970 is a
+    time).
+    """
     if not valid & asked:
         return None
     if not valid & given:
@@ -68,7 +72,9 @@ def setattr_(
     mtime_sec: int,
     mtime_nsec: int,
 ) -> tuple[()]:
-    """Change what ``valid`` names; fields without their bit are never looked at (old kernels send garbage there)."""
+    """Change what ``valid`` names; fields without their bit are never looked at (old kernels send
+    garbage there).
+    """
     held = session.fid(fid)
     if held.xattr is not None:
         raise Refused(Errno.EINVAL, "an attribute has no attributes")
@@ -88,7 +94,8 @@ def setattr_(
     )
     step = Steps()
     if newsize is not None and held.writable:
-        # By the open file: ftruncate(2) works whatever the mode became after the open, and on an unlinked file.
+        # By the open file: ftruncate(2) works whatever the mode became after the open, and on an
+        # unlinked file.
         assert held.file is not None  # noqa: S101 - writable says so
         step(held.file.truncate, newsize, by)
         changes = changes._replace(size=None)
@@ -122,7 +129,9 @@ def readlink(session: Session, fid: int) -> tuple[bytes]:
 
 
 def xattrwalk(session: Session, fid: int, newfid: int, name: bytes) -> tuple[int]:
-    """``newfid`` becomes the value of one attribute, or the list of their names, read once and kept: what changes later does not tear it."""
+    """``newfid`` becomes the value of one attribute, or the list of their names, read once and
+    kept: what changes later does not tear it.
+    """
     held = session.fid(fid)
     session.reserve_fid(newfid)
     if held.xattr is not None:

@@ -1,4 +1,6 @@
-"""The messages that 9P2000.L replaced: Topen, Tcreate, Tstat, Twstat. Plain 9P2000 and 9P2000.u live on them, FreeBSD uses Tcreate in .L."""
+"""The messages that 9P2000.L replaced: Topen, Tcreate, Tstat, Twstat. Plain 9P2000 and 9P2000.u
+live on them, FreeBSD uses Tcreate in .L.
+"""
 
 from __future__ import annotations
 
@@ -82,10 +84,12 @@ def open_(session: Session, fid: int, mode: int) -> tuple[Qid, int]:
 
 
 def create(session: Session, fid: int, name: bytes, perm: int, mode: int, extension: bytes = b"") -> tuple[Qid, int]:
-    """Create and open; the fid becomes the new file. In the extended encodings also links, devices, FIFOs and sockets, which are not opened.
+    """Create and open; the fid becomes the new file. In the extended encodings also links, devices,
+    FIFOs and sockets, which are not opened.
 
-    DMAPPEND, DMEXCL and DMTMP are taken and not kept, as by other servers on Unix files: no host keeps them. The new file's qid and mode do not have
-    them, which is how a client learns of it; a Twstat that asks for one is refused (``stats``). A file for authentication is not made (DMAUTH).
+    DMAPPEND, DMEXCL and DMTMP are taken and not kept, as by other servers on Unix files: no host
+    keeps them. The new file's qid and mode do not have them, which is how a client learns of it; a
+    Twstat that asks for one is refused (``stats``). A file for authentication is not made (DMAUTH).
     """
     names.check(name, names.CREATE)
     held = session.fid(fid)
@@ -111,7 +115,8 @@ def create(session: Session, fid: int, name: bytes, perm: int, mode: int, extens
         _become(held, name, step)
         reply = step(open_fid, session, held, O_RDONLY)
     else:
-        # create(5): an existing file is an error. .u clients expect open(2), which says so by O_EXCL only.
+        # create(5): an existing file is an error. .u clients expect open(2), which says so by
+        # O_EXCL only.
         flags = flags_of(mode) | (O_EXCL if mode & OEXCL or not session.dialect.unix_files else 0)
         node, file = held.node.create(name, flags, permissions, held.user.uid, _group(held.node))
         held.node, old = node, held.node
@@ -181,7 +186,9 @@ def wstat_now(session: Session, fid: int, stat: Stat) -> tuple[()]:
 
 
 def wstat(session: Session, fid: int, stat: Stat) -> tuple[()]:
-    """Change what is not all ones or empty, all of it or nothing (``changing`` tells how); with nothing to change, an fsync."""
+    """Change what is not all ones or empty, all of it or nothing (``changing`` tells how); with
+    nothing to change, an fsync.
+    """
     held = session.fid(fid)
     node = held.node
     changes = _asked(session, held, stat)
@@ -200,7 +207,9 @@ def wstat(session: Session, fid: int, stat: Stat) -> tuple[()]:
 
 
 def _asked(session: Session, held: Fid, stat: Stat) -> Changes | None:
-    """What a Twstat asks for besides a name, if it may be asked; without what the file has already (perhaps nothing is left)."""
+    """What a Twstat asks for besides a name, if it may be asked; without what the file has already
+    (perhaps nothing is left).
+    """
     if held.xattr is not None:
         raise Refused(Errno.EINVAL, "an attribute has no attributes")
     present = held.node.getattr(GETATTR_BASIC)
@@ -217,7 +226,9 @@ def _asked(session: Session, held: Fid, stat: Stat) -> Changes | None:
 
 
 def _must_be_free(held: Fid, name: bytes) -> None:
-    """EEXIST where stat(5) makes it an error to change the name to that of an existing file; .u clients expect rename(2)."""
+    """EEXIST where stat(5) makes it an error to change the name to that of an existing file; .u
+    clients expect rename(2).
+    """
     directory = held.node.parent()
     try:
         found = directory.walk(name)

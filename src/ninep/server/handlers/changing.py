@@ -1,15 +1,19 @@
 """What a Twstat asks for, all of it or nothing (stat(5)).
 
-The rule: what can be checked is checked first; then comes what can be taken back, and is, if something later fails; what cannot be taken back comes
-last. So for one message
+The rule: what can be checked is checked first; then comes what can be taken back, and is, if
+something later fails; what cannot be taken back comes last. So for one message
 
-1. a file that is to become shorter is opened for writing, which shows that it may be, and a name must be free where it has to be;
-2. a file that is to become longer does, then owner, mode and times are changed: each can be changed back;
+1. a file that is to become shorter is opened for writing, which shows that it may be, and a name
+   must be free where it has to be;
+2. a file that is to become longer does, then owner, mode and times are changed: each can be changed
+   back;
 3. the name is changed, perhaps over another file, which no further error then costs;
-4. the file is cut, through what was opened in step 1; mode and times that the cut moved are set again.
+4. the file is cut, through what was opened in step 1; mode and times that the cut moved are set
+   again.
 
-What remains: a cut may fail although the file could be opened for writing (a disk that fails). Then the name is changed back, but a file that it
-replaced is gone; and ctime has moved. (Tsetattr of 9P2000.L has no name, and needs less: "all or as few as possible".)
+What remains: a cut may fail although the file could be opened for writing (a disk that fails). Then
+the name is changed back, but a file that it replaced is gone; and ctime has moved. (Tsetattr of
+9P2000.L has no name, and needs less: "all or as few as possible".)
 """
 
 from __future__ import annotations
@@ -28,7 +32,9 @@ _SETID: Final = S_ISUID | S_ISGID
 
 
 def change(held: Fid, changes: Changes, step: Steps) -> None:
-    """Changes of one kind need no more than the driver's own promise: a verb that fails has changed nothing."""
+    """Changes of one kind need no more than the driver's own promise: a verb that fails has changed
+    nothing.
+    """
     if changes.size is not None and held.writable and held.file is not None:
         step(held.file.truncate, changes.size, held.user.uid)
         changes = changes._replace(size=None)
@@ -88,7 +94,9 @@ def _times(changes: Changes) -> int | None:
 
 
 def _change_the_rest(node: Node, changes: Changes, before: Attributes, step: Steps, undo: ExitStack) -> None:
-    """Owner, mode and times: the driver does them in this order, and stops at the first that it must refuse."""
+    """Owner, mode and times: the driver does them in this order, and stops at the first that it
+    must refuse.
+    """
     if changes == Changes(by=changes.by):
         return
     mode, times = _moved(before)
@@ -114,7 +122,9 @@ def _moved(before: Attributes) -> tuple[Changes, Changes]:
 def _cut(
     held: Fid, size: int, before: Attributes, step: Steps, opened: ExitStack, undo: ExitStack
 ) -> Callable[[], None]:
-    """Make ready to shorten a file. Where it cannot be opened, a change to the size that it has shows whether it may be changed."""
+    """Make ready to shorten a file. Where it cannot be opened, a change to the size that it has
+    shows whether it may be changed.
+    """
     node, by = held.node, held.user.uid
     if held.writable and held.file is not None:
         file = held.file
@@ -132,7 +142,9 @@ def _cut(
 
 
 def _take_back(undo: ExitStack, node: Node, *former: Changes) -> None:
-    """If something later fails, set these, one after the other; as the server itself, since it is what was there."""
+    """If something later fails, set these, one after the other; as the server itself, since it is
+    what was there.
+    """
     for changes in reversed(former):
         undo.callback(_quietly, node.setattr, changes._replace(by=0))
 

@@ -16,11 +16,15 @@ from ninep.wire.types import Buffer, Qid
 
 MAX_COOKIE = (1 << 63) - 1
 MAKEABLE = frozenset({0, S_IFREG, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK})
-"""What Tmknod makes; 0 is a regular file (mknod(2)), folders and links have messages of their own."""
+"""What Tmknod makes; 0 is a regular file (mknod(2)), folders and links have messages of
+their own.
+"""
 
 
 def readdir_now(session: Session, fid: int, offset: int, count: int) -> tuple[Buffer]:
-    """Treaddir in the event loop, unless entries have to be counted to find the place: a cookie of another open directory."""
+    """Treaddir in the event loop, unless entries have to be counted to find the place: a cookie of
+    another open directory.
+    """
     held = session.fids.get(fid)
     if (
         offset > FAR
@@ -38,7 +42,9 @@ def readdir_now(session: Session, fid: int, offset: int, count: int) -> tuple[Bu
 
 
 def readdir(session: Session, fid: int, offset: int, count: int) -> tuple[Buffer]:
-    """Whole entries after the cookie ``offset``, as many as fit. EINVAL if not even one does: 0 bytes would read as the end."""
+    """Whole entries after the cookie ``offset``, as many as fit. EINVAL if not even one does: 0
+    bytes would read as the end.
+    """
     held = session.fid(fid)
     directory = held.directory
     if directory is None:
@@ -66,7 +72,9 @@ def mkdir(session: Session, fid: int, name: bytes, mode: int, gid: int) -> tuple
 
 
 def symlink(session: Session, fid: int, name: bytes, target: bytes, gid: int) -> tuple[Qid]:
-    """Make a link. The target is data: it is not looked at, but it must be one that readlink can give back."""
+    """Make a link. The target is data: it is not looked at, but it must be one that readlink can
+    give back.
+    """
     names.check(name, names.CREATE)
     check_target(target)
     held = session.fid(fid)
@@ -74,7 +82,9 @@ def symlink(session: Session, fid: int, name: bytes, target: bytes, gid: int) ->
 
 
 def check_target(target: bytes) -> None:
-    """ENOENT for an empty target or one with NUL, ENAMETOOLONG beyond PATH_MAX, as symlink(2) says."""
+    """ENOENT for an empty target or one with NUL, ENAMETOOLONG beyond PATH_MAX, as
+    symlink(2) says.
+    """
     if not target or b"\0" in target:
         raise Refused(Errno.ENOENT, "not a link target")
     if len(target) >= PATH_MAX:

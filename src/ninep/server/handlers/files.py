@@ -25,12 +25,16 @@ from ninep.wire.codec import IOHDRSZ, READ_HEADER
 from ninep.wire.types import QT_DIR, Buffer, Qid
 
 OPEN_FLAGS = O_ACCMODE | O_TRUNC | O_APPEND | O_DIRECT | O_SYNC | O_DSYNC | O_NOATIME
-"""What of Tlopen's flags reaches a driver. EXCL does not: FreeBSD's 9P append bit reads as EXCL here."""
+"""What of Tlopen's flags reaches a driver. EXCL does not: FreeBSD's 9P append bit reads as EXCL
+here.
+"""
 MAX_OFFSET = (1 << 63) - 1
 
 
 def open_fid(session: Session, held: Fid, flags: int) -> tuple[Qid, int]:
-    """Open what a fid stands for: qid and iounit (0 for a directory, where Linux would otherwise be bound by it)."""
+    """Open what a fid stands for: qid and iounit (0 for a directory, where Linux would otherwise be
+    bound by it).
+    """
     if held.opened:
         raise Refused(Errno.EINVAL, "the fid is open already")
     idle = not flags & O_ACCMODE and not held.node.qid.type & QT_DIR
@@ -67,7 +71,9 @@ def lopen(session: Session, fid: int, flags: int) -> tuple[Qid, int]:
 
 
 def lcreate(session: Session, fid: int, name: bytes, flags: int, mode: int, gid: int) -> tuple[Qid, int]:
-    """Create and open; the fid becomes the new file. Exclusive only if asked; an existing file keeps its owner and mode."""
+    """Create and open; the fid becomes the new file. Exclusive only if asked; an existing file
+    keeps its owner and mode.
+    """
     names.check(name, names.CREATE)
     held = session.fid(fid)
     if held.opened:
@@ -85,7 +91,9 @@ def lcreate(session: Session, fid: int, name: bytes, flags: int, mode: int, gid:
 
 
 def _room(session: Session, offset: int, count: int) -> int:
-    """How much of ``count`` fits in a reply. A large count is no error; an offset beyond what a file can have is."""
+    """How much of ``count`` fits in a reply. A large count is no error; an offset beyond what a
+    file can have is.
+    """
     room = session.msize - READ_HEADER
     count = min(count, room)
     if offset + count > MAX_OFFSET:
@@ -108,7 +116,9 @@ def _read_other(held: Fid, offset: int, count: int) -> tuple[Buffer]:
 
 
 def read_now(session: Session, fid: int, offset: int, count: int) -> tuple[Buffer]:
-    """Tread in the event loop: raises ``WouldBlock`` where the device has to be waited for, and ``read`` is asked then."""
+    """Tread in the event loop: raises ``WouldBlock`` where the device has to be waited for, and
+    ``read`` is asked then.
+    """
     held = session.fids.get(fid)
     if held is None:
         raise Refused(Errno.EBADF, f"fid {fid} is not in use")
@@ -150,7 +160,9 @@ def write(session: Session, fid: int, offset: int, data: Buffer) -> tuple[int]:
 
 
 def fsync(session: Session, fid: int, datasync: int) -> tuple[()]:
-    """To stable storage: files and directories, open ones only (QEMU would sync descriptor 0 for others)."""
+    """To stable storage: files and directories, open ones only (QEMU would sync descriptor 0 for
+    others).
+    """
     held = session.fid(fid)
     opened = held.file or held.directory
     if opened is None:

@@ -21,11 +21,15 @@ from ninep.server.locks import END, Owner, Range, conflict_kind
 from ninep.server.session import Session
 
 LONGEST_CLIENT_ID = 1024
-"""Linux sends its host name, at most 64 bytes. Others get it in Rgetlock, whatever *their* msize is."""
+"""Linux sends its host name, at most 64 bytes. Others get it in Rgetlock, whatever *their* msize
+is.
+"""
 
 
 def _range(session: Session, held: Fid, kind: int, start: int, length: int, client_id: bytes, proc_id: int) -> Range:
-    """The range a message means. EINVAL for what lies beyond 2**63 or has a type that is none, EBADF for a fid that is not open."""
+    """The range a message means. EINVAL for what lies beyond 2**63 or has a type that is none,
+    EBADF for a fid that is not open.
+    """
     if held.file is None and held.directory is None:
         raise Refused(Errno.EBADF, "the fid is not open")
     if len(client_id) > LONGEST_CLIENT_ID:
@@ -48,7 +52,9 @@ def lock(
     *,
     wait: bool = True,
 ) -> tuple[int]:
-    """Lock or unlock. A conflict is not waited for: with the blocking flag too, BLOCKED makes the client poll (kernel v9fs_file_do_lock)."""
+    """Lock or unlock. A conflict is not waited for: with the blocking flag too, BLOCKED makes the
+    client poll (kernel v9fs_file_do_lock).
+    """
     held = session.fid(fid)
     if not wait and not held.node.inline:
         raise WouldBlock
@@ -96,6 +102,8 @@ def getlock(
 
 
 lock_now = partial(lock, wait=False)
-"""Tlock in the event loop: raises ``WouldBlock`` where that takes many calls to the host, or one that may wait, or a thread is at the same file."""
+"""Tlock in the event loop: raises ``WouldBlock`` where that takes many calls to the host, or one
+that may wait, or a thread is at the same file.
+"""
 getlock_now = partial(getlock, wait=False)
 """Tgetlock in the event loop, likewise."""

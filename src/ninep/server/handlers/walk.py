@@ -14,8 +14,8 @@ DOTS = frozenset({b".", b".."})
 def walk(session: Session, fid: int, newfid: int, names: list[bytes]) -> tuple[list[Qid]]:
     """Along ``names``, one at a time (walk(5)).
 
-    If the first name fails, so does the walk; if a later one does, the reply has the qids so far, and ``newfid`` was not made.
-    Cloning from an opened fid is allowed, moving one is not.
+    If the first name fails, so does the walk; if a later one does, the reply has the qids so far,
+    and ``newfid`` was not made. Cloning from an opened fid is allowed, moving one is not.
     """
     start = session.fids.get(fid)
     if start is None:
@@ -38,7 +38,9 @@ def walk(session: Session, fid: int, newfid: int, names: list[bytes]) -> tuple[l
 
 
 def _along(node: Node, names: list[bytes]) -> tuple[Node | None, list[Qid]]:
-    """The node at the end of ``names``, None if only the first of them could be walked, and the qids of those that could."""
+    """The node at the end of ``names``, None if only the first of them could be walked, and the
+    qids of those that could.
+    """
     if not names:
         return node.clone(), []
     qids: list[Qid] = []

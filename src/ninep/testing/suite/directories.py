@@ -202,7 +202,9 @@ class ListingTests:
 
 
 class StabilityTests:
-    """An entry that existed throughout is returned exactly once, whatever is created and deleted meanwhile."""
+    """An entry that existed throughout is returned exactly once, whatever is created and deleted
+    meanwhile.
+    """
 
     def test_deleting_what_was_read(self, tree: ScratchTree) -> None:
         """``rm -rf`` of a large directory."""

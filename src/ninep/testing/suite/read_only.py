@@ -57,7 +57,9 @@ MUTATIONS: dict[str, Callable[[ScratchTree, Node], object]] = {
 
 
 class ReadOnlySuite(Suite):
-    """For drivers and layers that change nothing. ``root`` yields the tree that ``populate`` makes."""
+    """For drivers and layers that change nothing. ``root`` yields the tree that
+    ``populate`` makes.
+    """
 
     @pytest.mark.parametrize("mutation", MUTATIONS)
     def test_nothing_is_changed(self, tree: ScratchTree, mutation: str) -> None:
