@@ -19,8 +19,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 from tests.support.judge import RERROR, RLERROR, Judge, parse
@@ -29,6 +30,7 @@ from fuzz.decoder import in_full, reads
 from fuzz.frames import WORD, WORDS, cut
 from ninep.server.budgets import Budgets
 from ninep.server.connection import Connection
+from ninep.server.context import Context
 from ninep.server.exports import Exports
 from ninep.server.limits import MIN_MSIZE, Limits
 from ninep.server.slices import Slices
@@ -63,6 +65,16 @@ class ManualLoop:
         while self.calls:
             call, args = self.calls.popleft()
             call(*args)
+
+
+@contextmanager
+def running(loop: ManualLoop) -> Iterator[None]:
+    """``asyncio.get_running_loop()`` is this one, for the length of a block."""
+    asyncio._set_running_loop(loop)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(None)  # type: ignore[attr-defined]
 
 
 class ManualThreads:
@@ -252,24 +264,23 @@ class Conversation:
         self._full = False
         self._must_close = False
         LOG.found.clear()
-        asyncio._set_running_loop(self.turns)  # type: ignore[attr-defined]
-        self.connection = Connection(
-            self.line, exports, LIMITS, self.threads, lambda _: None, self._on_end, budgets, slices=Slices(float("inf"))
+        context = Context(
+            exports=exports, workers=self.threads, limits=LIMITS, budgets=budgets, slices=Slices(float("inf"))
         )
+        with running(self.turns):
+            self.connection = Connection(self.line, context=context, on_begin=lambda _: None, on_end=self._on_end)
         self.connection._late = lambda *_: None  # type: ignore[method-assign] # the machine's pace is no part of the input
-        self.connection.made(PEER)
 
     def _on_end(self, _: Connection) -> None:
         self.ends += 1
 
     def run(self, data: bytes) -> None:
         """Send everything, and end."""
-        try:
+        with running(self.turns):
+            self.connection.made(PEER)
             if not self._hung_up(cut(data)):
                 self._settle()
             self._end()
-        finally:
-            asyncio._set_running_loop(None)  # type: ignore[attr-defined]
 
     def _hung_up(self, pieces: list[bytes]) -> bool:
         """Perform the pieces. Returns true if the client does not wait for outstanding replies."""

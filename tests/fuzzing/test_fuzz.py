@@ -18,6 +18,7 @@ from tests.serving import keeps_user_attributes
 from ninep.drivers.local.node_table import NodeTable
 from ninep.linux import O_RDONLY, O_RDWR
 from ninep.server.connection import Connection
+from ninep.server.dispatcher import Dispatcher
 from ninep.server.session import Session
 from ninep.wire import codec
 from ninep.wire import messages as m
@@ -101,23 +102,23 @@ def test_a_decoder_that_raises_something_else(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_request_that_is_not_answered(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Connection, "_reply", lambda *_: None)
+    monkeypatch.setattr(Dispatcher, "_reply", lambda *_: None)
     finds(memory, conversation_of(*BEGIN, m.Tattach(1, m.NOFID, b"", b"waits", 0), m.Tgetattr(1, 1)), "never answered")
 
 
 def test_a_request_that_is_answered_twice(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = Connection._answer
+    original = Dispatcher._answer
 
-    def twice(self: Connection, *args: Any) -> None:
+    def twice(self: Dispatcher, *args: Any) -> None:
         original(self, *args)
         original(self, *args)
 
-    monkeypatch.setattr(Connection, "_answer", twice)
+    monkeypatch.setattr(Dispatcher, "_answer", twice)
     finds(memory, conversation_of(*BEGIN, m.Tattach(1, m.NOFID, b"", b"waits", 0), m.Tgetattr(1, 1)), "not in flight")
 
 
 def test_a_connection_that_is_closed_without_need(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Connection, "_flush", lambda self, *_: self._transport.close())
+    monkeypatch.setattr(Connection, "send", lambda self: self._transport.close())
     finds(memory, conversation_of(*BEGIN, m.Tflush(9)), "closed: True; must be: False")
 
 
@@ -130,7 +131,7 @@ def test_an_exception_that_no_handler_may_raise(memory: Any, monkeypatch: pytest
     def fails(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Connection, "_version", fails)
+    monkeypatch.setattr(Dispatcher, "_version", fails)
     finds(memory, conversation_of(*BEGIN), "Tversion from somebody failed.*ZeroDivision")
 
 

@@ -145,7 +145,7 @@ def test_a_sequence_leaves_nothing(program: Program, model: str, sequence: str) 
         left, handles, threads = room(client), program.handles, program.threads
         program.holds_its_memory(lambda: pipelined(client, SEQUENCES[sequence], MANY), GROWTH)
         assert room(client) == left == (FIDS - 4, FILES - 1)
-        assert program.handles <= handles
+        program.settles(lambda: program.handles, handles)
         assert program.threads <= max(threads, THREADS)
         with program.client(aname=model.encode()) as other:
             other.rpc(m.Tgetattr(0, GETATTR_BASIC))

@@ -153,7 +153,7 @@ def test_large_reads_that_nobody_takes(tmp_path: Path, cold: bool, monkeypatch: 
             for client in clients:
                 client.send_all(*[m.Tread(FILE, number % 7 * MIB, MIB - 24) for number in range(16)])
             for _ in range(10):
-                program.alive(10)
+                program.alive()
             for client in clients[:2]:
                 while client.judge.pending:
                     assert len(client.receive_frame()) == MIB - 24 + 11
