@@ -14,7 +14,8 @@ from ninep.linux import LOCK_RDLCK as READ
 from ninep.linux import LOCK_UNLCK as UNLOCK
 from ninep.linux import LOCK_WRLCK as WRITE
 from ninep.linux import Errno
-from ninep.server.locks import END, LockTable, Owner, Range, conflict_kind
+from ninep.server.lock_ranges import END, Owner, Range
+from ninep.server.locks import LockTable, conflict_kind
 
 SIZE = 24
 """The model's file; the last byte stands for all that follow."""

@@ -253,7 +253,7 @@ class HostModule(Protocol):
         """
 
     def linux_rdev(self, rdev: int) -> int:
-        """A host ``st_rdev`` in the Linux layout (protocol-facts section 5)."""
+        """A host ``st_rdev`` in the Linux layout (makedev(3) of glibc), which Rgetattr has."""
 
     def statfs(self, handle: Handle) -> tuple[int, int, int, int, int, int, int, int, int]:
         """type, bsize, blocks, bfree, bavail, files, ffree, fsid, namelen: as ``node.Statfs``."""

@@ -314,6 +314,13 @@ class Connection:
                 self._coalescer.add(self, began)
             else:
                 self.send()
+        self._account(count, began, before)
+        return not (owed or reasons)
+
+    def _account(self, count: int, began: float, before: int | None) -> None:
+        """What a batch of ``count`` requests took since ``began``: for the next batch, the slices
+        of others, the observer and the latency guard.
+        """
         self._served += count
         self._most = REPLIES_A_WRITE if count <= 2 * REPLIES_A_WRITE else min(count // 2, MOST_A_WRITE)
         elapsed = monotonic() - began
@@ -323,7 +330,6 @@ class Connection:
             self._slices.used(elapsed)
             if elapsed > LATE and elapsed > LATE_EACH * count:
                 self._late(began + elapsed, before, elapsed)
-        return not (owed or reasons)
 
     def _bad_frame(self, error: BadFrame) -> None:
         log.warning("closing %s: %s", self.peer, error)

@@ -1,6 +1,6 @@
 """Byte-range locks, shared by all clients of an export.
 
-Rules (fcntl(2); protocol-facts section 9)
+Rules (fcntl(2), flock(2); Linux fs/9p/vfs_file.c for what its client sends)
 
 * The owner of a lock is (session, client_id, proc_id); what one owner holds never stands in its own
   way. flock(2) arrives as a lock on the whole file and is no different.
@@ -22,19 +22,15 @@ there an unlock lets others have the file after so many.
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from operator import attrgetter
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
 
 from ninep.errors import linux_errno
 from ninep.linux import LOCK_RDLCK, LOCK_UNLCK, LOCK_WRLCK, Errno
 from ninep.node import OpenFile, WouldBlock
 from ninep.server.limits import OverLimit
+from ninep.server.lock_ranges import END, START, Change, FileLocks, Range, less, without
 from ninep.server.steps import too_late
 
-END = 1 << 63
-"""Where a lock 'to the end of the file' ends."""
 FILE_LOCKS = 1 << 14
 """Ranges of one file, of all sessions: two sessions full of them. A lock that conflicts with none
 is compared with every one of them (1 ms).
@@ -48,36 +44,6 @@ MOST_REPLACED = 1024
 given back and come back if it fails.
 """
 
-
-class Owner(NamedTuple):
-    """Who holds a lock."""
-
-    session: object
-    client_id: bytes
-    proc_id: int
-
-
-class Range(NamedTuple):
-    """One locked range: ``start`` to ``end`` (exclusive)."""
-
-    owner: Owner
-    kind: int
-    start: int
-    end: int
-    fid: object
-    file: OpenFile | None
-    """What the lock is also taken through on the host; None for a directory, which the host cannot
-    lock.
-    """
-
-    @property
-    def length(self) -> int:
-        """The length as Tlock has it: 0 to the end of the file."""
-        return 0 if self.end == END else self.end - self.start
-
-
-_START = attrgetter("start")
-_LAST = attrgetter("end")
 
 CANNOT_LOCK = frozenset(
     {Errno.EBADF, Errno.EACCES, Errno.EPERM, Errno.EROFS, Errno.ETXTBSY, Errno.EOPNOTSUPP, Errno.ENOSYS}
@@ -102,83 +68,6 @@ def _host_lock(file: OpenFile, kind: int, start: int, end: int) -> bool:
         if code not in CANNOT_LOCK:
             raise
     return True
-
-
-class FileLocks:
-    """The ranges of one file: those of an owner in order, none of which overlap."""
-
-    __slots__ = ("count", "owners")
-
-    def __init__(self, first: Range) -> None:
-        self.owners: dict[Owner, list[Range]] = {first.owner: [first]}
-        self.count = 1
-
-    def touched(self, owner: Owner, start: int, end: int) -> tuple[int, int]:
-        """Which of an owner's ranges have something between ``start`` and ``end``: from the first
-        index to before the second.
-        """
-        ranges: Sequence[Range] = self.owners.get(owner, ())
-        first = bisect_right(ranges, start, key=_LAST)
-        return first, bisect_left(ranges, end, first, key=_START)
-
-    def own(self, owner: Owner, start: int, end: int) -> list[Range]:
-        """Those ranges."""
-        first, last = self.touched(owner, start, end)
-        return self.owners[owner][first:last] if last > first else []
-
-    def others(self, owner: Owner, start: int, end: int) -> Iterator[Range]:
-        """What other owners have there."""
-        for other, ranges in self.owners.items():
-            if other == owner or ranges[0].start >= end or ranges[-1].end <= start:
-                continue
-            first, last = self.touched(other, start, end)
-            yield from ranges[first:last]
-
-    def conflict(self, wanted: Range) -> Range | None:
-        """What stands in the way."""
-        for held in self.others(wanted.owner, wanted.start, wanted.end):
-            if LOCK_WRLCK in {wanted.kind, held.kind}:
-                return held
-        return None
-
-
-class Change(NamedTuple):
-    """What becomes of an owner's ranges on a file: ``first`` to ``last`` of them are replaced by
-    ``by``.
-    """
-
-    owner: Owner
-    first: int
-    last: int
-    by: list[Range]
-
-    @property
-    def more(self) -> int:
-        """How many more ranges there are then."""
-        return len(self.by) - (self.last - self.first)
-
-
-def _less(ranges: Iterable[Range], start: int, end: int) -> list[Range]:
-    """The ranges less what lies between: what sticks out on either side stays."""
-    rest: list[Range] = []
-    for held in ranges:
-        if held.start < start:
-            rest.append(held._replace(end=min(held.end, start)))
-        if end < held.end:
-            rest.append(held._replace(start=max(held.start, end)))
-    return rest
-
-
-def _without(start: int, end: int, kept: Iterable[Range]) -> Iterator[tuple[int, int]]:
-    """What is left between two ends without some ranges."""
-    for one in sorted(kept, key=_START):
-        if one.start >= end:
-            break
-        if start < one.start:
-            yield start, one.start
-        start = max(start, one.end)
-    if start < end:
-        yield start, end
 
 
 def _too_many(limit: int, of: str) -> OverLimit:
@@ -378,7 +267,7 @@ class LockTable:
             held = held[:MOST_CALLS]
             end = held[-1].end
             spans = list(self._spans(locks, held, start, end))
-        change = Change(owner, first, first + len(held), _less(held, start, end))
+        change = Change(owner, first, first + len(held), less(held, start, end))
         self._check(locks, change, limit)
         for file, at, until in spans:
             _host_lock(file, LOCK_UNLCK, at, until)
@@ -482,8 +371,8 @@ class LockTable:
             if held.kind == wanted.kind and held.fid is wanted.fid and held.start <= end and start <= held.end:
                 wider = wider._replace(start=min(held.start, wider.start), end=max(held.end, wider.end))
             else:
-                beside += _less([held], start, end)
-        return Change(wanted.owner, first, last, sorted([*beside, wider], key=_START))
+                beside += less([held], start, end)
+        return Change(wanted.owner, first, last, sorted([*beside, wider], key=START))
 
     @staticmethod
     def _spans(locks: FileLocks, held: list[Range], start: int, end: int) -> Iterator[tuple[OpenFile, int, int]]:
@@ -500,7 +389,7 @@ class LockTable:
             if other.file in spans:
                 kept.setdefault(other.file, []).append(other)
         for file, (begin, last) in spans.items():
-            for at, until in _without(begin, last, kept.get(file, ())):
+            for at, until in without(begin, last, kept.get(file, ())):
                 yield file, at, until
 
     def _release_host(self, locks: FileLocks, held: list[Range], start: int, end: int) -> None:

@@ -297,8 +297,8 @@ class Session:
         """The iounit and st_blksize: the largest multiple of ``block`` that one read or write
         carries, or what it carries if that is 0.
 
-        Never 0 for a file: FreeBSD would then ask for more than fits (QEMU blksize_to_iounit;
-        protocol-facts section 3).
+        Never 0 for a file: FreeBSD would then ask for more than fits (QEMU 9p.c,
+        blksize_to_iounit).
         """
         size = self._iosizes.get(block)
         if size is None:

@@ -65,7 +65,7 @@ def unchanged(client: RawClient) -> bool:
 @pytest.mark.parametrize("name", ILLEGAL, ids=repr)
 @pytest.mark.parametrize("ask", ALL.values(), ids=ALL)
 def test_illegal_names_are_not_there(client: RawClient, ask: Ask, name: bytes, fid: int) -> None:
-    # Decided before any fid is looked at (protocol-facts section 2).
+    # Decided before any fid is looked at (QEMU 9p.c, name_is_illegal).
     with refused(Errno.ENOENT):
         client.rpc(ask(fid, name))
     assert unchanged(client)

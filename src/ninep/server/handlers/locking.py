@@ -17,7 +17,8 @@ from ninep.linux import (
 from ninep.node import WouldBlock
 from ninep.server.fids import Fid
 from ninep.server.limits import OverLimit
-from ninep.server.locks import END, Owner, Range, conflict_kind
+from ninep.server.lock_ranges import END, Owner, Range
+from ninep.server.locks import conflict_kind
 from ninep.server.session import Session
 
 LONGEST_CLIENT_ID = 1024

@@ -1,5 +1,5 @@
-"""What a name may be, before any fid is looked at or any driver is asked (QEMU name_is_illegal;
-protocol-facts section 2).
+"""What a name may be, before any fid is looked at or any driver is asked (QEMU 9p.c,
+name_is_illegal).
 
 =====================  ==========  =========================================  ============  ==========
 name                   walk        create, mkdir, mknod, symlink, link          rename        unlinkat
