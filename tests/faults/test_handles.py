@@ -68,11 +68,14 @@ def test_no_handle_left(export: Path, model: str) -> None:
             assert said <= {Errno.EMFILE, Errno.ENFILE}, said
             assert client.read(FILE) == b"content"
             assert client.rpc(m.Twrite(FILE, 0, b"CONTENT")).count == 7
+            # The attributes are asked through a path handle, which it may have given back for the
+            # others: with one handle more they are there again.
+            client.clunk(100)
             if model != "mapped-file":  # which opens its record to say who owns it
                 assert client.rpc(m.Tgetattr(FILE, GETATTR_BASIC)).attributes.size == 7
         files = {path.name for path in (export / "folder").iterdir()} - {".virtfs_metadata"}
         assert files == {f"f{number}" for number in range(made)}, "something is left of a create that failed"
-        for number in range(made):
+        for number in range(1, made):
             client.clunk(100 + number)
         client.create(FOLDER, 3, b"f%d" % made)
         server.alive()

@@ -39,6 +39,8 @@ SOME_ENDS, MANY_ENDS = (250, 4_000) if LONG else (20, 40)
 """The same for connections: six kinds of ends in four models are a hundred thousand."""
 GROWTH = (1 << 20) if LONG else (1 << 18)
 FIDS, FILES = 64, 16
+NODES = 4
+"""Of the files that ``furnish`` leaves fids of."""
 """What a connection may have, few enough to count."""
 THREADS = 72
 """64 workers, and what the program and its loop have besides."""
@@ -145,7 +147,9 @@ def test_a_sequence_leaves_nothing(program: Program, model: str, sequence: str) 
         left, handles, threads = room(client), program.handles, program.threads
         program.holds_its_memory(lambda: pipelined(client, SEQUENCES[sequence], MANY), GROWTH)
         assert room(client) == left == (FIDS - 4, FILES - 1)
-        program.settles(lambda: program.handles, handles)
+        # A node that had given its path handle back may have it again: there are few of them, and
+        # what leaks is as many as there were rounds.
+        program.settles(lambda: program.handles, handles + NODES)
         assert program.threads <= max(threads, THREADS)
         with program.client(aname=model.encode()) as other:
             other.rpc(m.Tgetattr(0, GETATTR_BASIC))
