@@ -112,9 +112,7 @@ _thread = _Thread()
 
 
 def may_wait() -> bool:
-    """Whether verbs may wait in this thread: in every thread except that of a serving event
-    loop.
-    """
+    """Whether verbs may wait in this thread: in all but that of a serving event loop."""
     return not _thread.loops
 
 
@@ -493,10 +491,8 @@ class Driver(ABC):
         return None
 
     def tidy(self) -> None:
-        """Called from the event loop about once a second while there are connections; must not
-        wait.
-
-        Release resources that are only cached, if others need them.
+        """Called from the event loop about once a second while there are connections: release what
+        is only cached, if others need it. Must not wait.
         """
 
     def close(self) -> None:
