@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from time import monotonic
 from typing import Any
@@ -35,6 +35,7 @@ from ninep.protocol.framing import BadFrame, RawFrame
 from ninep.server.context import Context
 from ninep.server.dispatcher import Dispatcher
 from ninep.server.flow import Flow, Reason
+from ninep.server.in_place import check_size, joined
 from ninep.server.latency_guard import LATE, LATE_EACH, LatencyGuard
 from ninep.server.refusals import refusal
 from ninep.server.requests import Request
@@ -150,6 +151,29 @@ class Connection:
     def data(self, data: Buffer) -> None:
         """Bytes of a transport that brings its own buffers."""
         self._serve_new(self._receiver.feed(data), len(data))
+
+    def message(self, frame: bytes, payload: Sequence[memoryview] | None, reply: Sequence[memoryview]) -> int:
+        """One whole T-message of a transport that has a place for its reply. Not while it is
+        paused.
+
+        Args:
+            frame: the bytes of the message, copied.
+            payload: the data of a Twrite that was left where it is; ``frame`` is the 23 bytes
+                before it then. Not used after the return, and by no other thread.
+            reply: where the R-message may be written at once; the same holds.
+
+        Returns:
+            How many bytes of ``reply`` were written. 0: the R-message comes by ``Transport.write``
+            or ``write_all``, now or later.
+
+        Raises:
+            BadFrame: the size of the message is not what it says, or is beyond msize.
+        """
+        del reply
+        size = check_size(frame, payload, self._receiver.msize)
+        self._serve_new(iter((joined(frame, payload, size),)), size)
+        self.send()
+        return 0
 
     def _serve_new(self, frames: Iterator[RawFrame], size: int) -> bool:
         observer = self._observer

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ninep.transport.busy_poll import POSSIBLE, SocketWriter, is_raw_socket
@@ -38,6 +38,11 @@ class Connection(Protocol):
 
     def data(self, data: Buffer) -> None:
         """These bytes arrived."""
+
+    def message(self, frame: bytes, payload: Sequence[memoryview] | None, reply: Sequence[memoryview]) -> int:
+        """A whole message arrived. How many bytes of its R-message are in ``reply`` now; 0: it is
+        written.
+        """
 
     def made(self, peer: Peer) -> None:
         """The stream stands."""
