@@ -136,6 +136,30 @@ def test_the_numbers_of_a_cached_listing() -> None:
     assert fresh.adopt(kept)
     numbered(fresh, 3, 40)
     assert list(kept) == [10, 20, 30]
-    assert list(fresh.copy()) == [10, 20, 30, 40]
+    assert fresh.between(0, 4) == array("Q", [10, 20, 30, 40])
     fresh.restart()
     assert fresh.last == (0, 0)
+
+
+@pytest.mark.parametrize("until", [5, 7])
+def test_a_table_that_was_cleared_takes_a_cached_listing_again(table: CookieTable, until: int) -> None:
+    kept = array("Q", range(101, 111))
+    numbered(table, 0, *kept)
+    table.here, table.until = 5, until
+    table.clear()
+    assert table.cookie(3) is None
+    assert not table.adopt(array("Q", [*range(101, 105), 1105, *range(106, 111)]))
+    assert not table.adopt(kept[:4])
+    assert table.adopt(kept)
+    assert [table.cookie(number) for number in (1, 5, 10)] == [101, 105, 110]
+
+
+def test_cookies_between_two_numbers(table: CookieTable) -> None:
+    numbered(table, 0, *range(101, 111))
+    assert table.between(2, 4) == array("Q", [103, 104])
+    assert table.between(0, 11) is None
+    table.here = 6
+    table.clear()
+    assert table.between(5, 6) is None
+    numbered(table, 6, 107)
+    assert table.between(6, 7) == array("Q", [107])

@@ -186,21 +186,29 @@ class CookieTable:
 
     def adopt(self, cookies: array[int]) -> bool:
         """Use the numbers of a listing that was read as a whole before, sharing its ``cookies``.
-        False if other numbers were assigned already.
+        False if other numbers were assigned already; a table that was cleared meanwhile has the
+        right ones as far as it goes.
         """
         with self._pool.guard:
-            first, _, assigned = self._state
+            first, start, assigned = self._state
             if assigned is not cookies:
-                if first or not self.plain or len(assigned) > len(cookies) or assigned != cookies[: len(assigned)]:
+                known = assigned if not first else array("Q", [start, *assigned])
+                at = max(first - 1, 0)
+                if not self.plain or known != cookies[at : at + len(known)]:
                     return False
                 self._state = 0, 0, cookies
                 self._shared = True
                 self._report_size()
             return True
 
-    def copy(self) -> array[int]:
-        """A copy of all cookies, from number 1."""
-        return self._state[2][:]
+    def between(self, after: int, last: int) -> array[int] | None:
+        """The cookies of the numbers after ``after`` up to ``last``; None if not all of them are in
+        the table.
+        """
+        first, _, cookies = self._state
+        if after < first or last > first + len(cookies):
+            return None
+        return cookies[after - first : last - first]
 
     def restart(self) -> None:
         """Remove all numbers and start again from 1."""

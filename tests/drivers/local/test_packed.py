@@ -197,8 +197,33 @@ def test_the_last_few_directories_have_entries_at_hand(
 def test_a_listing_larger_than_all_of_the_room_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packed_module, "BUDGET", 40)
     recorder = Recorder(Listings(), (0, 0))
-    assert recorder.add([b"x" * 24, b"name"], 1)
-    assert not recorder.add([b"x" * 24, b"name"], 2)
+    assert recorder.add([b"x" * 24, b"name"], 1, array("Q", [7]))
+    assert not recorder.add([b"x" * 24, b"name"], 2, array("Q", [8]))
+
+
+def test_a_listing_is_kept_although_more_read_it_than_the_pool_has_numbers_for(
+    root: LocalNode, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cookies, "POOL", 1000)
+    fill(folder, 300)
+    many = [root.opendir() for _ in range(8)]
+    at = dict.fromkeys(many, 0)
+    while at:  # each reads a little, in turn, so that each table is cleared before its reader is done
+        for directory, cookie in list(at.items()):
+            data = directory.read_packed(cookie, 4096)
+            assert data is not None
+            if data:
+                at[directory] = unpack_dirents(data)[-1].cookie
+            else:
+                del at[directory]
+    kept = listing_of(root)
+    assert kept is not None
+    asked: list[int] = []
+    for directory in many:
+        monkeypatch.setattr(LocalDir, "_fill", lambda _, number: asked.append(number) or [])
+        assert len(read_packed(directory, 4096)) == 302
+        directory.close()
+    assert not asked
 
 
 def packed_from(directory: OpenDir, cookie: int, room: int = 1 << 20) -> list[Dirent]:

@@ -113,8 +113,8 @@ class LocalDir(OpenDir):
                 break
             parts += pieces
             room -= size
-            cookie = entries[taken - 1][3]
-            if recorder is not None and not recorder.add(pieces, cookie):
+            before, cookie = cookie, entries[taken - 1][3]
+            if recorder is not None and not self._record(recorder, pieces, before, cookie):
                 recorder = None
             if taken < len(entries):
                 break
@@ -127,12 +127,16 @@ class LocalDir(OpenDir):
             self._table.here = cookie
         return b"".join(parts)
 
+    def _record(self, recorder: Recorder, pieces: Sequence[bytes], before: int, cookie: int) -> bool:
+        cookies = self._table.between(before, cookie)
+        return cookies is not None and recorder.add(pieces, cookie, cookies)
+
     def _keep(self, recorder: Recorder) -> None:
         """The end was reached: keep what was recorded if the directory stood still meanwhile."""
         node = self._node
         found = host.stat(node.held())
         if recorder.stamp == (found.st_mtime_ns, found.st_ctime_ns) and self._table.plain:
-            listing = recorder.listing(self._table.copy())
+            listing = recorder.listing()
             if listing is not None:
                 node.table.listings.keep((node.dev, node.ino), listing)
 

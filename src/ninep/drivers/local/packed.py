@@ -86,7 +86,7 @@ class Recorder:
     budget is given back when it goes.
     """
 
-    __slots__ = ("_ends", "_listings", "_parts", "_size", "_taken", "cookie", "stamp")
+    __slots__ = ("_cookies", "_ends", "_listings", "_parts", "_size", "_taken", "cookie", "stamp")
 
     def __init__(self, listings: Listings, stamp: Stamp) -> None:
         self._listings = listings
@@ -96,11 +96,12 @@ class Recorder:
         """Where the recording has got to."""
         self._parts: list[bytes] = []
         self._ends = array("I")
+        self._cookies = array("Q")
         self._size = 0
 
-    def add(self, pieces: Sequence[bytes], cookie: int) -> bool:
-        """More packed entries, each as its head and its name; False when they have
-        become too many.
+    def add(self, pieces: Sequence[bytes], cookie: int, cookies: array[int]) -> bool:
+        """More packed entries up to ``cookie``, each as its head and its name, and the host's
+        cookies of them; False when they have become too many.
         """
         before = size = self._size
         for head, name in zip(pieces[::2], pieces[1::2], strict=True):
@@ -109,6 +110,7 @@ class Recorder:
         if not self._take(size - before + len(pieces) // 2 * BESIDE):
             return False
         self._parts.append(b"".join(pieces))
+        self._cookies += cookies
         self._size = size
         self.cookie = cookie
         return True
@@ -120,13 +122,11 @@ class Recorder:
     def __del__(self) -> None:
         self._listings.record(-self._taken)
 
-    def listing(self, cookies: array[int]) -> PackedListing | None:
-        """What was recorded, with the host's cookies; None if there are others, because some
-        entries were not shown.
-        """
-        if self.cookie != len(self._ends) or len(self._ends) != len(cookies):
+    def listing(self) -> PackedListing | None:
+        """What was recorded; None if that is not all, because some entries were not shown."""
+        if self.cookie != len(self._ends) or len(self._ends) != len(self._cookies):
             return None
-        return PackedListing(self.stamp, b"".join(self._parts), self._ends, cookies)
+        return PackedListing(self.stamp, b"".join(self._parts), self._ends, self._cookies)
 
 
 class Reader(Protocol):
