@@ -28,7 +28,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
 from tests.guest.debs import Unavailable  # noqa: E402 - found by the line above
-from tests.guest.vm import HOST, Guest, Lost, Share  # noqa: E402
+from tests.guest.qemu import Share  # noqa: E402
+from tests.guest.vm import HOST, Guest, Lost  # noqa: E402
 
 from bench import install, servers  # noqa: E402
 

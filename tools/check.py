@@ -27,7 +27,7 @@ VENV = TOP / ".venv"
 # Debian and Ubuntu packages, by the pytest marker of the tests that need them.
 PACKAGES = {
     "venv": ("python3-venv",),
-    "guest": ("qemu-system-x86", "busybox-static", "kmod", "e2fsprogs", "zstd"),
+    "guest": ("qemu-system-x86", "busybox-static", "kmod", "e2fsprogs", "zstd", "debian-archive-keyring"),
     "peer": ("diod", "attr", "acl"),
     "wine": ("wine", "wine64", "binutils-mingw-w64-x86-64", "ntfs-3g"),
 }

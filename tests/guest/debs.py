@@ -14,13 +14,45 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 KERNEL_METAPACKAGES = ("linux-image-amd64", "linux-image-generic")  # Debian's name, Ubuntu's name
 
 
+DEBIAN_MIRROR = "http://deb.debian.org/debian"
+DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")  # package debian-archive-keyring
+
+
 class Unavailable(Exception):
     """The machine cannot give what a guest needs; the text says what is missing."""
+
+
+@dataclass(frozen=True)
+class Suites:
+    """Suites of Debian that packages come from, instead of those of this machine's own lists."""
+
+    names: tuple[str, ...]
+
+    def options(self, scratch: Path) -> dict[str, object]:
+        """apt.conf(5) of a private set of lists below `scratch`, which `apt-get update` has still
+        to fetch.
+        """
+        if not DEBIAN_KEYRING.exists():
+            raise Unavailable("Debian's keys are not here (package debian-archive-keyring)")
+        sources = scratch / "sources.list"
+        lines = [f"deb [signed-by={DEBIAN_KEYRING}] {_debian_mirror()} {name} main\n" for name in self.names]
+        sources.write_text("".join(lines))
+        (scratch / "lists/partial").mkdir(parents=True)
+        return {
+            "Dir::Etc::sourcelist": sources,
+            "Dir::Etc::sourceparts": "-",
+            "Dir::Etc::preferencesparts": "-",
+            "Dir::State::lists": f"{scratch}/lists/",
+            "Dir::Cache::pkgcache": "",
+            "Dir::Cache::srcpkgcache": "",
+            "Acquire::Languages": "none",
+        }
 
 
 def cache_dir() -> Path:
@@ -71,21 +103,28 @@ def kernel_packages() -> list[str]:
     raise Unavailable("apt knows no kernel package (is `apt-get update` still to be run?)")
 
 
-def unpacked_closure(packages: Iterable[str], root: Path) -> None:
-    """Unpack `packages` and all they depend on below `root`, as if nothing were installed here."""
+def unpacked_closure(packages: Iterable[str], root: Path, suites: Suites | None = None) -> None:
+    """Unpack `packages` and all they depend on below `root`, as if nothing were installed here.
+
+    They come from the suites of this machine unless `suites` names others.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         downloads = Path(scratch, "archives")
         (downloads / "partial").mkdir(parents=True)
         status = Path(scratch, "status")
         status.touch()
-        options = {
+        options: dict[str, object] = {
             "Dir::State::status": status,  # an empty list of installed packages: apt resolves everything anew
             "Dir::Cache::archives": f"{downloads}/",
             "Debug::NoLocking": 1,
             "APT::Sandbox::User": "root",
             "APT::Install-Recommends": 0,
         }
+        if suites:
+            options |= suites.options(Path(scratch))
         words = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
+        if suites:
+            system(["apt-get", "-qq", *words, "update"])
         system(["apt-get", "-qq", *words, "--download-only", "-y", "install", *packages])
         unpack(downloads, root)
 
@@ -111,6 +150,13 @@ def need(program: str) -> str:
     if found is None:
         raise Unavailable(f"{program} is not installed")
     return found
+
+
+def _debian_mirror() -> str:
+    """The mirror of Debian that this machine uses; the public one when it is no Debian."""
+    asked = [need("apt-get"), "indextargets", "--format", "$(REPO_URI)", "Origin: Debian", "Label: Debian"]
+    known = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split()
+    return known[0].rstrip("/") if known else DEBIAN_MIRROR
 
 
 def _depends(package: str, pattern: str) -> list[str]:

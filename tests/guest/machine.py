@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.guest.vm import HOST, Finished, Guest, Share
+from tests.guest.qemu import Share
+from tests.guest.vm import HOST, Finished, Guest
 
 SCENARIO = Path(__file__).with_name("scenario")
 MAPPED = ("mapped-xattr", "mapped-file")

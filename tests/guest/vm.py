@@ -6,12 +6,15 @@
 * 10.0.2.2 in the guest is this machine's 127.0.0.1; `Share`s are mounted with trans=virtio and
   served by QEMU's own
   9pfs, the peer.  What the guest writes to its disk is forgotten.
+* `VhostUser` devices are other processes' to play: our server's, which the guest mounts with
+  trans=virtio too.  They need a newer QEMU (see tests/guest/qemu.py).
 * Runs under software emulation unless $NINEP_TEST_ACCEL says otherwise (`kvm`): about 5 s from
   start to the first command, and no rights are needed.
 * A command that outlives its limit hangs, as a rule, inside the kernel, where nothing can end it:
   the machine is thrown away then and `Lost` is raised.
 
-Also a command for developers:  python -m tests.guest.vm [--image full] [--share TAG=DIR[,MODEL]] -- 'COMMANDS'
+Also a command for developers:
+    python -m tests.guest.vm [--image full] [--share TAG=DIR[,MODEL]] [--vhost-user TAG=SOCKET] -- 'COMMANDS'
 """
 
 from __future__ import annotations
@@ -32,33 +35,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.guest.debs import need, unpacked_kernel
+from tests.guest.debs import unpacked_kernel
 from tests.guest.image import kernel_image, root_disk, write_initramfs
+from tests.guest.qemu import USER_NETWORK, Network, Qemu, Share, VhostUser, machine_memory, qemu
+from tests.guest.qmp import Qmp
 
 HOST = "10.0.2.2"  # what QEMU's user network calls this machine
-QEMU = "qemu-system-x86_64"
 BOOT_LIMIT = 120.0  # seconds; a boot takes 5 on an idle machine
 
 
 class Lost(Exception):
     """The guest no longer answers; the text ends with what its kernel said last."""
-
-
-@dataclass(frozen=True)
-class Share:
-    """A folder of this machine that QEMU itself serves to the guest."""
-
-    tag: str
-    folder: Path
-    model: str = "mapped-xattr"
-    options: str = ""
-
-    def arguments(self) -> list[str]:
-        extra = f",{self.options}" if self.options else ""
-        return [
-            "-fsdev", f"local,id={self.tag},path={self.folder},security_model={self.model}{extra}",
-            "-device", f"virtio-9p-pci,fsdev={self.tag},mount_tag={self.tag}",
-        ]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,12 +68,25 @@ class Guest:
     kernel: str
 
     def __init__(
-        self, shares: Sequence[Share] = (), image: str = "base", memory_mib: int = 1024, processors: int = 1
+        self,
+        shares: Sequence[Share] = (),
+        image: str = "base",
+        memory_mib: int = 1024,
+        processors: int = 1,
+        *,
+        vhost_user: Sequence[VhostUser] = (),
+        networks: Sequence[Network] = (USER_NETWORK,),
+        accelerator: str = "",
+        program: Qemu | None = None,
     ) -> None:
         self._shares = shares
         self._image = image
         self._memory = memory_mib
         self._processors = processors
+        self._vhost_user = vhost_user
+        self._networks = networks
+        self._accelerator = accelerator or os.environ.get("NINEP_TEST_ACCEL", "tcg,thread=multi")
+        self._program = program
         self._scratch = ""
         self._buffer = b""
 
@@ -103,18 +103,26 @@ class Guest:
         """Boot and wait for the agent.  Unavailable when this machine lacks something, Lost when the boot fails."""
         folder, version = unpacked_kernel()
         disk = root_disk(self._image)
-        qemu = need(QEMU)
+        program = self._program or qemu(generic_device=bool(self._vhost_user))
         self._scratch = tempfile.mkdtemp(prefix="ninep-guest.")
+        self._buffer = b""
         initramfs = Path(self._scratch, "initramfs")
         with initramfs.open("wb") as out:
             write_initramfs(out, folder, version)
-        self._port, theirs = socket.socketpair()
-        with theirs:
-            argv = [qemu, *self._machine(), *self._devices(theirs.fileno(), disk)]
+        self._port, agent = socket.socketpair()
+        ours, monitor = socket.socketpair()
+        with agent, monitor:
+            argv = [*program.command, *self._machine(monitor.fileno()), *self._devices(agent.fileno(), disk)]
             argv += ["-kernel", str(kernel_image(folder, version)), "-initrd", str(initramfs)]
             argv += ["-append", "console=ttyS0 quiet panic=-1 mitigations=off"]
-            self._qemu = subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
-        self.kernel = str(self._answer(time.monotonic() + BOOT_LIMIT)["ready"])
+            ends = [agent.fileno(), monitor.fileno()]
+            self._qemu = subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=ends)
+        try:
+            self.qmp = Qmp(ours)
+        except OSError as error:
+            ours.close()
+            raise self._lost(f"QEMU ended at once ({error})") from None
+        self._ready()
 
     def stop(self) -> None:
         """End the machine at once; nothing of it is kept."""
@@ -122,8 +130,24 @@ class Guest:
             self._qemu.kill()
             self._qemu.wait()
             self._port.close()
+            if hasattr(self, "qmp"):
+                self.qmp.close()
             shutil.rmtree(self._scratch)
             self._scratch = ""
+
+    def reset(self) -> None:
+        """Reset the machine, as its button does, and wait until it has booted again."""
+        self.qmp.execute("set-action", reboot="reset")
+        self.qmp.execute("system_reset")
+        self.qmp.wait("RESET")
+        self._buffer = b""
+        self._ready()
+        self.qmp.execute("set-action", reboot="shutdown")
+
+    @property
+    def pid(self) -> int:
+        """QEMU's process."""
+        return self._qemu.pid
 
     @property
     def alive(self) -> bool:
@@ -170,6 +194,9 @@ class Guest:
         self._ask({"put": target, "mode": source.stat().st_mode & 0o777, "size": len(data)}, data)
         self._answer(time.monotonic() + 60)
 
+    def _ready(self) -> None:
+        self.kernel = str(self._answer(time.monotonic() + BOOT_LIMIT)["ready"])
+
     def _ask(self, request: dict[str, object], data: bytes = b"") -> None:
         if not self.alive:
             raise Lost("the guest is not running")
@@ -180,34 +207,39 @@ class Guest:
             ready = select.select([self._port], [], [], max(0.0, deadline - time.monotonic()))[0]
             data = self._port.recv(1 << 20) if ready else b""
             if not data:
-                words = "the machine ended" if ready else "no answer within the limit"
-                console = Path(self._scratch, "console").read_text(errors="backslashreplace")[-3000:]
-                self.stop()
-                raise Lost(f"{words}; its console:\n{console}")
+                raise self._lost("the machine ended" if ready else "no answer within the limit")
             self._buffer += data
         line, _, self._buffer = self._buffer.partition(b"\n")
         answer: dict[str, object] = json.loads(line)
         return answer
 
-    def _machine(self) -> list[str]:
-        accelerator = os.environ.get("NINEP_TEST_ACCEL", "tcg,thread=multi")
+    def _lost(self, words: str) -> Lost:
+        console = Path(self._scratch, "console")
+        told = console.read_text(errors="backslashreplace")[-3000:] if console.exists() else ""
+        self.stop()
+        return Lost(f"{words}; its console:\n{told}")
+
+    def _machine(self, monitor: int) -> list[str]:
         return [
-            "-accel", accelerator, "-m", str(self._memory), "-smp", str(self._processors),
+            "-accel", self._accelerator, "-smp", str(self._processors),
+            *machine_memory(self._memory, shared=bool(self._vhost_user)),
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-serial", f"file:{self._scratch}/console",
+            "-chardev", f"socket,id=monitor,fd={monitor}", "-qmp", "chardev:monitor",
         ]  # fmt: skip
 
     def _devices(self, port: int, disk: Path) -> list[str]:
         words = [
-            "-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile=",
             "-device", "virtio-rng-pci", "-device", "virtio-serial-pci",
             "-chardev", f"socket,id=agent,fd={port}", "-device", "virtserialport,chardev=agent,name=ninep.agent",
             # snapshot: writes go to a scratch file of QEMU's, the cached image stays as it is
             "-drive", f"file={disk},format=raw,if=none,id=disk,cache=unsafe,snapshot=on",
             "-device", "virtio-blk-pci,drive=disk",
         ]  # fmt: skip
-        for share in self._shares:
-            words += share.arguments()
+        for number, network in enumerate(self._networks):
+            words += network.arguments(number)
+        for device in (*self._shares, *self._vhost_user):
+            words += device.arguments()
         return words
 
 
@@ -215,6 +247,7 @@ def main() -> int:
     options = argparse.ArgumentParser(prog="python -m tests.guest.vm")
     options.add_argument("--image", default="base")
     options.add_argument("--share", action="append", default=[], metavar="TAG=DIR[,MODEL]")
+    options.add_argument("--vhost-user", action="append", default=[], metavar="TAG=SOCKET")
     options.add_argument("--put", action="append", default=[], metavar="SOURCE=TARGET")
     options.add_argument("--limit", type=float, default=300, metavar="SECONDS")
     options.add_argument("commands")
@@ -224,7 +257,8 @@ def main() -> int:
         tag, _, rest = text.partition("=")
         folder, _, model = rest.partition(",")
         shares.append(Share(tag, Path(folder).resolve(), model or "mapped-xattr"))
-    with Guest(shares, chosen.image) as guest:
+    devices = [VhostUser(tag, Path(path).resolve()) for tag, _, path in (x.partition("=") for x in chosen.vhost_user)]
+    with Guest(shares, chosen.image, vhost_user=devices) as guest:
         for text in chosen.put:
             source, _, target = text.partition("=")
             guest.put(Path(source), target)
