@@ -57,14 +57,16 @@ class _Mapped(NamedTuple):
 
 
 class GuestMemory:
-    """The regions of one front end. It is a ``ring.Memory``."""
+    """The regions of one front end. It is a ``ring.MappedMemory``."""
 
-    __slots__ = ("_guest", "_guest_starts", "_mappings", "_unsealed")
+    __slots__ = ("_guest", "_guest_starts", "_mappings", "_unsealed", "mapped")
 
     def __init__(self, *, unsealed: bool = False) -> None:
         self._unsealed = unsealed
         self._guest: list[_Mapped] = []
         self._guest_starts: list[int] = []
+        self.mapped: tuple[tuple[int, int, memoryview], ...] = ()
+        """First guest address, the one after the last, bytes of each region; the largest first."""
         self._mappings: WeakValueDictionary[tuple[int, int], _Mapping] = WeakValueDictionary()
 
     @property
@@ -127,6 +129,8 @@ class GuestMemory:
         _refuse_overlaps([one.region for one in mapped])
         self._guest = mapped
         self._guest_starts = [one.region.guest for one in mapped]
+        by_size = sorted(mapped, key=lambda one: -one.region.size)
+        self.mapped = tuple((one.region.guest, one.region.guest + one.region.size, one.view) for one in by_size)
 
     def _map(self, region: Region, descriptor: int) -> _Mapped:
         if not region.size or max(region.guest, region.user, region.offset) + region.size > _END:

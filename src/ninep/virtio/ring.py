@@ -1,9 +1,9 @@
 """The split virtqueue, device side (virtio 1.2, section 2.7): descriptor chains in, used elements
 out.
 
-Everything is read and written in memory that the driver may change at any moment. So every index
-and every descriptor is fetched once, checked, and what was checked is used; an indirect table is
-copied as a whole. What breaks a rule is a ``RingError``.
+Everything is read and written in memory that the driver may change at any moment. So every index is
+fetched once, checked, and what was checked is used, as every descriptor is (``chains``). What
+breaks a rule is a ``RingError``.
 
 Indices count modulo 65536 and are loaded and stored by one access of two bytes (an element of a
 memoryview of format H); places in the rings are indices modulo the size. One thread uses a queue.
@@ -14,45 +14,16 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Iterable
-from struct import Struct
-from typing import Final, Protocol
 
+from ninep.host.memory_order import IN_ORDER
+from ninep.virtio.chains import MAX_CHAIN, Chain, ChainReader, MappedMemory, Memory, Region
 from ninep.virtio.errors import RingError
 from ninep.virtio.inflight import Inflight
 
-__all__ = ["MAX_CHAIN", "Chain", "Memory", "RingError", "SplitQueue"]
+__all__ = ["MAX_CHAIN", "Chain", "MappedMemory", "Memory", "Region", "RingError", "SplitQueue"]
 
-MAX_CHAIN: Final = 1024
-"""Descriptors of a chain and of an indirect table at most: IOV_MAX of Linux."""
-
-NEXT, WRITE, INDIRECT = 1, 2, 4  # VIRTQ_DESC_F_*
 NO_INTERRUPT = 1  # VIRTQ_AVAIL_F_*
 NO_NOTIFY = 1  # VIRTQ_USED_F_*
-
-DESCRIPTOR: Final = Struct("<QIHH")  # address, length, flags, next
-
-
-class Memory(Protocol):
-    """The guest's memory, by the addresses of the guest."""
-
-    def view(self, address: int, length: int) -> memoryview:
-        """Writable, format B. RingError unless it lies in one region."""
-
-
-class Chain:
-    """The buffers of one request, in guest memory: the driver may still change what they hold."""
-
-    __slots__ = ("head", "readable", "readable_size", "writable", "writable_size")
-
-    def __init__(self, head: int, readable: list[memoryview], writable: list[memoryview]) -> None:
-        self.head = head
-        """The descriptor that names the chain in the used ring."""
-        self.readable = readable
-        """What the driver sends, in order; none is empty."""
-        self.writable = writable
-        """Where the device may write, in order; none is empty."""
-        self.readable_size = sum(map(len, readable))
-        self.writable_size = sum(map(len, writable))
 
 
 class SplitQueue:
@@ -76,20 +47,21 @@ class SplitQueue:
         """
         if not 0 < size <= 1 << 15 or size & (size - 1):
             raise RingError(f"a queue of {size} descriptors: the size is a power of two up to 32768")
-        self._descriptors = _part("descriptor table", descriptors, 16 * size, 16)
+        descriptors = _part("descriptor table", descriptors, 16 * size, 16)
+        self._read = ChainReader(memory, descriptors, indirect=indirect).read
         self._available = _part("available ring", available, 6 + 2 * size, 2).cast("H")
         used = _part("used ring", used, 6 + 8 * size, 4)
         self._used = used.cast("H")
         self._elements = used[4 : 4 + 8 * size].cast("Q")
-        self._memory = memory
         self._size = size
-        self._indirect = indirect
+        self._mask = size - 1
         self._event_idx = event_idx
         self._inflight = inflight
         self.next_available = next_available & 0xFFFF
         """The index of the next chain to pop: what GET_VRING_BASE is answered."""
         self.outstanding: set[int] = set()
         """The heads popped and not pushed yet."""
+        self._seen = self.next_available  # the available index, when last looked at
         self._used_index = self._used[1]  # as published
         self._batch: list[int] = []  # heads pushed and not published yet
         self._signalled = False  # the driver was signalled once, or did not want that
@@ -102,7 +74,8 @@ class SplitQueue:
         """A full memory barrier: what was stored before is visible before anything is loaded after.
 
         A lock released, then acquired: both are locked instructions on x86-64, and on arm64 a
-        store-release that no load-acquire after it may pass.
+        store-release that no load-acquire after it may pass. Where ``IN_ORDER``, only a load after
+        a store needs it.
         """
         self._fence.release()
         self._fence.acquire()
@@ -110,73 +83,31 @@ class SplitQueue:
     def pop(self) -> Chain | None:
         """Take the next chain that the driver made available, if there is one."""
         index = self.next_available
-        ahead = (self._available[1] - index) & 0xFFFF
-        if not ahead:
+        if index == self._seen and not self._look():
             return None
-        if ahead > self._size:
-            raise RingError(f"the available index is {ahead} ahead, in a ring of {self._size}")
-        self._barrier()  # the entry after the index
-        head = self._available[2 + index % self._size]
-        if head >= self._size:
+        head = self._available[2 + (index & self._mask)]
+        outstanding = self.outstanding
+        if head > self._mask:
             raise RingError(f"descriptor {head} of {self._size} made available")
-        if head in self.outstanding or head in self._batch:
+        if head in outstanding or head in self._batch:
             raise RingError(f"descriptor {head} made available before it was returned")
-        chain = self._chain(head)
-        self._take(chain)
+        chain = self._read(head)
+        self.next_available = (index + 1) & 0xFFFF
+        outstanding.add(head)
+        if self._inflight is not None:
+            self._inflight.take(head)
         return chain
 
-    def _take(self, chain: Chain) -> None:
-        self.next_available = (self.next_available + 1) & 0xFFFF
-        self.outstanding.add(chain.head)
-        if self._inflight is not None:
-            self._inflight.take(chain.head)
-
-    def _chain(self, head: int) -> Chain:
-        """Read the descriptors of a chain, each once."""
-        view = self._memory.view
-        fetch = DESCRIPTOR.unpack_from
-        table: memoryview | bytes = self._descriptors
-        left = length = self._size
-        place = head
-        readable: list[memoryview] = []
-        writable: list[memoryview] = []
-        while True:
-            if not left:
-                raise RingError(f"a chain is longer than its table of {length} descriptors")
-            left -= 1
-            address, size, flags, following = fetch(table, 16 * place)
-            if flags & INDIRECT:
-                table = self._table(address, size, flags, nested=table is not self._descriptors)
-                left = length = size // 16
-                place = 0
-                continue
-            if size:
-                if flags & WRITE:
-                    writable.append(view(address, size))
-                elif writable:
-                    raise RingError("a readable buffer after a writable one")
-                else:
-                    readable.append(view(address, size))
-            if not flags & NEXT:
-                break
-            if following >= length:
-                raise RingError(f"next descriptor {following} in a table of {length}")
-            place = following
-        if len(readable) + len(writable) > MAX_CHAIN:
-            raise RingError(f"a chain of {len(readable) + len(writable)} buffers, at most {MAX_CHAIN}")
-        return Chain(head, readable, writable)
-
-    def _table(self, address: int, size: int, flags: int, *, nested: bool) -> bytes:
-        """A copy of an indirect table."""
-        if not self._indirect:
-            raise RingError("an indirect descriptor, not negotiated")
-        if nested:
-            raise RingError("an indirect descriptor in an indirect table")
-        if flags & NEXT:
-            raise RingError("an indirect descriptor with a next one")
-        if not size or size % 16 or size > 16 * MAX_CHAIN:
-            raise RingError(f"an indirect table of {size} bytes: 16 for each of 1 to {MAX_CHAIN} descriptors")
-        return self._memory.view(address, size).tobytes()
+    def _look(self) -> bool:
+        """Whether the available index tells of chains after ``next_available``."""
+        seen = self._available[1]
+        ahead = (seen - self.next_available) & 0xFFFF
+        if ahead > self._size:
+            raise RingError(f"the available index is {ahead} ahead, in a ring of {self._size}")
+        self._seen = seen
+        if not IN_ORDER:
+            self._barrier()  # what the index tells of is loaded after it
+        return ahead > 0
 
     def push(self, head: int, written: int) -> None:
         """Return a chain, ``written`` bytes of which were written. Not visible before ``publish``.
@@ -199,7 +130,8 @@ class SplitQueue:
         index = self._used_index
         if batch:
             index = (index + len(batch)) & 0xFFFF
-            self._barrier()  # the index after the elements
+            if not IN_ORDER:
+                self._barrier()  # the index after the elements
             self._used[1] = self._used_index = index
             self._barrier()  # the driver's wish after the index
             if self._inflight is not None:
@@ -244,14 +176,14 @@ class SplitQueue:
         if self._inflight is None:
             return []
         heads = self._inflight.recover(self._used_index)
-        self.next_available = (self._used_index + len(heads)) & 0xFFFF
+        self.next_available = self._seen = (self._used_index + len(heads)) & 0xFFFF
         return self.resume(heads)
 
     def resume(self, heads: Iterable[int]) -> list[Chain]:
         """The chains with these heads, which an earlier queue over the same ring popped (before
         ``next_available``) and did not push. They are outstanding.
         """
-        chains = [self._chain(head) for head in heads]
+        chains = [self._read(head) for head in heads]
         self.outstanding.update(chain.head for chain in chains)
         return chains
 

@@ -1,0 +1,242 @@
+"""Descriptor chains: from the descriptors of a split virtqueue to the buffers in the guest's memory
+(virtio 1.2, sections 2.7.5 and 2.7.5.3).
+
+The driver may change memory at any moment. So every descriptor is fetched once, and what was
+fetched is checked and used; an indirect table is copied as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from struct import Struct
+from typing import Final, Protocol, TypeAlias, runtime_checkable
+
+from ninep.virtio.errors import RingError
+
+MAX_CHAIN: Final = 1024
+"""Descriptors of an indirect table at most: as many buffers as preadv(2) takes (IOV_MAX)."""
+
+NEXT, WRITE, INDIRECT = 1, 2, 4  # VIRTQ_DESC_F_*
+
+_fetch: Final = Struct("<QIHH").unpack_from  # a descriptor: address, length, flags, next
+_fetch_two: Final = Struct("<QIIQII").unpack_from  # two of them, flags and next as one number
+_pack_two: Final = Struct("<QIIQII").pack
+_FIRST_READABLE: Final = NEXT | 1 << 16
+_READABLE_TAILS: Final = b"".join((NEXT | n << 16).to_bytes(4, "little") for n in range(1, MAX_CHAIN))
+_WRITABLE_TAILS: Final = b"".join((NEXT | WRITE | n << 16).to_bytes(4, "little") for n in range(1, MAX_CHAIN))
+"""Flags and next of descriptors in order."""
+
+Region: TypeAlias = tuple[int, int, memoryview]
+"""Its first address, the one after its last, its bytes (writable, format B)."""
+
+
+class Memory(Protocol):
+    """The guest's memory, by the addresses of the guest. An object may also have what is in
+    ``MappedMemory``, which saves calls.
+    """
+
+    def view(self, address: int, length: int) -> memoryview:
+        """Writable, format B. RingError unless it lies in one region."""
+
+
+@runtime_checkable
+class MappedMemory(Memory, Protocol):
+    """Memory with its regions."""
+
+    @property
+    def mapped(self) -> Sequence[Region]:
+        """All regions, the largest first. What is in none of them is asked of ``view``."""
+
+
+class _Viewed:
+    """Memory whose regions are not known."""
+
+    mapped: tuple[Region, ...] = ()
+
+    def __init__(self, memory: Memory) -> None:
+        self.view = memory.view
+
+
+class Chain:
+    """The buffers of one request, in guest memory: the driver may still change what they hold."""
+
+    __slots__ = ("head", "readable", "readable_size", "writable", "writable_size")
+
+    head: int
+    """The descriptor that names the chain in the used ring."""
+    readable: list[memoryview]
+    """What the driver sends, in order; none is empty. Adjacent buffers may be one view."""
+    writable: list[memoryview]
+    """Where the device may write, likewise."""
+    readable_size: int
+    writable_size: int
+
+
+class ChainReader:
+    """Reads the chains of one queue."""
+
+    def __init__(self, memory: Memory, descriptors: memoryview, *, indirect: bool) -> None:
+        """``descriptors``: the queue's table. ``indirect``: INDIRECT_DESC was negotiated."""
+        self._memory = memory if isinstance(memory, MappedMemory) else _Viewed(memory)
+        self._descriptors = descriptors
+        self._indirect = indirect
+
+    def read(self, head: int) -> Chain:
+        """The chain that begins with a descriptor of the queue's table. The usual chain is an
+        indirect table: one buffer each way, or more in order.
+        """
+        chain = Chain()
+        chain.head = head
+        table: memoryview | bytes = self._descriptors
+        descriptor = address, size, flags, _ = _fetch(table, 16 * head)
+        if flags & INDIRECT:
+            low, high, whole = region = self._table(address, size, flags)
+            if size == 32:
+                fields = address, size, tail, there, room, last = _fetch_two(whole, address - low)
+                stop = address + size
+                end = there + room
+                if (
+                    tail == _FIRST_READABLE
+                    and last & 0xFFFF == WRITE
+                    and low <= address < stop <= high
+                    and low <= there < end <= high
+                ):
+                    chain.readable = [whole[address - low : stop - low]]
+                    chain.writable = [whole[there - low : end - low]]
+                    chain.readable_size = size
+                    chain.writable_size = room
+                    return chain
+                table = _pack_two(*fields)
+            else:
+                table = whole[address - low : address - low + size].tobytes()
+                if _in_order(chain, table, region):
+                    return chain
+            descriptor = _fetch(table, 0)
+        self._fill(chain, self._linked(table, descriptor))
+        return chain
+
+    def _table(self, address: int, size: int, flags: int) -> Region:
+        """Check the descriptor of an indirect table: the region it lies in. The flag WRITE has no
+        meaning there.
+        """
+        if not self._indirect:
+            raise RingError("an indirect descriptor, not negotiated")
+        if flags & NEXT:
+            raise RingError("an indirect descriptor with a next one")
+        if size & 15 or not 0 < size <= 16 * MAX_CHAIN:
+            raise RingError(f"an indirect table of {size} bytes: 16 for each of 1 to {MAX_CHAIN} descriptors")
+        return self._region(address, size)
+
+    def _region(self, address: int, size: int) -> Region:
+        """The region that a buffer lies in."""
+        memory = self._memory
+        stop = address + size
+        for region in memory.mapped:
+            if region[0] <= address and stop <= region[1]:
+                return region
+        return address, stop, memory.view(address, size)
+
+    def _linked(
+        self, table: memoryview | bytes, descriptor: tuple[int, int, int, int]
+    ) -> list[tuple[int, int, int, int]]:
+        """The descriptors of any chain, from its first on, without those of length 0."""
+        found = []
+        left = length = len(table) >> 4
+        while True:
+            address, size, flags, following = descriptor
+            left -= 1
+            if flags & INDIRECT:
+                if table is not self._descriptors:
+                    raise RingError("an indirect descriptor in an indirect table")
+                low, _, whole = self._table(address, size, flags)
+                table = whole[address - low : address - low + size].tobytes()
+                left = length = size >> 4
+                following = 0
+            else:
+                if size:
+                    found.append(descriptor)
+                if not flags & NEXT:
+                    return found
+                if following >= length:
+                    raise RingError(f"next descriptor {following} in a table of {length}")
+                if not left:
+                    raise RingError(f"a chain is longer than its table of {length} descriptors")
+            descriptor = _fetch(table, 16 * following)
+
+    def _fill(self, chain: Chain, descriptors: Sequence[tuple[int, int, int, int]]) -> None:
+        """Set the buffers of a chain."""
+        if len(descriptors) > MAX_CHAIN:
+            raise RingError(f"a chain of {len(descriptors)} buffers, at most {MAX_CHAIN}")
+        low = high = 0
+        whole = self._descriptors
+        readable: list[memoryview] = []
+        writable: list[memoryview] = []
+        sizes = [0, 0]
+        for address, size, flags, _ in descriptors:
+            stop = address + size
+            if address < low or stop > high:
+                low, high, whole = self._region(address, size)
+            if flags & WRITE:
+                writable.append(whole[address - low : stop - low])
+                sizes[1] += size
+            elif writable:
+                raise RingError("a readable buffer after a writable one")
+            else:
+                readable.append(whole[address - low : stop - low])
+                sizes[0] += size
+        chain.readable, chain.writable = readable, writable
+        chain.readable_size, chain.writable_size = sizes
+
+
+def _in_order(chain: Chain, table: bytes, region: Region) -> bool:
+    """Set the buffers of a chain from a table where each descriptor is followed by the next, none
+    has an unusual flag, and all buffers are in one region. False for any other table.
+    """
+    count = len(table) >> 4
+    tails = memoryview(table).cast("I")[3::4].tobytes()[:-2]  # the last next has no meaning
+    readable = tails[::4].count(NEXT)
+    if tails[-2:] == b"\0\0":
+        readable += 1
+        known = _READABLE_TAILS[: 4 * count - 4] + b"\0\0"
+    else:
+        known = _READABLE_TAILS[: 4 * readable] + _WRITABLE_TAILS[4 * readable : 4 * count - 4] + b"\2\0"
+    if tails != known:
+        return False
+    columns = _columns(count)(table)
+    addresses, lengths = columns[::2], columns[1::2]
+    first = _merged(addresses[:readable], lengths[:readable], region)
+    second = _merged(addresses[readable:], lengths[readable:], region)
+    if first is None or second is None:
+        return False
+    chain.readable, chain.readable_size = first, sum(lengths[:readable])
+    chain.writable, chain.writable_size = second, sum(lengths[readable:])
+    return True
+
+
+@cache
+def _columns(count: int) -> Callable[[bytes], tuple[int, ...]]:
+    """What takes the address and length, in turn, of each descriptor from a table of so many."""
+    return Struct("<" + count * "QI4x").unpack
+
+
+def _merged(addresses: tuple[int, ...], lengths: tuple[int, ...], region: Region) -> list[memoryview] | None:
+    """The buffers as few views, adjacent ones as one. None if one is outside of the region."""
+    low, high, whole = region
+    views: list[memoryview] = []
+    start = stop = low
+    for address, length in zip(addresses, lengths, strict=True):
+        if address == stop:
+            stop += length
+        else:
+            if start < stop:
+                if start < low or stop > high:
+                    return None
+                views.append(whole[start - low : stop - low])
+            start = address
+            stop = address + length
+    if start < stop:
+        if start < low or stop > high:
+            return None
+        views.append(whole[start - low : stop - low])
+    return views
