@@ -19,7 +19,7 @@ from tests.support.client import Failed, RawClient
 from tests.threats.process import Program
 from tests.threats.verbs import setattr_
 
-from ninep.linux import GETATTR_BASIC, NO_ID, O_RDWR, SETATTR_MODE, Errno
+from ninep.linux import AT_REMOVEDIR, GETATTR_BASIC, NO_ID, O_RDWR, SETATTR_MODE, SETATTR_SIZE, Errno
 from ninep.wire import messages as m
 
 ROOT, FILE, FOLDER = 0, 1, 2
@@ -39,9 +39,9 @@ def no_handles_left(pid: int, spare: int = 0) -> Iterator[None]:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
 
 
-def fill(client: RawClient, folder: int) -> tuple[int, set[object]]:
-    """Make files until the server says no: how many, and what it said."""
-    for number in range(10_000):
+def fill(client: RawClient, folder: int, first: int = 0) -> tuple[int, set[object]]:
+    """Make files until the server says no: the number of the last, and what it said."""
+    for number in range(first, 10_000):
         fid = 100 + number
         client.walk(folder, fid)
         try:
@@ -54,8 +54,8 @@ def fill(client: RawClient, folder: int) -> tuple[int, set[object]]:
 
 @pytest.mark.parametrize("model", ["passthrough", "mapped-owner", "mapped-xattr", "mapped-file"])
 def test_no_handle_left(export: Path, model: str) -> None:
-    """EMFILE for what needs one more; whatever is open goes on; nothing half made is left; and all
-    is well when there are handles again.
+    """EMFILE for what needs one more for good; whatever is open goes on, its attributes too; nothing
+    half made is left; and all is well when there are handles again.
     """
     if model == "passthrough" and os.geteuid() != 0:
         pytest.skip("needs root")
@@ -68,14 +68,19 @@ def test_no_handle_left(export: Path, model: str) -> None:
             assert said <= {Errno.EMFILE, Errno.ENFILE}, said
             assert client.read(FILE) == b"content"
             assert client.rpc(m.Twrite(FILE, 0, b"CONTENT")).count == 7
-            # The attributes are asked through a path handle, which it may have given back for the
-            # others: with one handle more they are there again.
-            client.clunk(100)
-            if model != "mapped-file":  # which opens its record to say who owns it
-                assert client.rpc(m.Tgetattr(FILE, GETATTR_BASIC)).attributes.size == 7
+            for fid in (FILE, *range(100, 100 + made)):
+                client.rpc(setattr_(SETATTR_MODE | SETATTR_SIZE, fid=fid, mode=0o640, size=5))
+                seen = client.rpc(m.Tgetattr(fid, GETATTR_BASIC)).attributes
+                assert (seen.size, seen.mode) == (5, 0o100640)
+            client.rpc(m.Tmkdir(FOLDER, b"made", 0o755, NO_ID))
+            client.rpc(m.Trenameat(FOLDER, b"made", ROOT, b"moved"))
+            client.rpc(m.Tunlinkat(ROOT, b"moved", AT_REMOVEDIR))
+            again, said = fill(client, FOLDER, first=made)
+            assert again == made, "what was kept for attributes was given to an open file"
+            assert said <= {Errno.EMFILE, Errno.ENFILE}, said
         files = {path.name for path in (export / "folder").iterdir()} - {".virtfs_metadata"}
         assert files == {f"f{number}" for number in range(made)}, "something is left of a create that failed"
-        for number in range(1, made):
+        for number in range(made):
             client.clunk(100 + number)
         client.create(FOLDER, 3, b"f%d" % made)
         server.alive()

@@ -5,6 +5,8 @@ back to the event loop.
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 import threading
 from collections.abc import Iterator, Sequence
@@ -69,6 +71,10 @@ class Pair:
         self.theirs.close()
 
 
+def exhausted(_: int) -> int:
+    raise OSError(errno.EMFILE, "Too many open files")
+
+
 @pytest.fixture
 def pair() -> Iterator[Pair]:
     pair = Pair()
@@ -77,6 +83,18 @@ def pair() -> Iterator[Pair]:
 
 
 class TestPoll:
+    def test_no_handle_left(self, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Then the event loop goes on, until there is one."""
+        pair.theirs.send(b"request")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "dup", exhausted)
+            pair.poll()
+        assert (pair.got, pair.writer.polling) == ([], False)
+        pair.writer.write(b"reply")
+        assert pair.later == [b"reply"]
+        pair.poll()
+        assert pair.got == [b"request"]
+
     def test_until_the_client_hesitates(self, pair: Pair) -> None:
         pair.theirs.send(b"request")
         pair.poll()

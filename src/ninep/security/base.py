@@ -79,6 +79,8 @@ class SecurityModel(ABC):
     """Modes are only recorded: an attribute of the host that forbids writing does not count
     (``host.Place``).
     """
+    opens_records: ClassVar[bool] = False
+    """``attributes_of`` opens files of its own for a moment."""
     filesystems: Filesystems
     """What is known of those that its files are on."""
     privileged_xattrs: bool = False

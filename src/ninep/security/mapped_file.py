@@ -55,6 +55,7 @@ class MappedFile(Mapped):
 
     name: ClassVar[str] = "mapped-file"
     reserved: ClassVar[tuple[bytes, ...]] = (records.DIRECTORY, records.ROOT)
+    opens_records: ClassVar[bool] = True
 
     def __init__(self, fmode: int, dmode: int) -> None:
         super().__init__(fmode, dmode)

@@ -96,7 +96,11 @@ class SocketWriter(StreamControl):
         """Receive and serve for as long as requests come promptly and ``received`` says that all is
         answered.
         """
-        recv_into = self._begin().recv_into
+        try:
+            recv_into = self._begin().recv_into
+        except OSError:  # the process has no handle left: the loop goes on as before
+            self._prompt = 0
+            return
         until = monotonic() + LONGEST
         try:
             while True:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from ninep import host
 from ninep.drivers.local.handle_cache import CachedFile
 from ninep.drivers.local.node_table import TableEntry
+from ninep.drivers.local.reserve import exhausted
 from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, ObjectRef
 from ninep.host._credentials import acting
@@ -73,13 +74,25 @@ class LocalFile(CachedFile):
 
     def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:
         if by:
-            self._node.table.model.drop_setid(self._node, ObjectRef(self.handle, NO_HANDLE, b""))
+            self._drop_setid()
         return host.write(self.handle, data, offset)
 
     def truncate(self, size: int, by: int = NO_ID) -> None:
         if by:
-            self._node.table.model.drop_setid(self._node, ObjectRef(self.handle, NO_HANDLE, b""))
+            self._drop_setid()
         host.truncate(self.handle, size)
+
+    def _drop_setid(self) -> None:
+        table, node = self._node.table, self._node
+        ref = ObjectRef(self.handle, NO_HANDLE, b"")
+        try:
+            table.model.drop_setid(node, ref)
+        except OSError as error:
+            if not exhausted(error):
+                raise
+        else:
+            return
+        table.handles.with_reserve(table.model.drop_setid, node, ref)
 
     def fsync(self, datasync: bool) -> None:
         host.sync(self.handle, datasync)
@@ -147,8 +160,13 @@ class IdleFile(LocalFile):
         return self._node.table.handles.reopen_file(self) if handle is NO_HANDLE else handle
 
     def reopen_handle(self) -> Handle:
-        """Another handle, for ``handle_cache``."""
-        return self._node.open_handle(self._flags)
+        """Another handle, for ``handle_cache``, which can take it away again."""
+        try:
+            return self._node.open_handle(self._flags)
+        except OSError as error:
+            if not exhausted(error):
+                raise
+        return self._node.table.handles.with_reserve(self._node.open_handle, self._flags)
 
     def read(self, offset: int, count: int) -> Buffer:
         return read_whole(self.held(), offset, count)

@@ -35,7 +35,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from ninep import host
-from ninep.errors import Refused, linux_errno
+from ninep.drivers.local.reserve import MOST as RESERVE
+from ninep.drivers.local.reserve import Reserve, exhausted
+from ninep.errors import Refused
 from ninep.host import NO_HANDLE, Handle, Stat
 from ninep.linux import Errno
 from ninep.node import OpenFile
@@ -160,6 +162,7 @@ class HandleCache:
         self.opened = 0
         self.unreclaimable = 0
         self.lock = threading.RLock()
+        self.reserve = Reserve(0 if self.per_call else min(RESERVE, budget // 8))
         # In the order of the clock. A dict, because nodes leave it from anywhere: those left behind
         # until the hand comes by would keep the garbage collector busy (3.5 us for each walk).
         self._ring: dict[CacheEntry, None] = {}
@@ -180,6 +183,7 @@ class HandleCache:
         """As ``store``, for what has no name to come back by: it is never taken away."""
         node.path_handle = path_handle
         self.held += 1
+        self.reserve.fill()
 
     def drop(self, node: CacheEntry) -> None:
         """Take a node's path handle away; it closes when no verb uses it. Call with the
@@ -196,14 +200,17 @@ class HandleCache:
         away. False if another thread said so before.
 
         Only so many can, or a client that removes what it holds would leave no handles to others.
-        Beyond that EMFILE for what is open, and what is not goes with its name.
+        Beyond that, and while the reserve is not full, EMFILE for what is open, and what is not goes with its name.
         """
-        path_handle = node.held()
+        path_handle: Handle | None = node.held()
+        short = self.reserve.missing and not self.reserve.fill()
         with self.lock:
             if node.detached:
                 return False
-            if self.unreclaimable >= self.budget // 4 and node.files:
-                raise Refused(Errno.EMFILE, "too many removed files are open")
+            if short or self.unreclaimable >= self.budget // 4:
+                if node.files:
+                    raise Refused(Errno.EMFILE, "too many removed files are open")
+                path_handle = None
             self.detach(node, path_handle)
         return True
 
@@ -248,20 +255,22 @@ class HandleCache:
 
     def make_room(self) -> bool:
         """The host has no handle left: give back half of what can be. False if there is nothing to
-        give.
+        give, or no more than what is missing of the reserve.
         """
         with self.lock:
             before = self.held + self.opened
-            most = self.held + len(self._files.get(None, ()))
-        self.reclaim(before - max(1, most // 2))
+            idle = len(self._files.get(None, ()))
+            spare = len(self._ring) + idle - self.reserve.missing
+        if spare > 0:
+            self.reclaim(before - min(spare, max(1, (self.held + idle) // 2)))
         return self.held + self.opened < before
 
     def retry(self, error: OSError, call: Callable[..., T], *arguments: object) -> T:
         """Repeat a call that found no handle left, once some path handles are given back; any other
-        error goes on its way.
+        error goes on its way. What the call opens may stay open.
         """
         try:
-            if linux_errno(error) not in (Errno.EMFILE, Errno.ENFILE) or not self.make_room():
+            if not exhausted(error) or not self.make_room():
                 raise error
         finally:
             # A frame of its own traceback that knows an error is a circle, and the handles in those
@@ -269,6 +278,25 @@ class HandleCache:
             # walks through files.
             del error
         return call(*arguments)
+
+    def with_reserve(self, call: Callable[..., T], *arguments: object) -> T:
+        """Repeat a call that found no handle left, and that leaves none open but what can be taken
+        away again: if need be with all of those given back, and the reserve.
+
+        Not where the first try's error is still being handled: its frames hold handles.
+        """
+        if self.make_room():
+            try:
+                return call(*arguments)
+            except OSError as error:
+                if not exhausted(error):
+                    raise
+        self.reclaim(0)
+        self.reserve.give()
+        try:
+            return call(*arguments)
+        finally:
+            self.reserve.fill()
 
     def reclaim(self, goal: int, device: int | None = None) -> None:
         """Take path handles away, and then handles of files, until no more than ``goal`` are in

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import ClassVar, Final, Self, TypeVar
+from functools import partial, wraps
+from typing import Any, ClassVar, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from ninep import host
 from ninep.drivers.local import making, moves
@@ -19,6 +20,7 @@ from ninep.drivers.local.file import IdleFile, LocalFile, asker, usable
 from ninep.drivers.local.handle_cache import NO_BIRTH, is_same_object, self_closing
 from ninep.drivers.local.node_table import TableEntry
 from ninep.drivers.local.reopening import reopen
+from ninep.drivers.local.reserve import exhausted
 from ninep.drivers.local.walking import through_held
 from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, ObjectRef, Stat
@@ -42,6 +44,25 @@ _new = tuple.__new__
 _SECOND: Final = 1_000_000_000
 
 T = TypeVar("T")
+
+
+P = ParamSpec("P")
+
+
+def _with_reserve(verb: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
+    """A verb that opens what it needs for its own time only, again if the host had no handle left."""
+
+    @wraps(verb)
+    def call(self: Any, /, *arguments: P.args, **named: P.kwargs) -> T:
+        try:
+            return verb(self, *arguments, **named)
+        except OSError as error:
+            if not exhausted(error):
+                raise
+        again: T = self.table.handles.with_reserve(partial(verb, self, *arguments, **named))
+        return again
+
+    return call
 
 
 class LocalNode(TableEntry):
@@ -135,8 +156,10 @@ class LocalNode(TableEntry):
     def _open_path_again(self, error: OSError, dir: Handle, name: bytes) -> Handle:
         """After a try that failed: across a mount, or with fewer handles in use."""
         try:
+            if exhausted(error):
+                return self.table.handles.with_reserve(host.open_path, dir, name)
             if linux_errno(error) is not Errno.EXDEV:
-                return self.table.handles.retry(error, host.open_path, dir, name)
+                raise error
         finally:
             del error  # see ``retry``
         must_be_able_to_wait()
@@ -235,6 +258,7 @@ class LocalNode(TableEntry):
             ),
         )
 
+    @_with_reserve
     def setattr(self, changes: Changes) -> None:
         size, uid, gid, mode, atime, mtime, touch, by = changes
         model = self.table.model
@@ -271,6 +295,7 @@ class LocalNode(TableEntry):
     def statfs(self) -> Statfs:
         return Statfs(*host.statfs(self.held()))
 
+    @_with_reserve
     def readlink(self) -> bytes:
         if self.kind != DT_LNK:
             raise Refused(Errno.EINVAL)
@@ -357,16 +382,19 @@ class LocalNode(TableEntry):
     def create(self, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[LocalNode, LocalFile]:
         return making.create(self, name, flags, mode, uid, gid)
 
+    @_with_reserve
     def mkdir(self, name: bytes, mode: int, uid: int, gid: int) -> Qid:
         self.table.model.check_name(name)
         made = self.make(self.table.model.make_dir, name, mode, uid, gid)
         return self.table.qid(DT_DIR, made)
 
+    @_with_reserve
     def symlink(self, name: bytes, target: bytes, uid: int, gid: int) -> Qid:
         self.table.model.check_name(name)
         made = self.make(self.table.model.make_symlink, name, target, uid, gid)
         return self.table.qid(DT_LNK, made)
 
+    @_with_reserve
     def mknod(self, name: bytes, mode: int, rdev: int, uid: int, gid: int) -> Qid:
         self.table.model.check_name(name)
         mode = mode if mode & S_IFMT else mode | DT_REG << 12
@@ -375,6 +403,7 @@ class LocalNode(TableEntry):
         made = self.make(self.table.model.make_node, name, mode, rdev, uid, gid)
         return self.table.qid(mode >> 12 & 15, made)
 
+    @_with_reserve
     def link(self, target: Node, name: bytes) -> None:
         if not isinstance(target, LocalNode) or target.table is not self.table:
             raise Refused(Errno.EXDEV)
@@ -385,9 +414,11 @@ class LocalNode(TableEntry):
 
     # -- unmaking ------------------------------------------------------------------------------------------------------
 
+    @_with_reserve
     def unlink(self, name: bytes, directory: bool) -> None:
         moves.unlink(self, name, directory)
 
+    @_with_reserve
     def rename(self, name: bytes, newdir: Node, newname: bytes) -> None:
         if not isinstance(newdir, LocalNode) or newdir.table is not self.table:
             raise Refused(Errno.EXDEV)

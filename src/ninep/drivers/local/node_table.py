@@ -31,11 +31,12 @@ from ninep.drivers.local.handle_cache import CacheEntry, HandleCache, record_bir
 from ninep.drivers.local.packed import Listings
 from ninep.drivers.local.qids import QidMap
 from ninep.drivers.local.rename_gate import RenameGate
+from ninep.drivers.local.reserve import exhausted
 from ninep.errors import linux_errno
 from ninep.host import Handle, ObjectRef, Stat
 from ninep.linux import DT_DIR, Errno
 from ninep.node import Node, Qid, must_be_able_to_wait
-from ninep.security import Owned, SecurityModel
+from ninep.security import FileRef, Owned, SecurityModel
 
 IDLE_DIRECTORIES: Final = 64
 """Directories that stay for a while after their last reference."""
@@ -178,7 +179,7 @@ class NodeTable(Generic[N]):
 
     def __init__(self, model: SecurityModel, qids: QidMap, handles: HandleCache, devices: DeviceTable[N]) -> None:
         self.model = model
-        self.attributes_of = model.attributes_of
+        self.attributes_of = self._attributes_of if model.opens_records else model.attributes_of
         self.qids = qids
         self.handles = handles
         self.lock = handles.lock
@@ -198,6 +199,15 @@ class NodeTable(Generic[N]):
         """Nodes on file systems mounted below the export that have path handles, in the order in
         which they are looked at: see ``tidy``.
         """
+
+    def _attributes_of(self, node: FileRef, found: Stat) -> Owned:
+        """Of a model that opens a file for it."""
+        try:
+            return self.model.attributes_of(node, found)
+        except OSError as error:
+            if not exhausted(error):
+                raise
+        return self.handles.with_reserve(self.model.attributes_of, node, found)
 
     def add(self, parent: N, name: bytes, found: Stat, path_handle: Handle | None) -> N:
         """A new node for what was found under ``name``, referenced once; in the map it takes the
@@ -346,6 +356,7 @@ class NodeTable(Generic[N]):
         The host can unmount none of them while it is held. What has no name any more, and what is
         open, is in use.
         """
+        self.handles.reserve.fill()
         with self.lock:
             for node in [*islice(self.on_submounts, TIDIED)]:
                 del self.on_submounts[node]
