@@ -91,7 +91,7 @@ def command(
 ) -> list[str]:
     """p9load's command line without its duration."""
     return [
-        p9load, "-s", f"127.0.0.1:{where.port}", "-a", where.aname, "-P", where.server.dialect, "-w", workload.program,
+        p9load, "-s", where.address, "-a", where.aname, "-P", where.server.dialect, "-w", workload.program,
         "-c", str(load.conns), "-q", str(load.depth), "--pid", str(where.pid), "--label", where.server.key,
         *(["-b", str(workload.block)] if workload.block else []), *tree.options(), *extra,
     ]  # fmt: skip

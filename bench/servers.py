@@ -1,6 +1,6 @@
 """The servers to measure, one row each; starting, pinning to cores and stopping them.
 
-A row's command contains {tree}, {port}, {rawd}, {python} (one with the other servers' packages),
+A row's command contains {tree}, {port}, {socket} (a path for one), {rawd}, {python} (one with the other servers' packages),
 {ninep} and {bench}.  A server whose program is missing is left out, with a message.
 """
 
@@ -38,6 +38,7 @@ class Server:
     lacks: frozenset[str] = field(default_factory=frozenset)  # workloads that it does not support
     cores: int = 1
     module: str = ""  # must be importable by {python}
+    address: str = "127.0.0.1:{port}"  # where p9load connects
 
 
 OURS = "{ninep} serve {tree} --listen 127.0.0.1:{port} --security-model "
@@ -62,6 +63,9 @@ SERVERS = (
     Server("ninep-mapped-file", "ninep, mapped-file", OURS + "mapped-file", "ours"),
     Server("ninep-2", "ninep, passthrough, 2 workers", OURS + "passthrough --workers 2", "ours", cores=2),
     Server("diod-2", "diod, all cores", DIOD + "-N", "c", attach_path=True, cores=2),
+    # TCP as well, where it is seen to be ready
+    Server("ninep-virtio", "ninep over a virtqueue", OURS + "passthrough --listen vhost-user:{socket},tag=bench", "ours",
+           address="vhost-user:{socket}"),
     Server("ninep-9p2000", "ninep, 9P2000", OURS + "passthrough", "ours", dialect="9"),
     Server("p9fs", "py9p of p9fs, 9P2000", "{python} -m py9p -w -r {tree} -a 127.0.0.1 -p {port}", "python", "9",
            module="py9p", lacks=LOSES_RENAMED_FIDS),
@@ -93,6 +97,7 @@ class Running:
     pid: int
     port: int
     aname: str
+    address: str  # for p9load
 
 
 def missing(server: Server, programs: Programs) -> str:
@@ -164,12 +169,12 @@ def running(server: Server, tree: str, programs: Programs, cpus: Sequence[int]) 
         RuntimeError: it did not start; the message is its stderr.
     """
     port = free_port()
-    words = {**vars(programs), "tree": tree, "port": str(port)}
-    command: list[str] = []
-    for word in server.command.split():
-        command += programs.ninep if word == "{ninep}" else [word.format(**words)]
-    command[0] = which(command[0]) or command[0]
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        words = {**vars(programs), "tree": tree, "port": str(port), "socket": os.path.join(scratch, "socket")}
+        command: list[str] = []
+        for word in server.command.split():
+            command += programs.ninep if word == "{ninep}" else [word.format(**words)]
+        command[0] = which(command[0]) or command[0]
         log = os.path.join(scratch, "stderr")
         with open(log, "wb") as err:
             process = subprocess.Popen(
@@ -181,6 +186,7 @@ def running(server: Server, tree: str, programs: Programs, cpus: Sequence[int]) 
             )
         try:
             _wait(process, port, log)
-            yield Running(server, process.pid, port, tree if server.attach_path else "")
+            address = server.address.format(**words)
+            yield Running(server, process.pid, port, tree if server.attach_path else "", address)
         finally:
             stop(process)

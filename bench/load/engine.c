@@ -113,7 +113,7 @@ static int parse(struct conn *c) {
     return 0;
 }
 static int pump(struct conn *c, int flags) {
-    ssize_t n = recv(c->fd, c->in + c->inlen, c->incap - c->inlen, flags);
+    ssize_t n = receive(c, c->in + c->inlen, c->incap - c->inlen, flags);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
     if (n <= 0) { if (!g_stop) note(c->w, "the server closed the connection"); return -1; }
     c->inlen += (u32)n;

@@ -51,7 +51,7 @@ volatile int g_stop, g_drain, g_count;
 
 static void usage_exit(void) {
     fprintf(stderr,
-        "p9load -s unix:PATH|127.0.0.1:PORT -w WORKLOAD [-P L|9] [-a aname] [-u uname] [-U n_uname] [-m msize]\n"
+        "p9load -s unix:PATH|vhost-user:PATH|127.0.0.1:PORT -w WORKLOAD [-P L|9] [-a aname] [-u uname] [-U n_uname] [-m msize]\n"
         "  [-c connections] [-q outstanding on each] [-t seconds | -n operations of each slot] [-W warm-up seconds]\n"
         "  [-b block] [--start PATH] [--dir PATH --entries N] [--hold FIDS] [--pid PID] [--label NAME]\n"
         "  [--bigsize BYTES] [--nfiles N]\nworkloads:");
@@ -129,7 +129,7 @@ static void run(struct window *win, struct worker *ws, int n, struct conn **all)
     g_drain = 1;
     wait_until(now() + 500000000ull, ws, n);
     g_stop = 1;
-    for (int i = 0; work->run && i < opt.conns; i++) shutdown(all[i]->fd, SHUT_RDWR);
+    for (int i = 0; work->run && i < opt.conns; i++) hang_up(all[i]);
     for (int i = 0; i < n; i++) pthread_join(ws[i].thread, NULL);
 }
 static int report(const struct window *win, const struct worker *ws, int n) {

@@ -10,6 +10,7 @@
 #define P9LOAD_H
 #include <pthread.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 typedef uint8_t u8;
 typedef uint16_t u16;
@@ -49,6 +50,7 @@ struct conn {
     u8 *in, *out;
     u32 inlen, incap, outlen, outcap, mstart, msize, start;
     u64 nextoff;
+    struct ring *ring;           /* instead of a stream; fd is then what signals replies */
     struct slot *slots;
     struct worker *w;
 };
@@ -122,10 +124,18 @@ void t_write(struct conn *c, u16 tag, u32 fid, u64 off, u32 n);
 void t_fsync(struct conn *c, u16 tag, u32 fid);
 void t_flush(struct conn *c, u16 tag, u16 oldtag);
 
+/* ring.c */
+void ring_start(struct conn *c, int sock);
+int ring_send(struct conn *c);
+ssize_t ring_recv(struct conn *c, u8 *to, u32 cap, int flags, int one);
+void ring_hang_up(struct conn *c);
+
 /* session.c */
 void die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 int dial(void);
 int flush_out(struct conn *c);
+ssize_t receive(struct conn *c, u8 *to, u32 cap, int flags);
+void hang_up(struct conn *c);
 const u8 *call(struct conn *c, u8 want, u32 *len, int *err);
 int start_session(struct conn *c);
 struct conn *new_conn(int id);

@@ -39,7 +39,7 @@ static int dial_tcp(const char *addr) {
     char host[64];
     snprintf(host, sizeof host, "%s", addr);
     char *port = strrchr(host, ':');
-    if (!port) die("address: unix:PATH or 127.0.0.1:PORT");
+    if (!port) die("address: unix:PATH, vhost-user:PATH or 127.0.0.1:PORT");
     *port++ = 0;
     struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((u16)atoi(port)) };
     if (inet_pton(AF_INET, host, &a.sin_addr) != 1 || ntohl(a.sin_addr.s_addr) >> 24 != 127) die("only loopback addresses are allowed");
@@ -51,9 +51,14 @@ static int dial_tcp(const char *addr) {
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     return fd;
 }
-int dial(void) { return !strncmp(opt.addr, "unix:", 5) ? dial_unix(opt.addr + 5) : dial_tcp(opt.addr); }
+static const char *device(void) { return strncmp(opt.addr, "vhost-user:", 11) ? NULL : opt.addr + 11; }
+int dial(void) {
+    if (device()) return dial_unix(device());
+    return !strncmp(opt.addr, "unix:", 5) ? dial_unix(opt.addr + 5) : dial_tcp(opt.addr);
+}
 
 int flush_out(struct conn *c) {
+    if (c->ring) return ring_send(c);
     for (u32 o = 0; o < c->outlen;) {
         ssize_t n = send(c->fd, c->out + o, c->outlen - o, MSG_NOSIGNAL);
         if (n < 0) { if (errno == EINTR) continue; return -1; }
@@ -62,6 +67,8 @@ int flush_out(struct conn *c) {
     c->outlen = 0;
     return 0;
 }
+ssize_t receive(struct conn *c, u8 *to, u32 cap, int flags) { return c->ring ? ring_recv(c, to, cap, flags, 0) : recv(c->fd, to, cap, flags); }
+void hang_up(struct conn *c) { if (c->ring) ring_hang_up(c); else shutdown(c->fd, SHUT_RDWR); }
 static int read_full(int fd, u8 *p, u32 n) {
     while (n) {
         ssize_t k = recv(fd, p, n, 0);
@@ -70,19 +77,30 @@ static int read_full(int fd, u8 *p, u32 n) {
     }
     return 0;
 }
+static void room_for(u8 **buf, u32 *cap, u32 size) {
+    if (size > *cap) { *cap = size + 4096; *buf = realloc(*buf, *cap); }
+}
+static u32 one_frame(struct conn *c, u8 **buf, u32 *cap, int *err) {
+    u8 h[4];
+    if (read_full(c->fd, h, 4) < 0) return 0;
+    u32 size = g32(h);
+    if (size < 7 || size > 64u << 20) { *err = EPROTO; return 0; }
+    room_for(buf, cap, size);
+    return read_full(c->fd, *buf + 4, size - 4) < 0 ? 0 : size;
+}
+static u32 one_message(struct conn *c, u8 **buf, u32 *cap) {
+    room_for(buf, cap, opt.msize);
+    ssize_t n = ring_recv(c, *buf, *cap, 0, 1);
+    return n < 7 || g32(*buf) != (u32)n ? 0 : (u32)n;
+}
 /* Sends what is queued and reads one reply: its body, or NULL and an errno. */
 const u8 *call(struct conn *c, u8 want, u32 *len, int *err) {
     static __thread u8 *buf;
     static __thread u32 cap;
-    u8 h[4];
     *err = ECONNRESET;
-    if (flush_out(c) < 0 || read_full(c->fd, h, 4) < 0) return NULL;
-    u32 size = g32(h);
-    *err = EPROTO;
-    if (size < 7 || size > 64u << 20) return NULL;
-    if (size > cap) { cap = size + 4096; buf = realloc(buf, cap); }
-    *err = ECONNRESET;
-    if (read_full(c->fd, buf + 4, size - 4) < 0) return NULL;
+    if (flush_out(c) < 0) return NULL;
+    u32 size = c->ring ? one_message(c, &buf, &cap) : one_frame(c, &buf, &cap, err);
+    if (!size) return NULL;
     *len = size - 7;
     *err = 0;
     if (buf[4] == want) return buf + 7;
@@ -116,6 +134,7 @@ struct conn *new_conn(int id) {
     c->out = malloc(c->outcap);
     c->fd = dial();
     if (c->fd < 0) die("connect %s: %s", opt.addr, strerror(errno));
+    if (device()) ring_start(c, c->fd);
     int e = start_session(c);
     if (e) die("version and attach: %s", strerror(e));
     c->incap = c->msize * 2 > 256u << 10 ? c->msize * 2 : 256u << 10;
