@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -78,13 +77,9 @@ class GuestMemory:
 
     def view(self, address: int, length: int) -> memoryview:
         """The bytes at a guest address. ``RingError`` unless they lie in one region."""
-        which = bisect_right(self._guest_starts, address) - 1
-        if which >= 0:
-            region, _, view = self._guest[which]
-            start = address - region.guest
-            stop = start + length
-            if stop <= region.size:
-                return view[start:stop]
+        for first, after, view in self.mapped:
+            if first <= address and address + length <= after:
+                return view[address - first : address - first + length]
         raise RingError(f"{length} bytes at guest address {address:#x}: no region of memory has them")
 
     def user_view(self, address: int, length: int) -> tuple[memoryview, Place]:
@@ -128,7 +123,8 @@ class GuestMemory:
         mapped.sort(key=lambda one: one.region.guest)
         _refuse_overlaps([one.region for one in mapped])
         self._guest = mapped
-        self._guest_starts = [one.region.guest for one in mapped]
+        spans = [(one.region.guest, one.region.guest + one.region.size, one.view) for one in mapped]
+        self.mapped = sorted(spans, key=lambda span: span[0] - span[1])
         by_size = sorted(mapped, key=lambda one: -one.region.size)
         self.mapped = tuple((one.region.guest, one.region.guest + one.region.size, one.view) for one in by_size)
 
