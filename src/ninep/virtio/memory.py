@@ -58,14 +58,13 @@ class _Mapped(NamedTuple):
 class GuestMemory:
     """The regions of one front end. It is a ``ring.MappedMemory``."""
 
-    __slots__ = ("_guest", "_guest_starts", "_mappings", "_unsealed", "mapped")
+    __slots__ = ("_guest", "_mappings", "_unsealed", "mapped")
 
     def __init__(self, *, unsealed: bool = False) -> None:
         self._unsealed = unsealed
         self._guest: list[_Mapped] = []
-        self._guest_starts: list[int] = []
-        self.mapped: tuple[tuple[int, int, memoryview], ...] = ()
-        """First guest address, the one after the last, bytes of each region; the largest first."""
+        self.mapped: tuple[Span, ...] = ()
+        """The regions by guest address, the largest first; never changed, but replaced."""
         self._mappings: WeakValueDictionary[tuple[int, int], _Mapping] = WeakValueDictionary()
 
     @property
@@ -123,8 +122,6 @@ class GuestMemory:
         mapped.sort(key=lambda one: one.region.guest)
         _refuse_overlaps([one.region for one in mapped])
         self._guest = mapped
-        spans = [(one.region.guest, one.region.guest + one.region.size, one.view) for one in mapped]
-        self.mapped = sorted(spans, key=lambda span: span[0] - span[1])
         by_size = sorted(mapped, key=lambda one: -one.region.size)
         self.mapped = tuple((one.region.guest, one.region.guest + one.region.size, one.view) for one in by_size)
 
