@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from ninep.host import shared
+from ninep.virtio.chains import Region as Span
 from ninep.virtio.errors import RingError
 from ninep.virtio.messages import Region
 
