@@ -50,7 +50,7 @@ def handed(theirs: socket.socket) -> int:
     """How many connections came over a worker's line."""
     got = take_connections(theirs) or []
     for one in got:
-        one.close()
+        one.sock.close()
     return len(got)
 
 

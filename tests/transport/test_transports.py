@@ -25,6 +25,7 @@ from ninep.transport.unix import Unix
 EXAMPLES = {
     "tcp": "127.0.0.1:5640",
     "unix": "unix:/run/9p.sock",
+    "vhost-user": "vhost-user:/run/vm.sock,tag=src",
     "fd": "fd:3",
     "stdio": "stdio",
     "systemd": "systemd",
@@ -60,7 +61,9 @@ def add(**changes: Any) -> None:
 
 def test_there_is_an_example_of_each() -> None:
     assert list(EXAMPLES) == list(TRANSPORTS)
-    assert forms() == "HOST:PORT, unix:PATH, fd:N, stdio, systemd, vsock:CID:PORT or hyperv:VM:SERVICE"
+    assert forms() == (
+        "HOST:PORT, unix:PATH, vhost-user:PATH,tag=TAG, fd:N, stdio, systemd, vsock:CID:PORT or hyperv:VM:SERVICE"
+    )
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -78,6 +81,10 @@ def test_what_can_be_connected_to(name: str) -> None:
     """
     row = TRANSPORTS.get(name)
     assert (row.parse_remote is None) == (row.connect is None)
+    if row.accept is not None:  # what is on its sockets is not 9P, and its addresses are no hosts
+        with pytest.raises(BadAddress):
+            parse_location(EXAMPLES[name])
+        return
     location = parse_location(f"{EXAMPLES[name]}{'' if row.path_mark == '/' else row.path_mark}/dir")
     assert location.path == "/dir"
     assert row_of(location.address) is (row if row.connect else TRANSPORTS.get("tcp"))
@@ -92,8 +99,9 @@ def test_capabilities() -> None:
     assert [name for name, row in rows.items() if row.bind is None] == ["stdio"]
     assert [name for name, row in rows.items() if row.single] == ["stdio"]
     assert [name for name, row in rows.items() if not row.uvloop] == ["vsock", "hyperv"]
-    assert [name for name, row in rows.items() if row.with_mode] == ["unix"]
-    assert all(row.raw for row in rows.values())
+    assert [name for name, row in rows.items() if row.with_mode] == ["unix", "vhost-user"]
+    assert [name for name, row in rows.items() if row.accept] == ["vhost-user"]
+    assert [name for name, row in rows.items() if not row.raw] == ["vhost-user"]
     assert [name for name, row in rows.items() if row.remote(parse(EXAMPLES[name]))] == []
     assert rows["tcp"].remote(Tcp("", 1))
 
@@ -187,7 +195,7 @@ class FakeConnection:
         self.writer = writer
         self.gone = asyncio.Event()
 
-    def made(self, peer: Peer) -> None:
+    def made(self, peer: Peer, _export: str = "") -> None:
         self.peer = peer
 
     def space(self, _: int) -> bytearray:

@@ -41,6 +41,6 @@ def announce(
     for address in metrics:
         say(f"metrics on http://{address}/metrics")
     for address in listening:
-        for asked in config.exports:
-            for where, line in hints(address, asked.name, config.limits.msize):
-                say(f"{where}: {line}")
+        found = (hint for asked in config.exports for hint in hints(address, asked.name, config.limits.msize))
+        for where, line in dict.fromkeys(found):  # what holds for all exports is said once
+            say(f"{where}: {line}")

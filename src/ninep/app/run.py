@@ -104,10 +104,13 @@ def _run_workers(settings: ServerConfig, exports: Sequence[Export], endpoints: S
         except OSError as error:
             raise _cannot_listen(address, error) from error
 
+    listening = [one.address for one in bound for _ in one.sockets]
+
     def work(control: socket.socket, number: int) -> None:
         ready.close_in_worker(settings.ready_fd)
         run_in_loop(
-            settings.listen, lambda: _work(settings, exports, control, endpoints[number] if endpoints else None)
+            settings.listen,
+            lambda: _work(settings, exports, control, listening, endpoints[number] if endpoints else None),
         )
 
     def all_serve() -> None:
@@ -123,13 +126,17 @@ def _run_workers(settings: ServerConfig, exports: Sequence[Export], endpoints: S
 
 
 async def _work(
-    settings: ServerConfig, exports: Sequence[Export], control: socket.socket, endpoint: MetricsEndpoint | None
+    settings: ServerConfig,
+    exports: Sequence[Export],
+    control: socket.socket,
+    listening: Sequence[Address],
+    endpoint: MetricsEndpoint | None,
 ) -> None:
     stopped = asyncio.Event()
     async with server_of(settings, exports) as server:
         EndSignals(stopped.set, server.hurry)
         when_parent_ends(control, signal_self)
-        server.serve_for(control, stopped.set)
+        server.serve_for(control, stopped.set, listening)
         log.info("worker %d serves", os.getpid())
         with endpoint.of(server) if endpoint else nullcontext():
             await stopped.wait()

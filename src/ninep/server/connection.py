@@ -129,10 +129,12 @@ class Connection:
 
     # -- the transport's calls -------------------------------------------------------------------------------------------
 
-    def made(self, peer: Peer) -> None:
-        """The transport is ready; ``peer`` is its word for the other side."""
+    def made(self, peer: Peer, export: str = "") -> None:
+        """The transport is ready; ``peer`` is its word for the other side, and ``export`` for what
+        an empty aname means there.
+        """
         self.peer = peer
-        self._dispatcher.meet(peer)
+        self._dispatcher.meet(peer, export)
         self._on_begin(self)
 
     def received(self, count: int) -> bool:

@@ -76,9 +76,13 @@ class Dispatcher:
         """How many requests may be in flight at the moment."""
         self._begin(Dialect.UNKNOWN, limits.msize)
 
-    def meet(self, peer: Peer) -> None:
-        """The client is known, before its first frame."""
+    def meet(self, peer: Peer, export: str = "") -> None:
+        """The client is known, before its first frame, and which export an empty aname means to
+        it.
+        """
         self._peer = self.session.peer = peer
+        if export:
+            self._exports = self.session.exports = self._exports.preferring(export)
 
     def replies_wait(self, wait: bool) -> None:
         """The client takes no replies at the moment, or does so again."""

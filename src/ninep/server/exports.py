@@ -7,7 +7,9 @@ root at each attach: read-only, squash, run-as; the handlers know nothing of it.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -93,6 +95,7 @@ class Exports:
 
     def __init__(self, exports: Iterable[Export]) -> None:
         self._by_name: dict[bytes, Export] = {}
+        self._preferred: Export | None = None
         for export in exports:
             key = export.name.strip("/").encode(errors="surrogateescape")
             if key in self._by_name:
@@ -104,9 +107,22 @@ class Exports:
     def __iter__(self) -> Iterator[Export]:
         return iter(self._by_name.values())
 
+    def preferring(self, name: str) -> Exports:
+        """The same, but that the empty aname means the one of this name. ValueError if there is
+        none.
+        """
+        found = self.find(os.fsencode(name))
+        if found is None:
+            raise ValueError(f"no export is named {name!r}")
+        preferring = copy(self)
+        preferring._preferred = found  # noqa: SLF001 - a copy of this very class
+        return preferring
+
     def find(self, aname: bytes) -> Export | None:
         """The export of an aname."""
         key = aname.strip(b"/")
+        if not key and self._preferred is not None:
+            return self._preferred
         export = self._by_name.get(key)
         if export is None and not key and len(self._by_name) == 1:
             export = next(iter(self._by_name.values()))

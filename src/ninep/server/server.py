@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Final, Self
 
@@ -37,7 +37,7 @@ from ninep.server.trace import TracingObserver
 from ninep.server.trace import log as trace_log
 from ninep.server.transport import Transport
 from ninep.server.write_coalescer import WriteCoalescer
-from ninep.transport import Address, Listener, addresses, listeners
+from ninep.transport import Address, Listener, addresses, listeners, transport_of
 
 log = logging.getLogger("ninep.server")
 
@@ -89,6 +89,8 @@ class Server:
             else Offload(threads, THREAD_NAME)
         )
         self._listeners: list[Listener] = []
+        self._adopted: set[listeners.Served] = set()
+        """Sockets of adopted connections whose transport accepts by itself."""
         self._connections: set[Connection] = set()
         self._coalescer = WriteCoalescer()
         self._context = Context(
@@ -136,19 +138,39 @@ class Server:
         """
         if isinstance(address, str):
             address = addresses.parse(address)
+        if address.export:
+            self.exports.preferring(address.export)  # found wrong here and not by the first client
         listener = await listeners.listen(address, self._connect, busy_poll=self._owns_loop)
         self._listeners.append(listener)
         return listener.address
 
-    async def adopt(self, sock: socket.socket) -> None:
-        """Serve a connection that another process or program accepted."""
-        await listeners.accept(sock, self._connect, raw=self._owns_loop)
+    async def adopt(self, sock: socket.socket, address: Address | None = None) -> None:
+        """Serve a connection that another process or program accepted. ``address``: where, if that
+        is known, so that its transport says what is on the socket.
+        """
+        made: list[listeners.Served] = []
 
-    def serve_for(self, parent: socket.socket, ended: Callable[[], None]) -> None:
+        def gone() -> None:
+            self._adopted.difference_update(made)
+            self._say_ended()
+
+        by_itself = address is not None and transport_of(address).accept is not None
+        make = self._connect if by_itself else self._connect_adopted
+        served = await listeners.accept(sock, make, address, busy_poll=self._owns_loop, gone=gone)
+        if served is not None:
+            made.append(served)
+            self._adopted.add(served)
+            if self._closing:
+                served.close()
+
+    def serve_for(
+        self, parent: socket.socket, ended: Callable[[], None], listening: Sequence[Address | None] = ()
+    ) -> None:
         """As one of several workers: serve the connections that come over a socket, say there when
         one has ended (see ``workers``).
 
-        ``ended`` is called when the parent is gone.
+        ``ended`` is called when the parent is gone. ``listening``: the address of each of the
+        parent's sockets.
         """
         loop = asyncio.get_running_loop()
         parent.setblocking(False)
@@ -160,8 +182,8 @@ class Server:
             if connections is None:
                 loop.remove_reader(parent)
                 ended()
-            for sock in connections or ():
-                task = loop.create_task(self.adopt(sock))
+            for number, sock in connections or ():
+                task = loop.create_task(self.adopt(sock, listening[number] if listening else None))
                 adopting.add(task)
                 task.add_done_callback(adopting.discard)
 
@@ -169,10 +191,16 @@ class Server:
         worker.say(parent, worker.READY)
 
     def _connect(self, transport: Transport) -> Connection:
+        return self._connection(transport, self._disconnected)
+
+    def _connect_adopted(self, transport: Transport) -> Connection:
+        return self._connection(transport, self._adopted_ended)
+
+    def _connection(self, transport: Transport, on_end: Callable[[Connection], None]) -> Connection:
         if not self._serving and not self._closing:
             self._serving = True
             serve_in_this_thread(1)
-        return Connection(transport, context=self._context, on_begin=self._connected, on_end=self._disconnected)
+        return Connection(transport, context=self._context, on_begin=self._connected, on_end=on_end)
 
     def _observe(self) -> Observer | None:
         observers: list[Observer] = [] if self._counting is None else [self._counting]
@@ -204,11 +232,17 @@ class Server:
         self.admission.leave(connection)
         self._connections.discard(connection)
         self._coalescer.shared = len(self._connections) > 1
-        if self._parent is not None:
-            worker.say(self._parent, worker.ENDED)
         log.debug("disconnected %s", connection.peer)
         if not self._connections:
             self._idle.set()
+
+    def _adopted_ended(self, connection: Connection) -> None:
+        self._disconnected(connection)
+        self._say_ended()
+
+    def _say_ended(self) -> None:
+        if self._parent is not None:
+            worker.say(self._parent, worker.ENDED)
 
     async def wait_idle(self) -> None:
         """Until there is no connection."""
@@ -262,6 +296,8 @@ class Server:
             self._tidying.cancel()
         for listener in self._listeners:
             listener.close()
+        for adopted in list(self._adopted):
+            adopted.close()
         for connection in list(self._connections):
             connection.stop()
         waiting = [asyncio.create_task(self._idle.wait()), asyncio.create_task(self._hurried.wait())]

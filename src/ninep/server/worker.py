@@ -10,12 +10,12 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 CONNECTION: Final = b"+"
 PING: Final = b"?"
-"""What the parent sends: a connection with its descriptor, or nothing but a question. Each byte is
-answered.
+"""What the parent sends: a connection, with its descriptor and the number of the listening socket
+that it is from (two bytes), or nothing but a question. Each message is answered.
 """
 READY: Final = b"!"
 ANSWER: Final = b"."
@@ -27,6 +27,9 @@ HANGING_WITHIN: Final = 6.0
 KILLED_WITHIN: Final = 2.0
 """What SIGKILL does not end in time waits in the kernel for a device, and is left to it."""
 
+MOST_SAID: Final = 1 << 12
+"""Bytes and descriptors that are received at once: more than there can be."""
+
 _send: Any = getattr(socket, "send_fds", None)
 _receive: Any = getattr(socket, "recv_fds", None)
 
@@ -34,6 +37,27 @@ _receive: Any = getattr(socket, "recv_fds", None)
 def can_hand_over() -> bool:
     """Whether this system's Python sends descriptors (SCM_RIGHTS)."""
     return _send is not None and _receive is not None
+
+
+class Handed(NamedTuple):
+    """A connection, and the number of the listening socket that it came to."""
+
+    number: int
+    sock: socket.socket
+
+
+def _read(said: bytes, descriptors: Sequence[int]) -> tuple[int, list[Handed]]:
+    """What the parent said: how many messages, and the connections among them."""
+    count = at = 0
+    numbers: list[int] = []
+    while at < len(said):
+        count += 1
+        at += 1
+        if said[at - 1 : at] == CONNECTION:
+            numbers.append(int.from_bytes(said[at : at + 2], "little"))
+            at += 2
+    connections = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+    return count, [Handed(*one) for one in zip(numbers, connections, strict=True)]
 
 
 class Worker:
@@ -80,19 +104,26 @@ class Worker:
             self.since = monotonic()
         self.owes += 1
 
-    def take_back(self) -> list[socket.socket]:
+    def hand(self, connection: socket.socket, number: int) -> None:
+        """Give it a connection that came to the listening socket of this number. ``OSError`` as of
+        ``send``.
+        """
+        self.send(CONNECTION + number.to_bytes(2, "little"), [connection.fileno()])
+
+    def take_back(self) -> list[Handed]:
         """The connections that it has not received, and will not receive now."""
-        back: list[socket.socket] = []
+        back: list[Handed] = []
         while True:
             try:
-                said, descriptors, _, _ = _receive(self.theirs, 64, 64)
+                said, descriptors, _, _ = _receive(self.theirs, MOST_SAID, MOST_SAID)
             except OSError:  # EAGAIN: that was all
                 return back
             if not said:
                 return back
-            self.owes -= len(said)
-            self.connections -= len(descriptors)
-            back += [socket.socket(fileno=number) for number in descriptors]
+            count, handed = _read(said, descriptors)
+            self.owes -= count
+            self.connections -= len(handed)
+            back += handed
 
     def close(self) -> None:
         """Let go of the line."""
@@ -103,18 +134,19 @@ class Worker:
 # -- in a worker ---------------------------------------------------------------------------------------------------------
 
 
-def take_connections(control: socket.socket) -> list[socket.socket] | None:
+def take_connections(control: socket.socket) -> list[Handed] | None:
     """The connections that the parent handed over; None when the parent is gone. What is taken is
     answered.
     """
     try:
-        said, descriptors, _, _ = _receive(control, 64, 64)
+        said, descriptors, _, _ = _receive(control, MOST_SAID, MOST_SAID)
     except BlockingIOError:
         return []
     if not said:
         return None
-    say(control, ANSWER * len(said))
-    return [socket.socket(fileno=number) for number in descriptors]
+    count, handed = _read(said, descriptors)
+    say(control, ANSWER * count)
+    return handed
 
 
 def say(control: socket.socket, what: bytes) -> None:

@@ -45,7 +45,7 @@ from contextlib import ExitStack, suppress
 from time import monotonic
 from typing import Any, Final, NoReturn
 
-from ninep.server.worker import ANSWER, CONNECTION, ENDED, PING, READY, TAKEN_WITHIN, Worker, can_hand_over
+from ninep.server.worker import ANSWER, ENDED, PING, READY, TAKEN_WITHIN, Handed, Worker, can_hand_over
 
 log = logging.getLogger("ninep.server")
 
@@ -256,17 +256,17 @@ class Pool:
                 log.warning("accept: %s", error.strerror)
                 self._rest()
             return
-        self._hand_over(sock, self.workers)
+        self._hand_over(Handed(self._listening.index(listening), sock), self.workers)
 
-    def _hand_over(self, sock: socket.socket, workers: Iterable[Worker]) -> None:
+    def _hand_over(self, handed: Handed, workers: Iterable[Worker]) -> None:
         """To the one with the fewest connections, of those that answer if there are any. Without
         one the connection is closed.
         """
         now = monotonic()
-        with sock:
+        with handed.sock as sock:
             for worker in sorted(workers, key=lambda one: (one.late(now), one.connections)):
                 try:
-                    worker.send(CONNECTION, [sock.fileno()])
+                    worker.hand(sock, handed.number)
                 except OSError as error:  # it has just died, or its line is full: the next one
                     log.warning("worker %d takes no connection: %s", worker.pid, error.strerror)
                 else:
@@ -289,8 +289,8 @@ class Pool:
         worker.since = since
         if back:
             log.warning("worker %d does not answer: %d connections go to others", worker.pid, len(back))
-        for sock in back:
-            self._hand_over(sock, others)
+        for handed in back:
+            self._hand_over(handed, others)
 
     # -- what workers and the system say ---------------------------------------------------------------------------------
 
@@ -349,8 +349,8 @@ class Pool:
         self._forget(worker)
         if not self._signals and not worker.aside:
             self._plan(worker, status)
-        for sock in back:
-            self._hand_over(sock, self.workers)
+        for handed in back:
+            self._hand_over(handed, self.workers)
 
     def _plan(self, worker: Worker, status: int) -> None:
         """Replace a worker that died: at once, after a pause, or not at all."""

@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, NamedTuple
 
+from ninep.options import OptionSet
 from ninep.registry import Registry
 
 __all__ = [
@@ -51,6 +52,13 @@ class Address:
 
     transport: ClassVar[str]
     """The name of its row in ``TRANSPORTS``."""
+
+    @property
+    def export(self) -> str:
+        """The name of the export that an empty aname means to clients of this address; empty: the
+        one that has no name.
+        """
+        return ""
 
 
 def nothing() -> None:
@@ -133,6 +141,13 @@ class TransportType(NamedTuple):
     """uvloop knows its sockets."""
     single: bool = False
     """One connection that is there already: for one listener and one worker."""
+    accept: Callable[[socket.socket, Any, Any, Callable[[], None]], Callable[[], None]] | None = None
+    """Serve a connected socket that does not carry the bytes of 9P, in the running loop. Called
+    with the socket, the address, what makes a connection of a client (``stream.MakeConnection``),
+    and what to call when the socket is closed. Returns what ends it.
+    """
+    options: type[OptionSet] | None = None
+    """What may follow an address as ``,KEY=VALUE``."""
 
 
 def _is_transport(thing: object) -> bool:
@@ -145,6 +160,7 @@ TRANSPORTS: Final[Registry[TransportType]] = Registry(
     {
         "tcp": "ninep.transport.tcp:TRANSPORT",
         "unix": "ninep.transport.unix:TRANSPORT",
+        "vhost-user": "ninep.transport.vhost_user:TRANSPORT",
         "fd": "ninep.transport.inherited:DESCRIPTOR",
         "stdio": "ninep.transport.stdio:TRANSPORT",
         "systemd": "ninep.transport.inherited:SYSTEMD",

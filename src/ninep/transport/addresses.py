@@ -5,6 +5,8 @@
                     lets the system choose
 ``PORT``            TCP, the loopback interface
 ``unix:PATH``       a unix socket
+``vhost-user:PATH`` a unix socket for QEMU, which gives its guest a 9P device;
+                    ``,tag=TAG`` is what the guest mounts
 ``fd:N``            an inherited descriptor: a listening socket, or a connected one
 ``stdio``           standard input and output (inetd; a program at the other end of a
                     pipe)

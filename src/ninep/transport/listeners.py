@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
 
-from ninep.transport import BACKLOG, Address, Bound, Listener, transport_of
-from ninep.transport.peers import Peer, peer_of
+from ninep.transport import BACKLOG, Address, Bound, Listener, TransportType, nothing, transport_of
+from ninep.transport.peers import peer_of
 from ninep.transport.stream import MakeConnection, SocketProtocol
+
+log = logging.getLogger("ninep.server")
+
+REST: Final = 1.0
+"""Seconds until the system is asked again for a descriptor that it did not have."""
 
 
 def bind(address: Address) -> Bound:
@@ -30,37 +38,109 @@ async def listen(address: Address, make: MakeConnection, *, busy_poll: bool = Tr
     if row.listen is not None:
         return await row.listen(address, make)
     bound = bind(address)
-    servers = [await accept(sock, make, row.peer or peer_of, raw=row.raw and busy_poll) for sock in bound.sockets]
+    accepting = any(map(is_listening, bound.sockets))
+    served = [await accept(sock, make, bound.address, busy_poll=busy_poll) for sock in bound.sockets]
 
     def close() -> None:
-        for server in servers:
-            if server is not None:
-                server.close()
+        for one in served:
+            if one is not None:
+                one.close()
         bound.close()
 
-    return Listener(bound.address, close, any(servers))
+    return Listener(bound.address, close, accepting)
+
+
+class Served(Protocol):
+    """What is served at a socket, if it does not end by itself."""
+
+    def close(self) -> None:
+        """Accept nothing more."""
 
 
 async def accept(
     sock: socket.socket,
     make: MakeConnection,
-    peer: Callable[[asyncio.BaseTransport], Peer] = peer_of,
+    address: Address | None = None,
     *,
-    raw: bool = True,
-) -> asyncio.AbstractServer | None:
+    busy_poll: bool = True,
+    gone: Callable[[], None] = nothing,
+) -> Served | None:
     """Serve a socket: all that connect to a listening one, or the one connection that it is (None:
     nothing to close).
+
+    Args:
+        sock: is closed at the end.
+        make: makes connections of clients.
+        address: where the socket is from, whose transport says what is on it. Without one it is 9P.
+        busy_poll: raw sockets may be polled.
+        gone: called when a connected socket has been closed, if its transport accepts by itself.
     """
     loop = asyncio.get_running_loop()
+    row = PLAIN if address is None else transport_of(address)
     sock.setblocking(False)
+    serve = row.accept
+    if serve is not None:
+        if is_listening(sock):
+            return _Accepting(sock, lambda one, gone: serve(one, address, make, gone))
+        return _Accepted(serve(sock, address, make, gone))
 
     def protocol() -> SocketProtocol:
-        return SocketProtocol(make, peer, raw=raw)
+        return SocketProtocol(make, row.peer or peer_of, raw=row.raw and busy_poll)
 
     if is_listening(sock):
         return await loop.create_server(protocol, sock=sock, backlog=BACKLOG)
     await loop.connect_accepted_socket(protocol, sock)
     return None
+
+
+PLAIN: Final = TransportType(form="", remote=bool, parse=lambda _: Address())
+"""The row of a socket of which nothing is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    """A connected socket of a transport that accepts by itself."""
+
+    close: Callable[[], None]
+
+
+class _Accepting:
+    """A listening socket of a transport that accepts by itself."""
+
+    def __init__(
+        self, sock: socket.socket, serve: Callable[[socket.socket, Callable[[], None]], Callable[[], None]]
+    ) -> None:
+        self._socket = sock
+        self._serve = serve
+        self._ends: dict[socket.socket, Callable[[], None]] = {}
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(sock.fileno(), self._readable)
+
+    def _readable(self) -> None:
+        try:
+            sock, _ = self._socket.accept()
+        except OSError as error:
+            if error.errno not in {errno.EAGAIN, errno.ECONNABORTED, errno.EINTR}:
+                log.warning("accept: %s", error.strerror)
+                self._loop.remove_reader(self._socket.fileno())
+                self._loop.call_later(REST, self._again)
+            return
+
+        def gone() -> None:
+            self._ends.pop(sock, None)
+
+        self._ends[sock] = self._serve(sock, gone)
+
+    def _again(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._loop.add_reader(self._socket.fileno(), self._readable)
+
+    def close(self) -> None:
+        """Accept nothing more, and end what was accepted."""
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
+        for end in list(self._ends.values()):
+            end()
 
 
 def is_listening(sock: socket.socket) -> bool:

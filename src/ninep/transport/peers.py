@@ -64,7 +64,7 @@ def peer_of(transport: asyncio.BaseTransport) -> Peer:
         case "AF_INET" | "AF_INET6" if isinstance(name, tuple):
             return _tcp(str(name[0]), int(name[1]))
         case "AF_UNIX":
-            return _unix(sock)
+            return unix_peer(sock)
         case "AF_VSOCK" if isinstance(name, tuple):
             return Peer(f"vsock:{name[0]}:{name[1]}", cid=int(name[0]))
         case "AF_HYPERV" if isinstance(name, tuple):
@@ -87,7 +87,8 @@ def _tcp(host: str, port: int) -> Peer:
     return Peer(f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}", address)
 
 
-def _unix(sock: Any) -> Peer:
+def unix_peer(sock: Any) -> Peer:
+    """The process at the other end of a unix socket."""
     for name, ask in _CREDENTIALS:
         option = getattr(socket, name, None)
         if option is not None:

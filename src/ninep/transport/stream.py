@@ -44,8 +44,8 @@ class Connection(Protocol):
         written.
         """
 
-    def made(self, peer: Peer) -> None:
-        """The stream stands."""
+    def made(self, peer: Peer, export: str = "") -> None:
+        """The stream stands. ``export``: what an empty aname means to its clients, if not the usual."""
 
     def full(self) -> None:
         """Nothing more can be written for now."""

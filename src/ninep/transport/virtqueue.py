@@ -1,0 +1,198 @@
+"""A virtqueue in the event loop: woken by its kick descriptor, it serves the chains that the driver
+made available, and signals the driver.
+
+* While chains are served no kick is asked for. When there are no more, the ring is looked at for
+  some microseconds before the loop sleeps on the descriptor, as long as the driver's next chain
+  came promptly the last times: a kick costs the guest an exit from the virtual machine, and waking
+  costs the host more than a request.
+* Several chains are returned under one signal, but not all of a long batch: the guest can work on
+  the first ones meanwhile.
+* A turn ends after ``LONGEST`` seconds, whatever the driver does; the event loop runs, and the next
+  turn follows.
+
+What a chain means is for ``serve``, which returns each by ``push``, now or later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from time import monotonic
+from typing import Final
+
+from ninep.virtio.ring import Chain, RingError, SplitQueue
+
+CHAINS_A_SIGNAL: Final = 8
+"""So many chains are returned under one signal at most."""
+LONGEST: Final = 0.002
+"""Seconds until the event loop runs again."""
+POLL: Final = 0.00005
+"""Seconds for which the ring is looked at before the loop sleeps."""
+PROMPT: Final = 0.0002
+"""Seconds from sleeping to the next kick: a driver that takes longer does not only wait for us."""
+WARM_UP: Final = 8
+"""Prompt kicks before the ring is polled, and again after a poll that found nothing."""
+
+
+class Virtqueue:
+    """One ring, while it runs and between its runs.
+
+    Args:
+        serve: called with each chain. ``RingError`` if it cannot be one of this device.
+        broken: called when the driver broke the rules of the ring, which is stopped then.
+        idle: whether the thread may wait here for some microseconds.
+    """
+
+    __slots__ = (
+        "_broken",
+        "_call",
+        "_idle",
+        "_kick",
+        "_loop",
+        "_paused",
+        "_prompt",
+        "_pushed",
+        "_queue",
+        "_serve",
+        "_serving",
+        "_slept",
+    )
+
+    def __init__(
+        self, serve: Callable[[Chain], None], broken: Callable[[RingError], None], idle: Callable[[], bool]
+    ) -> None:
+        self._serve = serve
+        self._broken = broken
+        self._idle = idle
+        self._loop = asyncio.get_running_loop()
+        self._queue: SplitQueue | None = None
+        self._kick = -1
+        self._call: Callable[[], None] = _nobody
+        self._serving = self._paused = False
+        self._pushed = self._prompt = 0
+        self._slept = 0.0
+
+    @property
+    def running(self) -> bool:
+        """Chains may be pushed."""
+        return self._queue is not None
+
+    def start(self, queue: SplitQueue, kick: int, call: Callable[[], None]) -> None:
+        """The ring runs: wait on ``kick``; ``call`` signals the driver."""
+        self._queue, self._kick, self._call = queue, kick, call
+        self._loop.add_reader(kick, self._kicked)
+        self._loop.call_soon(self._run)
+
+    def stop(self) -> None:
+        """Touch the ring no more. What was pushed is returned."""
+        queue = self._queue
+        if queue is not None:
+            if self._pushed:
+                self._publish(queue)
+            self._queue = None
+            self._loop.remove_reader(self._kick)
+
+    def pause(self) -> None:
+        """Serve no more chains until ``resume``."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Serve again."""
+        self._paused = False
+        self._loop.call_soon(self._run)
+
+    def push(self, head: int, written: int) -> None:
+        """Return a chain, with so many bytes written to it. It waits for ``flush``, or for the end
+        of the turn.
+        """
+        if self._queue is not None:
+            self._queue.push(head, written)
+            self._pushed += 1
+
+    def flush(self) -> None:
+        """The chains that were pushed outside of ``serve`` go to the driver."""
+        if self._pushed and not self._serving and self._queue is not None:
+            self._publish(self._queue)
+
+    def fail(self, error: RingError) -> None:
+        """The driver broke a rule that ``serve`` or a reply found out about."""
+        if self._queue is not None:
+            self._end(self._queue, error)
+
+    def _publish(self, queue: SplitQueue) -> None:
+        self._pushed = 0
+        if queue.publish():
+            self._call()
+
+    def _kicked(self) -> None:
+        try:
+            os.read(self._kick, 8)
+        except OSError:  # EAGAIN: nobody kicked after all
+            return
+        self._prompt = self._prompt + 1 if monotonic() - self._slept < PROMPT else 0
+        self._run()
+
+    def _run(self) -> None:
+        """One turn."""
+        queue = self._queue
+        if queue is None or self._paused or self._serving:
+            return
+        self._serving = True
+        failed: RingError | None = RingError("it cannot be served")
+        try:
+            queue.disable_kicks()
+            if self._turn(queue, monotonic() + LONGEST):
+                self._loop.call_soon(self._run)
+            failed = None
+        except RingError as error:
+            failed = error
+        finally:
+            self._serving = False
+            if failed is not None:
+                self._end(queue, failed)
+
+    def _turn(self, queue: SplitQueue, until: float) -> bool:
+        """Serve until there is nothing more, or the time is over: then True."""
+        pop, serve = queue.pop, self._serve
+        while True:
+            chain = pop()
+            if chain is not None:
+                serve(chain)
+                if self._queue is not queue:
+                    return False
+                if self._pushed >= CHAINS_A_SIGNAL:
+                    self._publish(queue)
+            elif self._pushed:
+                self._publish(queue)
+            elif not self._wait(queue) and queue.enable_kicks():
+                self._slept = monotonic()
+                return False
+            if self._paused:
+                self._publish(queue)
+                return False
+            if monotonic() >= until:
+                self._publish(queue)
+                return True
+
+    def _wait(self, queue: SplitQueue) -> bool:
+        """Look at the ring for a while: whether there is a chain."""
+        if self._prompt < WARM_UP or not self._idle():
+            return False
+        more = queue.has_more
+        end = monotonic() + POLL
+        while monotonic() < end:
+            if more():
+                return True
+        self._prompt = 0
+        return False
+
+    def _end(self, queue: SplitQueue, error: RingError) -> None:
+        if self._queue is queue:
+            self._pushed = 0  # nothing of this ring can be relied on
+            self.stop()
+            self._broken(error)
+
+
+def _nobody() -> None:
+    """Nobody waits for signals."""
