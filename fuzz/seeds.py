@@ -10,6 +10,7 @@ from tests.wire.wire_examples import EXAMPLES
 
 from fuzz.engine import CORPUS
 from fuzz.frames import KEEP, conversation_of, word
+from fuzz.ring import step
 from ninep.linux import NO_ID
 from ninep.wire import messages as m
 from ninep.wire.messages import NOFID
@@ -90,6 +91,35 @@ def conversations(anames: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
             yield f"{'u' if extended else 'p'} {name} {where}", begin
 
 
+ROUND = step("pop") + step("push", 0, 9) + step("publish")
+RING: dict[str, bytes] = {
+    # options: bit 0 EVENT_IDX, 1 INDIRECT_DESC, 2 regions known, 3 in-flight region, 4 and 5 the size, 6 and 7 the first index
+    "direct": b"\x30" + step("describe", 0, 0, 1, 1, 1) + step("describe", 1, 1, 2, 2, 0) + step("offer", 0) + ROUND,
+    "direct loop": b"\x34" + step("describe", 0, 0, 1, 1, 1) + step("describe", 1, 1, 2, 1, 0) + step("offer", 0) + ROUND,
+    "two": b"\x37" + step("fill", 2, 1, 8, 0) + ROUND + step("kicks", 1),
+    "many": b"\xf7" + step("fill", 66, 1, 8, 3) + ROUND + step("fill", 66, 65, 2, 4) + ROUND,
+    "adjacent": b"\x36" + step("fill", 130, 2, 2, 0) + ROUND,
+    "too many": b"\x36" + step("describe", 0, 0, 1, 1, 1) + step("describe", 1, 2, 12, 4, 0) + step("offer", 0) + ROUND,
+    "regions": b"\x36" + step("describe", 128, 4, 1, 1, 1) + step("describe", 129, 5, 2, 1, 2)
+    + step("describe", 130, 7, 6, 2, 0) + step("describe", 0, 2, 3, 4, 0) + step("offer", 0) + ROUND,
+    "across": b"\x36" + step("describe", 128, 4, 2, 1, 1) + step("describe", 0, 2, 2, 4, 0) + step("offer", 0) + ROUND,
+    "nested": b"\x32" + step("describe", 128, 2, 2, 4, 0) + step("describe", 0, 2, 1, 4, 0) + step("offer", 0) + ROUND,
+    "empty": b"\x32" + step("describe", 128, 10, 4, 3, 1) + step("describe", 129, 0, 1, 0, 0) + step("describe", 0, 2, 2, 4, 0)
+    + step("offer", 0) + ROUND,
+    "order": b"\x36" + step("describe", 128, 0, 1, 3, 1) + step("describe", 129, 0, 1, 0, 0) + step("describe", 0, 2, 2, 4, 0)
+    + step("offer", 0) + ROUND,
+    "meanwhile": b"\x36" + step("fill", 3, 1, 8, 0) + step("arm", 128, 10, 14, 7, 200) + ROUND + step("fill", 2, 1, 8, 1)
+    + step("arm", 0, 10, 14, 7, 200) + ROUND,
+    "again": b"\x36" + step("fill", 2, 1, 8, 0) + step("pop") + step("offer", 0) + step("pop") + step("push", 0, 0) + step("pop")
+    + step("publish") + step("pop"),
+    "restart": b"\x3f" + step("fill", 2, 1, 8, 0) + step("fill", 2, 1, 8, 1) + step("fill", 2, 1, 8, 2) + step("pop") * 3
+    + step("push", 1, 0) + step("publish") + step("push", 1, 0) + step("restart") + ROUND * 2 + step("restart"),
+    "restart poked": b"\x3f" + step("fill", 2, 1, 8, 0) + step("pop") + step("poke_region", 14, 3) + step("restart") + ROUND,
+    "index": b"\x36" + step("index", 255) + step("pop") + step("index", 8) + ROUND * 8,
+    "flags": b"\x30" + step("kicks", 0) + step("poke", 128, 0, 1, 0) + step("fill", 1, 0, 1, 0) + ROUND + step("kicks", 1),
+}  # fmt: skip
+
+
 def main() -> None:
     """Write the seeds; other files of the corpus are kept."""
     seeds: dict[str, list[tuple[str, bytes]]] = {
@@ -104,6 +134,7 @@ def main() -> None:
             )
         )
         + list(conversations({"mapped-owner": b"mapped-owner"})),
+        "ring": list(RING.items()),
     }
     for name, found in seeds.items():
         folder = CORPUS / name

@@ -20,12 +20,14 @@ from ninep.linux import O_RDONLY, O_RDWR
 from ninep.server.connection import Connection
 from ninep.server.dispatcher import Dispatcher
 from ninep.server.session import Session
+from ninep.virtio import chains
+from ninep.virtio.ring import SplitQueue
 from ninep.wire import codec
 from ninep.wire import messages as m
 
 TOP = Path(__file__).parent.parent.parent
-GUIDED = {"decoder": 30_000, "memory": 1_500, "local": 700}
-BY_CHANCE = {"decoder": 4_000, "memory": 500, "local": 300}
+GUIDED = {"decoder": 30_000, "memory": 1_500, "local": 700, "ring": 4_000}
+BY_CHANCE = {"decoder": 4_000, "memory": 500, "local": 300, "ring": 1_000}
 BEGIN = (m.Tversion(8192, b"9P2000.L"), m.Tattach(0, m.NOFID, b"root", b"", 0))
 
 
@@ -138,6 +140,45 @@ def test_an_exception_that_no_handler_may_raise(memory: Any, monkeypatch: pytest
 def test_a_node_that_is_kept(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Session, "close", lambda self: self.fids.clear())
     finds(memory, conversation_of(*BEGIN), "never released")
+
+
+def finds_in_ring(words: str, *seeds: str) -> None:
+    for name in seeds:
+        finds(engine.harness("ring"), (engine.CORPUS / "ring" / name).read_bytes(), words)
+
+
+def test_a_rule_of_the_ring_that_is_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chains, "MAX_CHAIN", 1 << 20)
+    finds_in_ring("in spite of", "too-many")
+
+
+def test_buffers_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    merged = chains._merged
+    monkeypatch.setattr(chains, "_merged", lambda a, n, region: merged(tuple(one + 1 for one in a), n, region))
+    finds_in_ring("outside of memory|other buffers", "many", "adjacent")
+
+
+def test_a_store_outside_of_the_used_ring(monkeypatch: pytest.MonkeyPatch) -> None:
+    push = SplitQueue.push
+
+    def twice(self: SplitQueue, head: int, written: int) -> None:
+        push(self, head, written)
+        self._available[0] ^= 1
+
+    monkeypatch.setattr(SplitQueue, "push", twice)
+    finds_in_ring("wrote something else", "two", "direct")
+
+
+def test_a_ring_that_raises_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SplitQueue, "_look", lambda self: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        engine.harness("ring").try_one((engine.CORPUS / "ring" / "two").read_bytes())
+
+
+def test_a_chain_that_a_restart_loses(monkeypatch: pytest.MonkeyPatch) -> None:
+    recover = SplitQueue.recover
+    monkeypatch.setattr(SplitQueue, "recover", lambda self: recover(self)[1:])
+    finds_in_ring("other chains recovered", "restart")
 
 
 def harmful(monkeypatch: pytest.MonkeyPatch, act: Callable[[Path], object], aname: bytes = b"none") -> bytes:

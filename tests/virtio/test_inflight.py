@@ -96,6 +96,13 @@ class TestBroken:
         with pytest.raises(RingError, match=f"region of version {version} with {size} descriptors, not 4"):
             Inflight(memoryview(kept), SIZE)
 
+    def test_a_count_that_would_overflow(self) -> None:
+        kept = region()
+        Inflight(memoryview(kept), SIZE).start(0)
+        kept[16 * 2 + 24 : 16 * 2 + 32] = b"\xff" * 8
+        with pytest.raises(RingError, match="an in-flight region that counts 18446744073709551616 chains"):
+            Inflight(memoryview(kept), SIZE)
+
     def test_a_used_index_too_far_ahead(self) -> None:
         inflight = Inflight(memoryview(region()), SIZE)
         inflight.start(0xFFFE)

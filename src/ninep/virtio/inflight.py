@@ -51,6 +51,8 @@ class Inflight:
         if version and (version, descriptors) != (VERSION, size):
             raise RingError(f"an in-flight region of version {version} with {descriptors} descriptors, not {size}")
         self._counter = max(self._counters[3::2].tolist()) + 1 if version else 1
+        if self._counter >= 1 << 63:
+            raise RingError(f"an in-flight region that counts {self._counter} chains")
 
     def start(self, used_index: int) -> None:
         """Initialize a region that is all zeros; any other is left as it is."""
