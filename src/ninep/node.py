@@ -31,15 +31,15 @@ this page.
 
 from __future__ import annotations
 
-import errno
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 from ninep.errors import Refused
 from ninep.linux import NO_ID, Errno
+from ninep.wire.buffers import length, scatter
 from ninep.wire.types import Attributes, Buffer, Dirent, Qid, Statfs
+from ninep.would_block import WouldBlock, may_wait, must_be_able_to_wait, serve_in_this_thread
 
 __all__ = [
     "NOW",
@@ -89,44 +89,6 @@ NOW = -(1 << 80)
 small.)"""
 
 
-class WouldBlock(OSError):
-    """Raised in a thread that must not wait (``may_wait``), if a verb would have to wait for a
-    device or another program. The server then repeats the whole request in a worker thread. Changes
-    made before are to be undone, as for any other ``OSError``.
-
-    A request can call several verbs. Once one of them has changed something, the request cannot be
-    repeated: if a later verb raises ``WouldBlock``, the server logs that and answers EIO. So on
-    nodes that may have to wait, the first verb that changes something is the one that raises.
-    ``clone``, ``release`` and ``close`` never raise it.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(errno.EAGAIN, "the answer needs waiting")
-
-
-class _Thread(threading.local):
-    loops = 0
-
-
-_thread = _Thread()
-
-
-def may_wait() -> bool:
-    """Whether verbs may wait in this thread: in all but that of a serving event loop."""
-    return not _thread.loops
-
-
-def must_be_able_to_wait() -> None:
-    """Raise ``WouldBlock`` in the thread of a serving event loop."""
-    if _thread.loops:
-        raise WouldBlock
-
-
-def serve_in_this_thread(change: int) -> None:
-    """A server starts (1) or stops (-1) calling verbs in the event loop of this thread."""
-    _thread.loops += change
-
-
 class OpenFile(ABC):
     """A file opened by ``Node.open`` or ``Node.create``; a fid reads and writes it.
 
@@ -149,6 +111,16 @@ class OpenFile(ABC):
         """
         return self.read(offset, count)
 
+    def read_into(self, offset: int, buffers: Sequence[memoryview]) -> int:
+        """As ``read_now``, into memory of the caller: fills ``buffers`` in order, and returns the
+        number of bytes read. Called in the event loop only.
+
+        The memory may be shared with a client, which sees and changes it at any moment: what was
+        put there must not be read again. After an error its content is undefined, so an error may
+        come at any point, ``WouldBlock`` too. No reference to it may be kept.
+        """
+        return scatter(buffers, self.read_now(offset, length(buffers)))
+
     def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:
         """Write ``data`` at ``offset`` (at the end for a file opened O_APPEND). Returns the number
         of bytes written, which may be fewer.
@@ -157,6 +129,15 @@ class OpenFile(ABC):
         are dropped. The buffer belongs to the caller, which reuses it after the return.
         """
         raise Refused(Errno.EBADF)
+
+    def write_from(self, offset: int, buffers: Sequence[memoryview], by: int = NO_ID) -> int:
+        """As ``write``, of the content of several buffers one after the other. Called in the event
+        loop only: raises ``WouldBlock``, before anything is written, if it would have to wait.
+
+        As for ``read_into`` the memory may change at any moment (what is looked at twice may
+        differ), and no reference to it may be kept.
+        """
+        return self.write(offset, b"".join(buffers), by)
 
     def truncate(self, size: int, by: int = NO_ID) -> None:
         """Set the size, as ``Changes.size`` does, through the open file: permitted whatever mode

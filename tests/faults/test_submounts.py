@@ -160,7 +160,9 @@ def test_no_call_in_the_event_loop(base: Path, disk: Faulty) -> None:
         opened[0].remove,
         opened[0].parent,
         lambda: opened[1].read_now(0, 10),
+        lambda: opened[1].read_into(0, [memoryview(bytearray(10))]),
         lambda: opened[1].write(0, b"x"),
+        lambda: opened[1].write_from(0, [memoryview(bytearray(10))]),
         lambda: root.rename(b"file", mnt, b"new"),
         lambda: root.link(opened[0], b"new"),
     ]

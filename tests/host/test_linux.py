@@ -38,6 +38,7 @@ from ninep.linux import (
     Errno,
 )
 from ninep.node import NOW, WouldBlock
+from ninep.testing.suite.tree import in_buffers
 
 linux = pytest.importorskip("ninep.host._linux", reason="Linux only", exc_type=ImportError)
 
@@ -375,6 +376,52 @@ def test_a_hole_in_the_page_cache_is_not_the_end(big: Handle, monkeypatch: pytes
         os, "preadv", lambda fd, buffers, offset, flags: preadv(fd, [memoryview(buffers[0])[:1000]], offset)
     )
     assert bytes(linux.read_now(big, 100_000, 5)) == (bytes(range(256)) * 1024)[5:100_005]
+
+
+@pytest.mark.parametrize("sizes", [(1,), (4096, 4096), (77, 1, 30_000), (3,) * 2000, (200_000, 200_000)], ids=len)
+@pytest.mark.parametrize("offset", [0, 77, 262_143, 262_144, 1 << 40])
+def test_read_into_now(big: Handle, sizes: tuple[int, ...], offset: int) -> None:
+    content = (bytes(range(256)) * 1024)[offset : offset + sum(sizes)]
+    for read in (linux.read_into_now, linux.read_into):
+        memory, buffers = in_buffers(bytes(sum(sizes)), sizes)
+        assert read(big, buffers, offset) == len(content)
+        assert memory[: len(content)] == content
+        assert not any(memory[len(content) :])
+
+
+def test_a_read_into_buffers_that_would_wait(big: Handle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the start, or in the middle: what is there already does not matter."""
+    preadv, _, buffers = os.preadv, *in_buffers(bytes(100), (50, 50))
+
+    def waits(handle: Handle, buffers: list[memoryview], offset: int, flags: int) -> int:
+        if offset:
+            raise BlockingIOError(11, "would wait")
+        return preadv(handle, [buffers[0][:10]], offset, flags)
+
+    monkeypatch.setattr(os, "preadv", waits)
+    for offset in (0, 1):
+        with pytest.raises(WouldBlock):
+            linux.read_into_now(big, buffers, offset)
+
+
+def test_a_hole_in_the_page_cache_is_not_the_end_for_buffers(big: Handle, monkeypatch: pytest.MonkeyPatch) -> None:
+    preadv = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda fd, buffers, offset, flags: preadv(fd, [buffers[0][:1000]], offset, flags))
+    memory, buffers = in_buffers(bytes(5000), (999, 1001, 3000))
+    assert linux.read_into_now(big, buffers, 5) == 5000
+    assert memory == (bytes(range(256)) * 1024)[5:5005]
+
+
+@pytest.mark.parametrize("sizes", [(), (10,), (4096, 4096), (77, 1, 30_000), (3,) * 2000], ids=len)
+@pytest.mark.parametrize("flags", [O_RDWR, O_RDWR | O_APPEND], ids=["at a place", "at the end"])
+def test_write_from(root: Handle, folder: Path, sizes: tuple[int, ...], flags: int) -> None:
+    (folder / "new").write_bytes(b"start")
+    handle = linux.open_file(place(root, b"new"), flags)
+    memory, buffers = in_buffers(os.urandom(sum(sizes)), sizes)
+    assert linux.write_from(handle, buffers, 3) == len(memory)
+    linux.close(handle)
+    begin = b"start" if flags & O_APPEND or not sizes else b"sta"
+    assert (folder / "new").read_bytes() == begin + memory
 
 
 # -- locks -------------------------------------------------------------------------------------------------------------

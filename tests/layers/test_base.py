@@ -1,7 +1,7 @@
 """Wrappers delegate everything, wrap what comes back and take apart what goes in."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -11,8 +11,9 @@ from ninep.drivers.memory import MemoryDriver, MemoryNode
 from ninep.errors import Refused
 from ninep.layers import base
 from ninep.layers.base import DIR_VERBS, FILE_VERBS, NODE_VERBS, Around, DirWrapper, FileWrapper, Wrapper
-from ninep.linux import Errno
-from ninep.node import Node, OpenDir, OpenFile, User
+from ninep.linux import NO_ID, Errno
+from ninep.node import Buffer, Node, OpenDir, OpenFile, User
+from ninep.testing.suite.tree import in_buffers
 
 LAYER = object()
 
@@ -104,6 +105,44 @@ class TestWrapper:
         assert inside.walk(b"g").qid == node.qid
 
 
+class _Upper(FileWrapper):
+    __slots__ = ()
+
+    def read_now(self, offset: int, count: int) -> Buffer:
+        return bytes(self.inner.read_now(offset, count)).upper()
+
+    def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:
+        return self.inner.write(offset, bytes(data).lower(), by)
+
+
+class _Straight(_Upper):
+    __slots__ = ()
+
+    def read_into(self, offset: int, buffers: Sequence[memoryview]) -> int:
+        return self.inner.read_into(offset, buffers)
+
+
+class _Again(_Straight):
+    __slots__ = ()
+
+    def read_now(self, offset: int, count: int) -> Buffer:
+        return self.inner.read_now(offset, count)[::-1]
+
+
+@pytest.mark.parametrize(("wrapper", "read"), [(_Upper, b"STORED"), (_Straight, b"stored"), (_Again, b"derots")])
+def test_what_a_file_does_to_data_is_done_in_place_too(
+    inside: MemoryNode, wrapper: type[FileWrapper], read: bytes
+) -> None:
+    """A layer that looks at data must not be passed by, though it knows nothing of buffers."""
+    _, opened = inside.create(b"f", linux.O_RDWR, 0o644, 0, 0)
+    file = wrapper(opened, Wrapper(inside, LAYER))
+    _, buffers = in_buffers(b"StOrEd", (2, 4))
+    assert file.write_from(0, buffers, 0) == 6
+    assert opened.read(0, 100) == b"stored"
+    assert file.read_into(0, buffers) == 6
+    assert b"".join(buffers) == read
+
+
 class Spy(Around):
     """Notes every verb."""
 
@@ -128,6 +167,8 @@ class TestAround:
         node, file = root.create(b"f", linux.O_RDWR, 0o644, 0, 0)
         file.write(0, b"abc", by=7)
         assert file.read_now(1, 9) == b"bc"
+        _, buffers = in_buffers(b"xyz", (1, 2))
+        assert file.write_from(0, buffers, by=7) == file.read_into(0, buffers) == 3
         file.close()
         root.unlink(b"f", directory=False)
         node.release()
@@ -138,6 +179,8 @@ class TestAround:
             ("create", (b"f", linux.O_RDWR, 0o644, 0, 0)),
             ("file.write", (0, b"abc", 7)),
             ("file.read_now", (1, 9)),
+            ("file.write_from", (0, buffers, 7)),
+            ("file.read_into", (0, buffers)),
             ("file.close", ()),
             ("unlink", (b"f", False)),
             ("release", ()),

@@ -15,6 +15,7 @@ from ninep.layers.id_map import OVERFLOW_ID, IdMap, Range, Ranges, Squash, peer_
 from ninep.linux import NO_ID, Errno
 from ninep.node import Changes, Identity, Node, User
 from ninep.testing.suite import Capabilities, DriverSuite
+from ninep.testing.suite.tree import in_buffers
 
 UIDS = Ranges([Range(0, 100_000, 1000), Range(1000, 1000)])
 GIDS = Ranges([Range(0, 200_000, 1000)])
@@ -151,13 +152,14 @@ class TestIdMap:
         make(root, 0, 0)
         node = root.walk(b"f")
         node.open(linux.O_RDWR, 0).write(0, b"x", 0)
+        node.open(linux.O_RDWR, 0).write_from(0, in_buffers(b"xy", (1, 1))[1], 0)
         node.setattr(Changes(size=3, by=0))
         assert node.getattr(0).mode & 0o7777 == 0o6755
 
     def test_root_outside_the_map_is_not(self, inside: MemoryNode) -> None:
         ids = Ranges([Range(1000, 1000)])
         root = IdMap(ids, ids)(inside, User())
-        for attempt in range(4):
+        for attempt in range(5):
             make(inside, 0, 0)
             node = root.walk(b"f")
             if attempt == 0:
@@ -165,6 +167,8 @@ class TestIdMap:
             elif attempt == 1:
                 node.open(linux.O_RDWR, 0).truncate(1, 0)
             elif attempt == 2:
+                node.open(linux.O_RDWR, 0).write_from(0, in_buffers(b"xy", (1, 1))[1], 0)
+            elif attempt == 3:
                 node.setattr(Changes(size=3, by=0))
             else:
                 node.open(linux.O_WRONLY | linux.O_TRUNC, 0)

@@ -12,6 +12,7 @@ from ninep.layers.base import NODE_VERBS, Around
 from ninep.layers.read_only import read_only
 from ninep.linux import Errno
 from ninep.node import Changes, Node, User
+from ninep.testing.suite.tree import in_buffers
 
 
 class Spy(Around):
@@ -80,14 +81,25 @@ def test_every_verb_is_one_or_the_other() -> None:
     assert {name.split()[0] for name in MUTATIONS} - {"open"} | HARMLESS == set(NODE_VERBS)
 
 
-def test_reading_goes_on(root: Node) -> None:
+def test_reading_goes_on(root: Node, asked: list[str]) -> None:
     node = root.walk(b"f")
     file = node.open(linux.O_RDONLY | linux.O_APPEND | linux.O_NOATIME)
     assert file.read(0, 100) == b"content"
     file.lock(linux.LOCK_RDLCK, 0, 0)
     file.fsync(datasync=False)
-    with pytest.raises(Refused):
-        file.write(0, b"x")
+    _, buffers = in_buffers(b"content", (3, 4))
+    assert file.read_into(2, buffers) == 5
+    assert b"".join(buffers) == b"ntentnt"
+    for change in (
+        lambda: file.write(0, b"x"),
+        lambda: file.write_from(0, buffers),
+        lambda: file.truncate(0),
+    ):
+        asked.clear()
+        with pytest.raises(Refused) as refusal:
+            change()
+        assert refusal.value.code is Errno.EROFS
+        assert asked == []
     file.close()
     listing = root.opendir()
     assert [entry.name for entry in listing.read(0, 1000)] == [b".", b"..", b"f", b"d", b"l"]

@@ -17,7 +17,7 @@ from ninep.errors import Refused, linux_errno
 from ninep.host import _credentials as credentials
 from ninep.host._credentials import Identity, become
 from ninep.linux import NO_ID, Errno
-from ninep.node import Changes, Node, User
+from ninep.node import Changes, Node, OpenFile, User
 
 if sys.platform != "linux" or os.geteuid() != 0:
     pytest.skip("other users' rights are root's to take, on Linux", allow_module_level=True)
@@ -30,7 +30,7 @@ from ninep.layers.run_as import RunAs, RunAsNode
 from ninep.server.exports import Export
 from ninep.testing.audit import Audit
 from ninep.testing.suite import Capabilities, DriverSuite
-from ninep.testing.suite.tree import GID, UID
+from ninep.testing.suite.tree import GID, UID, in_buffers
 
 ALICE = Identity(1, 1, (1, 60))
 BOB = Identity(2, 2, (2,))
@@ -236,10 +236,17 @@ class TestRights:
         with refused(Errno.EPERM):
             alice.mknod(b"null", linux.S_IFCHR | 0o666, 0x0103, 1, 1)
 
-    def test_a_write_by_a_user_drops_privileges_whatever_the_client_says(self, alice: Node, alices: Node) -> None:
+    @pytest.mark.parametrize(
+        "write",
+        [lambda file: file.write(0, b"xy", 0), lambda file: file.write_from(0, in_buffers(b"xy", (1, 1))[1], 0)],
+        ids=["write", "write_from"],
+    )
+    def test_a_write_by_a_user_drops_privileges_whatever_the_client_says(
+        self, alice: Node, alices: Node, write: Callable[[OpenFile], int]
+    ) -> None:
         alices.setattr(Changes(mode=0o4755, by=0))
         file = alices.open(linux.O_RDWR, 0)
-        file.write(0, b"x", 0)
+        assert write(file) == 2
         file.close()
         assert alices.getattr(linux.GETATTR_BASIC).mode & 0o7777 == 0o755
 

@@ -28,6 +28,7 @@ def test_verbs_and_their_outcomes(root: Node, caplog: pytest.LogCaptureFixture) 
     file.write(0, b"abc", 0)
     file.write(3, bytes(5000), 0)
     file.read(0, 3)
+    file.read_into(0, [memoryview(bytearray(100)), memoryview(bytearray(20))])
     file.close()
     node.getattr(2047)
     node.setattr(Changes(size=3, mode=0o600, mtime=NOW, by=7))
@@ -40,6 +41,7 @@ def test_verbs_and_their_outcomes(root: Node, caplog: pytest.LogCaptureFixture) 
         "uid=1000 file.write 'f' (0, 'abc', 0) -> 3",
         "uid=1000 file.write 'f' (3, <5000 bytes>, 0) -> 5000",
         "uid=1000 file.read 'f' (0, 3) -> <3 bytes>",
+        "uid=1000 file.read_into 'f' (0, <120 bytes>) -> 120",
         "uid=1000 file.close 'f' () -> done",
         "uid=1000 getattr 'f' (2047) -> mode=100644 uid=0 gid=0 size=5003 nlink=1",
         "uid=1000 setattr 'f' (size=3 mode=0o600 mtime=now by=7) -> done",

@@ -321,12 +321,21 @@ class HostModule(Protocol):
 
     # -- data ----------------------------------------------------------------------------------------------------------
     def read(self, handle: Handle, count: int, offset: int, /) -> bytes: ...
+    def read_into(self, handle: Handle, buffers: Sequence[memoryview], offset: int, /) -> int:
+        """Into buffers, one after the other, none of them empty: fewer bytes only at the end."""
+
     def read_now(self, handle: Handle, count: int, offset: int, /) -> Buffer:
         """As ``read``, or ``node.WouldBlock`` raised if it would wait for the device. EOPNOTSUPP
         where nobody can tell.
         """
 
+    def read_into_now(self, handle: Handle, buffers: Sequence[memoryview], offset: int, /) -> int:
+        """As ``read_into``, with the errors of ``read_now``."""
+
     def write(self, handle: Handle, data: Buffer, offset: int, /) -> int: ...
+    def write_from(self, handle: Handle, buffers: Sequence[memoryview], offset: int, /) -> int:
+        """As ``write``, of several buffers as one piece."""
+
     def sync(self, handle: Handle, datasync: bool) -> None: ...
 
     # -- locks of host processes, on open handles: never wait ------------------------------------------------------------

@@ -41,9 +41,12 @@ from ninep.host._posix import (
     open_root,
     raise_handle_limit,
     read,
+    read_into,
+    read_into_now,
     reserved_match,
     truncate,
     write,
+    write_from,
 )
 from ninep.linux import Errno
 from ninep.node import Buffer
@@ -81,6 +84,8 @@ __all__ = [
     "privileged",
     "raise_handle_limit",
     "read",
+    "read_into",
+    "read_into_now",
     "read_link",
     "read_now",
     "remove_dir",
@@ -100,6 +105,7 @@ __all__ = [
     "utimes",
     "volume",
     "write",
+    "write_from",
 ]
 
 HANDLES_BLOCK_RENAME: Final = False

@@ -42,6 +42,8 @@ from ninep.host._posix import (
     open_fd,
     raise_handle_limit,
     read,
+    read_into,
+    read_into_now,
     remove_dir,
     remove_file,
     rename,
@@ -52,6 +54,7 @@ from ninep.host._posix import (
     truncate,
     until_lease_ends,
     write,
+    write_from,
 )
 from ninep.linux import Errno
 from ninep.node import NOW, Buffer, WouldBlock
@@ -89,6 +92,8 @@ __all__ = [
     "privileged",
     "raise_handle_limit",
     "read",
+    "read_into",
+    "read_into_now",
     "read_link",
     "read_now",
     "remove_dir",
@@ -108,6 +113,7 @@ __all__ = [
     "utimes",
     "volume",
     "write",
+    "write_from",
 ]
 
 HANDLES_BLOCK_RENAME: Final = False

@@ -30,7 +30,8 @@ from ninep import linux
 from ninep.errors import Refused
 from ninep.host._api import Entry, Handle, ObjectRef, Stat
 from ninep.linux import Errno
-from ninep.node import NOW, must_be_able_to_wait
+from ninep.node import NOW, WouldBlock, must_be_able_to_wait
+from ninep.wire.buffers import behind, length
 
 if sys.platform == "win32":
     raise ImportError("not on this system")  # and nothing below is looked at when types are checked for it
@@ -129,6 +130,43 @@ def until_lease_ends(opening: Callable[[], Handle]) -> Handle:
 
 
 _LEASE_POLL: Final = 0.02
+
+_IOV_MAX: Final = 1024
+"""The most buffers of one call (readv(2))."""
+_NOWAIT: Final[int] = getattr(os, "RWF_NOWAIT", 0)
+
+
+def read_into(handle: Handle, buffers: Sequence[memoryview], offset: int, flags: int = 0) -> int:
+    """preadv2(2), again until the buffers are full or nothing comes: short is not the end yet on
+    every file system (FUSE, NFS), and with RWF_NOWAIT nowhere.
+    """
+    size, done = length(buffers), 0
+    while done < size:
+        rest = behind(buffers, done) if done else buffers
+        more = os.preadv(handle, rest[:_IOV_MAX], offset + done, flags)
+        if not more:
+            break
+        done += more
+    return done
+
+
+def read_into_now(handle: Handle, buffers: Sequence[memoryview], offset: int) -> int:
+    """With RWF_NOWAIT, which macOS has not."""
+    if not _NOWAIT:
+        raise Refused(Errno.EOPNOTSUPP)
+    try:
+        return read_into(handle, buffers, offset, _NOWAIT)
+    except BlockingIOError:
+        raise WouldBlock from None
+
+
+def write_from(handle: Handle, buffers: Sequence[memoryview], offset: int) -> int:
+    """pwritev(2). More buffers than one call takes are joined and not written in parts, so that an
+    append stays one piece.
+    """
+    if 1 < len(buffers) <= _IOV_MAX:
+        return os.pwritev(handle, buffers, offset)
+    return os.pwrite(handle, buffers[0] if len(buffers) == 1 else b"".join(buffers), offset)
 
 
 def make_dir(dir: Handle, name: bytes, mode: int) -> None:

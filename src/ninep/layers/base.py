@@ -156,9 +156,20 @@ class Wrapper(Node):
 
 
 class FileWrapper(OpenFile):
-    """An open file that does what the one inside does."""
+    """An open file that does what the one inside does.
+
+    A subclass with a ``read_now`` or ``write`` of its own sees data in place too: without a
+    ``read_into`` or ``write_from`` it has those of ``OpenFile``, which copy and call the first two.
+    """
 
     __slots__ = ("idle", "inner", "node")
+
+    def __init_subclass__(cls) -> None:
+        own = vars(cls)
+        if not own.keys().isdisjoint(("read", "read_now")):
+            cls.read_into = own.get("read_into", OpenFile.read_into)  # type: ignore[method-assign]
+        if "write" in own:
+            cls.write_from = own.get("write_from", OpenFile.write_from)  # type: ignore[method-assign]
 
     def __init__(self, inner: OpenFile, node: Wrapper) -> None:
         self.idle = inner.idle
@@ -172,8 +183,14 @@ class FileWrapper(OpenFile):
     def read_now(self, offset: int, count: int) -> Buffer:
         return self.inner.read_now(offset, count)
 
+    def read_into(self, offset: int, buffers: Sequence[memoryview]) -> int:
+        return self.inner.read_into(offset, buffers)
+
     def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:
         return self.inner.write(offset, data, by)
+
+    def write_from(self, offset: int, buffers: Sequence[memoryview], by: int = NO_ID) -> int:
+        return self.inner.write_from(offset, buffers, by)
 
     def truncate(self, size: int, by: int = NO_ID) -> None:
         self.inner.truncate(size, by)
@@ -227,7 +244,9 @@ NODE_VERBS = (
     "mkdir", "symlink", "mknod", "link", "unlink", "rename", "remove", "may_remove", "move", "getxattr", "listxattr",
     "setxattr", "removexattr",
 )  # fmt: skip
-FILE_VERBS = ("read", "read_now", "write", "truncate", "fsync", "lock", "test_lock", "close")
+FILE_VERBS = (
+    "read", "read_now", "read_into", "write", "write_from", "truncate", "fsync", "lock", "test_lock", "close",
+)  # fmt: skip
 DIR_VERBS = ("read", "read_packed", "is_far", "fsync", "close")
 
 

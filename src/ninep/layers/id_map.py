@@ -20,7 +20,7 @@ Permissions are checked by the client's kernel, or by ``run_as``, not here.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -369,6 +369,9 @@ class IdMappedFile(FileWrapper):
 
     def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:
         return self.inner.write(offset, data, by or OVERFLOW_ID)
+
+    def write_from(self, offset: int, buffers: Sequence[memoryview], by: int = NO_ID) -> int:
+        return self.inner.write_from(offset, buffers, by or OVERFLOW_ID)
 
     def truncate(self, size: int, by: int = NO_ID) -> None:
         self.inner.truncate(size, by or OVERFLOW_ID)

@@ -52,6 +52,9 @@ class ReadOnlyFile(FileWrapper):
         # Straight to the driver's methods: reads need no check.
         self.read = inner.read  # type: ignore[method-assign]
         self.read_now = inner.read_now  # type: ignore[method-assign]
+        self.read_into = inner.read_into  # type: ignore[method-assign]
+
+    write = write_from = truncate = _refuse
 
     def lock(self, kind: int, start: int, length: int) -> None:
         if kind == LOCK_WRLCK:

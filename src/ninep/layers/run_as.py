@@ -165,6 +165,9 @@ class RunAsFile(AroundFile):
     def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:  # noqa: ARG002 - the identity is fixed
         return super().write(offset, data, self.node.identity.uid)
 
+    def write_from(self, offset: int, buffers: Sequence[memoryview], by: int = NO_ID) -> int:  # noqa: ARG002
+        return super().write_from(offset, buffers, self.node.identity.uid)
+
     def truncate(self, size: int, by: int = NO_ID) -> None:  # noqa: ARG002
         super().truncate(size, self.node.identity.uid)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from ninep.errors import linux_errno
@@ -39,6 +39,12 @@ def _changes(changes: Changes) -> str:
     return " ".join(shown)
 
 
+def _many(values: Sequence[Any]) -> str:
+    if values and isinstance(values[0], memoryview):
+        return f"<{sum(map(len, values))} bytes>"
+    return f"{len(values)} entries"
+
+
 def _qid(qid: Qid) -> str:
     return f"qid {qid.type:02x}.{qid.version:x}.{qid.path:x}"
 
@@ -52,7 +58,7 @@ _WORDS: tuple[tuple[Any, Callable[[Any], str]], ...] = (  # the first that fits;
     (Statfs, lambda figures: f"{figures.bavail} of {figures.blocks} blocks free"),
     ((OpenFile, OpenDir), lambda _: "open"),
     (Node, lambda node: f"{_qid(node.qid)} {_bytes(node.name)}"),
-    ((list, tuple), lambda many: f"{len(many)} entries"),
+    ((list, tuple), _many),
     ((int, str), str),
 )
 

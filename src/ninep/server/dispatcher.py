@@ -148,6 +148,13 @@ class Dispatcher:
         if tag in self.tags:
             raise Refused(Errno.EINVAL, f"tag {tag} is in flight")
 
+    def passes(self, tag: int, entry: Entry, fields: Sequence[Any]) -> bool:
+        """Whether a new request may be served although others are in flight: it conflicts with
+        none. ``Refused`` if its tag is one of theirs.
+        """
+        self._check_tag(tag)
+        return not self.requests.conflicts(Request(tag, entry, fields, self.session))
+
     def defer(self, tag: int, entry: Entry, fields: Sequence[Any]) -> None:
         """A request that conflicts with none has to wait for a device."""
         request = Request(tag, entry, fields, self.session)

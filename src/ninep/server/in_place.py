@@ -1,16 +1,27 @@
-"""Messages of a transport that has a place for each reply: memory of a virtual machine, say.
+"""Requests of a transport that has a place for each reply: memory of a virtual machine, say.
 
-The message itself is the server's own copy, because the other side may change what is in shared
-memory at any moment. Only the data of a Twrite may still be where the client put it.
+* The message itself is the server's own copy, because the other side may change what is in shared
+  memory at any moment. Only the data of a Twrite may still be where the client put it.
+* Data are read into the place of the reply and written from where they are (``Row.in_place``), in
+  the event loop and nowhere else: a request that has to wait is copied first, so that no thread has
+  the transport's memory. Its reply goes by ``Transport.write``, as does one that the place does not
+  fit.
+* A read that fails half way may have put something in the place already. That does no harm: the
+  error reply takes the first bytes, and says with its size that nothing follows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
+from ninep.node import WouldBlock
 from ninep.protocol.framing import PAYLOADS, BadFrame, RawFrame
-from ninep.wire.codec import HEADER_SIZE, header
+from ninep.server.dispatcher import Dispatcher
+from ninep.server.refusals import refusal
+from ninep.server.table import Entry
+from ninep.wire.buffers import behind, length, scatter
+from ninep.wire.codec import HEADER_SIZE, READ_HEADER, WRITE_HEADER, Frame, header, io_reply
 
 VIEWED: Final = 4096
 """Bytes from which on the data of a request is a view of its frame and not another copy."""
@@ -18,7 +29,7 @@ VIEWED: Final = 4096
 
 def check_size(frame: bytes, payload: Sequence[memoryview] | None, msize: int) -> int:
     """The size of the message, which is also what it says it is. ``BadFrame``."""
-    size = len(frame) if payload is None else len(frame) + sum(map(len, payload))
+    size = len(frame) if payload is None else len(frame) + length(payload)
     if len(frame) < HEADER_SIZE or size > msize:
         raise BadFrame(f"a message of {size} bytes; {HEADER_SIZE} to {msize} are possible")
     said = header(frame, 0)[0]
@@ -33,3 +44,69 @@ def joined(frame: bytes, payload: Sequence[memoryview] | None, size: int) -> Raw
     _, number, tag = header(frame, 0)
     viewed = size >= VIEWED and number in PAYLOADS
     return size, number, tag, memoryview(whole) if viewed else whole, 0
+
+
+def possible(entry: Entry, frame: bytes, payload: Sequence[memoryview] | None, reply: Sequence[memoryview]) -> bool:
+    """Whether ``serve`` may have the request: there is room for the reply to a Tread or Twrite, and
+    data that were left behind are those of a Twrite.
+    """
+    if not reply or len(reply[0]) < READ_HEADER:
+        return False
+    return payload is None or (len(frame) == WRITE_HEADER and entry.row.in_place is not None and not entry.payload)
+
+
+def serve(
+    dispatcher: Dispatcher,
+    entry: Entry,
+    size: int,
+    frame: bytes,
+    payload: Sequence[memoryview] | None,
+    reply: Sequence[memoryview],
+) -> int:
+    """Serve a request of an inline session as ``Dispatcher.dispatch`` would, if it is none of the
+    special ones.
+
+    Returns how many bytes of ``reply`` were written; 0 if the R-message is in ``Dispatcher.out``,
+    or comes later.
+    """
+    session, number, tag = dispatcher.session, frame[4], frame[5] | frame[6] << 8
+    fixed, fixed_size, unpack, inline, pack, data_back, row = entry
+    fields: Sequence[Any] = ()
+    try:
+        # Without its data, a Twrite is unpacked as if they were there: their size is checked, and
+        # the last field is empty.
+        fields = fixed(frame, HEADER_SIZE) if size == fixed_size else unpack(frame, HEADER_SIZE, size)  # type: ignore[misc]
+        if dispatcher.tags.owed and not dispatcher.passes(tag, entry, fields):
+            dispatcher.dispatch(*joined(frame, payload, size))
+            return 0
+        if row.in_place is not None and (data_back or payload is not None):
+            buffers = behind(reply, READ_HEADER) if payload is None else payload
+            count = row.in_place(session, *fields, buffers)
+            written = READ_HEADER + count if data_back else READ_HEADER
+            reply[0][:READ_HEADER] = io_reply(written, number + 1, tag, count)
+            return written
+        if inline is None:
+            dispatcher.defer(tag, entry, fields)
+            return 0
+        answer = pack(tag, *inline(session, *fields))
+    except WouldBlock:
+        dispatcher.defer(tag, entry, fields if payload is None else (*fields[:-1], b"".join(payload)))
+        return 0
+    except Exception as error:  # noqa: BLE001 - the one exit: see refusals
+        answer = refusal(session, tag, number, error)
+    return _place(dispatcher, answer, reply)
+
+
+def _place(dispatcher: Dispatcher, answer: Frame, reply: Sequence[memoryview]) -> int:
+    """Copy an R-message into its place, or leave it to be sent."""
+    if isinstance(answer, bytes):
+        if len(answer) <= len(reply[0]):
+            reply[0][: len(answer)] = answer
+            return len(answer)
+        dispatcher.out.append(answer)
+    else:
+        head, data = answer
+        if len(head) + len(data) <= length(reply):
+            return scatter(reply, head) + scatter(behind(reply, len(head)), data)
+        dispatcher.out += answer
+    return 0

@@ -27,6 +27,15 @@ class CountingObserver(Observer):
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
 
+    in_place = True
+
+    def placed(self, number: int, size: int, reply: int) -> None:
+        """One request, and bytes."""
+        counters = self._counters
+        counters.requests[number] += 1
+        counters.received += size
+        counters.sent += reply
+
     def received(self, size: int) -> None:
         """Bytes."""
         self._counters.received += size

@@ -31,6 +31,15 @@ class Observer:
     so it keeps nothing of one.
     """
 
+    in_place = False
+    """What is served in place, data and reply, may be told by ``placed``, instead of ``received``,
+    ``requests`` and ``replies``: it does not read messages."""
+
+    def placed(self, number: int, size: int, reply: int) -> None:
+        """A request of this type and size was served in place. ``reply`` is the size of what was
+        written; 0, and the reply is told by ``replies``.
+        """
+
     def received(self, size: int) -> None:
         """So many bytes arrived."""
 
@@ -59,6 +68,12 @@ class Observers(Observer):
 
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
+        self.in_place = all(one.in_place for one in observers)
+
+    def placed(self, number: int, size: int, reply: int) -> None:
+        """To each."""
+        for one in self._observers:
+            one.placed(number, size, reply)
 
     def received(self, size: int) -> None:
         """To each."""

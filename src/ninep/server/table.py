@@ -2,9 +2,11 @@
 
 ``handler`` does the work. ``now``, where there is one, is tried first in the event loop and may
 raise ``WouldBlock``. ``waits`` marks what waits for a device by its nature and always goes to a
-worker thread. ``reads`` and ``excludes`` are the positions of the fids among the fields, held while
-a request is in a worker thread as by the readers and the writer of a lock: no other request may use
-a fid that it excludes others from.
+worker thread. ``in_place`` gets the transport's own memory as one more argument, for the data of
+the request or of the reply, and returns the reply's count (``in_place.py``). ``reads`` and
+``excludes`` are the positions of the fids among the fields, held while a request is in a worker
+thread as by the readers and the writer of a lock: no other request may use a fid that it excludes
+others from.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from ninep.wire import messages as m
 from ninep.wire.dialect import Dialect
 
 Handler = Callable[..., tuple[Any, ...]]
+InPlace = Callable[..., int]
 
 
 class Row(NamedTuple):
@@ -28,6 +31,7 @@ class Row(NamedTuple):
     excludes: tuple[int, ...] = ()
     now: Handler | None = None
     waits: bool = False
+    in_place: InPlace | None = None
 
 
 BASE = (
@@ -36,8 +40,8 @@ BASE = (
     Row(m.Twalk, walk.walk, reads=(0,), excludes=(1,)),
     Row(m.Topen, base.open_, excludes=(0,)),
     Row(m.Tcreate, base.create, excludes=(0,)),
-    Row(m.Tread, files.read, reads=(0,), now=files.read_now),
-    Row(m.Twrite, files.write, reads=(0,)),
+    Row(m.Tread, files.read, reads=(0,), now=files.read_now, in_place=files.read_into),
+    Row(m.Twrite, files.write, reads=(0,), in_place=files.write_from),
     Row(m.Tclunk, attach.clunk, excludes=(0,), now=attach.clunk_now),
     Row(m.Tremove, directories.remove, excludes=(0,)),
     Row(m.Tstat, base.stat, reads=(0,)),

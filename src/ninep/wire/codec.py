@@ -36,6 +36,7 @@ from ninep.wire.types import Attributes, Buffer, Dirent, Kind, Qid, Stat, Statfs
 HEADER_SIZE = 7
 IOHDRSZ = 24  # the header that Linux and QEMU subtract from msize for Tread and Twrite payloads
 READ_HEADER = 11  # size[4] type[1] tag[2] count[4]
+WRITE_HEADER = 23  # of Twrite: size[4] type[1] tag[2] fid[4] offset[8] count[4]
 DIRENT_SIZE = 24  # qid[13] offset[8] type[1] len[2]
 # type[2] dev[4] qid[13] mode[4] atime[4] mtime[4] length[8] and four string lengths (stat(5)),
 # without the size[2] in front
@@ -43,6 +44,9 @@ STAT_BASE = 47
 
 header = struct.Struct("<IBH").unpack_from
 """(size, type, tag) of the frame at an offset: ``header(buffer, offset)``."""
+
+io_reply = struct.Struct("<IBHI").pack
+"""The first 11 bytes of Rread, and the whole of Rwrite: ``io_reply(size, type, tag, count)``."""
 
 Frame: TypeAlias = bytes | tuple[bytes, Buffer]
 Unpack: TypeAlias = Callable[[Buffer, int, int], Sequence[Any]]

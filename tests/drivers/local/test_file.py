@@ -14,10 +14,11 @@ from tests.drivers.local.conftest import NEW, refusal
 from tests.support.client import PATIENCE
 
 from ninep import host
-from ninep.drivers.local import LocalNode
+from ninep.drivers.local import LocalNode, slow
 from ninep.errors import Refused
 from ninep.linux import LOCK_RDLCK, LOCK_UNLCK, LOCK_WRLCK, O_RDONLY, O_RDWR, Errno
-from ninep.node import WouldBlock
+from ninep.node import OpenFile, WouldBlock
+from ninep.testing.suite.tree import in_buffers
 
 OTHER = """
 import fcntl, sys
@@ -118,6 +119,42 @@ def test_a_filesystem_that_cannot_tell_is_asked_once(file: LocalNode, monkeypatc
     assert [bytes(opened.read_now(place, 5)) for place in (0, 5, 10)] == [b"01234", b"56789", b""]
     assert asked == [0]
     opened.close()
+
+
+def test_into_buffers_where_nobody_can_tell(file: LocalNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def cannot(handle: host.Handle, buffers: list[memoryview], offset: int) -> int:
+        asked.append(offset)
+        raise Refused(Errno.EOPNOTSUPP)
+
+    monkeypatch.setattr(host, "read_into_now", cannot)
+    for flags in (O_RDONLY, O_RDWR):
+        opened = file.open(flags)
+        memory, buffers = in_buffers(bytes(6), (2, 4))
+        assert [(opened.read_into(place, buffers), bytes(memory)) for place in (0, 5, 10)] == [
+            (6, b"012345"),
+            (5, b"567895"),
+            (0, b"567895"),
+        ]
+        opened.close()
+    assert asked == [0, 0]
+
+
+def test_into_buffers_that_would_wait(file: LocalNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    def waits(handle: host.Handle, buffers: list[memoryview], offset: int) -> int:
+        raise WouldBlock
+
+    monkeypatch.setattr(host, "read_into_now", waits)
+    opened = file.open(O_RDONLY)
+    with pytest.raises(WouldBlock):
+        opened.read_into(0, in_buffers(bytes(6), (6,))[1])
+    opened.close()
+
+
+def test_every_verb_of_a_slow_file_asks_for_a_thread() -> None:
+    verbs = {name for name, member in vars(OpenFile).items() if callable(member) and not name.startswith("_")}
+    assert verbs - {"close"} == set(slow.FILE_VERBS)
 
 
 def test_short_reads_are_not_the_end(file: LocalNode, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from ninep.drivers.local.file import IdleFile, LocalFile
 from ninep.host import NO_HANDLE
 from ninep.linux import LOCK_RDLCK, O_RDONLY, O_RDWR, O_TRUNC, Errno
 from ninep.node import Changes
+from ninep.testing.suite.tree import in_buffers
 
 pytestmark = pytest.mark.skipif(host.BY_NAME, reason="an open handle keeps others from removing the file here")
 
@@ -55,6 +56,10 @@ def test_many_files_few_handles(few: LocalNode, folder: Path) -> None:
     for _ in range(2):
         for number, file in enumerate(files):
             assert bytes(file.read_now(0, 100)) == bytes(file.read(0, 100)) == b"content %d" % number
+    for number, file in enumerate(files):
+        memory, buffers = in_buffers(bytes(20), (4, 16))
+        assert file.read_into(0, buffers) == len(b"content %d" % number)
+        assert memory.rstrip(b"\0") == b"content %d" % number
     assert handles() - before <= LIMIT
     for file in files:
         file.close()

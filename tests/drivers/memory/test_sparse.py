@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ninep.drivers.memory.sparse import CHUNK, Sparse
+from ninep.testing.suite.tree import in_buffers
 
 OFFSETS = st.one_of(st.integers(0, 40), st.sampled_from([CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 3 * CHUNK + 7]))
 STEPS = st.lists(
@@ -34,6 +35,10 @@ def test_reads_what_a_bytearray_would_hold(steps: list[tuple[str, int, bytes]], 
         assert content.allocated == sum(map(len, content.chunks.values()))
         assert content.allocated <= content.size
     assert content.read(offset, count) == model[offset : offset + count]
+    memory, buffers = in_buffers(b"x" * (count + 3), (count // 2, 3, count - count // 2))
+    assert content.read_into(offset, buffers) == len(model[offset : offset + count + 3])
+    assert memory[: len(model[offset:])] == model[offset : offset + count + 3]
+    assert set(memory[len(model[offset:]) :]) <= {ord("x")}
     assert content.read(0, len(model) + 1) == model
 
 

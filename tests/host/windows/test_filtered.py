@@ -145,7 +145,9 @@ def test_what_is_in_the_cloud_is_fetched_in_a_thread_that_may_wait(
     if attribute != Attribute.RECALL_ON_OPEN:
         for verb in (
             lambda: host.read_now(handle, 4, 0),
+            lambda: host.read_into_now(handle, [memoryview(bytearray(4))], 0),
             lambda: host.write(handle, b"x", 0),
+            lambda: host.write_from(handle, [memoryview(bytearray(4))], 0),
             lambda: host.truncate(handle, 4),
         ):
             with pytest.raises(WouldBlock):
@@ -156,6 +158,8 @@ def test_what_is_in_the_cloud_is_fetched_in_a_thread_that_may_wait(
     serve_in_this_thread(1)
     with refused(Errno.EOPNOTSUPP):  # it is here now, and the caller reads at once
         host.read_now(handle, 4, 0)
+    with refused(Errno.EOPNOTSUPP):
+        host.read_into_now(handle, [memoryview(bytearray(4))], 0)
     assert host.write(handle, b"C", 0) == 1
     assert ntfs.fake.counts["fetch"] == 1
     host.close(handle)

@@ -11,7 +11,7 @@ so does who has a lock (it would be gone).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from ninep import host
 from ninep.drivers.local.handle_cache import CachedFile
@@ -72,10 +72,28 @@ class LocalFile(CachedFile):
             self._read_now = host.read
             return self.read(offset, count)
 
+    def read_into(self, offset: int, buffers: Sequence[memoryview]) -> int:
+        return self._into(self.handle, offset, buffers)
+
+    def _into(self, handle: Handle, offset: int, buffers: Sequence[memoryview]) -> int:
+        if self._read_now is not host.read:  # see read_now
+            try:
+                return host.read_into_now(handle, buffers, offset)
+            except OSError as error:
+                if linux_errno(error) is not Errno.EOPNOTSUPP:
+                    raise
+                self._read_now = host.read
+        return host.read_into(handle, buffers, offset)
+
     def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:
         if by:
             self._drop_setid()
         return host.write(self.handle, data, offset)
+
+    def write_from(self, offset: int, buffers: Sequence[memoryview], by: int = NO_ID) -> int:
+        if by:
+            self._node.table.model.drop_setid(self._node, ObjectRef(self.handle, NO_HANDLE, b""))
+        return host.write_from(self.handle, buffers, offset)
 
     def truncate(self, size: int, by: int = NO_ID) -> None:
         if by:
@@ -184,7 +202,13 @@ class IdleFile(LocalFile):
             self._read_now = host.read
             return read_whole(handle, offset, count)
 
+    def read_into(self, offset: int, buffers: Sequence[memoryview]) -> int:
+        return self._into(self.held(), offset, buffers)
+
     def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:  # noqa: ARG002
+        raise Refused(Errno.EBADF)
+
+    def write_from(self, offset: int, buffers: Sequence[memoryview], by: int = NO_ID) -> int:  # noqa: ARG002
         raise Refused(Errno.EBADF)
 
     def truncate(self, size: int, by: int = NO_ID) -> None:  # noqa: ARG002

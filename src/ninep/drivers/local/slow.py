@@ -24,7 +24,7 @@ NODE_VERBS = (
     "held", "walk", "getattr", "setattr", "statfs", "readlink", "fsync", "open", "opendir", "create", "mkdir", "symlink", "mknod", "link",
     "unlink", "rename", "remove", "move", "getxattr", "listxattr", "setxattr", "removexattr",
 )  # fmt: skip
-FILE_VERBS = ("read", "read_now", "write", "truncate", "fsync", "lock", "test_lock")
+FILE_VERBS = ("read", "read_now", "read_into", "write", "write_from", "truncate", "fsync", "lock", "test_lock")
 DIR_VERBS = ("read", "read_packed", "fsync")
 
 

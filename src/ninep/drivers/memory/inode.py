@@ -7,7 +7,7 @@ in directories.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
@@ -15,8 +15,9 @@ from ninep.drivers.memory.sparse import Sparse
 from ninep.errors import Refused
 from ninep.linux import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP, Errno
 from ninep.node import Node
+from ninep.wire.buffers import length
 from ninep.wire.codec import DIRENT_SIZE
-from ninep.wire.types import QT_DIR, QT_SYMLINK, Buffer, Qid
+from ninep.wire.types import QT_DIR, QT_SYMLINK, Qid
 
 MAX_SIZE = (1 << 63) - 1
 QID_TYPES = {S_IFDIR: QT_DIR, S_IFLNK: QT_SYMLINK}
@@ -114,16 +115,19 @@ class Inode:
         if by != 0 and self.mode & S_IFMT == S_IFREG:
             self.mode &= ~(S_ISUID | (S_ISGID if self.mode & S_IXGRP else 0))
 
-    def write(self, offset: int, data: Buffer, by: int) -> int:
-        if not data:
+    def write(self, offset: int, buffers: Sequence[memoryview], by: int) -> int:
+        size = length(buffers)
+        if not size:
             return 0
-        if offset + len(data) > MAX_SIZE:
+        if offset + size > MAX_SIZE:
             raise Refused(Errno.EFBIG)
-        self.superblock.space.reserve(self.content.growth(offset, len(data)))
-        self.content.write(offset, data)
+        self.superblock.space.reserve(self.content.growth(offset, size))
+        for buffer in buffers:
+            self.content.write(offset, buffer)
+            offset += len(buffer)
         self.drop_privileges(by)
         self.modified()
-        return len(data)
+        return size
 
     def truncate(self, size: int, by: int) -> None:
         before = self.content.allocated

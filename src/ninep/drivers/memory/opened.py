@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ninep.drivers.memory.inode import Entry, Inode
+from ninep.drivers.memory.sparse import Sparse
 from ninep.errors import Refused
 from ninep.linux import NO_ID, O_ACCMODE, O_APPEND, O_NOATIME, O_RDONLY, O_RDWR, O_WRONLY, Errno
 from ninep.node import OpenDir, OpenFile
@@ -26,6 +27,13 @@ class MemoryFile(OpenFile):
         self.writes = access in {O_WRONLY, O_RDWR}
 
     def read(self, offset: int, count: int) -> Buffer:
+        return self._content().read(offset, count)
+
+    def read_into(self, offset: int, buffers: Sequence[memoryview]) -> int:
+        return self._content().read_into(offset, buffers)
+
+    def _content(self) -> Sparse:
+        """What is read, now."""
         if not self.reads:
             raise Refused(Errno.EBADF, "not open for reading")
         inode = self.inode
@@ -33,13 +41,16 @@ class MemoryFile(OpenFile):
         # since".
         if inode.atime <= inode.mtime and not self.flags & O_NOATIME:
             inode.atime = inode.superblock.clock()
-        return inode.content.read(offset, count)
+        return inode.content
 
     def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:
+        return self.write_from(offset, (memoryview(data),), by)
+
+    def write_from(self, offset: int, buffers: Sequence[memoryview], by: int = NO_ID) -> int:
         if not self.writes:
             raise Refused(Errno.EBADF, "not open for writing")
         inode = self.inode
-        return inode.write(inode.content.size if self.flags & O_APPEND else offset, data, by)
+        return inode.write(inode.content.size if self.flags & O_APPEND else offset, buffers, by)
 
     def truncate(self, size: int, by: int = NO_ID) -> None:
         if not self.writes:

@@ -7,6 +7,8 @@ read as zeros. This module has no notion of files, times or limits: callers rese
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ninep.wire.types import Buffer
 
 CHUNK = 1 << 16
@@ -38,6 +40,22 @@ class Sparse:
             count -= len(part)
             index, at = index + 1, 0
         return result
+
+    def read_into(self, offset: int, buffers: Sequence[memoryview]) -> int:
+        """As ``read``, into buffers; how many bytes."""
+        begin, size = offset, max(self.size, offset)
+        for buffer in buffers:
+            into = buffer[: size - offset]
+            while into:
+                index, at = divmod(offset, CHUNK)
+                room = into[: CHUNK - at]
+                with memoryview(self.chunks.get(index, b"")) as chunk, chunk[at : at + len(room)] as part:
+                    room[: len(part)] = part
+                    known = len(part)
+                room[known:] = bytes(len(room) - known)
+                offset += len(room)
+                into = into[len(room) :]
+        return offset - begin
 
     def _part(self, index: int, at: int, count: int) -> bytearray:
         """A copy of bytes of one chunk (a view would prevent the chunk from growing)."""

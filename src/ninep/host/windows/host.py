@@ -44,6 +44,7 @@ from ninep.host.windows.streams import Streams
 from ninep.host.windows.tags import is_contents, is_link
 from ninep.linux import Errno
 from ninep.node import NOW, Buffer, WouldBlock, must_be_able_to_wait
+from ninep.wire.buffers import behind, length, scatter
 
 log = logging.getLogger(__name__)
 
@@ -388,6 +389,16 @@ class NtHost:
             self._recalled.discard(handle)
         raise Refused(Errno.EOPNOTSUPP)
 
+    def read_into(self, handle: Handle, buffers: Sequence[memoryview], offset: int, /) -> int:
+        """Through a copy: ReadFileScatter takes whole pages, on handles without a cache."""
+        size, done = length(buffers), 0
+        while done < size and (data := self.read(handle, size - done, offset + done)):
+            done += scatter(behind(buffers, done), data)
+        return done
+
+    def read_into_now(self, handle: Handle, buffers: Sequence[memoryview], offset: int, /) -> int:
+        return scatter(buffers, self.read_now(handle, length(buffers), offset))
+
     def _must_be_here(self, handle: Handle) -> None:
         """Changing contents that are elsewhere fetches them first."""
         if handle in self._recalled:
@@ -401,6 +412,9 @@ class NtHost:
             return self._calls.write(handle, data, END if handle in self._appending else offset)
         except NtError as error:
             raise _unwritable(error) from None
+
+    def write_from(self, handle: Handle, buffers: Sequence[memoryview], offset: int, /) -> int:
+        return self.write(handle, b"".join(buffers), offset)
 
     def sync(self, handle: Handle, datasync: bool) -> None:
         flush(self._calls, handle)

@@ -51,8 +51,11 @@ remove_file = _host.remove_file
 remove_dir = _host.remove_dir
 reserved_match = _host.reserved_match
 read = _host.read
+read_into = _host.read_into
 read_now = _host.read_now
+read_into_now = _host.read_into_now
 write = _host.write
+write_from = _host.write_from
 sync = _host.sync
 lock = _host.lock
 test_lock = _host.test_lock
@@ -89,6 +92,8 @@ __all__ = [
     "privileged",
     "raise_handle_limit",
     "read",
+    "read_into",
+    "read_into_now",
     "read_link",
     "read_now",
     "remove_dir",
@@ -108,4 +113,5 @@ __all__ = [
     "utimes",
     "volume",
     "write",
+    "write_from",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ninep.errors import Refused
 from ninep.linux import (
     O_ACCMODE,
@@ -21,6 +23,7 @@ from ninep.server.handlers import names
 from ninep.server.limits import OverLimit
 from ninep.server.listing import StatListing
 from ninep.server.session import Session
+from ninep.wire.buffers import first, length, scatter
 from ninep.wire.codec import IOHDRSZ, READ_HEADER
 from ninep.wire.types import QT_DIR, Buffer, Qid
 
@@ -157,6 +160,23 @@ def write(session: Session, fid: int, offset: int, data: Buffer) -> tuple[int]:
     if held.flags & O_ACCMODE == O_RDONLY:
         raise Refused(Errno.EBADF, "not open for writing")
     return (file.write(offset, data, held.user.uid),)
+
+
+def read_into(session: Session, fid: int, offset: int, count: int, place: Sequence[memoryview]) -> int:
+    """As ``read_now``, into the place of the data in the reply, which may be too small for all."""
+    held = session.fids.get(fid)
+    if held is None or not held.readable:
+        return scatter(place, read_now(session, fid, offset, min(count, length(place)))[0])
+    count = _room(session, offset, count)
+    return held.file.read_into(offset, first(place, count))  # type: ignore[union-attr] # readable: it is open
+
+
+def write_from(session: Session, fid: int, offset: int, _: Buffer, data: Sequence[memoryview]) -> int:
+    """As ``write``, of data that are in several buffers and no field of the message."""
+    held = session.fids.get(fid)
+    if held is None or not held.writable or offset + length(data) > MAX_OFFSET:
+        return write(session, fid, offset, b"".join(data))[0]
+    return held.file.write_from(offset, data, held.user.uid)  # type: ignore[union-attr] # writable: it is open
 
 
 def fsync(session: Session, fid: int, datasync: int) -> tuple[()]:

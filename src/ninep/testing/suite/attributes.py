@@ -32,6 +32,7 @@ from ninep.testing.suite.tree import (
     atime_of,
     attributes,
     ctime_of,
+    in_buffers,
     kind_of,
     mode_of,
     mtime_of,
@@ -304,6 +305,10 @@ def _write(tree: ScratchTree, node: Node, by: int) -> None:
     assert tree.opened(node, O_RDWR).write(0, b"C", by) == 1
 
 
+def _write_from(tree: ScratchTree, node: Node, by: int) -> None:
+    assert tree.opened(node, O_RDWR).write_from(0, in_buffers(b"Co", (1, 1))[1], by) == 2
+
+
 def _truncate(tree: ScratchTree, node: Node, by: int) -> None:
     tree.opened(node, O_RDWR).truncate(3, by)
 
@@ -323,6 +328,7 @@ def _chown(tree: ScratchTree, node: Node, by: int) -> None:
 
 HANDS: dict[str, Callable[[ScratchTree, Node, int], None]] = {
     "write": _write,
+    "write from buffers": _write_from,
     "truncate": _truncate,
     "set size": _set_size,
     "open truncating": _open_truncating,

@@ -23,7 +23,17 @@ from ninep.linux import (
     Errno,
 )
 from ninep.node import Changes, WouldBlock
-from ninep.testing.suite.tree import GID, UID, ScratchTree, attributes, mode_of, read_all, refuses, write_all
+from ninep.testing.suite.tree import (
+    GID,
+    UID,
+    ScratchTree,
+    attributes,
+    in_buffers,
+    mode_of,
+    read_all,
+    refuses,
+    write_all,
+)
 
 FAR = (1 << 62) + 3
 
@@ -160,10 +170,14 @@ class OpenTests:
         reader, writer = tree.opened(node, O_RDONLY), tree.opened(node, O_WRONLY)
         with refuses(Errno.EBADF):
             reader.write(0, b"x", 0)
+        with refuses(Errno.EBADF):
+            reader.write_from(0, in_buffers(b"x", (1,))[1], 0)
         with refuses(Errno.EBADF, Errno.EINVAL):
             reader.truncate(0, 0)
         with refuses(Errno.EBADF):
             writer.read(0, 1)
+        with refuses(Errno.EBADF):
+            writer.read_into(0, in_buffers(b"x", (1,))[1])
         assert tree.read(node) == b"content"
 
     @pytest.mark.parametrize("flags", [O_NOATIME, O_NONBLOCK, O_SYNC, 0o100000, 0o20000, 0o400, 1 << 30], ids=oct)
@@ -203,6 +217,41 @@ class ReadWriteTests:
         except WouldBlock:
             assert bytes(file.read(2, 100)) == b"23456789"
         assert bytes(file.read_now(10, 100)) == b""
+
+    @pytest.mark.parametrize("sizes", [(10,), (1, 2, 3), (4, 100), (3, 3, 3, 3), (4096, 4096)], ids=str)
+    def test_reading_into_buffers(self, tree: ScratchTree, sizes: tuple[int, ...]) -> None:
+        content = b"0123456789" + bytes(5000) + b"end"
+        file = tree.opened(tree.file(b"f", content))
+        for offset in (0, 7, 5010, len(content), FAR):
+            memory, buffers = in_buffers(bytes(sum(sizes)), sizes)
+            try:
+                count = file.read_into(offset, buffers)
+            except WouldBlock:
+                continue
+            assert bytes(memory[:count]) == bytes(file.read(offset, len(memory)))
+            assert not any(memory[count:])
+        assert file.read_into(0, []) == 0
+
+    @pytest.mark.parametrize("sizes", [(10,), (1, 2, 7), (5000, 4096, 1)], ids=str)
+    def test_writing_from_buffers(self, tree: ScratchTree, sizes: tuple[int, ...]) -> None:
+        data = bytes(range(256)) * 36
+        data = data[: sum(sizes)]
+        one, two = tree.file(b"one", b"0123456789"), tree.file(b"two", b"0123456789")
+        for offset in (4, 20_000):
+            memory, buffers = in_buffers(data, sizes)
+            assert tree.opened(one).write_from(offset, buffers, 0) == tree.opened(two).write(offset, data, 0)
+            buffers.clear()
+            memory.clear()  # BufferError, if one was kept
+            assert tree.read(one) == tree.read(two)
+        assert tree.opened(one).write_from(100_000, [], 0) == 0
+        assert tree.read(one) == tree.read(two)
+
+    def test_appending_from_buffers(self, tree: ScratchTree) -> None:
+        node = tree.file(b"f", b"start")
+        file = tree.opened(node, O_WRONLY | O_APPEND)
+        _, buffers = in_buffers(b"+one+two", (4, 4))
+        assert file.write_from(1, buffers, 0) == 8
+        assert tree.read(node) == b"start+one+two"
 
     def test_writing_here_and_there(self, tree: ScratchTree) -> None:
         node = tree.file(b"f", b"0123456789")

@@ -14,7 +14,7 @@ from ninep.linux import O_APPEND, O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, 
 from ninep.node import Changes, Node
 from ninep.testing.suite.capabilities import Capabilities
 from ninep.testing.suite.case import Suite
-from ninep.testing.suite.tree import ScratchTree, attributes, read_all, refuses
+from ninep.testing.suite.tree import ScratchTree, attributes, in_buffers, read_all, refuses
 
 SAYS_NO = (Errno.EROFS, Errno.EPERM, Errno.EOPNOTSUPP)
 
@@ -76,6 +76,8 @@ class ReadOnlySuite(Suite):
         assert read_all(file) == b"inner"
         with refuses(Errno.EBADF, *SAYS_NO):
             file.write(0, b"x", 0)
+        with refuses(Errno.EBADF, *SAYS_NO):
+            file.write_from(0, in_buffers(b"x", (1,))[1], 0)
         with refuses(Errno.EBADF, Errno.EINVAL, *SAYS_NO):
             file.truncate(0, 0)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import TypeVar
 
 from ninep.errors import linux_errno
@@ -30,6 +31,13 @@ def refuses(*codes: Errno) -> Iterator[None]:
             raise AssertionError(f"refused with {code.name} ({error}) instead of {[c.name for c in codes]}") from error
     else:
         raise AssertionError(f"not refused with {[code.name for code in codes]}")
+
+
+def in_buffers(data: bytes, sizes: Sequence[int]) -> tuple[bytearray, list[memoryview]]:
+    """A copy of the data, and views of it of these sizes, one after the other."""
+    memory = bytearray(data)
+    ends = list(accumulate(sizes))
+    return memory, [memoryview(memory)[end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
 
 class ScratchTree:
