@@ -14,14 +14,15 @@ from tests.drivers.local.conftest import refusal
 from tests.security.conftest import NEW, image
 
 from ninep import host
-from ninep.drivers.local import LocalNode
+from ninep.drivers.local import LocalNode, moves
 from ninep.errors import Refused
 from ninep.host import Handle
 from ninep.linux import GETATTR_BASIC, Errno
 from ninep.node import Changes
+from ninep.security import filesystems
 
 METADATA = ".virtfs_metadata"
-SHADOW = b"virtfs.uid=0\nvirtfs.gid=0\nvirtfs.mode=33152\n"
+SHADOW = b"virtfs.uid=77\nvirtfs.gid=77\nvirtfs.mode=33152\n"
 
 
 @pytest.fixture
@@ -41,10 +42,40 @@ def make(root: LocalNode, name: bytes, mode: int, uid: int) -> LocalNode:
     return node
 
 
-@pytest.fixture
-def mine(root: LocalNode) -> LocalNode:
-    make(root, b"shadow", 0o600, 0)
-    return make(root, b"mine", 0o666, 1000)
+@pytest.fixture(params=["young", "settled"])
+def mine(request: pytest.FixtureRequest, root: LocalNode, folder: Path, monkeypatch: pytest.MonkeyPatch) -> LocalNode:
+    """A file that was made just now; or so long ago that its ctime tells of every rename, and at a
+    location that was confirmed.
+    """
+    make(root, b"shadow", 0o600, 77)
+    mine = make(root, b"mine", 0o666, 1000)
+    if request.param == "settled":
+        monkeypatch.setattr(filesystems, "long_ago", lambda *_: True)
+        assert owned(mine) == (stat.S_IFREG | 0o666, 1000, 1000)
+        if not host.BY_NAME:
+            assert looks(mine, monkeypatch) == 0
+        wait_for_a_later_ctime(folder)
+    return mine
+
+
+def looks(node: LocalNode, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How often the host is asked for a location in a getattr."""
+    asked: list[object] = []
+    with monkeypatch.context() as patch:
+        plain = moves.location
+        patch.setattr(moves, "location", lambda node: (asked.append(node), plain(node))[1])
+        node.getattr(GETATTR_BASIC)
+    return len(asked)
+
+
+def wait_for_a_later_ctime(folder: Path) -> None:
+    """What is changed from now on has another ctime than what was changed before."""
+    probe = folder / "probe"
+    probe.touch()
+    first = probe.stat().st_ctime_ns
+    while probe.stat().st_ctime_ns == first:
+        probe.touch()
+    probe.unlink()
 
 
 Swap = Callable[[], None]
@@ -89,7 +120,7 @@ def test_changes_through_a_fid_of_another_file(mine: LocalNode, swap: Swap, fold
 def test_a_file_whose_name_leads_elsewhere_has_no_record(mine: LocalNode, swap: Swap, root: LocalNode) -> None:
     swap()
     assert owned(mine) == (stat.S_IFREG | 0o600, os.geteuid(), os.getegid())
-    assert owned(root.walk(b"mine")) == (stat.S_IFREG | 0o600, 0, 0)
+    assert owned(root.walk(b"mine")) == (stat.S_IFREG | 0o600, 77, 77)
     assert owned(root.walk(b"kept")) == (stat.S_IFREG | 0o666, 1000, 1000)
     root.rename(b"mine", root, b"shadow")
     root.rename(b"kept", root, b"mine")

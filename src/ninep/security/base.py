@@ -49,9 +49,10 @@ class FileRef(Protocol):
     def object_ref(self) -> ObjectRef:
         """What the host's verbs want of it."""
 
-    def location(self) -> tuple[Handle, bytes] | None:
+    def location(self, found: Stat | None = None) -> tuple[Handle, bytes] | None:
         """The directory it is in, and its name there (``/`` for the export's root), looked at just
-        now; None if that does not lead to it.
+        now; None if that does not lead to it. ``found``: its stat of this moment, whose ctime may
+        make the look unnecessary.
         """
 
 

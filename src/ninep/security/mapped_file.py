@@ -79,7 +79,7 @@ class MappedFile(Mapped):
     def attributes_of(self, file: FileRef, found: Stat) -> Owned:
         if file.saved_attributes is not None:
             return file.saved_attributes
-        location = file.location()
+        location = file.location(found)
         if location is None:
             return EMPTY.over(found)
         return self._records.of(*location).over(found)

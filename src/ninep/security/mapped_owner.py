@@ -92,7 +92,7 @@ class MappedOwner(MappedXattr):
     def _link_attributes(self, file: FileRef, found: Stat) -> Owned:
         uid, gid = found.st_uid, found.st_gid
         with suppress(OSError):  # a directory that is gone owns nothing
-            location = file.location()
+            location = file.location(found)
             if location is not None:
                 dir = location[0]
                 folder = host.stat(dir)

@@ -215,15 +215,17 @@ class LockTable:
 
         With ``wait`` false it may raise ``WouldBlock``, and has given nothing back then.
         """
-        if path not in self._files:
-            return
         if not wait:
             with self._guard:
+                locks = self._files.get(path)
+                if locks is None:
+                    return
                 if path in self._busy:
                     raise WouldBlock
-                locks = self._files.get(path)
-                if locks is None or self._last(path, locks, given):
+                if self._last(path, locks, given):
                     return
+        elif path not in self._files:
+            return
         start = given.start
         while start < given.end:
             self._enter(path, wait)
@@ -239,13 +241,14 @@ class LockTable:
         """As ``unlock``, where all there is on a file is one lock, given back whole (which is the
         usual case); else False.
         """
-        if locks.count != 1 or given.owner not in locks.owners:
+        ranges = locks.owners.get(given.owner) if locks.count == 1 else None
+        if ranges is None:
             return False
-        held = locks.owners[given.owner][0]
-        if held.start < given.start or given.end < held.end:
+        _owner, _kind, start, end, _fid, file = ranges[0]
+        if start < given.start or given.end < end:
             return False
-        if held.file is not None:
-            _host_lock(held.file, LOCK_UNLCK, held.start, held.end)
+        if file is not None:
+            _host_lock(file, LOCK_UNLCK, start, end)
         with self._guard:
             del self._files[path]
             self._count(locks, given.owner.session, -1)

@@ -223,13 +223,8 @@ class Session:
             del self.fids[number]
             fid.node.release()  # all there is to most fids: locks, too, need something open (0.3 us)
             return
-        try:
-            fid.commit()
-        except WouldBlock:
-            raise
-        except Exception:
-            self.discard(number)
-            raise
+        if fid.xattr is not None:
+            self._commit(number, fid)
         del self.fids[number]
         self._uncount(fid)
         try:
@@ -244,6 +239,15 @@ class Session:
         fid = self.fids.pop(number)
         self._uncount(fid)
         fid.drop()
+
+    def _commit(self, number: int, fid: Fid) -> None:
+        try:
+            fid.commit()
+        except WouldBlock:
+            raise
+        except Exception:
+            self.discard(number)
+            raise
 
     def _uncount(self, fid: Fid) -> None:
         self.opened.discard(fid)

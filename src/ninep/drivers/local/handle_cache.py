@@ -307,7 +307,7 @@ class HandleCache:
         """
 
         def choose(chosen: _Chosen) -> None:
-            left = self._take_pins(self.held + self.opened - goal, chosen)
+            left = self._take_path_handles(self.held + self.opened - goal, chosen)
             for key in {None, device}:
                 left = self._take_files(key, left, chosen)
 
@@ -330,7 +330,7 @@ class HandleCache:
             if not chosen.unknown:
                 return
 
-    def _take_pins(self, left: int, chosen: _Chosen) -> int:
+    def _take_path_handles(self, left: int, chosen: _Chosen) -> int:
         """Take so many; how many are still to be found. What has no birth time yet is only put
         down, for the next round.
         """
@@ -384,18 +384,19 @@ class HandleCache:
 
     def add_file(self, node: CacheEntry, file: CachedFile) -> None:
         """A file was opened."""
+        crowd = 0
         with self.lock:
             node.files += (file,)
-            crowd = self._count(node, file)
-        self._trim_files(node, crowd)
+            self.opened += 1
+            if file.idle:
+                crowd = self._add_victim(node, file)
+        if crowd or self.held + self.opened > self.budget:
+            self._trim_files(node, crowd)
 
-    def _count(self, node: CacheEntry, file: CachedFile) -> int:
-        """It has a handle; how many files there are by now that others cannot take away. Call with
-        the lock held.
+    def _add_victim(self, node: CacheEntry, file: CachedFile) -> int:
+        """Its handle may be taken away; how many files there are by now that others cannot take
+        away. Call with the lock held.
         """
-        self.opened += 1
-        if not file.idle:
-            return 0
         key = node.slow_device
         self._files.setdefault(key, {})[file] = None
         return 0 if key is None else sum(len(ring) for device, ring in self._files.items() if device is not None)
@@ -409,7 +410,7 @@ class HandleCache:
             own = len(self._files.get(node.dev, ()))
             self._rounds(lambda chosen: self._take_files(node.dev, max(1, own // 8), chosen))
 
-    def _no_victim(self, file: CachedFile) -> None:
+    def _remove_victim(self, file: CachedFile) -> None:
         key = file.node.slow_device
         ring = self._files.get(key)
         if ring is not None:
@@ -423,7 +424,7 @@ class HandleCache:
             handle = file.held()
             with self.lock:
                 if file.handle is handle or file not in file.node.files:
-                    self._no_victim(file)
+                    self._remove_victim(file)
                     return
 
     def reopen_file(self, file: CachedFile) -> Handle:
@@ -437,7 +438,8 @@ class HandleCache:
                 return file.handle  # another thread was faster
             if file in node.files:  # else it was closed meanwhile
                 file.handle = handle
-                crowd = self._count(node, file)
+                self.opened += 1
+                crowd = self._add_victim(node, file)
         self._trim_files(node, crowd)
         return handle
 
@@ -460,7 +462,7 @@ class HandleCache:
         if file.handle is not NO_HANDLE:
             self.opened -= 1
         if file.idle:
-            self._no_victim(file)
+            self._remove_victim(file)
 
     def kept_meanwhile(self) -> AbstractContextManager[None]:
         """For the length of a block nodes keep the path handles that they get; here

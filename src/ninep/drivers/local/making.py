@@ -31,7 +31,6 @@ class Creator(Protocol):
 
     def walk(self, name: bytes) -> Self: ...
     def open(self, flags: int, by: int) -> LocalFile: ...
-    def opened_as(self, file: LocalFile) -> LocalFile: ...
     def update_qid(self, found: Stat) -> Self: ...
     def remove(self) -> None: ...
     def release(self) -> None: ...
@@ -62,12 +61,14 @@ def create(directory: N, name: bytes, flags: int, mode: int, uid: int, gid: int)
 
 def _created(directory: N, name: bytes, flags: int, handle: Handle, made: Stat, by: int) -> tuple[N, LocalFile]:
     """No path handle yet: while it is open the handle tells who it is (0.8 us of every create)."""
+    table = directory.table
     try:
-        node = directory.table.add(directory, name, made, None)
+        node = table.add(directory, name, made, None)
     except OSError:
         host.close(handle)
         raise
-    file = node.opened_as(node.file_type(node, handle, flags, by))
+    file = node.file_type(node, handle, flags, by)
+    table.handles.add_file(node, file)
     try:
         return node.update_qid(made), file
     except OSError:

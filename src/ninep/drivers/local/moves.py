@@ -128,6 +128,7 @@ def location(node: TableEntry) -> tuple[Handle, bytes] | None:
                 return dir, name
             found = node.stat_name(dir, name)
             if found.st_ino == node.ino and found.st_dev == node.dev:
+                node.confirm_location(found)
                 return dir, name
         except OSError as error:
             if linux_errno(error) not in _GONE:

@@ -89,10 +89,12 @@ class LocalNode(TableEntry):
             return _new(ObjectRef, (path_handle, NO_HANDLE, self.name_, False))  # 0.2 us less than by its constructor
         return ObjectRef(path_handle, self.parent_node.held(), self.name_, self.table.model.keeps_modes)
 
-    def location(self) -> tuple[Handle, bytes] | None:
+    def location(self, found: Stat | None = None) -> tuple[Handle, bytes] | None:
         """The directory it is in, and its name there, which leads to it now; None if it has none
         any more.
         """
+        if found is not None and found.st_ctime_ns == self.confirmed_ctime and not self.detached:
+            return self.parent_node.held(), self.name_
         return moves.location(self)
 
     def update_qid(self, found: Stat) -> Self:
@@ -129,13 +131,15 @@ class LocalNode(TableEntry):
         table.model.check_name(name)
         dir = self.held()
         known = None if self.children is None else self.children.get(name)
+        if known is not None:
+            known.used = True
         if known is not None and known.path_handle is not None:
             # One look instead of open, look and close; as long as the path handle is held its inode
             # number cannot be used again.
             found = (
                 host.stat_at(dir, name) if known.mounts_checked == host.mounts.changes else known.stat_name(dir, name)
             )
-            if found.st_ino == known.ino and found.st_dev == known.dev and self._ref_child(known, name):
+            if found.st_ino == known.ino and found.st_dev == known.dev and self.ref_child(known, name):
                 return known.update_qid_or_unref(found)
         try:
             path_handle = self_closing(host.open_path(dir, name))
@@ -146,7 +150,7 @@ class LocalNode(TableEntry):
             known is not None
             and is_same_object(known, found, path_handle)
             and table.kept(known, path_handle)
-            and self._ref_child(known, name)
+            and self.ref_child(known, name)
         ):
             if known.path_handle is None:
                 table.adopt(known, path_handle)
@@ -173,33 +177,24 @@ class LocalNode(TableEntry):
             return through_held(self, names)
         node: LocalNode = self
         qids: list[Qid] = []
-        mounts = host.mounts
+        changes = host.mounts.changes
         with suppress(OSError):  # which the walk that follows runs into, too
+            dir = self.held()
             for name in names:
                 known = None if node.children is None else node.children.get(name)
-                if known is None or known.path_handle is None or known.kind != DT_DIR:
+                path_handle = None if known is None else known.path_handle
+                if known is None or path_handle is None or known.kind != DT_DIR:
                     break
-                dir = node.held()
-                found = (
-                    host.stat_at(dir, name) if known.mounts_checked == mounts.changes else known.stat_name(dir, name)
-                )
+                found = host.stat_at(dir, name) if known.mounts_checked == changes else known.stat_name(dir, name)
                 if found.st_ino != known.ino or found.st_dev != known.dev:
                     break
                 qids.append(known.update_qid(found).qid)
-                node = known
-        while qids and not node.parent_node._ref_child(node, node.name_):  # another thread released it just now
+                known.used = True
+                node, dir = known, path_handle
+        while qids and not node.parent_node.ref_child(node, node.name_):  # another thread released it just now
             node = node.parent_node
             qids.pop()
         return node, qids
-
-    def _ref_child(self, known: Self, name: bytes) -> bool:
-        """Claim a child, unless another thread released it just now."""
-        with self.table.lock:
-            if self.children is None or self.children.get(name) is not known:
-                return False
-            self.table.ref(known)
-            known.used = True
-            return True
 
     def parent(self) -> Self:
         return moves.parent(self)
@@ -337,13 +332,15 @@ class LocalNode(TableEntry):
                 self._resize(0, by)
             handle = self.open_handle(flags & ~O_TRUNC)
             # Elsewhere an open handle is what keeps others from removing the file.
-            idle = not host.BY_NAME
-            return self.opened_as(
-                self.idle_type(self, self_closing(handle), flags, by)
-                if idle
-                else self.file_type(self, handle, flags, by)
+            file = (
+                self.file_type(self, handle, flags, by)
+                if host.BY_NAME
+                else self.idle_type(self, self_closing(handle), flags, by)
             )
-        file = self.opened_as(self.file_type(self, self.open_handle(flags & ~O_TRUNC), flags, by))
+            self.table.handles.add_file(self, file)
+            return file
+        file = self.file_type(self, self.open_handle(flags & ~O_TRUNC), flags, by)
+        self.table.handles.add_file(self, file)
         if not flags & O_TRUNC:
             return file
         try:
@@ -351,11 +348,6 @@ class LocalNode(TableEntry):
         except OSError:
             file.close()
             raise
-        return file
-
-    def opened_as(self, file: LocalFile) -> LocalFile:
-        """Note what was opened from it."""
-        self.table.handles.add_file(self, file)
         return file
 
     def opendir(self) -> LocalDir:

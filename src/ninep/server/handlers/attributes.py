@@ -92,16 +92,17 @@ def setattr_(
         bool(valid & SETATTR_CTIME) or bool(valid & (SETATTR_UID | SETATTR_GID)),
         by,
     )
+    if newsize is None or not held.writable:
+        held.node.setattr(changes)
+        return ()
+    # By the open file: ftruncate(2) works whatever the mode became after the open, and on an
+    # unlinked file.
+    assert held.file is not None  # noqa: S101 - writable says so
     step = Steps()
-    if newsize is not None and held.writable:
-        # By the open file: ftruncate(2) works whatever the mode became after the open, and on an
-        # unlinked file.
-        assert held.file is not None  # noqa: S101 - writable says so
-        step(held.file.truncate, newsize, by)
-        changes = changes._replace(size=None)
-        if changes[:6] == (None,) * 6:
-            return ()
-    step(held.node.setattr, changes)
+    step(held.file.truncate, newsize, by)
+    changes = changes._replace(size=None)
+    if changes[:6] != (None,) * 6:
+        step(held.node.setattr, changes)
     return ()
 
 
