@@ -32,7 +32,7 @@ RECIPE = 2  # raise it when `root_disk` puts other things in: the cached images 
 
 MODULES = (
     "virtio_pci", "virtio_console", "virtio_rng", "virtio_net", "virtio_blk",
-    "crc32c_generic", "ext4", "9pnet_fd", "9pnet_virtio", "9p",
+    "crc32c_generic", "ext4", "9pnet_fd", "9pnet_virtio", "9p", "virtiofs",
 )  # fmt: skip
 XZ_MAGIC = b"\xfd7zXZ\0"
 USELESS = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "usr/share/perl")

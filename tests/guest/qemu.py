@@ -79,6 +79,23 @@ class VhostUser:
 
 
 @dataclass(frozen=True)
+class Virtiofs:
+    """A file system device that another process plays, over the unix socket it listens at. Every QEMU
+    since 5.0 has the front end.
+    """
+
+    tag: str
+    socket: Path
+    queue_size: int = 1024
+
+    def arguments(self) -> list[str]:
+        return [
+            "-chardev", f"socket,id={self.tag},path={self.socket}",
+            "-device", f"vhost-user-fs-pci,chardev={self.tag},tag={self.tag},queue-size={self.queue_size}",
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Network:
     """One network device: its back end as QEMU's -netdev takes it, without the id."""
 

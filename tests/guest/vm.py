@@ -7,7 +7,7 @@
   served by QEMU's own
   9pfs, the peer.  What the guest writes to its disk is forgotten.
 * `VhostUser` devices are other processes' to play: our server's, which the guest mounts with
-  trans=virtio too.  They need a newer QEMU (see tests/guest/qemu.py).
+  trans=virtio too.  They need a newer QEMU (see tests/guest/qemu.py). `Virtiofs` devices need none.
 * Runs under software emulation unless $NINEP_TEST_ACCEL says otherwise (`kvm`): about 5 s from
   start to the first command, and no rights are needed.
 * A command that outlives its limit hangs, as a rule, inside the kernel, where nothing can end it:
@@ -37,7 +37,7 @@ from typing import Self
 
 from tests.guest.debs import unpacked_kernel
 from tests.guest.image import kernel_image, root_disk, write_initramfs
-from tests.guest.qemu import USER_NETWORK, Network, Qemu, Share, VhostUser, machine_memory, qemu
+from tests.guest.qemu import USER_NETWORK, Network, Qemu, Share, VhostUser, Virtiofs, machine_memory, qemu
 from tests.guest.qmp import Qmp
 
 HOST = "10.0.2.2"  # what QEMU's user network calls this machine
@@ -74,7 +74,7 @@ class Guest:
         memory_mib: int = 1024,
         processors: int = 1,
         *,
-        vhost_user: Sequence[VhostUser] = (),
+        vhost_user: Sequence[VhostUser | Virtiofs] = (),
         networks: Sequence[Network] = (USER_NETWORK,),
         accelerator: str = "",
         program: Qemu | None = None,
@@ -103,7 +103,9 @@ class Guest:
         """Boot and wait for the agent.  Unavailable when this machine lacks something, Lost when the boot fails."""
         folder, version = unpacked_kernel()
         disk = root_disk(self._image)
-        program = self._program or qemu(generic_device=bool(self._vhost_user))
+        program = self._program or qemu(
+            generic_device=any(isinstance(device, VhostUser) for device in self._vhost_user)
+        )
         self._scratch = tempfile.mkdtemp(prefix="ninep-guest.")
         self._buffer = b""
         initramfs = Path(self._scratch, "initramfs")
@@ -248,6 +250,7 @@ def main() -> int:
     options.add_argument("--image", default="base")
     options.add_argument("--share", action="append", default=[], metavar="TAG=DIR[,MODEL]")
     options.add_argument("--vhost-user", action="append", default=[], metavar="TAG=SOCKET")
+    options.add_argument("--virtiofs", action="append", default=[], metavar="TAG=SOCKET")
     options.add_argument("--put", action="append", default=[], metavar="SOURCE=TARGET")
     options.add_argument("--limit", type=float, default=300, metavar="SECONDS")
     options.add_argument("commands")
@@ -257,7 +260,9 @@ def main() -> int:
         tag, _, rest = text.partition("=")
         folder, _, model = rest.partition(",")
         shares.append(Share(tag, Path(folder).resolve(), model or "mapped-xattr"))
-    devices = [VhostUser(tag, Path(path).resolve()) for tag, _, path in (x.partition("=") for x in chosen.vhost_user)]
+    kinds = ((VhostUser, chosen.vhost_user), (Virtiofs, chosen.virtiofs))
+    named = [(kind, text.partition("=")) for kind, texts in kinds for text in texts]
+    devices = [kind(tag, Path(path).resolve()) for kind, (tag, _, path) in named]
     with Guest(shares, chosen.image, vhost_user=devices) as guest:
         for text in chosen.put:
             source, _, target = text.partition("=")

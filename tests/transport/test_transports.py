@@ -26,6 +26,8 @@ EXAMPLES = {
     "tcp": "127.0.0.1:5640",
     "unix": "unix:/run/9p.sock",
     "vhost-user": "vhost-user:/run/vm.sock,tag=src",
+    "virtiofs": "virtiofs:/run/vm.sock,tag=src",
+    "fuse": "fuse:/mnt/src",
     "fd": "fd:3",
     "stdio": "stdio",
     "systemd": "systemd",
@@ -62,7 +64,8 @@ def add(**changes: Any) -> None:
 def test_there_is_an_example_of_each() -> None:
     assert list(EXAMPLES) == list(TRANSPORTS)
     assert forms() == (
-        "HOST:PORT, unix:PATH, vhost-user:PATH,tag=TAG, fd:N, stdio, systemd, vsock:CID:PORT or hyperv:VM:SERVICE"
+        "HOST:PORT, unix:PATH, vhost-user:PATH,tag=TAG, virtiofs:PATH,tag=TAG, fuse:MOUNTPOINT, "
+        "fd:N, stdio, systemd, vsock:CID:PORT or hyperv:VM:SERVICE"
     )
 
 
@@ -81,7 +84,7 @@ def test_what_can_be_connected_to(name: str) -> None:
     """
     row = TRANSPORTS.get(name)
     assert (row.parse_remote is None) == (row.connect is None)
-    if row.accept is not None:  # what is on its sockets is not 9P, and its addresses are no hosts
+    if row.accept is not None or row.protocol:  # what is on its sockets is not 9P, and its addresses are no hosts
         with pytest.raises(BadAddress):
             parse_location(EXAMPLES[name])
         return
@@ -96,12 +99,13 @@ def test_what_can_be_connected_to(name: str) -> None:
 def test_capabilities() -> None:
     """As tables: a row that changes is noticed."""
     rows = {name: TRANSPORTS.get(name) for name in TRANSPORTS}
-    assert [name for name, row in rows.items() if row.bind is None] == ["stdio"]
+    assert [name for name, row in rows.items() if row.bind is None] == ["fuse", "stdio"]
     assert [name for name, row in rows.items() if row.single] == ["stdio"]
     assert [name for name, row in rows.items() if not row.uvloop] == ["vsock", "hyperv"]
-    assert [name for name, row in rows.items() if row.with_mode] == ["unix", "vhost-user"]
-    assert [name for name, row in rows.items() if row.accept] == ["vhost-user"]
-    assert [name for name, row in rows.items() if not row.raw] == ["vhost-user"]
+    assert [name for name, row in rows.items() if row.with_mode] == ["unix", "vhost-user", "virtiofs"]
+    assert [name for name, row in rows.items() if row.accept] == ["vhost-user", "virtiofs"]
+    assert {name: row.protocol for name, row in rows.items() if row.protocol} == {"virtiofs": "fuse", "fuse": "fuse"}
+    assert [name for name, row in rows.items() if not row.raw] == ["vhost-user", "virtiofs"]
     assert [name for name, row in rows.items() if row.remote(parse(EXAMPLES[name]))] == []
     assert rows["tcp"].remote(Tcp("", 1))
 

@@ -55,13 +55,15 @@ def _cannot_listen(address: Address, error: OSError) -> OSError:
 async def _serve(settings: ServerConfig, exports: Sequence[Export], endpoints: Sequence[MetricsEndpoint]) -> None:
     stopped = asyncio.Event()
     async with server_of(settings, exports) as server:
+        EndSignals(
+            stopped.set, server.hurry
+        )  # before the first client: what it makes begin are threads, which would get signals
         listening = []
         for address in settings.listen:
             try:
                 listening.append(await server.listen(address))
             except OSError as error:
                 raise _cannot_listen(address, error) from error
-        EndSignals(stopped.set, server.hurry)
         announce(settings, exports, listening, [one.address for one in endpoints])
         with endpoints[0].of(server) if endpoints else nullcontext():
             await (stopped.wait() if server.accepting else _until_idle(server, stopped))

@@ -22,6 +22,8 @@ class Reason(Enum):
     """As many requests as may be are in flight."""
     SLICE = auto()
     """The slice of time is used up: it goes on with the next (``slices``)."""
+    FORGETTING = auto()
+    """What the client gave up in large numbers is being given back (FUSE)."""
     STOPPING = auto()
     """The client sends no more, or the server ends. For good."""
 

@@ -17,6 +17,7 @@ import logging
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final, Self
 
 from ninep.node import Driver, serve_in_this_thread
@@ -31,6 +32,7 @@ from ninep.server.instrumented import CountingObserver, InstrumentedOffload
 from ninep.server.limits import Limits
 from ninep.server.observer import Observer, together
 from ninep.server.offload import Offload
+from ninep.server.protocols import PROTOCOLS
 from ninep.server.signals import asked_to_end
 from ninep.server.slices import Slices
 from ninep.server.trace import TracingObserver
@@ -38,6 +40,7 @@ from ninep.server.trace import log as trace_log
 from ninep.server.transport import Transport
 from ninep.server.write_coalescer import WriteCoalescer
 from ninep.transport import Address, Listener, addresses, listeners, transport_of
+from ninep.transport.stream import MakeConnection
 
 log = logging.getLogger("ninep.server")
 
@@ -140,7 +143,7 @@ class Server:
             address = addresses.parse(address)
         if address.export:
             self.exports.preferring(address.export)  # found wrong here and not by the first client
-        listener = await listeners.listen(address, self._connect, busy_poll=self._owns_loop)
+        listener = await listeners.listen(address, self._maker(address, self._disconnected), busy_poll=self._owns_loop)
         self._listeners.append(listener)
         return listener.address
 
@@ -155,7 +158,7 @@ class Server:
             self._say_ended()
 
         by_itself = address is not None and transport_of(address).accept is not None
-        make = self._connect if by_itself else self._connect_adopted
+        make = self._maker(address, self._disconnected if by_itself else self._adopted_ended)
         served = await listeners.accept(sock, make, address, busy_poll=self._owns_loop, gone=gone)
         if served is not None:
             made.append(served)
@@ -190,17 +193,19 @@ class Server:
         loop.add_reader(parent, arrived)
         worker.say(parent, worker.READY)
 
-    def _connect(self, transport: Transport) -> Connection:
-        return self._connection(transport, self._disconnected)
+    def _maker(self, address: Address | None, on_end: Callable[[Connection], None]) -> MakeConnection:
+        """What makes the connections of an address: of 9P, or of what else its transport carries."""
+        protocol = "" if address is None else transport_of(address).protocol
+        made = PROTOCOLS.get(protocol)(address, self.exports) if protocol else Connection
+        return partial(self._connection, made, on_end)
 
-    def _connect_adopted(self, transport: Transport) -> Connection:
-        return self._connection(transport, self._adopted_ended)
-
-    def _connection(self, transport: Transport, on_end: Callable[[Connection], None]) -> Connection:
+    def _connection(
+        self, made: Callable[..., Connection], on_end: Callable[[Connection], None], transport: Transport
+    ) -> Connection:
         if not self._serving and not self._closing:
             self._serving = True
             serve_in_this_thread(1)
-        return Connection(transport, context=self._context, on_begin=self._connected, on_end=on_end)
+        return made(transport, context=self._context, on_begin=self._connected, on_end=on_end)
 
     def _observe(self) -> Observer | None:
         observers: list[Observer] = [] if self._counting is None else [self._counting]

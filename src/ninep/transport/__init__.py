@@ -148,6 +148,8 @@ class TransportType(NamedTuple):
     """
     options: type[OptionSet] | None = None
     """What may follow an address as ``,KEY=VALUE``."""
+    protocol: str = ""
+    """What it carries, if that is not 9P: a name of ``server.protocols``."""
 
 
 def _is_transport(thing: object) -> bool:
@@ -161,6 +163,8 @@ TRANSPORTS: Final[Registry[TransportType]] = Registry(
         "tcp": "ninep.transport.tcp:TRANSPORT",
         "unix": "ninep.transport.unix:TRANSPORT",
         "vhost-user": "ninep.transport.vhost_user:TRANSPORT",
+        "virtiofs": "ninep.transport.virtiofs:TRANSPORT",
+        "fuse": "ninep.transport.dev_fuse:TRANSPORT",
         "fd": "ninep.transport.inherited:DESCRIPTOR",
         "stdio": "ninep.transport.stdio:TRANSPORT",
         "systemd": "ninep.transport.inherited:SYSTEMD",

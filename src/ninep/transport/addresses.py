@@ -7,6 +7,8 @@
 ``unix:PATH``       a unix socket
 ``vhost-user:PATH`` a unix socket for QEMU, which gives its guest a 9P device;
                     ``,tag=TAG`` is what the guest mounts
+``virtiofs:PATH``   the same, and the device is a file system (FUSE messages)
+``fuse:MOUNTPOINT`` a folder of this machine, where its kernel mounts (FUSE)
 ``fd:N``            an inherited descriptor: a listening socket, or a connected one
 ``stdio``           standard input and output (inetd; a program at the other end of a
                     pipe)

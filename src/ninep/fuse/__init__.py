@@ -1,0 +1,8 @@
+"""The other protocol of the server: the same exports, layers, limits and threads, served by the
+messages of FUSE.
+
+``session`` has the node ids and handles of one mount, ``table`` says which request goes where,
+``handlers`` do the work, ``dispatcher`` turns a request into a reply (no I/O), ``connection`` puts
+them together with the event loop and worker threads. The codec is ``wire.fuse``, the rings of a
+virtual machine are ``transport.virtiofs``.
+"""

@@ -1,0 +1,320 @@
+"""One kernel: requests in, served, replies out. The counterpart of ``server.connection`` for FUSE.
+
+``dispatcher`` knows what a request means; here it meets the event loop, the worker threads, and the
+shares of time and memory that connections have of a server. Knows no ring and no device: a transport
+brings one request after the other by ``message`` and has ``write_all``, each call of which is one whole
+reply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from time import monotonic
+from typing import Final
+
+from ninep.fuse.dispatcher import FORGET_AT_ONCE, Dispatcher, Request, Room
+from ninep.fuse.session import Session
+from ninep.server.context import Context
+from ninep.server.exports import Export
+from ninep.server.flow import Flow, Reason
+from ninep.server.latency_guard import LATE, LatencyGuard
+from ninep.server.slices import COUNTED
+from ninep.server.transport import GONE, Transport
+from ninep.transport.fuse import MountOptions
+from ninep.transport.peers import Peer
+from ninep.wire.fuse import Malformed
+from ninep.wire.types import Buffer
+
+log = logging.getLogger("ninep.server")
+
+SOME: Final = 250
+"""Nodes and handles that are closed in the event loop in one go."""
+FIRST_RETRY: Final = 0.01
+LAST_RETRY: Final = 0.25
+"""Seconds between two looks at a lock that a request waits for: what releases it may be another client,
+or a process of the host.
+"""
+
+
+class FuseConnection:
+    """The server's side of one kernel."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        context: Context,
+        export: Export,
+        options: MountOptions,
+        on_begin: Callable[[FuseConnection], None],
+        on_end: Callable[[FuseConnection], None],
+    ) -> None:
+        self.peer = Peer()
+        self.alone = context.alone
+        self._loop = asyncio.get_running_loop()
+        self._transport = transport
+        self._context = context
+        self._on_begin = on_begin
+        self._on_end = on_end
+        self._observer = observer = context.observe()
+        self._flow = Flow(transport, None if observer is None else observer.paused)
+        self._dispatcher = Dispatcher(export=export, limits=context.limits, budgets=context.budgets, options=options)
+        self._slices = context.slices
+        self._latency = LatencyGuard()
+        self._uncounted = 0.0
+        self._served = 0
+        self._closing = 0
+        self._forgetting = False
+        self._retry: asyncio.TimerHandle | None = None
+        self._retry_after = FIRST_RETRY
+
+    # -- what is read of it --------------------------------------------------------------------------------------------------
+
+    @property
+    def session(self) -> Session:
+        """The session there is now."""
+        return self._dispatcher.session
+
+    negotiated = attached = True
+    """A machine that has the device may mount it at any time, or never: no admission timer applies."""
+
+    @property
+    def progress(self) -> object:
+        """Changes whenever a request arrived; None while one is in flight."""
+        return None if self._dispatcher.in_flight else self._served
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are not answered yet."""
+        return len(self._dispatcher.in_flight)
+
+    @property
+    def in_threads(self) -> int:
+        """Those of them that worker threads are busy with."""
+        return len(self._dispatcher.running)
+
+    @property
+    def slow(self) -> bool:
+        """Its storage answered so slowly that everything goes to worker threads for a while."""
+        return not (self.session.inline or self.session.slow_driver)
+
+    # -- the transport's calls -------------------------------------------------------------------------------------------
+
+    def made(self, peer: Peer) -> None:
+        """The transport is ready."""
+        self.peer = peer
+        self._dispatcher.meet(peer)
+        self._on_begin(self)
+
+    def message(self, frame: bytes, payload: Sequence[memoryview] | None = None, room: Room = ()) -> int:
+        """One request. ``payload``: the data of a WRITE, left where it is; ``frame`` then is the 80 bytes
+        before it. ``room``: where the reply may be written at once. The bytes that it took; 0: it comes by
+        ``write_all``; -1: there is none. Malformed: the transport is to be closed.
+        """
+        began = monotonic()
+        before = self._latency.before(began) if self._latency.watching else None
+        dispatcher = self._dispatcher
+        written = dispatcher.dispatch(frame, payload, room)
+        self._served += 1
+        if dispatcher.out:
+            self._send()
+        if dispatcher.ready or dispatcher.over or dispatcher.waiting or dispatcher.forgotten:
+            self._hand_over()
+        self._account(began, before)
+        return written
+
+    def _account(self, began: float, before: int | None) -> None:
+        elapsed = monotonic() - began
+        if self._observer is not None:
+            self._observer.batch(elapsed)
+        self._uncounted += elapsed
+        if self._uncounted > COUNTED:
+            self._slices.used(self._uncounted)
+            self._uncounted = 0.0
+            if self._slices.left <= 0:
+                self._wait_for_slice()
+            if elapsed > LATE:
+                self._late(began + elapsed, before, elapsed)
+        if not self._dispatcher.has_room():
+            self._flow.hold(Reason.IN_FLIGHT)
+
+    def lost(self) -> None:
+        """The transport is gone: replies are dropped. What runs in threads ends by itself, and the
+        session with it.
+        """
+        self._transport = GONE
+        self._flow.detach()
+        self._dispatcher.out.clear()
+        self._dispatcher.abandon()
+        self._hand_over()
+        self._ended()
+
+    def stop(self) -> None:
+        """Take no more requests, answer what is in flight, then close. Requests that wait for locks are
+        not waited for.
+        """
+        self._flow.hold(Reason.STOPPING)
+        self._finish_if_idle()
+
+    def abort(self) -> None:
+        """Close at once, whatever is owed; threads that hang are left to themselves."""
+        self._dispatcher.running.clear()
+        self._transport.abort()
+
+    def _finish_if_idle(self) -> None:
+        if Reason.STOPPING in self._flow.reasons and len(self._dispatcher.in_flight) == len(self._dispatcher.waiting):
+            self._transport.close()
+
+    def _ended(self) -> None:
+        if self._transport is GONE and not self._dispatcher.running and not self._closing:
+            self._dispatcher.end()
+            self._on_end(self)
+
+    def _send(self) -> None:
+        out = self._dispatcher.out
+        for reply in out:
+            self._transport.write_all(reply)
+        out.clear()
+
+    # -- what waits ----------------------------------------------------------------------------------------------------------
+
+    def _hand_over(self) -> None:
+        """To threads: requests that are ready, sessions that are over. To the clock: those that wait for
+        locks.
+        """
+        dispatcher = self._dispatcher
+        while dispatcher.over:
+            self._close(dispatcher.over.pop())
+        while dispatcher.ready and len(dispatcher.running) < self._context.limits.threads:
+            request = dispatcher.next()
+            request.future = self._context.workers.submit(request.storage, request.call)
+            request.future.add_done_callback(lambda future, request=request: self._soon(self._done, request, future))  # type: ignore[misc]
+        if dispatcher.waiting and self._retry is None:
+            self._retry_after = FIRST_RETRY
+            self._retry = self._loop.call_later(FIRST_RETRY, self._retry_locks)
+        if dispatcher.forgotten and not self._forgetting:
+            self._forget()
+
+    def _soon(self, call: Callable[..., None], *args: object) -> None:
+        """From a thread; after the server's end the loop is closed."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(call, *args)
+
+    def _done(self, request: Request, future: Future[Buffer]) -> None:
+        """A request came back from its thread."""
+        request.future = None
+        self._dispatcher.finish(request, future.result)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        self._send()
+        self._hand_over()
+        if self._transport is GONE:
+            self._ended()
+            return
+        self._finish_if_idle()
+        flow = self._flow
+        if Reason.IN_FLIGHT in flow.reasons and self._dispatcher.has_room():
+            flow.lift(Reason.IN_FLIGHT)
+        flow.resume()
+
+    def _retry_locks(self) -> None:
+        self._retry = None
+        self._dispatcher.retry()
+        if self._dispatcher.waiting:
+            self._retry_after = min(2 * self._retry_after, LAST_RETRY)
+            self._retry = self._loop.call_later(self._retry_after, self._retry_locks)
+        self._go_on()
+
+    def _forget(self) -> None:
+        """Forget node ids, some at a time. Where that may wait in a thread, and nothing more is taken
+        while there are many.
+        """
+        dispatcher = self._dispatcher
+        self._forgetting = True
+        if len(dispatcher.forgotten) > FORGET_AT_ONCE:
+            self._flow.hold(Reason.FORGETTING)
+        if self.session.slow_driver:
+            future = self._context.workers.submit(self.session.export, dispatcher.forget_some)
+            future.add_done_callback(lambda _: self._soon(self._forgot))
+        else:
+            self._loop.call_soon(self._forget_here)
+
+    def _forget_here(self) -> None:
+        self._dispatcher.forget_some()
+        self._forgot()
+
+    def _forgot(self) -> None:
+        self._forgetting = False
+        if not self._dispatcher.forgotten:
+            self._flow.lift(Reason.FORGETTING)
+        self._go_on()
+
+    # -- flow ----------------------------------------------------------------------------------------------------------------
+
+    def _wait_for_slice(self) -> None:
+        if Reason.SLICE not in self._flow.reasons:
+            self._flow.hold(Reason.SLICE)
+            self._slices.add(self)
+
+    def next_slice(self) -> None:
+        """The other connections have had their turn."""
+        self._flow.lift(Reason.SLICE)
+        self._go_on()
+
+    def _late(self, now: float, before: int | None, lasted: float) -> None:
+        session = self.session
+        if session.inline and session.threadsafe and (duration := self._latency.late(now, before, lasted)):
+            log.info("storage answers slowly: serving %s from worker threads for %g s", self.peer, duration)
+            session.inline = False
+            self._loop.call_later(duration, session.inline_again)
+            if self._observer is not None:
+                self._observer.slow()
+
+    # -- the end of a session --------------------------------------------------------------------------------------------
+
+    def _close(self, session: Session) -> None:
+        """Close what a session has: in the event loop, some at a time, or in threads where that may
+        wait.
+        """
+        everything = session.take_all()
+        self._closing += 1
+        if session.inline and not (session.threadsafe and any(not e.node.inline for e in session.nodes.values())):
+            self._close_some(session, [number for number, _ in everything])
+            return
+        parts: dict[Hashable, list[int]] = {}
+        for number, storage in everything:
+            parts.setdefault(storage, []).append(number)
+        self._closing += len(parts) - 1
+        left = [len(parts)]
+        for storage, numbers in parts.items():
+            future = self._context.workers.submit(storage, session.drop, numbers)
+            future.add_done_callback(lambda _: self._soon(self._closed_part, session, left))
+
+    def _close_some(self, session: Session, numbers: list[int]) -> None:
+        self._tell(session, session.drop(numbers[:SOME]))
+        rest = numbers[SOME:]
+        if rest:
+            self._loop.call_soon(self._close_some, session, rest)
+        else:
+            self._loop.call_soon(self._closed_part, session, [1])
+
+    def _closed_part(self, session: Session, left: list[int]) -> None:
+        self._closing -= 1
+        left[0] -= 1
+        if not left[0]:
+            session.end()
+        self._ended()
+
+    @staticmethod
+    def _tell(session: Session, errors: Sequence[Exception]) -> None:
+        for error in errors:
+            if not isinstance(error, OSError):
+                log.error("closing something of %s failed", session.export.name or "the export", exc_info=error)
+
+
+__all__ = ["FuseConnection", "Malformed"]

@@ -1,0 +1,413 @@
+"""What a kernel is answered: a request in, a reply out, now or later. Knows no transport, no thread
+and no clock.
+
+What comes out, for ``connection`` to take:
+
+* ``out``: replies, each a list of buffers;
+* ``ready``: requests that have to wait, for worker threads, which come back by ``finish``;
+* ``waiting``: SETLKW requests whose range another has, to be tried again (``retry``);
+* ``over``: sessions that have ended, and have to be closed; ``forgotten``: node ids that are to be
+  forgotten, some at a time.
+
+Requests may be answered in any order; FUSE knows no other. A failure becomes an error reply here,
+whatever it is: see ``server.refusals`` for the rules.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from typing import Any, Final
+
+from ninep.errors import Refused, linux_errno
+from ninep.fuse.handlers.locks import Conflict
+from ninep.fuse.session import Entry, Opened, Session, storage_of
+from ninep.fuse.table import ABSENT, INIT, SILENT, TABLE, Compiled
+from ninep.linux import Errno
+from ninep.node import WouldBlock
+from ninep.server.budgets import PROMISED_REQUESTS, Allowance, Budgets
+from ninep.server.exports import Export
+from ninep.server.limits import Limits, OverLimit
+from ninep.server.refusals import LOGGED
+from ninep.transport.fuse import DEFAULT, MountOptions
+from ninep.transport.peers import Peer
+from ninep.wire import fuse as f
+from ninep.wire.fuse import Malformed, Opcode
+from ninep.wire.types import Buffer
+
+log = logging.getLogger("ninep.server")
+
+LATER: Final = 0
+"""Of ``dispatch``: the reply comes by ``out``, now or later."""
+NEVER: Final = -1
+"""There is no reply."""
+MOST_WAITING: Final = 64
+"""SETLKW requests that wait. More are refused with ENOLCK: they take places in the ring, and one must
+be left for the unlock.
+"""
+FORGET_AT_ONCE: Final = 256
+
+Room = Sequence[memoryview]
+"""Where a reply may be put at once: the buffers of the kernel; empty: nowhere."""
+
+
+class Request:
+    """A request that was not answered at once."""
+
+    __slots__ = ("entries", "fields", "future", "gid", "nodeid", "opened", "session", "target", "uid", "unique")
+
+    def __init__(
+        self, session: Session, target: Compiled, unique: int, nodeid: int, uid: int, gid: int, fields: tuple[Any, ...]
+    ) -> None:
+        self.session = session
+        self.target = target
+        self.unique = unique
+        self.nodeid = nodeid
+        self.uid = uid
+        self.gid = gid
+        self.fields = fields
+        self.future: Future[Buffer] | None = None
+        row = target.row
+        nodes = [session.nodes.get(nodeid)] + [session.nodes.get(fields[at]) for at in row.nodes]
+        self.entries: list[Entry] = [entry for entry in nodes if entry is not None]
+        handles = [session.opened.get(fields[at]) for at in row.handles]
+        self.opened: list[Opened] = [opened for opened in handles if opened is not None]
+
+    def hold(self) -> None:
+        """Keep what it uses."""
+        for entry in self.entries:
+            self.session.pin(entry)
+        for opened in self.opened:
+            self.session.hold(opened)
+
+    def let_go(self) -> None:
+        """Keep it no longer."""
+        for opened in self.opened:
+            self.session.let_go(opened)
+        for entry in self.entries:
+            self.session.unpin(entry)
+
+    @property
+    def storage(self) -> Hashable:
+        """What it may have to wait for."""
+        if self.opened:
+            return self.opened[0].storage
+        export = self.session.export
+        return storage_of(self.entries[0], export) if self.entries else export
+
+    def call(self) -> Buffer:
+        """Serve it, in a thread."""
+        return self.target.row.handler(self.session, self.nodeid, self.uid, self.gid, *self.fields)
+
+
+class Dispatcher:
+    """The requests and replies of one kernel, over all its sessions."""
+
+    __slots__ = (
+        "_budgets",
+        "_export",
+        "_limits",
+        "_options",
+        "_peer",
+        "_table",
+        "forgotten",
+        "in_flight",
+        "out",
+        "over",
+        "ready",
+        "room",
+        "running",
+        "session",
+        "waiting",
+    )
+
+    def __init__(self, *, export: Export, limits: Limits, budgets: Budgets, options: MountOptions = DEFAULT) -> None:
+        self._export = export
+        self._limits = limits
+        self._budgets = budgets
+        self._options = options
+        self._peer = Peer()
+        self.out: list[list[Buffer]] = []
+        self.over: list[Session] = []
+        self.ready: dict[Request, None] = {}
+        self.running: set[Request] = set()
+        self.waiting: dict[Request, None] = {}
+        self.in_flight: dict[int, Request] = {}
+        """Those of this session that are not answered, by ``unique``."""
+        self.forgotten: deque[tuple[Session, int, int]] = deque()
+        self._begin()
+        size = self.session.max_write
+        most = max(PROMISED_REQUESTS, min(limits.in_flight, limits.bytes_in_flight // size))
+        self.room = Allowance(budgets.bytes_in_flight, PROMISED_REQUESTS, most, 8, self.in_flight.__len__, unit=size)
+
+    def meet(self, peer: Peer) -> None:
+        """Who is at the other end."""
+        self._peer = self.session.peer = peer
+
+    def has_room(self) -> bool:
+        """One more request may be in flight."""
+        count = len(self.in_flight)
+        return count < self.room.granted or self.room.grow(count + 1)
+
+    def end(self) -> None:
+        """The connection is over: give back what it was granted."""
+        self.room.end()
+
+    # -- requests ----------------------------------------------------------------------------------------------------------
+
+    def dispatch(self, frame: bytes, payload: Sequence[memoryview] | None = None, room: Room = ()) -> int:
+        """Serve one request. ``payload`` is the data of a WRITE that was left where it is: then frame is
+        the 80 bytes before it. How many bytes of ``room`` the reply takes; ``LATER`` or ``NEVER``.
+        Malformed for a message that is not even a header.
+        """
+        if len(frame) < f.IN_HEADER_SIZE:
+            raise Malformed(f"a request of {len(frame)} bytes")
+        length, opcode, unique, nodeid, uid, gid, _, _, _ = f.unpack_header(frame)
+        if length != len(frame) + (sum(map(len, payload)) if payload is not None else 0):
+            raise Malformed(f"a request of {len(frame)} bytes says that it has {length}")
+        session = self.session
+        target = self._table.get(opcode)
+        try:
+            if target is None or not session.minor:
+                return self._special(opcode, unique, nodeid, frame, room)
+            fields = target.unpack(frame)
+            if payload is not None:
+                fields = (*fields[:-1], b"".join(payload))
+            return self._serve(target, unique, nodeid, uid, gid, fields, room)
+        except Exception as error:  # noqa: BLE001 - the one exit
+            return self._refuse(opcode, unique, error, room)
+
+    def _serve(
+        self, target: Compiled, unique: int, nodeid: int, uid: int, gid: int, fields: tuple[Any, ...], room: Room
+    ) -> int:
+        session, inline = self.session, target.inline
+        if inline is not None and session.inline:
+            try:
+                body = inline(session, nodeid, uid, gid, *fields)
+            except WouldBlock:
+                pass
+            except Conflict:
+                return self._wait(Request(session, target, unique, nodeid, uid, gid, fields))
+            else:
+                return self._reply(unique, body, room)
+        if unique in self.in_flight:
+            raise Refused(Errno.EINVAL, f"request {unique} is in flight")
+        request = Request(session, target, unique, nodeid, uid, gid, fields)
+        request.hold()
+        self.in_flight[unique] = request
+        self.ready[request] = None
+        return LATER
+
+    def _reply(self, unique: int, body: Buffer, room: Room) -> int:
+        length = len(body)
+        if not room:
+            self.out.append([f.pack_out_header(unique, length), body])
+            return LATER
+        header = f.pack_out_header(unique, length)
+        return place(room, (header, body)) or place(room, (f.pack_error(unique, Errno.EIO),)) or NEVER
+
+    def _refuse(self, opcode: int, unique: int, error: Exception, room: Room) -> int:
+        reply = refusal(self.session, opcode, unique, error)
+        error.__traceback__ = None  # see server.dispatcher
+        if opcode in SILENT:
+            return NEVER
+        if not room:
+            self.out.append([reply])
+            return LATER
+        return place(room, (reply,)) or NEVER
+
+    # -- requests of the protocol itself -----------------------------------------------------------------------------------
+
+    def _special(self, opcode: int, unique: int, nodeid: int, frame: bytes, room: Room) -> int:
+        session = self.session
+        if opcode == Opcode.FORGET:
+            lookups = f.UNPACK[Opcode.FORGET](frame)[0]
+            if session.inline:
+                session.forget(nodeid, lookups)
+            else:
+                self.forgotten.append((session, nodeid, lookups))
+            return NEVER
+        if opcode == Opcode.BATCH_FORGET:
+            count, _, data = f.UNPACK[Opcode.BATCH_FORGET](frame)
+            self.forgotten += [(session, *pair) for pair in f.unpack_forgets(count, data)]
+            return NEVER
+        if opcode == Opcode.INTERRUPT:
+            self._interrupt(*f.UNPACK[Opcode.INTERRUPT](frame))
+            return NEVER
+        if opcode in SILENT:
+            return NEVER
+        if opcode == Opcode.INIT:
+            fields = f.UNPACK[Opcode.INIT](frame)
+            self.abandon()  # what was there before is over
+            self._begin()
+            return self._serve(INIT, unique, nodeid, 0, 0, fields, room)
+        if opcode == Opcode.DESTROY:
+            self.abandon()
+            self._begin()
+            return self._reply(unique, b"", room)
+        if not session.minor:
+            raise Refused(Errno.EIO, "a session begins with INIT")
+        why = ABSENT[Opcode(opcode)] if opcode in ABSENT else "there is no such request"
+        raise Refused(Errno.ENOSYS, why)
+
+    def _begin(self) -> None:
+        self.session = Session(self._export, self._limits, self._budgets, self._peer, self._options)
+        self._table: dict[int, Compiled] = TABLE
+
+    def abandon(self) -> None:
+        """The session is over: nothing that is in flight will be answered, what has not begun will not
+        be done.
+        """
+        for request in [*self.ready, *self.waiting]:
+            self._withdraw(request)
+        for request in list(self.running):
+            if request.future is not None and request.future.cancel():
+                self.running.discard(request)
+                request.let_go()
+        self.in_flight.clear()
+        self._end(self.session)
+
+    def _end(self, session: Session) -> None:
+        if (
+            session.nodes
+            and session not in self.over
+            and not any(request.session is session for request in self.running)
+        ):
+            self.over.append(session)
+
+    def _withdraw(self, request: Request) -> None:
+        self.ready.pop(request, None)
+        self.waiting.pop(request, None)
+        self.in_flight.pop(request.unique, None)
+        request.let_go()
+
+    def _interrupt(self, unique: int) -> None:
+        """EINTR for a request that has not begun, or waits for a lock; any other is answered soon."""
+        request = self.in_flight.get(unique)
+        if request is None:
+            return
+        if request in self.running:
+            if request.future is None or not request.future.cancel():
+                return
+            self.running.discard(request)
+        self._withdraw(request)
+        self.out.append([f.pack_error(unique, Errno.EINTR)])
+
+    # -- requests that waited ----------------------------------------------------------------------------------------------
+
+    def next(self) -> Request:
+        """The next of the ready ones: it is running from now on."""
+        request = next(iter(self.ready))
+        del self.ready[request]
+        self.running.add(request)
+        return request
+
+    def finish(self, request: Request, result: Callable[[], Buffer]) -> None:
+        """A worker thread is done with a request: answer it."""
+        if request not in self.running:
+            return
+        self.running.discard(request)
+        current = request.session is self.session
+        try:
+            body = result()
+        except Conflict:
+            if current and len(self.waiting) < MOST_WAITING:
+                self.waiting[request] = None
+                return
+            if current:
+                self._refuse(request.target.opcode, request.unique, _too_many_waiting(), ())
+        except Exception as error:  # noqa: BLE001 - the one exit
+            if current:
+                self._refuse(request.target.opcode, request.unique, error, ())
+        else:
+            if current:
+                self._reply(request.unique, body, ())
+        request.let_go()
+        if current:
+            self.in_flight.pop(request.unique, None)
+        else:
+            self._end(request.session)
+
+    def _wait(self, request: Request) -> int:
+        if request.unique in self.in_flight:
+            raise Refused(Errno.EINVAL, f"request {request.unique} is in flight")
+        if len(self.waiting) >= MOST_WAITING:
+            raise _too_many_waiting()
+        request.hold()
+        self.in_flight[request.unique] = request
+        self.waiting[request] = None
+        return LATER
+
+    def retry(self) -> None:
+        """Try the requests that wait for locks again."""
+        for request in list(self.waiting):
+            try:
+                inline = request.target.inline
+                if inline is None or not request.session.inline:
+                    raise WouldBlock  # noqa: TRY301 - as the handler would
+                body = inline(request.session, request.nodeid, request.uid, request.gid, *request.fields)
+            except Conflict:
+                continue
+            except WouldBlock:
+                del self.waiting[request]
+                self.ready[request] = None
+                continue
+            except Exception as error:  # noqa: BLE001 - the one exit
+                self._refuse(request.target.opcode, request.unique, error, ())
+            else:
+                self._reply(request.unique, body, ())
+            self._withdraw(request)
+
+    def forget_some(self) -> bool:
+        """Forget some of the node ids of BATCH_FORGET; whether there are more."""
+        for _ in range(min(FORGET_AT_ONCE, len(self.forgotten))):
+            session, nodeid, lookups = self.forgotten.popleft()
+            session.forget(nodeid, lookups)
+        return bool(self.forgotten)
+
+
+def _too_many_waiting() -> OverLimit:
+    return OverLimit("locks", Errno.ENOLCK, f"{MOST_WAITING} requests wait for locks")
+
+
+def place(room: Room, buffers: Sequence[Buffer]) -> int:
+    """Copy a reply into the kernel's buffers; its length, 0 if there is not room for all of it."""
+    total = sum(map(len, buffers))
+    if sum(map(len, room)) < total:
+        return 0
+    views = iter(room)
+    view = next(views)
+    for buffer in buffers:
+        rest = memoryview(buffer)
+        while rest:
+            if not view:
+                view = next(views)
+            count = min(len(view), len(rest))
+            view[:count] = rest[:count]
+            view, rest = view[count:], rest[count:]
+    return total
+
+
+def refusal(session: Session, opcode: int, unique: int, error: Exception) -> bytes:
+    """The error reply for anything that was raised, and its line in the log."""
+    if isinstance(error, OSError):
+        code = linux_errno(error)
+        if isinstance(error, OverLimit):
+            session.counters.beyond(error.limit)
+        level = logging.INFO if code in LOGGED else logging.DEBUG
+        if log.isEnabledFor(level):
+            log.log(level, "refused %s %s: %s: %s", session.peer, _name(opcode), code.name, error)
+    elif isinstance(error, Malformed):
+        code = Errno.EPROTO
+        log.info("malformed %s from %s: %s", _name(opcode), session.peer, error)
+    else:
+        code = Errno.EIO
+        log.error("%s from %s failed", _name(opcode), session.peer, exc_info=error)
+    session.counters.errors[code] += 1
+    return f.pack_error(unique, code)
+
+
+def _name(opcode: int) -> str:
+    return Opcode(opcode).name if opcode in Opcode._value2member_map_ else f"request {opcode}"

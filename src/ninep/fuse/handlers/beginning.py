@@ -1,0 +1,65 @@
+"""INIT: the version, the flags, the root of the export."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from ninep.errors import Refused
+from ninep.fuse.session import Session
+from ninep.linux import Errno
+from ninep.wire import fuse as f
+from ninep.wire.fuse import Init
+
+log = logging.getLogger("ninep.server")
+
+BACKGROUND: Final = 64
+"""Reads ahead and writes back that a kernel may have under way (max_background)."""
+
+AGREED: Final[dict[Init, str]] = {
+    Init.ASYNC_READ: "reads overtake each other",
+    Init.BIG_WRITES: "writes of more than a page",
+    Init.MAX_PAGES: "requests of max_write bytes",
+    Init.ATOMIC_O_TRUNC: "an open that truncates is one request",
+    Init.AUTO_INVAL_DATA: "pages go when size or mtime changed: others write to these files too",
+    Init.DO_READDIRPLUS: "a listing brings the attributes ...",
+    Init.READDIRPLUS_AUTO: "... if the program wants them",
+    Init.PARALLEL_DIROPS: "several look-ups in one directory",
+    Init.HANDLE_KILLPRIV_V2: "a write drops SUID here, so that the kernel need not ask before each",
+    Init.INIT_EXT: "flags beyond 32 bits",
+}
+"""Flags of INIT that are taken whenever a kernel offers them, and what for. All others are declined:
+no pages are written back late (WRITEBACK_CACHE: others would not see them), no ACLs (POSIX_ACL), no
+handles beyond FORGET (EXPORT_SUPPORT).
+"""
+SHARED_LOCKS: Final = Init.POSIX_LOCKS | Init.FLOCK_LOCKS
+"""Taken if locks are to be those of the export."""
+
+
+def init(
+    session: Session,
+    nodeid: int,
+    uid: int,
+    gid: int,
+    major: int,
+    minor: int,
+    max_readahead: int,
+    flags: int,
+    more: bytes,
+) -> bytes:
+    """Attach, and agree on what both sides know. A kernel of a newer major version is told ours, and
+    asks again. EPROTO for one that is too old.
+    """
+    del nodeid, uid, gid
+    if major > f.MAJOR:
+        return f.pack_init(f.MINOR, 0, Init(0), max_write=f.PAGE, background=BACKGROUND)
+    if major < f.MAJOR or minor < f.OLDEST_MINOR:
+        raise Refused(Errno.EPROTO, f"FUSE {major}.{minor}; at least {f.MAJOR}.{f.OLDEST_MINOR} is needed")
+    wanted = SHARED_LOCKS if session.options.locks == "shared" else Init(0)
+    for flag in AGREED:
+        wanted |= flag
+    session.attach()
+    session.flags = f.unpack_init_flags(flags, more) & wanted
+    session.minor = min(minor, f.MINOR)
+    log.info("mount %s: FUSE %d.%d export=%r", session.peer, major, session.minor, session.export.name)
+    return f.pack_init(session.minor, max_readahead, session.flags, max_write=session.max_write, background=BACKGROUND)

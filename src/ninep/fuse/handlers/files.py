@@ -1,0 +1,213 @@
+"""OPEN, READ, WRITE, RELEASE, FLUSH, FSYNC, SYNCFS, COPY_FILE_RANGE: the content of files."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ninep.errors import Refused
+from ninep.fuse.handlers.locks import release_owner
+from ninep.fuse.session import NOBODY, Entry, Opened, Session
+from ninep.linux import (
+    O_ACCMODE,
+    O_APPEND,
+    O_DIRECT,
+    O_DSYNC,
+    O_NOATIME,
+    O_SYNC,
+    O_TRUNC,
+    O_WRONLY,
+    Errno,
+)
+from ninep.node import OpenFile, may_wait, must_be_able_to_wait
+from ninep.server.limits import OverLimit
+from ninep.wire import fuse as f
+from ninep.wire.types import QT_DIR, Buffer
+
+OPEN_FLAGS: Final = O_ACCMODE | O_TRUNC | O_APPEND | O_DIRECT | O_SYNC | O_DSYNC | O_NOATIME
+"""What of the flags reaches a driver."""
+MAX_OFFSET: Final = (1 << 63) - 1
+COPIED_AT_ONCE: Final = 1 << 20
+
+
+def open_flags_of(entry: Entry) -> int:
+    """Whether the kernel may keep the pages that it has of a file: if the file did not change since
+    the last open. The version has size, mtime and ctime.
+    """
+    version = entry.node.qid.version
+    same = entry.version == version
+    entry.version = version
+    return f.FOPEN_KEEP_CACHE if same else 0
+
+
+def open_(session: Session, nodeid: int, uid: int, gid: int, flags: int, open_flags: int) -> bytes:
+    """Open a file. O_TRUNC comes with it (ATOMIC_O_TRUNC)."""
+    del gid
+    entry = session.entry(nodeid)
+    node = entry.node
+    if node.qid.type & QT_DIR:
+        raise Refused(Errno.EISDIR)
+    if flags & O_ACCMODE == O_ACCMODE:
+        raise Refused(Errno.EINVAL, "access mode 3")
+    idle = not flags & O_ACCMODE
+    session.reserve_open(idle=idle)
+    owner = session.owner(uid)
+    drops = flags & O_TRUNC and (open_flags & f.OPEN_KILL_SUIDGID or not session.flags & f.Init.HANDLE_KILLPRIV_V2)
+    opened = Opened(entry, session.export, flags, owner)
+    opened.file = file = node.open(flags & OPEN_FLAGS, (owner or NOBODY) if drops else owner)
+    if idle and not file.idle:
+        try:
+            session.reserve_open()
+        except OverLimit:
+            file.close()
+            raise
+    return f.pack_open(session.open(opened), open_flags_of(entry))
+
+
+def _readable(session: Session, fh: int, offset: int, size: int) -> tuple[OpenFile, int]:
+    opened, file = session.file(fh)
+    if opened.flags & O_ACCMODE == O_WRONLY:
+        raise Refused(Errno.EBADF, "not open for reading")
+    if offset + size > MAX_OFFSET:
+        if offset > MAX_OFFSET:
+            raise Refused(Errno.EINVAL, f"offset {offset}")
+        size = MAX_OFFSET - offset
+    return file, min(size, session.max_write)
+
+
+def read_now(session: Session, nodeid: int, uid: int, gid: int, fh: int, offset: int, size: int, *rest: int) -> Buffer:
+    """READ in the event loop: raises ``WouldBlock`` where the device has to be waited for."""
+    del nodeid, uid, gid, rest
+    file, count = _readable(session, fh, offset, size)
+    return file.read_now(offset, count)
+
+
+def read(session: Session, nodeid: int, uid: int, gid: int, fh: int, offset: int, size: int, *rest: int) -> Buffer:
+    """READ where waiting is allowed."""
+    del nodeid, uid, gid, rest
+    file, count = _readable(session, fh, offset, size)
+    return file.read(offset, count)
+
+
+def _without_append(opened: Opened) -> OpenFile:
+    """The file once more, without O_APPEND, for pages of the kernel's cache."""
+    with opened.guard:
+        if opened.plain is None:
+            opened.plain = opened.entry.node.open(O_WRONLY, opened.uid)
+        return opened.plain
+
+
+def write(
+    session: Session,
+    nodeid: int,
+    uid: int,
+    gid: int,
+    fh: int,
+    offset: int,
+    size: int,
+    flags: int,
+    lock_owner: int,
+    oflags: int,
+    pad: int,
+    data: Buffer,
+) -> bytes:
+    """Write. SUID and SGID are dropped where the kernel says so. Pages written through a mapping go
+    where they belong, also if the handle that they come with was opened O_APPEND (WRITE_CACHE: the
+    kernel takes any handle).
+    """
+    del nodeid, gid, lock_owner, oflags, pad
+    if len(data) != size:
+        raise f.Malformed(f"{len(data)} bytes of data, {size} announced")
+    if offset + size > MAX_OFFSET:
+        raise Refused(Errno.EINVAL if offset > MAX_OFFSET else Errno.EFBIG, f"offset {offset}")
+    opened, file = session.file(fh)
+    if not opened.flags & O_ACCMODE:
+        raise Refused(Errno.EBADF, "not open for writing")
+    if flags & f.WRITE_CACHE and opened.flags & O_APPEND:
+        file = _without_append(opened)
+    by = (session.owner(uid) or NOBODY) if flags & f.WRITE_KILL_SUIDGID else 0
+    return f.pack_write(file.write(offset, data, by))
+
+
+def release_now(session: Session, nodeid: int, uid: int, gid: int, fh: int, *rest: int) -> bytes:
+    """RELEASE in the event loop, unless closing may wait: a program behind FUSE has to answer."""
+    if not session.handle(fh).entry.node.inline:
+        must_be_able_to_wait()
+    return release(session, nodeid, uid, gid, fh, *rest)
+
+
+def release(session: Session, nodeid: int, uid: int, gid: int, fh: int, *rest: int) -> bytes:
+    """The last use of a handle has ended, and with it the locks taken through it."""
+    del nodeid, uid, gid, rest
+    session.close(fh)
+    return b""
+
+
+def flush(
+    session: Session,
+    nodeid: int,
+    uid: int,
+    gid: int,
+    fh: int,
+    unused: int,
+    pad: int,
+    lock_owner: int,
+    *,
+    wait: bool = True,
+) -> bytes:
+    """A close(2): the locks that this owner has on the file end (fcntl(2)), through whatever handle it
+    took them.
+    """
+    del nodeid, uid, gid, unused, pad
+    release_owner(session, session.handle(fh), lock_owner, wait=wait)
+    return b""
+
+
+def fsync(session: Session, nodeid: int, uid: int, gid: int, fh: int, flags: int, pad: int) -> bytes:
+    """To stable storage, a file or a directory."""
+    del nodeid, uid, gid, pad
+    opened = session.handle(fh)
+    one = opened.file or opened.directory
+    if one is not None:
+        one.fsync(bool(flags & f.FSYNC_FDATASYNC))
+    return b""
+
+
+def syncfs(session: Session, nodeid: int, uid: int, gid: int, pad: int) -> bytes:
+    """A sync of the whole file system: what is open for writing goes to stable storage. What was
+    written and closed before is left to the host, which writes it back within its usual time.
+    """
+    del nodeid, uid, gid, pad
+    for opened in list(session.opened.values()):
+        if opened.file is not None and opened.flags & O_ACCMODE and not opened.closed:
+            opened.file.fsync(datasync=False)
+    return b""
+
+
+def copy_file_range(
+    session: Session,
+    nodeid: int,
+    uid: int,
+    gid: int,
+    fh_in: int,
+    offset_in: int,
+    nodeid_out: int,
+    fh_out: int,
+    offset_out: int,
+    length: int,
+    flags: int,
+) -> bytes:
+    """Copy between open files, as much as may be in one go: the data stay on the host. EOPNOTSUPP where
+    that is not what it looks like (flags, O_APPEND), and the kernel copies by reading and writing.
+    """
+    del nodeid, gid, nodeid_out
+    source, reading = session.file(fh_in)
+    target, writing = session.file(fh_out)
+    if source.flags & O_ACCMODE == O_WRONLY or not target.flags & O_ACCMODE:
+        raise Refused(Errno.EBADF)
+    if flags or target.flags & O_APPEND or (source.entry is target.entry):
+        raise Refused(Errno.EOPNOTSUPP)
+    length = min(length, COPIED_AT_ONCE)
+    if max(offset_in, offset_out) + length > MAX_OFFSET:
+        raise Refused(Errno.EINVAL)
+    data = (reading.read if may_wait() else reading.read_now)(offset_in, length)
+    return f.pack_write(writing.write(offset_out, data, session.owner(uid) or NOBODY) if data else 0)

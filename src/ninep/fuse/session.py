@@ -1,0 +1,382 @@
+"""A session: everything between INIT and DESTROY of one mount: node ids with their lookups, what is
+open, what was agreed on.
+
+Rules
+
+* A node id stands for a file, by whatever name it was looked up: the kernel keeps one inode for it.
+  A file is known again by its qid path and, where the host tells, its time of creation: an inode
+  number that the host gives to another file gets another node id. Node ids and handles count up and
+  are never used twice, so that a late request meets ESTALE or EBADF and never another file.
+* The kernel counts its references (LOOKUP and its like add one, FORGET takes some away). What is
+  open, and a request in a worker thread, *pins* a node: it is released when there are neither.
+* A node that is looked up again becomes the newest one found, unless it is pinned: its name is the
+  one that leads to it now.
+
+Handlers get the session as their first argument. Tables are changed with the lock held, because
+worker threads commit at the same time; nodes are released without it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable, Iterable
+from typing import Final
+
+from ninep.errors import Refused
+from ninep.linux import GETATTR_BASIC, GETATTR_BTIME, NO_ID, Errno
+from ninep.node import Attributes, Node, OpenDir, OpenFile, User
+from ninep.server.budgets import PROMISED_DIRECTORIES, PROMISED_FIDS, Allowance, Budgets
+from ninep.server.entries import EntryListing
+from ninep.server.exports import Export
+from ninep.server.limits import Limits, OverLimit
+from ninep.transport.fuse import DEFAULT, MountOptions
+from ninep.transport.peers import Peer
+from ninep.wire.fuse import PAGE, ROOT_ID, Init, Timeout
+
+LOOKUP_MASK: Final = GETATTR_BASIC | GETATTR_BTIME
+
+
+class Entry:
+    """What a node id stands for."""
+
+    __slots__ = ("key", "lookups", "node", "nodeid", "pins", "version")
+
+    def __init__(self, nodeid: int, node: Node, key: Hashable) -> None:
+        self.nodeid = nodeid
+        self.node = node
+        self.key = key
+        self.lookups = 0
+        """References of the kernel."""
+        self.pins = 0
+        """What is open, and requests in worker threads."""
+        self.version: int | None = None
+        """The qid version at the last open: whether the kernel's pages are still those."""
+
+
+class Opened:
+    """What a handle (``fh``) stands for: an open file or directory."""
+
+    __slots__ = (
+        "closed",
+        "directory",
+        "entries",
+        "entry",
+        "export",
+        "file",
+        "flags",
+        "guard",
+        "keeps",
+        "pins",
+        "plain",
+        "uid",
+    )
+
+    def __init__(self, entry: Entry, export: Export, flags: int, uid: int) -> None:
+        self.entry = entry
+        self.export = export
+        self.flags = flags
+        self.uid = uid
+        self.file: OpenFile | None = None
+        self.directory: OpenDir | None = None
+        self.entries: EntryListing | None = None
+        self.plain: OpenFile | None = None
+        """Of a file opened O_APPEND: the same without it, for pages that were written through a
+        mapping.
+        """
+        self.guard = threading.Lock()
+        """Listings are read by one thread at a time."""
+        self.pins = 0
+        """Requests in worker threads."""
+        self.closed = False
+        self.keeps = True
+        """It has a handle of the host all the time (see ``OpenFile.idle``)."""
+
+    @property
+    def storage(self) -> Hashable:
+        """What a request for it may have to wait for: see ``server.offload``."""
+        return storage_of(self.entry, self.export)
+
+
+def storage_of(entry: Entry, export: Export) -> Hashable:
+    """What a request for a node may have to wait for."""
+    found = entry.node.storage
+    return export if found is None else found
+
+
+class Session:
+    """What one kernel has, from INIT to the end."""
+
+    def __init__(
+        self, export: Export, limits: Limits, budgets: Budgets, peer: Peer, options: MountOptions = DEFAULT
+    ) -> None:
+        self.export = export
+        self.limits = limits
+        self.options = options
+        self.peer = peer
+        self.counters = budgets.counters
+        self.timeout = Timeout.of(options.cache)
+        self.flags = Init(0)
+        self.minor = 0
+        """Of the version that was agreed on; 0 before INIT."""
+        self.max_write = max(PAGE, limits.msize // PAGE * PAGE)
+        """Bytes of data in one request: whole pages."""
+        self.inline = export.inline
+        """The driver may be called in the event loop."""
+        self.slow_driver = False
+        self.threadsafe = True
+        self.user = User()
+        self.nodes: dict[int, Entry] = {}
+        self.by_key: dict[Hashable, Entry] = {}
+        self.opened: dict[int, Opened] = {}
+        self.idle = 0
+        """Open files that keep no handle (``OpenFile.idle``) ..."""
+        self.handles = 0
+        """... and those that do, directories included."""
+        self.directories = 0
+        self._last = ROOT_ID
+        self._last_handle = 0
+        self._guard = threading.RLock()
+        self._nodes_allowance = Allowance(budgets.fids, PROMISED_FIDS, limits.fids, 1024, self.nodes.__len__)
+        self._open_allowance = Allowance(
+            budgets.open_files, budgets.promised_files, limits.open_files, 64, lambda: self.handles
+        )
+        self._listing_allowance = Allowance(
+            budgets.directories, PROMISED_DIRECTORIES, limits.directories, 8, lambda: self.directories
+        )
+
+    # -- beginning -------------------------------------------------------------------------------------------------------
+
+    def attach(self) -> None:
+        """Node id 1 becomes the root of the export. EACCES for a peer that may not have it."""
+        why = self.export.access.refusal(self.peer)
+        if why:
+            raise Refused(Errno.EACCES, why)
+        self.user = self.export.user(b"", 0, self.peer)
+        node = self.export.attach(self.user)
+        root = Entry(ROOT_ID, node, None)
+        root.lookups = 1
+        self.nodes[ROOT_ID] = root
+        self.threadsafe = self.export.driver.threadsafe or not node.inline
+        self.slow_driver = not node.inline
+        self.inline = node.inline
+        self.counters.attached(self.export.name)
+
+    def inline_again(self) -> None:
+        """Storage that was slow for a while gets another try in the event loop."""
+        self.inline = not self.slow_driver
+
+    def owner(self, uid: int) -> int:
+        """Who acts: the user of the request, or where the export does not trust clients the one
+        that the kernel says is at the other end.
+        """
+        return uid if self.export.trusting else self.user.uid
+
+    # -- nodes -----------------------------------------------------------------------------------------------------------
+
+    def entry(self, nodeid: int) -> Entry:
+        """What a node id stands for. ESTALE for one that is not known (any more): the kernel then
+        looks the path up again.
+        """
+        entry = self.nodes.get(nodeid)
+        if entry is None:
+            raise Refused(Errno.ESTALE, f"node id {nodeid} is not in use")
+        return entry
+
+    def node(self, nodeid: int) -> Node:
+        """The node of an id."""
+        return self.entry(nodeid).node
+
+    def enter(self, node: Node, attributes: Attributes) -> Entry:
+        """A look-up found ``node``, which belongs to the session from now on: count it for the
+        kernel. ENFILE beyond the limit.
+        """
+        key = (attributes.qid_path, attributes.mode >> 12, attributes.btime_sec, attributes.btime_nsec)
+        old = None
+        try:
+            with self._guard:
+                entry = self.by_key.get(key)
+                if entry is None:
+                    entry = self._new(node, key)
+                elif entry.pins:
+                    old = node
+                else:
+                    entry.node, old = node, entry.node
+                entry.lookups += 1
+        except OSError:
+            node.release()
+            raise
+        if old is not None:
+            old.release()
+        return entry
+
+    def _new(self, node: Node, key: Hashable) -> Entry:
+        count = len(self.nodes)
+        if count >= self._nodes_allowance.granted and not self._nodes_allowance.grow(count + 1):
+            raise OverLimit("fids", Errno.ENFILE, "too many node ids")
+        self._last += 1
+        entry = self.nodes[self._last] = self.by_key[key] = Entry(self._last, node, key)
+        return entry
+
+    def forget(self, nodeid: int, lookups: int) -> None:
+        """The kernel gives up some of its references. The root stays."""
+        entry = self.nodes.get(nodeid)
+        if entry is None or nodeid == ROOT_ID:
+            return
+        with self._guard:
+            entry.lookups -= lookups
+            if entry.lookups > 0:
+                return
+            self.nodes.pop(nodeid, None)
+            if self.by_key.get(entry.key) is entry:
+                del self.by_key[entry.key]
+            unused = not entry.pins
+        if unused:
+            entry.node.release()
+
+    def pin(self, entry: Entry) -> None:
+        """The node is used by something that is open, or by a request in a thread."""
+        with self._guard:
+            entry.pins += 1
+
+    def unpin(self, entry: Entry) -> None:
+        """No more by that."""
+        with self._guard:
+            entry.pins -= 1
+            unused = not entry.pins and self.nodes.get(entry.nodeid) is not entry
+        if unused:
+            entry.node.release()
+
+    # -- what is open ----------------------------------------------------------------------------------------------------
+
+    def handle(self, fh: int) -> Opened:
+        """What a handle stands for, or EBADF."""
+        opened = self.opened.get(fh)
+        if opened is None:
+            raise Refused(Errno.EBADF, f"handle {fh} is not open")
+        return opened
+
+    def file(self, fh: int) -> tuple[Opened, OpenFile]:
+        """An open file. EBADF; EISDIR for a directory."""
+        opened = self.handle(fh)
+        if opened.file is None:
+            raise Refused(Errno.EISDIR, f"handle {fh} is a directory's")
+        return opened, opened.file
+
+    def reserve_open(self, *, idle: bool = False) -> None:
+        """Check that one more file or directory may be opened: EMFILE. ``idle``: one that keeps no
+        handle.
+        """
+        count = self.handles
+        if count + self.idle >= self.limits.open_files or (
+            not idle and count >= self._open_allowance.granted and not self._open_allowance.grow(count + 1)
+        ):
+            raise OverLimit("open_files", Errno.EMFILE, "too many open files")
+
+    def reserve_listing(self) -> None:
+        """Check that one more directory may be opened: EMFILE."""
+        count = self.directories
+        if count >= self._listing_allowance.granted and not self._listing_allowance.grow(count + 1):
+            raise OverLimit("directories", Errno.EMFILE, "too many open directories")
+
+    def open(self, opened: Opened) -> int:
+        """Commit that something was opened; its handle."""
+        with self._guard:
+            opened.entry.pins += 1
+            opened.keeps = opened.file is None or not opened.file.idle
+            self._count(opened, 1)
+            self.directories += opened.directory is not None
+            self._last_handle += 1
+            self.opened[self._last_handle] = opened
+            return self._last_handle
+
+    def keep_handle(self, opened: Opened) -> None:
+        """A file is about to be locked through: from now on it keeps a handle. EMFILE."""
+        if not opened.keeps:
+            self.reserve_open()
+            with self._guard:
+                self._count(opened, -1)
+                opened.keeps = True
+                self._count(opened, 1)
+
+    def _count(self, opened: Opened, more: int) -> None:
+        if opened.keeps:
+            self.handles += more
+        else:
+            self.idle += more
+
+    def close(self, fh: int) -> None:
+        """A handle is not used any more; what it stands for is closed when no thread is at it. An
+        error of closing is the caller's.
+        """
+        opened = self.handle(fh)
+        with self._guard:
+            del self.opened[fh]
+            self._count(opened, -1)
+            self.directories -= opened.directory is not None
+            opened.closed = True
+            busy = opened.pins
+        if not busy:
+            self._close(opened)
+
+    def hold(self, opened: Opened) -> None:
+        """A request in a thread uses it."""
+        with self._guard:
+            opened.pins += 1
+
+    def let_go(self, opened: Opened) -> None:
+        """No more."""
+        with self._guard:
+            opened.pins -= 1
+            last = opened.closed and not opened.pins
+        if last:
+            self._close(opened)
+
+    def _close(self, opened: Opened) -> None:
+        opened.export.locks.forget(opened)
+        if opened.entries is not None:
+            opened.entries.close()
+        try:
+            for one in (opened.plain, opened.file, opened.directory):
+                if one is not None:
+                    one.close()
+        finally:
+            self.unpin(opened.entry)
+
+    # -- the end ---------------------------------------------------------------------------------------------------------
+
+    def take_all(self) -> list[tuple[int, Hashable]]:
+        """The session is over: everything that is to be closed by ``drop``, handles (negative) first,
+        each with what closing it may wait for.
+        """
+        self.export.locks.forget_session(self, list(self.opened.values()))
+        handles: list[tuple[int, Hashable]] = [(-fh, opened.storage) for fh, opened in list(self.opened.items())]
+        return handles + [(nodeid, storage_of(entry, self.export)) for nodeid, entry in list(self.nodes.items())]
+
+    def drop(self, numbers: Iterable[int]) -> list[Exception]:
+        """Close some of them; what went wrong."""
+        errors: list[Exception] = []
+        for number in numbers:
+            try:
+                if number < 0:
+                    self.close(-number)
+                else:
+                    self._forget_all(number)
+            except Exception as error:  # noqa: BLE001 - one broken driver must not keep the others
+                errors.append(error)
+        return errors
+
+    def _forget_all(self, nodeid: int) -> None:
+        entry = self.nodes.pop(nodeid, None)
+        if entry is not None:
+            self.by_key.pop(entry.key, None)
+            if not entry.pins:
+                entry.node.release()
+
+    def end(self) -> None:
+        """Everything is closed: give back what was granted."""
+        for allowance in (self._nodes_allowance, self._open_allowance, self._listing_allowance):
+            allowance.end()
+
+
+NOBODY: Final = NO_ID
+"""As ``by`` of a driver's verb: a user that is not root, whoever it is."""

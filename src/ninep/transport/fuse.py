@@ -1,0 +1,89 @@
+"""What the addresses of FUSE mounts have in common: a place, and options after it
+(``PLACE,KEY=VALUE,...``).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from ninep.options import BadOption, Kind, OptionSet, choice, option, read_words, rows, split_commas, text
+from ninep.transport import BadAddress
+
+PROTOCOL: Final = "fuse"
+"""The name of the protocol in the rows of these transports."""
+LONGEST_CACHE: Final = 1e9
+NONE: Final = "none"
+O = TypeVar("O", bound=OptionSet)  # noqa: E741 - a type
+
+
+def _read_cache(given: str) -> float:
+    if given == NONE:
+        return 0.0
+    try:
+        return _check_cache(float(given))
+    except ValueError:
+        raise BadOption(f"{given!r} is not a number of seconds, or none") from None
+
+
+def _check_cache(given: object) -> float:
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or math.isnan(given) or given < 0:
+        raise BadOption(f"{given!r} is not a number of seconds")
+    return min(float(given), LONGEST_CACHE)
+
+
+def _show_cache(seconds: float) -> str:
+    return f"{seconds:g}" if seconds else NONE
+
+
+CACHE: Final[Kind[float]] = Kind(
+    "SECONDS|none",
+    _read_cache,
+    _check_cache,
+    _show_cache,
+    {"anyOf": [{"type": "number", "minimum": 0}, {"const": NONE}]},
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MountOptions(OptionSet):
+    """What can be chosen for one mount."""
+
+    export: str = option(
+        "", text("a name", "NAME"), "The export; without it the one that has no name, or the only one."
+    )
+    cache: float = option(
+        1.0,
+        CACHE,
+        "For how long the kernel may keep names and attributes: what others change is seen so much "
+        "later. none: it asks each time.",
+    )
+    locks: str = option(
+        "shared",
+        choice(("shared", "local")),
+        "shared: locks are those of the export, which hold against its other clients and programs "
+        "of the host. local: each kernel keeps its own.",
+    )
+
+
+DEFAULT: Final = MountOptions()
+
+
+def split(rest: str, options: type[O], expected: str) -> tuple[str, O]:
+    """The place and the options of an address. ``BadAddress``."""
+    try:
+        place, *parts = split_commas(rest)
+        given = options(**read_words(parts, rows(options)))
+    except BadOption as error:
+        raise BadAddress(str(error)) from None
+    except ValueError:
+        raise BadAddress(f"expected {expected}") from None
+    if "=" in place and not place.startswith(("/", ".")):
+        raise BadAddress(f"{place!r} is no path; expected {expected}")
+    return place, given
+
+
+def show(place: str, options: OptionSet) -> str:
+    """The reverse: what ``split`` reads."""
+    return ",".join([place.replace(",", ",,"), *(part for part in str(options).split(",") if part)])

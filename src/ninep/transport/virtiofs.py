@@ -1,0 +1,387 @@
+"""A file system device for a virtual machine, over vhost-user: ``virtiofs:PATH,tag=TAG``.
+
+The device of virtio 1.2, section 5.11, as QEMU's ``vhost-user-fs-pci`` has it since 5.0. Who may
+connect, and what is trusted, is as for ``vhost_user``.
+
+Rules
+
+* Ring 0 is for requests of high priority (FORGET, INTERRUPT), the others for all else. A chain
+  carries one FUSE request and has the place for its reply, if there is one.
+* A request is copied before it is looked at; the data of a large WRITE stay where they are.
+* A reply finds its chain by its ``unique``. What worker threads bring while the rings are stopped is
+  kept until they go on.
+* A session begins with INIT, which Linux sends once for each mount. A guest whose server was
+  restarted does not know of that: what it asks is refused (EIO) until it mounts anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import re
+import shlex
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, ClassVar, Final
+
+from ninep.host import shared
+from ninep.linux import Errno
+from ninep.options import FLAG, BadOption, Kind, option, text
+from ninep.transport import Address, Bound, TransportType, unix
+from ninep.transport.front_end import FrontEnd
+from ninep.transport.fuse import PROTOCOL, MountOptions, show, split
+from ninep.transport.hints import GUEST, Hint, Mount
+from ninep.transport.peers import Peer, unix_peer
+from ninep.transport.vhost_user import NEEDS
+from ninep.transport.virtqueue import Virtqueue
+from ninep.virtio.device import Device, Profile
+from ninep.virtio.ring import Chain, RingError, SplitQueue
+from ninep.wire.buffers import behind, first, scatter
+from ninep.wire.fuse import (
+    IN_HEADER_SIZE,
+    OUT_HEADER_SIZE,
+    WRITE_HEADER_SIZE,
+    Malformed,
+    Opcode,
+    pack_error,
+    unpack_header,
+    unpack_out_header,
+)
+from ninep.wire.types import Buffer
+
+FORM: Final = "virtiofs:PATH,tag=TAG"
+QUEUES: Final = 1 + 8
+"""Of high priority, and as many for requests as a front end may ask for (num-request-queues)."""
+QUEUE_SIZE: Final = 1024
+LONGEST_TAG: Final = 36
+"""Bytes of the tag in the config space, which the front end answers."""
+COPIED: Final = 8192
+"""Bytes up to which the data of a WRITE are copied with it."""
+LARGEST_COPY: Final = 1 << 21
+
+
+def _tag(given: str) -> str:
+    size = len(os.fsencode(given))
+    if not 0 < size <= LONGEST_TAG:
+        raise BadOption(f"a tag has 1 to {LONGEST_TAG} bytes, not {size}")
+    return given
+
+
+_TEXT: Final = text()
+TAG: Final = Kind("TAG", _tag, lambda given: _tag(_TEXT.check(given)), str, {"type": "string", "minLength": 1})
+
+
+@dataclass(frozen=True, kw_only=True)
+class VirtiofsOptions(MountOptions):
+    """What may follow the path."""
+
+    tag: str = option("ninep", TAG, "The tag: what the guest mounts.")
+    unsealed_memory: bool = option(
+        False,
+        FLAG,
+        "Take guest memory in a file that could shrink (memory-backend-file), which would end the "
+        "server: only where nobody else can write the file.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Virtiofs(Address):
+    """A unix socket to which a virtual machine's front end connects."""
+
+    transport: ClassVar[str] = "virtiofs"
+    path: str
+    options: VirtiofsOptions = VirtiofsOptions()
+    mode: int = 0o600
+    """Permissions of the socket."""
+
+    def __str__(self) -> str:
+        return f"virtiofs:{show(self.path, self.options)}"
+
+    @property
+    def export(self) -> str:
+        """The one that is mounted."""
+        return self.options.export
+
+
+def parse(rest: str) -> Virtiofs:
+    """An address to listen at."""
+    return Virtiofs(*split(rest, VirtiofsOptions, FORM))
+
+
+def bind(address: Virtiofs) -> Bound:
+    """A listening socket at the path."""
+    if not shared.AVAILABLE or sys.byteorder != "little":
+        raise OSError(errno.EAFNOSUPPORT, NEEDS)
+    bound = unix.bind(unix.Unix(address.path, address.mode))
+    return Bound(address, bound.sockets, bound.close)
+
+
+def accept(sock: socket.socket, address: Virtiofs, make: Any, gone: Callable[[], None]) -> Callable[[], None]:
+    """A device for the front end that connected."""
+    options = address.options
+    peer = unix_peer(sock)
+    peer = replace(peer, shown=f"{peer.shown.replace('unix', 'virtiofs', 1)} tag={options.tag}")
+    role = VirtioFs(make, peer)
+    device = Device(Profile(0, b"", QUEUES, QUEUE_SIZE), role, unsealed=options.unsealed_memory, name=str(peer))
+    front_end = FrontEnd(sock, device, role, str(peer), gone)
+    role.broken, role.session_ended = device.broken, front_end.session_ended
+    return front_end.end
+
+
+class _Ring:
+    """One of the device's rings, and its chains that are not answered, by ``unique``."""
+
+    __slots__ = ("chains", "held", "queue")
+
+    def __init__(
+        self, serve: Callable[[_Ring, Chain], None], broken: Callable[[RingError], None], idle: Callable[[], bool]
+    ) -> None:
+        self.queue = Virtqueue(partial(serve, self), broken, idle)
+        self.chains: dict[int, deque[Chain]] = {}
+        self.held: list[tuple[Chain, bytes]] = []
+        """Replies that came while it was stopped."""
+
+
+class VirtioFs:
+    """One device: the role of its rings, and the transport of the connection that it carries.
+
+    Args:
+        make: makes the connection.
+        peer: the process of the virtual machine.
+    """
+
+    def __init__(self, make: Callable[[Any], Any], peer: Peer) -> None:
+        self._make = make
+        self._peer = peer
+        self._connection: Any = None
+        self._closing = False
+        self._paused = False
+        self._rings: dict[int, _Ring] = {}
+        self._of: dict[int, _Ring] = {}
+        """The ring of each ``unique`` that is not answered."""
+        self.broken: Callable[[int, RingError], None] = _nobody
+        self.session_ended: Callable[[], None] = _nothing
+
+    # -- the device's calls (virtio.device.Role) -----------------------------------------------------------------------
+
+    def start(self, index: int, queue: SplitQueue, kick: int, call: Callable[[], None], *, resumed: bool) -> None:
+        """A ring runs."""
+        ring = self._rings.get(index)
+        if ring is None:
+            ring = self._rings[index] = _Ring(self._serve, partial(self._break, index), self._idle)
+            if self._paused:
+                ring.queue.pause()
+        ring.queue.start(queue, kick, call)
+        if resumed:
+            held, ring.held = ring.held, []
+            for chain, reply in held:
+                self._return(ring, chain, (reply,), len(reply))
+        else:
+            for chain in queue.recover():
+                self._recover(ring, chain)
+        ring.queue.flush()
+
+    def stop(self, index: int) -> None:
+        """A ring is stopped."""
+        self._rings[index].queue.stop()
+
+    def end(self) -> None:
+        """The guest has begun anew, or is gone."""
+        self._rings.clear()
+        self._of.clear()
+        self._lose()
+
+    def _break(self, index: int, error: RingError) -> None:
+        self.broken(index, error)
+        for ring in self._rings.values():
+            ring.queue.stop()
+        self.end()
+
+    def _lose(self) -> None:
+        connection, self._connection = self._connection, None
+        self._paused = False
+        if connection is not None:
+            connection.lost()
+            self.session_ended()
+
+    # -- requests ------------------------------------------------------------------------------------------------------
+
+    def _serve(self, ring: _Ring, chain: Chain) -> None:
+        frame, payload = _message(chain)
+        connection = self._connection
+        if connection is None:
+            if self._closing:
+                self._refuse(ring, chain, frame, Errno.ENOTCONN)
+                return
+            connection = self._connection = self._make(self)
+            connection.made(self._peer)
+        unique = unpack_header(frame)[2]
+        room = chain.writable
+        if room:
+            ring.chains.setdefault(unique, deque()).append(chain)
+            self._of[unique] = ring
+        try:
+            written = connection.message(frame, payload, room)
+        except Malformed as error:
+            raise RingError(str(error)) from None
+        if written > 0:
+            self._take(unique, chain)
+            ring.queue.push(chain.head, written)
+        elif written < 0 or not room:
+            if room:
+                self._take(unique, chain)
+            ring.queue.push(chain.head, 0)
+
+    def _refuse(self, ring: _Ring, chain: Chain, frame: bytes, code: Errno) -> None:
+        reply = pack_error(unpack_header(frame)[2], code)
+        self._return(ring, chain, (reply,) if chain.writable else (), OUT_HEADER_SIZE)
+
+    def _recover(self, ring: _Ring, chain: Chain) -> None:
+        """A request that an earlier server had taken and not answered."""
+        try:
+            frame, _ = _message(chain)
+        except RingError:
+            ring.queue.push(chain.head, 0)
+            return
+        if unpack_header(frame)[1] == Opcode.INIT:
+            self._serve(ring, chain)
+        else:
+            self._refuse(ring, chain, frame, Errno.EIO)
+
+    # -- replies (transport.writer.Transport) --------------------------------------------------------------------------
+
+    def write(self, buffer: Buffer) -> None:
+        """One reply."""
+        self.write_all((buffer,))
+
+    def write_all(self, buffers: Sequence[Buffer]) -> None:
+        """One reply, in several buffers."""
+        size, _, unique = unpack_out_header(buffers[0])
+        ring = self._of.get(unique)
+        chain = self._take(unique)
+        if ring is not None and chain is not None:
+            self._return(ring, chain, buffers, size)
+            ring.queue.flush()
+
+    def _return(self, ring: _Ring, chain: Chain, parts: Sequence[Buffer], size: int) -> None:
+        """Write a reply into its chain; an error if it has no room, nothing if that has none."""
+        if size > chain.writable_size and parts:
+            parts = (pack_error(unpack_out_header(parts[0])[2], Errno.EIO),)
+            size = OUT_HEADER_SIZE
+            if size > chain.writable_size:
+                parts, size = (), 0
+        if not ring.queue.running:
+            ring.held.append((chain, b"".join(parts)))
+            return
+        left: Sequence[memoryview] = chain.writable
+        for part in parts:
+            left = behind(left, scatter(left, part))
+        ring.queue.push(chain.head, size if parts else 0)
+
+    def _take(self, unique: int, chain: Chain | None = None) -> Chain | None:
+        """The chain of a reply, out of the table: the one that was written to, or the oldest."""
+        ring = self._of.get(unique)
+        chains = None if ring is None else ring.chains.get(unique)
+        if ring is None or not chains:
+            return None
+        if chain is None:
+            chain = chains.popleft()
+        else:
+            chains.remove(chain)
+        if not chains:
+            del ring.chains[unique], self._of[unique]
+        return chain
+
+    # -- flow and end --------------------------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Take no more requests until ``resume``."""
+        self._paused = True
+        for ring in self._rings.values():
+            ring.queue.pause()
+
+    def resume(self) -> None:
+        """Take them again."""
+        self._paused = False
+        for ring in self._rings.values():
+            ring.queue.resume()
+
+    def close(self) -> None:
+        """End the connection, and begin no more."""
+        self._closing = True
+        asyncio.get_running_loop().call_soon(self._lose)
+
+    abort = close
+
+    def _idle(self) -> bool:
+        return self._connection is not None and self._connection.alone()
+
+    def shut(self) -> bool:
+        """Begin no more connections. True: there is none."""
+        self._closing = True
+        return self._connection is None
+
+
+def _nobody(_index: int, _error: RingError) -> None:
+    """Nobody is told."""
+
+
+def _nothing() -> None:
+    """Nobody waits for it."""
+
+
+def _message(chain: Chain) -> tuple[bytes, Sequence[memoryview] | None]:
+    """The request of a chain, copied; the data of a large WRITE are left where they are. ``RingError``
+    for what is none.
+    """
+    readable, size = chain.readable, chain.readable_size
+    if size < IN_HEADER_SIZE:
+        raise RingError(f"a request of {size} bytes")
+    if size > COPIED:
+        head = b"".join(first(readable, WRITE_HEADER_SIZE))
+        if unpack_header(head)[1] == Opcode.WRITE:
+            return head, behind(readable, WRITE_HEADER_SIZE)
+        if size > LARGEST_COPY:
+            raise RingError(f"a request of {size} bytes")
+    return readable[0].tobytes() if len(readable) == 1 else b"".join(readable), None
+
+
+# -- hints ------------------------------------------------------------------------------------------------------------------
+
+QEMU: Final = "QEMU 5.0 or newer, with the guest's memory in place of 4G twice"
+
+
+def hints(address: Virtiofs, mount: Mount) -> list[Hint]:
+    """QEMU's arguments, and the mount line."""
+    del mount
+    tag = address.options.tag
+    name = f"ninep-{re.sub('[^A-Za-z0-9]', '-', tag)}"
+    path = os.path.abspath(address.path).replace(",", ",,")
+    arguments = [
+        ("m", "4G"),
+        ("object", "memory-backend-memfd,id=mem,size=4G,share=on"),
+        ("machine", "memory-backend=mem"),
+        ("chardev", f"socket,id={name},path={path}"),
+        ("device", f"vhost-user-fs-pci,chardev={name},tag={tag.replace(',', ',,')},queue-size={QUEUE_SIZE}"),
+    ]
+    line = shlex.join(["mount", "-t", "virtiofs", tag, "/mnt"])
+    return [Hint(QEMU, shlex.join(word for key, value in arguments for word in (f"-{key}", value))), Hint(GUEST, line)]
+
+
+TRANSPORT: Final = TransportType(
+    form=FORM,
+    remote=lambda _: False,
+    parse=parse,
+    bind=bind,
+    hints=hints,
+    with_mode=lambda address, mode: replace(address, mode=mode),
+    raw=False,
+    accept=accept,
+    options=VirtiofsOptions,
+    protocol=PROTOCOL,
+)
