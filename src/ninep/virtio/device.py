@@ -3,8 +3,6 @@
 The device owns the guest's memory, the rings and all descriptors that came with requests. It says
 to its ``Role`` when a ring runs, stops and goes on.
 
-* A ring runs while the front end has given it memory, a size, addresses and a kick descriptor, and
-  has enabled it (without VHOST_USER_F_PROTOCOL_FEATURES it is enabled at once), in whatever order.
 * QEMU stops rings by GET_VRING_BASE when it stops the guest (``stop``) and when the guest resets the
   device, and nothing tells the two apart until the next start. A ring that is set up as it was, and
   is to begin where it ended, is *resumed*: it was ``stop`` and ``cont``, and sessions go on. Any
@@ -17,29 +15,22 @@ to its ``Role`` when a ring runs, stops and goes on.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from enum import IntEnum
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
 
 from ninep.host import shared
-from ninep.virtio import inflight as region
 from ninep.virtio import messages as m
 from ninep.virtio.errors import RingError
+from ninep.virtio.inflight import region_size
 from ninep.virtio.memory import MAX_SLOTS, BadMemory, GuestMemory, Place
 from ninep.virtio.messages import Answer, Message, ProtocolError, ProtocolFeature, Request
-from ninep.virtio.ring import SplitQueue
+from ninep.virtio.rings import Feature, Rings, Role
 from ninep.virtio.vring import NO_DESCRIPTOR, Vring
 
+__all__ = ["Device", "Feature", "Profile", "Role"]
+
 log = logging.getLogger("ninep.virtio")
-
-
-class Feature(IntEnum):
-    """Bits of GET_FEATURES that all devices have here."""
-
-    INDIRECT_DESC = 28
-    EVENT_IDX = 29
-    PROTOCOL_FEATURES = 30  # VHOST_USER_F_PROTOCOL_FEATURES
-    VERSION_1 = 32
 
 
 COMMON: Final = sum(1 << bit for bit in Feature)
@@ -59,24 +50,17 @@ class Profile(NamedTuple):
     """The most descriptors of a ring."""
 
 
-class Role(Protocol):
-    """What a device does with its rings."""
-
-    def start(self, index: int, queue: SplitQueue, kick: int, call: Callable[[], None], *, resumed: bool) -> None:
-        """The ring runs; there may be chains in it already. ``kick``: the descriptor to wait on,
-        which is the device's. ``call()``: signal the driver. ``resumed``: it is the same queue that
-        was stopped, and goes on: sessions live on.
-        """
-
-    def stop(self, index: int) -> None:
-        """Touch the ring no more, nor wait on its descriptor. A resumed start may follow."""
-
-    def end(self) -> None:
-        """The front end is gone, or the device was reset: sessions end. No ring runs."""
-
-
 class _Failed(Exception):
     """A request cannot be met; the front end may go on."""
+
+
+@contextmanager
+def _failing(what: str) -> Iterator[None]:
+    """A call to the system that does not work with what the front end gave fails the request."""
+    try:
+        yield
+    except (OSError, ValueError, OverflowError) as error:
+        raise _Failed(f"{what}: {error}") from None
 
 
 class Device:
@@ -85,21 +69,17 @@ class Device:
     def __init__(self, profile: Profile, role: Role, *, unsealed: bool = False, name: str = "virtio") -> None:
         """``unsealed``: memory of files that could shrink is taken. ``name``: for the log."""
         self._profile = profile
-        self._role = role
         self._name = name
         self._memory = GuestMemory(unsealed=unsealed)
-        self._rings = [Vring(index) for index in range(profile.queues)]
-        self._features = 0
+        self._rings = Rings(profile.queues, self._memory, role, name)
         self._agreed: frozenset[ProtocolFeature] = frozenset()
         self._status = 0
-        self._inflight: tuple[m.Inflight, Place, memoryview] | None = None
-        self._used = False
-        """Whether the role has had a ring since its last end."""
+        self._told_size = False
 
     @property
     def features(self) -> int:
         """The feature bits that were agreed on."""
-        return self._features
+        return self._rings.features
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
@@ -130,20 +110,12 @@ class Device:
         """A ring that its role serves no longer, because the driver broke its rules: it is dead
         until it starts anew. ``Role.stop`` is not called.
         """
-        ring = self._rings[index]
-        ring.stopped()
-        ring.broken = True
         self._status |= NEEDS_RESET
-        log.warning("%s: ring %d is broken, and served no more until the guest resets it: %s", self._name, index, error)
-        if ring.err != NO_DESCRIPTOR:
-            shared.signal(ring.err)
+        self._rings.broken(self._rings[index], error)
 
     def close(self) -> None:
         """The front end is gone."""
-        self._end()
-        for ring in self._rings:
-            ring.close()
-        self._inflight = None
+        self._rings.clear()
         self._memory.clear()
         log.info("%s: the front end is gone", self._name)
 
@@ -156,8 +128,7 @@ class Device:
         unknown = features & ~(self._profile.features | COMMON)
         if unknown:
             raise ProtocolError(f"SET_FEATURES with bits that were not offered: {unknown:#x}")
-        self._features = features
-        self._start_ready()
+        self._rings.set_features(features)
 
     def _offered(self) -> frozenset[ProtocolFeature]:
         without = () if self._profile.config else (ProtocolFeature.CONFIG,)
@@ -181,12 +152,20 @@ class Device:
     # -- config space and status ---------------------------------------------------------------------------------------
 
     def _get_config(self, config: m.Config, _descriptors: list[int]) -> m.Config:
-        if self._used and not any(ring.running for ring in self._rings):
+        if self._rings.used and not self._rings.running:
             log.info("%s: reset: the guest probes the device anew", self._name)
-            self._end()
+            self._rings.end()
         have = self._profile.config
-        if config.offset + config.size != len(have):
-            log.info("%s: %d bytes of config space were asked for: config_size=%d", self._name, config.size, len(have))
+        asked = config.offset + config.size
+        if asked != len(have) and not self._told_size:
+            self._told_size = True
+            log.warning(
+                "%s: the front end has %d bytes of config space, the device %d: give it config_size=%d",
+                self._name,
+                asked,
+                len(have),
+                len(have),
+            )
         part = have[config.offset : config.offset + config.size]
         return m.Config(config.offset, config.size, 0, part.ljust(config.size, b"\0"))
 
@@ -199,22 +178,16 @@ class Device:
     def _set_status(self, status: int, _descriptors: list[int]) -> None:
         self._status = status
         if not status:
-            for ring in self._rings:
-                self._halt(ring)
+            self._rings.halt_all()
 
     def _reset_device(self, _body: None, _descriptors: list[int]) -> None:
         log.info("%s: reset", self._name)
-        self._end()
-        self._features = self._status = 0
-        self._inflight = None
-        for ring in self._rings:
-            ring.clear()
+        self._rings.clear()
+        self._status = 0
 
     def _reset_owner(self, _body: None, _descriptors: list[int]) -> None:
         """Deprecated: "either ignore this message, or use it to disable all rings"."""
-        for ring in self._rings:
-            ring.enabled = False
-            self._stop(ring)
+        self._rings.disable_all()
 
     # -- memory --------------------------------------------------------------------------------------------------------
 
@@ -222,32 +195,18 @@ class Device:
         if len(regions) != len(descriptors):
             raise ProtocolError(f"SET_MEM_TABLE of {len(regions)} regions with {len(descriptors)} descriptors")
         self._memory.replace(regions, descriptors)
-        self._memory_changed()
+        self._rings.memory_changed()
 
     def _get_max_mem_slots(self, _body: None, _descriptors: list[int]) -> int:
         return MAX_SLOTS
 
     def _add_mem_reg(self, added: m.Region, descriptors: list[int]) -> None:
         self._memory.add(added, descriptors[0])
-        self._memory_changed()
+        self._rings.memory_changed()
 
     def _rem_mem_reg(self, removed: m.Region, _descriptors: list[int]) -> None:
         self._memory.remove(removed)
-        self._memory_changed()
-
-    def _memory_changed(self) -> None:
-        """Rings whose memory is where it was go on; others stop, until it is there again."""
-        for ring in self._rings:
-            if not ring.running:
-                continue
-            try:
-                same = self._find(ring)[0] == ring.setup
-            except BadMemory as error:
-                log.debug("%s: ring %d: %s", self._name, ring.index, error)
-                same = False
-            if not same:
-                self._stop(ring)
-        self._start_ready()
+        self._rings.memory_changed()
 
     # -- rings ---------------------------------------------------------------------------------------------------------
 
@@ -269,7 +228,7 @@ class Device:
             ring.size = 0
             raise _Failed(f"a ring of {size} descriptors: a power of two, at most {self._profile.queue_size}")
         ring.size = size
-        self._start_if_ready(ring)
+        self._rings.start_if_ready(ring)
 
     def _set_vring_base(self, state: m.VringState, _descriptors: list[int]) -> None:
         if state.number > 0xFFFF:
@@ -282,11 +241,11 @@ class Device:
         if ring.running and addresses != ring.addresses:
             raise _Failed(f"ring {ring.index} runs")
         ring.addresses = addresses
-        self._start_if_ready(ring)
+        self._rings.start_if_ready(ring)
 
     def _get_vring_base(self, state: m.VringState, _descriptors: list[int]) -> m.VringState:
         ring = self._ring(state.ring)
-        self._halt(ring)
+        self._rings.halt(ring)
         return m.VringState(ring.index, ring.base)
 
     def _event(self, value: int, descriptors: list[int]) -> tuple[Vring, int]:
@@ -296,17 +255,18 @@ class Device:
             raise ProtocolError(f"{len(descriptors)} descriptors with {value:#x} for a ring")
         if not descriptors:
             return ring, NO_DESCRIPTOR
-        if not shared.is_event(descriptors[0]):
-            raise _Failed("the descriptor is no eventfd")
+        with _failing("its descriptor"):
+            if not shared.is_event(descriptors[0]):
+                raise _Failed("the descriptor is no eventfd")
         return ring, descriptors.pop()
 
     def _set_vring_kick(self, value: int, descriptors: list[int]) -> None:
         ring, descriptor = self._event(value, descriptors)
-        self._stop(ring)
+        self._rings.stop(ring)
         ring.replace("kick", descriptor)
         if descriptor == NO_DESCRIPTOR:
             raise _Failed("rings are not polled: they start with a kick descriptor")
-        self._start_if_ready(ring)
+        self._rings.start_if_ready(ring)
 
     def _set_vring_call(self, value: int, descriptors: list[int]) -> None:
         ring, descriptor = self._event(value, descriptors)
@@ -321,106 +281,36 @@ class Device:
         ring = self._ring(state.ring)
         ring.enabled = bool(state.number)
         if ring.enabled:
-            self._start_if_ready(ring)
+            self._rings.start_if_ready(ring)
         else:
-            self._stop(ring)
+            self._rings.stop(ring)
 
     # -- the in-flight region ------------------------------------------------------------------------------------------
 
     def _get_inflight_fd(self, wanted: m.Inflight, _descriptors: list[int]) -> Answer:
         if not 0 < wanted.queues <= self._profile.queues or not 0 < wanted.queue_size <= self._profile.queue_size:
             raise ProtocolError(f"in-flight regions of {wanted.queues} rings of {wanted.queue_size} descriptors")
-        size = wanted.queues * region.region_size(wanted.queue_size)
-        descriptor = shared.sealed_memory("ninep-inflight", size)
-        made = m.Inflight(size, 0, wanted.queues, wanted.queue_size)
+        size = wanted.queues * region_size(wanted.queue_size)
+        try:
+            descriptor = shared.sealed_memory("ninep-inflight", size)
+        except OSError as error:
+            log.warning("%s: no in-flight region: %s", self._name, error)
+            return Answer(m.pack_answer(Request.GET_INFLIGHT_FD, wanted._replace(size=0, offset=0)))
+        made = wanted._replace(size=size, offset=0)
         return Answer(m.pack_answer(Request.GET_INFLIGHT_FD, made), (descriptor,))
 
     def _set_inflight_fd(self, given: m.Inflight, descriptors: list[int]) -> None:
-        if any(ring.running for ring in self._rings):
+        if self._rings.running:
             raise _Failed("a ring runs")
-        if not shared.cannot_shrink(descriptors[0]):
-            raise _Failed("the in-flight region is not the one that was given out")
-        file, size = shared.file_size(descriptors[0])
-        least = given.queues * region.region_size(given.queue_size)
-        if given.offset + max(given.size, least) > size or given.size < least or given.offset % 8:
-            raise _Failed(f"an in-flight region of {given.size} bytes at {given.offset} in a file of {size}")
-        view = shared.map_shared(descriptors[0], size)[given.offset : given.offset + given.size]
-        self._inflight = (given, Place(file, given.offset), view)
-
-    def _inflight_of(self, ring: Vring) -> region.Inflight | None:
-        """The part of a ring. ``RingError``."""
-        if self._inflight is None or ring.index >= self._inflight[0].queues:
-            return None
-        each = region.region_size(self._inflight[0].queue_size)
-        return region.Inflight(self._inflight[2][ring.index * each :][:each], ring.size)
-
-    # -- starting and stopping -----------------------------------------------------------------------------------------
-
-    def _find(self, ring: Vring) -> Any:
-        return ring.find(
-            self._memory,
-            event_idx=bool(self._features >> Feature.EVENT_IDX & 1),
-            indirect=bool(self._features >> Feature.INDIRECT_DESC & 1),
-            inflight=self._inflight[1] if self._inflight else None,
-        )
-
-    def _start_ready(self) -> None:
-        for ring in self._rings:
-            self._start_if_ready(ring)
-
-    def _start_if_ready(self, ring: Vring) -> None:
-        enabled = not self._features >> Feature.PROTOCOL_FEATURES & 1
-        if ring.running or not ring.ready(enabled=enabled):
-            return
-        try:
-            setup, parts = self._find(ring)
-            resumed = ring.resumes(setup)
-            if not resumed:
-                anew = ring.queue is not None
-                if anew:
-                    self._end()
-                inflight = self._inflight_of(ring)
-                if inflight is not None and anew:
-                    inflight.reset(parts.used.cast("H")[1])
-                ring.make(self._memory, setup, parts, inflight)
-        except (BadMemory, RingError) as error:
-            if ring.told != str(error):
-                ring.told = str(error)
-                log.warning("%s: ring %d does not start: %s", self._name, ring.index, error)
-            return
-        self._run(ring, resumed=resumed)
-
-    def _run(self, ring: Vring, *, resumed: bool) -> None:
-        assert ring.queue is not None  # noqa: S101 - for types
-        ring.running = self._used = True
-        ring.told = ""
-        if resumed:
-            log.debug("%s: ring %d resumed at %d", self._name, ring.index, ring.base)
-        else:
-            log.info(
-                "%s: ring %d started: %d descriptors, features %#x", self._name, ring.index, ring.size, self._features
-            )
-        self._role.start(ring.index, ring.queue, ring.kick, ring.signal, resumed=resumed)
-
-    def _stop(self, ring: Vring) -> None:
-        if ring.running:
-            self._role.stop(ring.index)
-            ring.stopped()
-            log.debug("%s: ring %d stopped at %d", self._name, ring.index, ring.base)
-
-    def _halt(self, ring: Vring) -> None:
-        """Stop a ring until a kick descriptor comes again."""
-        self._stop(ring)
-        ring.halted()
-
-    def _end(self) -> None:
-        """All that the role has comes to its end."""
-        for ring in self._rings:
-            self._stop(ring)
-            ring.forget()
-        if self._used:
-            self._used = False
-            self._role.end()
+        with _failing("the in-flight region"):
+            if not shared.cannot_shrink(descriptors[0]):
+                raise _Failed("the in-flight region is none that was given out here: its file could shrink")
+            file, size = shared.file_size(descriptors[0])
+            least = given.queues * region_size(given.queue_size)
+            if given.size < least or given.offset + given.size > size or given.offset % 8:
+                raise _Failed(f"an in-flight region of {given.size} bytes at {given.offset} in a file of {size}")
+            view = shared.map_shared(descriptors[0], size)[given.offset : given.offset + given.size]
+        self._rings.set_inflight(given, Place(file, given.offset), view)
 
 
 _HANDLERS: Final[dict[Request, Callable[[Device, Any, list[int]], Any]]] = {

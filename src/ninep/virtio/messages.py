@@ -132,6 +132,10 @@ class Inflight(NamedTuple):
     offset: int
     queues: int
     queue_size: int
+    padding: bytes = bytes(4)
+    """None in the specification; C programs have the 4 bytes that their structure ends with, and
+    want as many back.
+    """
 
 
 Body = int | VringState | VringAddresses | tuple[Region, ...] | Region | Config | Inflight | None
@@ -188,11 +192,10 @@ CONFIG: Final = Payload(
     _CONFIG.size, _CONFIG.size + MAX_CONFIG, _unpack_config, lambda body: _CONFIG.pack(*body[:3]) + body.data
 )
 INFLIGHT: Final = Payload(
-    # QEMU's structure is packed: 20 bytes. A C compiler's would be 24.
-    20,
-    24,
-    lambda data: Inflight(*_INFLIGHT.unpack_from(data)),
-    lambda body: _INFLIGHT.pack(*body),
+    _INFLIGHT.size,
+    _INFLIGHT.size + 4,
+    lambda data: Inflight._make((*_INFLIGHT.unpack_from(data), data[_INFLIGHT.size :])),
+    lambda body: _INFLIGHT.pack(*body[:4]) + body.padding,
 )
 
 
@@ -299,7 +302,10 @@ class Receiver:
     def feed(self, data: bytes, descriptors: Sequence[int] = ()) -> tuple[Message, list[int]] | None:
         """Take what was received, at most ``wanted`` bytes. A whole message and its descriptors,
         which are the caller's then; or None. ``ProtocolError``: all descriptors are closed.
+        ``ValueError`` for more bytes than were wanted.
         """
+        if len(data) > self.wanted:
+            raise ValueError(f"{len(data)} bytes, where {self.wanted} are wanted")
         late = bool(descriptors and (self._data or not data))
         self._descriptors += descriptors
         self._data += data

@@ -140,6 +140,14 @@ class Vring:
         self.setup, self.parts = setup, parts
         return self.queue
 
+    def begin(self) -> SplitQueue:
+        """It runs. Its queue, which was made or resumes."""
+        if self.queue is None:
+            raise RuntimeError("a ring that was not made")
+        self.running = True
+        self.told = ""
+        return self.queue
+
     def stopped(self) -> None:
         """It runs no longer; what it is to resume from is noted."""
         self.running = False
