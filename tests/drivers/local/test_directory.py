@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.drivers.local.conftest import NEW
 
 from ninep import host
 from ninep.drivers.local import LocalNode
-from ninep.drivers.local.directory import LocalDir
+from ninep.drivers.local.directory import LOOKS, PIECE, LocalDir
 from ninep.errors import Refused
 from ninep.host import Entry
 from ninep.linux import DT_DIR, DT_FIFO, DT_LNK, DT_REG, DT_UNKNOWN, Errno
 from ninep.node import Dirent
+from ninep.wire.codec import unpack_dirents
 from ninep.wire.types import QT_DIR, QT_FILE, QT_SYMLINK
 
 LONG = "long" * 30  # so that a few hundred names take several of the host's batches
@@ -223,4 +225,46 @@ def test_a_directory_listed_while_it_is_removed(root: LocalNode, folder: Path) -
     root.unlink(b"folder", directory=True)
     assert [entry[5] for entry in all_entries(directory)] in ([], [b".", b".."])
     directory.fsync(datasync=False)
+    directory.close()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_reply_takes_few_looks(
+    root: LocalNode, folder: Path, monkeypatch: pytest.MonkeyPatch, *, packed: bool
+) -> None:
+    """Subdirectories are looked at one by one: a reply ends before that takes long, wherever it
+    begins, and nothing is left out.
+    """
+    for number in range(1500):
+        (folder / f"{number}").mkdir()
+    looks = 0
+    look = LocalDir._stat_entry
+
+    def counted(*arguments: Any) -> Dirent | None:
+        nonlocal looks
+        looks += 1
+        return look(*arguments)
+
+    monkeypatch.setattr(LocalDir, "_stat_entry", counted)
+    directory = root.opendir()
+
+    def reply(cookie: int) -> Sequence[Dirent]:
+        nonlocal looks
+        looks = 0
+        if packed:
+            data = directory.read_packed(cookie, 1 << 20)
+            assert data is not None
+            entries: Sequence[Dirent] = unpack_dirents(data)
+        else:
+            entries = directory.read(cookie, 1 << 20)
+        assert looks <= LOOKS + PIECE
+        return entries
+
+    seen: list[Dirent] = []
+    while more := reply(seen[-1][3] if seen else 0):
+        seen += more
+    found = sorted(entry[5] for entry in seen if b"." not in entry[5])
+    assert found == sorted(b"%d" % number for number in range(1500))
+    for at in (700, 1200, 3, 1499, 750, 749):
+        assert reply(seen[at][3])[0] == seen[at + 1]
     directory.close()
