@@ -16,6 +16,7 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from tests.support.virtio_driver import INDIRECT, NEXT, WRITE, Driver, Mapped, Memories
@@ -86,6 +87,7 @@ class Trial:
             driver.put(place + 2, "H", FIRST[options >> 6])
         self.regions = ((driver.BASE, driver.content), (SECOND, bytearray(64)), (THIRD, bytearray(256)))
         driver.memory = self.memory = (Mapped if options & 4 else Memories)(*self.regions)
+        self.begins = [ctypes.addressof(ctypes.c_char.from_buffer(content)) for _, content in self.regions]
         self.memory.looked = self.looked
         self.region = bytearray(region_size(size)) if options & 8 else None
         self.used_poked = self.region_poked = False
@@ -138,12 +140,9 @@ class Trial:
     def fill(self) -> None:
         """Write an indirect table in order, and a descriptor for it, and make it available."""
         count, readable, length, place = (self.byte() for _ in range(4))
-        size = LENGTHS[length & 7] + (length >> 4)
-        at = self.driver.BASE + BUFFERS
-        for number in range(count):
-            flags = (NEXT if number < count - 1 else 0) | (WRITE if number >= readable else 0)
-            self.driver.describe(TABLE + 16 * number, at, size, flags, number + 1)
-            at += size + (length >> 3 & 1)
+        count %= 131
+        table = in_order(count, readable, LENGTHS[length & 7] + (length >> 4), length >> 3 & 1)
+        self.driver.content[TABLE : TABLE + len(table)] = table
         self.driver.describe(16 * (place % self.driver.size), self.driver.BASE + TABLE, 16 * count, INDIRECT)
         self.driver.offer(place % self.driver.size)
 
@@ -224,8 +223,8 @@ class Trial:
         """The guest address of a view."""
         assert not view.readonly
         address = ctypes.addressof(ctypes.c_char.from_buffer(view))
-        for start, content in self.regions:
-            offset = address - ctypes.addressof(ctypes.c_char.from_buffer(content))
+        for (start, content), begin in zip(self.regions, self.begins, strict=True):
+            offset = address - begin
             if offset >= 0 and offset + len(view) <= len(content):
                 return Buffer(start + offset, len(view))
         raise AssertionError("a view outside of memory")
@@ -366,6 +365,16 @@ class Trial:
             if buffer.address >= start and buffer.address + buffer.length <= start + len(content):
                 return bytes(content[buffer.address - start :][: buffer.length])
         raise Broken("address")
+
+
+@lru_cache(1 << 12)
+def in_order(count: int, readable: int, size: int, gap: int) -> bytes:
+    """A table of buffers of one size."""
+    table = bytearray()
+    for number in range(count):
+        flags = (NEXT if number < count - 1 else 0) | (WRITE if number >= readable else 0)
+        table += struct.pack("<QIHH", Driver.BASE + BUFFERS + number * (size + gap), size, flags, number + 1)
+    return bytes(table)
 
 
 def joined(buffers: list[Buffer]) -> list[Buffer]:

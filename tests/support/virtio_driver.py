@@ -20,11 +20,18 @@ NEXT, WRITE, INDIRECT = 1, 2, 4
 
 
 class Memories:
-    """Guest memory: regions at guest addresses. ``looked`` is called whenever it is asked."""
+    """Guest memory: regions at guest addresses, each view of which is asked for. ``looked`` is called
+    whenever memory is asked.
+    """
 
     def __init__(self, *regions: tuple[int, bytearray]) -> None:
         self.regions = regions
         self.looked: Callable[[], object] = lambda: None
+
+    @property
+    def mapped(self) -> list[Region]:
+        self.looked()
+        return []
 
     def view(self, address: int, length: int) -> memoryview:
         self.looked()
@@ -35,7 +42,7 @@ class Memories:
 
 
 class Mapped(Memories):
-    """The same, whose regions are known."""
+    """The same, which gives out its regions."""
 
     @property
     def mapped(self) -> list[Region]:

@@ -291,25 +291,6 @@ class TestBarriers:
         assert queue._fence.locked()
 
 
-def test_a_queue_that_goes_on_where_another_stopped() -> None:
-    driver = Driver(indirect=True, first=0xFFFE)
-    for number in range(4):
-        driver.add([bytes([number])], [8])
-    before = driver.device()
-    heads = [pop(before).head for _ in range(3)]
-    after = SplitQueue(
-        driver.memory, 8, *driver.parts(), event_idx=False, indirect=True, next_available=before.next_available
-    )
-    chains = after.resume(heads)
-    assert [bytes(chain.readable[0]) for chain in chains] == [b"\0", b"\1", b"\2"]
-    assert after.outstanding == set(heads)
-    for chain in (*chains, pop(after)):
-        answer(after, bytes(chain.readable[0]) * 2, chain)
-    assert after.pop() is None
-    assert after.publish()
-    assert [taken[1] for _ in range(4) if (taken := driver.take())] == [b"\0\0", b"\1\1", b"\2\2", b"\3\3"]
-
-
 class Both(RuleBasedStateMachine):
     """A driver and a device, each of which serves, or sleeps until the other wakes it."""
 

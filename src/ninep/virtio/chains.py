@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache
 from struct import Struct
-from typing import Final, Protocol, TypeAlias, runtime_checkable
+from typing import Final, Protocol, TypeAlias
 
 from ninep.virtio.errors import RingError
 
@@ -32,30 +32,14 @@ Region: TypeAlias = tuple[int, int, memoryview]
 
 
 class Memory(Protocol):
-    """The guest's memory, by the addresses of the guest. An object may also have what is in
-    ``MappedMemory``, which saves calls.
-    """
-
-    def view(self, address: int, length: int) -> memoryview:
-        """Writable, format B. RingError unless it lies in one region."""
-
-
-@runtime_checkable
-class MappedMemory(Memory, Protocol):
-    """Memory with its regions."""
+    """The guest's memory, by the addresses of the guest."""
 
     @property
     def mapped(self) -> Sequence[Region]:
-        """All regions, the largest first. What is in none of them is asked of ``view``."""
+        """The regions, the largest first; asked for each chain, so that they may be replaced."""
 
-
-class _Viewed:
-    """Memory whose regions are not known."""
-
-    mapped: tuple[Region, ...] = ()
-
-    def __init__(self, memory: Memory) -> None:
-        self.view = memory.view
+    def view(self, address: int, length: int) -> memoryview:
+        """What lies in none of ``mapped``: writable, format B, or RingError."""
 
 
 class Chain:
@@ -78,7 +62,7 @@ class ChainReader:
 
     def __init__(self, memory: Memory, descriptors: memoryview, *, indirect: bool) -> None:
         """``descriptors``: the queue's table. ``indirect``: INDIRECT_DESC was negotiated."""
-        self._memory = memory if isinstance(memory, MappedMemory) else _Viewed(memory)
+        self._memory = memory
         self._descriptors = descriptors
         self._indirect = indirect
 
@@ -93,18 +77,21 @@ class ChainReader:
         if flags & INDIRECT:
             low, high, whole = region = self._table(address, size, flags)
             if size == 32:
-                fields = address, size, tail, there, room, last = _fetch_two(whole, address - low)
-                stop = address + size
-                end = there + room
+                fields = first, length, tail, second, room, last = _fetch_two(whole, address - low)
+                first -= low
+                second -= low
+                stop = first + length
+                end = second + room
+                high -= low
                 if (
                     tail == _FIRST_READABLE
                     and last & 0xFFFF == WRITE
-                    and low <= address < stop <= high
-                    and low <= there < end <= high
+                    and 0 <= first < stop <= high
+                    and 0 <= second < end <= high
                 ):
-                    chain.readable = [whole[address - low : stop - low]]
-                    chain.writable = [whole[there - low : end - low]]
-                    chain.readable_size = size
+                    chain.readable = [whole[first:stop]]
+                    chain.writable = [whole[second:end]]
+                    chain.readable_size = length
                     chain.writable_size = room
                     return chain
                 table = _pack_two(*fields)
@@ -126,6 +113,10 @@ class ChainReader:
             raise RingError("an indirect descriptor with a next one")
         if size & 15 or not 0 < size <= 16 * MAX_CHAIN:
             raise RingError(f"an indirect table of {size} bytes: 16 for each of 1 to {MAX_CHAIN} descriptors")
+        stop = address + size
+        for region in self._memory.mapped:  # as in _region, for speed
+            if region[0] <= address and stop <= region[1]:
+                return region
         return self._region(address, size)
 
     def _region(self, address: int, size: int) -> Region:
@@ -204,13 +195,22 @@ def _in_order(chain: Chain, table: bytes, region: Region) -> bool:
     if tails != known:
         return False
     columns = _columns(count)(table)
-    addresses, lengths = columns[::2], columns[1::2]
-    first = _merged(addresses[:readable], lengths[:readable], region)
-    second = _merged(addresses[readable:], lengths[readable:], region)
+    low, high, whole = region
+    addresses: Sequence[int] = columns[::2]
+    lengths = columns[1::2]
+    if low:
+        addresses = [address - low for address in addresses]
+        high -= low
+    sent = lengths[:readable]
+    room = lengths[readable:]
+    first = _merged(addresses[:readable], sent, whole, high)
+    second = _merged(addresses[readable:], room, whole, high)
     if first is None or second is None:
         return False
-    chain.readable, chain.readable_size = first, sum(lengths[:readable])
-    chain.writable, chain.writable_size = second, sum(lengths[readable:])
+    chain.readable = first
+    chain.writable = second
+    chain.readable_size = sum(sent)
+    chain.writable_size = sum(room)
     return True
 
 
@@ -220,23 +220,24 @@ def _columns(count: int) -> Callable[[bytes], tuple[int, ...]]:
     return Struct("<" + count * "QI4x").unpack
 
 
-def _merged(addresses: tuple[int, ...], lengths: tuple[int, ...], region: Region) -> list[memoryview] | None:
-    """The buffers as few views, adjacent ones as one. None if one is outside of the region."""
-    low, high, whole = region
+def _merged(starts: Sequence[int], lengths: Sequence[int], whole: memoryview, limit: int) -> list[memoryview] | None:
+    """The buffers as few views, adjacent ones as one. None if one is outside of the region: starts
+    before ``whole``, or ends after ``limit``.
+    """
     views: list[memoryview] = []
-    start = stop = low
-    for address, length in zip(addresses, lengths, strict=True):
-        if address == stop:
+    begin = stop = 0
+    for start, length in zip(starts, lengths, strict=True):
+        if start == stop:
             stop += length
         else:
-            if start < stop:
-                if start < low or stop > high:
+            if begin < stop:
+                if begin < 0 or stop > limit:
                     return None
-                views.append(whole[start - low : stop - low])
-            start = address
-            stop = address + length
-    if start < stop:
-        if start < low or stop > high:
+                views.append(whole[begin:stop])
+            begin = start
+            stop = start + length
+    if begin < stop:
+        if begin < 0 or stop > limit:
             return None
-        views.append(whole[start - low : stop - low])
+        views.append(whole[begin:stop])
     return views

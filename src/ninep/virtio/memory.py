@@ -57,7 +57,7 @@ class _Mapped(NamedTuple):
 
 
 class GuestMemory:
-    """The regions of one front end. It is a ``ring.MappedMemory``."""
+    """The regions of one front end. It is a ``ring.Memory``."""
 
     __slots__ = ("_guest", "_mappings", "_unsealed", "mapped")
 

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Iterable
 
 from ninep.host.memory_order import IN_ORDER
-from ninep.virtio.chains import MAX_CHAIN, Chain, ChainReader, MappedMemory, Memory, Region
+from ninep.virtio.chains import MAX_CHAIN, Chain, ChainReader, Memory, Region
 from ninep.virtio.errors import RingError
 from ninep.virtio.inflight import Inflight
 
-__all__ = ["MAX_CHAIN", "Chain", "MappedMemory", "Memory", "Region", "RingError", "SplitQueue"]
+__all__ = ["MAX_CHAIN", "Chain", "Memory", "Region", "RingError", "SplitQueue"]
 
 NO_INTERRUPT = 1  # VIRTQ_AVAIL_F_*
 NO_NOTIFY = 1  # VIRTQ_USED_F_*
@@ -83,9 +82,18 @@ class SplitQueue:
     def pop(self) -> Chain | None:
         """Take the next chain that the driver made available, if there is one."""
         index = self.next_available
-        if index == self._seen and not self._look():
-            return None
-        head = self._available[2 + (index & self._mask)]
+        available = self._available
+        if index == self._seen:
+            seen = available[1]
+            if seen == index:
+                return None
+            ahead = (seen - index) & 0xFFFF
+            if ahead > self._size:
+                raise RingError(f"the available index is {ahead} ahead, in a ring of {self._size}")
+            self._seen = seen
+            if not IN_ORDER:
+                self._barrier()  # what the index tells of is loaded after it
+        head = available[2 + (index & self._mask)]
         outstanding = self.outstanding
         if head > self._mask:
             raise RingError(f"descriptor {head} of {self._size} made available")
@@ -98,17 +106,6 @@ class SplitQueue:
             self._inflight.take(head)
         return chain
 
-    def _look(self) -> bool:
-        """Whether the available index tells of chains after ``next_available``."""
-        seen = self._available[1]
-        ahead = (seen - self.next_available) & 0xFFFF
-        if ahead > self._size:
-            raise RingError(f"the available index is {ahead} ahead, in a ring of {self._size}")
-        self._seen = seen
-        if not IN_ORDER:
-            self._barrier()  # what the index tells of is loaded after it
-        return ahead > 0
-
     def push(self, head: int, written: int) -> None:
         """Return a chain, ``written`` bytes of which were written. Not visible before ``publish``.
         KeyError for a head that is not outstanding.
@@ -117,7 +114,7 @@ class SplitQueue:
         batch = self._batch
         if self._inflight is not None:
             self._inflight.put(head)
-        self._elements[(self._used_index + len(batch)) % self._size] = head | written << 32
+        self._elements[(self._used_index + len(batch)) & self._mask] = head | written << 32
         batch.append(head)
 
     def publish(self) -> bool:
@@ -177,14 +174,8 @@ class SplitQueue:
             return []
         heads = self._inflight.recover(self._used_index)
         self.next_available = self._seen = (self._used_index + len(heads)) & 0xFFFF
-        return self.resume(heads)
-
-    def resume(self, heads: Iterable[int]) -> list[Chain]:
-        """The chains with these heads, which an earlier queue over the same ring popped (before
-        ``next_available``) and did not push. They are outstanding.
-        """
         chains = [self._read(head) for head in heads]
-        self.outstanding.update(chain.head for chain in chains)
+        self.outstanding.update(heads)
         return chains
 
 
