@@ -20,6 +20,7 @@ from ninep.drivers import DRIVERS
 from ninep.options import Row, rows, schema
 from ninep.security import MODELS
 from ninep.server.limits import Limits
+from ninep.transport import TRANSPORTS
 
 project = "ninep"
 author = "The ninep maintainers"
@@ -103,9 +104,12 @@ def _options() -> Iterator[str]:
         yield from _section(f"Security model `{name}`", rows(model.options), model.help)
     for name, layer in layer_types():
         yield from _section(f"Layer `{name}`", rows(layer.options))
+    for row in map(TRANSPORTS.get, TRANSPORTS):
+        if row.options is not None:
+            yield from _section(f"Addresses `{row.form}`", rows(row.options), before=",")
 
 
-def _section(title: str, known: Iterable[Row], introduction: str = "") -> Iterator[str]:
+def _section(title: str, known: Iterable[Row], introduction: str = "", before: str = "--") -> Iterator[str]:
     yield from (f"## {title}", "")
     if introduction:
         yield from (f"{introduction[0].upper()}{introduction[1:]}.", "")
@@ -120,7 +124,7 @@ def _section(title: str, known: Iterable[Row], introduction: str = "") -> Iterat
         value = row.kind.metavar.replace("|", "\\|") or "flag"
         default = f"`{row.show(row.default)}`" if row.default not in (None, ()) else ""
         meaning = row.help.replace("|", "\\|")
-        yield f"| `--{row.key}`{short}{words} | {value} | {default} | {meaning} |"
+        yield f"| `{before}{row.key}`{short}{words} | {value} | {default} | {meaning} |"
     yield ""
 
 
@@ -129,7 +133,13 @@ def _schema() -> dict[str, object]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Options of ninep",
-        "$defs": {"server": schema(rows(ServerConfig)), "export": schema(export_rows())},
+        "$defs": {
+            "server": schema(rows(ServerConfig)),
+            "export": schema(export_rows()),
+            "address": {
+                name: schema(rows(options)) for name in TRANSPORTS if (options := TRANSPORTS.get(name).options)
+            },
+        },
     }
 
 

@@ -78,6 +78,7 @@ TEXTS: dict[Errno, str] = {
     Errno.EBADF: "fid unknown or out of range",
     Errno.EAGAIN: "Resource temporarily unavailable",
     Errno.ENOMEM: "Cannot allocate memory",
+    Errno.ENOTCONN: "Transport endpoint is not connected",
     Errno.EACCES: "permission denied",
     Errno.EBUSY: "Device or resource busy",
     Errno.EEXIST: "file already exists",

@@ -126,6 +126,10 @@ class ServerConfig(OptionSet):
             if not any(transport_of(address).with_mode for address in self.listen):
                 raise BadOption("socket-mode needs a unix socket to listen on (--listen unix:PATH)")
             object.__setattr__(self, "listen", tuple(_with_mode(one, self.socket_mode) for one in self.listen))
+        names = {export.name.strip("/") for export in self.exports}
+        for address in self.listen:
+            if address.export and address.export.strip("/") not in names:
+                raise BadOption(f"{address}: no export is named {address.export!r} (--export NAME=DIR)")
         for address in (*self.listen, self.metrics):
             if address is not None and not self.access.remote and transport_of(address).remote(address):
                 raise BadOption(

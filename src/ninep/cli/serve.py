@@ -28,6 +28,7 @@ from ninep.drivers import DRIVERS, FOLDER
 from ninep.options import FLAG, BadOption, rows, show_amount, size
 from ninep.security import MODELS
 from ninep.server.limits import ROWS, BadLimit, Limits, parse_limit
+from ninep.transport import TRANSPORTS
 
 LIMITS = "Limits"
 LOGGING = "Logging and metrics"
@@ -46,6 +47,12 @@ KEYS = [
     "model=...",
     *(f"{row.key}=..." for row in export_rows() if row.kind is not FLAG and row.name != "security_model"),
 ]
+ADDRESSES = "\n".join(
+    f"  ,{f'{row.key}={row.show(row.default)}':24} {row.help}"
+    for options in (TRANSPORTS.get(name).options for name in TRANSPORTS)
+    if options is not None
+    for row in rows(options)
+)
 SCHEMES = "\n".join(f"  {f'{name}:':8} {DRIVERS.get(name).help}" for name in DRIVERS if name != FOLDER)
 
 ON_UNIX = """\b
@@ -54,7 +61,8 @@ Examples:
   ninep serve ~/src --read-only                    the same, read-only
   ninep serve /srv --security-model passthrough    as root: owners and modes are the real ones
   ninep serve ~/a --export b=/data/b,ro            two exports; mount the second with aname=b
-  ninep serve ~/src --listen unix:/run/9p.sock     for QEMU, containers, ssh -L
+  ninep serve ~/src --listen vhost-user:/run/vm.sock,tag=src    a virtio device of a guest: the fastest way
+  ninep serve ~/src --listen unix:/run/9p.sock     for hyperkit, containers, ssh -L
   ninep serve ~/src --listen stdio                 from inetd, or over a pipe
   ninep serve /srv --listen :5640 --allow 192.168.7.0/24    to other computers
 """
@@ -87,6 +95,10 @@ An export:  NAME=DIR[,OPTION...]  (a comma in DIR is written twice)
   allow=WHO may be repeated; then no other peer can attach.
   In place of DIR:
 {SCHEMES}
+
+\b
+An address for virtual machines:  vhost-user:PATH,OPTION...  (QEMU 10.2 or newer)
+{ADDRESSES}
 
 \b
 Peers (WHO):

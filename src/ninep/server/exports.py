@@ -18,6 +18,7 @@ from ninep.linux import NO_ID, Errno
 from ninep.node import Driver, Node, Source, User
 from ninep.server.access import Access
 from ninep.server.locks import LockTable
+from ninep.transport import BadAddress
 from ninep.transport.peers import Peer
 from ninep.wire.cookies import CookiePool
 
@@ -108,12 +109,12 @@ class Exports:
         return iter(self._by_name.values())
 
     def preferring(self, name: str) -> Exports:
-        """The same, but that the empty aname means the one of this name. ValueError if there is
+        """The same, but that the empty aname means the one of this name. ``BadAddress`` if there is
         none.
         """
         found = self.find(os.fsencode(name))
         if found is None:
-            raise ValueError(f"no export is named {name!r}")
+            raise BadAddress(f"no export is named {name!r}")
         preferring = copy(self)
         preferring._preferred = found  # noqa: SLF001 - a copy of this very class
         return preferring

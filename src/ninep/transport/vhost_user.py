@@ -98,14 +98,12 @@ class VhostUser(Address):
 def parse(rest: str) -> VhostUser:
     """An address to listen at."""
     try:
-        path, *parts = split_commas(rest)
+        path, *parts = split_commas(rest) or [""]
+        if not path or path.partition("=")[0] in {row.key for row in rows(VhostUserOptions)}:
+            raise BadAddress("vhost-user: needs a path, vhost-user:PATH,tag=TAG")
         options = VhostUserOptions(**read_words(parts, rows(VhostUserOptions)))
     except BadOption as error:
         raise BadAddress(str(error)) from None
-    except ValueError:
-        raise BadAddress("expected vhost-user:PATH,tag=TAG") from None
-    if "=" in path and not path.startswith(("/", ".")):
-        raise BadAddress(f"{path!r} is no path; expected vhost-user:PATH,tag=TAG")
     return VhostUser(path, options)
 
 
