@@ -127,9 +127,9 @@ class ServerConfig(OptionSet):
                 raise BadOption("socket-mode needs a unix socket to listen on (--listen unix:PATH)")
             object.__setattr__(self, "listen", tuple(_with_mode(one, self.socket_mode) for one in self.listen))
         names = {export.name.strip("/") for export in self.exports}
-        for address in self.listen:
-            if address.export and address.export.strip("/") not in names:
-                raise BadOption(f"{address}: no export is named {address.export!r} (--export NAME=DIR)")
+        for one in self.listen:
+            if one.export and one.export.strip("/") not in names:
+                raise BadOption(f"{one}: no export is named {one.export!r} (--export NAME=DIR)")
         for address in (*self.listen, self.metrics):
             if address is not None and not self.access.remote and transport_of(address).remote(address):
                 raise BadOption(

@@ -32,7 +32,7 @@ from ninep.transport.virtqueue import Virtqueue
 from ninep.virtio.device import Profile
 from ninep.virtio.ring import Chain, RingError, SplitQueue
 from ninep.wire.buffers import behind, first, scatter
-from ninep.wire.codec import HEADER_SIZE, READ_HEADER, header
+from ninep.wire.codec import HEADER_SIZE, READ_HEADER, WRITE_HEADER, header
 from ninep.wire.dialect import Dialect, negotiate
 from ninep.wire.messages import Rflush, Tflush, Tread, Treaddir, Tversion, Twrite
 from ninep.wire.types import Buffer
@@ -54,8 +54,6 @@ LINUX_ONLY: Final = 100
 COUNTED: Final = frozenset({Tread.number, Treaddir.number})
 COUNT, COUNT_END = 19, 23
 """Messages of the form size[4] type[1] tag[2] fid[4] offset[8] count[4]: the place of count."""
-WRITE_HEADER: Final = COUNT_END
-"""The bytes of a Twrite before its data."""
 VERSION: Final = 13
 """The place of a Tversion's string: size[4] type[1] tag[2] msize[4] version[s]."""
 NOT_LINUX: Final = frozenset({112, 114, 124, 126})
