@@ -24,6 +24,13 @@ from ninep.transport.peers import Peer
 from ninep.wire.types import Buffer
 
 FORM: Final = "fuse:MOUNTPOINT"
+# Calls that other systems do not have.
+_receive: Any = getattr(socket, "recv_fds", None)
+_set_blocking: Any = getattr(os, "set_blocking", None)
+_readv: Any = getattr(os, "readv", None)
+_writev: Any = getattr(os, "writev", None)
+_uid: Any = getattr(os, "geteuid", int)
+_gid: Any = getattr(os, "getegid", int)
 HELPER: Final = "fusermount3"
 READ_SIZE: Final = (1 << 20) + 4096 + 4096
 """The kernel wants room for a request of max_write and its header (fuse_dev_do_read: EINVAL)."""
@@ -64,10 +71,10 @@ def parse(rest: str) -> FuseMount:
 async def mount(path: str, fsname: str = "ninep") -> int:
     """Mount at a folder: the descriptor to serve. ``OSError`` with what the helper said."""
     helper = shutil.which(HELPER)
-    if helper is None:
-        raise OSError(errno.ENOSYS, f"{HELPER} is needed: it is in Debian's package fuse3")
+    if helper is None or _receive is None:
+        raise OSError(errno.ENOSYS, f"fuse: needs Linux and {HELPER}, which is in Debian's package fuse3")
     ours, theirs = socket.socketpair()
-    everyone = ",allow_other" if os.geteuid() == 0 else ""
+    everyone = ",allow_other" if _uid() == 0 else ""
     with ours, theirs:
         # default_permissions: the kernel checks permissions, and nobody else does
         options = f"fsname={fsname},subtype=ninep,default_permissions{everyone},nosuid,nodev"
@@ -81,9 +88,9 @@ async def mount(path: str, fsname: str = "ninep") -> int:
         _, said = await done.communicate()
         if done.returncode:
             raise OSError(errno.EACCES, said.decode(errors="replace").strip() or f"{HELPER} failed")
-        _, descriptors, _, _ = socket.recv_fds(ours, 1, 1)
-    os.set_blocking(descriptors[0], False)
-    return descriptors[0]
+        _, descriptors, _, _ = _receive(ours, 1, 1)
+    _set_blocking(descriptors[0], False)
+    return int(descriptors[0])
 
 
 def unmount(path: str) -> None:
@@ -112,7 +119,7 @@ class Device:
             if self._paused or self._descriptor < 0:
                 return
             try:
-                count = os.readv(self._descriptor, [self._buffer])
+                count = _readv(self._descriptor, [self._buffer])
             except BlockingIOError:
                 return
             except OSError as error:
@@ -125,7 +132,7 @@ class Device:
     def write_all(self, buffers: Sequence[Buffer]) -> None:
         """Send one reply."""
         try:
-            os.writev(self._descriptor, buffers)
+            _writev(self._descriptor, buffers)
         except OSError as error:
             if error.errno not in _SKIPPED and error.errno not in _GONE:
                 raise
@@ -164,7 +171,7 @@ async def listen(address: FuseMount, make: Any) -> Listener:
     descriptor = await mount(address.place)
     device = Device(descriptor, address.place)
     device.connection = make(device)
-    device.connection.made(Peer(f"fuse {address.place}", uid=os.geteuid(), gid=os.getegid()))
+    device.connection.made(Peer(f"fuse {address.place}", uid=_uid(), gid=_gid()))
     device.start()
     return Listener(address, device.close)
 
