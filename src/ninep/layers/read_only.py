@@ -47,12 +47,7 @@ class ReadOnly(Wrapper):
 class ReadOnlyFile(FileWrapper):
     """A file that is read."""
 
-    def __init__(self, inner: OpenFile, node: Wrapper) -> None:
-        super().__init__(inner, node)
-        # Straight to the driver's methods: reads need no check.
-        self.read = inner.read  # type: ignore[method-assign]
-        self.read_now = inner.read_now  # type: ignore[method-assign]
-        self.read_into = inner.read_into  # type: ignore[method-assign]
+    __slots__ = ()
 
     write = write_from = truncate = _refuse
 

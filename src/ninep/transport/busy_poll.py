@@ -54,8 +54,6 @@ class SocketWriter(StreamControl):
 
     __slots__ = (
         "_fileno",
-        "_loop_write",
-        "_loop_write_all",
         "_prompt",
         "_replied",
         "_send",
@@ -69,8 +67,6 @@ class SocketWriter(StreamControl):
 
     def __init__(self, transport: asyncio.Transport) -> None:
         super().__init__(transport, transport)
-        self._loop_write: Callable[[Buffer], None] = transport.write
-        self._loop_write_all: Callable[[Sequence[Buffer]], None] = transport.writelines
         self._fileno: int = transport.get_extra_info("socket").fileno()
         self._socket: socket.socket | None = None
         self._prompt = 0
@@ -150,7 +146,7 @@ class SocketWriter(StreamControl):
                 return
             self._end()
             buffer = memoryview(buffer)[sent:]
-        self._loop_write(buffer)
+        self._transport.write(buffer)
 
     def write_all(self, buffers: Sequence[Buffer]) -> None:
         """As ``write``, for several."""
@@ -163,7 +159,7 @@ class SocketWriter(StreamControl):
             if not buffers:
                 return
             self._end()
-        self._loop_write_all(buffers)
+        self._transport.writelines(buffers)
 
 
 def no_sendmsg(*_: object) -> int:

@@ -9,7 +9,7 @@ connection knows of the stream.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from ninep.wire.types import Buffer
@@ -68,13 +68,14 @@ class StreamControl:
 
 
 class LoopWriter(StreamControl):
-    """Writes through the event loop. ``write`` and ``write_all`` are the asyncio transport's own: a
-    call less for each reply.
-    """
+    """Writes through the event loop."""
 
-    __slots__ = ("write", "write_all")
+    __slots__ = ()
 
-    def __init__(self, writing: asyncio.WriteTransport, reading: asyncio.ReadTransport) -> None:
-        super().__init__(writing, reading)
-        self.write: Callable[[Buffer], None] = writing.write
-        self.write_all: Callable[[Sequence[Buffer]], None] = writing.writelines
+    def write(self, buffer: Buffer) -> None:
+        """Send, in order. The event loop copies what it cannot send now."""
+        self._transport.write(buffer)
+
+    def write_all(self, buffers: Sequence[Buffer]) -> None:
+        """Send several, in order."""
+        self._transport.writelines(buffers)
