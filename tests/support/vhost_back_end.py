@@ -31,7 +31,7 @@ class Echo:
         self.holds = False
         """Requests are kept unanswered."""
         self.held: list[Chain] = []
-        self.error: RingError | None = None
+        self.broken: Callable[[int, RingError], None] = lambda _index, _error: None
 
     def start(self, index: int, queue: SplitQueue, kick: int, call: Callable[[], None], *, resumed: bool) -> None:
         self.told.append(f"{'resume' if resumed else 'start'} {index} at {queue.next_available}")
@@ -50,6 +50,13 @@ class Echo:
 
     def serve(self) -> None:
         """Answer what is there, and what was held if nothing is to be held any more."""
+        try:
+            self._serve()
+        except RingError as error:
+            self.queue = None
+            self.broken(0, error)
+
+    def _serve(self) -> None:
         queue = self.queue
         while queue is not None:
             while chain := queue.pop():
@@ -76,6 +83,7 @@ class BackEnd:
         sock.setblocking(False)
         self.role = Echo()
         self.device = Device(profile, self.role, unsealed=unsealed, name="vhost-user:test")
+        self.role.broken = self.device.broken
         self.receiver = Receiver()
         self.error: ProtocolError | None = None
         """Why the socket was closed."""
@@ -92,11 +100,7 @@ class BackEnd:
         if self.role.queue is not None:
             with suppress(BlockingIOError):
                 os.eventfd_read(self.role.kick)
-            try:
-                self.role.serve()
-            except RingError as error:
-                self.role.queue, self.role.error = None, error
-                self.device.broken(0, error)
+            self.role.serve()
 
     def _message(self) -> bool:
         try:
@@ -132,11 +136,13 @@ class Pair:
         size: int = 8,
         profile: Profile = PROFILE,
         unsealed: bool = False,
+        sealed: bool = True,
         without: tuple[m.ProtocolFeature, ...] = (),
     ) -> None:
         ours, theirs = socket.socketpair()
         self.back = BackEnd(theirs, profile, unsealed=unsealed)
-        self.front = FrontEnd(ours, self.back.pump, guest=guest, size=size, without=without)
+        self._guest = None if guest else Guest(size, sealed=sealed)
+        self.front = FrontEnd(ours, self.back.pump, guest=guest or self._guest, without=without)
 
     @property
     def told(self) -> list[str]:
@@ -146,6 +152,7 @@ class Pair:
         return told
 
     def close(self) -> None:
-        """The front end goes."""
+        """The front end goes, and with it the memory that was made for it."""
         self.front.close()
-        self.front.guest.close()
+        if self._guest is not None:
+            self._guest.close()

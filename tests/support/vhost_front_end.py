@@ -74,6 +74,8 @@ class Guest:
         return Driver(self.size, content=content, **self._options)
 
     def close(self) -> None:
+        """Nothing is left of it here. Other views of its memory live on."""
+        self.content.close()
         os.close(self.descriptor)
 
 
@@ -111,10 +113,14 @@ class FrontEnd:
         """The guest's."""
         return self.guest.driver
 
-    def close(self) -> None:
-        """QEMU is gone. The guest's memory is the caller's."""
+    def close_socket(self) -> None:
+        """The connection ends."""
         self.socket.close()
         self.pump()
+
+    def close(self) -> None:
+        """QEMU is gone. The guest's memory is the caller's."""
+        self.close_socket()
         for descriptor in (self.kick, self.signal, self.err, *(one for _, one in self.plugged[1:])):
             os.close(descriptor)
 
@@ -245,6 +251,20 @@ class FrontEnd:
         _, descriptor = self.plugged.pop()
         assert self.tell_memory() == 0
         os.close(descriptor)
+
+    def inflight(self, queues: int = 1, queue_size: int = 0) -> tuple[m.Inflight, int]:
+        """Have the back end make an in-flight region, and give it back to it. The description, and
+        a descriptor, which is the caller's.
+        """
+        self.send(Request.GET_INFLIGHT_FD, m.Inflight(0, 0, queues, queue_size or self.guest.size))
+        message, descriptors = self.answer_with(Request.GET_INFLIGHT_FD)
+        region = (message.body, descriptors[0])
+        self.give_inflight(region)
+        return region
+
+    def give_inflight(self, region: tuple[m.Inflight, int]) -> None:
+        """Give the back end the in-flight region of an earlier one, before the start."""
+        assert self.acknowledged(Request.SET_INFLIGHT_FD, region[0], [region[1]]) == 0
 
     def stop(self) -> None:
         """``stop``, or the guest's driver resets the device: nobody can tell which."""

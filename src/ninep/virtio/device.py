@@ -94,7 +94,7 @@ class Device:
                 raise ProtocolError(f"{request.name} without {row.feature.name}")
             body = _HANDLERS[request](self, message.body, descriptors)
         except (_Failed, BadMemory) as error:
-            log.warning("%s: %s refused: %s", self._name, request.name, error)
+            log.warning("%s: %s refused: %s", self._name, request.name, str(error))
             body = 1
         finally:
             m.close_all(descriptors)

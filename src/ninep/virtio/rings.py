@@ -127,7 +127,7 @@ class Rings:
         except (BadMemory, RingError) as error:
             if ring.told != str(error):
                 ring.told = str(error)
-                log.warning("%s: ring %d does not start: %s", self._name, ring.index, error)
+                log.warning("%s: ring %d does not start: %s", self._name, ring.index, ring.told)
             return
         self._run(ring, resumed=resumed)
 
@@ -166,7 +166,11 @@ class Rings:
             log.debug("%s: ring %d goes on at %d", self._name, ring.index, ring.base)
         else:
             log.info(
-                "%s: ring %d started: %d descriptors, features %#x", self._name, ring.index, ring.size, self.features
+                "%s: ring %d started: %d descriptors, features %s",
+                self._name,
+                ring.index,
+                ring.size,
+                _names(self.features),
             )
         self._role.start(ring.index, queue, ring.kick, ring.signal, resumed=resumed)
 
@@ -200,7 +204,10 @@ class Rings:
         ring.stopped()
         ring.broken = True
         log.warning(
-            "%s: ring %d is broken, and served no more until the guest resets it: %s", self._name, ring.index, error
+            "%s: ring %d is broken, and served no more until the guest resets it: %s",
+            self._name,
+            ring.index,
+            str(error),
         )
         if ring.err != NO_DESCRIPTOR:
             shared.signal(ring.err)
@@ -213,3 +220,10 @@ class Rings:
         if self.used:
             self.used = False
             self._role.end()
+
+
+def _names(features: int) -> str:
+    """Feature bits as the specification calls them, and the device's own."""
+    names = [bit.name for bit in Feature if features >> bit & 1 and bit is not Feature.PROTOCOL_FEATURES]
+    own = features & ~sum(1 << bit for bit in Feature)
+    return " ".join([*names, hex(own)])
