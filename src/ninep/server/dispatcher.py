@@ -23,7 +23,7 @@ from ninep.protocol.framing import Receiver
 from ninep.protocol.tags import Tags
 from ninep.server.budgets import PROMISED_REQUESTS, Allowance, Budgets
 from ninep.server.exports import Exports
-from ninep.server.limits import MIN_MSIZE, SMALLEST_MSIZE, Limits
+from ninep.server.limits import MIN_MSIZE, SMALLEST_LINUX_MSIZE, SMALLEST_MSIZE, Limits
 from ninep.server.refusals import refusal
 from ninep.server.requests import Request, Requests
 from ninep.server.session import UNKNOWN_PEER, Session
@@ -226,10 +226,11 @@ class Dispatcher:
         dialect = negotiate(version)
         known = dialect is not Dialect.UNKNOWN
         agreed = min(msize, self._limits.msize)
-        too_small = known and agreed < SMALLEST_MSIZE
+        smallest = SMALLEST_LINUX_MSIZE if dialect is Dialect.LINUX else SMALLEST_MSIZE
+        too_small = known and agreed < smallest
         self._begin(dialect, agreed if known and not too_small else self._limits.msize)
         if too_small:
-            why = Refused(Errno.EMSGSIZE, f"msize {msize}; at least {SMALLEST_MSIZE} is needed")
+            why = Refused(Errno.EMSGSIZE, f"msize {msize}; at least {smallest} is needed")
             self.out.append(refusal(self.session, tag, Tversion.number, why))  # in the words of the dialect
             self._begin(Dialect.UNKNOWN, self._limits.msize)
             return

@@ -12,14 +12,17 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
 from ninep.errors import Refused
-from ninep.linux import Errno
+from ninep.linux import NAME_MAX, Errno
 from ninep.options import BadOption, read_amount
+from ninep.wire.codec import DIRENT_SIZE, IOHDRSZ
 
 SMALLEST_MSIZE = 256
-"""What a client must take, in every dialect: whatever has no string in it fits (the largest is an
-Rwalk of 16 qids, 217 bytes), and errors with their words. 9front asks for no less either. A name, a
-link target or a directory entry may not fit: EMSGSIZE, or EINVAL for an entry.
+"""What a client must take: whatever has no string in it fits (the largest is an Rwalk of 16 qids,
+217 bytes), and errors with their words. 9front asks for no less either. A name or a link target may
+not fit: EMSGSIZE; a record of a listing that does not is left out.
 """
+SMALLEST_LINUX_MSIZE = DIRENT_SIZE + NAME_MAX + IOHDRSZ
+"""The same in 9P2000.L, whose listings end at an entry that fits in no reply: any fits in this."""
 MIN_MSIZE = 4096
 """What a server may be told to take at most: Linux's client refuses one that takes less. A request
 in flight is counted as this at least, because it takes more memory than its bytes.
