@@ -142,6 +142,11 @@ class TestBuffers:
         driver.content[0x2000:0x200C] = b"abcdefghijkl"
         assert content(popped(driver)) == (b"abcdefghidefghijkl", 12)
 
+    @pytest.mark.parametrize("count", [2, 3, 20])
+    def test_a_chain_may_end_before_its_table(self, count: int) -> None:
+        rest = [((1 << 64) - 1, 9, NEXT | WRITE | INDIRECT, 0xFFFF)] * (count - 1)
+        assert content(popped(offered((BUFFER, 3, 0, 1), *rest, indirect=True))) == (bytes(3), 0)
+
     def test_a_chain_of_nothing(self) -> None:
         assert content(popped(offered((0, 0, 0, 0)))) == (b"", 0)
 
@@ -156,6 +161,8 @@ def content_sizes(chain: Chain) -> tuple[int, int]:
 
 END = Driver.BASE + len(Driver(8).content)
 LINK = (BUFFER, 1, NEXT)
+MANY = [(BUFFER, 1, NEXT, number) for number in range(1, 20)]
+"""The first 19 descriptors of a table."""
 
 BROKEN: dict[str, tuple[str, list[tuple[int, int, int, int]], bool]] = {
     "a loop": ("a chain is longer than its table of 8 descriptors", [(*LINK, 1), (*LINK, 0)], False),
@@ -198,6 +205,28 @@ BROKEN: dict[str, tuple[str, list[tuple[int, int, int, int]], bool]] = {
         "2 bytes at 0xffffffffffffffff are in no region",
         [((1 << 64) - 1, 2, WRITE, 0)],
         False,
+    ),
+    "the last of many beyond the end": (
+        f"2 bytes at {END - 1:#x} are in no region",
+        [*MANY, (END - 1, 2, WRITE, 0)],
+        True,
+    ),
+    "the first of many before memory": (
+        f"2 bytes at {Driver.BASE - 1:#x} are in no region",
+        [(Driver.BASE - 1, 2, NEXT, 1), *MANY[1:], (BUFFER, 1, WRITE, 0)],
+        True,
+    ),
+    "next beyond a table of many": ("next descriptor 20 in a table of 20", [*MANY, (*LINK, 20)], True),
+    "a loop of many": ("a chain is longer than its table of 20 descriptors", [*MANY, (*LINK, 0)], True),
+    "readable after writable in many": (
+        "a readable buffer after a writable one",
+        [(BUFFER, 1, NEXT | WRITE, 1), *MANY[1:], (BUFFER, 1, WRITE, 0)],
+        True,
+    ),
+    "indirect in indirect, after many": (
+        "an indirect descriptor in an indirect table",
+        [*MANY, (BUFFER, 16, INDIRECT, 0)],
+        True,
     ),
     "readable after writable": (
         "a readable buffer after a writable one",
@@ -276,8 +305,9 @@ class TestChangedMeanwhile:
     """The driver changes what was read, before each line that runs: what was checked is used."""
 
     @KINDS
-    @pytest.mark.parametrize("count", [1, 2, 3, 5])
-    @pytest.mark.parametrize("indirect", [False, True])
+    @pytest.mark.parametrize(
+        ("count", "indirect"), [(1, False), (2, False), (5, False), (1, True), (2, True), (3, True), (14, True)]
+    )
     @pytest.mark.parametrize("change", ["outside", "flags", "following", "length", "table"])
     def test_descriptors(self, kind: type[Memories], count: int, indirect: bool, change: str) -> None:
         outcomes = set()

@@ -17,9 +17,13 @@ from ninep.virtio.errors import RingError
 MAX_CHAIN: Final = 1024
 """Descriptors of an indirect table at most: as many buffers as preadv(2) takes (IOV_MAX)."""
 
+FEW: Final = 16 * 12
+"""Bytes of a table for which it takes less time to read one descriptor after the other."""
+
 NEXT, WRITE, INDIRECT = 1, 2, 4  # VIRTQ_DESC_F_*
 
 _fetch: Final = Struct("<QIHH").unpack_from  # a descriptor: address, length, flags, next
+_fetch_each: Final = Struct("<QIHH").iter_unpack
 _fetch_two: Final = Struct("<QIIQII").unpack_from  # two of them, flags and next as one number
 _pack_two: Final = Struct("<QIIQII").pack
 _FIRST_READABLE: Final = NEXT | 1 << 16
@@ -97,7 +101,7 @@ class ChainReader:
                 table = _pack_two(*fields)
             else:
                 table = whole[address - low : address - low + size].tobytes()
-                if _in_order(chain, table, region):
+                if (_few if size <= FEW else _many)(chain, table, region):
                     return chain
             descriptor = _fetch(table, 0)
         self._fill(chain, self._linked(table, descriptor))
@@ -180,9 +184,44 @@ class ChainReader:
         chain.readable_size, chain.writable_size = sizes
 
 
-def _in_order(chain: Chain, table: bytes, region: Region) -> bool:
-    """Set the buffers of a chain from a table where each descriptor is followed by the next, none
-    has an unusual flag, and all buffers are in one region. False for any other table.
+def _few(chain: Chain, table: bytes, region: Region) -> bool:
+    """Set the buffers of a chain from a table where each descriptor is followed by the next, none is
+    empty or has an unusual flag, and all buffers are in one region. False for any other table.
+    """
+    low, high, whole = region
+    high -= low
+    readable: list[memoryview] = []
+    writable: list[memoryview] = []
+    readable_size = writable_size = 0
+    for number, (address, length, flags, following) in enumerate(_fetch_each(table), 1):
+        start = address - low
+        stop = start + length
+        if flags > NEXT | WRITE or not 0 <= start < stop <= high:
+            return False
+        if flags & WRITE:
+            writable.append(whole[start:stop])
+            writable_size += length
+        elif writable:
+            return False
+        else:
+            readable.append(whole[start:stop])
+            readable_size += length
+        if not flags & NEXT:
+            break
+        if following != number:
+            return False
+    else:
+        return False
+    chain.readable = readable
+    chain.writable = writable
+    chain.readable_size = readable_size
+    chain.writable_size = writable_size
+    return True
+
+
+def _many(chain: Chain, table: bytes, region: Region) -> bool:
+    """The same for a long table, which takes less time for each descriptor: adjacent buffers, as
+    those of a large reply are, become one view.
     """
     count = len(table) >> 4
     tails = memoryview(table).cast("I")[3::4].tobytes()[:-2]  # the last next has no meaning
