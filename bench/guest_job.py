@@ -1,17 +1,17 @@
-"""A real job through the kernel's 9p client: `python bench/guest_job.py`.
+"""Real work through the kernel's 9p client: `python bench/guest_job.py`.
 
-A guest unpacks a source tree (this benchmark's C sources and the headers they need, and a git
-repository of them), runs `git status` twice, builds, builds again without changes, and removes the
-tree: on this server and on diod over TCP, on QEMU's own 9pfs over virtio, and in its own memory as
-the lower bound, alternately, in one guest.  The guest's own work is the same everywhere, so the
-differences are those of the file servers.  Needs the same programs as tests/guest (QEMU, busybox,
-apt).
+A guest unpacks a source tree, runs `git status` twice, builds, builds again without changes and
+removes the tree; lists a large directory; writes and reads a large file, in order and at random
+(bench/guest_rows.py has the rows): on this server over virtio, over TCP through QEMU's user network,
+passt or a tap device, on diod over TCP, on QEMU's own 9pfs over virtio, and in its own memory as the
+lower bound (bench/guest_mounts.py), in turn, in one guest.  The guest's own work is the same
+everywhere, so the differences are those of the file servers and of the way to them.  Needs the same
+programs as tests/guest (QEMU, busybox, apt), and passt for that way.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import shutil
@@ -20,173 +20,174 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
 from tests.guest.debs import Unavailable  # noqa: E402 - found by the line above
-from tests.guest.qemu import Share  # noqa: E402
-from tests.guest.vm import HOST, Guest, Lost  # noqa: E402
+from tests.guest.qemu import qemu  # noqa: E402
+from tests.guest.vm import Guest, Lost  # noqa: E402
 
-from bench import install, servers  # noqa: E402
+from bench import install  # noqa: E402
+from bench.guest_mounts import MountPoint, Setup, processor, set_up  # noqa: E402
+from bench.guest_rows import JOB, PREPARE, STAGES, Row, Stage  # noqa: E402
 
 HERE = os.path.join(ROOT, "bench")
-MSIZE = 262144
-# Made once in the guest's memory: the data that every server then stores.
-PREPARE = r"""
-set -e
-mkdir -p /tmp/made/source && cd /tmp/made/source
-cp /run/c/* .
-gcc -M *.c > /tmp/needed
-for header in $(tr ' ' '\n' < /tmp/needed | grep '^/usr/include/' | sort -u); do mkdir -p ".$(dirname $header)" && cp $header .$header; done
-cat > Makefile <<'MAKE'
-CC = gcc
-OBJECTS = $(patsubst %.c,%.o,$(wildcard *.c))
-BUILTIN := $(shell $(CC) -print-file-name=include)
-all: $(OBJECTS)
-%.o: %.c ; $(CC) -nostdinc -Iusr/include -Iusr/include/x86_64-linux-gnu -I$(BUILTIN) -O0 -w -c -o $@ $<
-MAKE
-echo '*.o' > .gitignore
-git init -q . && git config user.name bench && git config user.email bench@localhost
-git config gc.auto 0 && git config core.preloadIndex false
-git add -A && git commit -q -m tree && git repack -a -d -q && git prune-packed -q && rm -f .git/hooks/*
-cd .. && tar cf /tmp/source.tar source && rm -rf source
-"""
-# 1000 times walk, getattr and clunk: the cost of round trips on this transport
-PROBE = "stat, 1000 times"
-ROUND_TRIPS = """import os
-for _ in range(1000): os.stat('probe')"""
-STEPS = {
-    PROBE: f'echo > probe; python3 -c "{ROUND_TRIPS}"',
-    "unpack": "tar xf /tmp/source.tar",
-    "git status, first": "cd source && git status --porcelain",
-    "git status, again": "cd source && git status --porcelain",
-    "build": "cd source && make -s -j2",
-    "build, nothing to do": "cd source && make -s",
-    "remove": "rm -rf source",
-}
-CPU = "processor time of the server"
 LIMIT = 600.0
-TICKS = os.sysconf("SC_CLK_TCK")
+MODELS = ("mapped-xattr", "passthrough")
+MOUNTS = (
+    *(f"{transport}:{model}" for model in MODELS for transport in ("virtio", "9pfs")),
+    *("tcp:mapped-xattr", "passt:mapped-xattr", "tap:mapped-xattr", "tcp:passthrough", "diod-names", "memory"),
+)
+ACCELERATORS = {"tcg": "tcg,thread=multi", "kvm": "kvm"}
+COMPARED = (("virtio", "9pfs"), ("virtio", "tcp"), ("passt", "tcp"), ("tap", "tcp"))
+"""Transports whose ratios are told, of each model."""
+
+# Of one row in one round: seconds by the clock; of processor time of the server; of that and of QEMU
+# and what else carries the requests.
+Figures = dict[str, float]
+Results = dict[str, list[dict[str, Figures]]]
+Cell = Callable[[dict[str, Figures], str], float | None]
 
 
-@dataclass(frozen=True)
-class MountPoint:
-    """Where the job runs: a name, and the mount command for `{at}` ("" for the guest's own
-    memory).
-    """
-
-    key: str
-    command: str
-    steps: tuple[str, ...] = tuple(STEPS)
-    pid: int = 0  # of a server in a process of its own
-
-    def processor(self) -> float:
-        """Seconds of processor time used by the server (proc(5): utime and stime)."""
-        with open(f"/proc/{self.pid}/stat", encoding="ascii", errors="replace") as f:
-            fields = f.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def tcp(port: int, aname: str = "") -> str:
-    extra = f",aname={aname}" if aname else ""
-    return f"mount -t 9p -o trans=tcp,port={port},version=9p2000.L,msize={MSIZE},access=any,uname=root{extra} {HOST} {{at}}"
-
-
-def virtio(tag: str) -> str:
-    return f"mount -t 9p -o trans=virtio,version=9p2000.L,msize={MSIZE},access=any {tag} {{at}}"
-
-
-def job(guest: Guest, mount: MountPoint) -> dict[str, float]:
-    """Run the job once. Returns the seconds of each step, and the server's processor time.
+def run_stage(guest: Guest, setup: Setup, mount: MountPoint, stage: Stage) -> dict[str, Figures]:
+    """Run the rows once.
 
     Raises:
-        AssertionError: a step failed; the text is its output.
+        AssertionError: a command failed; the text is its output.
     """
-    at = f"/mnt/{mount.key}"
+    at = f"/mnt/{mount.key.replace(':', '-')}"
     guest.run(f"mkdir -p {at}").check()
-    if mount.command:
-        guest.run(mount.command.format(at=at)).check()
-    times: dict[str, float] = {}
-    used = mount.processor() if mount.pid else 0.0
+    if mount.source:
+        guest.run(mount.command(stage.options, at)).check()
+    server = [mount.pid] if mount.pid else []
+    everything = [*server, guest.pid, *setup.processes]
+    found: dict[str, Figures] = {}
     try:
-        for step in mount.steps:
-            command = STEPS[step]
-            start = time.monotonic()
-            done = guest.run(command, cwd=at, limit=LIMIT).check()
-            times[step] = time.monotonic() - start
-            # The tree is as it was packed; `make` may warn that the host's clock is a little ahead
-            # of the guest's.
-            assert "git" not in step or not done.output.strip(), f"{mount.key}: {step} said: {done.output}"
-            print(f"  {mount.key:<20} {step:<20} {times[step]:7.2f} s", file=sys.stderr, flush=True)
-        if mount.pid:
-            times[CPU] = mount.processor() - used
+        for row in mount.of(stage):
+            guest.run(row.before, cwd=at).check()
+            used, used_by_all, start = processor(server), processor(everything), time.monotonic()
+            done = guest.run(row.command, cwd=at, limit=LIMIT).check()
+            taken = time.monotonic() - start
+            # The tree is as it was packed.
+            assert not (row.silent and done.output.strip()), f"{mount.key}: {row.title} said: {done.output}"
+            found[row.key] = {
+                "seconds": row.seconds(taken, done.output),
+                "server": processor(server) - used,
+                "all": processor(everything) - used_by_all,
+            }
+            print(f"  {mount.key:<20} {row.title:<28} {taken:7.2f} s", file=sys.stderr, flush=True)
     finally:
-        if mount.command and guest.alive:
+        if mount.source and guest.alive:
             guest.run(f"umount {at}").check()
-    return times
+    return found
 
 
-@contextlib.contextmanager
-def serving(keys: list[str], programs: servers.Programs, scratch: str) -> Iterator[list[MountPoint]]:
-    """The servers of the table that are installed, each with its own directory."""
-    every = tuple(sorted(os.sched_getaffinity(0)))
-    with contextlib.ExitStack() as stack:
-        mounts = []
-        for key in keys:
-            server = servers.BY_KEY[key]
-            if reason := servers.missing(server, programs):
-                print(f"left out: {key}: {reason}", file=sys.stderr)
-                continue
-            folder = os.path.join(scratch, key)
-            os.mkdir(folder)
-            up = stack.enter_context(servers.running(server, folder, programs, every))
-            # The limit server implements too little for the job: it shows the cost of the round
-            # trips alone.
-            steps = (PROBE,) if server.kind == "limit" else tuple(STEPS)
-            mounts.append(MountPoint(key, tcp(up.port, up.aname), steps, up.pid))
-        yield mounts
+def measure(setup: Setup, stages: Sequence[Stage], rounds: int, accelerator: str) -> Results:
+    """All stages on every mount in turn, in one guest."""
+    results: Results = {mount.key: [] for mount in setup.mounts}
+    newer = qemu(generic_device=True)
+    with Guest(
+        setup.shares, "bench", memory_mib=2048, vhost_user=setup.devices, networks=setup.networks,
+        accelerator=ACCELERATORS[accelerator], program=newer,
+    ) as guest:  # fmt: skip
+        setup.up(guest)
+        guest.put(Path(HERE, "load"), "/run/c")
+        guest.put(Path(HERE, "limit"), "/run/c")
+        guest.run(PREPARE, limit=LIMIT).check()
+        for number in range(rounds):
+            for mount in setup.mounts:
+                results[mount.key].append({})
+            for stage in stages:
+                for mount in setup.mounts:
+                    if mount.of(stage):
+                        results[mount.key][number] |= run_stage(guest, setup, mount, stage)
+            print(f"round {number + 1} of {rounds} done", file=sys.stderr, flush=True)
+    return results
 
 
-def report(results: dict[str, list[dict[str, float]]], rounds: int) -> str:
-    """Medians of each step and of the sum, in seconds, with a column for each mount."""
-    head = ["seconds, medians of " + str(rounds), *results]
-    rows = {step: [[t[step] for t in runs if step in t] for runs in results.values()] for step in STEPS}
-    rows["whole"] = [
-        [sum(t[step] for step in STEPS) for t in runs if STEPS.keys() <= t.keys()] for runs in results.values()
-    ]
-    rows[CPU] = [[t[CPU] for t in runs if CPU in t and STEPS.keys() <= t.keys()] for runs in results.values()]
-    lines = ["| " + " | ".join(head) + " |", "|---" + "|--:" * len(results) + "|"]
-    lines += [
-        f"| {name} | " + " | ".join(f"{statistics.median(x):.2f}" if x else "" for x in row) + " |"
-        for name, row in rows.items()
-    ]
+def whole(figures: dict[str, Figures], kind: str) -> float | None:
+    """The sum over the job, where all of it was run."""
+    return sum(figures[row.key][kind] for row in JOB) if all(row.key in figures for row in JOB) else None
+
+
+def cells(stages: Sequence[Stage]) -> dict[str, Cell]:
+    """The rows of the tables: a title, and how the figure comes of one round and kind."""
+
+    def of(row: Row) -> Cell:
+        return lambda figures, kind: figures[row.key][kind] if row.key in figures else None
+
+    found: dict[str, Cell] = {}
+    for stage in stages:
+        mark = f", {stage.key}" if "=" in stage.key else ""
+        found |= {row.title + mark: of(row) for row in stage.rows}
+        if stage.key == "job":
+            found["the whole job"] = whole
+    return found
+
+
+def table(results: Results, stages: Sequence[Stage], kind: str, title: str) -> str:
+    """Medians of the rounds, with a column for each mount."""
+    lines = ["| " + " | ".join([title, *results]) + " |", "|---" + "|--:" * len(results) + "|"]
+    for name, figure in cells(stages).items():
+        row = [[x for x in (figure(one, kind) for one in rounds) if x is not None] for rounds in results.values()]
+        lines.append(f"| {name} | " + " | ".join(f"{statistics.median(x):.2f}" if x else "" for x in row) + " |")
     return "\n".join(lines)
+
+
+def ratios(results: Results, stages: Sequence[Stage], kind: str, title: str) -> str:
+    """Medians of the ratios within each round, of one transport to another with the same model."""
+    pairs = [
+        (f"{ours}:{model}", f"{theirs}:{model}")
+        for model in MODELS
+        for ours, theirs in COMPARED
+        if f"{ours}:{model}" in results and f"{theirs}:{model}" in results
+    ]
+    if not pairs:
+        return ""
+    lines = ["| " + " | ".join([title, *(f"{a} / {b}" for a, b in pairs)]) + " |", "|---" + "|--:" * len(pairs) + "|"]
+    for name, figure in cells(stages).items():
+        row = []
+        for ours, theirs in pairs:
+            both = [(figure(a, kind), figure(b, kind)) for a, b in zip(results[ours], results[theirs], strict=True)]
+            found = [a / b for a, b in both if a is not None and b]
+            row.append(f"{statistics.median(found):.2f}" if found else "")
+        lines.append(f"| {name} | " + " | ".join(row) + " |")
+    return "\n".join(lines)
+
+
+def report(results: Results, stages: Sequence[Stage], rounds: int, accelerator: str) -> str:
+    """All tables."""
+    version = ".".join(map(str, qemu(generic_device=True).version))
+    load = ", ".join(f"{x:.1f}" for x in os.getloadavg())
+    parts = [
+        f"QEMU {version}, {accelerator}, one virtual processor; load average at the end: {load}.",
+        table(results, stages, "seconds", f"seconds, medians of {rounds}"),
+        ratios(results, stages, "seconds", "ratio of seconds"),
+        table(results, stages, "all", "processor time: QEMU, server, passt"),
+        table(results, stages, "server", "processor time: the server alone"),
+    ]
+    return "\n\n".join(part for part in parts if part)
 
 
 def main() -> int:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--rounds", type=int, default=3)
-    p.add_argument(
-        "--servers", default="ninep,ninep-mapped-xattr,diod-names,rawd", help="comma separated keys of bench/servers.py"
-    )
-    p.add_argument("--models", default="passthrough,mapped-xattr", help="security models of the hypervisor's own 9pfs")
+    p.add_argument("--mounts", default=",".join(MOUNTS), help="comma separated, see bench/guest_mounts.py")
+    p.add_argument("--rows", default="", help="comma separated keys of bench/guest_rows.py; all unless given")
+    p.add_argument("--accel", choices=tuple(ACCELERATORS), default="tcg", help="software emulation unless kvm")
     p.add_argument("--out", default=os.path.join(HERE, "out"))
     options = p.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # also terminates guest and servers
     os.makedirs(options.out, exist_ok=True)
     programs = install.tools(HERE, os.path.abspath(options.out))
+    stages = chosen(options.rows)
     scratch = tempfile.mkdtemp(prefix="bench-guest.", dir=options.out)
     try:
-        shares = [Share(model, Path(scratch, model), model) for model in options.models.split(",") if model]
-        for share in shares:
-            share.folder.mkdir()
-        with serving([k for k in options.servers.split(",") if k], programs, scratch) as served:
-            mounts = [*served, *(MountPoint("9pfs-" + s.tag, virtio(s.tag)) for s in shares), MountPoint("memory", "")]
-            results = measure(shares, mounts, options.rounds)
+        with set_up([k for k in options.mounts.split(",") if k], scratch, programs) as setup:
+            results = measure(setup, stages, options.rounds, options.accel)
     except Unavailable as missing:
         print(f"no guest: {missing}", file=sys.stderr)
         return 2
@@ -197,27 +198,21 @@ def main() -> int:
         shutil.rmtree(scratch, ignore_errors=True)
     with open(os.path.join(options.out, "guest.json"), "w", encoding="utf-8") as f:
         json.dump(results, f, indent=1)
-    text = report(results, options.rounds)
+    text = report(results, stages, options.rounds, options.accel)
     with open(os.path.join(options.out, "guest.md"), "w", encoding="utf-8") as f:
         f.write(text + "\n")
     print(text)
     return 0
 
 
-def measure(shares: list[Share], mounts: list[MountPoint], rounds: int) -> dict[str, list[dict[str, float]]]:
-    """Run the job on every mount alternately, in one guest."""
-    results: dict[str, list[dict[str, float]]] = {mount.key: [] for mount in mounts}
-    with Guest(shares, "full", memory_mib=1536) as guest:
-        guest.put(Path(HERE, "load"), "/run/c")
-        guest.put(Path(HERE, "limit"), "/run/c")
-        guest.run(PREPARE, limit=LIMIT).check()
-        for number in range(rounds):
-            for mount in mounts:
-                times = job(guest, mount)
-                results[mount.key].append(times)
-                whole = sum(seconds for step, seconds in times.items() if step in STEPS)
-                print(f"round {number + 1} {mount.key:<20} {whole:7.2f} s", file=sys.stderr)
-    return results
+def chosen(keys: str) -> list[Stage]:
+    """The stages with only the rows asked for."""
+    wanted = set(filter(None, keys.split(",")))
+    known = {row.key for stage in STAGES for row in stage.rows}
+    if wanted - known:
+        raise SystemExit(f"no such row: {', '.join(sorted(wanted - known))}; there are {', '.join(sorted(known))}")
+    kept = [Stage(s.key, s.options, tuple(r for r in s.rows if not wanted or r.key in wanted)) for s in STAGES]
+    return [stage for stage in kept if stage.rows]
 
 
 if __name__ == "__main__":

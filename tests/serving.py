@@ -17,18 +17,22 @@ from types import TracebackType
 from typing import Self
 
 ORDINARY_USER = 65534  # nobody
-LISTENS = re.compile(r"127\.0\.0\.1:(\d+)")
+LISTENS = re.compile(r"listening on (\S+)")
+PORT = re.compile(r"127\.0\.0\.1:(\d+)")
+ANY_PORT = "127.0.0.1:0"
 START_LIMIT = 120.0  # seconds until the first line that names the address
 STOP_LIMIT = 120.0
+SAY_LIMIT = 60.0  # seconds until a line that is waited for
 DROP_RIGHTS = Path(__file__).with_name("drop_rights.py")
 
 
 class Server:
     """`ninep serve FOLDER ...` on 127.0.0.1, from `with` to its end.
 
-    `user` is the uid to run as: that needs a test run as root.  `descriptors`: no more than that many, soft and hard.
-    `patch`: Python that is run in the process before the program. `keep`: descriptors that it
-    inherits. What the program says is kept and told when it fails.
+    `listen` names other addresses to listen at, or more than one.  `user` is the uid to run as: that
+    needs a test run as root.  `descriptors`: no more than that many, soft and hard.  `patch`: Python
+    that is run in the process before the program.  `keep`: descriptors that it inherits.  What the
+    program says is kept and told when it fails.
     """
 
     port: int  # known once it listens
@@ -41,8 +45,10 @@ class Server:
         descriptors: int | None = None,
         patch: str = "",
         keep: tuple[int, ...] = (),
+        listen: tuple[str, ...] = (ANY_PORT,),
     ) -> None:
-        self._argv = ["serve", str(folder), "--listen", "127.0.0.1:0", *options]
+        self._argv = ["serve", str(folder), *(word for address in listen for word in ("--listen", address)), *options]
+        self._listen = listen
         self._user = user
         self._patch = patch
         self._keep = keep
@@ -58,9 +64,11 @@ class Server:
         self.stop()
 
     def start(self) -> None:
-        """Start and wait for the line that names the address."""
+        """Start and wait for the lines that name the addresses."""
         self._said: list[str] = []
+        self._more = threading.Condition()  # of what was said
         self._told = threading.Event()
+        self._listens: list[str] = []
         self._process = subprocess.Popen(
             self._limit + (patched(self._patch) if self._patch else program(self._user)) + self._argv,
             cwd="/",
@@ -73,7 +81,7 @@ class Server:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        if not self._told.wait(START_LIMIT) or not hasattr(self, "port"):
+        if not self._told.wait(START_LIMIT) or len(self._listens) < len(self._listen):
             self._process.kill()
             self.stop(check=False)
             raise AssertionError(f"the server did not say where it listens:\n{self.said()}")
@@ -92,9 +100,26 @@ class Server:
             assert status == 0, f"the server ended with {status}:\n{self.said()}"
             assert "Traceback" not in self.said(), self.said()
 
+    def kill(self) -> None:
+        """SIGKILL: nothing is ended in order."""
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+
     def said(self) -> str:
         """What the program wrote to stderr so far."""
         return "".join(self._said)
+
+    def wait_for(self, words: str, after: int = 0) -> None:
+        """Wait until it has written these words, beyond so many characters of what it said."""
+        with self._more:
+            found = self._more.wait_for(lambda: words in self.said()[after:], SAY_LIMIT)
+        assert found, f"{words!r} was not said:\n{self.said()}"
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return hasattr(self, "_process") and self._process.poll() is None
 
     @property
     def pid(self) -> int:
@@ -104,11 +129,17 @@ class Server:
         assert self._process.stderr
         with self._process.stderr as lines:
             for line in lines:
-                self._said.append(line)
+                with self._more:
+                    self._said.append(line)
+                    self._more.notify_all()
                 found = LISTENS.search(line)
                 if found and not self._told.is_set():
-                    self.port = int(found[1])
-                    self._told.set()
+                    self._listens.append(found[1])
+                    port = PORT.match(found[1])
+                    if port:
+                        self.port = int(port[1])
+                    if len(self._listens) == len(self._listen):
+                        self._told.set()
         self._told.set()  # nothing more will come
 
 

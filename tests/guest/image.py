@@ -23,11 +23,13 @@ from tests.guest.cpio import CpioWriter
 from tests.guest.debs import Unavailable, appear_whole, cache_dir, need, system, unpacked_closure
 
 BASE = ("busybox-static", "python3", "acl", "attr", "tar", "git")
+FULL = (*BASE, "bash", "coreutils", "findutils", "make", "gcc", "libc6-dev")
 IMAGES = {
     "base": BASE,  # what the checks need
-    "full": (*BASE, "bash", "coreutils", "findutils", "make", "gcc", "libc6-dev"),  # what a developer does
+    "full": FULL,  # what a developer does
+    "bench": (*FULL, "fio"),  # what bench/guest_job.py measures
 }
-IMAGE_MIB = {"base": 320, "full": 768}
+IMAGE_MIB = {"base": 320, "full": 768, "bench": 1024}
 RECIPE = 2  # raise it when `root_disk` puts other things in: the cached images are then made again
 
 MODULES = (

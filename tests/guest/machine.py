@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.guest.qemu import Share
+from tests.guest.qemu import Share, VhostUser
 from tests.guest.vm import HOST, Finished, Guest
 
 SCENARIO = Path(__file__).with_name("scenario")
@@ -38,13 +38,17 @@ class Mount:
 class Machine(Guest):
     """A guest that knows the scenario and mounts 9P servers."""
 
-    def __init__(self, shares: dict[str, Path]) -> None:
-        super().__init__([Share(model, folder, model) for model, folder in shares.items()])
+    def __init__(self, shares: dict[str, Share], vhost_user: Sequence[VhostUser] = ()) -> None:
+        super().__init__(list(shares.values()), vhost_user=vhost_user)
         self.shares = shares
         self._numbers = itertools.count()
 
     def start(self) -> None:
         super().start()
+        self.put(SCENARIO, "/run/scenario")
+
+    def reset(self) -> None:
+        super().reset()
         self.put(SCENARIO, "/run/scenario")
 
     @contextmanager
@@ -56,8 +60,8 @@ class Machine(Guest):
             yield folders
 
     @contextmanager
-    def shared(self, tag: str, mount: Mount) -> Iterator[str]:
-        """A folder that QEMU's own 9pfs serves."""
+    def attached(self, tag: str, mount: Mount) -> Iterator[str]:
+        """A virtio device, mounted: a folder that QEMU's own 9pfs serves, or our server."""
         with self._mounted([f"trans=virtio,{mount.options()}"], tag) as folders:
             yield folders[0]
 

@@ -20,6 +20,7 @@ from tests.guest.debs import Suites, Unavailable, appear_whole, cache_dir, need,
 from tests.guest.image import USELESS
 
 PROGRAM = "qemu-system-x86_64"
+GENERIC_DEVICE = "vhost-user-test-device-pci"
 GENERIC_DEVICE_SINCE = (10, 2)
 NEWER = Suites(("trixie", "trixie-backports"))
 NEWER_PACKAGES = tuple(
@@ -62,20 +63,29 @@ class Share:
 
 @dataclass(frozen=True)
 class VhostUser:
-    """A virtio-9p device that another process plays, over the unix socket it listens at."""
+    """A virtio-9p device that another process plays, over the unix socket it listens at.
+
+    With `reconnect_ms` QEMU connects again when it lost the other process. It does not wait for its
+    first connection then, which this device needs when it is made: the device is plugged in later.
+    """
 
     tag: str
     socket: Path
-    reconnect_ms: int = 100  # how long until QEMU connects again after it lost the other process
+    reconnect_ms: int = 0
     queue_size: int = 128
 
     def arguments(self) -> list[str]:
+        """For QEMU's command line."""
+        if self.reconnect_ms:
+            return ["-chardev", f"socket,id={self.tag},path={self.socket},reconnect-ms={self.reconnect_ms}"]
+        words = [f"{key}={value}" for key, value in self.properties().items()]
+        return ["-chardev", f"socket,id={self.tag},path={self.socket}", "-device", ",".join([GENERIC_DEVICE, *words])]
+
+    def properties(self) -> dict[str, object]:
+        """Of the device, as -device and device_add take them."""
         size = 2 + len(self.tag.encode())  # struct virtio_9p_config: the tag's length and the tag
-        config = f"virtio-id={VIRTIO_ID_9P},num_vqs=1,vq_size={self.queue_size},config_size={size}"
-        return [
-            "-chardev", f"socket,id={self.tag},path={self.socket},reconnect-ms={self.reconnect_ms}",
-            "-device", f"vhost-user-test-device-pci,chardev={self.tag},{config}",
-        ]  # fmt: skip
+        sizes = {"num_vqs": 1, "vq_size": self.queue_size, "config_size": size}
+        return {"chardev": self.tag, "virtio-id": VIRTIO_ID_9P, **sizes}
 
 
 @dataclass(frozen=True)

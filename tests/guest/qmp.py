@@ -17,15 +17,22 @@ class QmpError(Exception):
 
 
 class Qmp:
-    """QEMU's end of a connected socket, spoken to by one thread."""
+    """The other end of a socket that QEMU has, which becomes this object's; for one thread.
+
+    OSError: QEMU is gone, or does not answer.
+    """
 
     def __init__(self, port: socket.socket) -> None:
         self._port = port
         self._port.settimeout(LIMIT)
         self._lines = self._port.makefile("rb")
         self._events: list[dict[str, Any]] = []
-        assert "QMP" in self._read(), "QEMU greets first"
-        self.execute("qmp_capabilities")
+        try:
+            assert "QMP" in self._read(), "QEMU greets first"
+            self.execute("qmp_capabilities")
+        except OSError:
+            self.close()
+            raise
 
     def execute(self, command: str, **arguments: object) -> Any:
         """What QEMU returns for a command.

@@ -5,38 +5,17 @@ an ordinary user.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.guest.combinations import MODELS, Combination, check_scenario, served_as, server_user
 from tests.guest.machine import MAPPED, Machine, Mount
-from tests.serving import ORDINARY_USER, Server, may_become_another_user
+from tests.serving import Server, may_become_another_user
 
 pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(900)]
 
-MODELS = ("passthrough", "none", *MAPPED)
 NOT_ROOT = "passthrough ownership needs a server that runs as root"
-
-
-@dataclass(frozen=True)
-class Combination:
-    """One way to serve and to mount."""
-
-    model: str
-    mount: Mount
-    ordinary_user: bool = False
-    bulk: bool = False
-
-    def __str__(self) -> str:
-        words = [self.model, self.mount.dialect, self.mount.cache]
-        return "-".join(words + ["acl"] * self.mount.acl + ["user"] * self.ordinary_user + ["bulk"] * self.bulk)
-
-    def scenario_arguments(self, *, root: bool) -> list[str]:
-        words = ["--dialect", self.mount.dialect, "--cache", self.mount.cache, "--model", self.model]
-        words += ["--server", "root" if root else "user"]
-        return words + ["--acl"] * self.mount.acl + ["--bulk"] * self.bulk
 
 
 COMBINATIONS = [
@@ -56,21 +35,6 @@ COMBINATIONS = [
 ]
 
 
-def served_as(model: str) -> tuple[str, ...]:
-    """The server's options. Devices of the mapped models are files, which need no leave."""
-    return ("--security-model", model, *(() if model == "mapped-owner" or model in MAPPED else ("--devices",)))
-
-
-def server_user(combination: Combination, export: Path) -> int | None:
-    """The uid to serve as, when it is another one; the export becomes that user's."""
-    if not combination.ordinary_user:
-        return None
-    if not may_become_another_user():
-        return None  # the server is an ordinary user's anyway
-    os.chown(export, ORDINARY_USER, ORDINARY_USER)
-    return ORDINARY_USER
-
-
 @pytest.mark.parametrize("combination", COMBINATIONS, ids=str)
 def test_mounted_folder(guest: Machine, export: Path, serve: Callable[..., Server], combination: Combination) -> None:
     user = server_user(combination, export)
@@ -78,13 +42,7 @@ def test_mounted_folder(guest: Machine, export: Path, serve: Callable[..., Serve
     server = serve(export, *served_as(combination.model), user=user)
     mounts = 1 if combination.mount.cache == "loose" else 2  # cache=loose is for an only client
     with guest.served(server.port, combination.mount, times=mounts) as folders:
-        seconds = [word for folder in folders[1:] for word in ("--second", folder)]
-        done = guest.scenario(folders[0], *seconds, *combination.scenario_arguments(root=root))
-    lines = done.output.splitlines()
-    failures = [line for line in lines if not line.startswith(("ok ", "na "))]
-    assert not failures, "\n".join(failures) + f"\n--- the server\n{server.said()}"
-    assert done.status == 0
-    assert sum(line.startswith("ok ") for line in lines) > 20, done.output
+        check_scenario(guest, server, combination, folders, root=root)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """What the mapped models leave on disk, against the hypervisor's own 9pfs: each reads what the
 other wrote.
 
-Both serve the same folder of the host; the guest mounts QEMU's share by virtio and our server by
-TCP.
+Both serve the same folder of the host; the guest mounts QEMU's share by virtio, and our server by
+TCP or by virtio too, attached at the same time.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.guest.devices import Devices
 from tests.guest.machine import MAPPED, Machine, Mount
 from tests.serving import Server
 
@@ -28,56 +29,80 @@ def model(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(params=("tcp", "virtio"))
+def transport(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def devices(transport: str, request: pytest.FixtureRequest) -> Devices | None:
+    """The guest whose devices are our servers', when it is virtio's turn."""
+    return request.getfixturevalue("virtio") if transport == "virtio" else None
+
+
+@pytest.fixture
+def machine(devices: Devices | None, request: pytest.FixtureRequest) -> Machine:
+    """The guest that mounts both."""
+    used: Machine = devices.guest if devices else request.getfixturevalue("guest")
+    return used
+
+
 @pytest.fixture
 def share(machine: Machine, model: str) -> Path:
     """The folder of the host that both serve."""
-    return machine.shares[model]
+    return machine.shares[model].folder
 
 
 @pytest.fixture
-def by_peer(guest: Machine, model: str) -> Iterator[str]:
+def by_peer(machine: Machine, model: str) -> Iterator[str]:
     """That folder in the guest, served by QEMU."""
-    with guest.shared(model, WITH_ACL) as folder:
+    with machine.attached(machine.shares[model].tag, WITH_ACL) as folder:
         yield folder
 
 
 @pytest.fixture
-def by_us(by_peer: str, guest: Machine, model: str, share: Path, serve: Callable[..., Server]) -> Iterator[str]:
+def by_us(
+    by_peer: str, machine: Machine, devices: Devices | None, model: str, share: Path, serve: Callable[..., Server]
+) -> Iterator[str]:
     """That folder in the guest, served by our program."""
+    if devices:
+        with machine.attached(model, WITH_ACL) as folder:
+            yield folder
+        return
     server = serve(share, "--security-model", model)
-    with guest.served(server.port, WITH_ACL) as (folder,):
+    with machine.served(server.port, WITH_ACL) as (folder,):
         yield folder
 
 
-def leave(guest: Machine, folder: str, name: str) -> dict[str, object]:
+def leave(machine: Machine, folder: str, name: str) -> dict[str, object]:
     """Make the objects in a new folder `name`, and what the maker tells of them."""
-    guest.run(f"mkdir {folder}/{name}").check()
-    return told(guest, folder, name, "--leave")
+    machine.run(f"mkdir {folder}/{name}").check()
+    return told(machine, folder, name, "--leave")
 
 
-def told(guest: Machine, folder: str, name: str, what: str = "--describe") -> dict[str, object]:
-    found: dict[str, object] = json.loads(guest.scenario(f"{folder}/{name}", what, "--acl").check().output)
+def told(machine: Machine, folder: str, name: str, what: str = "--describe") -> dict[str, object]:
+    found: dict[str, object] = json.loads(machine.scenario(f"{folder}/{name}", what, "--acl").check().output)
     return found
 
 
-def test_ours_reads_what_the_peer_wrote(guest: Machine, by_peer: str, by_us: str) -> None:
-    made = leave(guest, by_peer, "peers")
-    assert told(guest, by_us, "peers") == made
+def test_ours_reads_what_the_peer_wrote(machine: Machine, by_peer: str, by_us: str) -> None:
+    made = leave(machine, by_peer, "peers")
+    assert told(machine, by_us, "peers") == made
 
 
-def test_the_peer_reads_what_ours_wrote(guest: Machine, by_peer: str, by_us: str) -> None:
-    made = leave(guest, by_us, "ours")
-    assert told(guest, by_peer, "ours") == made
+def test_the_peer_reads_what_ours_wrote(machine: Machine, by_peer: str, by_us: str) -> None:
+    made = leave(machine, by_us, "ours")
+    assert told(machine, by_peer, "ours") == made
 
 
-def test_both_leave_the_same_bytes(guest: Machine, by_peer: str, by_us: str, share: Path) -> None:
-    leave(guest, by_peer, "bytes-peer")
-    leave(guest, by_us, "bytes-ours")
+def test_both_leave_the_same_bytes(machine: Machine, by_peer: str, by_us: str, share: Path) -> None:
+    leave(machine, by_peer, "bytes-peer")
+    leave(machine, by_us, "bytes-ours")
     assert on_disk(share / "bytes-ours") == on_disk(share / "bytes-peer")
 
 
-def test_each_changes_what_the_other_wrote(guest: Machine, by_peer: str, by_us: str) -> None:
-    leave(guest, by_peer, "mixed")
+def test_each_changes_what_the_other_wrote(machine: Machine, by_peer: str, by_us: str) -> None:
+    leave(machine, by_peer, "mixed")
     steps = [
         (by_us, "chown 11:12 plain && chmod 4711 plain && mv char folder/char && rm program && echo new > program"),
         (by_peer, "chown 21:22 program && chmod 600 fifo && mv folder/char char && ln -s elsewhere/far new-link"),
@@ -85,14 +110,14 @@ def test_each_changes_what_the_other_wrote(guest: Machine, by_peer: str, by_us: 
         (by_peer, "rm -r folder sticky && mv block2 new/block && mv program group/program"),
     ]
     for folder, commands in steps:
-        guest.run(f"set -e; cd {folder}/mixed; {commands}").check()
-        assert told(guest, by_us, "mixed") == told(guest, by_peer, "mixed"), commands
+        machine.run(f"set -e; cd {folder}/mixed; {commands}").check()
+        assert told(machine, by_us, "mixed") == told(machine, by_peer, "mixed"), commands
 
 
-def test_each_removes_what_the_other_wrote(guest: Machine, by_peer: str, by_us: str, share: Path) -> None:
-    leave(guest, by_peer, "doomed-peer")
-    leave(guest, by_us, "doomed-ours")
-    guest.run(f"rm -r {by_us}/doomed-peer {by_peer}/doomed-ours").check()
+def test_each_removes_what_the_other_wrote(machine: Machine, by_peer: str, by_us: str, share: Path) -> None:
+    leave(machine, by_peer, "doomed-peer")
+    leave(machine, by_us, "doomed-ours")
+    machine.run(f"rm -r {by_us}/doomed-peer {by_peer}/doomed-ours").check()
     left = [path.name for path in share.rglob("*")]
     assert not [name for name in left if name.startswith("doomed")]
 

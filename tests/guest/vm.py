@@ -37,7 +37,17 @@ from typing import Self
 
 from tests.guest.debs import unpacked_kernel
 from tests.guest.image import kernel_image, root_disk, write_initramfs
-from tests.guest.qemu import USER_NETWORK, Network, Qemu, Share, VhostUser, Virtiofs, machine_memory, qemu
+from tests.guest.qemu import (
+    GENERIC_DEVICE,
+    USER_NETWORK,
+    Network,
+    Qemu,
+    Share,
+    VhostUser,
+    Virtiofs,
+    machine_memory,
+    qemu,
+)
 from tests.guest.qmp import Qmp
 
 HOST = "10.0.2.2"  # what QEMU's user network calls this machine
@@ -122,8 +132,11 @@ class Guest:
         try:
             self.qmp = Qmp(ours)
         except OSError as error:
-            ours.close()
             raise self._lost(f"QEMU ended at once ({error})") from None
+        for device in self._vhost_user:
+            if isinstance(device, VhostUser) and device.reconnect_ms:
+                self._plug(device)
+        self.qmp.execute("cont")
         self._ready()
 
     def stop(self) -> None:
@@ -196,6 +209,18 @@ class Guest:
         self._ask({"put": target, "mode": source.stat().st_mode & 0o777, "size": len(data)}, data)
         self._answer(time.monotonic() + 60)
 
+    def _plug(self, device: VhostUser) -> None:
+        """Make a device as soon as the process that plays it is connected."""
+        end = time.monotonic() + BOOT_LIMIT
+        while any(
+            one["label"] == device.tag and one["filename"].startswith("disconnected")
+            for one in self.qmp.execute("query-chardev")
+        ):
+            if time.monotonic() > end:
+                raise self._lost(f"nobody plays {device.tag}")
+            time.sleep(0.05)  # no event of QEMU tells
+        self.qmp.execute("device_add", driver=GENERIC_DEVICE, id=f"{device.tag}-device", **device.properties())
+
     def _ready(self) -> None:
         self.kernel = str(self._answer(time.monotonic() + BOOT_LIMIT)["ready"])
 
@@ -225,7 +250,7 @@ class Guest:
         return [
             "-accel", self._accelerator, "-smp", str(self._processors),
             *machine_memory(self._memory, shared=bool(self._vhost_user)),
-            "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-S",
             "-serial", f"file:{self._scratch}/console",
             "-chardev", f"socket,id=monitor,fd={monitor}", "-qmp", "chardev:monitor",
         ]  # fmt: skip
@@ -240,7 +265,9 @@ class Guest:
         ]  # fmt: skip
         for number, network in enumerate(self._networks):
             words += network.arguments(number)
-        for device in (*self._shares, *self._vhost_user):
+        for share in self._shares:
+            words += share.arguments()
+        for device in self._vhost_user:
             words += device.arguments()
         return words
 

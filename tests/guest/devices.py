@@ -1,0 +1,88 @@
+"""Our servers as virtio devices of one guest: an export each, which is there by TCP too, and beside
+the mapped ones QEMU's own 9pfs on the same folder.
+
+A device's server has to listen before the machine starts.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.guest.combinations import Combination, served_as, server_user
+from tests.guest.machine import MAPPED, Machine, Mount
+from tests.guest.qemu import Share, VhostUser
+from tests.serving import ANY_PORT, Server, may_become_another_user
+
+ROOT = tuple(Combination(model, Mount()) for model in ("passthrough", "none", *MAPPED, "mapped-owner"))
+ORDINARY = tuple(Combination(model, Mount(acl=True), ordinary_user=True) for model in ("mapped-owner", "mapped-xattr"))
+WITH_TWO = "mapped-owner"  # the tag whose server has a second device
+SECOND = "second"
+PEER = "peer-"
+
+
+@dataclass(frozen=True)
+class Served:
+    """A folder, how it is served, and by which process."""
+
+    folder: Path
+    combination: Combination
+    server: Server
+
+    @property
+    def by_root(self) -> bool:
+        """Whether root serves it."""
+        return may_become_another_user() and not self.combination.ordinary_user
+
+
+class Devices:
+    """The servers and the guest, from `with` to its end."""
+
+    def __init__(self) -> None:
+        self.scratch = Path(tempfile.mkdtemp(prefix="ninep-devices."))
+        self.scratch.chmod(0o777)  # a server that is another user's makes its socket there
+        self.served = {tag_of(combination): self._make(combination) for combination in (*ROOT, *ORDINARY)}
+        tags = (*self.served, SECOND)
+        shares = {model: Share(PEER + model, self.served[model].folder, model) for model in MAPPED}
+        self.guest = Machine(shares, [VhostUser(tag, self._socket(tag)) for tag in tags])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.guest.stop()
+        try:
+            for one in self.served.values():
+                if one.server.running:
+                    one.server.stop()
+        finally:
+            shutil.rmtree(self.scratch)
+
+    def serve(self) -> None:
+        """Start the servers that do not run."""
+        for one in self.served.values():
+            if not one.server.running:
+                one.server.start()
+
+    def _make(self, combination: Combination) -> Served:
+        tag = tag_of(combination)
+        folder = self.scratch / tag
+        folder.mkdir()
+        user = server_user(combination, folder)
+        tags = (tag, SECOND) if tag == WITH_TWO else (tag,)
+        listen = (*(f"vhost-user:{self._socket(name)},tag={name}" for name in tags), ANY_PORT)
+        return Served(folder, combination, Server(folder, *served_as(combination.model), user=user, listen=listen))
+
+    def _socket(self, tag: str) -> Path:
+        return self.scratch / f"{tag}.socket"
+
+
+def tag_of(combination: Combination) -> str:
+    """The mount tag: the model, and whether an ordinary user serves it."""
+    return combination.model + "-user" * combination.ordinary_user
