@@ -17,6 +17,7 @@ from tests.support.virtio_client import MSIZE, Ring
 from tests.support.virtio_driver import Driver
 
 from ninep.linux import AT_REMOVEDIR, GETATTR_BASIC, Errno
+from ninep.server.transport import GONE
 from ninep.virtio import messages as v
 from ninep.virtio.inflight import region_size
 from ninep.virtio.messages import Request
@@ -280,7 +281,9 @@ class TestAServerThatIsRestarted:
             client.send(m.Tfsync(1, 0))
             hold.reached.wait()
             assert client.read(1) == b"x"  # it was passed: the ring's order tells nothing
+            (connection,) = first.server._connections
             ring.close()
+            first.until(lambda: connection._transport is GONE)
             hold.go.set()
         with Served() as second:
             host = Host(second, tmp_path)

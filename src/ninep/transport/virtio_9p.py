@@ -133,7 +133,7 @@ class Virtio9P:
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
-    def _serve(self, chain: Chain) -> None:
+    def _serve(self, chain: Chain) -> int | None:
         frame, payload = _message(chain)
         number, tag = frame[4], frame[5] | frame[6] << 8
         connection = self._connection
@@ -141,7 +141,7 @@ class Virtio9P:
             connection = self._version(frame)
         if connection is None:
             self._refuse(chain, frame, Errno.EACCES if number == Tversion.number else Errno.ENOTCONN)
-            return
+            return None
         if number == Tflush.number and len(frame) >= HEADER_SIZE + 2:
             self._flushes[tag] = frame[7] | frame[8] << 8
         if tag in self._chains:
@@ -152,9 +152,10 @@ class Virtio9P:
             written = connection.message(frame, payload, chain.writable)
         except BadFrame as error:
             raise RingError(str(error)) from None
-        if written:
-            self._take(tag, chain)
-            self._queue.push(chain.head, written)
+        if not written:
+            return None
+        taken = self._take(tag, chain) if self._again else self._chains.pop(tag, None)
+        return None if taken is None else written
 
     def _version(self, frame: bytes) -> Connection | None:
         """A session begins, nothing of the one before will be answered. None: the client may not
@@ -187,7 +188,9 @@ class Virtio9P:
             self._queue.push(chain.head, 0)
             return
         if frame[4] == Tversion.number:
-            self._serve(chain)
+            written = self._serve(chain)
+            if written is not None:
+                self._queue.push(chain.head, written)
         else:
             self._refuse(chain, frame)
 

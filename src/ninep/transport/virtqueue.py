@@ -10,7 +10,7 @@ made available, and signals the driver.
 * A turn ends after ``LONGEST`` seconds, whatever the driver does; the event loop runs, and the next
   turn follows.
 
-What a chain means is for ``serve``, which returns each by ``push``, now or later.
+What a chain means is for ``serve``. A chain that it does not answer at once is returned by ``push``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class Virtqueue:
     """One ring, while it runs and between its runs.
 
     Args:
-        serve: called with each chain. ``RingError`` if it cannot be one of this device.
+        serve: called with each chain. How many bytes it has written there, and the chain goes back;
+            None: it comes back by ``push``. ``RingError`` if it cannot be a chain of this device.
         broken: called when the driver broke the rules of the ring, which is stopped then.
         idle: whether the thread may wait here for some microseconds.
     """
@@ -48,6 +49,7 @@ class Virtqueue:
         "_broken",
         "_call",
         "_idle",
+        "_interrupted",
         "_kick",
         "_loop",
         "_paused",
@@ -60,7 +62,7 @@ class Virtqueue:
     )
 
     def __init__(
-        self, serve: Callable[[Chain], None], broken: Callable[[RingError], None], idle: Callable[[], bool]
+        self, serve: Callable[[Chain], int | None], broken: Callable[[RingError], None], idle: Callable[[], bool]
     ) -> None:
         self._serve = serve
         self._broken = broken
@@ -70,6 +72,8 @@ class Virtqueue:
         self._kick = -1
         self._call: Callable[[], None] = _nobody
         self._serving = self._paused = False
+        self._interrupted = False
+        """The turn must not go on: paused, or stopped."""
         self._pushed = self._prompt = 0
         self._slept = 0.0
 
@@ -91,11 +95,12 @@ class Virtqueue:
             if self._pushed:
                 self._publish(queue)
             self._queue = None
+            self._interrupted = True
             self._loop.remove_reader(self._kick)
 
     def pause(self) -> None:
         """Serve no more chains until ``resume``."""
-        self._paused = True
+        self._paused = self._interrupted = True
 
     def resume(self) -> None:
         """Serve again."""
@@ -139,6 +144,7 @@ class Virtqueue:
         if queue is None or self._paused or self._serving:
             return
         self._serving = True
+        self._interrupted = False
         failed: RingError | None = RingError("it cannot be served")
         try:
             queue.disable_kicks()
@@ -154,25 +160,26 @@ class Virtqueue:
 
     def _turn(self, queue: SplitQueue, until: float) -> bool:
         """Serve until there is nothing more, or the time is over: then True."""
-        pop, serve = queue.pop, self._serve
+        pop, push, serve = queue.pop, queue.push, self._serve
         while True:
             chain = pop()
             if chain is not None:
-                serve(chain)
-                if self._queue is not queue:
-                    return False
-                if self._pushed >= CHAINS_A_SIGNAL:
-                    self._publish(queue)
-            elif self._pushed:
-                self._publish(queue)
-            elif not self._wait(queue) and queue.enable_kicks():
+                written = serve(chain)
+                if written is not None:
+                    push(chain.head, written)
+                    self._pushed += 1
+                if self._pushed < CHAINS_A_SIGNAL and not self._interrupted:
+                    continue
+            elif not self._pushed and not self._wait(queue) and queue.enable_kicks():
                 self._slept = monotonic()
                 return False
-            if self._paused:
+            if self._queue is not queue:
+                return False
+            if self._pushed:
                 self._publish(queue)
+            if self._interrupted:
                 return False
             if monotonic() >= until:
-                self._publish(queue)
                 return True
 
     def _wait(self, queue: SplitQueue) -> bool:
