@@ -11,6 +11,7 @@ from tests.wire.wire_examples import EXAMPLES
 from fuzz.engine import CORPUS
 from fuzz.frames import KEEP, conversation_of, word
 from fuzz.ring import step
+from fuzz.vhost_user import ask, do
 from ninep.linux import NO_ID
 from ninep.wire import messages as m
 from ninep.wire.messages import NOFID
@@ -120,6 +121,28 @@ RING: dict[str, bytes] = {
 }  # fmt: skip
 
 
+NONE = 255  # of the steps of a set-up, left out
+STARTED = b"\x3e" + do("setup", NONE, 0)
+VHOST_USER: dict[str, bytes] = {
+    # options: bit 0 memory that could shrink is taken, the rest the size of pieces
+    "boot": STARTED + do("chain", 0, 8) + do("serve"),
+    "pieces": b"\0" + do("setup", NONE, 0) + do("chain", 0, 8) + do("serve"),
+    "resume": STARTED + do("stop", 0) + do("setup", 0, 0) + do("chain", 2, 8) + do("serve"),
+    "reset": STARTED + do("chain", 0, 8) + do("serve") + do("stop", 0) + ask("SET_VRING_BASE", 0, 0, 0, 0) + do("setup", 1, 0),
+    "held": STARTED + do("hold") + do("chain", 0, 8) + do("serve") + do("stop", 0) + do("hold") + do("setup", 0, 0),
+    "two rings": STARTED + do("setup", 2, 1) + do("chain", 0, 8) + do("serve") + do("stop", 0) + do("stop", 1),
+    "in flight": b"\x3e" + do("setup", 7, 0) + ask("GET_INFLIGHT_FD", 0, 0, 0, 0, 1, 2, 4)
+    + ask("SET_INFLIGHT_FD", 0, 0, 9, 24, 0, 1, 2, 4) + ask("SET_VRING_ENABLE", 0, 0, 0, 1) + do("chain", 0, 8) + do("serve"),
+    "regions": b"\x3e" + do("setup", 2, 0) + ask("ADD_MEM_REG", 0, 0, 0, 5, 6, 2, 0) + ask("REM_MEM_REG", 1, 0, 0, 5, 6, 2, 0)
+    + ask("ADD_MEM_REG", 1, 0, 0, 5, 6, 2, 0),
+    "unsealed": b"\x3f" + do("setup", 2, 0) + ask("ADD_MEM_REG", 1, 0, 3, 5, 6, 2, 0) + do("chain", 0, 8) + do("serve"),
+    "config": STARTED + ask("GET_CONFIG", 0, 0, 5, 0, 0) + do("stop", 0) + ask("GET_CONFIG", 0, 0, 5, 0, 0) + ask("SET_CONFIG", 1, 0, 3, 4, 0),
+    "status": STARTED + ask("GET_STATUS", 0, 0) + ask("SET_STATUS", 1, 0, 0) + ask("RESET_DEVICE", 1, 0) + ask("RESET_OWNER", 1, 0),
+    "broken": STARTED + do("poke", 0, 131, 9) + do("serve") + ask("SET_VRING_ENABLE", 1, 0, 0, 1) + do("stop", 0) + do("setup", 0, 0),
+    "raw": b"\x3e" + do("raw", 1, 1, 0, 0) + do("raw", 6, 1, 8) + bytes(9) + do("noise", 12) + bytes(13),
+}  # fmt: skip
+
+
 def main() -> None:
     """Write the seeds; other files of the corpus are kept."""
     seeds: dict[str, list[tuple[str, bytes]]] = {
@@ -135,6 +158,7 @@ def main() -> None:
         )
         + list(conversations({"mapped-owner": b"mapped-owner"})),
         "ring": list(RING.items()),
+        "vhost_user": list(VHOST_USER.items()),
     }
     for name, found in seeds.items():
         folder = CORPUS / name

@@ -16,19 +16,25 @@ from fuzz.frames import conversation_of
 from tests.serving import keeps_user_attributes
 
 from ninep.drivers.local.node_table import NodeTable
+from ninep.host import shared
 from ninep.linux import O_RDONLY, O_RDWR
 from ninep.server.connection import Connection
 from ninep.server.dispatcher import Dispatcher
 from ninep.server.session import Session
 from ninep.virtio import chains
+from ninep.virtio import messages as vhost
 from ninep.virtio.chains import ChainReader
+from ninep.virtio.device import Device
+from ninep.virtio.memory import GuestMemory
 from ninep.virtio.ring import SplitQueue
+from ninep.virtio.rings import Rings
+from ninep.virtio.vring import Vring
 from ninep.wire import codec
 from ninep.wire import messages as m
 
 TOP = Path(__file__).parent.parent.parent
-GUIDED = {"decoder": 30_000, "memory": 1_500, "local": 700, "ring": 4_000}
-BY_CHANCE = {"decoder": 4_000, "memory": 500, "local": 300, "ring": 1_000}
+GUIDED = {"decoder": 30_000, "memory": 1_500, "local": 700, "ring": 4_000, "vhost_user": 4_000}
+BY_CHANCE = {"decoder": 4_000, "memory": 500, "local": 300, "ring": 1_000, "vhost_user": 1_000}
 BEGIN = (m.Tversion(8192, b"9P2000.L"), m.Tattach(0, m.NOFID, b"root", b"", 0))
 
 
@@ -36,6 +42,8 @@ BEGIN = (m.Tversion(8192, b"9P2000.L"), m.Tattach(0, m.NOFID, b"root", b"", 0))
 def harness(request: pytest.FixtureRequest) -> str:
     if request.param == "local" and not keeps_user_attributes(tempfile.gettempdir()):
         pytest.skip(f"the filesystem of {tempfile.gettempdir()} keeps no user attributes (set TMPDIR to one that does)")
+    if request.param == "vhost_user" and not shared.AVAILABLE:
+        pytest.skip("memory is shared by memfds, on Linux")
     return str(request.param)
 
 
@@ -180,6 +188,42 @@ def test_a_chain_that_a_restart_loses(monkeypatch: pytest.MonkeyPatch) -> None:
     recover = SplitQueue.recover
     monkeypatch.setattr(SplitQueue, "recover", lambda self: recover(self)[1:])
     finds_in_ring("other chains recovered", "restart")
+
+
+def finds_in_vhost_user(words: str, *seeds: str) -> None:
+    if not shared.AVAILABLE:
+        pytest.skip("memory is shared by memfds, on Linux")
+    with engine.prepared("vhost_user") as tried:
+        for name in seeds:
+            finds(tried, (engine.CORPUS / "vhost_user" / name).read_bytes(), words)
+
+
+def test_a_descriptor_that_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Vring, "close", lambda _: None)
+    finds_in_vhost_user("descriptors are open", "boot", "broken")
+
+
+def test_memory_that_stays_mapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[memoryview] = []
+    mapped = shared.map_shared
+    monkeypatch.setattr(shared, "map_shared", lambda *args: kept.append(mapped(*args)) or kept[-1])
+    finds_in_vhost_user("descriptors are open", "boot")
+
+
+def test_a_request_that_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Device, "request", lambda _self, _message, descriptors: vhost.close_all(descriptors))
+    finds_in_vhost_user("is not answered", "config")
+
+
+def test_a_ring_that_is_not_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Rings, "stop", lambda *_: None)
+    finds_in_vhost_user("the end, and a ring runs", "resume")
+
+
+def test_a_device_that_raises_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GuestMemory, "replace", lambda *_: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        finds_in_vhost_user("", "boot")
 
 
 def harmful(monkeypatch: pytest.MonkeyPatch, act: Callable[[Path], object], aname: bytes = b"none") -> bytes:

@@ -26,7 +26,7 @@ class Echo:
         self.told: list[str] = []
         """What the device said, oldest first."""
         self.queue: SplitQueue | None = None
-        self.kick = -1
+        self.index = self.kick = -1
         self.call: Callable[[], None] = lambda: None
         self.holds = False
         """Requests are kept unanswered."""
@@ -35,10 +35,13 @@ class Echo:
 
     def start(self, index: int, queue: SplitQueue, kick: int, call: Callable[[], None], *, resumed: bool) -> None:
         self.told.append(f"{'resume' if resumed else 'start'} {index} at {queue.next_available}")
-        self.queue, self.kick, self.call = queue, kick, call
-        if not resumed:
-            self.held = queue.recover()
-        self.serve()
+        self.index, self.queue, self.kick, self.call = index, queue, kick, call
+        try:
+            if not resumed:
+                self.held = queue.recover()
+            self._serve()
+        except RingError as error:
+            self._break(error)
 
     def stop(self, index: int) -> None:
         self.told.append(f"stop {index}")
@@ -53,8 +56,11 @@ class Echo:
         try:
             self._serve()
         except RingError as error:
-            self.queue = None
-            self.broken(0, error)
+            self._break(error)
+
+    def _break(self, error: RingError) -> None:
+        self.queue = None
+        self.broken(self.index, error)
 
     def _serve(self) -> None:
         queue = self.queue
@@ -71,7 +77,9 @@ class Echo:
     @staticmethod
     def _answer(chain: Chain) -> int:
         reply = b"".join(bytes(part) for part in chain.readable).upper()
-        chain.writable[0][: len(reply)] = reply
+        room = chain.writable[0] if chain.writable else memoryview(bytearray())
+        reply = reply[: len(room)]
+        room[: len(reply)] = reply
         return len(reply)
 
 
