@@ -168,6 +168,14 @@ class Mapped(SecurityModel):
             file, VirtfsAttrs(known_id(uid), known_id(gid), without_setid(mode) if carries_setid(mode) else None)
         )
 
+    def drop_host_setid(self, ref: ObjectRef) -> None:
+        """The kernel sees to it for an ordinary user; a server that is root may write and keep them
+        (CAP_FSETID).
+        """
+        mode = host.stat(ref.path_handle).st_mode
+        if carries_setid(mode):
+            host.chmod(ref, without_setid(permissions(mode)))
+
     def drop_capability(self, ref: ObjectRef) -> None:
         """Of ``drop_setid``: the recorded file capability goes, too."""
         if self.privileged_xattrs:

@@ -45,13 +45,14 @@ def read_whole(handle: Handle, offset: int, count: int) -> Buffer:
 class LocalFile(CachedFile):
     """A regular file, open."""
 
-    __slots__ = ("_locks", "_read_now", "by", "writable")
+    __slots__ = ("_locks", "_read_now", "_unchanged", "by", "writable")
 
     _node: TableEntry
 
     def __init__(self, node: TableEntry, handle: Handle, flags: int, by: int) -> None:
         self._node = node
         self._locks = NO_HANDLE
+        self._unchanged = True
         self._read_now: Callable[[Handle, int, int], Buffer] = host.read_now
         self.handle = handle
         self.by = asker(by)
@@ -86,31 +87,36 @@ class LocalFile(CachedFile):
         return host.read_into(handle, buffers, offset)
 
     def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:
-        if by:
-            self._drop_setid()
+        if by or self._unchanged:
+            self._before_change(by)
         return host.write(self.handle, data, offset)
 
     def write_from(self, offset: int, buffers: Sequence[memoryview], by: int = NO_ID) -> int:
-        if by:
-            self._node.table.model.drop_setid(self._node, ObjectRef(self.handle, NO_HANDLE, b""))
+        if by or self._unchanged:
+            self._before_change(by)
         return host.write_from(self.handle, buffers, offset)
 
     def truncate(self, size: int, by: int = NO_ID) -> None:
-        if by:
-            self._drop_setid()
+        if by or self._unchanged:
+            self._before_change(by)
         host.truncate(self.handle, size)
 
-    def _drop_setid(self) -> None:
-        table, node = self._node.table, self._node
+    def _before_change(self, by: int) -> None:
+        model, node = self._node.table.model, self._node
         ref = ObjectRef(self.handle, NO_HANDLE, b"")
+        if self._unchanged:
+            model.drop_host_setid(ref)
+            self._unchanged = False
+        if not by:
+            return
         try:
-            table.model.drop_setid(node, ref)
+            model.drop_setid(node, ref)
         except OSError as error:
             if not exhausted(error):
                 raise
         else:
             return
-        table.handles.with_reserve(table.model.drop_setid, node, ref)
+        node.table.handles.with_reserve(model.drop_setid, node, ref)
 
     def fsync(self, datasync: bool) -> None:
         host.sync(self.handle, datasync)

@@ -281,8 +281,10 @@ class LocalNode(TableEntry):
                     return
             raise
         try:
+            ref = ObjectRef(handle, NO_HANDLE, b"")
+            self.table.model.drop_host_setid(ref)
             if by:
-                self.table.model.drop_setid(self, ObjectRef(handle, NO_HANDLE, b""))
+                self.table.model.drop_setid(self, ref)
             host.truncate(handle, size)
         finally:
             host.close(handle)
