@@ -99,3 +99,15 @@ def test_new_batches_share_a_slice(loop: Loop) -> None:
 
 def test_what_is_not_counted_is_short() -> None:
     assert COUNTED < SLICE / 10
+
+
+def test_messages_that_come_one_by_one_are_counted_together(loop: Loop) -> None:
+    slices = Slices()
+    assert [slices.one(COUNTED * 0.4) for _ in range(2)] == [SLICE] * 2
+    assert not loop.calls
+    assert slices.one(COUNTED * 0.4) == pytest.approx(SLICE - COUNTED * 1.2)
+    assert slices.one(COUNTED * 2) == pytest.approx(SLICE - COUNTED * 1.2)  # the batch was counted by itself
+    slices.used(SLICE)
+    assert slices.one(0) == 0
+    loop.iterate()
+    assert slices.one(0) == SLICE

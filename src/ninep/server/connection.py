@@ -35,7 +35,7 @@ from ninep.protocol.framing import BadFrame, RawFrame
 from ninep.server.context import Context
 from ninep.server.dispatcher import Dispatcher
 from ninep.server.flow import Flow, Reason
-from ninep.server.in_place import check_size, joined, possible, serve
+from ninep.server.in_place import check_size, joined, leaves_data, serve
 from ninep.server.latency_guard import LATE, LATE_EACH, LatencyGuard
 from ninep.server.refusals import refusal
 from ninep.server.requests import Request
@@ -46,6 +46,7 @@ from ninep.server.threads import AT_ONCE, Threads
 from ninep.server.transport import GONE, Transport
 from ninep.server.write_coalescer import BYTES_A_WRITE, JOIN_BELOW, MOST_A_WRITE, REPLIES_A_WRITE, deliver
 from ninep.transport.peers import Peer
+from ninep.wire.codec import READ_HEADER
 from ninep.wire.dialect import Dialect
 from ninep.wire.types import Buffer
 
@@ -87,7 +88,6 @@ class Connection:
         self._slices = context.slices
         self._latency = LatencyGuard()
         self._served = self._drained = 0
-        self._uncounted = 0.0
 
     # -- what is read of it --------------------------------------------------------------------------------------------------
 
@@ -173,42 +173,40 @@ class Connection:
             BadFrame: the size of the message is not what it says, or is beyond msize.
         """
         size = check_size(frame, payload, self._receiver.msize)
-        began = monotonic()
-        dispatcher, observer, written = self._dispatcher, self._observer, 0
+        dispatcher, observer = self._dispatcher, self._observer
         entry = dispatcher.table[frame[4]]
+        began = monotonic()
         if (
             entry is None
             or not dispatcher.session.inline
-            or not possible(entry, frame, payload, reply)
-            or not (observer is None or observer.in_place)
+            or not reply
+            or len(reply[0]) < READ_HEADER
+            or (payload is not None and not leaves_data(entry, frame))
+            or (observer is not None and not observer.in_place)
         ):
             self._serve_new(iter((joined(frame, payload, size),)), size)
-        else:
-            before = self._latency.before(began) if self._latency.watching else None
-            written = serve(dispatcher, entry, size, frame, payload, reply)
-            if self._owed:
-                self._threads.run(self._done)
-                if not dispatcher.has_room():
-                    self._flow.hold(Reason.IN_FLIGHT)
-            if observer is not None:
-                observer.placed(frame[4], size, written)
-            self._account(1, began, before)
-        if self._out:
             self.send()
-        self._share(monotonic() - began)
-        return written
-
-    def _share(self, elapsed: float) -> None:
-        """Messages come one by one, many in a turn of the event loop: those that are too short to
-        be counted are counted together, and when the slice is used up no more are taken.
-        """
-        if elapsed <= COUNTED:
-            self._uncounted += elapsed
-            if self._uncounted > COUNTED:
-                self._slices.used(self._uncounted)
-                self._uncounted = 0.0
-        if not self._slices.left:
+            if not self._slices.one(monotonic() - began):
+                self._wait_for_slice()
+            return 0
+        before = self._latency.before(began) if self._latency.watching else None
+        written = serve(dispatcher, entry, size, frame, payload, reply)
+        if not written:
+            self.send()
+        if self._owed:
+            self._threads.run(self._done)
+            if not dispatcher.has_room():
+                self._flow.hold(Reason.IN_FLIGHT)
+        if observer is not None:
+            observer.placed(frame[4], size, written)
+        elapsed = monotonic() - began
+        if elapsed > COUNTED or observer is not None:
+            self._account(1, began, before)
+        else:
+            self._served += 1
+        if not self._slices.one(elapsed):
             self._wait_for_slice()
+        return written
 
     def _serve_new(self, frames: Iterator[RawFrame], size: int) -> bool:
         observer = self._observer

@@ -29,12 +29,13 @@ VIEWED: Final = 4096
 
 def check_size(frame: bytes, payload: Sequence[memoryview] | None, msize: int) -> int:
     """The size of the message, which is also what it says it is. ``BadFrame``."""
-    size = len(frame) if payload is None else len(frame) + length(payload)
-    if len(frame) < HEADER_SIZE or size > msize:
+    size = have = len(frame)
+    if payload is not None:
+        size += length(payload)
+    if have < HEADER_SIZE or size > msize:
         raise BadFrame(f"a message of {size} bytes; {HEADER_SIZE} to {msize} are possible")
-    said = header(frame, 0)[0]
-    if said != size:
-        raise BadFrame(f"a message of {size} bytes that says {said}")
+    if header(frame, 0)[0] != size:
+        raise BadFrame(f"a message of {size} bytes that says {header(frame, 0)[0]}")
     return size
 
 
@@ -46,13 +47,9 @@ def joined(frame: bytes, payload: Sequence[memoryview] | None, size: int) -> Raw
     return size, number, tag, memoryview(whole) if viewed else whole, 0
 
 
-def possible(entry: Entry, frame: bytes, payload: Sequence[memoryview] | None, reply: Sequence[memoryview]) -> bool:
-    """Whether ``serve`` may have the request: there is room for the reply to a Tread or Twrite, and
-    data that were left behind are those of a Twrite.
-    """
-    if not reply or len(reply[0]) < READ_HEADER:
-        return False
-    return payload is None or (len(frame) == WRITE_HEADER and entry.row.in_place is not None and not entry.payload)
+def leaves_data(entry: Entry, frame: bytes) -> bool:
+    """Whether what is missing of a message may be left where it is: the data of a Twrite."""
+    return len(frame) == WRITE_HEADER and entry.row.in_place is not None and not entry.payload
 
 
 def serve(
@@ -64,7 +61,7 @@ def serve(
     reply: Sequence[memoryview],
 ) -> int:
     """Serve a request of an inline session as ``Dispatcher.dispatch`` would, if it is none of the
-    special ones.
+    special ones. The first buffer of ``reply`` has room for the head of an Rread.
 
     Returns how many bytes of ``reply`` were written; 0 if the R-message is in ``Dispatcher.out``,
     or comes later.
@@ -80,9 +77,12 @@ def serve(
             dispatcher.dispatch(*joined(frame, payload, size))
             return 0
         if row.in_place is not None and (data_back or payload is not None):
-            buffers = behind(reply, READ_HEADER) if payload is None else payload
-            count = row.in_place(session, *fields, buffers)
-            written = READ_HEADER + count if data_back else READ_HEADER
+            if payload is None:
+                count = row.in_place(session, *fields, behind(reply, READ_HEADER))
+                written = READ_HEADER + count
+            else:
+                count = row.in_place(session, *fields[:2], size - WRITE_HEADER, payload)
+                written = READ_HEADER
             reply[0][:READ_HEADER] = io_reply(written, number + 1, tag, count)
             return written
         if inline is None:

@@ -52,13 +52,14 @@ class Slices:
     interrupted.
     """
 
-    __slots__ = ("_loop", "_queue", "_scheduled", "_seconds", "left")
+    __slots__ = ("_loop", "_queue", "_scheduled", "_seconds", "_uncounted", "left")
 
     def __init__(self, seconds: float = SLICE) -> None:
         self._seconds = seconds
         self._loop: asyncio.AbstractEventLoop | None = None
         self._queue: deque[Interrupted] = deque()
         self._scheduled = False
+        self._uncounted = 0.0
         self.left = seconds
         """Seconds that the next batch of this iteration may take."""
 
@@ -66,6 +67,18 @@ class Slices:
         """A batch has taken so long."""
         self.left = max(0.0, self.left - seconds)
         self._schedule()
+
+    def one(self, seconds: float) -> float:
+        """One message of those that come one by one, many in an iteration, took so long: those that
+        are too short to be counted are counted together. What is left; 0: serve no more.
+        """
+        if seconds <= COUNTED:
+            seconds += self._uncounted
+            if seconds > COUNTED:
+                self.used(seconds)
+                seconds = 0.0
+            self._uncounted = seconds
+        return self.left
 
     def add(self, interrupted: Interrupted) -> None:
         """It was interrupted, and goes on later. Not twice: see ``Connection``."""

@@ -171,10 +171,10 @@ def read_into(session: Session, fid: int, offset: int, count: int, place: Sequen
     return held.file.read_into(offset, first(place, count))  # type: ignore[union-attr] # readable: it is open
 
 
-def write_from(session: Session, fid: int, offset: int, _: Buffer, data: Sequence[memoryview]) -> int:
-    """As ``write``, of data that are in several buffers and no field of the message."""
+def write_from(session: Session, fid: int, offset: int, count: int, data: Sequence[memoryview]) -> int:
+    """As ``write``, of ``count`` bytes in several buffers."""
     held = session.fids.get(fid)
-    if held is None or not held.writable or offset + length(data) > MAX_OFFSET:
+    if held is None or not held.writable or offset + count > MAX_OFFSET:
         return write(session, fid, offset, b"".join(data))[0]
     return held.file.write_from(offset, data, held.user.uid)  # type: ignore[union-attr] # writable: it is open
 
