@@ -179,6 +179,12 @@ BROKEN: dict[str, tuple[str, list[tuple[int, int, int, int]], bool]] = {
         [(*LINK, 1), (BUFFER, 16, INDIRECT, 0)],
         True,
     ),
+    "indirect in indirect, the last of three": (
+        "an indirect descriptor in an indirect table",
+        [(*LINK, 1), (*LINK, 2), (BUFFER, 16, INDIRECT, 0)],
+        True,
+    ),
+    "next beyond a table of three": ("next descriptor 3 in a table of 3", [(*LINK, 1), (*LINK, 2), (*LINK, 3)], True),
     "indirect with a next": ("an indirect descriptor with a next one", [(BUFFER, 16, INDIRECT | NEXT, 1)], False),
     "an indirect table of no bytes": ("an indirect table of 0 bytes", [(BUFFER, 0, INDIRECT, 0)], False),
     "an indirect table of 24 bytes": ("an indirect table of 24 bytes", [(BUFFER, 24, INDIRECT, 0)], False),
