@@ -152,7 +152,7 @@ def test_the_hosts_bits_show_until_a_guest_changes_the_mode(lab: Lab, root: Atta
     program.write_bytes(b"program")
     program.chmod(0o6755)
     root.walk(ROOT, SPARE, b"host's")
-    shown = lambda: root.rpc(m.Tgetattr(SPARE, GETATTR_BASIC)).attributes  # noqa: E731
+    shown = lambda: root.rpc(m.Tgetattr(SPARE, GETATTR_BASIC)).attributes
     assert shown().mode & 0o7777 == 0o6755
     with as_somebody(lab, LINUX) as client:
         client.walk(ROOT, FILE, b"host's")
