@@ -160,11 +160,11 @@ def mounted(guest: Machine, tag: str, at: str) -> None:
 def begin(guest: Machine, name: str, lines: int) -> None:
     """Start WRITER in the guest, and wait until it has written something."""
     guest.run(["/bin/sh", "-c", 'cat >/tmp/writer.py <<"END"\n' + WRITER + "END"]).check()
-    guest.run(f"rm -f /tmp/ended; python3 /tmp/writer.py {name} {lines} >/tmp/said 2>&1 & echo $! >/tmp/writer").check()
+    guest.run(f"python3 /tmp/writer.py {name} {lines} >/tmp/said 2>&1 &").check()
     guest.run(f"until [ -s {name} ]; do sleep 0.1; done", limit=PROMPT).check()
 
 
 def ended(guest: Machine) -> str:
     """What WRITER said at its end, which is waited for."""
-    guest.run("while kill -0 $(cat /tmp/writer) 2>/dev/null; do sleep 0.1; done", limit=PROMPT).check()
+    guest.run("until [ -s /tmp/said ]; do sleep 0.1; done", limit=PROMPT).check()
     return guest.run("cat /tmp/said").check().output
