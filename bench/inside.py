@@ -211,7 +211,7 @@ async def parts(options: argparse.Namespace) -> str:
     entry = made._dispatcher.table[frame[4]]  # noqa: SLF001
     fields = entry.fixed(frame, 7)
     reply = entry.inline(session, *fields)
-    pin = session.fids[FILE].node.held()
+    pin = session.fids[FILE].node.get_path_handle()
 
     def whole() -> None:
         space(len(frame))

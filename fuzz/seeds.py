@@ -42,7 +42,7 @@ LINUX: dict[str, list[m.Message | str | bytes]] = {
     "removed": [
         m.Twalk(0, 1, [b"file"]), m.Tlopen(1, 2), m.Tunlinkat(0, b"file", 0), m.Tgetattr(1, 0x3FFF), m.Twrite(1, 0, b"x"), m.Tremove(1),
     ],
-    "lingering": [m.Twalk(0, 1, [b"dir"]), m.Tclunk(1), m.Twalk(0, 1, [b"dir"]), m.Tremove(1), m.Tmkdir(0, b"dir", 0o755, 0)],
+    "walked again": [m.Twalk(0, 1, [b"dir"]), m.Tclunk(1), m.Twalk(0, 1, [b"dir"]), m.Tremove(1), m.Tmkdir(0, b"dir", 0o755, 0)],
     "failures": [
         word("fail", 1), m.Tmkdir(0, b"a", 0o755, 0), word("fail", 2), m.Trenameat(0, b"file", 0, b"dir"), word("fail", 0),
         m.Tsymlink(0, b"b", b"file", 0), m.Twalk(0, 1, [b"file"]), word("fail", 1), m.Tsetattr(1, 7, 0o600, 5, 6, 0, 0, 0, 0, 0),

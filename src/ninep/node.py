@@ -39,7 +39,7 @@ from ninep.errors import Refused
 from ninep.linux import NO_ID, Errno
 from ninep.wire.buffers import length, scatter
 from ninep.wire.types import Attributes, Buffer, Dirent, Qid, Statfs
-from ninep.would_block import WouldBlock, may_wait, must_be_able_to_wait, serve_in_this_thread
+from ninep.would_block import WouldBlock, check_may_wait, may_wait, serve_in_this_thread
 
 __all__ = [
     "NOW",
@@ -57,8 +57,8 @@ __all__ = [
     "Statfs",
     "User",
     "WouldBlock",
+    "check_may_wait",
     "may_wait",
-    "must_be_able_to_wait",
     "serve_in_this_thread",
 ]
 

@@ -35,7 +35,7 @@ def may_wait() -> bool:
     return not _thread.loops
 
 
-def must_be_able_to_wait() -> None:
+def check_may_wait() -> None:
     """Raise ``WouldBlock`` in the thread of a serving event loop."""
     if _thread.loops:
         raise WouldBlock

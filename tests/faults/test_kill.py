@@ -257,23 +257,24 @@ def test_of_one_worker(export: Path) -> None:
                 writer.start()
             wait_for(lambda: all(one.promised > 5 for one in writers), "the clients do not get on")
             victim = next(pid for pid in first if serves(pid, writers[0].client.sock))
-            doomed = [one for one in writers if serves(victim, one.client.sock)]
-            spared = [one for one in writers if one not in doomed]
-            assert len(doomed) == len(spared) == 2, "connections are shared out"
+            cut_off = [one for one in writers if serves(victim, one.client.sock)]
+            going_on = [one for one in writers if one not in cut_off]
+            assert len(cut_off) == len(going_on) == 2, "connections are shared out"
             os.kill(victim, signal.SIGKILL)
-            for writer in doomed:
+            for writer in cut_off:
                 assert writer.ended.wait(PATIENCE), "a client of the dead worker still waits"
-            marks = [one.promised for one in spared]
+            marks = [one.promised for one in going_on]
             wait_for(
-                lambda: all(one.promised > mark + 8 for one, mark in zip(spared, marks, strict=True)), "others stopped"
+                lambda: all(one.promised > mark + 8 for one, mark in zip(going_on, marks, strict=True)),
+                "others stopped",
             )
             wait_for(lambda: len(children(server.pid)) == 2, "nobody took its place")
             assert victim not in children(server.pid)
             fresh = children(server.pid) - first
             client = stack.enter_context(server.client())
             wait_for(lambda: any(serves(pid, client.sock) for pid in fresh), "the new worker gets no connection")
-            judge_some(client, doomed)
-            for writer in spared:
+            judge_some(client, cut_off)
+            for writer in going_on:
                 writer.client.sock.shutdown(socket.SHUT_RDWR)
             for writer in writers:
                 writer.join()

@@ -63,7 +63,7 @@ def refusal(verb: Callable[..., object], *arguments: object) -> Errno:
     return linux_errno(error.value)
 
 
-def test_what_lingers_and_what_is_held(driver: LocalDriver, below: Path) -> None:
+def test_what_stays_and_what_is_in_use(driver: LocalDriver, below: Path) -> None:
     root = driver.attach(User())
     walk(root, b"disk", b"a", b"b").release()
     held = [walk(root, b"disk"), walk(root, b"disk", b"a", b"file")]
@@ -146,7 +146,7 @@ def test_one_that_hangs_is_not_waited_for_when_handles_are_reclaimed(tmp_path: P
         made, writer = top.create(b"file", O_CREAT | O_EXCL | O_RDWR, 0o644, 0, 0)
         writer.close()
         reader = made.open(O_RDONLY)
-        made.held()
+        made.get_path_handle()
 
         def use_many() -> None:
             nodes = [root.walk(b"%d" % number) for number in range(200)]

@@ -131,9 +131,9 @@ def test_a_session_ends_with_all_that_it_had(kernel: Kernel, opcode: Opcode) -> 
 
 def test_a_slow_export_is_attached_in_a_thread() -> None:
     def waits_to_attach(root: Node, user: object) -> Node:
-        from ninep.node import must_be_able_to_wait
+        from ninep.node import check_may_wait
 
-        must_be_able_to_wait()
+        check_may_wait()
         return root
 
     kernel = Kernel(layers=[waits_to_attach])

@@ -272,7 +272,7 @@ def test_a_secret_in_a_reply(local: Any) -> None:
     finds(local, asked, "what is beside the export")
 
 
-def test_claims_that_are_miscounted(local: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_references_that_are_miscounted(local: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def enter(self: NodeTable, *args: Any) -> Any:
         self.total_refs += 1
         return original_enter(self, *args)

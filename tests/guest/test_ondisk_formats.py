@@ -115,11 +115,11 @@ def test_each_changes_what_the_other_wrote(machine: Machine, by_peer: str, by_us
 
 
 def test_each_removes_what_the_other_wrote(machine: Machine, by_peer: str, by_us: str, share: Path) -> None:
-    leave(machine, by_peer, "doomed-peer")
-    leave(machine, by_us, "doomed-ours")
-    machine.run(f"rm -r {by_us}/doomed-peer {by_peer}/doomed-ours").check()
+    leave(machine, by_peer, "removed-peer")
+    leave(machine, by_us, "removed-ours")
+    machine.run(f"rm -r {by_us}/removed-peer {by_peer}/removed-ours").check()
     left = [path.name for path in share.rglob("*")]
-    assert not [name for name in left if name.startswith("doomed")]
+    assert not [name for name in left if name.startswith("removed")]
 
 
 def on_disk(top: Path) -> dict[str, dict[str, object]]:

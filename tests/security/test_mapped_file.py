@@ -210,7 +210,7 @@ def test_a_rename_over_a_file(
     honest = host.rename
 
     def rename(olddir: Handle, old: bytes, newdir: Handle, new: bytes) -> None:
-        if fails and (old, olddir) == (b"source", root.held()):
+        if fails and (old, olddir) == (b"source", root.get_path_handle()):
             raise Refused(Errno.EIO)
         honest(olddir, old, newdir, new)
 

@@ -126,7 +126,7 @@ def test_an_ordinary_user_keeps_what_others_make_and_says_so_once(
         assert own(folder / "new")[1:] == ME
         root.walk(b"new").remove()
     assert [record.getMessage() for record in caplog.records] == [
-        "not privileged: new files belong to the user who runs the server, whoever makes them"
+        "not privileged: new files belong to the user who runs the server, whichever user makes them"
     ]
     root.create(b"file", NEW, 0o600, *ME)[1].close()
     assert refusal(root.walk(b"file").setattr, Changes(uid=4711)) is Errno.EPERM

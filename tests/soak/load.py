@@ -66,9 +66,9 @@ class Load:
         self._until = time.monotonic() + seconds
         self._thread.start()
 
-    def join(self, patience: float) -> None:
+    def join(self, timeout: float) -> None:
         """Its end, and what went wrong."""
-        self._thread.join(patience)
+        self._thread.join(timeout)
         assert not self._thread.is_alive(), f"{self.folder} does not end"
         if self.failure is not None:
             raise AssertionError(f"{self.folder}: {self.failure!r}") from self.failure

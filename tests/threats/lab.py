@@ -277,7 +277,7 @@ class Lab(Served):
         return time.clock_gettime(time.pthread_getcpuclockid(self._thread.ident))
 
     def check_returned(self) -> None:
-        """Budgets are whole, and no handle is left but pins of the root."""
+        """Budgets are whole, and no handle is left but path handles of the root."""
         budgets, limits = self.server.budgets, self.server.limits
         left = [one.left for one in (budgets.fids, budgets.open_files, budgets.directories, budgets.xattr_bytes)]
         assert left == [limits.all_fids, limits.all_open_files, limits.all_directories, limits.all_xattr_bytes]

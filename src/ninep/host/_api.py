@@ -186,7 +186,7 @@ class HostModule(Protocol):
         """
 
     def open_path(self, dir: Handle, name: bytes) -> Handle:
-        """A path handle of the entry ``name``, whatever it is; a link is pinned itself. ENOENT,
+        """A path handle of the entry ``name``, whatever it is; a link is opened itself. ENOENT,
         ENOTDIR, EACCES (no search permission), EXDEV if another filesystem is mounted there, which
         is not asked anything (``SEES_MOUNTS``).
         """
@@ -326,7 +326,7 @@ class HostModule(Protocol):
 
     def read_now(self, handle: Handle, count: int, offset: int, /) -> Buffer:
         """As ``read``, or ``node.WouldBlock`` raised if it would wait for the device. EOPNOTSUPP
-        where nobody can tell.
+        where that cannot be told.
         """
 
     def read_into_now(self, handle: Handle, buffers: Sequence[memoryview], offset: int, /) -> int:

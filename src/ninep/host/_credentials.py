@@ -11,9 +11,9 @@ threads.
 The three calls report no error that could be relied on: each is asked again afterwards. What cannot
 be become is EPERM, and then nothing has changed.
 
-Rights that were used at an *open* stay with the handle: who gets hold of another user's handle gets
-that user's rights. So the driver remembers with each open file whose rights were used (``acting``)
-and never uses it for somebody else.
+Rights that were used at an *open* stay with the handle: with another user's handle go that user's
+rights. So the driver remembers with each open file whose rights were used (``acting``)
+and never uses it for another user.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ macOS has not, and what that means:
   must not be on a device, and may not be on a file that the server cannot read. For those a *ghost*
   stands in: a negative number for directory, name and identity, looked up again at each use, ESTALE
   if something else is there.
-* no preadv2: nobody can tell whether a read would wait. No O_TMPFILE. No directory cookies that
+* no preadv2: whether a read would wait cannot be told. No O_TMPFILE. No directory cookies that
   last: listings are snapshots.
 * fsync(2) does not reach the disk, F_FULLFSYNC does.
 """
@@ -197,7 +197,7 @@ def reopen_path(handle: Handle) -> Handle:
 
 
 def open_path_by_id(root: Handle, ino: int) -> Handle:  # noqa: ARG001 - as in HostModule
-    """Pins are kept here."""
+    """Path handles are kept here."""
     raise Refused(Errno.EOPNOTSUPP)
 
 
@@ -240,7 +240,7 @@ def birth_time(handle: Handle) -> int | None:
 
 
 def generation(handle: Handle) -> int | None:
-    """Shown to root only; 0 for everybody else, which is no generation."""
+    """Shown to root only; 0 for all others, which is no generation."""
     return getattr(stat(handle), "st_gen", 0) or None
 
 

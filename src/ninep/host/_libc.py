@@ -83,8 +83,8 @@ def _knows_openat2() -> bool:
 
 
 def _knows_fchmodat2() -> bool:
-    """An older kernel says ENOSYS, a container's filter perhaps EPERM; who knows the call says that
-    -1 is no descriptor.
+    """An older kernel says ENOSYS, a container's filter perhaps EPERM; one that knows the call says
+    that -1 is no descriptor.
     """
     return _syscall(_FCHMODAT2, -1, b"", 0, _AT_EMPTY_PATH) < 0 and ctypes.get_errno() == errno.EBADF
 

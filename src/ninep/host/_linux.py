@@ -1,8 +1,9 @@
 """Linux: a path handle is an O_PATH descriptor, and verbs go through it by ``/proc/self/fd/N``,
 which is the object itself, not a name.
 
-So there is no moment between looking at an object and acting on it: nobody can swap it. Only names
-below a directory are looked up, with O_NOFOLLOW, one at a time. Needs ``/proc`` to be mounted.
+So there is no moment between looking at an object and acting on it: it cannot be swapped. Only
+names below a directory are looked up, with O_NOFOLLOW, one at a time. Needs ``/proc`` to be
+mounted.
 
 Figures behind the choices (Linux 6, ext4, CPython 3.11): fstat 0.55 us, openat O_PATH 0.5, by
 ``/proc/self/fd/N`` 1.3-2, by ``N`` in that directory 0.85 less, a Python function around one of
@@ -137,8 +138,8 @@ class _Own:
         self.fds = -1
 
     def find(self) -> None:
-        """Hold it, unless it is held; whoever closed all descriptors of this process may have given
-        its number to another file. ENOSYS.
+        """Open it, unless it is open: where all descriptors of this process were closed, its number
+        may be another file's now. ENOSYS.
         """
         try:
             wanted = os.stat("/proc/self/fd")
@@ -175,7 +176,7 @@ def reopen_path(handle: Handle) -> Handle:
 
 
 def open_path_by_id(root: Handle, ino: int) -> Handle:  # noqa: ARG001 - as in HostModule
-    """Pins are kept here."""
+    """Path handles are kept here."""
     raise Refused(Errno.EOPNOTSUPP)
 
 
@@ -438,10 +439,10 @@ _buffers: dict[int, list[bytearray]] = {}
 
 
 def _buffer(count: int) -> bytearray:
-    """Room for a big read, used again when nobody holds it any more: clearing a new one costs 2.3
-    of 5.7 us for 128 KiB, 20 of 54 for 1 MiB.
+    """Room for a big read, used again when nothing refers to it any more: clearing a new one costs
+    2.3 of 5.7 us for 128 KiB, 20 of 54 for 1 MiB.
 
-    Who still sends from it holds a reference. Free is what only the list, the loop and the call
+    A reply that is still being sent refers to it. Free is what only the list, the loop and the call
     below refer to; two threads that look at the same one at once both count one more. At most two
     for each power of two up to 1 MiB are kept, 4 MiB in all.
     """

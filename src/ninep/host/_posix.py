@@ -4,7 +4,7 @@
 Linux does nearly everything through the path handle itself and takes only the first half of this
 page. A system without such path handles uses the second half: it opens the name without following
 it, compares device and inode with the path handle, acts on the descriptor, and answers ESTALE if
-somebody put another object there. Where a verb has no form by descriptor (a link's owner, a new
+another object is there. Where a verb has no form by descriptor (a link's owner, a new
 hard link) a window between the look and the act remains: it never leads out of the folder, since no
 name is followed, but it may hit what a host process moved in that instant. These functions run on
 Linux too, where the tests try them.
@@ -30,7 +30,7 @@ from ninep import linux
 from ninep.errors import Refused
 from ninep.host._api import Entry, Handle, ObjectRef, Stat
 from ninep.linux import Errno
-from ninep.node import NOW, WouldBlock, must_be_able_to_wait
+from ninep.node import NOW, WouldBlock, check_may_wait
 from ninep.wire.buffers import behind, length
 
 if sys.platform == "win32":
@@ -117,10 +117,10 @@ def open_at(dir: Handle, name: bytes, flags: int, mode: int = 0) -> Handle:
 
 def until_lease_ends(opening: Callable[[], Handle]) -> Handle:
     """Open a file that another process has a lease on, which it has been told to give up by the
-    first try: again and again, in a thread that may wait. Never without NONBLOCK, or whoever puts a
-    FIFO in its place keeps the thread for ever.
+    first try: again and again, in a thread that may wait. Never without NONBLOCK, or a FIFO
+    put in its place keeps the thread for ever.
     """
-    must_be_able_to_wait()
+    check_may_wait()
     while True:
         time.sleep(_LEASE_POLL)
         try:
@@ -217,7 +217,7 @@ def reserved_match(name: bytes, reserved: bytes) -> bool:
 
     Linux has filesystems that fold case too (ext4 casefold, vfat, CIFS), that ignore invisible code
     points (ext4 casefold, HFS+) and that answer to 8.3 names (vfat), and no cheap way to ask.
-    Refusing an odd spelling of a name that begins ``.virtfs`` costs nobody.
+    Refusing an odd spelling of a name that begins ``.virtfs`` does no harm.
     """
     if name == reserved:
         return True

@@ -40,7 +40,7 @@ if sys.platform == "linux":
         return memoryview(mmap.mmap(descriptor, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE))
 
     def sealed_memory(name: str, size: int) -> int:
-        """A new memfd of zeros whose size nobody can change."""
+        """A new memfd of zeros whose size is sealed."""
         descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(descriptor, size)
@@ -71,7 +71,7 @@ else:
         raise _unavailable(descriptor, size)
 
     def sealed_memory(name: str, size: int) -> int:
-        """A new memfd of zeros whose size nobody can change."""
+        """A new memfd of zeros whose size is sealed."""
         raise _unavailable(name, size)
 
     def is_event(descriptor: int) -> bool:

@@ -24,7 +24,7 @@ from ninep import host
 from ninep.errors import Refused, linux_errno
 from ninep.host import Handle, ObjectRef, Stat, Volume
 from ninep.linux import O_CREAT, O_EXCL, PERMISSIONS, S_IFDIR, S_IFMT, S_ISGID, S_ISUID, S_IXGRP, Errno
-from ninep.node import must_be_able_to_wait
+from ninep.node import check_may_wait
 from ninep.security.filesystems import Filesystems
 
 Owned: TypeAlias = tuple[int, int, int, int]
@@ -68,7 +68,7 @@ class SecurityModel(ABC):
     """
 
     name: ClassVar[str]
-    reserved: ClassVar[tuple[bytes, ...]] = ()
+    reserved_names: ClassVar[tuple[bytes, ...]] = ()
     """Names the model keeps for itself: EINVAL for clients, hidden in listings."""
     plain_types: ClassVar[bool] = True
     """The type of a regular file, as a listing shows it, is its type for clients too."""
@@ -181,10 +181,10 @@ class SecurityModel(ABC):
 
     @abstractmethod
     def drop_setid(self, file: FileRef, ref: ObjectRef) -> None:
-        """Somebody other than root is about to change the contents: SUID goes, and SGID where the
+        """A user other than root is about to change the contents: SUID goes, and SGID where the
         group may execute.
 
-        ``place``: the file's, or ``ObjectRef(handle, NO_HANDLE, b"")`` of an open handle, which
+        ``ref``: the file's, or ``ObjectRef(handle, NO_HANDLE, b"")`` of an open handle, which
         costs less.
         """
 
@@ -244,7 +244,7 @@ def creation(flags: int) -> int:
 
 
 def without_setid(mode: int) -> int:
-    """A mode as the kernel leaves it when somebody other than root writes (inode.c,
+    """A mode as the kernel leaves it when a user other than root writes (inode.c,
     setattr_should_drop_suidgid).
     """
     mode &= ~S_ISUID
@@ -275,7 +275,7 @@ def stat_entry(dir: Handle, name: bytes) -> Stat:
     except OSError as error:
         if linux_errno(error) is not Errno.EXDEV:
             raise
-    must_be_able_to_wait()
+    check_may_wait()
     return host.stat_at(dir, name)
 
 

@@ -99,7 +99,7 @@ class VirtfsAttrs(NamedTuple):
 
 
 def known_id(number: int) -> int | None:
-    """A uid or gid of a request, None for nobody."""
+    """A uid or gid of a request, None where it names none."""
     return None if number in (NO_ID, -1) else number
 
 
@@ -218,7 +218,7 @@ class Mapped(SecurityModel):
 def draft(filesystems: Filesystems, dir: Handle, name: bytes, flags: int, fmode: int) -> tuple[Handle, bool]:
     """A new file to be filled and tagged, and whether it has its name already.
 
-    One without a name (O_TMPFILE) is published when it is finished: nobody ever sees it half made,
+    One without a name (O_TMPFILE) is published when it is finished: it is never seen half made,
     and even a killed server leaves nothing behind. It costs 2.6 us more than O_EXCL under the final
     name (11.4 to 8.8 us for create, three attributes and close on ext4), which is the way where
     there is no such file: there a host process may see it untagged for some microseconds.

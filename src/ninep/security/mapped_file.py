@@ -54,7 +54,7 @@ class MappedFile(Mapped):
     """Tags in files of their own."""
 
     name: ClassVar[str] = "mapped-file"
-    reserved: ClassVar[tuple[bytes, ...]] = (records.DIRECTORY, records.ROOT)
+    reserved_names: ClassVar[tuple[bytes, ...]] = (records.DIRECTORY, records.ROOT)
     opens_records: ClassVar[bool] = True
 
     def __init__(self, fmode: int, dmode: int) -> None:
@@ -68,7 +68,9 @@ class MappedFile(Mapped):
         # have a tilde or are no ASCII.
         if b"virtfs" not in name.lower() and name.isascii() and b"~" not in name:
             return False
-        return name.startswith(records.TEMPORARY) or any(host.reserved_match(name, ours) for ours in self.reserved)
+        return name.startswith(records.TEMPORARY) or any(
+            host.reserved_match(name, ours) for ours in self.reserved_names
+        )
 
     def check_name(self, name: bytes) -> None:
         if self.is_reserved(name):
@@ -99,7 +101,7 @@ class MappedFile(Mapped):
     def make_regular(
         self, dir: Handle, name: bytes, flags: int, content: bytes, attrs: VirtfsAttrs
     ) -> tuple[Handle, Stat]:
-        self._must_be_free(dir, name)
+        self._check_free(dir, name)
         with self._records.slot(dir, name, make=True) as slot:
             self._record(slot, attrs)
             try:
@@ -120,7 +122,7 @@ class MappedFile(Mapped):
         return (kept, made) if kept is not None else self.make_regular(dir, name, flags, content, attrs)
 
     def make_dir(self, dir: Handle, name: bytes, mode: int, uid: int, gid: int) -> Stat:
-        self._must_be_free(dir, name)
+        self._check_free(dir, name)
         with self._records.slot(dir, name, make=True) as slot:
             self._record(slot, VirtfsAttrs(known_id(uid), known_id(gid), S_IFDIR | permissions(mode)))
             try:
@@ -134,7 +136,7 @@ class MappedFile(Mapped):
         location = file.location()
         if location is None:
             raise Refused(Errno.ENOENT)
-        self._must_be_free(dir, name)
+        self._check_free(dir, name)
         with (
             self._records.slot(*location, make=True) as source,
             self._records.slot(dir, name, make=True) as slot,
@@ -156,7 +158,7 @@ class MappedFile(Mapped):
                 raise
 
     @staticmethod
-    def _must_be_free(dir: Handle, name: bytes) -> None:
+    def _check_free(dir: Handle, name: bytes) -> None:
         """EEXIST, before the record of something that exists is touched."""
         try:
             stat_entry(dir, name)

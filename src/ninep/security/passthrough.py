@@ -1,8 +1,8 @@
 """``passthrough``: owner, mode and type are those of the host's files.
 
 Needs a privileged server to give files away. An ordinary user's server makes files that belong to
-that user, whoever asked (the hypervisor's fails every create there, which helps nobody), says so
-once in the log, and refuses an explicit chown as the host does.
+that user, whichever user asked (the hypervisor's fails every create there), says so once in the
+log, and refuses an explicit chown as the host does.
 
 A file is made with its plain permission bits, then given to its owner, then gets SUID, SGID and
 sticky: a chown clears those, and a file must never be SUID for the wrong user. The stat that the
@@ -112,7 +112,7 @@ class Passthrough(SecurityModel):
         return mode is not None and permissions(made.st_mode) != permissions(mode)
 
     def _finish(self, ref: ObjectRef, made: Stat, mode: int | None, uid: int, gid: int) -> Stat:
-        """Owner, then mode; whoever called undoes the file if that fails."""
+        """Owner, then mode; the caller removes the file again if that fails."""
         if uid not in (NO_ID, made.st_uid) or gid not in (NO_ID, made.st_gid):
             self._give(ref, uid, gid)
         if mode is not None and permissions(host.stat(ref.path_handle).st_mode) != permissions(mode):
@@ -128,7 +128,9 @@ class Passthrough(SecurityModel):
                 raise
             if not self._warned:
                 self._warned = True
-                log.warning("not privileged: new files belong to the user who runs the server, whoever makes them")
+                log.warning(
+                    "not privileged: new files belong to the user who runs the server, whichever user makes them"
+                )
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
@@ -136,8 +138,8 @@ class Passthrough(SecurityModel):
         host.chmod(file.object_ref(), permissions(mode))
 
     def chown(self, file: FileRef, uid: int, gid: int, drop: bool) -> None:
-        """Linux drops the bits itself, whoever asks (fs/open.c chown_common); macOS does for who is
-        not privileged.
+        """Linux drops the bits itself, for every user (fs/open.c chown_common); macOS does for
+        users without privileges.
         """
         ref = file.object_ref()
         host.chown(ref, uid, gid)
@@ -153,7 +155,7 @@ class Passthrough(SecurityModel):
             try:
                 host.chmod(file.object_ref(), permissions(without_setid(mode)))
             except OSError as error:
-                # Somebody else's file that we may write, and no right to chmod it: then the kernel
+                # Another user's file that we may write, and no right to chmod it: then the kernel
                 # drops them with the change itself.
                 if linux_errno(error) is not Errno.EPERM:
                     raise

@@ -19,7 +19,7 @@ and publication has another one's record until it is taken back; and where there
 without names a record that another file brought along in that instant is replaced.
 
 A server that is killed in between leaves its temporary file there: hidden from clients, in the way
-of nothing, removed by whoever writes a record of that directory later (or removes the directory).
+of nothing, removed when a record of that directory is written later (or the directory removed).
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ ROOT_NAME: Final = b"/"  # the name of the export's root, which no entry can hav
 TEMPORARY: Final = b".virtfs_metadata_new."
 _LONGEST: Final = 4096
 ABANDONED: Final = 60.0
-"""Seconds after which a temporary file is nobody's. Were it somebody's after all, his rename would
-fail, and his request.
+"""Seconds after which a temporary file counts as abandoned. Were it in use after all, that rename
+would fail, and the request.
 """
 _SWEPT: Final = 4096
 _LINE: Final = 99
@@ -225,7 +225,7 @@ class Records:
         return True
 
     def _replace(self, slot: Slot, attrs: VirtfsAttrs, still: Still | None, new: bool) -> bool:
-        """A record that does not exist yet belongs to an entry that nobody sees yet, or that has
+        """A record that does not exist yet belongs to an entry that no client sees yet, or that has
         its host's attributes until now: it can be made in a file without a name. Else by a
         temporary name.
         """

@@ -98,7 +98,7 @@ class Slices:
         queue = self._queue
         now = monotonic()
         end = now + self._seconds
-        for waiting in range(len(queue), 0, -1):  # once each: who is interrupted again is behind them
+        for waiting in range(len(queue), 0, -1):  # once each: one that is interrupted again is behind them
             if now >= end:
                 break
             self.left = min(end - now, max((end - now) / waiting, LEAST))

@@ -47,7 +47,7 @@ def test_many_nodes_few_handles(few: LocalNode, folder: Path) -> None:
     for node in nodes:
         node.release()
     assert handles() <= before
-    assert few.table.handles.held <= 1
+    assert few.table.handles.path_handles <= 1
 
 
 def test_deep_below_a_few_handles(few: LocalNode) -> None:
@@ -65,7 +65,7 @@ def test_deep_below_a_few_handles(few: LocalNode) -> None:
             few.table.handles.make_room()
         assert node.walk(b"file").getattr(GETATTR_BASIC).size == 4
         node.unlink(b"file", directory=False)
-    assert few.table.handles.held <= LIMIT + 2
+    assert few.table.handles.path_handles <= LIMIT + 2
 
 
 def evict(node: LocalNode) -> None:
@@ -74,7 +74,7 @@ def evict(node: LocalNode) -> None:
         if node.path_handle is None:
             return
         node.table.handles.make_room()
-    raise AssertionError("the pin was not taken")
+    raise AssertionError("the path handle was not taken")
 
 
 def test_the_pin_comes_back_by_name(few: LocalNode, folder: Path) -> None:
@@ -103,7 +103,7 @@ def test_what_took_the_name_is_not_the_file(few: LocalNode, folder: Path) -> Non
 def test_an_inode_number_used_again_is_not_the_file(few: LocalNode, folder: Path) -> None:
     (folder / "file").write_bytes(b"data")
     node = few.walk(b"file")
-    if host.birth_time(node.held()) is None:
+    if host.birth_time(node.get_path_handle()) is None:
         pytest.skip("this filesystem keeps no birth time")
     evict(node)
     os.unlink(folder / "file")
@@ -164,7 +164,7 @@ def test_more_unlinked_files_than_pins(few: LocalNode, folder: Path) -> None:
     file.close()
     for node in nodes[1:]:
         node.release()
-    assert (few.table.handles.held <= 1, few.table.handles.unreclaimable) == (True, 0)
+    assert (few.table.handles.path_handles <= 1, few.table.handles.unreclaimable) == (True, 0)
 
 
 def test_a_removal_that_fails_fastens_nothing(few: LocalNode, folder: Path) -> None:
@@ -199,7 +199,7 @@ def test_the_root_keeps_its_pin(few: LocalNode, folder: Path) -> None:
 def test_a_pin_in_use_survives_being_taken_away(few: LocalNode, folder: Path) -> None:
     (folder / "file").write_bytes(b"data")
     node = few.walk(b"file")
-    path_handle = node.held()
+    path_handle = node.get_path_handle()
     evict(node)
     assert host.stat(path_handle).st_size == 4
     number = int(path_handle)

@@ -91,7 +91,7 @@ def files(root: LocalNode, count: int) -> list[LocalNode]:
     for number in range(count):
         node, file = root.create(b"%d" % number, NEW, 0o644, 0, 0)
         file.close()
-        node.held()
+        node.get_path_handle()
         made.append(node)
     return made
 
@@ -104,7 +104,7 @@ def test_pins_are_taken_without_asking(roots: tuple[LocalNode, LocalNode], slow:
     mine = files(good, 3 * LIMIT)
     for node in mine:
         node.getattr(GETATTR_BASIC)
-    assert handles.held <= LIMIT
+    assert handles.path_handles <= LIMIT
     assert sum(node.path_handle is not None for node in theirs) < LIMIT // 2
     assert slow.closed == []
     slow.hung = False
@@ -140,4 +140,4 @@ def test_no_room_on_the_host(roots: tuple[LocalNode, LocalNode], slow: Slow, han
     slow.hung = True
     for _ in range(10):
         handles.make_room()
-    assert handles.held == 2  # the roots
+    assert handles.path_handles == 2  # the roots

@@ -111,7 +111,7 @@ def test_renamed_and_removed_by_a_client(few: LocalNode, folder: Path) -> None:
     assert bytes(file.read(0, 100)) == b"kept"
     evict(file)
     assert bytes(file.read(0, 100)) == b"kept"
-    assert not os.listdir(folder) or few.table.model.reserved
+    assert not os.listdir(folder) or few.table.model.reserved_names
     file.close()
     file.node.release()
 
@@ -175,7 +175,7 @@ def test_only_reading(few: LocalNode) -> None:
 
 def test_who_reads_keeps_what_he_reads_with(few: LocalNode) -> None:
     file = opened(few, b"file", b"mine")
-    handle = file.held()
+    handle = file.get_handle()
     evict(file)
     assert os.pread(handle, 100, 0) == b"mine"
     number = int(handle)
@@ -213,7 +213,7 @@ def test_threads_read_while_handles_come_and_go(few: LocalNode) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert few.table.handles.held + few.table.handles.opened <= LIMIT + 6
+    assert few.table.handles.path_handles + few.table.handles.opened <= LIMIT + 6
     for file in files:
         file.close()
     assert few.table.handles.opened == 0

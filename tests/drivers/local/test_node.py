@@ -154,7 +154,7 @@ def test_hard_links_are_one_file(root: LocalNode) -> None:
     assert content(two) == b"same"
 
 
-def test_a_link_needs_a_node_of_the_same_tree(root: LocalNode, attach: Callable[..., LocalNode]) -> None:
+def test_a_link_needs_a_node_of_the_same_table(root: LocalNode, attach: Callable[..., LocalNode]) -> None:
     other = make(attach("passthrough"), b"file")
     assert refused(Errno.EXDEV, root.link, other, b"name")
     assert refused(Errno.EXDEV, root.rename, b"file", other.parent_node, b"name")
@@ -300,7 +300,7 @@ def test_privilege_bits_go_when_somebody_else_changes_the_file(
     file.close()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="the kernel drops the bits of whoever is not privileged")
+@pytest.mark.skipif(os.geteuid() != 0, reason="the kernel drops the bits of users without privileges")
 def test_root_may_write_and_keep_the_bits(root: LocalNode) -> None:
     node, file = root.create(b"file", NEW, 0o4755, *ME)
     file.write(0, b"data", by=0)
@@ -393,13 +393,13 @@ def test_a_node_keeps_its_parents(root: LocalNode) -> None:
     assert b.parent() is a
     a.release()
     b.release()
-    assert root.walk(b"a") is a  # it lingered
+    assert root.walk(b"a") is a  # it stayed
     a.release()
     root.release()
     assert root.children == {}  # nobody is here any more
 
 
-def test_few_directories_linger_and_files_never(root: LocalNode) -> None:
+def test_few_idle_directories_stay_and_files_never(root: LocalNode) -> None:
     make(root, b"file").release()
     assert root.children == {}
     for number in range(IDLE_DIRECTORIES + 10):
@@ -409,7 +409,7 @@ def test_few_directories_linger_and_files_never(root: LocalNode) -> None:
     assert list(root.children or ()) == [b"%d" % number for number in range(10, IDLE_DIRECTORIES + 10)]
 
 
-def test_a_directory_removed_while_it_lingers_is_gone(root: LocalNode, folder: Path) -> None:
+def test_a_directory_removed_while_it_is_idle_is_gone(root: LocalNode, folder: Path) -> None:
     for name, remove in (
         (b"by a client", lambda: root.unlink(b"by a client", True)),
         (b"by the host", (folder / "by the host").rmdir),
@@ -420,7 +420,7 @@ def test_a_directory_removed_while_it_lingers_is_gone(root: LocalNode, folder: P
         assert refused(Errno.ENOENT, root.walk, name)
 
 
-def test_a_chain_of_lingering_directories_ends_without_recursion(root: LocalNode) -> None:
+def test_a_chain_of_idle_directories_ends_without_recursion(root: LocalNode) -> None:
     depth = 400
     node = root
     for _ in range(depth):

@@ -1,4 +1,4 @@
-"""Nodes enter and leave the tree; each claim on a directory is given back once."""
+"""Nodes enter and leave the table; each reference to a directory is given back once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ninep.drivers.local.node_table import IDLE_DIRECTORIES
 
 
 def refs(root: LocalNode) -> tuple[int, int]:
-    """Of fids in the tree, and on the root (the driver's own among them)."""
+    """Of fids in the table, and on the root (the driver's own among them)."""
     return root.table.total_refs, root.refs
 
 
@@ -36,10 +36,11 @@ def rename_over(root: LocalNode, name: bytes) -> None:
 
 
 @pytest.mark.parametrize("way", [remove, rename_over])
-def test_a_directory_that_lingers_and_is_removed_leaves_once(
+def test_an_idle_directory_that_is_removed_leaves_once(
     root: LocalNode, folder: Path, way: Callable[[LocalNode, bytes], None]
 ) -> None:
-    """Left twice, it took the root's claims with it: the root lost its path handle, and the next
+    """Left twice, it took the references to the root with it: the root lost its path handle, and
+    the next
     attach looked for one for ever.
     """
     before = refs(root)
@@ -69,7 +70,7 @@ def test_what_is_below_a_removed_directory_leaves_once_too(root: LocalNode) -> N
     assert refs(root) == before
 
 
-def test_a_directory_lingers_until_the_last_fid_is_gone(root: LocalNode) -> None:
+def test_an_idle_directory_stays_until_the_last_fid_is_gone(root: LocalNode) -> None:
     root.mkdir(b"a", 0o755, 0, 0)
     walk_and_let_go(root, b"a")
     assert root.children is not None
@@ -89,7 +90,7 @@ class TestThrough:
 
     @pytest.fixture
     def deep(self, root: LocalNode) -> LocalNode:
-        """``a/b/c``, walked to and let go: it lingers."""
+        """``a/b/c``, walked to and let go: it stays."""
         node = root
         for name in (b"a", b"b", b"c"):
             node.mkdir(name, 0o755, 0, 0)
@@ -115,7 +116,7 @@ class TestThrough:
         assert second[1].version != first[1].version
         assert second[1] == deep.parent_node.qid
 
-    def test_nothing_is_claimed_where_it_leads_nowhere(self, root: LocalNode) -> None:
+    def test_nothing_is_referenced_where_it_leads_nowhere(self, root: LocalNode) -> None:
         before = refs(root)
         assert root.through([b"nothing"]) == (root, [])
         assert refs(root) == before
@@ -142,7 +143,7 @@ class TestThrough:
         def looking(dir: Any, name: bytes) -> Any:
             found = plain(dir, name)
             if name == goal.name_ and goal.refs:
-                goal.detached = True  # so that it does not linger
+                goal.detached = True  # so that it does not stay
                 goal.release()
             return found
 

@@ -48,7 +48,7 @@ def read_packed(directory: OpenDir, room: int) -> list[Dirent]:
 
 
 def listing_of(root: LocalNode) -> PackedListing | None:
-    return root.table.listings.get((root.dev, root.ino), os.stat(root.held()))
+    return root.table.listings.get((root.dev, root.ino), os.stat(root.get_path_handle()))
 
 
 @pytest.mark.parametrize("room", [100, 4096, 1 << 20])

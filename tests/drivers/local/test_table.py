@@ -52,7 +52,7 @@ class Held:
 
     def __init__(self, node: LocalNode) -> None:
         self.node = node
-        self.object = os.open(f"/proc/self/fd/{int(node.held())}", os.O_PATH)
+        self.object = os.open(f"/proc/self/fd/{int(node.get_path_handle())}", os.O_PATH)
         self.ino = os.fstat(self.object).st_ino
 
     def close(self) -> None:
@@ -101,7 +101,7 @@ class Table(RuleBasedStateMachine):
 
     def keep(self, node: object) -> None:
         if isinstance(node, LocalNode):
-            if self.refusals(MOVED, node.held) is None:
+            if self.refusals(MOVED, node.get_path_handle) is None:
                 node.release()
             else:
                 self.held.append(Held(node))
@@ -203,7 +203,7 @@ class Table(RuleBasedStateMachine):
     def answers(self, held: Held) -> None:
         qid: Any = self.refusals(MOVED, held.node.getattr, GETATTR_BASIC)
         if qid is not None:
-            assert host.stat(held.node.held()).st_ino == held.ino == os.fstat(held.object).st_ino
+            assert host.stat(held.node.get_path_handle()).st_ino == held.ino == os.fstat(held.object).st_ino
 
     @invariant()
     def has_no_cycle(self) -> None:
@@ -225,7 +225,7 @@ class Table(RuleBasedStateMachine):
                 root.release()
                 assert (root.table.total_refs, root.refs, root.children or {}) == (0, 1, {})
                 driver.close()
-            assert (self.handles.held, self.handles.unreclaimable, self.handles.opened) == (0, 0, 0)
+            assert (self.handles.path_handles, self.handles.unreclaimable, self.handles.opened) == (0, 0, 0)
         finally:
             self.patch.undo()
             shutil.rmtree(self.top, ignore_errors=True)

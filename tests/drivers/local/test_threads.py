@@ -55,7 +55,7 @@ def meet(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return arrange
 
 
-def test_a_walk_that_ends_in_an_error_claims_nothing(root: LocalNode, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_walk_that_ends_in_an_error_references_nothing(root: LocalNode, monkeypatch: pytest.MonkeyPatch) -> None:
     make(root, b"file")
     held = root.walk(b"file")
     root.table.drop_idle()
@@ -149,6 +149,6 @@ def test_a_name_that_leads_nowhere_is_not_waited_for(root: LocalNode) -> None:
     make(root, b"file")
     file = root.walk(b"file")
     forget_handles(root)
-    host.remove_file(root.held(), b"file")
+    host.remove_file(root.get_path_handle(), b"file")
     assert refusal(file.getattr, 0) is Errno.ENOENT
     file.release()

@@ -28,14 +28,14 @@ def test_make_and_remove(box: Box) -> None:
     host.make_dir(box.root, b"dir", 0o700)
     with refused(Errno.EEXIST):
         host.make_dir(box.root, b"dir", 0o700)
-    pin = host.open_path(box.root, b"dir")
-    host.make_dir(pin, b"inner", 0o755)
+    path_handle = host.open_path(box.root, b"dir")
+    host.make_dir(path_handle, b"inner", 0o755)
     with refused(Errno.ENOTEMPTY):
         host.remove_dir(box.root, b"dir")
     with refused(Errno.EISDIR):
-        host.remove_file(pin, b"inner")
-    host.remove_dir(pin, b"inner")
-    host.close(pin)
+        host.remove_file(path_handle, b"inner")
+    host.remove_dir(path_handle, b"inner")
+    host.close(path_handle)
     host.remove_dir(box.root, b"dir")
     assert box.outside.names() == set()
 
@@ -186,9 +186,9 @@ def test_a_listing_keeps_no_directory_in_place(ntfs: Box) -> None:
 
 def test_a_directory_that_is_gone_at_a_rewind(ntfs: Box) -> None:
     ntfs.outside.mkdir("dir")
-    pin = ntfs.host.open_path(ntfs.root, b"dir")
-    listing = listing_of(ntfs, pin)
-    ntfs.host.close(pin)
+    path_handle = ntfs.host.open_path(ntfs.root, b"dir")
+    listing = listing_of(ntfs, path_handle)
+    ntfs.host.close(path_handle)
     assert len(read_from(listing, 0)) == 2
     ntfs.outside.remove("dir")
     with refused(Errno.ENOENT):

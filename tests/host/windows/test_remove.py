@@ -148,12 +148,12 @@ def test_a_pin_survives_the_removal(ntfs: Box) -> None:
 
 def test_a_directory_with_an_open_handle_goes(ntfs: Box) -> None:
     ntfs.outside.mkdir("dir")
-    pin = ntfs.host.open_path(ntfs.root, b"dir")
+    path_handle = ntfs.host.open_path(ntfs.root, b"dir")
     ntfs.host.remove_dir(ntfs.root, b"dir")
     assert ntfs.outside.names() == set()
     listing = ntfs.outside.names
     assert listing() == set()
-    ntfs.host.close(pin)
+    ntfs.host.close(path_handle)
 
 
 def test_a_running_program_stays(ntfs: Box) -> None:

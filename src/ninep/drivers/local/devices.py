@@ -29,7 +29,7 @@ from ninep import host
 from ninep.errors import Refused
 from ninep.host import Handle, Stat, Volume
 from ninep.linux import S_ISVTX, Errno
-from ninep.node import must_be_able_to_wait
+from ninep.node import check_may_wait
 from ninep.security.filesystems import Filesystems
 
 N = TypeVar("N")
@@ -62,7 +62,7 @@ class DeviceTable(Generic[N]):
         opened was reached without crossing a mount.
         """
         if not host.SEES_MOUNTS:
-            must_be_able_to_wait()
+            check_may_wait()
         changes, known = self._known.get(number, (-1, None))
         if known is None or changes != host.mounts.changes:
             known = host.volume(path_handle, xattrs=False)

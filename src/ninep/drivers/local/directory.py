@@ -108,7 +108,7 @@ class LocalDir(OpenDir):
 
     def _begin(self) -> None:
         node = self._node
-        found = host.stat(node.held())
+        found = host.stat(node.get_path_handle())
         listings = node.table.listings
         packed = listings.get((node.dev, node.ino), found)
         if packed is not None and not self._table.adopt(packed.cookies):
@@ -153,15 +153,15 @@ class LocalDir(OpenDir):
     def _keep(self, recorder: Recorder) -> None:
         """The end was reached: keep what was recorded if the directory stood still meanwhile."""
         node = self._node
-        found = host.stat(node.held())
+        found = host.stat(node.get_path_handle())
         if recorder.stamp == (found.st_mtime_ns, found.st_ctime_ns) and self._table.plain:
             listing = recorder.listing()
             if listing is not None:
                 node.table.listings.keep((node.dev, node.ino), listing)
 
     def read(self, cookie: int, room: int) -> Sequence[Dirent]:
-        """At least one entry if there is any, even when it does not fit: who asked must see that
-        his room is too small.
+        """At least one entry if there is any, even when it does not fit: the caller must see that
+        the room is too small.
         """
         self._looked = 0
         batch, start = self._find(cookie)
@@ -261,7 +261,7 @@ class LocalDir(OpenDir):
 
     def _visible(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         model = self._node.table.model
-        if not model.reserved:
+        if not model.reserved_names:
             return entries
         is_reserved = model.is_reserved
         return [entry for entry in entries if not is_reserved(entry[3])]
@@ -270,7 +270,7 @@ class LocalDir(OpenDir):
         """What of a batch is shown, and the number of its last entry."""
         table = self._node.table
         self._span = max(self._span, len(entries))
-        if table.model.reserved and not (entries := self._visible(entries)):
+        if table.model.reserved_names and not (entries := self._visible(entries)):
             return [], after
         numbers = self._table.number(after, [entry[1] for entry in entries])
         bits, suffix, limit = table.qids.affix(self._node.dev)
@@ -301,7 +301,7 @@ class LocalDir(OpenDir):
             elif name == b"..":
                 kind, device, ino = DT_DIR, node.parent_node.dev, node.parent_node.ino
             else:
-                found = host.stat_same_mount(node.held(), name)
+                found = host.stat_same_mount(node.get_path_handle(), name)
                 device, ino, kind, size = found.st_dev, found.st_ino, found.st_mode >> 12, found.st_size
         except OSError as error:
             code = linux_errno(error)

@@ -107,7 +107,7 @@ class LocalDriver(Driver):
     def attach(self, user: User) -> LocalNode:  # noqa: ARG002 - who may attach is decided above, and as whom here below
         host.mounts.watch()
         root = self._table.root
-        found: Stat = host.stat(root.held())
+        found: Stat = host.stat(root.get_path_handle())
         if not found.st_nlink:
             root, found = self._made_again(root)
         return root.update_qid(found).clone()
@@ -117,7 +117,7 @@ class LocalDriver(Driver):
         ENOENT if there is none.
 
         What clients hold of the old one stays what it is. The path is that of the start with its
-        links resolved, and no link is followed now: by one, whoever may write in a folder above
+        links resolved, and no link is followed now: by one, a user who may write in a folder above
         could lead the server anywhere.
         """
         table, suitable = self._table, False
@@ -133,7 +133,7 @@ class LocalDriver(Driver):
                 table.replace_root(root, path_handle)
                 self.volume = volume
             root = table.root
-        return root, host.stat(root.held())
+        return root, host.stat(root.get_path_handle())
 
     def tidy(self) -> None:
         self._table.tidy()

@@ -4,9 +4,9 @@
 process may have handles: like a node's path handle, its handle may be taken away while it is not
 used (``handle_cache``), and comes back from the node's path handle, or by name with a check that it
 is still the same file. So with more files open than handles, a file that a host process renames or
-removes meanwhile cannot be read any more: ENOENT or ESTALE, never another file's bytes. Who opened
-for writing keeps the handle: it is what tells of writes that failed later (fsync(2), close(2)), and
-so does who has a lock (it would be gone).
+removes meanwhile cannot be read any more: ENOENT or ESTALE, never another file's bytes. A file
+that is open for writing keeps its handle: it is what tells of writes that failed later (fsync(2),
+close(2)). So does one with a lock, which would be gone.
 """
 
 from __future__ import annotations
@@ -158,8 +158,8 @@ def usable(files: Iterable[LocalFile]) -> LocalFile | None:
 
 
 class IdleFile(LocalFile):
-    """A regular file, open for reading: see above. Its handle closes itself (``path
-    handles.hold``): who reads with it has it for as long.
+    """A regular file, open for reading: see above. Its handle closes itself
+    (``handle_cache.self_closing``): a read that uses it refers to it for as long.
     """
 
     __slots__ = ("_flags",)
@@ -177,7 +177,7 @@ class IdleFile(LocalFile):
         self.writable = False
         self.used = True
 
-    def held(self) -> Handle:
+    def get_handle(self) -> Handle:
         """The handle. Keep it in a local variable while it is used."""
         self.used = True
         handle = self.handle
@@ -193,7 +193,7 @@ class IdleFile(LocalFile):
         return self._node.table.handles.with_reserve(self._node.open_handle, self._flags)
 
     def read(self, offset: int, count: int) -> Buffer:
-        return read_whole(self.held(), offset, count)
+        return read_whole(self.get_handle(), offset, count)
 
     def read_now(self, offset: int, count: int) -> Buffer:
         self.used = True
@@ -209,7 +209,7 @@ class IdleFile(LocalFile):
             return read_whole(handle, offset, count)
 
     def read_into(self, offset: int, buffers: Sequence[memoryview]) -> int:
-        return self._into(self.held(), offset, buffers)
+        return self._into(self.get_handle(), offset, buffers)
 
     def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:  # noqa: ARG002
         raise Refused(Errno.EBADF)
@@ -221,14 +221,14 @@ class IdleFile(LocalFile):
         raise Refused(Errno.EBADF)
 
     def fsync(self, datasync: bool) -> None:
-        host.sync(self.held(), datasync)
+        host.sync(self.get_handle(), datasync)
 
     def lock(self, kind: int, start: int, length: int) -> None:
         self._node.table.handles.make_file_unreclaimable(self)
         super().lock(kind, start, length)
 
     def test_lock(self, kind: int, start: int, length: int) -> tuple[int, int, int, int] | None:
-        return host.test_lock(self.held() if self._locks == NO_HANDLE else self._locks, kind, start, length)
+        return host.test_lock(self.get_handle() if self._locks == NO_HANDLE else self._locks, kind, start, length)
 
     def _close_handle(self) -> None:
         self.handle = NO_HANDLE

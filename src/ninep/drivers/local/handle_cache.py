@@ -67,7 +67,7 @@ class _SelfClosing(int):
 
 
 self_closing = cast("Callable[[Handle], Handle]", _SelfClosing)
-"""Make a handle close itself when nobody refers to it any more."""
+"""Make a handle close itself when nothing refers to it any more."""
 
 
 class CacheEntry(ABC):
@@ -95,7 +95,7 @@ class CacheEntry(ABC):
         self.slow_device = slow_device
         """The file system that it is on, if that may be a slow one; None otherwise."""
 
-    def held(self) -> Handle:
+    def get_path_handle(self) -> Handle:
         """The path handle. Keep it in a local variable while it is used: see the head
         of this page.
         """
@@ -118,7 +118,7 @@ class CacheEntry(ABC):
         """Its birth time, asked of the host once: it never changes, and statx by ctypes costs more
         than all the rest of a getattr.
         """
-        self.birth = birth_of(self.held())
+        self.birth = birth_of(self.get_path_handle())
         return self.birth
 
 
@@ -140,7 +140,7 @@ class CachedFile(OpenFile):
         """Another handle to its contents; only asked of files whose handle can be taken away."""
         raise NotImplementedError
 
-    def held(self) -> Handle:
+    def get_handle(self) -> Handle:
         """The handle."""
         return self.handle
 
@@ -158,7 +158,7 @@ class HandleCache:
 
     def __init__(self, budget: int) -> None:
         self.budget = budget
-        self.held = 0
+        self.path_handles = 0
         self.opened = 0
         self.unreclaimable = 0
         self.lock = threading.RLock()
@@ -176,13 +176,13 @@ class HandleCache:
         are more than the budget then.
         """
         node.path_handle = path_handle
-        self.held += 1
+        self.path_handles += 1
         self._ring[node] = None
 
     def store_permanently(self, node: CacheEntry, path_handle: Handle) -> None:
         """As ``store``, for what has no name to come back by: it is never taken away."""
         node.path_handle = path_handle
-        self.held += 1
+        self.path_handles += 1
         self.reserve.fill()
 
     def drop(self, node: CacheEntry) -> None:
@@ -191,7 +191,7 @@ class HandleCache:
         """
         if node.path_handle is not None:
             node.path_handle = None
-            self.held -= 1
+            self.path_handles -= 1
             self.unreclaimable -= node.detached
             self._ring.pop(node, None)
 
@@ -200,9 +200,10 @@ class HandleCache:
         away. False if another thread said so before.
 
         Only so many can, or a client that removes what it holds would leave no handles to others.
-        Beyond that, and while the reserve is not full, EMFILE for what is open, and what is not goes with its name.
+        Beyond that, and while the reserve is not full, EMFILE for what is open, and what is not
+        goes with its name.
         """
-        path_handle: Handle | None = node.held()
+        path_handle: Handle | None = node.get_path_handle()
         short = self.reserve.missing and not self.reserve.fill()
         with self.lock:
             if node.detached:
@@ -226,9 +227,10 @@ class HandleCache:
         node.detached = True
         self._ring.pop(node, None)
         if node.path_handle is None:
-            # Not by ``keep``: when all others are fastened too, the clock would take this one.
+            # Not by ``store``: when all others are unreclaimable too, the clock would take this
+            # one.
             node.path_handle = path_handle
-            self.held += 1
+            self.path_handles += 1
 
     def make_reclaimable(self, node: CacheEntry) -> None:
         """Its name stays after all."""
@@ -244,7 +246,7 @@ class HandleCache:
         """Open files and directories take handles too."""
         with self.lock:
             self.opened += change
-        if self.held + self.opened > self.budget:
+        if self.path_handles + self.opened > self.budget:
             self.trim()
 
     def trim(self, node: CacheEntry | None = None) -> None:
@@ -258,12 +260,12 @@ class HandleCache:
         give, or no more than what is missing of the reserve.
         """
         with self.lock:
-            before = self.held + self.opened
+            before = self.path_handles + self.opened
             idle = len(self._files.get(None, ()))
             spare = len(self._ring) + idle - self.reserve.missing
         if spare > 0:
-            self.reclaim(before - min(spare, max(1, (self.held + idle) // 2)))
-        return self.held + self.opened < before
+            self.reclaim(before - min(spare, max(1, (self.path_handles + idle) // 2)))
+        return self.path_handles + self.opened < before
 
     def retry(self, error: OSError, call: Callable[..., T], *arguments: object) -> T:
         """Repeat a call that found no handle left, once some path handles are given back; any other
@@ -273,9 +275,9 @@ class HandleCache:
             if not exhausted(error) or not self.make_room():
                 raise error
         finally:
-            # A frame of its own traceback that knows an error is a circle, and the handles in those
-            # frames would stay open until the collector comes by: 2000 of them for a client that
-            # walks through files.
+            # A frame of its own traceback that refers to an error is a reference cycle, and the
+            # handles in those frames would stay open until the collector comes by: 2000 of them for
+            # a client that walks through files.
             del error
         return call(*arguments)
 
@@ -307,7 +309,7 @@ class HandleCache:
         """
 
         def choose(chosen: _Chosen) -> None:
-            left = self._take_path_handles(self.held + self.opened - goal, chosen)
+            left = self._take_path_handles(self.path_handles + self.opened - goal, chosen)
             for key in {None, device}:
                 left = self._take_files(key, left, chosen)
 
@@ -390,7 +392,7 @@ class HandleCache:
             self.opened += 1
             if file.idle:
                 crowd = self._add_victim(node, file)
-        if crowd or self.held + self.opened > self.budget:
+        if crowd or self.path_handles + self.opened > self.budget:
             self._trim_files(node, crowd)
 
     def _add_victim(self, node: CacheEntry, file: CachedFile) -> int:
@@ -402,11 +404,11 @@ class HandleCache:
         return 0 if key is None else sum(len(ring) for device, ring in self._files.items() if device is not None)
 
     def _trim_files(self, node: CacheEntry, crowd: int) -> None:
-        if self.held + self.opened > self.budget:
+        if self.path_handles + self.opened > self.budget:
             self.trim(node)
         elif crowd > self.budget // 4:
-            # They may be no more than a part. Whoever opens one more gives some of the same device
-            # back, be it this one.
+            # They may be no more than a part. Opening one more gives back some of the same device,
+            # be it this one.
             own = len(self._files.get(node.dev, ()))
             self._rounds(lambda chosen: self._take_files(node.dev, max(1, own // 8), chosen))
 
@@ -421,7 +423,7 @@ class HandleCache:
     def make_file_unreclaimable(self, file: CachedFile) -> None:
         """From now on it keeps its handle."""
         while True:
-            handle = file.held()
+            handle = file.get_handle()
             with self.lock:
                 if file.handle is handle or file not in file.node.files:
                     self._remove_victim(file)
@@ -464,7 +466,7 @@ class HandleCache:
         if file.idle:
             self._remove_victim(file)
 
-    def kept_meanwhile(self) -> AbstractContextManager[None]:
+    def keep_handles(self) -> AbstractContextManager[None]:
         """For the length of a block nodes keep the path handles that they get; here
         they do anyway.
         """
@@ -481,8 +483,8 @@ def is_same_object(node: CacheEntry, found: Stat, path_handle: Handle) -> bool:
 
 
 def record_birth(node: CacheEntry, path_handle: Handle) -> None:
-    """Of what may be on a slow file system, while its own request is at it: who reclaims the path
-    handle could not wait for the answer.
+    """Of what may be on a slow file system, while its own request is at it: reclaiming
+    the path handle could not wait for the answer.
     """
     if node.birth is None and node.slow_device is not None:
         node.birth = birth_of(path_handle)

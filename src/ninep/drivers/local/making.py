@@ -60,7 +60,7 @@ def create(directory: N, name: bytes, flags: int, mode: int, uid: int, gid: int)
 
 
 def _created(directory: N, name: bytes, flags: int, handle: Handle, made: Stat, by: int) -> tuple[N, LocalFile]:
-    """No path handle yet: while it is open the handle tells who it is (0.8 us of every create)."""
+    """No path handle yet: while it is open the handle identifies it (0.8 us of every create)."""
     table = directory.table
     try:
         node = table.add(directory, name, made, None)

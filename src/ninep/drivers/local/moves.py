@@ -33,7 +33,7 @@ def unlink(directory: TableEntry, name: bytes, is_directory: bool) -> None:
     """``Node.unlink``."""
     table = directory.table
     table.model.check_name(name)
-    dir = directory.held()
+    dir = directory.get_path_handle()
     removed = _prepare_removal(directory, dir, name)
     try:
         table.model.unlink(dir, name, is_directory)
@@ -49,7 +49,7 @@ def rename(source: N, name: bytes, target: N, newname: bytes) -> None:
     table = source.table
     table.model.check_name(name)
     table.model.check_name(newname)
-    olddir, newdir = source.held(), target.held()
+    olddir, newdir = source.get_path_handle(), target.get_path_handle()
     _untangle(_child(source, name), target)
     replaced = _prepare_removal(target, newdir, newname)
     with table.rename_gate:
@@ -90,7 +90,7 @@ def _child(directory: N, name: bytes) -> N | None:
     return None if directory.children is None else directory.children.get(name)
 
 
-def must_still_be_there(node: TableEntry) -> None:
+def check_location(node: TableEntry) -> None:
     """Is this file still what its name leads to? Else a verb on the name would hit another one:
     ESTALE. EBUSY for the root.
     """
@@ -123,7 +123,7 @@ def location(node: TableEntry) -> tuple[Handle, bytes] | None:
         if node.detached:
             return None
         try:
-            dir = above_it.held()
+            dir = above_it.get_path_handle()
             if above_it is node:
                 return dir, name
             found = node.stat_name(dir, name)
@@ -158,7 +158,7 @@ def parent(node: N) -> N:
             found is not None
             and found is not above_it
             and not node.detached
-            and leads_to(node, found.held(), node.name_)
+            and leads_to(node, found.get_path_handle(), node.name_)
         ):
             table.move(node, found, node.name_)
         with table.lock:
@@ -178,9 +178,9 @@ def _is_in(node: N, directory: N) -> bool:
         if node.kind == DT_DIR and not host.BY_NAME:
             # Not by ``is_at``: this look says nothing of what may be mounted on the directory's own
             # name.
-            found = host.stat_at(node.held(), b"..")
+            found = host.stat_at(node.get_path_handle(), b"..")
             return found.st_ino == directory.ino and found.st_dev == directory.dev
-        return not node.detached and node.is_at(directory.held(), node.name_)
+        return not node.detached and node.is_at(directory.get_path_handle(), node.name_)
     except OSError as error:
         if linux_errno(error) not in _GONE:
             raise
@@ -198,7 +198,9 @@ def _untangle(moved: N | None, target: N) -> None:
     # Each turn brings a node further up or takes its name, so there is an end.
     while wrong := next((node for node in table.between(target, moved) if location(node) is None), None):
         above = [*table.between(wrong.parent_node, table.root)[1:], table.root]
-        found = next((one for one in above if _is_in(wrong, one) and leads_to(wrong, one.held(), wrong.name_)), None)
+        found = next(
+            (one for one in above if _is_in(wrong, one) and leads_to(wrong, one.get_path_handle(), wrong.name_)), None
+        )
         if found is None:
             table.detach_misplaced(wrong)
         else:

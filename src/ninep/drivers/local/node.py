@@ -38,7 +38,7 @@ from ninep.linux import (
     S_IFMT,
     Errno,
 )
-from ninep.node import Attributes, Changes, Node, Qid, Statfs, must_be_able_to_wait
+from ninep.node import Attributes, Changes, Node, Qid, Statfs, check_may_wait
 
 _new = tuple.__new__
 _SECOND: Final = 1_000_000_000
@@ -84,17 +84,17 @@ class LocalNode(TableEntry):
 
     def object_ref(self) -> ObjectRef:
         """What the host needs to act on this file."""
-        path_handle = self.held()
+        path_handle = self.get_path_handle()
         if not self.table.by_name or self.detached:
             return _new(ObjectRef, (path_handle, NO_HANDLE, self.name_, False))  # 0.2 us less than by its constructor
-        return ObjectRef(path_handle, self.parent_node.held(), self.name_, self.table.model.keeps_modes)
+        return ObjectRef(path_handle, self.parent_node.get_path_handle(), self.name_, self.table.model.keeps_modes)
 
     def location(self, found: Stat | None = None) -> tuple[Handle, bytes] | None:
         """The directory it is in, and its name there, which leads to it now; None if it has none
         any more.
         """
         if found is not None and found.st_ctime_ns == self.confirmed_ctime and not self.detached:
-            return self.parent_node.held(), self.name_
+            return self.parent_node.get_path_handle(), self.name_
         return moves.location(self)
 
     def update_qid(self, found: Stat) -> Self:
@@ -129,7 +129,7 @@ class LocalNode(TableEntry):
     def walk(self, name: bytes) -> Self:
         table = self.table
         table.model.check_name(name)
-        dir = self.held()
+        dir = self.get_path_handle()
         known = None if self.children is None else self.children.get(name)
         if known is not None:
             known.used = True
@@ -149,7 +149,7 @@ class LocalNode(TableEntry):
         if (
             known is not None
             and is_same_object(known, found, path_handle)
-            and table.kept(known, path_handle)
+            and table.is_valid(known, path_handle)
             and self.ref_child(known, name)
         ):
             if known.path_handle is None:
@@ -166,12 +166,12 @@ class LocalNode(TableEntry):
                 raise error
         finally:
             del error  # see ``retry``
-        must_be_able_to_wait()
+        check_may_wait()
         return host.open_path_across(dir, name)
 
     def through(self, names: Sequence[bytes]) -> tuple[LocalNode, list[Qid]]:
         """Directories that are known and opened take one look each, and only the last of them is
-        claimed (1 us less for each).
+        referenced (1 us less for each).
         """
         if host.HANDLES_BLOCK_RENAME:
             return through_held(self, names)
@@ -179,7 +179,7 @@ class LocalNode(TableEntry):
         qids: list[Qid] = []
         changes = host.mounts.changes
         with suppress(OSError):  # which the walk that follows runs into, too
-            dir = self.held()
+            dir = self.get_path_handle()
             for name in names:
                 known = None if node.children is None else node.children.get(name)
                 path_handle = None if known is None else known.path_handle
@@ -253,8 +253,17 @@ class LocalNode(TableEntry):
             ),
         )
 
-    @_with_reserve
     def setattr(self, changes: Changes) -> None:
+        try:  # as ``_with_reserve``, which takes 0.2 us of every chmod
+            self._change(changes)
+        except OSError as error:
+            if not exhausted(error):
+                raise
+        else:
+            return
+        self.table.handles.with_reserve(self._change, changes)
+
+    def _change(self, changes: Changes) -> None:
         size, uid, gid, mode, atime, mtime, touch, by = changes
         model = self.table.model
         if size is not None:
@@ -290,7 +299,7 @@ class LocalNode(TableEntry):
             host.close(handle)
 
     def statfs(self) -> Statfs:
-        return Statfs(*host.statfs(self.held()))
+        return Statfs(*host.statfs(self.get_path_handle()))
 
     @_with_reserve
     def readlink(self) -> bytes:
@@ -367,7 +376,7 @@ class LocalNode(TableEntry):
 
     def make(self, verb: Callable[..., T], *arguments: object) -> T:
         """A verb of the model in this directory, again if handles ran out."""
-        dir = self.held()
+        dir = self.get_path_handle()
         try:
             return verb(dir, *arguments)
         except OSError as error:
@@ -402,9 +411,9 @@ class LocalNode(TableEntry):
         if not isinstance(target, LocalNode) or target.table is not self.table:
             raise Refused(Errno.EXDEV)
         if not target.inline:
-            must_be_able_to_wait()
+            check_may_wait()
         self.table.model.check_name(name)
-        self.table.model.make_link(target, self.held(), name)
+        self.table.model.make_link(target, self.get_path_handle(), name)
 
     # -- unmaking ------------------------------------------------------------------------------------------------------
 
@@ -417,15 +426,15 @@ class LocalNode(TableEntry):
         if not isinstance(newdir, LocalNode) or newdir.table is not self.table:
             raise Refused(Errno.EXDEV)
         if not newdir.inline:
-            must_be_able_to_wait()
+            check_may_wait()
         moves.rename(self, name, newdir, newname)
 
     def remove(self) -> None:
-        moves.must_still_be_there(self)
+        moves.check_location(self)
         self.parent_node.unlink(self.name_, self.kind == DT_DIR)
 
     def move(self, newdir: Node | None, newname: bytes) -> None:
-        moves.must_still_be_there(self)
+        moves.check_location(self)
         self.parent_node.rename(self.name_, newdir or self.parent_node, newname)
 
     # -- extended attributes -------------------------------------------------------------------------------------------

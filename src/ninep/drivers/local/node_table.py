@@ -35,7 +35,7 @@ from ninep.drivers.local.reserve import exhausted
 from ninep.errors import linux_errno
 from ninep.host import Handle, ObjectRef, Stat
 from ninep.linux import DT_DIR, Errno
-from ninep.node import Node, Qid, must_be_able_to_wait
+from ninep.node import Node, Qid, check_may_wait
 from ninep.security import FileRef, Owned, SecurityModel
 from ninep.security.attr_cache import RACY
 
@@ -156,14 +156,14 @@ class TableEntry(CacheEntry, Node):
         if self.mounts_checked == changes:
             return host.stat_at(dir, name)
         if not self.inline:
-            must_be_able_to_wait()
+            check_may_wait()
         crossed = False
         try:
             found = host.stat_same_mount(dir, name)
         except OSError as error:
             if linux_errno(error) is not Errno.EXDEV:
                 raise
-            must_be_able_to_wait()
+            check_may_wait()
             crossed = True
             found = host.stat_at(dir, name)
         same = found.st_ino == self.ino and found.st_dev == self.dev
@@ -215,7 +215,7 @@ class NodeTable(Generic[N]):
         self.numbers: dict[int, int] = {}
         self.listings = Listings()
         self.total_refs = 0
-        """Claims of fids on nodes of this tree; those that nodes have on their parents are not
+        """References of fids to nodes of this table; those of nodes to their parents are not
         counted.
         """
         self._idle_directories: deque[N] = deque()
@@ -267,7 +267,7 @@ class NodeTable(Generic[N]):
             parent.children[name] = node
             parent.refs += 1
             self.total_refs += 1
-        if handles.held + handles.opened > handles.budget:
+        if handles.path_handles + handles.opened > handles.budget:
             handles.trim(node)
         return node
 
@@ -278,7 +278,7 @@ class NodeTable(Generic[N]):
         kind = self.devices.nodes(device, path_handle)
         return kind if parent.inline else type(parent)
 
-    def kept(self, known: N, path_handle: Handle) -> bool:
+    def is_valid(self, known: N, path_handle: Handle) -> bool:
         """Whether the node of what ``open_path`` is can go on as it is: not if its device's number
         was given to another kind of device.
         """
@@ -298,7 +298,7 @@ class NodeTable(Generic[N]):
                 handles.store(node, path_handle)
                 if node.dev != self.root.dev:
                     self.on_submounts[node] = None
-        if handles.held + handles.opened > handles.budget:
+        if handles.path_handles + handles.opened > handles.budget:
             handles.trim(node)
         return path_handle
 
@@ -343,7 +343,7 @@ class NodeTable(Generic[N]):
     def _drop_oldest(self) -> None:
         node = self._idle_directories.popleft()
         if not node.cached:
-            return  # it was removed, and left when its last claim ended
+            return  # it was removed, and left when its last reference ended
         node.cached = False
         if not node.refs:
             parent = self._leave(node)
@@ -430,8 +430,8 @@ class NodeTable(Generic[N]):
     def move(self, node: N, parent: N, name: bytes) -> None:
         """It was renamed. What was known under the new name must have been detached.
 
-        A node that left the table meanwhile (the last fid was clunked in another thread) is
-        nobody's any more and stays away. If the new parent is below the node by the table, then the
+        A node that left the table meanwhile (the last fid was clunked in another thread) has no
+        reference any more and stays out. If the new parent is below the node by the table, then the
         table is wrong somewhere in between: that part loses its name.
         """
         with self.lock:

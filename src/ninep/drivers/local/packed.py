@@ -9,7 +9,7 @@ Timestamps are coarse (a tick of the kernel, 1 to 10 ms, or a second or two:
 ``security.filesystems``): a change in the same step as the last one would not show. So a listing is
 kept only if it began well after the directory's last change. What an export keeps is bounded; the
 least recently used go first. What is being recorded is bounded as well, or a client that reads many
-listings to just before their end would fill the memory: who comes last is not recorded.
+listings to just before their end would fill the memory: beyond the bound nothing more is recorded.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class PackedListing:
         """Whole entries after ``number`` that fit in ``room``: the bytes, and the number of the
         last one.
 
-        A reply that nobody reads must not keep much more alive than itself: a small part is a copy.
+        A reply that is not sent yet must not keep much more alive than itself: a small part is a
+        copy.
         """
         ends = self.ends
         start = ends[number - 1] if number else 0

@@ -25,7 +25,7 @@ from ninep.host import Handle
 _OTHERS: Final = (
     400  # handles left for sockets, open files of other drivers and Python itself (QEMU 9p.c v9fs_set_fd_limit)
 )
-_MOST: Final = 1 << 17  # each keeps an inode in the kernel's memory, about a KiB that nobody else can have
+_MOST: Final = 1 << 17  # each keeps an inode in the kernel's memory, about a KiB
 
 
 class _Walk(threading.local):
@@ -52,7 +52,7 @@ class PerCallHandles(HandleCache):
             self._walk.nodes.append(node)
 
     @contextmanager
-    def kept_meanwhile(self) -> Iterator[None]:
+    def keep_handles(self) -> Iterator[None]:
         kept = self._walk.nodes = []
         try:
             yield

@@ -67,8 +67,8 @@ class QidMap:
         return self._rare(device, ino)
 
     def affix(self, device: int) -> Affix:
-        """The affix of a device's small inode numbers, which are nearly all there are: for those
-        who make many paths.
+        """The affix of a device's small inode numbers, which are nearly all there are: to make many
+        paths with.
         """
         known = self._affixes.get(device)
         if known is None:

@@ -18,7 +18,7 @@ from ninep.drivers.local.reserve import exhausted
 from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle
 from ninep.linux import DT_DIR, PATH_MAX, Errno
-from ninep.node import must_be_able_to_wait
+from ninep.node import check_may_wait
 
 DEPTH: Final = PATH_MAX // 2
 """Names on the way from a path handle to a node that has lost its own: no path is longer. ELOOP
@@ -110,7 +110,7 @@ def _by_name(dir: Handle, node: TableEntry, name: bytes) -> Handle:
     except OSError as error:
         if linux_errno(error) is not Errno.EXDEV:
             raise
-        must_be_able_to_wait()
+        check_may_wait()
         path_handle = self_closing(host.open_path_across(dir, name))
     found = host.stat(path_handle)
     if not is_same_object(node, found, path_handle):
@@ -128,7 +128,7 @@ def _reopen(node: TableEntry) -> Handle | None:
         try:
             if node.kind == DT_DIR:
                 return node.table.adopt(node, _by_id(node))
-            return node.table.adopt(node, _by_name(up.held(), node, name))
+            return node.table.adopt(node, _by_name(up.get_path_handle(), node, name))
         except OSError as error:
             if linux_errno(error) not in _NOT_BY_ID:
                 raise

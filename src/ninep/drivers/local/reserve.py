@@ -22,7 +22,7 @@ MOST: Final = 8
 there, in mapped-file two directories of records and a record, and contents to be cut off.
 """
 _NAMED: Final = "/"
-"""What they are handles of: it is always there, and nobody unmounts it."""
+"""What they are handles of: it is always there, and never unmounted."""
 _EXHAUSTED: Final = (Errno.EMFILE, Errno.ENFILE)
 
 

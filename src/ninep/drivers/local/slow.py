@@ -16,12 +16,12 @@ from typing import Any, ClassVar, TypeVar
 from ninep.drivers.local.directory import LocalDir
 from ninep.drivers.local.file import IdleFile, LocalFile
 from ninep.drivers.local.node import LocalNode
-from ninep.node import must_be_able_to_wait
+from ninep.node import check_may_wait
 
 C = TypeVar("C", bound=type)
 
 NODE_VERBS = (
-    "held", "walk", "getattr", "setattr", "statfs", "readlink", "fsync", "open", "opendir", "create", "mkdir", "symlink", "mknod", "link",
+    "get_path_handle", "walk", "getattr", "setattr", "statfs", "readlink", "fsync", "open", "opendir", "create", "mkdir", "symlink", "mknod", "link",
     "unlink", "rename", "remove", "move", "getxattr", "listxattr", "setxattr", "removexattr",
 )  # fmt: skip
 FILE_VERBS = ("read", "read_now", "read_into", "write", "write_from", "truncate", "fsync", "lock", "test_lock")
@@ -31,7 +31,7 @@ DIR_VERBS = ("read", "read_packed", "fsync")
 def _may_wait(verb: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(verb)
     def guarded(*args: Any, **named: Any) -> Any:
-        must_be_able_to_wait()
+        check_may_wait()
         return verb(*args, **named)
 
     return guarded

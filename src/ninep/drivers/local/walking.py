@@ -19,7 +19,7 @@ def through_held(node: N, names: Sequence[bytes]) -> tuple[N, list[Qid]]:
     until the walk ends.
     """
     qids: list[Qid] = []
-    with node.table.handles.kept_meanwhile(), suppress(OSError):  # which the walk that follows runs into, too
+    with node.table.handles.keep_handles(), suppress(OSError):  # which the walk that follows runs into, too
         for name in names:
             if not name or b"/" in name or b"\0" in name:
                 break

@@ -18,7 +18,7 @@ from ninep.linux import (
     O_WRONLY,
     Errno,
 )
-from ninep.node import OpenFile, may_wait, must_be_able_to_wait
+from ninep.node import OpenFile, check_may_wait, may_wait
 from ninep.server.limits import OverLimit
 from ninep.wire import fuse as f
 from ninep.wire.types import QT_DIR, Buffer
@@ -131,7 +131,7 @@ def write(
 def release_now(session: Session, nodeid: int, uid: int, gid: int, fh: int, *rest: int) -> bytes:
     """RELEASE in the event loop, unless closing may wait: a program behind FUSE has to answer."""
     if not session.handle(fh).entry.node.inline:
-        must_be_able_to_wait()
+        check_may_wait()
     return release(session, nodeid, uid, gid, fh, *rest)
 
 

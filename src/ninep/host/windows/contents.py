@@ -24,7 +24,7 @@ from ninep.host.windows.open import ITSELF, kept, look, refuse_reparse, reopen
 from ninep.host.windows.stat import identity
 from ninep.host.windows.status import NtError, Status
 from ninep.linux import Errno
-from ninep.node import must_be_able_to_wait
+from ninep.node import check_may_wait
 
 THROUGH: Final = ITSELF & ~Options.OPEN_REPARSE_POINT
 RECALLED: Final = Attribute.RECALL_ON_DATA_ACCESS | Attribute.RECALL_ON_OPEN | Attribute.OFFLINE
@@ -38,7 +38,7 @@ def reopen_contents(calls: NtCalls, handle: Handle, access: int, options: int = 
     attributes, tag = look(calls, handle)
     refuse_reparse(tag)
     if attributes & RECALLED:
-        must_be_able_to_wait()
+        check_may_wait()
     if not tag:
         return with_contents(calls, reopen(calls, handle, access, options), access, options)
     try:

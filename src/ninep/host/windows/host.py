@@ -1,9 +1,10 @@
 """The primitives of ``_api`` on Windows, over the NT calls.
 
-A pin is a handle with the right to read attributes and nothing else: such an open meets no sharing
-conflict and causes none. An open handle still hinders the renaming of the directories above it
-(``HANDLES_BLOCK_RENAME``), so pins live as long as a call. The root's handle lives as long as the
-server, and does not share deletion: the folder cannot be removed or replaced meanwhile (bug 23).
+A path handle is one with the right to read attributes and nothing else: such an open meets no
+sharing conflict and causes none. An open handle still hinders the renaming of the directories above
+it (``HANDLES_BLOCK_RENAME``), so path handles live as long as a call. The root's handle lives as
+long as the server, and does not share deletion: the folder cannot be removed or replaced meanwhile
+(bug 23).
 
 Ownership. Windows has no uids and no permission bits for Linux. chmod sets and clears the read-only
 attribute of a file (read-only if and only if the mode has no write bit) and chown does nothing;
@@ -43,7 +44,7 @@ from ninep.host.windows.status import NtError, Status
 from ninep.host.windows.streams import Streams
 from ninep.host.windows.tags import is_contents, is_link
 from ninep.linux import Errno
-from ninep.node import NOW, Buffer, WouldBlock, must_be_able_to_wait
+from ninep.node import NOW, Buffer, WouldBlock, check_may_wait
 from ninep.wire.buffers import behind, length, scatter
 
 log = logging.getLogger(__name__)
@@ -133,7 +134,7 @@ class NtHost:
         self._calls.close(handle)
 
     def open_file(self, place: ObjectRef, flags: int) -> Handle:
-        """Through the pin, which is asked what it is: nothing lies between."""
+        """Through the path handle, which is asked what it is: nothing lies between."""
         open_with = functools.partial(reopen_contents, self._calls, place.path_handle)
         return self._read_only.lifted_for(
             place, lambda: self._open(open_with, flags, place.dir, place.name), undo=self.close
@@ -291,7 +292,8 @@ class NtHost:
         self._set_basic(place, info.Basic(accessed=accessed, written=written))
 
     def _set_basic(self, place: ObjectRef, wanted: info.Basic) -> None:
-        """Through a pin itself if it has the right, else through another handle to the same object.
+        """Through a path handle itself if it has the right, else through another handle to the same
+        object.
 
         Never through an open file, unless it has no name to be opened again by: a time that is set
         through a handle stays as it was set, whatever is written through that handle afterwards
@@ -402,7 +404,7 @@ class NtHost:
     def _must_be_here(self, handle: Handle) -> None:
         """Changing contents that are elsewhere fetches them first."""
         if handle in self._recalled:
-            must_be_able_to_wait()
+            check_may_wait()
 
     def write(self, handle: Handle, data: Buffer, offset: int, /) -> int:
         self._must_be_here(handle)

@@ -54,10 +54,10 @@ class ReadOnly:
         with self.unchanged(), scratch(self._calls, place.path_handle, "", _RIGHTS) as own:
             return self._lifted(own, act, undo)
 
-    def _is_set(self, pin: Handle) -> bool:
+    def _is_set(self, path_handle: Handle) -> bool:
         # Another thread may have lifted it for a moment: that, too, is read under the lock.
         with self.unchanged():
-            return bool(basic(self._calls, pin).attributes & Attribute.READONLY)
+            return bool(basic(self._calls, path_handle).attributes & Attribute.READONLY)
 
     def _lifted(self, own: Handle, act: Callable[[], T], undo: Callable[[T], object]) -> T:
         calls = self._calls

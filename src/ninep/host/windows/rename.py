@@ -219,12 +219,12 @@ def _explained(calls: NtCalls, error: NtError, source: Handle, newdir: Handle) -
     return Refused(Errno.EBUSY, "something below this directory is open")
 
 
-def make_link(calls: NtCalls, pin: Handle, dir: Handle, name: bytes) -> None:
-    """Another name for what is pinned. EPERM for a directory, EEXIST, EXDEV, EMLINK."""
-    if is_directory(calls, pin):
+def make_link(calls: NtCalls, path_handle: Handle, dir: Handle, name: bytes) -> None:
+    """Another name for what a path handle refers to. EPERM for a directory, EEXIST, EXDEV, EMLINK."""
+    if is_directory(calls, path_handle):
         raise Refused(Errno.EPERM)
     refuse_alias(calls, dir, name, Errno.EEXIST)
-    with scratch(calls, pin, "", Access.WRITE_ATTRIBUTES) as again:
+    with scratch(calls, path_handle, "", Access.WRITE_ATTRIBUTES) as again:
         try:
             give_name(calls, again, Info.LINK, 0, Name(dir, new_name(name)))
         except NtError as error:

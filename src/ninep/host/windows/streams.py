@@ -70,7 +70,7 @@ class Streams:
             again = Handle(reopen(self._calls, dir, LOOK))
             handle = Handle(
                 int(handle)
-            )  # the number alone: a pin of the driver closes itself when no reference to it is left
+            )  # the number alone: a path handle of the driver closes itself when no reference to it is left
             self._places[handle] = ObjectRef(handle, again, name)
 
     def closed(self, handle: Handle) -> None:
@@ -219,17 +219,17 @@ class Streams:
             handle, _ = calls.create(dir, name, _PROBE, options, disposition=Disposition.CREATE)
         except NtError:
             return False
-        with closing(calls, handle) as pin:
+        with closing(calls, handle) as path_handle:
             try:
-                if self._takes(ObjectRef(pin, NO_HANDLE, b"")):
+                if self._takes(ObjectRef(path_handle, NO_HANDLE, b"")):
                     return True
                 before, self.by_name = self.by_name, True
-                if self._takes(ObjectRef(pin, dir, name.encode())):
+                if self._takes(ObjectRef(path_handle, dir, name.encode())):
                     return True
                 self.by_name = before
                 return False
             finally:
-                discard(calls, pin)
+                discard(calls, path_handle)
 
     def _takes(self, place: ObjectRef) -> bool:
         try:

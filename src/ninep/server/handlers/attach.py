@@ -6,7 +6,7 @@ import logging
 
 from ninep.errors import Refused, text_of
 from ninep.linux import NO_ID, Errno
-from ninep.node import WouldBlock, must_be_able_to_wait
+from ninep.node import WouldBlock, check_may_wait
 from ninep.server.exports import Export
 from ninep.server.session import Session
 from ninep.wire.messages import NOFID
@@ -106,7 +106,7 @@ def clunk_now(session: Session, fid: int) -> tuple[()]:
     """
     held = session.fid(fid)
     if not held.node.inline and (held.opened or held.remove_on_clunk):
-        must_be_able_to_wait()
+        check_may_wait()
     session.retire(fid)
     return ()
 

@@ -208,7 +208,7 @@ def wstat(session: Session, fid: int, stat: Stat) -> tuple[()]:
         return ()
     renamed = stat.name and stat.name != node.name
     if renamed and not session.dialect.unix_files:
-        _must_be_free(held, stat.name)
+        _check_free(held, stat.name)
     change_all(held, stat.name if renamed else None, changes or Changes())
     return ()
 
@@ -232,7 +232,7 @@ def _asked(session: Session, held: Fid, stat: Stat) -> Changes | None:
     return differing(changes, present, session.extended)
 
 
-def _must_be_free(held: Fid, name: bytes) -> None:
+def _check_free(held: Fid, name: bytes) -> None:
     """EEXIST where stat(5) makes it an error to change the name to that of an existing file; .u
     clients expect rename(2).
     """

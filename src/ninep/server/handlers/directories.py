@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ninep.errors import Refused
 from ninep.linux import AT_REMOVEDIR, PATH_MAX, PERMISSIONS, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK, Errno
-from ninep.node import WouldBlock, must_be_able_to_wait
+from ninep.node import WouldBlock, check_may_wait
 from ninep.server.entries import EntryListing
 from ninep.server.handlers import names
 from ninep.server.session import Session
@@ -125,7 +125,7 @@ def remove(session: Session, fid: int) -> tuple[()]:
     """Remove the file. The fid is gone in any case, also on a read-only export (remove(5))."""
     held = session.fid(fid)
     if not held.node.inline:
-        must_be_able_to_wait()
+        check_may_wait()
     try:
         if held.xattr is not None:
             raise Refused(Errno.EINVAL, "an attribute cannot be removed like a file")

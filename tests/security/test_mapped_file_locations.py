@@ -38,7 +38,7 @@ def owned(node: LocalNode) -> tuple[int, int, int]:
 def make(root: LocalNode, name: bytes, mode: int, uid: int) -> LocalNode:
     node, file = root.create(name, NEW, mode, uid, uid)
     file.close()
-    node.held()
+    node.get_path_handle()
     return node
 
 

@@ -24,7 +24,7 @@ Rename = Callable[[str, str], None]
 
 @pytest.fixture(params=["host", "export"])
 def elsewhere(request: pytest.FixtureRequest, folder: Path, model: str, root: LocalNode) -> Iterator[Rename]:
-    """``elsewhere("a/b", "c")``: a rename that this tree does not hear of, by a host process or
+    """``elsewhere("a/b", "c")``: a rename that this table does not see, by a host process or
     another export (a worker is the same).
     """
     if request.param == "host":
@@ -55,7 +55,7 @@ def elsewhere(request: pytest.FixtureRequest, folder: Path, model: str, root: Lo
 
 
 def walk(root: LocalNode, path: str) -> LocalNode:
-    """Like a client: each step is a claim, and the last one stays."""
+    """Like a client: each step is a reference, and the last one stays."""
     node = root.clone()
     for name in filter(None, path.split("/")):
         node, before = node.walk(name.encode()), node
@@ -113,15 +113,15 @@ def test_what_is_not_found_again_has_no_name(root: LocalNode, elsewhere: Rename)
     inside = make(b, b"file", b"data")
     elsewhere("A/B", "other")
     a.move(b, b"A")
-    claimed = [a.parent(), b.parent()]
-    assert claimed == [b, root]
+    referenced = [a.parent(), b.parent()]
+    assert referenced == [b, root]
     forget_handles(root)
     b.getattr(GETATTR_BASIC)
-    claimed.append(walk(b, "file"))
-    assert content(claimed[-1]) == b"data"
+    referenced.append(walk(b, "file"))
+    assert content(referenced[-1]) == b"data"
     assert refused(Errno.ENOENT, b.remove)
     assert refused(Errno.ENOENT, b.move, root, b"new")
-    for node in (*claimed, inside, a, b):
+    for node in (*referenced, inside, a, b):
         node.release()
     assert root.table.handles.unreclaimable == 0
 
