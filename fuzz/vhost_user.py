@@ -188,7 +188,6 @@ class Trial:
         m.close_all(self.inflight)
         assert not self.role.running
         self.role.broken = lambda _index, _error: None
-        self.role.held = []
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 

@@ -223,7 +223,7 @@ def test_a_ring_that_is_not_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_device_that_raises_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(GuestMemory, "replace", lambda *_: 1 // 0)
     with pytest.raises(ZeroDivisionError):
-        finds_in_vhost_user("", "boot")
+        finds_in_vhost_user("-", "boot")
 
 
 def harmful(monkeypatch: pytest.MonkeyPatch, act: Callable[[Path], object], aname: bytes = b"none") -> bytes:

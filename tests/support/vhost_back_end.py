@@ -31,6 +31,8 @@ class Echo:
         self.holds = False
         """Requests are kept unanswered."""
         self.held: list[Chain] = []
+        """Of the ring that was started last."""
+        self._held: dict[int, list[Chain]] = {}
         self.broken: Callable[[int, RingError], None] = lambda _index, _error: None
 
     def start(self, index: int, queue: SplitQueue, kick: int, call: Callable[[], None], *, resumed: bool) -> None:
@@ -38,7 +40,8 @@ class Echo:
         self.index, self.queue, self.kick, self.call = index, queue, kick, call
         try:
             if not resumed:
-                self.held = queue.recover()
+                self._held[index] = queue.recover()
+            self.held = self._held[index]
             self._serve()
         except RingError as error:
             self._break(error)
@@ -50,6 +53,7 @@ class Echo:
     def end(self) -> None:
         self.told.append("end")
         self.held = []
+        self._held.clear()
 
     def serve(self) -> None:
         """Answer what is there, and what was held if nothing is to be held any more."""
