@@ -12,6 +12,7 @@ from tests.serving import Server
 from tests.support.client import PATIENCE
 
 from ninep.app import ready
+from ninep.transport.service_manager import notify
 from ninep.transport.tcp import Tcp
 from ninep.transport.unix import Unix
 
@@ -51,9 +52,9 @@ def test_a_service_manager(
 def test_a_manager_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("", "relative", "vsock:2:1", str(tmp_path / "nothing")):
         monkeypatch.setenv("NOTIFY_SOCKET", name)
-        ready.notify("READY=1")
+        notify("READY=1")
     monkeypatch.delenv("NOTIFY_SOCKET")
-    ready.notify("READY=1")
+    notify("READY=1")
 
 
 def test_a_reader_that_is_gone() -> None:

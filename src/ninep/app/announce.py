@@ -12,6 +12,7 @@ from ninep.app.config import ServerConfig
 from ninep.app.hints import hints
 from ninep.server.exports import Export
 from ninep.transport import Address
+from ninep.transport.service_manager import notify
 
 
 def to_stderr(line: str) -> None:
@@ -30,7 +31,7 @@ def announce(
     type.
     """
     ready.write_addresses(config.ready_fd, listening)
-    ready.notify("READY=1")
+    notify("READY=1")
     for asked, export in zip(config.exports, exports, strict=True):
         model = getattr(export.driver, "security_model", "")
         what = [*([model] if model else []), *(["read-only"] if asked.get("read_only") else [])]

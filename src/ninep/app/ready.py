@@ -1,28 +1,12 @@
-"""Readiness notification: to the service manager (sd_notify(3)), or to a script that reads a
-descriptor.
-"""
+"""Readiness notification to a script that reads a descriptor."""
 
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Sequence
 from contextlib import suppress
 
 from ninep.transport import Address
-
-
-def notify(state: str) -> None:
-    """One datagram to ``$NOTIFY_SOCKET``, as sd_notify(3) has it: ``READY=1``, ``STOPPING=1``.
-    Nothing if there is none; failures do not matter.
-    """
-    path = os.environ.get("NOTIFY_SOCKET", "")
-    family = getattr(socket, "AF_UNIX", None)
-    if family is None or path[:1] not in {"/", "@"}:
-        return
-    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as sock:
-        sock.setblocking(False)  # a manager that does not read must not keep the server from serving
-        sock.sendto(state.encode(), "\0" + path[1:] if path.startswith("@") else path)
 
 
 def check(number: int | None) -> None:

@@ -26,6 +26,8 @@ from ninep.server.server import Server
 from ninep.server.worker import when_parent_ends
 from ninep.server.workers import Pool
 from ninep.transport import Address, Bound, listeners
+from ninep.transport.kept import drop_rest
+from ninep.transport.service_manager import notify
 
 if TYPE_CHECKING:
     from ninep.metrics import MetricsEndpoint
@@ -64,11 +66,12 @@ async def _serve(settings: ServerConfig, exports: Sequence[Export], endpoints: S
                 listening.append(await server.listen(address))
             except OSError as error:
                 raise _cannot_listen(address, error) from error
+        drop_rest()
         announce(settings, exports, listening, [one.address for one in endpoints])
         with endpoints[0].of(server) if endpoints else nullcontext():
             await (stopped.wait() if server.accepting else _until_idle(server, stopped))
         log.info("stopping")
-        ready.notify("STOPPING=1")
+        notify("STOPPING=1")
     hear_no_more_signals()
 
 
@@ -106,6 +109,7 @@ def _run_workers(settings: ServerConfig, exports: Sequence[Export], endpoints: S
         except OSError as error:
             raise _cannot_listen(address, error) from error
 
+    drop_rest()  # workers keep none
     listening = [one.address for one in bound for _ in one.sockets]
 
     def work(control: socket.socket, number: int) -> None:
@@ -120,7 +124,7 @@ def _run_workers(settings: ServerConfig, exports: Sequence[Export], endpoints: S
         log.info("workers: %s", ", ".join(str(worker.pid) for worker in pool.workers))
 
     pool = Pool([sock for one in bound for sock in one.sockets], settings.workers, work)
-    status = pool.run(all_serve, lambda: ready.notify("STOPPING=1"))
+    status = pool.run(all_serve, lambda: notify("STOPPING=1"))
     hear_no_more_signals()
     for one in bound:
         one.close()

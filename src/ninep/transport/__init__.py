@@ -141,10 +141,11 @@ class TransportType(NamedTuple):
     """uvloop knows its sockets."""
     single: bool = False
     """One connection that is there already: for one listener and one worker."""
-    accept: Callable[[socket.socket, Any, Any, Callable[[], None]], Callable[[], None]] | None = None
+    accept: Callable[[socket.socket, Any, Any, Callable[[], None], Any], Callable[[], None]] | None = None
     """Serve a connected socket that does not carry the bytes of 9P, in the running loop. Called
     with the socket, the address, what makes a connection of a client (``stream.MakeConnection``),
-    and what to call when the socket is closed. Returns what ends it.
+    what to call when the socket is closed, and what is stored of it for the next process
+    (``kept.Kept``, or None). Returns what ends it.
     """
     options: type[OptionSet] | None = None
     """What may follow an address as ``,KEY=VALUE``."""

@@ -1,7 +1,8 @@
 """The socket of a vhost-user front end (QEMU) in the event loop: its requests go to a device, the
 device's answers back.
 
-What goes wrong ends this front end and no other: the socket is closed, and the log says why.
+What goes wrong ends this front end and no other: the socket is closed, and the log says why. One
+that is kept (``kept``) is left to the next process when the server ends.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from ninep.virtio.device import Device, Role
-from ninep.virtio.messages import MAX_DESCRIPTORS, Answer, ProtocolError, Receiver, close_all
+from ninep.transport import nothing
+from ninep.transport.kept import Kept
+from ninep.virtio.device import Device, Profile
+from ninep.virtio.errors import RingError
+from ninep.virtio.messages import MAX_DESCRIPTORS, Answer, Message, ProtocolError, Receiver, close_all
+from ninep.virtio.rings import Role
 
 log = logging.getLogger("ninep.virtio")
 
@@ -28,38 +33,102 @@ MESSAGES_A_TURN: Final = 64
 class ServedRole(Role, Protocol):
     """The role of a device with sessions that end by themselves."""
 
+    broken: Callable[[int, RingError], None]
+    """To be called when a driver broke the rules of a ring, which is served no more."""
+    session_ended: Callable[[], None]
+    """To be called when a session has ended."""
+
     def shut(self) -> bool:
         """Begin no more sessions. True: there is none."""
+
+
+class _KeptRole:
+    """A role, and the in-flight region that ends with its sessions."""
+
+    def __init__(self, role: Role, kept: Kept) -> None:
+        self._role = role
+        self.start = role.start
+        self.stop = role.stop
+        self.sessions_ended = kept.sessions_ended
+
+    def end(self) -> None:
+        self._role.end()
+        self.sessions_ended()
+
+
+def serve(
+    sock: socket.socket,
+    profile: Profile,
+    role: ServedRole,
+    name: str,
+    gone: Callable[[], None],
+    *,
+    unsealed: bool,
+    kept: Kept | None,
+) -> Callable[[], None]:
+    """Serve a front end (``FrontEnd``): what ends that."""
+    front_end = FrontEnd(sock, profile, role, name, gone, unsealed=unsealed, kept=kept)
+    if kept is not None and kept.begun:
+        front_end.replay()
+    return front_end.end
 
 
 class FrontEnd:
     """One front end, from its connection to the end of that."""
 
     def __init__(
-        self, sock: socket.socket, device: Device, role: ServedRole, name: str, gone: Callable[[], None]
+        self,
+        sock: socket.socket,
+        profile: Profile,
+        role: ServedRole,
+        name: str,
+        gone: Callable[[], None],
+        *,
+        unsealed: bool = False,
+        kept: Kept | None = None,
     ) -> None:
-        """``name``: for the log. ``gone`` is called when the socket is closed."""
+        """``name``: for the log. ``gone`` is called when the socket is closed. ``unsealed``: memory
+        in files that could shrink is taken. ``kept``: what is stored of it.
+        """
         self._socket = sock
-        self._device = device
+        self._profile = profile
         self._role = role
         self._name = name
         self._gone = gone
+        self._kept = kept
+        self._kept_role = None if kept is None else _KeptRole(role, kept)
+        self._device = Device(profile, self._kept_role or role, unsealed=unsealed, name=name)
+        role.broken, role.session_ended = self._device.broken, self._session_ended
         self._receiver = Receiver()
         self._ending = self._closed = False
         self._loop = asyncio.get_running_loop()
         sock.setblocking(False)
         self._loop.add_reader(sock.fileno(), self._readable)
 
+    def replay(self) -> None:
+        """Go on with a front end that connected to an earlier process."""
+        log.info("%s: taken over from an earlier process", self._name)
+        for message, descriptors in self._kept.replay() if self._kept is not None else ():
+            self._device.request(message, descriptors)
+
     def end(self) -> None:
-        """Close the socket, as soon as the sessions have ended."""
+        """Let go of the front end, as soon as the sessions have ended."""
         self._ending = True
         if self._role.shut():
-            self.close()
+            self._leave()
 
-    def session_ended(self) -> None:
-        """A session has."""
+    def _session_ended(self) -> None:
         if self._ending:
-            self.close()
+            self._leave()
+
+    def _leave(self) -> None:
+        """Close the socket here; a front end that is kept does not notice."""
+        kept, self._kept = self._kept, None
+        if self._kept_role is not None:
+            self._kept_role.sessions_ended = nothing  # what is in flight is for the next process
+        self.close()
+        if kept is not None:
+            kept.close()
 
     def close(self) -> None:
         """Close the socket now; sessions that are left end."""
@@ -69,6 +138,8 @@ class FrontEnd:
             self._receiver.close()
             self._device.close()
             self._socket.close()
+            if self._kept is not None:
+                self._kept.forget()
             self._gone()
 
     def _readable(self) -> None:
@@ -98,10 +169,19 @@ class FrontEnd:
             return False
         found = self._receiver.feed(data, descriptors)
         if found is not None:
-            answer = self._device.request(*found)
+            answer = self._request(*found)
             if answer is not None:
                 self._answer(answer)
         return True
+
+    def _request(self, message: Message, descriptors: list[int]) -> Answer | None:
+        if self._kept is None:
+            return self._device.request(message, descriptors)
+        answer = self._device.request(self._kept.note(message, descriptors), descriptors)
+        own = self._kept.own(message, self._profile.queues, self._profile.queue_size)
+        if own is not None:
+            self._device.request(*own)
+        return answer
 
     def _answer(self, answer: Answer) -> None:
         """Send an answer. A front end that takes none has a full socket: that is its end."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from ninep.transport import Address, Bound, TransportType, parse_number
+from ninep.transport.kept import is_kept
+from ninep.transport.service_manager import handed_over
 
-FIRST_SYSTEMD_FD: Final = 3
 NOTHING_HANDED_OVER: Final = "no sockets were handed over (LISTEN_PID and LISTEN_FDS)"
 
 
@@ -36,13 +36,11 @@ class Systemd(Address):
 
 
 def _bind_systemd(address: Systemd) -> Bound:
-    """sd_listen_fds(3): LISTEN_PID must be us, LISTEN_FDS says how many descriptors from 3 on."""
-    if os.environ.get("LISTEN_PID") != str(os.getpid()) or not os.environ.get("LISTEN_FDS", "").isdigit():
+    """What was handed over, but for what this program has stored itself."""
+    handed = [one.descriptor for one in handed_over() if not is_kept(one)]
+    if not handed:
         raise OSError(errno.ENOENT, NOTHING_HANDED_OVER)
-    if not int(os.environ["LISTEN_FDS"]):
-        raise OSError(errno.ENOENT, NOTHING_HANDED_OVER)
-    numbers = range(FIRST_SYSTEMD_FD, FIRST_SYSTEMD_FD + int(os.environ["LISTEN_FDS"]))
-    return Bound(address, [_socket(number) for number in numbers])
+    return Bound(address, [_socket(number) for number in handed])
 
 
 def _socket(number: int) -> socket.socket:

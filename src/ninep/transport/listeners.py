@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from ninep.transport import BACKLOG, Address, Bound, Listener, TransportType, nothing, transport_of
+from ninep.transport.kept import Kept, take
 from ninep.transport.peers import peer_of
+from ninep.transport.service_manager import stores
 from ninep.transport.stream import MakeConnection, SocketProtocol
 
 log = logging.getLogger("ninep.server")
@@ -81,8 +83,8 @@ async def accept(
     serve = row.accept
     if serve is not None:
         if is_listening(sock):
-            return _Accepting(sock, lambda one, gone: serve(one, address, make, gone))
-        return _Accepted(serve(sock, address, make, gone))
+            return _Accepting(sock, str(address), lambda one, gone, kept: serve(one, address, make, gone, kept))
+        return _Accepted(serve(sock, address, make, gone, None))
 
     def protocol() -> SocketProtocol:
         return SocketProtocol(make, row.peer or peer_of, raw=row.raw and busy_poll)
@@ -105,16 +107,24 @@ class _Accepted:
 
 
 class _Accepting:
-    """A listening socket of a transport that accepts by itself."""
+    """A listening socket of a transport that accepts by itself. What connected to an earlier process
+    and was kept is served on.
+    """
 
     def __init__(
-        self, sock: socket.socket, serve: Callable[[socket.socket, Callable[[], None]], Callable[[], None]]
+        self,
+        sock: socket.socket,
+        address: str,
+        serve: Callable[[socket.socket, Callable[[], None], Kept | None], Callable[[], None]],
     ) -> None:
         self._socket = sock
+        self._address = address
         self._serve = serve
         self._ends: dict[socket.socket, Callable[[], None]] = {}
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock.fileno(), self._readable)
+        for connected, kept in take(address):
+            self._begin(connected, kept)
 
     def _readable(self) -> None:
         try:
@@ -125,11 +135,13 @@ class _Accepting:
                 self._loop.remove_reader(self._socket.fileno())
                 self._loop.call_later(REST, self._again)
             return
+        self._begin(sock, Kept.begin(self._address, sock) if stores() else None)
 
+    def _begin(self, sock: socket.socket, kept: Kept | None) -> None:
         def gone() -> None:
             self._ends.pop(sock, None)
 
-        self._ends[sock] = self._serve(sock, gone)
+        self._ends[sock] = self._serve(sock, gone, kept)
 
     def _again(self) -> None:
         if self._socket.fileno() >= 0:

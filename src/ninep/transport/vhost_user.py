@@ -22,12 +22,12 @@ from typing import ClassVar, Final
 from ninep.host import shared
 from ninep.options import FLAG, BadOption, Kind, OptionSet, number, option, read_words, rows, split_commas, text
 from ninep.transport import Address, BadAddress, Bound, TransportType, unix
-from ninep.transport.front_end import FrontEnd
+from ninep.transport.front_end import serve
 from ninep.transport.hints import GUEST, Hint, Mount
+from ninep.transport.kept import Kept
 from ninep.transport.peers import unix_peer
 from ninep.transport.stream import MakeConnection
 from ninep.transport.virtio_9p import DEVICE_ID, LARGEST_MSIZE, MOST_CHAINS, Virtio9P, profile
-from ninep.virtio.device import Device
 from ninep.virtio.messages import MAX_CONFIG
 
 LONGEST_TAG: Final = MAX_CONFIG - 2
@@ -116,19 +116,15 @@ def bind(address: VhostUser) -> Bound:
 
 
 def accept(
-    sock: socket.socket, address: VhostUser, make: MakeConnection, gone: Callable[[], None]
+    sock: socket.socket, address: VhostUser, make: MakeConnection, gone: Callable[[], None], kept: Kept | None
 ) -> Callable[[], None]:
     """A device for the front end that connected."""
     options = address.options
     peer = unix_peer(sock)
     peer = replace(peer, shown=f"{peer.shown.replace('unix', 'vhost-user', 1)} tag={options.tag}")
     role = Virtio9P(make, peer, address.export)
-    device = Device(
-        profile(os.fsencode(options.tag), options.queue_size), role, unsealed=options.unsealed_memory, name=str(peer)
-    )
-    front_end = FrontEnd(sock, device, role, str(peer), gone)
-    role.broken, role.session_ended = device.broken, front_end.session_ended
-    return front_end.end
+    device = profile(os.fsencode(options.tag), options.queue_size)
+    return serve(sock, device, role, str(peer), gone, unsealed=options.unsealed_memory, kept=kept)
 
 
 # -- hints ------------------------------------------------------------------------------------------------------------------

@@ -33,13 +33,14 @@ from ninep.host import shared
 from ninep.linux import Errno
 from ninep.options import FLAG, BadOption, Kind, option, text
 from ninep.transport import Address, Bound, TransportType, unix
-from ninep.transport.front_end import FrontEnd
+from ninep.transport.front_end import serve
 from ninep.transport.fuse import PROTOCOL, MountOptions, show, split
 from ninep.transport.hints import GUEST, Hint, Mount
+from ninep.transport.kept import Kept
 from ninep.transport.peers import Peer, unix_peer
 from ninep.transport.vhost_user import NEEDS
 from ninep.transport.virtqueue import Virtqueue
-from ninep.virtio.device import Device, Profile
+from ninep.virtio.device import Profile
 from ninep.virtio.ring import Chain, RingError, SplitQueue
 from ninep.wire.buffers import behind, first, scatter
 from ninep.wire.fuse import (
@@ -121,16 +122,16 @@ def bind(address: Virtiofs) -> Bound:
     return Bound(address, bound.sockets, bound.close)
 
 
-def accept(sock: socket.socket, address: Virtiofs, make: Any, gone: Callable[[], None]) -> Callable[[], None]:
+def accept(
+    sock: socket.socket, address: Virtiofs, make: Any, gone: Callable[[], None], kept: Kept | None
+) -> Callable[[], None]:
     """A device for the front end that connected."""
     options = address.options
     peer = unix_peer(sock)
     peer = replace(peer, shown=f"{peer.shown.replace('unix', 'virtiofs', 1)} tag={options.tag}")
     role = VirtioFs(make, peer)
-    device = Device(Profile(0, b"", QUEUES, QUEUE_SIZE), role, unsealed=options.unsealed_memory, name=str(peer))
-    front_end = FrontEnd(sock, device, role, str(peer), gone)
-    role.broken, role.session_ended = device.broken, front_end.session_ended
-    return front_end.end
+    device = Profile(0, b"", QUEUES, QUEUE_SIZE)
+    return serve(sock, device, role, str(peer), gone, unsealed=options.unsealed_memory, kept=kept)
 
 
 class _Ring:
