@@ -77,7 +77,9 @@ class Devices:
         user = server_user(combination, folder)
         tags = (tag, SECOND) if tag == WITH_TWO else (tag,)
         listen = (*(f"vhost-user:{self._socket(name)},tag={name}" for name in tags), ANY_PORT)
-        return Served(folder, combination, Server(folder, *served_as(combination.model), user=user, listen=listen))
+        return Served(
+            folder, combination, Server(folder, "-v", *served_as(combination.model), user=user, listen=listen)
+        )
 
     def _socket(self, tag: str) -> Path:
         return self.scratch / f"{tag}.socket"

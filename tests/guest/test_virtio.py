@@ -136,20 +136,35 @@ def test_the_machine_is_stopped_and_goes_on(virtio: Devices) -> None:
         assert guest.run(f"wc -l <{folder}/held; rm {folder}/held").check().output == "3000\n"
 
 
-def test_qemu_is_killed(virtio: Devices) -> None:
-    """The servers live, and the next machine has the folders as they were left."""
+def test_a_server_is_killed_and_then_qemu(virtio: Devices) -> None:
+    """The guest goes on without the server, on its other devices too; the other servers live on
+    without QEMU; and the next machine finds what was written.
+
+    This device has no way back in QEMU (docs/howto-virtio.md): what waits for the server waits.
+    """
     guest, server = virtio.guest, virtio.served[SOME].server
-    mounted(guest, SOME, "/mnt/before")
-    guest.run("echo left >/mnt/before/left").check()
-    begin(guest, "/mnt/before/cut", 1_000_000)
+    mounted(guest, SOME, "/mnt/lost")
+    guest.run("echo left >/mnt/lost/left").check()
+    begin(guest, "/mnt/lost/cut", 1_000_000)
+    server.kill()
+    guest.run("echo alive", limit=PROMPT).check()
+    mounted(guest, WITH_TWO, "/mnt/other")
+    begin(guest, "/mnt/other/cut", 1_000_000)
+
     os.kill(guest.pid, signal.SIGKILL)
     guest.stop()
+    assert all(one.server.running for tag, one in virtio.served.items() if tag != SOME)
+    virtio.served[WITH_TWO].server.wait_for("the front end is gone")
+    virtio.serve()
     guest.start()
     guest.kernel_complaints()
-    assert all(one.server.running for one in virtio.served.values())
+    for tag in (SOME, WITH_TWO):
+        with guest.attached(tag, Mount()) as folder:
+            lines = guest.run(f"cat {folder}/cut && rm {folder}/cut").check().output.splitlines()
+            assert lines
+            assert lines == [str(number) for number in range(len(lines))]
     with guest.attached(SOME, Mount()) as folder:
-        assert guest.run(f"cat {folder}/left && rm {folder}/left {folder}/cut").check().output == "left\n"
-    assert "Traceback" not in server.said()
+        assert guest.run(f"cat {folder}/left && rm {folder}/left").check().output == "left\n"
 
 
 def mounted(guest: Machine, tag: str, at: str) -> None:
