@@ -155,9 +155,13 @@ def read_into_now(handle: Handle, buffers: Sequence[memoryview], offset: int) ->
     if not _NOWAIT:
         raise Refused(Errno.EOPNOTSUPP)
     try:
-        return read_into(handle, buffers, offset, _NOWAIT)
+        # The usual case first: one page, or all of them are there.
+        done = os.preadv(handle, buffers[:_IOV_MAX], offset, _NOWAIT)
+        if done and done < sum(map(len, buffers)):
+            done += read_into(handle, behind(buffers, done), offset + done, _NOWAIT)
     except BlockingIOError:
         raise WouldBlock from None
+    return done
 
 
 def write_from(handle: Handle, buffers: Sequence[memoryview], offset: int) -> int:

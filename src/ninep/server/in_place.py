@@ -78,7 +78,10 @@ def serve(
             return 0
         if row.in_place is not None and (data_back or payload is not None):
             if payload is None:
-                count = row.in_place(session, *fields, behind(reply, READ_HEADER))
+                head, *place = reply
+                if len(head) > READ_HEADER:
+                    place = [head[READ_HEADER:], *place]
+                count = row.in_place(session, *fields, place)
                 written = READ_HEADER + count
             else:
                 count = row.in_place(session, *fields[:2], size - WRITE_HEADER, payload)

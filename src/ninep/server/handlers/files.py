@@ -15,6 +15,7 @@ from ninep.linux import (
     O_RDONLY,
     O_SYNC,
     O_TRUNC,
+    O_WRONLY,
     PERMISSIONS,
     Errno,
 )
@@ -165,18 +166,18 @@ def write(session: Session, fid: int, offset: int, data: Buffer) -> tuple[int]:
 def read_into(session: Session, fid: int, offset: int, count: int, place: Sequence[memoryview]) -> int:
     """As ``read_now``, into the place of the data in the reply, which may be too small for all."""
     held = session.fids.get(fid)
-    if held is None or not held.readable:
+    file = None if held is None or held.flags & O_ACCMODE == O_WRONLY else held.file
+    if file is None:
         return scatter(place, read_now(session, fid, offset, min(count, length(place)))[0])
-    count = _room(session, offset, count)
-    return held.file.read_into(offset, first(place, count))  # type: ignore[union-attr] # readable: it is open
+    return file.read_into(offset, first(place, _room(session, offset, count)))
 
 
 def write_from(session: Session, fid: int, offset: int, count: int, data: Sequence[memoryview]) -> int:
     """As ``write``, of ``count`` bytes in several buffers."""
     held = session.fids.get(fid)
-    if held is None or not held.writable or offset + count > MAX_OFFSET:
+    if held is None or held.file is None or held.flags & O_ACCMODE == O_RDONLY or offset + count > MAX_OFFSET:
         return write(session, fid, offset, b"".join(data))[0]
-    return held.file.write_from(offset, data, held.user.uid)  # type: ignore[union-attr] # writable: it is open
+    return held.file.write_from(offset, data, held.user.uid)
 
 
 def fsync(session: Session, fid: int, datasync: int) -> tuple[()]:
