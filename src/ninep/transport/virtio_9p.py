@@ -266,7 +266,7 @@ class Virtio9P:
         if oldtag is not None and number == Rflush.number:
             old = self._take(oldtag)
             if old is not None:
-                self._queue.push(old.head, 0)
+                self._return(old, (), 0)
 
     # -- flow and end --------------------------------------------------------------------------------------------------
 
