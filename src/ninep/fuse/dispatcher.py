@@ -34,6 +34,7 @@ from ninep.server.refusals import LOGGED
 from ninep.transport.fuse import DEFAULT, MountOptions
 from ninep.transport.peers import Peer
 from ninep.wire import fuse as f
+from ninep.wire.buffers import behind, length, scatter
 from ninep.wire.fuse import Malformed, Opcode
 from ninep.wire.types import Buffer
 
@@ -164,20 +165,41 @@ class Dispatcher:
         """
         if len(frame) < f.IN_HEADER_SIZE:
             raise Malformed(f"a request of {len(frame)} bytes")
-        length, opcode, unique, nodeid, uid, gid, _, _, _ = f.unpack_header(frame)
-        if length != len(frame) + (sum(map(len, payload)) if payload is not None else 0):
-            raise Malformed(f"a request of {len(frame)} bytes says that it has {length}")
+        size, opcode, unique, nodeid, uid, gid, _, _, _ = f.unpack_header(frame)
+        if size != len(frame) + (length(payload) if payload is not None else 0):
+            raise Malformed(f"a request of {len(frame)} bytes says that it has {size}")
         session = self.session
         target = self._table.get(opcode)
         try:
             if target is None or not session.minor:
                 return self._special(opcode, unique, nodeid, frame, room)
             fields = target.unpack(frame)
+            if (payload is not None or (target.into is not None and room)) and session.inline:
+                try:
+                    return self._in_place(target, unique, (nodeid, uid, gid, *fields), payload, room)
+                except WouldBlock:
+                    pass
             if payload is not None:
                 fields = (*fields[:-1], b"".join(payload))
             return self._serve(target, unique, nodeid, uid, gid, fields, room)
         except Exception as error:  # noqa: BLE001 - the one exit
             return self._refuse(opcode, unique, error, room)
+
+    def _in_place(
+        self, target: Compiled, unique: int, fields: tuple[Any, ...], payload: Sequence[memoryview] | None, room: Room
+    ) -> int:
+        """Data from where they are, or to where they belong. ``WouldBlock`` if that is not possible
+        now.
+        """
+        if payload is not None:
+            if target.source is None:
+                raise WouldBlock
+            return self._reply(unique, target.source(self.session, *fields[:-1], payload), room)
+        if target.into is None or length(room) < f.OUT_HEADER_SIZE:
+            raise WouldBlock
+        count = target.into(self.session, *fields, behind(room, f.OUT_HEADER_SIZE))
+        scatter(room, f.pack_out_header(unique, count))
+        return f.OUT_HEADER_SIZE + count
 
     def _serve(
         self, target: Compiled, unique: int, nodeid: int, uid: int, gid: int, fields: tuple[Any, ...], room: Room
@@ -201,11 +223,10 @@ class Dispatcher:
         return LATER
 
     def _reply(self, unique: int, body: Buffer, room: Room) -> int:
-        length = len(body)
         if not room:
-            self.out.append([f.pack_out_header(unique, length), body])
+            self.out.append([f.pack_out_header(unique, len(body)), body])
             return LATER
-        header = f.pack_out_header(unique, length)
+        header = f.pack_out_header(unique, len(body))
         return place(room, (header, body)) or place(room, (f.pack_error(unique, Errno.EIO),)) or NEVER
 
     def _refuse(self, opcode: int, unique: int, error: Exception, room: Room) -> int:
@@ -374,19 +395,11 @@ def _too_many_waiting() -> OverLimit:
 
 def place(room: Room, buffers: Sequence[Buffer]) -> int:
     """Copy a reply into the kernel's buffers; its length, 0 if there is not room for all of it."""
-    total = sum(map(len, buffers))
-    if sum(map(len, room)) < total:
+    total = length(buffers)
+    if length(room) < total:
         return 0
-    views = iter(room)
-    view = next(views)
     for buffer in buffers:
-        rest = memoryview(buffer)
-        while rest:
-            if not view:
-                view = next(views)
-            count = min(len(view), len(rest))
-            view[:count] = rest[:count]
-            view, rest = view[count:], rest[count:]
+        room = behind(room, scatter(room, buffer))
     return total
 
 

@@ -27,6 +27,12 @@ class Row(NamedTuple):
     waits: bool = False
     nodes: tuple[int, ...] = ()
     handles: tuple[int, ...] = ()
+    into: Callable[..., int] | None = None
+    """In the event loop: puts the data of the reply where they belong, its last argument, and returns
+    their length. ``WouldBlock``.
+    """
+    source: Handler | None = None
+    """In the event loop: as ``handler``, of data in several buffers. ``WouldBlock``."""
 
 
 ROWS: Final[dict[Opcode, Row]] = {
@@ -46,8 +52,8 @@ ROWS: Final[dict[Opcode, Row]] = {
     Opcode.RENAME: Row(names.rename, nodes=(0,)),
     Opcode.RENAME2: Row(names.rename2, nodes=(0,)),
     Opcode.OPEN: Row(files.open_),
-    Opcode.READ: Row(files.read, now=files.read_now, handles=(0,)),
-    Opcode.WRITE: Row(files.write, handles=(0,)),
+    Opcode.READ: Row(files.read, now=files.read_now, handles=(0,), into=files.read_into),
+    Opcode.WRITE: Row(files.write, handles=(0,), source=files.write_from),
     Opcode.FLUSH: Row(files.flush, now=partial(files.flush, wait=False), handles=(0,)),
     Opcode.RELEASE: Row(files.release, now=files.release_now),
     Opcode.FSYNC: Row(files.fsync, waits=True, handles=(0,)),
@@ -91,12 +97,15 @@ class Compiled(NamedTuple):
     inline: Handler | None
     row: Row
     opcode: Opcode
+    into: Callable[..., int] | None = None
+    source: Handler | None = None
 
 
 def compiled(opcode: Opcode, unpack: Unpack | None = None) -> Compiled:
     """The entry of an opcode."""
     row = ROWS[opcode]
-    return Compiled(unpack or UNPACK[opcode], None if row.waits else row.now or row.handler, row, opcode)
+    inline = None if row.waits else row.now or row.handler
+    return Compiled(unpack or UNPACK[opcode], inline, row, opcode, row.into, row.source)
 
 
 INIT: Final = Compiled(UNPACK[Opcode.INIT], beginning.init, Row(beginning.init), Opcode.INIT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from ninep.errors import Refused
@@ -21,6 +22,7 @@ from ninep.linux import (
 from ninep.node import OpenFile, check_may_wait, may_wait
 from ninep.server.limits import OverLimit
 from ninep.wire import fuse as f
+from ninep.wire.buffers import first, length
 from ninep.wire.types import QT_DIR, Buffer
 
 OPEN_FLAGS: Final = O_ACCMODE | O_TRUNC | O_APPEND | O_DIRECT | O_SYNC | O_DSYNC | O_NOATIME
@@ -88,12 +90,51 @@ def read(session: Session, nodeid: int, uid: int, gid: int, fh: int, offset: int
     return file.read(offset, count)
 
 
+def read_into(
+    session: Session,
+    nodeid: int,
+    uid: int,
+    gid: int,
+    fh: int,
+    offset: int,
+    size: int,
+    flags: int,
+    lock_owner: int,
+    oflags: int,
+    pad: int,
+    place: Sequence[memoryview],
+) -> int:
+    """As ``read_now``, into the place of the data in the reply: how many bytes."""
+    del nodeid, uid, gid, flags, lock_owner, oflags, pad
+    file, count = _readable(session, fh, offset, size)
+    return file.read_into(offset, first(place, count))
+
+
 def _without_append(opened: Opened) -> OpenFile:
     """The file once more, without O_APPEND, for pages of the kernel's cache."""
     with opened.guard:
         if opened.plain is None:
             opened.plain = opened.entry.node.open(O_WRONLY, opened.uid)
         return opened.plain
+
+
+def _writable(
+    session: Session, uid: int, fh: int, offset: int, size: int, flags: int, given: int
+) -> tuple[OpenFile, int]:
+    """What is to be written to, and by whom. SUID and SGID are dropped where the kernel says so. Pages
+    written through a mapping go where they belong, also if the handle that they come with was opened
+    O_APPEND (WRITE_CACHE: the kernel takes any handle).
+    """
+    if given != size:
+        raise f.Malformed(f"{given} bytes of data, {size} announced")
+    if offset + size > MAX_OFFSET:
+        raise Refused(Errno.EINVAL if offset > MAX_OFFSET else Errno.EFBIG, f"offset {offset}")
+    opened, file = session.file(fh)
+    if not opened.flags & O_ACCMODE:
+        raise Refused(Errno.EBADF, "not open for writing")
+    if flags & f.WRITE_CACHE and opened.flags & O_APPEND:
+        file = _without_append(opened)
+    return file, (session.owner(uid) or NOBODY) if flags & f.WRITE_KILL_SUIDGID else 0
 
 
 def write(
@@ -110,22 +151,30 @@ def write(
     pad: int,
     data: Buffer,
 ) -> bytes:
-    """Write. SUID and SGID are dropped where the kernel says so. Pages written through a mapping go
-    where they belong, also if the handle that they come with was opened O_APPEND (WRITE_CACHE: the
-    kernel takes any handle).
-    """
+    """Write."""
     del nodeid, gid, lock_owner, oflags, pad
-    if len(data) != size:
-        raise f.Malformed(f"{len(data)} bytes of data, {size} announced")
-    if offset + size > MAX_OFFSET:
-        raise Refused(Errno.EINVAL if offset > MAX_OFFSET else Errno.EFBIG, f"offset {offset}")
-    opened, file = session.file(fh)
-    if not opened.flags & O_ACCMODE:
-        raise Refused(Errno.EBADF, "not open for writing")
-    if flags & f.WRITE_CACHE and opened.flags & O_APPEND:
-        file = _without_append(opened)
-    by = (session.owner(uid) or NOBODY) if flags & f.WRITE_KILL_SUIDGID else 0
+    file, by = _writable(session, uid, fh, offset, size, flags, len(data))
     return f.pack_write(file.write(offset, data, by))
+
+
+def write_from(
+    session: Session,
+    nodeid: int,
+    uid: int,
+    gid: int,
+    fh: int,
+    offset: int,
+    size: int,
+    flags: int,
+    lock_owner: int,
+    oflags: int,
+    pad: int,
+    data: Sequence[memoryview],
+) -> bytes:
+    """As ``write``, of data that are in several buffers."""
+    del nodeid, gid, lock_owner, oflags, pad
+    file, by = _writable(session, uid, fh, offset, size, flags, length(data))
+    return f.pack_write(file.write_from(offset, data, by))
 
 
 def release_now(session: Session, nodeid: int, uid: int, gid: int, fh: int, *rest: int) -> bytes:
