@@ -288,6 +288,7 @@ class Dispatcher:
                 self.running.discard(request)
                 request.let_go()
         self.in_flight.clear()
+        self.session.over = True
         self._end(self.session)
 
     def _end(self, session: Session) -> None:
@@ -330,7 +331,7 @@ class Dispatcher:
         if request not in self.running:
             return
         self.running.discard(request)
-        current = request.session is self.session
+        current = not request.session.over
         try:
             body = result()
         except Conflict:

@@ -116,6 +116,8 @@ class Session:
         self.counters = budgets.counters
         self.timeout = Timeout.of(options.cache)
         self.flags = Init(0)
+        self.over = False
+        """Nothing of it is answered any more."""
         self.minor = 0
         """Of the version that was agreed on; 0 before INIT."""
         self.max_write = max(PAGE, limits.msize // PAGE * PAGE)

@@ -73,17 +73,16 @@ DEFAULT: Final = MountOptions()
 def split(rest: str, options: type[O], expected: str) -> tuple[str, O]:
     """The place and the options of an address. ``BadAddress``."""
     try:
-        place, *parts = split_commas(rest)
-        given = options(**read_words(parts, rows(options)))
+        place, *parts = split_commas(rest) or [""]
+        if not place or place.partition("=")[0] in {row.key for row in rows(options)}:
+            raise BadAddress(f"{expected.partition(':')[0]}: needs a path, {expected}")
+        return place, options(**read_words(parts, rows(options)))
     except BadOption as error:
         raise BadAddress(str(error)) from None
-    except ValueError:
-        raise BadAddress(f"expected {expected}") from None
-    if "=" in place and not place.startswith(("/", ".")):
-        raise BadAddress(f"{place!r} is no path; expected {expected}")
-    return place, given
 
 
 def show(place: str, options: OptionSet) -> str:
     """The reverse: what ``split`` reads."""
-    return ",".join([place.replace(",", ",,"), *(part for part in str(options).split(",") if part)])
+    given = [(row, getattr(options, row.name)) for row in rows(type(options))]
+    words = [f"{row.key}={row.show(value)}" for row, value in given if value != row.default]
+    return ",".join(word.replace(",", ",,") for word in (place, *words))
