@@ -264,9 +264,7 @@ class Conversation:
         self._full = False
         self._must_close = False
         LOG.found.clear()
-        context = Context(
-            exports=exports, workers=self.threads, limits=LIMITS, budgets=budgets, slices=Slices(float("inf"))
-        )
+        context = Context(exports=exports, workers=self.threads, budgets=budgets, slices=Slices(float("inf")))
         with running(self.turns):
             self.connection = Connection(self.line, context=context, on_begin=lambda _: None, on_end=self._on_end)
         self.connection._late = lambda *_: None  # type: ignore[method-assign] # the machine's pace is no part of the input

@@ -5,7 +5,7 @@ from collections import UserDict
 import pytest
 
 from ninep import linux
-from ninep.drivers.synthetic import File, SyntheticDriver, SyntheticNode
+from ninep.drivers.synthetic import ComputedFile, SyntheticDriver, SyntheticNode
 from ninep.errors import Refused
 from ninep.linux import Errno
 from ninep.node import Changes, Node, User
@@ -115,7 +115,7 @@ class TestValues:
 class TestWriting:
     def test_each_write_goes_to_the_writer(self) -> None:
         got: list[bytes] = []
-        node = attach({"ctl": File(write=got.append)}).walk(b"ctl")
+        node = attach({"ctl": ComputedFile(write=got.append)}).walk(b"ctl")
         assert node.getattr(0).mode == 0o100222
         node.setattr(Changes(size=0))  # what a shell does first
         file = node.open(linux.O_WRONLY)
@@ -130,7 +130,7 @@ class TestWriting:
         def refuse(data: bytes) -> None:
             raise Refused(Errno.EINVAL, f"no such command: {data!r}")
 
-        file = attach({"ctl": File(write=refuse)}).walk(b"ctl").open(linux.O_WRONLY)
+        file = attach({"ctl": ComputedFile(write=refuse)}).walk(b"ctl").open(linux.O_WRONLY)
         with refused(Errno.EINVAL):
             file.write(0, b"explode")
 
@@ -140,7 +140,7 @@ class TestWriting:
         def store(data: bytes) -> None:
             state[0] = data
 
-        node = attach({"v": File(read=lambda: state[0], write=store, mode=0o600)}).walk(b"v")
+        node = attach({"v": ComputedFile(read=lambda: state[0], write=store, mode=0o600)}).walk(b"v")
         assert node.getattr(0).mode == 0o100600
         file = node.open(linux.O_RDWR | linux.O_TRUNC)
         file.truncate(0)
@@ -155,7 +155,7 @@ class TestWriting:
             attach({"f": b"x"}).walk(b"f").setattr(Changes(size=0))
 
     def test_without_a_reader_there_is_no_reading(self) -> None:
-        node = attach({"f": File(write=print)}).walk(b"f")
+        node = attach({"f": ComputedFile(write=print)}).walk(b"f")
         with refused(Errno.EACCES):
             node.open(linux.O_RDONLY)
         with refused(Errno.EBADF):
@@ -163,7 +163,7 @@ class TestWriting:
 
     def test_owners_stay(self) -> None:
         with refused(Errno.EPERM):
-            attach({"f": File(write=print)}).walk(b"f").setattr(Changes(uid=1))
+            attach({"f": ComputedFile(write=print)}).walk(b"f").setattr(Changes(uid=1))
 
     def test_clients_make_nothing(self) -> None:
         root = attach({"f": b""})

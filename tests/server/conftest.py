@@ -6,9 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 from tests.support.client import RawClient
+from tests.support.lock_order import locks_in_order
 from tests.support.served import Served
 
 DIALECTS = (b"9P2000.L", b"9P2000.u", b"9P2000")
+
+
+@pytest.fixture(autouse=True)
+def lock_order(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Locks check the order in which they are taken."""
+    with locks_in_order(monkeypatch):
+        yield
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ from ninep.node import Node, OpenFile, User, WouldBlock
 from ninep.protocol.framing import BadFrame
 from ninep.server import connection as connection_module
 from ninep.server import slices as slices_module
+from ninep.server.budgets import Budgets
 from ninep.server.connection import Connection
 from ninep.server.context import Context
 from ninep.server.counters import Counters
@@ -508,7 +509,7 @@ async def test_a_new_version_forgets_what_is_in_flight() -> None:
 
 @in_a_loop
 async def test_no_more_come_than_may_be_in_flight() -> None:
-    guest = Held(limits=Limits(in_flight=2))
+    guest = Held(budgets=Budgets(Limits(in_flight=2)))
     assert guest.pauses == 0
     guest.ask(m.Tclunk(1), 6)
     assert guest.connection._flow.reasons == {Reason.IN_FLIGHT}

@@ -8,7 +8,7 @@ from ninep.testing.lock_order import LockOrder
 
 
 def test_the_order_is_held() -> None:
-    order = LockOrder("outer", "inner")
+    order = LockOrder(("outer",), ("inner",))
     outer, inner = order.watch(threading.RLock(), "outer"), order.watch(threading.RLock(), "inner")
     with outer, outer, inner, inner, outer:
         pass
@@ -19,14 +19,26 @@ def test_the_order_is_held() -> None:
 
 
 def test_two_of_one_name_have_no_order() -> None:
-    order = LockOrder("lock")
+    order = LockOrder(("lock",))
     one, two = (order.watch(threading.Lock(), "lock") for _ in range(2))
     with one, pytest.raises(AssertionError):
         two.acquire()
+    assert order.broken == ["lock is taken while lock is held"]
+
+
+def test_one_of_a_group_at_a_time() -> None:
+    order = LockOrder(("lock table", "listing"), ("inner",))
+    table, listing, inner = (order.watch(threading.Lock(), name) for name in ("lock table", "listing", "inner"))
+    with table, inner:
+        pass
+    with listing, inner:
+        pass
+    with table, pytest.raises(AssertionError, match="listing is taken while lock table is held"):
+        listing.acquire()
 
 
 def test_a_condition_waits_on_it() -> None:
-    lock = LockOrder("lock").watch(threading.RLock(), "lock")
+    lock = LockOrder(("lock",)).watch(threading.RLock(), "lock")
     changed = threading.Condition(lock)  # type: ignore[arg-type]
     seen = []
 

@@ -4,7 +4,7 @@ each access.
     tree = {
         "motd": "hello\n",
         "uptime": lambda: f"{time.monotonic():.0f}\n",
-        "led": File(read=led.state, write=led.set),
+        "led": ComputedFile(read=led.state, write=led.set),
         "sensors": {"cpu": read_cpu},
     }
     driver = SyntheticDriver(tree)
@@ -40,14 +40,14 @@ from ninep.node import Changes, Driver, Node, OpenDir, OpenFile, User
 from ninep.wire.codec import DIRENT_SIZE
 from ninep.wire.types import QT_DIR, Attributes, Buffer, Dirent, Qid
 
-__all__ = ["File", "SyntheticDriver", "Tree"]
+__all__ = ["ComputedFile", "SyntheticDriver", "SyntheticTree"]
 
 Text: TypeAlias = bytes | str
 """The result of a reader; ``str`` is sent as UTF-8."""
 
 
 @dataclass(slots=True)
-class File:
+class ComputedFile:
     """A file computed by functions: ``read`` returns its whole content, ``write`` is called with
     the bytes of each write.
 
@@ -60,10 +60,10 @@ class File:
     mode: int | None = None
 
 
-Tree: TypeAlias = Mapping[str, Union[Text, Callable[[], Text], File, "Tree"]]
+SyntheticTree: TypeAlias = Mapping[str, Union[Text, Callable[[], Text], ComputedFile, "SyntheticTree"]]
 
 _versions = count(1)
-_EMPTY: Tree = {}
+_EMPTY: SyntheticTree = {}
 NANO = 1_000_000_000
 
 
@@ -82,8 +82,8 @@ def _check(value: object, path: str) -> None:
             if not isinstance(name, str) or name in {"", ".", ".."} or "/" in name or "\0" in name:
                 raise TypeError(f"{path}: {name!r} cannot be a name")
             _check(inner, f"{path.rstrip('/')}/{name}")
-    elif not isinstance(value, bytes | str | File | Mapping) and not callable(value):
-        raise TypeError(f"{path}: {type(value).__name__} is neither bytes, str, a function, a File nor a dict")
+    elif not isinstance(value, bytes | str | ComputedFile | Mapping) and not callable(value):
+        raise TypeError(f"{path}: {type(value).__name__} is neither bytes, str, a function, a ComputedFile nor a dict")
 
 
 class SyntheticNode(Node):
@@ -96,14 +96,14 @@ class SyntheticNode(Node):
         self.inline = driver.inline
         self.up = up or self
         self._name = name
-        self.folder: Tree | None = None
-        self.file = File()
+        self.folder: SyntheticTree | None = None
+        self.file = ComputedFile()
         if isinstance(value, Mapping):
             self.folder = value
         elif isinstance(value, bytes | str):
-            self.file = File(read=lambda: value)
+            self.file = ComputedFile(read=lambda: value)
         else:
-            self.file = value if isinstance(value, File) else File(read=value)  # type: ignore[arg-type]
+            self.file = value if isinstance(value, ComputedFile) else ComputedFile(read=value)  # type: ignore[arg-type]
         above = up.number.to_bytes(8) if up else b""
         self.number: int = int.from_bytes(blake2b(above + name, digest_size=8).digest())
         computed = self.folder is None and not isinstance(value, bytes | str)
@@ -111,7 +111,7 @@ class SyntheticNode(Node):
             0 if self.folder is None else QT_DIR, next(_versions) & 0xFFFFFFFF if computed else 0, self.number
         )
 
-    def _items(self) -> Tree:
+    def _items(self) -> SyntheticTree:
         if self.folder is None:
             raise Refused(Errno.ENOTDIR)
         return self.folder
@@ -247,7 +247,7 @@ class SyntheticDriver(Driver):
     """Serves a tree of values.
 
     Args:
-        tree: names to values; the values are bytes, str, functions that return either, ``File``
+        tree: names to values; the values are bytes, str, functions that return either, ``ComputedFile``
             objects, or further trees.
         inline: every reader and writer returns at once. The server then calls them in its event
         loop.
@@ -258,7 +258,7 @@ class SyntheticDriver(Driver):
         TypeError: for a name or a value that cannot be served.
     """
 
-    def __init__(self, tree: Tree, *, inline: bool = False, uid: int = 0, gid: int = 0) -> None:
+    def __init__(self, tree: SyntheticTree, *, inline: bool = False, uid: int = 0, gid: int = 0) -> None:
         _check(tree, "/")
         self.tree = tree
         self.inline = inline

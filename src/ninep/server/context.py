@@ -24,8 +24,7 @@ class Context:
 
     exports: Exports
     workers: Workers
-    limits: Limits = field(default_factory=Limits)
-    budgets: Budgets = None  # type: ignore[assignment] # made from the limits
+    budgets: Budgets = field(default_factory=lambda: Budgets(Limits()))
     coalescer: WriteCoalescer = field(default_factory=WriteCoalescer)
     slices: Slices = field(default_factory=Slices)
     alone: Callable[[], bool] = bool
@@ -34,7 +33,7 @@ class Context:
     """
     observe: Observe = _no_observer
 
-    def __post_init__(self) -> None:
-        """The budgets, unless they are given."""
-        if self.budgets is None:
-            self.budgets = Budgets(self.limits)
+    @property
+    def limits(self) -> Limits:
+        """The limits that the budgets were made from."""
+        return self.budgets.limits

@@ -99,7 +99,6 @@ class Server:
         self._context = Context(
             exports=self.exports,
             workers=self._workers,
-            limits=self.limits,
             budgets=self.budgets,
             coalescer=self._coalescer,
             slices=Slices(),

@@ -5,8 +5,14 @@ from __future__ import annotations
 import threading
 from typing import Any, Final
 
-LOCAL_DRIVER: Final = ("handle cache", "listings", "cookies")
-"""The locks of the local driver, outermost first (``docs/threading.md``)."""
+PROGRAM: Final = (
+    ("lock table", "listing"),
+    ("handle cache",),
+    ("listings",),
+    ("cookies",),
+    ("session", "budget", "counters", "offload", "logs"),
+)
+"""The locks of the program, outermost first (``docs/threading.md``): one of each group at a time."""
 
 
 class _Held(threading.local):
@@ -15,15 +21,17 @@ class _Held(threading.local):
 
 
 class LockOrder:
-    """An order of locks, outermost first.
+    """An order of locks, outermost first, in groups of which a thread may hold one at a time.
 
     ``watch(lock, name)`` gives a lock to use in the place of another one. A thread that takes one
-    while it holds one which comes later, or another of the same name, fails with AssertionError.
+    while it holds one which comes later, or another of the same group, fails with AssertionError.
     """
 
-    def __init__(self, *names: str) -> None:
-        self.ranks = {name: rank for rank, name in enumerate(names)}
+    def __init__(self, *groups: tuple[str, ...]) -> None:
+        self.ranks = {name: rank for rank, group in enumerate(groups) for name in group}
         self.held = _Held()
+        self.broken: list[str] = []
+        """What was taken out of order, in any thread: the error itself may be answered there."""
 
     def watch(self, lock: Any, name: str) -> OrderedLock:
         """The same lock, checked; KeyError for a name that is not in the order."""
@@ -36,6 +44,7 @@ class OrderedLock:
     def __init__(self, order: LockOrder, lock: Any, name: str, rank: int) -> None:
         self.name = name
         self.rank = rank
+        self._order = order
         self._held = order.held
         self._lock = lock
 
@@ -44,7 +53,9 @@ class OrderedLock:
         held = self._held.locks
         if self not in held:
             for other in held:
-                assert other.rank < self.rank, f"{self.name} is taken while {other.name} is held"
+                if other.rank >= self.rank:
+                    self._order.broken.append(f"{self.name} is taken while {other.name} is held")
+                    raise AssertionError(self._order.broken[-1])
         taken: bool = self._lock.acquire(*args, **named)
         if taken:
             held.append(self)

@@ -7,29 +7,29 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.lock_order import locks_in_order
 
-from ninep.drivers.local import HandleCache, LocalDriver, LocalNode, new_handle_cache
+from ninep.drivers.local import LocalDriver, LocalNode, new_handle_cache
 from ninep.errors import linux_errno
 from ninep.linux import GETATTR_BASIC, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, Errno
 from ninep.node import User
-from ninep.testing.lock_order import LOCAL_DRIVER, LockOrder
+from ninep.options import rows
+from ninep.security import MODELS as SECURITY_MODELS
 
-MODELS = ("passthrough", "none", "mapped-owner", "mapped-xattr", "mapped-file")
-FOR_THE_HOST = ("passthrough", "none")
+MODELS = tuple(SECURITY_MODELS)
+FOR_THE_HOST = tuple(
+    name for name in MODELS if "devices" in {row.name for row in rows(SECURITY_MODELS.get(name).options)}
+)
 """Those whose devices are ones for the host too, and made only with leave (``devices``)."""
 NEW = O_CREAT | O_EXCL | O_RDWR
 ME = (os.geteuid(), os.getegid())
 
 
-def in_order(path: str, model: str, handles: HandleCache, **options: object) -> LocalDriver:
-    """A driver whose locks check the order in which they are taken."""
-    order = LockOrder(*LOCAL_DRIVER)
-    handles.lock = order.watch(handles.lock, "handle cache")  # type: ignore[assignment]
-    driver = LocalDriver(path, model, handles=handles, **options)
-    listings = driver._table.listings
-    listings._guard = order.watch(listings._guard, "listings")  # type: ignore[assignment]
-    listings.pool.guard = order.watch(listings.pool.guard, "cookies")  # type: ignore[assignment]
-    return driver
+@pytest.fixture(autouse=True)
+def lock_order(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Locks check the order in which they are taken."""
+    with locks_in_order(monkeypatch):
+        yield
 
 
 def refusal(verb: Callable[..., object], *arguments: object) -> Errno:
@@ -80,7 +80,7 @@ def attach(folder: Path) -> Iterator[Callable[..., LocalNode]]:
     opened: list[tuple[LocalDriver, LocalNode]] = []
 
     def attach(model: str = "passthrough", handles: int = 1000, **options: object) -> LocalNode:
-        driver = in_order(str(folder), model, new_handle_cache(handles), **options)
+        driver = LocalDriver(str(folder), model, handles=new_handle_cache(handles), **options)
         root = driver.attach(User())
         opened.append((driver, root))
         return root
