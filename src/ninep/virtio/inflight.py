@@ -9,8 +9,8 @@ descriptor (u8 inflight, 5 bytes of padding, u16 next, u64 counter), in the host
 A process that ends between any two stores leaves a region from which ``recover`` finds exactly the
 chains that the driver did not get back.
 
-QEMU has no region for its generic device and for vhost-user-fs (hw/virtio/vhost-user-base.c and
-vhost-user-fs.c, version 11). There, after an end without GET_VRING_BASE, it has a ring begin at the
+QEMU has no region for its generic device and for vhost-user-fs (hw/virtio/vhost-user-base.c,
+vhost-user-fs.c). There, after an end without GET_VRING_BASE, it has a ring begin at the
 used index: that is right if chains were returned in the order in which they were taken, or all of
 them were. An orderly end returns all.
 """
