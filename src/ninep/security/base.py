@@ -282,7 +282,7 @@ def stat_entry(dir: Handle, name: bytes) -> Stat:
 def undo(dir: Handle, name: bytes, made: Stat) -> None:
     """Remove what we just made and could not finish, if the name still leads to it."""
     try:
-        if same(host.stat_at(dir, name), made):
+        if same(host.stat_same_mount(dir, name), made):
             (host.remove_dir if made.st_mode & S_IFMT == S_IFDIR else host.remove_file)(dir, name)
     except OSError:
         return  # the request already fails with the error that matters; a host process took the name away

@@ -36,6 +36,7 @@ from ninep import host
 from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, ObjectRef, Stat
 from ninep.linux import DT_DIR, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY, S_IFDIR, S_IFMT, S_IFREG, Errno
+from ninep.node import WouldBlock, must_be_able_to_wait
 from ninep.security.attr_cache import AttrCache
 from ninep.security.base import same
 from ninep.security.filesystems import Filesystems
@@ -51,6 +52,8 @@ ABANDONED: Final = 60.0
 would fail, and the request.
 """
 _SWEPT: Final = 4096
+AT_ONCE: Final = 500
+"""Records that may be looked through or removed in the event loop: 5 ms."""
 _LINE: Final = 99
 _NUMBER = re.compile(rb"virtfs\.(uid|gid|mode|rdev).[ \t]*([+-]?[0-9]*)", re.DOTALL)
 _counter = itertools.count()
@@ -127,7 +130,8 @@ class Records:
         try:
             return host.open_path(dir, DIRECTORY)
         except OSError as error:
-            if linux_errno(error) is not Errno.ENOENT:
+            # What is mounted there may not answer, and is not the export's.
+            if linux_errno(error) is not Errno.ENOENT and (make or linux_errno(error) is not Errno.EXDEV):
                 raise
         if not make:
             return None
@@ -173,12 +177,12 @@ class Records:
     @staticmethod
     def find(slot: Slot) -> Stat | None:
         """The metadata file itself, if it is there. Where a link or a file stands in place of the
-        metadata directory nothing is there.
+        metadata directory nothing is there, and what is mounted on its name is none.
         """
         try:
-            return host.stat_at(slot.dir, slot.name)
+            return host.stat_same_mount(slot.dir, slot.name)
         except OSError as error:
-            if linux_errno(error) in (Errno.ENOENT, Errno.ENOTDIR, Errno.ENAMETOOLONG):
+            if linux_errno(error) in (Errno.ENOENT, Errno.ENOTDIR, Errno.ENAMETOOLONG, Errno.EXDEV):
                 return None
             raise
 
@@ -290,9 +294,11 @@ class Records:
         if (found.st_dev, found.st_ino) in self._swept:
             return
         try:
-            left = [name for name in _names(dir) if name.startswith(TEMPORARY)]
+            left = [name for _, name in _entries(ObjectRef(dir, NO_HANDLE, b".")) if name.startswith(TEMPORARY)]
             limit = (time.time() - ABANDONED) * 1e9
-            old = [name for name in left if host.stat_at(dir, name).st_mtime_ns < limit]
+            old = [name for name in left if host.stat_same_mount(dir, name).st_mtime_ns < limit]
+        except WouldBlock:
+            raise
         except OSError:
             return  # the request does not depend on it, and the next one looks again
         for name in old:
@@ -316,13 +322,7 @@ class Records:
         try:
             if host.stat(metadata).st_mode & S_IFMT != S_IFDIR:
                 raise Refused(Errno.ENOTEMPTY)
-            listing = host.open_dir(ObjectRef(metadata, dir, DIRECTORY))
-            try:
-                stale = [
-                    entry[3] for entry in host.iterate(listing) if entry[2] != DT_DIR and entry[3] not in (b".", b"..")
-                ]
-            finally:
-                listing.close()
+            stale = [name for kind, name in _entries(ObjectRef(metadata, dir, DIRECTORY)) if kind != DT_DIR]
             for name in stale:
                 discard(metadata, name)
         finally:
@@ -335,9 +335,9 @@ def _holds_only_metadata(dir: Handle) -> bool:
     first entry that is something else.
     """
     try:
-        host.stat_at(dir, DIRECTORY)
+        host.stat_same_mount(dir, DIRECTORY)
     except OSError as error:
-        if linux_errno(error) is Errno.ENOENT:
+        if linux_errno(error) in (Errno.ENOENT, Errno.EXDEV):
             return False  # removing the directory says what else there is, without a listing
         raise
     listing = host.open_dir(ObjectRef(dir, NO_HANDLE, b"."))
@@ -350,12 +350,21 @@ def _holds_only_metadata(dir: Handle) -> bool:
     return True
 
 
-def _names(dir: Handle) -> list[bytes]:
-    listing = host.open_dir(ObjectRef(dir, NO_HANDLE, b"."))
+def _entries(ref: ObjectRef) -> list[tuple[int, bytes]]:
+    """Types and names. More than ``AT_ONCE`` only in a thread that may wait: somebody is about to do
+    something with each of them.
+    """
+    listing = host.open_dir(ref)
+    found: list[tuple[int, bytes]] = []
     try:
-        return [entry[3] for entry in host.iterate(listing) if entry[3] not in (b".", b"..")]
+        for entry in host.iterate(listing):
+            if entry[3] not in (b".", b".."):
+                found.append((entry[2], entry[3]))
+                if len(found) > AT_ONCE:
+                    must_be_able_to_wait()
     finally:
         listing.close()
+    return found
 
 
 def unique() -> bytes:
