@@ -176,6 +176,10 @@ class OpenDir(ABC):
 
     packs: bool = False
     """``read_packed`` is always supported: None then means that not even one entry fits."""
+    small_cookies: bool = False
+    """Cookies are below 2**31 and found in no time, wherever they lead: clients get them as they are.
+    Otherwise the server numbers the entries, and counts them to find a place again.
+    """
 
     @abstractmethod
     def read(self, cookie: int, room: int) -> Sequence[Dirent]:

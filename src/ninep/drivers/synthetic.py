@@ -64,6 +64,7 @@ SyntheticTree: TypeAlias = Mapping[str, Union[Text, Callable[[], Text], Computed
 
 _versions = count(1)
 _EMPTY: SyntheticTree = {}
+_DOTS = (".", "..")
 NANO = 1_000_000_000
 
 
@@ -214,33 +215,44 @@ class SyntheticFile(OpenFile):
 
 
 class SyntheticDir(OpenDir):
-    """The entries at the moment of the rewind; a cookie is an index into this list."""
+    """The names at the moment of the rewind; a cookie is an index into this list. What is under them
+    is looked at when they are read, a reply at a time.
+    """
 
-    __slots__ = ("entries", "node")
+    small_cookies = True
+    __slots__ = ("names", "node")
 
     def __init__(self, node: SyntheticNode) -> None:
         self.node = node
-        self.entries: list[Dirent] = []
+        self.names: list[str] = []
 
     def read(self, cookie: int, room: int) -> Sequence[Dirent]:
-        if cookie == 0 or not self.entries:
-            self.entries = self._fresh()
-        return self.entries[cookie : cookie + room // DIRENT_SIZE + 1]
+        if cookie == 0 or not self.names:
+            self.names = [*_DOTS, *self._items()]
+        found: list[Dirent] = []
+        for index in range(cookie, len(self.names)):
+            if room <= 0 and found:
+                break
+            name = self.names[index].encode("utf-8", "surrogateescape")
+            there = self._there(index, name)
+            if there is not None:
+                kind = (S_IFREG if there.folder is None else S_IFDIR) >> 12
+                found.append(Dirent(*there.qid, index + 1, kind, name))
+                room -= DIRENT_SIZE + len(name)
+        return found
 
-    def _fresh(self) -> list[Dirent]:
+    def _items(self) -> SyntheticTree:
+        return self.node.folder if self.node.folder is not None else _EMPTY
+
+    def _there(self, index: int, name: bytes) -> SyntheticNode | None:
+        """None if it was removed since the rewind."""
         node = self.node
-        found = [(b".", node), (b"..", node.up)]
-        items = node.folder if node.folder is not None else _EMPTY
-        for key in list(items):
-            name = key.encode("utf-8", "surrogateescape")
-            try:
-                found.append((name, SyntheticNode(node.driver, node, name, items[key])))
-            except KeyError:  # removed since list()
-                continue
-        return [
-            Dirent(*there.qid, i, (S_IFREG if there.folder is None else S_IFDIR) >> 12, name)
-            for i, (name, there) in enumerate(found, 1)
-        ]
+        if index < len(_DOTS):
+            return (node, node.up)[index]
+        try:
+            return SyntheticNode(node.driver, node, name, self._items()[self.names[index]])
+        except KeyError:
+            return None
 
 
 class SyntheticDriver(Driver):

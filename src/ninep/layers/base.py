@@ -221,6 +221,10 @@ class DirWrapper(OpenDir):
     def packs(self) -> bool:  # type: ignore[override] # what is asked of an instance
         return self.inner.packs
 
+    @property
+    def small_cookies(self) -> bool:  # type: ignore[override]
+        return self.inner.small_cookies
+
     def read(self, cookie: int, room: int) -> Sequence[Dirent]:
         return self.inner.read(cookie, room)
 

@@ -159,8 +159,7 @@ class TestReaddir:
         for name in names:
             client.rpc(m.Tmknod(1, name, 0o100644, 0, 0, NO_ID))
         client.open(1)
-        first = client.entries(1, 0, 1 << 20)
-        assert len(first) == len(names) + 2  # in one reply
+        assert 1000 < len(client.entries(1, 0, 1 << 20)) < 1200  # others want to be served, too
         assert client.names(1, 1 << 20) == names
 
     def test_is_not_for_the_base_dialects(self, base_client: RawClient) -> None:

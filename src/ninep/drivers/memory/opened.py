@@ -62,8 +62,11 @@ class MemoryFile(OpenFile):
 
 
 class MemoryDir(OpenDir):
-    """An open directory. The cookies are stored in the entries, so it has no state."""
+    """An open directory. The cookies are stored in the entries, so it has no state. They count what
+    was ever made in the directory.
+    """
 
+    small_cookies = True
     __slots__ = ("node",)
 
     def __init__(self, node: Entry) -> None:
