@@ -28,6 +28,8 @@ HANDS_OVER = """
 import fcntl, os
 handed = {handed}
 high = [(name, fcntl.fcntl(number, fcntl.F_DUPFD, 200)) for name, number in handed]
+for _, number in handed:
+    os.close(number)
 for place, (name, number) in enumerate(high):
     os.dup2(number, 3 + place)
     os.close(number)
@@ -143,11 +145,25 @@ def test_a_restart_and_another(manager: Manager, options: list[str], tmp_path: P
         ring = Ring(f"{tmp_path}/vm.sock")
         ring.client().create(0, 1, b"f", b"hello")
         idle = Ring(f"{tmp_path}/vm.sock", start=False)  # its guest still boots
+        reset = Ring(f"{tmp_path}/vm.sock")
+        reset.client().create(0, 1, b"g")
+        reset.front.reset()  # and its driver is unloaded
+        stopped = Ring(f"{tmp_path}/vm.sock")
+        stopped.client().create(0, 1, b"h")
+        stopped.front.stop()
     for _ in range(2):
         with again(manager, options):
             assert refused(ring.front.call(C.encode(9, m.Tgetattr(0, GETATTR_BASIC))[0], 200))
             ring.client().walk(0, 1, b"f")
     with again(manager, options):
+        stopped.front.start()
+        assert refused(stopped.front.call(C.encode(9, m.Tgetattr(0, GETATTR_BASIC))[0], 200))
+        stopped.client().walk(0, 1, b"h")
+        stopped.close()
+        reset.front.config(5)
+        reset.front.start()
+        reset.client().walk(0, 1, b"g")
+        reset.close()
         idle.front.realize()
         idle.front.start()
         idle.client().walk(0, 1, b"f")

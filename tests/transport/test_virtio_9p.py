@@ -16,10 +16,11 @@ from tests.support.vhost_front_end import Guest
 from tests.support.virtio_client import MSIZE, Ring
 from tests.support.virtio_driver import Driver
 
+from ninep.host import shared
 from ninep.linux import AT_REMOVEDIR, GETATTR_BASIC, Errno
 from ninep.server.transport import GONE
 from ninep.virtio import messages as v
-from ninep.virtio.inflight import region_size
+from ninep.virtio.inflight import Inflight, region_size
 from ninep.virtio.messages import Request
 from ninep.wire import messages as m
 from ninep.wire.codec import codec
@@ -299,6 +300,19 @@ class TestAServerThatIsRestarted:
             ring.close()
         os.close(region)
         guest.close()
+
+
+def test_an_in_flight_region_that_does_not_fit_the_ring(host: Host, served: Served) -> None:
+    with host.ring(start=False) as ring:
+        ring.front.realize()
+        ring.front.send(Request.GET_INFLIGHT_FD, v.Inflight(region_size(8), 0, 1, 8))
+        answer, (region,) = ring.front.answer_with(Request.GET_INFLIGHT_FD)
+        Inflight(shared.map_shared(region, region_size(8)), 8).reset(999)
+        ring.front.send(Request.SET_INFLIGHT_FD, answer.body, [region])
+        ring.front.start()
+        served.do(lambda: None)
+        assert ring.front.failed()
+        os.close(region)
 
 
 class TestADriverThatBreaksTheRules:

@@ -33,7 +33,8 @@ def messages(journal: Journal) -> list[Message]:
 
 def test_another_process_finds_what_was_said(memory: memoryview) -> None:
     journal = Journal(memory)
-    journal.about = "vhost-user:/s"
+    journal.begin("vhost-user:/s")
+    assert (Journal(memory).about, Journal(memory).entries) == ("vhost-user:/s", [])
     for number, one in enumerate([FEATURES, NUM, BASE, ADDRESSES, KICK, CALL]):
         journal.add(one, [number] if one in (KICK, CALL) else [])
         again = Journal(memory)

@@ -50,7 +50,7 @@ class Kept:
     def begin(cls, address: str, sock: socket.socket) -> Self:
         """Store a front end that has connected."""
         kept = cls(os.urandom(8).hex(), shared.sealed_memory(PREFIX, SIZE), {})
-        kept._journal.about = address
+        kept._journal.begin(address)
         kept._store(JOURNAL, kept._journal_descriptor)
         kept._store(SOCKET, sock.fileno())
         return kept
@@ -81,6 +81,8 @@ class Kept:
             message = message._replace(body=message.body | 1 << ProtocolFeature.INFLIGHT_SHMFD)
         elif message.request is Request.SET_INFLIGHT_FD:
             self._region = None
+        elif message.request is Request.GET_CONFIG and not self._journal.runs:
+            self.sessions_ended()  # a driver probes the device, perhaps not the one of before the restart
         self._add(message, descriptors)
         return message
 

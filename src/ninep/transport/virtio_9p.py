@@ -107,8 +107,11 @@ class Virtio9P:
             for chain, frame in held:
                 self._return(chain, (frame,), len(frame))
         else:
-            for chain in queue.recover():
-                self._recover(chain)
+            try:
+                for chain in queue.recover():
+                    self._recover(chain)
+            except RingError as error:
+                self._queue.fail(error)
         self._queue.flush()
 
     def stop(self, index: int) -> None:

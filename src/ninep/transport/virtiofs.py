@@ -183,8 +183,11 @@ class VirtioFs:
             for chain, reply in held:
                 self._return(ring, chain, (reply,), len(reply))
         else:
-            for chain in queue.recover():
-                self._recover(ring, chain)
+            try:
+                for chain in queue.recover():
+                    self._recover(ring, chain)
+            except RingError as error:
+                ring.queue.fail(error)
         ring.queue.flush()
 
     def stop(self, index: int) -> None:

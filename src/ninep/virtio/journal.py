@@ -44,7 +44,7 @@ class Journal:
         self._memory = memory
         self._place = memory[:_HEADER].cast("Q")
         self.about = ""
-        """Whose journal it is, in words of the caller; written with the next request."""
+        """Whose journal it is, in words of the caller."""
         self._entries: dict[Hashable, Entry] = {}
         self._load()
 
@@ -54,9 +54,19 @@ class Journal:
         return list(self._entries.values())
 
     @property
+    def runs(self) -> bool:
+        """A ring has its kick descriptor."""
+        return any(entry.message.request is Request.SET_VRING_KICK for entry in self._entries.values())
+
+    @property
     def numbers(self) -> set[int]:
         """Of all descriptors that are needed."""
         return {number for entry in self._entries.values() for number in entry.numbers}
+
+    def begin(self, about: str) -> None:
+        """Say whose journal it is."""
+        self.about = about
+        self._save()
 
     def add(self, message: Message, numbers: Iterable[int] = ()) -> None:
         """A request was made."""
