@@ -36,7 +36,7 @@ from ninep import host
 from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, ObjectRef, Stat
 from ninep.linux import DT_DIR, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY, S_IFDIR, S_IFMT, S_IFREG, Errno
-from ninep.node import WouldBlock, must_be_able_to_wait
+from ninep.node import WouldBlock, check_may_wait
 from ninep.security.attr_cache import AttrCache
 from ninep.security.base import same
 from ninep.security.filesystems import Filesystems
@@ -361,7 +361,7 @@ def _entries(ref: ObjectRef) -> list[tuple[int, bytes]]:
             if entry[3] not in (b".", b".."):
                 found.append((entry[2], entry[3]))
                 if len(found) > AT_ONCE:
-                    must_be_able_to_wait()
+                    check_may_wait()
     finally:
         listing.close()
     return found
