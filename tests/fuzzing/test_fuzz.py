@@ -16,6 +16,8 @@ from fuzz.frames import conversation_of
 from tests.serving import keeps_user_attributes
 
 from ninep.drivers.local.node_table import NodeTable
+from ninep.fuse.dispatcher import Dispatcher as FuseDispatcher
+from ninep.fuse.session import Session as FuseSession
 from ninep.host import shared
 from ninep.linux import O_RDONLY, O_RDWR
 from ninep.server.connection import Connection
@@ -33,8 +35,8 @@ from ninep.wire import codec
 from ninep.wire import messages as m
 
 TOP = Path(__file__).parent.parent.parent
-GUIDED = {"decoder": 30_000, "memory": 1_500, "local": 700, "ring": 4_000, "vhost_user": 4_000}
-BY_CHANCE = {"decoder": 4_000, "memory": 500, "local": 300, "ring": 1_000, "vhost_user": 1_000}
+GUIDED = {"decoder": 30_000, "memory": 1_500, "local": 700, "ring": 4_000, "vhost_user": 4_000, "fuse": 4_000}
+BY_CHANCE = {"decoder": 4_000, "memory": 500, "local": 300, "ring": 1_000, "vhost_user": 1_000, "fuse": 1_500}
 BEGIN = (m.Tversion(8192, b"9P2000.L"), m.Tattach(0, m.NOFID, b"root", b"", 0))
 
 
@@ -224,6 +226,27 @@ def test_a_device_that_raises_something_else(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(GuestMemory, "replace", lambda *_: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         finds_in_vhost_user("-", "boot")
+
+
+def finds_in_fuse(words: str, *seeds: str) -> None:
+    with engine.prepared("fuse") as tried:
+        for name in seeds:
+            finds(tried, (engine.CORPUS / "fuse" / name).read_bytes(), words)
+
+
+def test_a_kernel_that_gets_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FuseDispatcher, "_refuse", lambda *_: 0)
+    finds_in_fuse("was not answered once", "absent")
+
+
+def test_a_node_id_that_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FuseSession, "_forget_all", lambda *_: None)
+    finds_in_fuse("never released", "tree")
+
+
+def test_a_handler_of_fuse_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FuseSession, "close", lambda *_: 1 // 0)
+    finds_in_fuse("RELEASE from .* failed|ZeroDivision", "file")
 
 
 def harmful(monkeypatch: pytest.MonkeyPatch, act: Callable[[Path], object], aname: bytes = b"none") -> bytes:
