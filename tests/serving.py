@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -31,8 +32,9 @@ class Server:
 
     `listen` names other addresses to listen at, or more than one.  `user` is the uid to run as: that
     needs a test run as root.  `descriptors`: no more than that many, soft and hard.  `patch`: Python
-    that is run in the process before the program.  `keep`: descriptors that it inherits.  What the
-    program says is kept and told when it fails.
+    that is run in the process before the program.  `keep`: descriptors that it inherits.
+    `environment`: variables beside the test's own.  What the program says is kept and told when it
+    fails.
     """
 
     port: int  # known once it listens
@@ -46,9 +48,11 @@ class Server:
         patch: str = "",
         keep: tuple[int, ...] = (),
         listen: tuple[str, ...] = (ANY_PORT,),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._argv = ["serve", str(folder), *(word for address in listen for word in ("--listen", address)), *options]
         self._listen = listen
+        self._environment = environment or {}
         self._user = user
         self._patch = patch
         self._keep = keep
@@ -61,10 +65,11 @@ class Server:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self.stop(check=not self._killed)
 
     def start(self) -> None:
         """Start and wait for the lines that name the addresses."""
+        self._killed = False
         self._said: list[str] = []
         self._more = threading.Condition()  # of what was said
         self._told = threading.Event()
@@ -72,6 +77,7 @@ class Server:
         self._process = subprocess.Popen(
             self._limit + (patched(self._patch) if self._patch else program(self._user)) + self._argv,
             cwd="/",
+            env={**os.environ, **self._environment},
             pass_fds=self._keep,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -87,7 +93,11 @@ class Server:
             raise AssertionError(f"the server did not say where it listens:\n{self.said()}")
 
     def stop(self, *, check: bool = True) -> None:
-        """SIGTERM, and the end is awaited; an AssertionError when the end is not a clean one."""
+        """SIGTERM, and the end is awaited; an AssertionError when the end is not a clean one.
+
+        A test that does not check it here has ended the server in its own way.
+        """
+        self._killed = not check
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         try:
@@ -103,8 +113,7 @@ class Server:
     def kill(self) -> None:
         """SIGKILL: nothing is ended in order."""
         self._process.kill()
-        self._process.wait()
-        self._reader.join()
+        self.stop(check=False)
 
     def said(self) -> str:
         """What the program wrote to stderr so far."""

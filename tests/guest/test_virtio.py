@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 
 import pytest
 from tests.guest.combinations import Combination, check_scenario
@@ -14,6 +15,7 @@ from tests.guest.debs import unpacked_kernel
 from tests.guest.devices import ORDINARY, ROOT, SECOND, WITH_TWO, Devices, tag_of
 from tests.guest.image import module_files, plain_module
 from tests.guest.machine import Machine, Mount
+from tests.serving import Server
 
 pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -136,11 +138,29 @@ def test_the_machine_is_stopped_and_goes_on(virtio: Devices) -> None:
         assert guest.run(f"wc -l <{folder}/held; rm {folder}/held").check().output == "3000\n"
 
 
+@pytest.mark.parametrize("end", [Server.stop, Server.kill], ids=["stopped", "killed"])
+def test_a_server_is_restarted_behind_its_devices(virtio: Devices, end: Callable[[Server], None]) -> None:
+    """With a service manager that stores its front ends: what a mount had open is lost, a new one
+    finds what was written, and a device that was not mounted noticed nothing.
+    """
+    guest = virtio.guest
+    mounted(guest, WITH_TWO, "/mnt/restarted")
+    begin(guest, "/mnt/restarted/cut", 1_000_000)
+    virtio.restart(end)
+    assert ended(guest).startswith("failed")
+    guest.run("umount /mnt/restarted", limit=PROMPT).check()
+    guest.kernel_complaints()  # it may say that requests failed
+    with guest.attached(WITH_TWO, Mount()) as one, guest.attached(SECOND, Mount()) as two:
+        lines = guest.run(f"cat {two}/cut; rm {one}/cut", limit=PROMPT).check().output.splitlines()
+    assert lines
+    assert lines == [str(number) for number in range(len(lines))]
+
+
 def test_a_server_is_killed_and_then_qemu(virtio: Devices) -> None:
     """The guest goes on without the server, on its other devices too; the other servers live on
     without QEMU; and the next machine finds what was written.
 
-    This device has no way back in QEMU (docs/howto-virtio.md): what waits for the server waits.
+    Without a service manager there is no way back for the device: what waits for it waits.
     """
     guest, server = virtio.guest, virtio.served[SOME].server
     mounted(guest, SOME, "/mnt/lost")

@@ -49,6 +49,7 @@ class Manager:
         self.socket.bind(str(path))
         self.store: dict[str, list[int]] = {}
         self._changed = threading.Condition()
+        self._barriers = 0
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self) -> None:
@@ -63,22 +64,32 @@ class Manager:
                 elif "FDSTOREREMOVE" in words:
                     for number in self.store.pop(words["FDNAME"], ()):
                         os.close(number)
+                elif "BARRIER" in words:
+                    self._barriers += 1
                 self._changed.notify_all()
 
     def until_empty(self) -> None:
         with self._changed:
             assert self._changed.wait_for(lambda: not self.store, 60), list(self.store)
 
+    def _send(self, words: bytes) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.connect(self.socket.getsockname())
+            sock.send(words)
+
     def handed_over(self) -> tuple[str, tuple[int, ...]]:
-        """What is to be run in the next process before the program, and what it inherits."""
+        """What is to be run in the next process before the program, and what it inherits: of all
+        that was sent so far.
+        """
         with self._changed:
+            wanted = self._barriers + 1
+            self._send(b"BARRIER=1")
+            assert self._changed.wait_for(lambda: self._barriers == wanted, 60)
             handed = [(name, number) for name, numbers in self.store.items() for number in numbers]
         return HANDS_OVER.format(handed=handed), tuple(number for _, number in handed)
 
     def close(self) -> None:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.connect(self.socket.getsockname())
-            sock.send(b"")
+        self._send(b"")
         for numbers in self.store.values():
             for number in numbers:
                 os.close(number)
