@@ -122,33 +122,34 @@ def refused(frame: bytes) -> bool:
 
 
 def test_a_server_that_dies_with_a_request_in_flight(manager: Manager, options: list[str], tmp_path: Path) -> None:
-    with Program(*options, patch=HANGS) as first:
-        ring = Ring(f"{tmp_path}/vm.sock")
+    first = Program(*options, patch=HANGS)
+    first.start()
+    ring = Ring(f"{tmp_path}/vm.sock")
+    client = ring.client()
+    client.create(0, 1, b"f", b"hello")
+    client.send(m.Tfsync(1, 0))
+    assert client.read(1) == b"hello"  # it has been passed: the order in the ring tells nothing
+    os.kill(first.pid, signal.SIGKILL)
+    first.stop(check=False)
+    assert len(ring.front.driver.requests) == 1
+    ring.front.offer([C.encode(9, m.Tgetattr(0, GETATTR_BASIC))[0]], [200])
+    with again(manager, options) as second:
+        assert refused(ring.front.collect())
+        assert refused(ring.front.collect())
+        assert not ring.front.driver.requests
         client = ring.client()
-        client.create(0, 1, b"f", b"hello")
-        client.send(m.Tfsync(1, 0))
-        assert client.read(1) == b"hello"  # it has been passed: the order in the ring tells nothing
-        os.kill(first.pid, signal.SIGKILL)
-        first.stop(check=False)
-        assert len(ring.front.driver.requests) == 1
-        ring.front.offer([C.encode(9, m.Tgetattr(0, GETATTR_BASIC))[0]], [200])
-        with again(manager, options) as second:
-            assert refused(ring.front.collect())
-            assert refused(ring.front.collect())
-            assert not ring.front.driver.requests
-            client = ring.client()
-            client.walk(0, 1, b"f")
-            client.open(1)
-            assert client.read(1) == b"hello"
-            ring.front.stop()
-            ring.front.start()
-            assert client.read(1) == b"hello"
-            ring.front.reset()
-            ring.front.start()
-            ring.client()
-            ring.close()
-            manager.until_empty()
-        assert re.search("taken over from an earlier process", second.said())
+        client.walk(0, 1, b"f")
+        client.open(1)
+        assert client.read(1) == b"hello"
+        ring.front.stop()
+        ring.front.start()
+        assert client.read(1) == b"hello"
+        ring.front.reset()
+        ring.front.start()
+        ring.client()
+        ring.close()
+        manager.until_empty()
+    assert re.search("taken over from an earlier process", second.said())
 
 
 def test_a_restart_and_another(manager: Manager, options: list[str], tmp_path: Path) -> None:
