@@ -19,6 +19,7 @@ from ninep.fuse.connection import FuseConnection
 from ninep.fuse.dispatcher import LATER, NEVER
 from ninep.linux import LOCK_UNLCK, LOCK_WRLCK
 from ninep.node import serve_in_this_thread
+from ninep.server.budgets import Budgets
 from ninep.server.context import Context
 from ninep.server.exports import Export, Exports
 from ninep.server.limits import Limits
@@ -41,7 +42,10 @@ class Link:
         export = Export("", MemoryDriver(clock=lambda: 0), [self.audit, self.faults, LAYERS[kind]])
         self.workers = Offload(8, "fuse-worker")
         self.context = Context(
-            exports=Exports([export]), workers=self.workers, limits=limits or Limits(), slices=slices or Slices()
+            exports=Exports([export]),
+            workers=self.workers,
+            budgets=Budgets(limits or Limits()),
+            slices=slices or Slices(),
         )
         self.replies: dict[int, bytes] = {}
         self.came = asyncio.Event()
