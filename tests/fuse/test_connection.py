@@ -16,7 +16,7 @@ from tests.support.served import LAYERS
 
 from ninep.drivers.memory import MemoryDriver
 from ninep.fuse.connection import FuseConnection
-from ninep.fuse.dispatcher import LATER, NEVER
+from ninep.fuse.dispatcher import LATER, MOST_WAITING, NEVER
 from ninep.linux import LOCK_UNLCK, LOCK_WRLCK
 from ninep.node import serve_in_this_thread
 from ninep.server.budgets import Budgets
@@ -273,6 +273,23 @@ def test_a_lock_is_waited_for_by_the_clock() -> None:
         waiting = link.send(Opcode.SETLKW, node, two, 2, 0, 9, LOCK_WRLCK, 1, 0, 0)
         await link.ask(Opcode.SETLK, node, one, 1, 0, 9, LOCK_UNLCK, 1, 0, 0)
         assert await link.reply(waiting) == b""
+        await link.end()
+
+    run(main)
+
+
+def test_requests_that_wait_for_locks_keep_no_other_out() -> None:
+    async def main() -> None:
+        link = Link(limits=Limits(in_flight=4))
+        await link.init()
+        node, one = await link.create()
+        two = int.from_bytes((await link.ask(Opcode.OPEN, node, 2, 0))[:8], "little")
+        await link.ask(Opcode.SETLK, node, one, 1, 0, 9, LOCK_WRLCK, 1, 0, 0)
+        waiting = [link.send(Opcode.SETLKW, node, two, 2, 0, 9, LOCK_WRLCK, 1, 0, 0) for _ in range(MOST_WAITING)]
+        assert not link.paused
+        await link.ask(Opcode.SETLK, node, one, 1, 0, 9, LOCK_UNLCK, 1, 0, 0)
+        for unique in waiting:
+            assert await link.reply(unique) == b""
         await link.end()
 
     run(main)

@@ -26,6 +26,7 @@ from ninep.server.slices import COUNTED
 from ninep.server.transport import GONE, Transport
 from ninep.transport.fuse import MountOptions
 from ninep.transport.peers import Peer
+from ninep.wire.buffers import length
 from ninep.wire.fuse import Malformed
 from ninep.wire.types import Buffer
 
@@ -124,12 +125,13 @@ class FuseConnection:
             self._send()
         if dispatcher.ready or dispatcher.over or dispatcher.waiting or dispatcher.forgotten:
             self._hand_over()
-        self._account(began, before)
+        self._account(len(frame) + (0 if payload is None else length(payload)), began, before)
         return written
 
-    def _account(self, began: float, before: int | None) -> None:
+    def _account(self, size: int, began: float, before: int | None) -> None:
         elapsed = monotonic() - began
         if self._observer is not None:
+            self._observer.received(size)
             self._observer.batch(elapsed)
         self._uncounted += elapsed
         if self._uncounted > COUNTED:

@@ -141,15 +141,21 @@ class Dispatcher:
         self._begin()
         size = self.session.max_write
         most = max(PROMISED_REQUESTS, min(limits.in_flight, limits.bytes_in_flight // size))
-        self.room = Allowance(budgets.bytes_in_flight, PROMISED_REQUESTS, most, 8, self.in_flight.__len__, unit=size)
+        self.room = Allowance(budgets.bytes_in_flight, PROMISED_REQUESTS, most, 8, self._in_use, unit=size)
 
     def meet(self, peer: Peer) -> None:
         """Who is at the other end."""
         self._peer = self.session.peer = peer
 
+    def _in_use(self) -> int:
+        """Requests that take memory for their data, or threads. Those that wait for locks do not, and
+        must not keep out the unlock.
+        """
+        return len(self.in_flight) - len(self.waiting)
+
     def has_room(self) -> bool:
         """One more request may be in flight."""
-        count = len(self.in_flight)
+        count = self._in_use()
         return count < self.room.granted or self.room.grow(count + 1)
 
     def end(self) -> None:
