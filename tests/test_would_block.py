@@ -7,7 +7,7 @@ import pytest
 from ninep import node
 from ninep.errors import linux_errno
 from ninep.linux import Errno
-from ninep.would_block import WouldBlock, may_wait, must_be_able_to_wait, serve_in_this_thread
+from ninep.would_block import WouldBlock, check_may_wait, may_wait, serve_in_this_thread
 
 
 def test_the_thread_of_an_event_loop_must_not_wait() -> None:
@@ -16,7 +16,7 @@ def test_the_thread_of_an_event_loop_must_not_wait() -> None:
     try:
         assert not may_wait()
         with pytest.raises(WouldBlock):
-            must_be_able_to_wait()
+            check_may_wait()
         elsewhere: list[bool] = []
         thread = threading.Thread(target=lambda: elsewhere.append(may_wait()))
         thread.start()
@@ -27,7 +27,7 @@ def test_the_thread_of_an_event_loop_must_not_wait() -> None:
         assert not may_wait()
     finally:
         serve_in_this_thread(-1)
-    must_be_able_to_wait()
+    check_may_wait()
 
 
 def test_drivers_find_it_in_their_specification() -> None:

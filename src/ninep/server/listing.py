@@ -29,7 +29,7 @@ log = logging.getLogger("ninep.server")
 
 BATCH = 1024
 """Bytes of records that are made at a time: about 12."""
-LOOKS = 24
+LOOKS = 16
 """Entries that are looked at for one message, besides the last batch: a reply may be shorter than
 asked for, and each look takes 10 to 130 us (mapped-file, on a busy machine).
 """

@@ -14,7 +14,7 @@ from tests.drivers.local.conftest import NEW, refusal
 
 from ninep import host
 from ninep.drivers.local import LocalNode
-from ninep.drivers.local.handle_cache import HandleCache
+from ninep.drivers.local.handle_cache import AT_ONCE, HandleCache
 from ninep.drivers.local.per_call_handles import PerCallHandles
 from ninep.errors import Refused
 from ninep.linux import GETATTR_BASIC, O_RDWR, Errno
@@ -48,6 +48,22 @@ def test_many_nodes_few_handles(few: LocalNode, folder: Path) -> None:
         node.release()
     assert handles() <= before
     assert few.table.handles.path_handles <= 1
+
+
+def test_no_request_takes_many_away(attach: Callable[..., LocalNode], folder: Path) -> None:
+    """Of a hundred thousand that may be held, an eighth would take 80 ms; with none left, all."""
+    root = attach(handles=100_000)
+    cache = root.table.handles
+    names = [b"%d" % number for number in range(2 * AT_ONCE + 200)]
+    for name in names:
+        (folder / os.fsdecode(name)).touch()
+    nodes = [root.walk(name) for name in names]
+    held = cache.path_handles
+    cache.reclaim(0)
+    assert held - cache.path_handles == AT_ONCE
+    assert cache.make_room()
+    assert held - cache.path_handles <= 2 * AT_ONCE
+    assert [node.getattr(GETATTR_BASIC).size for node in nodes] == [0] * len(nodes)
 
 
 def test_deep_below_a_few_handles(few: LocalNode) -> None:

@@ -31,7 +31,7 @@ LOOKS: Final = 256
 """Entries that are looked at for one reply, which then ends with those it has: 4 to 20 us each, more
 where an empty file may be a link of mapped-file.
 """
-PIECE: Final = 128
+PIECE: Final = 64
 """Entries that are looked at in one go, of a batch of the host's that has a thousand."""
 
 SEEK_ROOM: Final = 4096
