@@ -238,8 +238,10 @@ class Kernel:
     def close_sessions(self) -> None:
         """Close the sessions that are over."""
         for session in self.dispatcher.over:
-            errors = session.drop([number for number, _ in session.take_all()])
-            assert not errors, errors
+            session.finish()
+            while session.nodes:
+                errors = session.drop_some(100)
+                assert not errors, errors
             session.end()
         self.dispatcher.over.clear()
 

@@ -283,33 +283,38 @@ class FuseConnection:
         """Close what a session has: in the event loop, some at a time, or in threads where that may
         wait.
         """
-        everything = session.take_all()
+        session.finish()
         self._closing += 1
-        if session.inline and not (session.threadsafe and any(not e.node.inline for e in session.nodes.values())):
-            self._close_some(session, [number for number, _ in everything])
+        if session.inline and not (session.threadsafe and session.on_slow_storage):
+            self._close_some(session)
             return
-        parts: dict[Hashable, list[int]] = {}
-        for number, storage in everything:
-            parts.setdefault(storage, []).append(number)
-        self._closing += len(parts) - 1
+        # To sort them takes long as well, but waits for nothing: so it is on no storage.
+        future = self._context.workers.submit(session, session.by_storage)
+        future.add_done_callback(lambda found: self._soon(self._close_parts, session, found))
+
+    def _close_some(self, session: Session) -> None:
+        self._tell(session, session.drop_some(SOME))
+        then = self._close_some if session.nodes else self._closed
+        self._loop.call_soon(then, session)
+
+    def _close_parts(self, session: Session, found: Future[list[tuple[Hashable, list[int]]]]) -> None:
+        parts = found.result()
         left = [len(parts)]
-        for storage, numbers in parts.items():
+        for storage, numbers in parts:
             future = self._context.workers.submit(storage, session.drop, numbers)
-            future.add_done_callback(lambda _: self._soon(self._closed_part, session, left))
+            future.add_done_callback(lambda done: self._soon(self._closed_part, session, left, done))
+        if not parts:
+            self._closed(session)
 
-    def _close_some(self, session: Session, numbers: list[int]) -> None:
-        self._tell(session, session.drop(numbers[:SOME]))
-        rest = numbers[SOME:]
-        if rest:
-            self._loop.call_soon(self._close_some, session, rest)
-        else:
-            self._loop.call_soon(self._closed_part, session, [1])
-
-    def _closed_part(self, session: Session, left: list[int]) -> None:
-        self._closing -= 1
+    def _closed_part(self, session: Session, left: list[int], done: Future[list[Exception]]) -> None:
+        self._tell(session, done.result())
         left[0] -= 1
         if not left[0]:
-            session.end()
+            self._closed(session)
+
+    def _closed(self, session: Session) -> None:
+        self._closing -= 1
+        session.end()
         self._ended()
 
     @staticmethod

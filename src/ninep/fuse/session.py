@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable, Iterable
+from itertools import islice
 from typing import Final
 
 from ninep.errors import Refused
@@ -126,6 +127,8 @@ class Session:
         """The driver may be called in the event loop."""
         self.slow_driver = False
         self.threadsafe = True
+        self.on_slow_storage = False
+        """Some node is of a file that one has to wait for, though the root is none."""
         self.user = User()
         self.nodes: dict[int, Entry] = {}
         self.by_key: dict[Hashable, Entry] = {}
@@ -217,6 +220,7 @@ class Session:
             raise OverLimit("fids", Errno.ENFILE, "too many node ids")
         self._last += 1
         entry = self.nodes[self._last] = self.by_key[key] = Entry(self._last, node, key)
+        self.on_slow_storage |= not node.inline
         return entry
 
     def forget(self, nodeid: int, lookups: int) -> None:
@@ -346,13 +350,25 @@ class Session:
 
     # -- the end ---------------------------------------------------------------------------------------------------------
 
-    def take_all(self) -> list[tuple[int, Hashable]]:
-        """The session is over: everything that is to be closed by ``drop``, handles (negative) first,
-        each with what closing it may wait for.
-        """
+    def finish(self) -> None:
+        """The session is over: its locks end. Then ``drop_some`` or ``by_storage`` and ``drop``."""
         self.export.locks.forget_session(self, list(self.opened.values()))
-        handles: list[tuple[int, Hashable]] = [(-fh, opened.storage) for fh, opened in list(self.opened.items())]
-        return handles + [(nodeid, storage_of(entry, self.export)) for nodeid, entry in list(self.nodes.items())]
+
+    def drop_some(self, count: int) -> list[Exception]:
+        """Close some of what there is; what went wrong. At the end nothing is left."""
+        numbers = [-fh for fh in islice(self.opened, count)] or list(islice(self.nodes, count))
+        return self.drop(numbers)
+
+    def by_storage(self) -> list[tuple[Hashable, list[int]]]:
+        """Everything that is to be closed by ``drop``, sorted by what closing it may wait for: handles
+        (negative) before node ids.
+        """
+        parts: dict[Hashable, list[int]] = {}
+        for fh, opened in list(self.opened.items()):
+            parts.setdefault(opened.storage, []).append(-fh)
+        for nodeid, entry in list(self.nodes.items()):
+            parts.setdefault(storage_of(entry, self.export), []).append(nodeid)
+        return list(parts.items())
 
     def drop(self, numbers: Iterable[int]) -> list[Exception]:
         """Close some of them; what went wrong."""
