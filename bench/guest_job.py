@@ -52,8 +52,8 @@ Results = dict[str, list[dict[str, Figures]]]
 Cell = Callable[[dict[str, Figures], str], float | None]
 
 
-def run_stage(guest: Guest, setup: Setup, mount: MountPoint, stage: Stage) -> dict[str, Figures]:
-    """Run the rows once.
+def run_stage(guest: Guest, setup: Setup, mount: MountPoint, stage: Stage, found: dict[str, Figures]) -> None:
+    """Run the rows once; their figures are added to `found`.
 
     Raises:
         AssertionError: a command failed; the text is its output.
@@ -64,7 +64,6 @@ def run_stage(guest: Guest, setup: Setup, mount: MountPoint, stage: Stage) -> di
         guest.run(mount.command(stage.options, at)).check()
     server = [mount.pid] if mount.pid else []
     everything = [*server, guest.pid, *setup.processes]
-    found: dict[str, Figures] = {}
     try:
         for row in mount.of(stage):
             guest.run(row.before, cwd=at).check()
@@ -82,12 +81,11 @@ def run_stage(guest: Guest, setup: Setup, mount: MountPoint, stage: Stage) -> di
     finally:
         if mount.source and guest.alive:
             guest.run(f"umount {at}").check()
-    return found
 
 
-def measure(setup: Setup, stages: Sequence[Stage], rounds: int, accelerator: str) -> Results:
-    """All stages on every mount in turn, in one guest."""
-    results: Results = {mount.key: [] for mount in setup.mounts}
+def measure(results: Results, setup: Setup, stages: Sequence[Stage], rounds: int, accelerator: str) -> None:
+    """All stages on every mount in turn, in one guest; `results` has at any time what was measured."""
+    results |= {mount.key: [] for mount in setup.mounts}
     newer = qemu(generic_device=True)
     with Guest(
         setup.shares, "bench", memory_mib=2048, vhost_user=setup.devices, networks=setup.networks,
@@ -103,9 +101,8 @@ def measure(setup: Setup, stages: Sequence[Stage], rounds: int, accelerator: str
             for stage in stages:
                 for mount in setup.mounts:
                     if mount.of(stage):
-                        results[mount.key][number] |= run_stage(guest, setup, mount, stage)
+                        run_stage(guest, setup, mount, stage, results[mount.key][number])
             print(f"round {number + 1} of {rounds} done", file=sys.stderr, flush=True)
-    return results
 
 
 def whole(figures: dict[str, Figures], kind: str) -> float | None:
@@ -185,9 +182,10 @@ def main() -> int:
     programs = install.tools(HERE, os.path.abspath(options.out))
     stages = chosen(options.rows)
     scratch = tempfile.mkdtemp(prefix="bench-guest.", dir=options.out)
+    results: Results = {}
     try:
         with set_up([k for k in options.mounts.split(",") if k], scratch, programs) as setup:
-            results = measure(setup, stages, options.rounds, options.accel)
+            measure(results, setup, stages, options.rounds, options.accel)
     except Unavailable as missing:
         print(f"no guest: {missing}", file=sys.stderr)
         return 2
@@ -196,13 +194,18 @@ def main() -> int:
         return 1
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    with open(os.path.join(options.out, "guest.json"), "w", encoding="utf-8") as f:
+        if any(any(rounds) for rounds in results.values()):  # also of a measurement that was ended
+            write(options.out, results, report(results, stages, options.rounds, options.accel))
+    return 0
+
+
+def write(out: str, results: Results, text: str) -> None:
+    """The figures as JSON, and the tables, which are printed too."""
+    with open(os.path.join(out, "guest.json"), "w", encoding="utf-8") as f:
         json.dump(results, f, indent=1)
-    text = report(results, stages, options.rounds, options.accel)
-    with open(os.path.join(options.out, "guest.md"), "w", encoding="utf-8") as f:
+    with open(os.path.join(out, "guest.md"), "w", encoding="utf-8") as f:
         f.write(text + "\n")
     print(text)
-    return 0
 
 
 def chosen(keys: str) -> list[Stage]:
