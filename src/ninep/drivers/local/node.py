@@ -417,9 +417,15 @@ class LocalNode(TableEntry):
 
     # -- unmaking ------------------------------------------------------------------------------------------------------
 
-    @_with_reserve
     def unlink(self, name: bytes, directory: bool) -> None:
-        moves.unlink(self, name, directory)
+        try:  # as in ``setattr``
+            moves.unlink(self, name, directory)
+        except OSError as error:
+            if not exhausted(error):
+                raise
+        else:
+            return
+        self.table.handles.with_reserve(moves.unlink, self, name, directory)
 
     @_with_reserve
     def rename(self, name: bytes, newdir: Node, newname: bytes) -> None:
