@@ -12,9 +12,17 @@ from tests.support.served import LAYERS
 from ninep.drivers.memory import MemoryDriver
 from ninep.fuse.dispatcher import MOST_WAITING
 from ninep.linux import LOCK_RDLCK, LOCK_UNLCK, LOCK_WRLCK, Errno
-from ninep.server.exports import Export
+from ninep.server.exports import Export, Exports
+from ninep.server.handlers.attach import attach
+from ninep.server.handlers.files import lopen
+from ninep.server.handlers.locking import getlock
+from ninep.server.handlers.walk import walk
 from ninep.server.limits import Limits
+from ninep.server.session import Session
+from ninep.wire.codec import codec
+from ninep.wire.dialect import Dialect
 from ninep.wire.fuse import OFFSET_MAX, Opcode
+from ninep.wire.messages import NOFID, Rgetlock
 
 ONE, TWO = 1001, 1002
 """Owners."""
@@ -149,6 +157,25 @@ def test_the_end_of_the_handle_ends_the_wait(kernel: Kernel, files: tuple[int, i
     kernel.collect()
     with refused(Errno.EBADF):
         kernel.reply(unique)
+
+
+def test_a_9p_client_is_told_who_is_in_the_way() -> None:
+    """Owners have 64 bits here, and 32 there."""
+    export = Export("", MemoryDriver(clock=lambda: 0))
+    kernel = Kernel(export=export)
+    kernel.init()
+    made = kernel.create(ROOT, b"f")
+    owner = (1 << 64) - 2
+    lock(kernel, made.fh, owner, LOCK_WRLCK, 20, 29)
+    held = Session(Exports([export]), Limits(), Dialect.LINUX, 8192)
+    attach(held, 0, NOFID, b"", b"", 0)
+    walk(held, 0, 1, [b"f"])
+    lopen(held, 1, 2)
+    reply = getlock(held, 1, LOCK_WRLCK, 0, 50, 7, b"host")
+    assert reply == (LOCK_WRLCK, 20, 10, 0, b"fffffffffffffffe")
+    assert codec(extended=True).encode(1, Rgetlock(*reply))
+    held.close()
+    kernel.end_of_session()
 
 
 def test_kernels_exclude_each_other() -> None:

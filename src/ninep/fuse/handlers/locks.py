@@ -27,11 +27,18 @@ class Conflict(Exception):
     """SETLKW: another has the range."""
 
 
+def _owner(session: Session, owner: int) -> Owner:
+    """Who holds a lock. The 64 bits are the client's id to 9P clients (Rgetlock), whose process numbers
+    have 32.
+    """
+    return Owner(session, b"%016x" % owner, 0)
+
+
 def _range(session: Session, opened: Opened, owner: int, start: int, end: int, kind: int) -> Range:
     if kind > LOCK_UNLCK or start > end or start > OFFSET_MAX:
         raise Refused(Errno.EINVAL, f"lock type {kind}, {start} to {end}")
     stop = END if end >= OFFSET_MAX else end + 1
-    return Range(Owner(session, b"", owner), kind, start, stop, opened, opened.file)
+    return Range(_owner(session, owner), kind, start, stop, opened, opened.file)
 
 
 def _begin(session: Session, fh: int, *, wait: bool) -> Opened:
@@ -113,5 +120,5 @@ def setlkw(session: Session, nodeid: int, uid: int, gid: int, *fields: int, wait
 def release_owner(session: Session, opened: Opened, owner: int, *, wait: bool) -> None:
     """All locks of an owner on a file end."""
     table, path = session.export.locks, opened.entry.node.qid.path
-    everything = Range(Owner(session, b"", owner), LOCK_UNLCK, 0, END, opened, opened.file)
+    everything = Range(_owner(session, owner), LOCK_UNLCK, 0, END, opened, opened.file)
     table.unlock(path, everything, session.limits.locks, wait=wait)
