@@ -31,8 +31,11 @@ POLL: Final = 0.00005
 """Seconds for which the ring is looked at before the loop sleeps."""
 PROMPT: Final = 0.0002
 """Seconds from sleeping to the next kick: a driver that takes longer does not only wait for us."""
-WARM_UP: Final = 8
-"""Prompt kicks before the ring is polled, and again after a poll that found nothing."""
+WARM_UP, LONGEST_WARM_UP = 8, 1024
+"""Prompt kicks before the ring is polled. Each poll that finds nothing doubles that, until one finds
+something: on a host that is busy, or where the guest has no core of its own meanwhile, polling is
+all but off.
+"""
 
 
 class Virtqueue:
@@ -59,6 +62,7 @@ class Virtqueue:
         "_serve",
         "_serving",
         "_slept",
+        "_warm_up",
     )
 
     def __init__(
@@ -75,6 +79,7 @@ class Virtqueue:
         self._interrupted = False
         """The turn must not go on: paused, or stopped."""
         self._pushed = self._prompt = 0
+        self._warm_up = WARM_UP
         self._slept = 0.0
 
     @property
@@ -184,14 +189,16 @@ class Virtqueue:
 
     def _wait(self, queue: SplitQueue) -> bool:
         """Look at the ring for a while: whether there is a chain."""
-        if self._prompt < WARM_UP or not self._idle():
+        if self._prompt < self._warm_up or not self._idle():
             return False
         more = queue.has_more
         end = monotonic() + POLL
         while monotonic() < end:
             if more():
+                self._warm_up = WARM_UP
                 return True
         self._prompt = 0
+        self._warm_up = min(2 * self._warm_up, LONGEST_WARM_UP)
         return False
 
     def _end(self, queue: SplitQueue, error: RingError) -> None:
