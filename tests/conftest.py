@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
@@ -74,3 +75,12 @@ def serve() -> Iterator[Callable[..., Server]]:
     """`serve(folder, *options, user=UID)`: our program, serving until the test ends."""
     with ExitStack() as servers:
         yield lambda folder, *options, user=None: servers.enter_context(Server(folder, *options, user=user))
+
+
+def pytest_configure() -> None:
+    """Programs that the tests start hear SIGHUP, also where the tests themselves run under nohup(1):
+    an ignored signal stays ignored through execve(2), a handler does not.
+    """
+    hang_up = getattr(signal, "SIGHUP", None)
+    if hang_up is not None and signal.getsignal(hang_up) is signal.SIG_IGN:
+        signal.signal(hang_up, lambda *_: None)
