@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -11,16 +12,21 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import pytest
+from tests.serving import Server as Program
 from tests.support.fuse_kernel import OFFERED, ROOT, Failed, entry_of, refused
 from tests.support.served import Served
 from tests.support.vhost_front_end import FrontEnd, Guest
 from tests.support.virtio_client import unix
 from tests.support.virtio_driver import Driver
 
+from ninep.app.build import exports_of
+from ninep.app.config import ServerConfig
+from ninep.app.exports import ExportConfig
 from ninep.app.hints import hints
 from ninep.drivers.memory import MemoryDriver
 from ninep.linux import LOCK_UNLCK, LOCK_WRLCK, Errno
 from ninep.node import User
+from ninep.options import BadOption
 from ninep.server.exports import Export
 from ninep.transport import BadAddress
 from ninep.transport.addresses import parse
@@ -396,3 +402,44 @@ class TestADriverThatBreaksTheRules:
                 mount.reply(99)
             hold.go.set()
             assert mount.reply(99) == b""
+
+
+@linux
+def test_devices_are_spread_over_workers(tmp_path: Path) -> None:
+    (tmp_path / "export").mkdir()
+    path = tmp_path / "fs.sock"
+    options = ("--workers", "2", "--listen", f"virtiofs:{path},tag=src", "--verbose")
+    with Program(tmp_path / "export", *options) as program:
+        mounts = [Mount(str(path)) for _ in range(4)]
+        for number, mount in enumerate(mounts):
+            mount.create(b"%d" % number)
+        for mount in mounts:
+            mount.ask(Opcode.LOOKUP, ROOT, b"3")
+            mount.front.close()
+        with Mount(str(path)) as mount:
+            mount.ask(Opcode.LOOKUP, ROOT, b"3")
+    mounted = re.findall(r"mount virtiofs uid=\d+ pid=\d+ tag=src: FUSE 7\.\d+", program.said())
+    assert len(mounted) == 5
+
+
+@linux
+@pytest.mark.parametrize(
+    ("exports", "options", "sentence"),
+    [
+        ([("", {"security_model": "passthrough", "run_as_user": True})], "tag=t", "one attach for all users"),
+        ([("a", {}), ("b", {})], "tag=t", "export= has to say which of 'a', 'b'"),
+    ],
+)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_cannot_be_served_is_said_before_anything_is(
+    tmp_path: Path, exports: list[tuple[str, dict[str, Any]]], options: str, sentence: str, workers: int
+) -> None:
+    if any("run_as_user" in more for _, more in exports) and os.geteuid():
+        pytest.skip("run-as-user needs root")
+    configs = []
+    for name, more in exports:
+        (tmp_path / f"of{name}").mkdir()
+        configs.append(ExportConfig(str(tmp_path / f"of{name}"), name, **more))
+    listen = (parse(f"virtiofs:{tmp_path}/fs.sock,{options}"),)
+    with pytest.raises(BadOption, match=re.escape(sentence)):
+        exports_of(ServerConfig(configs, listen=listen, workers=workers))

@@ -12,8 +12,9 @@ from ninep.app.config import ServerConfig
 from ninep.app.exports import build
 from ninep.options import BadOption
 from ninep.server import overlap
-from ninep.server.exports import Export
+from ninep.server.exports import Export, Exports
 from ninep.server.limits import Limits
+from ninep.server.protocols import check_protocol
 from ninep.server.server import Server
 
 HANDLES = 24
@@ -30,10 +31,13 @@ def exports_of(settings: ServerConfig) -> list[Export]:
     exports = [build(export) for export in settings.exports]
     try:
         overlap.check(exports, permitted=settings.allow_overlap)
-    except overlap.Overlap as error:
+        for address in settings.listen:
+            check_protocol(address, Exports(exports))
+    except ValueError as error:
         for export in exports:
             export.driver.close()
-        raise BadOption(f"{error}, or permit it with --allow-overlap") from error
+        hint = ", or permit it with --allow-overlap" if isinstance(error, overlap.Overlap) else ""
+        raise BadOption(f"{error}{hint}") from error
     return exports
 
 
