@@ -49,6 +49,7 @@ COPIED: Final = 4096
 """Bytes up to which the data of a Twrite are copied with it."""
 LARGEST_COPY: Final = 1 << 22
 """Bytes of a message that is not a Twrite: beyond the 16 names of a Twalk."""
+_VERSION, _FLUSH = Tversion.number, Tflush.number
 LINUX_ONLY: Final = 100
 """Message types below are 9P2000.L's, those from here on the base protocol's."""
 COUNTED: Final = frozenset({Tread.number, Treaddir.number})
@@ -140,12 +141,12 @@ class Virtio9P:
         frame, payload = _message(chain)
         number, tag = frame[4], frame[5] | frame[6] << 8
         connection = self._connection
-        if number == Tversion.number:
+        if number == _VERSION:
             connection = self._version(frame)
         if connection is None:
-            self._refuse(chain, frame, Errno.EACCES if number == Tversion.number else Errno.ENOTCONN)
+            self._refuse(chain, frame, Errno.EACCES if number == _VERSION else Errno.ENOTCONN)
             return None
-        if number == Tflush.number and len(frame) >= HEADER_SIZE + 2:
+        if number == _FLUSH and len(frame) >= HEADER_SIZE + 2:
             self._flushes[tag] = frame[7] | frame[8] << 8
         if tag in self._chains:
             self._again.setdefault(tag, deque()).append(chain)
@@ -180,7 +181,7 @@ class Virtio9P:
             self._dialect = Dialect.LINUX
         elif number in NOT_LINUX and self._dialect is Dialect.LINUX:
             self._dialect = Dialect.UNIX
-        reply = _flush_reply(tag) if number == Tflush.number else self._error(tag, code)
+        reply = _flush_reply(tag) if number == _FLUSH else self._error(tag, code)
         self._return(chain, (reply,), len(reply))
 
     def _recover(self, chain: Chain) -> None:
@@ -190,7 +191,7 @@ class Virtio9P:
         except RingError:
             self._queue.push(chain.head, 0)
             return
-        if frame[4] == Tversion.number:
+        if frame[4] == _VERSION:
             written = self._serve(chain)
             if written is not None:
                 self._queue.push(chain.head, written)
@@ -330,7 +331,7 @@ def _message(chain: Chain) -> tuple[bytes, Sequence[memoryview] | None]:
         if size > LARGEST_COPY:
             raise RingError(f"a request of {size} bytes")
     frame = readable[0].tobytes() if len(readable) == 1 else b"".join(readable)
-    if frame[4] in COUNTED and size == COUNT_END:
+    if size == COUNT_END and frame[4] in COUNTED:
         room = max(chain.writable_size - READ_HEADER, 0)
         if int.from_bytes(frame[COUNT:COUNT_END], "little") > room:
             frame = frame[:COUNT] + room.to_bytes(4, "little")
