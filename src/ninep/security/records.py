@@ -297,8 +297,9 @@ class Records:
             left = [name for _, name in _entries(ObjectRef(dir, NO_HANDLE, b".")) if name.startswith(TEMPORARY)]
             limit = (time.time() - ABANDONED) * 1e9
             old = [name for name in left if host.stat_same_mount(dir, name).st_mtime_ns < limit]
-        except WouldBlock:
-            raise
+        except WouldBlock:  # a request that has changed something already cannot begin again in a thread
+            self._swept.add((found.st_dev, found.st_ino))
+            return
         except OSError:
             return  # the request does not depend on it, and the next one looks again
         for name in old:
