@@ -232,7 +232,14 @@ class Dispatcher:
         if not room:
             self.out.append([f.pack_out_header(unique, len(body)), body])
             return LATER
-        header = f.pack_out_header(unique, len(body))
+        size = len(body)
+        header = f.pack_out_header(unique, size)
+        first = room[0]
+        if len(first) == f.OUT_HEADER_SIZE and (not size or (len(room) > 1 and size <= len(room[1]))):
+            first[:] = header  # as Linux has it: a buffer for the header, another for the body
+            if size:
+                room[1][:size] = body
+            return f.OUT_HEADER_SIZE + size
         return place(room, (header, body)) or place(room, (f.pack_error(unique, Errno.EIO),)) or NEVER
 
     def _refuse(self, opcode: int, unique: int, error: Exception, room: Room) -> int:
