@@ -27,7 +27,7 @@ _UNSEEN: Final[tuple[int, Sequence[Entry]]] = (0, ())
 _HEAD: Final = 24  # qid, cookie, type and the length of the name: what an entry takes besides its name
 AT_ONCE: Final = 1 << 15
 """Bytes of a reply that is not at hand: a thousand entries. Fewer are no end."""
-LOOKS: Final = 256
+LOOKS: Final = 128
 """Entries that are looked at for one reply, which then ends with those it has: 4 to 20 us each, more
 where an empty file may be a link of mapped-file.
 """
