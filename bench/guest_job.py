@@ -130,7 +130,8 @@ def table(results: Results, stages: Sequence[Stage], kind: str, title: str) -> s
     lines = ["| " + " | ".join([title, *results]) + " |", "|---" + "|--:" * len(results) + "|"]
     for name, figure in cells(stages).items():
         row = [[x for x in (figure(one, kind) for one in rounds) if x is not None] for rounds in results.values()]
-        lines.append(f"| {name} | " + " | ".join(f"{statistics.median(x):.2f}" if x else "" for x in row) + " |")
+        if any(row):
+            lines.append(f"| {name} | " + " | ".join(f"{statistics.median(x):.2f}" if x else "" for x in row) + " |")
     return "\n".join(lines)
 
 
@@ -151,7 +152,8 @@ def ratios(results: Results, stages: Sequence[Stage], kind: str, title: str) -> 
             both = [(figure(a, kind), figure(b, kind)) for a, b in zip(results[ours], results[theirs], strict=True)]
             found = [a / b for a, b in both if a is not None and b]
             row.append(f"{statistics.median(found):.2f}" if found else "")
-        lines.append(f"| {name} | " + " | ".join(row) + " |")
+        if any(row):
+            lines.append(f"| {name} | " + " | ".join(row) + " |")
     return "\n".join(lines)
 
 
