@@ -263,7 +263,8 @@ class Session:
 
     def take_all(self) -> list[Fid]:
         """The session is over: its fids, to be dropped, together or some at a time."""
-        fids, self.fids = list(self.fids.values()), {}
+        fids = list(self.fids.values())
+        self.fids.clear()  # the allowance counts this dictionary: as another one it would keep them all to the end
         self._remaining = len(fids)
         for export in self.visited:
             export.locks.forget_session(self, self.opened)
