@@ -235,7 +235,9 @@ class Dispatcher:
             self._begin(Dialect.UNKNOWN, self._limits.msize)
             return
         if known and agreed <= SLOW_MSIZE:
-            log.warning("%s asked for msize %d: large files will be slow; mount with a larger msize", self._peer, agreed)
+            log.warning(
+                "%s asked for msize %d: large files will be slow; mount with a larger msize", self._peer, agreed
+            )
         pack = codec(extended=False).table[Rversion.number].pack
         self.out.append(pack(tag, agreed if known else msize, dialect.value))  # type: ignore[arg-type]
 
