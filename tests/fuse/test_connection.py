@@ -22,6 +22,7 @@ from ninep.node import serve_in_this_thread
 from ninep.server.budgets import Budgets
 from ninep.server.context import Context
 from ninep.server.exports import Export, Exports
+from ninep.server.flow import Reason
 from ninep.server.limits import Limits
 from ninep.server.offload import Offload
 from ninep.server.slices import Slices
@@ -278,6 +279,24 @@ def test_a_lock_is_waited_for_by_the_clock() -> None:
     run(main)
 
 
+def test_an_unlock_answers_who_waits_without_a_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many processes hand a lock on, each when the one before it has ended."""
+    monkeypatch.setattr("ninep.fuse.connection.FIRST_RETRY", 3600.0)
+
+    async def main() -> None:
+        link = Link()
+        await link.init()
+        node, one = await link.create()
+        await link.ask(Opcode.SETLK, node, one, 1, 0, 9, LOCK_WRLCK, 1, 0, 0)
+        waiting = [link.send(Opcode.SETLKW, node, one, owner, 0, 9, LOCK_WRLCK, 1, 0, 0) for owner in range(2, 12)]
+        for owner, unique in enumerate(waiting, 1):
+            await link.ask(Opcode.SETLK, node, one, owner, 0, 9, LOCK_UNLCK, 1, 0, 0)
+            assert await link.reply(unique) == b""
+        await link.end()
+
+    run(main)
+
+
 def test_requests_that_wait_for_locks_keep_no_other_out() -> None:
     async def main() -> None:
         link = Link(limits=Limits(in_flight=4))
@@ -286,7 +305,7 @@ def test_requests_that_wait_for_locks_keep_no_other_out() -> None:
         two = int.from_bytes((await link.ask(Opcode.OPEN, node, 2, 0))[:8], "little")
         await link.ask(Opcode.SETLK, node, one, 1, 0, 9, LOCK_WRLCK, 1, 0, 0)
         waiting = [link.send(Opcode.SETLKW, node, two, 2, 0, 9, LOCK_WRLCK, 1, 0, 0) for _ in range(MOST_WAITING)]
-        assert not link.paused
+        assert Reason.IN_FLIGHT not in link.connection._flow.reasons
         await link.ask(Opcode.SETLK, node, one, 1, 0, 9, LOCK_UNLCK, 1, 0, 0)
         for unique in waiting:
             assert await link.reply(unique) == b""

@@ -12,7 +12,7 @@ from tests.support.served import LAYERS
 
 from ninep.drivers.memory import MemoryDriver
 from ninep.fuse.dispatcher import LATER, NEVER, place
-from ninep.fuse.handlers.beginning import AGREED, SHARED_LOCKS
+from ninep.fuse.handlers.beginning import AGREED
 from ninep.fuse.table import ABSENT, ROWS, SILENT
 from ninep.linux import Errno
 from ninep.node import Node, serve_in_this_thread
@@ -36,7 +36,7 @@ def agreed(body: bytes) -> tuple[int, int, Init, int, int]:
 
 def test_what_is_agreed_on() -> None:
     kernel = Kernel()
-    assert agreed(kernel.init()) == (7, f.MINOR, sum(AGREED, Init(0)) | SHARED_LOCKS, 1 << 20, 256)
+    assert agreed(kernel.init()) == (7, f.MINOR, sum(AGREED, Init(0)), 1 << 20, 256)
     kernel.end()
 
 
@@ -65,9 +65,10 @@ def test_flags_beyond_32_bits_need_one_that_says_so() -> None:
     assert f.unpack_init_flags(Init.INIT_EXT, b"\1") == Init.INIT_EXT
 
 
-def test_locks_may_be_the_kernels_own() -> None:
-    kernel = Kernel(options=MountOptions(locks="local"))
-    assert not agreed(kernel.init())[2] & SHARED_LOCKS
+@pytest.mark.parametrize(("locks", "taken"), [("local", Init(0)), ("shared", Init.POSIX_LOCKS)])
+def test_locks_are_the_kernels_own_or_those_of_fcntl_the_exports(locks: str, taken: Init) -> None:
+    kernel = Kernel(options=MountOptions(locks=locks))
+    assert Init(agreed(kernel.init())[2]) & (Init.POSIX_LOCKS | Init.FLOCK_LOCKS) == taken
     kernel.end()
 
 

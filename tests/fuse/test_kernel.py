@@ -31,8 +31,8 @@ MISSING = (
     else ""
 )
 pytestmark = [pytest.mark.skipif(bool(MISSING), reason=MISSING), pytest.mark.slow]
-EXCUSED = ("acl_", "devices_work_in_the_guest")
-"""ACLs are not served unless asked for; the mount has nodev."""
+EXCUSED = ("acl_", "devices_work_in_the_guest", "flock_excludes_the_other_mount")
+"""ACLs are not served; the mount has nodev; flock(2) is the kernel's own (``locks``)."""
 
 
 @pytest.fixture
@@ -45,7 +45,9 @@ def ground() -> Iterator[Path]:
 
 
 @contextmanager
-def mounted(ground: Path, *options: str, mounts: int = 1, words: str = "cache=none") -> Iterator[list[Path]]:
+def mounted(
+    ground: Path, *options: str, mounts: int = 1, words: str = "cache=none,locks=shared"
+) -> Iterator[list[Path]]:
     """The folder that is served, and where it is mounted."""
     folder = ground / "served"
     folder.mkdir()
@@ -64,7 +66,11 @@ def mounted(ground: Path, *options: str, mounts: int = 1, words: str = "cache=no
 @pytest.mark.parametrize("model", ["passthrough", "none", "mapped-xattr", "mapped-file", "mapped-owner"])
 def test_the_scenario(ground: Path, model: str, cache: str) -> None:
     devices = ("--devices",) if model in {"passthrough", "none"} else ()
-    with mounted(ground, "--security-model", model, *devices, mounts=2, words=f"cache={cache}") as (_, one, two):
+    with mounted(ground, "--security-model", model, *devices, mounts=2, words=f"cache={cache},locks=shared") as (
+        _,
+        one,
+        two,
+    ):
         argv = [sys.executable, "-m", "scenario", one, "--second", two, "--model", model]
         argv += ["--cache", "loose" if cache == "1" else "none"]
         done = subprocess.run(argv, cwd=GUEST, capture_output=True, text=True, timeout=LIMIT, check=False)
@@ -142,6 +148,31 @@ def test_a_lock_of_a_program_of_the_host_is_waited_for(ground: Path) -> None:
             assert waiting.stdout.readline() == "1\n"
             fcntl.lockf(host, fcntl.LOCK_UN)
             assert waiting.communicate(timeout=LIMIT)[0] == "2\n"
+
+
+@pytest.mark.parametrize("locks", ["local", "shared"])
+def test_locks_of_both_kinds_on_one_file(ground: Path, locks: str) -> None:
+    """As on any other file system of Linux, flock(2) and fcntl(2) do not exclude each other."""
+    with mounted(ground, words=f"locks={locks}") as (_, mount), (mount / "f").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with (mount / "f").open() as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def test_the_mountpoint_must_be_a_free_folder(ground: Path) -> None:
+    (ground / "file").write_text("kept")
+    for place, words in ((ground / "file", "mounts on a folder"), (ground / "none", "No such file")):
+        done = subprocess.run(
+            [sys.executable, "-m", "ninep", "serve", ground, "--listen", f"fuse:{place}"],
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert words in done.stderr
+    assert (ground / "file").read_text() == "kept"
 
 
 def test_a_process_that_waits_for_a_lock_can_be_killed(ground: Path) -> None:

@@ -199,8 +199,9 @@ class Kernel:
     def read(self, fh: int, offset: int = 0, size: int = 4096) -> bytes:
         return self.ask(Opcode.READ, 0, fh, offset, size, 0, 0, 0, 0)
 
-    def write(self, fh: int, data: bytes, offset: int = 0, flags: int = 0) -> int:
-        body = self.ask(Opcode.WRITE, 0, fh, offset, len(data), flags, 0, 0, 0, data)
+    def write(self, fh: int, data: bytes, offset: int = 0, flags: int = 0, oflags: int = 0) -> int:
+        """``oflags``: those of the open file at this moment (fcntl(2), F_SETFL)."""
+        body = self.ask(Opcode.WRITE, 0, fh, offset, len(data), flags, 0, oflags, 0, data)
         return int.from_bytes(body[:4], "little")
 
     def release(self, fh: int) -> None:

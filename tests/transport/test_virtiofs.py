@@ -71,7 +71,7 @@ class TestAddresses:
             ("/s,cache=x", "'x' is not a number of seconds, or none"),
             ("/s,cache=-1", "not a number of seconds"),
             ("/s,cache=nan", "not a number of seconds"),
-            ("/s,locks=x", "'x' is not one of shared, local"),
+            ("/s,locks=x", "'x' is not one of local, shared"),
         ],
     )
     def test_that_cannot_be(self, rest: str, sentence: str) -> None:

@@ -121,6 +121,8 @@ class FuseConnection:
         dispatcher = self._dispatcher
         written = dispatcher.dispatch(frame, payload, room)
         self._served += 1
+        if dispatcher.waiting and dispatcher.session.unlocked:
+            dispatcher.retry()  # before the next request, or who unlocks and locks again keeps out all others
         if dispatcher.out:
             self._send()
         if dispatcher.ready or dispatcher.over or dispatcher.waiting or dispatcher.forgotten:
@@ -210,6 +212,8 @@ class FuseConnection:
         """A request came back from its thread."""
         request.future = None
         self._dispatcher.finish(request, future.result)
+        if self._dispatcher.waiting and self.session.unlocked:
+            self._dispatcher.retry()
         self._go_on()
 
     def _go_on(self) -> None:

@@ -44,7 +44,7 @@ LATER: Final = 0
 """Of ``dispatch``: the reply comes by ``out``, now or later."""
 NEVER: Final = -1
 """There is no reply."""
-MOST_WAITING: Final = 64
+MOST_WAITING: Final = 256
 """SETLKW requests that wait. More are refused with ENOLCK: they take places in the ring, and one must
 be left for the unlock.
 """
@@ -376,7 +376,8 @@ class Dispatcher:
         return LATER
 
     def retry(self) -> None:
-        """Try the requests that wait for locks again."""
+        """Try the requests that wait for locks again, in the order in which they came."""
+        self.session.unlocked = False
         for request in list(self.waiting):
             try:
                 inline = request.target.inline

@@ -138,6 +138,8 @@ class Session:
         self.handles = 0
         """... and those that do, directories included."""
         self.directories = 0
+        self.unlocked = False
+        """Locks have ended since ``Dispatcher.retry``: what waits for one may have it now."""
         self._last = ROOT_ID
         self._last_handle = 0
         self._guard = threading.RLock()
@@ -339,6 +341,7 @@ class Session:
 
     def _close(self, opened: Opened) -> None:
         opened.export.locks.forget(opened)
+        self.unlocked = True
         if opened.entries is not None:
             opened.entries.close()
         try:

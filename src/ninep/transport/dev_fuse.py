@@ -12,6 +12,7 @@ import errno
 import os
 import shutil
 import socket
+import stat
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,6 +74,7 @@ async def mount(path: str, fsname: str = "ninep") -> int:
     helper = shutil.which(HELPER)
     if helper is None or _receive is None:
         raise OSError(errno.ENOSYS, f"fuse: needs Linux and {HELPER}, which is in Debian's package fuse3")
+    _check_mountpoint(path)
     ours, theirs = socket.socketpair()
     everyone = ",allow_other" if _uid() == 0 else ""
     with ours, theirs:
@@ -91,6 +93,14 @@ async def mount(path: str, fsname: str = "ninep") -> int:
         _, descriptors, _, _ = _receive(ours, 1, 1)
     _set_blocking(descriptors[0], False)
     return int(descriptors[0])
+
+
+def _check_mountpoint(path: str) -> None:
+    """A folder on which nothing is mounted: fusermount3 would take a file as well, and hide it."""
+    if not stat.S_ISDIR(os.stat(path).st_mode):
+        raise OSError(errno.ENOTDIR, "fuse: mounts on a folder, and this is none", path)
+    if os.path.ismount(path):
+        raise OSError(errno.EBUSY, f"fuse: something is mounted there already (fusermount3 -u {path})", path)
 
 
 def unmount(path: str) -> None:

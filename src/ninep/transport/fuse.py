@@ -60,10 +60,10 @@ class MountOptions(OptionSet):
         "later. none: it asks each time.",
     )
     locks: str = option(
-        "shared",
-        choice(("shared", "local")),
-        "shared: locks are those of the export, which hold against its other clients and programs "
-        "of the host. local: each kernel keeps its own.",
+        "local",
+        choice(("local", "shared")),
+        "local: the kernel keeps its own locks. shared: those of fcntl(2) are the export's, which hold "
+        "against its other clients and programs of the host; flock(2) stays the kernel's.",
     )
 
 

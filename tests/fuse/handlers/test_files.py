@@ -65,8 +65,19 @@ def test_appending(kernel: Kernel) -> None:
     made = kernel.create(ROOT, b"f")
     kernel.write(made.fh, b"0123")
     fh = kernel.open(made.nodeid, O_RDWR | O_APPEND)
-    kernel.write(fh, b"end", 0)  # the kernel's idea of the end may be old
+    kernel.write(fh, b"end", 0, oflags=O_RDWR | O_APPEND)  # the kernel's idea of the end may be old
     assert kernel.read(fh) == b"0123end"
+
+
+def test_append_is_what_the_open_file_has_now(kernel: Kernel) -> None:
+    """F_SETFL may take it away, and give it back."""
+    made = kernel.create(ROOT, b"f")
+    kernel.write(made.fh, b"hello")
+    fh = kernel.open(made.nodeid, O_RDWR | O_APPEND)
+    kernel.write(fh, b"J", 0, oflags=O_RDWR)
+    assert kernel.read(fh) == b"Jello"
+    kernel.write(fh, b"!", 0, oflags=O_RDWR | O_APPEND)
+    assert kernel.read(fh) == b"Jello!"
 
 
 def test_a_page_of_a_mapping_goes_where_it_belongs(kernel: Kernel) -> None:

@@ -114,6 +114,28 @@ def test_a_request_waits_until_the_range_is_free(kernel: Kernel, files: tuple[in
         lock(kernel, files[0], ONE)
 
 
+@pytest.mark.parametrize("how", ["unlock", "close", "release"])
+def test_who_waits_comes_before_who_locks_again(kernel: Kernel, files: tuple[int, int], how: str) -> None:
+    """Whatever ends the lock says that waiting requests are to be tried; nothing else does."""
+    lock(kernel, files[0], ONE)
+    first, second = wait_for(kernel, files[1], TWO), wait_for(kernel, files[1], 3)
+    kernel.dispatcher.retry()
+    assert not kernel.dispatcher.session.unlocked
+    match how:
+        case "unlock":
+            lock(kernel, files[0], ONE, LOCK_UNLCK)
+        case "close":
+            kernel.ask(Opcode.FLUSH, ROOT, files[0], 0, 0, ONE)
+        case _:
+            kernel.release(files[0])
+    assert kernel.dispatcher.session.unlocked
+    kernel.dispatcher.retry()
+    kernel.collect()
+    assert kernel.reply(first) == b""
+    assert [request.unique for request in kernel.dispatcher.waiting] == [second]
+    kernel.send(Opcode.INTERRUPT, 0, second)
+
+
 def test_a_request_that_waits_can_be_interrupted(kernel: Kernel, files: tuple[int, int]) -> None:
     lock(kernel, files[0], ONE)
     unique = wait_for(kernel, files[1], TWO)

@@ -32,8 +32,11 @@ AGREED: Final[dict[Init, str]] = {
 no pages are written back late (WRITEBACK_CACHE: others would not see them), no ACLs (POSIX_ACL), no
 handles beyond FORGET (EXPORT_SUPPORT).
 """
-SHARED_LOCKS: Final = Init.POSIX_LOCKS | Init.FLOCK_LOCKS
-"""Taken if locks are to be those of the export."""
+SHARED_LOCKS: Final = Init.POSIX_LOCKS
+"""Taken if locks are to be those of the export. Not FLOCK_LOCKS: the locks of flock(2) do not exclude
+those of fcntl(2), which the export and its 9P clients have (v9fs sends both as one), and a process
+that takes both on one file would wait for itself. The kernel keeps flock(2) by itself then.
+"""
 
 
 def init(

@@ -119,11 +119,12 @@ def _without_append(opened: Opened) -> OpenFile:
 
 
 def _writable(
-    session: Session, uid: int, fh: int, offset: int, size: int, flags: int, given: int
+    session: Session, uid: int, fh: int, offset: int, size: int, flags: int, oflags: int, given: int
 ) -> tuple[OpenFile, int]:
     """What is to be written to, and by whom. SUID and SGID are dropped where the kernel says so. Pages
     written through a mapping go where they belong, also if the handle that they come with was opened
-    O_APPEND (WRITE_CACHE: the kernel takes any handle).
+    O_APPEND (WRITE_CACHE: the kernel takes any handle), and so do all if fcntl(2) has taken O_APPEND
+    from it since (``oflags``: what it has now).
     """
     if given != size:
         raise f.Malformed(f"{given} bytes of data, {size} announced")
@@ -132,7 +133,7 @@ def _writable(
     opened, file = session.file(fh)
     if not opened.flags & O_ACCMODE:
         raise Refused(Errno.EBADF, "not open for writing")
-    if flags & f.WRITE_CACHE and opened.flags & O_APPEND:
+    if opened.flags & O_APPEND and (flags & f.WRITE_CACHE or not oflags & O_APPEND):
         file = _without_append(opened)
     return file, (session.owner(uid) or NOBODY) if flags & f.WRITE_KILL_SUIDGID else 0
 
@@ -152,8 +153,8 @@ def write(
     data: Buffer,
 ) -> bytes:
     """Write."""
-    del nodeid, gid, lock_owner, oflags, pad
-    file, by = _writable(session, uid, fh, offset, size, flags, len(data))
+    del nodeid, gid, lock_owner, pad
+    file, by = _writable(session, uid, fh, offset, size, flags, oflags, len(data))
     return f.pack_write(file.write(offset, data, by))
 
 
@@ -172,8 +173,8 @@ def write_from(
     data: Sequence[memoryview],
 ) -> bytes:
     """As ``write``, of data that are in several buffers."""
-    del nodeid, gid, lock_owner, oflags, pad
-    file, by = _writable(session, uid, fh, offset, size, flags, length(data))
+    del nodeid, gid, lock_owner, pad
+    file, by = _writable(session, uid, fh, offset, size, flags, oflags, length(data))
     return f.pack_write(file.write_from(offset, data, by))
 
 

@@ -1,9 +1,9 @@
 """GETLK, SETLK, SETLKW: locks of the export, which hold against its other clients and against
 processes of the host.
 
-An owner is what the kernel names (one for each process with its threads, or for each open file in
-the case of flock(2)). SETLKW of a range that another has is not answered until it is free: the
-request waits in ``waiting``, without a thread, and is tried again.
+An owner is what the kernel names: one for each process with its threads. SETLKW of a range that
+another has is not answered until it is free: the request waits in ``waiting``, without a thread, and
+is tried again when this kernel has unlocked something, in the order of arrival, and now and then.
 """
 
 from __future__ import annotations
@@ -100,6 +100,7 @@ def setlk(
     table, path, limit = session.export.locks, opened.entry.node.qid.path, session.limits.locks
     if kind == LOCK_UNLCK:
         table.unlock(path, asked, limit, wait=wait)
+        session.unlocked = True
         return b""
     session.keep_handle(opened)
     if not table.lock(path, asked, limit, wait=wait):
@@ -122,3 +123,4 @@ def release_owner(session: Session, opened: Opened, owner: int, *, wait: bool) -
     table, path = session.export.locks, opened.entry.node.qid.path
     everything = Range(_owner(session, owner), LOCK_UNLCK, 0, END, opened, opened.file)
     table.unlock(path, everything, session.limits.locks, wait=wait)
+    session.unlocked = True
