@@ -66,7 +66,8 @@ def serve(
     async def main() -> None:
         async with Server(MemoryDriver(), owns_loop=True) as server:
             loop = asyncio.get_running_loop()
-            listener = await loop.create_server(lambda: SocketProtocol(server._connect), "127.0.0.1", 0, ssl=ours)
+            make = server._maker(None, server._disconnected)
+            listener = await loop.create_server(lambda: SocketProtocol(make), "127.0.0.1", 0, ssl=ours)
             port = listener.sockets[0].getsockname()[1]
             await asyncio.gather(*[asyncio.to_thread(session, port) for _ in range(clients)])
             listener.close()
