@@ -329,8 +329,8 @@ class TestTemporaryFiles:
         self, serve: Callable[[Path], LocalNode], folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         looked: list[object] = []
-        honest = records._names
-        monkeypatch.setattr(records, "_names", lambda where: looked.append(where) or honest(where))
+        honest = records._entries
+        monkeypatch.setattr(records, "_entries", lambda where: looked.append(where) or honest(where))
         root = serve(folder)
         make(root, b"f", 0o644, *ids())
         for mode in (0o600, 0o640, 0o644):
@@ -343,7 +343,7 @@ class TestTemporaryFiles:
         def fails(_: object) -> list[bytes]:
             raise OSError(int(Errno.EIO), "by order")
 
-        monkeypatch.setattr(records, "_names", fails)
+        monkeypatch.setattr(records, "_entries", fails)
         root = serve(folder)
         make(root, b"f", 0o644, *ids())
         root.walk(b"f").setattr(Changes(mode=0o600))

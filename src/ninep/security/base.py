@@ -279,10 +279,22 @@ def stat_entry(dir: Handle, name: bytes) -> Stat:
     return host.stat_at(dir, name)
 
 
+def _look(dir: Handle, name: bytes) -> Stat:
+    """Without waiting for what may be mounted there, which takes a handle; if the process has none,
+    the name is asked all the same: what is left half made would be there for good.
+    """
+    try:
+        return host.stat_same_mount(dir, name)
+    except OSError as error:
+        if linux_errno(error) not in (Errno.EMFILE, Errno.ENFILE):
+            raise
+    return host.stat_at(dir, name)
+
+
 def undo(dir: Handle, name: bytes, made: Stat) -> None:
     """Remove what we just made and could not finish, if the name still leads to it."""
     try:
-        if same(host.stat_same_mount(dir, name), made):
+        if same(_look(dir, name), made):
             (host.remove_dir if made.st_mode & S_IFMT == S_IFDIR else host.remove_file)(dir, name)
     except OSError:
         return  # the request already fails with the error that matters; a host process took the name away
