@@ -2,10 +2,13 @@
 
 import logging
 import sys
+from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
-from ninep.logs import BURST, EVERY, Plain, RateLimit, plain
+from ninep.logs import BURST, EVERY, SHARES, Plain, RateLimit, plain
+from ninep.transport.peers import Peer
 
 
 @pytest.mark.parametrize(
@@ -64,6 +67,36 @@ def test_one_kind_of_line_does_not_swallow_another() -> None:
     for _ in range(100):
         limit.filter(record("refused %s", "x"))
     assert limit.filter(record("closing %s", "y"))
+
+
+def test_a_flood_of_one_peer_does_not_swallow_the_lines_of_another() -> None:
+    limit = RateLimit(clock=Clock())
+    flooding = Peer("10.0.0.1:700", ip_address("10.0.0.1"))
+    for number in range(1000):
+        limit.filter(record("refused %s: %s", replace(flooding, shown=f"10.0.0.1:{number}"), number))
+    assert not limit.filter(record("refused %s: %s", flooding, "again"))
+    others = [Peer(f"10.0.1.{number}:700", ip_address(f"10.0.1.{number}")) for number in range(200)]
+    heard = [peer for peer in others if limit.filter(record("refused %s: %s", peer, "x"))]
+    assert len(heard) > 150  # 63 of 64 have another count than the one that is flooded; 10 of each share pass
+
+
+def test_machines_of_one_user_have_their_own_lines() -> None:
+    limit = RateLimit(clock=Clock())
+    heard = [
+        sum(limit.filter(record("%s: reset", Peer("virtiofs", uid=107, device=f"vm{tag}"))) for _ in range(100))
+        for tag in range(20)
+    ]
+    assert heard[0] == BURST
+    assert sum(heard) > 10 * BURST
+    processes = [limit.filter(record("malformed from %s", Peer(f"unix uid=1 pid={pid}", uid=1))) for pid in range(100)]
+    assert sum(processes) == BURST, "another process is no other peer"
+
+
+def test_many_peers_do_not_fill_the_memory_or_the_disk() -> None:
+    limit = RateLimit(clock=Clock())
+    passed = [limit.filter(record("refused %s", Peer(f"pipe {number}"))) for number in range(20_000)]
+    assert SHARES * BURST / 2 < sum(passed) <= SHARES * BURST
+    assert sum(len(counts) for counts in limit._kinds.values()) <= SHARES
 
 
 def test_a_trace_is_not_thinned() -> None:

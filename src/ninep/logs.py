@@ -18,6 +18,10 @@ BURST: Final = 10
 EVERY: Final = 60.0
 """Ten records of a kind, then one per minute that states the number of suppressed ones."""
 KINDS: Final = 256
+SHARES: Final = 64
+"""Peers share so many counts of each kind, by the hash of what they are: memory is bounded, and a
+flood of one peer leaves 63 of 64 others their lines.
+"""
 _ESCAPED_KINDS = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 """Control and format characters (including bidirectional overrides), surrogates, private use, line
 and paragraph separators.
@@ -53,28 +57,30 @@ class Plain(logging.Formatter):
         return "\n".join("    " + plain(line) for line in lines)
 
 
-class _Kind:
+class _Count:
     __slots__ = ("left", "since", "swallowed")
 
     def __init__(self, now: float) -> None:
-        self.left = BURST
+        self.left = BURST - 1
         self.since = now
         self.swallowed = 0
 
 
 class RateLimit(logging.Filter):
-    """Passes ``BURST`` records of each kind in ``EVERY`` seconds, then one that states the number
-    of suppressed ones.
+    """Passes ``BURST`` records of each kind and peer in ``EVERY`` seconds, then one that states the
+    number of suppressed ones.
 
-    A kind is a logger and a message before its arguments are inserted. Records below ``level``
-    always pass, because a trace must be complete.
+    A kind is a logger and a message before its arguments are inserted. The peer is the argument
+    that has a ``source`` (as ``transport.peers.Peer``): peers with equal sources count together, and
+    so do all records without one. Records below ``level`` always pass, because a trace must be
+    complete.
     """
 
     def __init__(self, level: int = logging.INFO, clock: Callable[[], float] = monotonic) -> None:
         super().__init__()
         self._level = level
         self._clock = clock
-        self._kinds: dict[tuple[str, str], _Kind] = {}
+        self._kinds: dict[tuple[str, str], dict[int, _Count]] = {}
         self._guard = threading.Lock()
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -82,21 +88,29 @@ class RateLimit(logging.Filter):
         if record.levelno < self._level:
             return True
         now = self._clock()
-        key = (record.name, str(record.msg))
+        share = _share_of(record)
         with self._guard:
-            kind = self._kinds.get(key)
-            if kind is None or now - kind.since >= EVERY:
-                fresh = _Kind(now)
-                if kind is None and len(self._kinds) >= KINDS:
-                    self._kinds.clear()  # a program has few messages, so these are generated
-                self._kinds[key] = fresh
-                fresh.left -= 1
-                if kind is not None and kind.swallowed:
-                    record.msg = f"{record.getMessage()} (and {kind.swallowed} more like this)"
+            counts = self._counts((record.name, str(record.msg)))
+            count = counts.get(share)
+            if count is None or now - count.since >= EVERY:
+                counts[share] = _Count(now)
+                if count is not None and count.swallowed:
+                    record.msg = f"{record.getMessage()} (and {count.swallowed} more like this)"
                     record.args = ()
                 return True
-            if kind.left:
-                kind.left -= 1
+            if count.left:
+                count.left -= 1
                 return True
-            kind.swallowed += 1
+            count.swallowed += 1
             return False
+
+    def _counts(self, kind: tuple[str, str]) -> dict[int, _Count]:
+        if kind not in self._kinds and len(self._kinds) >= KINDS:
+            self._kinds.clear()  # a program has few messages, so these are generated
+        return self._kinds.setdefault(kind, {})
+
+
+def _share_of(record: logging.LogRecord) -> int:
+    args = record.args if isinstance(record.args, tuple) else ()
+    sources = (getattr(arg, "source", None) for arg in args)
+    return hash(next((source for source in sources if source is not None), None)) % SHARES

@@ -39,10 +39,25 @@ DOTS = frozenset({b".", b".."})
 class StatListing:
     """The reading of one directory through one fid."""
 
-    __slots__ = ("_cookie", "_directory", "_extended", "_guard", "_largest", "_left_out", "_looks", "_node", "_waiting")
+    __slots__ = (
+        "_cookie",
+        "_directory",
+        "_extended",
+        "_guard",
+        "_largest",
+        "_left_out",
+        "_looks",
+        "_node",
+        "_peer",
+        "_waiting",
+    )
 
-    def __init__(self, node: Node, directory: OpenDir, extended: bool, largest: int = 1 << 32) -> None:
+    def __init__(
+        self, node: Node, directory: OpenDir, extended: bool, largest: int = 1 << 32, peer: object = "?"
+    ) -> None:
+        """``peer``: for the log."""
         self._node = node
+        self._peer = peer
         self._directory = directory
         self._extended = extended
         self._largest = largest
@@ -127,8 +142,9 @@ class StatListing:
         if not self._left_out:
             self._left_out = True
             log.warning(
-                "left out of a listing: entries whose records are larger than a message of the client, such as one of %d bytes for %r; "
+                "left out of a listing for %s: entries whose records are larger than a message of the client, such as one of %d bytes for %r; "
                 "a larger msize shows them",
+                self._peer,
                 size,
                 name[:40],
             )

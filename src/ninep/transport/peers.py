@@ -33,6 +33,8 @@ class Peer:
     """Vsock: the virtual machine."""
     vm: str | None = None
     """Hyper-V sockets: the virtual machine's GUID."""
+    device: str | None = None
+    """Virtio devices: the tag. One user may run several virtual machines."""
 
     def __str__(self) -> str:
         return self.shown
@@ -52,6 +54,13 @@ class Peer:
             address = self.address.packed[:8]
         known = (("address", address), ("uid", self.uid), ("cid", self.cid), ("vm", self.vm))
         return next((what for what in known if what[1] is not None), None)
+
+    @property
+    def source(self) -> object:
+        """Peers of one source share their lines in the log (``logs.RateLimit``): those of an
+        account, but each virtual machine has its own; what nothing is known of is its own source.
+        """
+        return (self.account or self.shown, self.device)
 
 
 def peer_of(transport: asyncio.BaseTransport) -> Peer:

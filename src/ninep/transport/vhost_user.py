@@ -121,10 +121,11 @@ def accept(
     """A device for the front end that connected."""
     options = address.options
     peer = unix_peer(sock)
-    peer = replace(peer, shown=f"{peer.shown.replace('unix', 'vhost-user', 1)} tag={options.tag}")
+    shown = f"{peer.shown.replace('unix', 'vhost-user', 1)} tag={options.tag}"
+    peer = replace(peer, shown=shown, device=options.tag)
     role = Virtio9P(make, peer, address.export)
     device = profile(os.fsencode(options.tag), options.queue_size)
-    return serve(sock, device, role, str(peer), gone, unsealed=options.unsealed_memory, kept=kept)
+    return serve(sock, device, role, peer, gone, unsealed=options.unsealed_memory, kept=kept)
 
 
 # -- hints ------------------------------------------------------------------------------------------------------------------

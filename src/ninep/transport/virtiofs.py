@@ -128,10 +128,11 @@ def accept(
     """A device for the front end that connected."""
     options = address.options
     peer = unix_peer(sock)
-    peer = replace(peer, shown=f"{peer.shown.replace('unix', 'virtiofs', 1)} tag={options.tag}")
+    shown = f"{peer.shown.replace('unix', 'virtiofs', 1)} tag={options.tag}"
+    peer = replace(peer, shown=shown, device=options.tag)
     role = VirtioFs(make, peer)
     device = Profile(0, b"", QUEUES, QUEUE_SIZE)
-    return serve(sock, device, role, str(peer), gone, unsealed=options.unsealed_memory, kept=kept)
+    return serve(sock, device, role, peer, gone, unsealed=options.unsealed_memory, kept=kept)
 
 
 class _Ring:

@@ -66,7 +66,7 @@ def _failing(what: str) -> Iterator[None]:
 class Device:
     """A device, from the connection of its front end to the end of that."""
 
-    def __init__(self, profile: Profile, role: Role, *, unsealed: bool = False, name: str = "virtio") -> None:
+    def __init__(self, profile: Profile, role: Role, *, unsealed: bool = False, name: object = "virtio") -> None:
         """``unsealed``: memory of files that could shrink is taken. ``name``: for the log."""
         self._profile = profile
         self._name = name

@@ -51,7 +51,7 @@ class Role(Protocol):
 class Rings:
     """All rings of one device, by index."""
 
-    def __init__(self, count: int, memory: GuestMemory, role: Role, name: str) -> None:
+    def __init__(self, count: int, memory: GuestMemory, role: Role, name: object) -> None:
         """``name``: for the log."""
         self._all = [Vring(index) for index in range(count)]
         self._memory = memory

@@ -50,7 +50,8 @@ def open_fid(session: Session, held: Fid, flags: int) -> tuple[Qid, int]:
         session.reserve_listing()
         held.directory = node.opendir()
         if session.dialect.stat_records:
-            held.stats = StatListing(node, held.directory, session.extended, session.msize - IOHDRSZ)
+            largest = session.msize - IOHDRSZ
+            held.stats = StatListing(node, held.directory, session.extended, largest, session.peer)
         iounit = 0
     else:
         if flags & O_ACCMODE == O_ACCMODE:
