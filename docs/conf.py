@@ -14,7 +14,8 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
-from ninep.app.config import ServerConfig
+from ninep.app.config import MessageOptions, ServerConfig
+from ninep.app.config_schema import file_schema
 from ninep.app.exports import ExportOptions, export_rows, layer_types
 from ninep.drivers import DRIVERS
 from ninep.options import Row, rows, schema
@@ -79,6 +80,7 @@ def _write(_app: Any) -> None:
     _write_lines("limits.md", _limits())
     _write_lines("options.md", _options())
     _write_lines("options.schema.json", [json.dumps(_schema(), indent=2)])
+    _write_lines("ninep.schema.json", [json.dumps(file_schema(), indent=2)])
 
 
 def _write_lines(name: str, lines: Iterable[str]) -> None:
@@ -94,7 +96,7 @@ def _limits() -> Iterator[str]:
 
 def _options() -> Iterator[str]:
     """A section for each set of options, with a table."""
-    yield from _section("Server", rows(ServerConfig))
+    yield from _section("Server", (*rows(ServerConfig), *rows(MessageOptions)))
     yield from _section("Every export", rows(ExportOptions))
     for name in DRIVERS:
         driver = DRIVERS.get(name)

@@ -431,3 +431,43 @@ def test_the_examples_are_in_the_paths_of_the_system(windows: bool) -> None:
                 assert addresses.parse(value)
             elif option == "--export":
                 assert parse_export(value)[1] in {"/data/b", "D:\\data\\b"}
+
+
+class TestConfigurationFile:
+    """What stands in it is for ``tests/app/test_config_file.py``."""
+
+    def test_it_serves_what_stands_there(self, serve: Serve, export: Path, tmp_path: Path) -> None:
+        file = tmp_path / "ninep.toml"
+        file.write_text(f'read-only = true\n[exports.src]\ntarget = "{export}"\n')
+        server = serve(f"--config={file}")
+        with connect(server, b"src") as client, refused(Errno.EROFS):
+            client.create(0, 1, b"f", b"hello")
+        server.stop()
+        assert f"serving {export} as 'src' (mapped-owner, read-only)" in server.said()
+
+    def test_one_that_is_found_is_used_if_nothing_else_is_named(
+        self, serve: Serve, export: Path, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "ninep" / "ninep.toml"
+        file.parent.mkdir()
+        file.write_text(f'[exports.src]\ntarget = "{export}"\n')
+        environment = {"XDG_CONFIG_HOME": str(tmp_path)}
+        assert f"serving {export} as 'src'" in serve("--verbose", environment=environment).said()
+        assert "'src'" not in serve(export, environment=environment).said()
+
+    def test_its_mistakes_are_lines_and_status_1(self, tmp_path: Path) -> None:
+        file = tmp_path / "ninep.toml"
+        file.write_text("workers = 0\nfoo = 1\n")
+        done = run("--config", file)
+        assert done.returncode == 1
+        assert done.stderr.splitlines() == [
+            f"ninep serve: {file}:1: workers: 0 is out of range (1 to 256)",
+            f"ninep serve: {file}:2: foo: there is no such option",
+        ]
+
+    def test_one_that_is_not_there(self, tmp_path: Path) -> None:
+        done = run("--config", tmp_path / "no.toml")
+        assert (done.returncode, done.stderr) == (
+            1,
+            f"ninep serve: {tmp_path}/no.toml: cannot read it: No such file or directory\n",
+        )

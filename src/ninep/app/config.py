@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ninep.app.exports import ExportConfig
-from ninep.options import FLAG, BadOption, OptionSet, mode, number, option, parsed, show_amount
+from ninep.options import FLAG, BadOption, OptionSet, mode, number, option, parsed, show_amount, size
 from ninep.server.access import Access, Rule, parse_rule
 from ninep.server.limits import MIN_MSIZE, Limits
 from ninep.transport import Address, addresses, forms, transport_of
@@ -32,6 +32,18 @@ def parse_metrics(text: str) -> Tcp:
     if not addresses.is_tcp(text):
         raise BadOption(f"{text!r}: metrics are served over HTTP: write PORT or HOST:PORT")
     return addresses.parse_tcp(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageOptions(OptionSet):
+    """The size of messages as people mean it; ``limits_with`` makes a limit of it."""
+
+    msize: int | None = option(
+        None,
+        size(1, 1 << 31),
+        "The largest message, in bytes or with K or M; up to 4M.  [default: 1M]",
+        group="Limits",
+    )
 
 
 @dataclass(frozen=True)
@@ -93,6 +105,9 @@ class ServerConfig(OptionSet):
         group=LOG_GROUP,
     )
 
+    verbose: bool = option(False, FLAG, "Log attaches and refused requests.", group=LOG_GROUP, short="v")
+    trace: bool = option(False, FLAG, "Log every message.", group=LOG_GROUP)
+
     def __post_init__(self) -> None:
         """Refuse contradictions."""
         super().__post_init__()
@@ -108,7 +123,9 @@ class ServerConfig(OptionSet):
 
     def _check_exports(self) -> None:
         if not self.exports:
-            raise BadOption("no folder to serve: give DIR or --export NAME=DIR")
+            raise BadOption(
+                "no folder to serve: give DIR or --export NAME=DIR, or write [exports.NAME] in a configuration file"
+            )
         names = [export.name.strip("/") for export in self.exports]
         for name in names:
             if names.count(name) > 1:
@@ -117,6 +134,8 @@ class ServerConfig(OptionSet):
                 )
 
     def _check_addresses(self) -> None:
+        if not self.listen:
+            raise BadOption("listen: no address to listen at")
         single = [address for address in self.listen if transport_of(address).single]
         if self.workers > 1 and single:
             raise BadOption(f"{single[0]} is a single connection: it cannot be combined with --workers")

@@ -29,6 +29,7 @@ class CommandEntry(NamedTuple):
 
 COMMANDS: Final = {
     "serve": CommandEntry("ninep.cli.serve", "Serve folders over 9P."),
+    "config": CommandEntry("ninep.cli.config", "Check and show the configuration file of serve."),
     "ls": CommandEntry("ninep.cli.listing", "List directories."),
     "tree": CommandEntry("ninep.cli.listing", "Show what is below a directory as a tree."),
     "cat": CommandEntry("ninep.cli.transfer", "Write files to standard output."),

@@ -12,26 +12,27 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, Final, NoReturn, TypeVar
 
 import click
 
 from ninep import logs
-from ninep.app.config import ServerConfig, limits_with
-from ninep.app.exports import EXPORTS, export_rows, merged, parse_export
+from ninep.app.config import MessageOptions, ServerConfig
+from ninep.app.exports import EXPORTS, export_rows, parse_export
 from ninep.app.hints import WINDOWS
-from ninep.app.run import run
+from ninep.app.settings import BadConfig, CommandLine, NamedExport, Sources, found_file
 from ninep.cli.groups import Grouped, grouped
 from ninep.cli.params import Checked
 from ninep.cli.rows import given, options_of
 from ninep.drivers import DRIVERS, FOLDER
-from ninep.options import FLAG, BadOption, rows, show_amount, size
+from ninep.options import FLAG, BadOption, rows, show_amount
 from ninep.security import MODELS
 from ninep.server.limits import ROWS, BadLimit, Limits, parse_limit
 from ninep.transport import TRANSPORTS
 
 LIMITS = "Limits"
-LOGGING = "Logging and metrics"
+FILE = "Configuration file"
 SERVER_ROWS = rows(ServerConfig)
 EXPORT_ROWS = [row for row in export_rows() if row.name not in {one.name for one in SERVER_ROWS}]
 GROUPS = list(dict.fromkeys([EXPORTS, *(row.group for row in (*SERVER_ROWS, *EXPORT_ROWS))]))
@@ -114,53 +115,69 @@ Limits:  --limit NAME=VALUE
 """
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+PARAMETERS: Final = (
+    click.argument("dir", required=False, metavar="[DIR]"),
+    grouped(
+        FILE,
+        "--config",
+        metavar="FILE",
+        help="Read exports and options from a TOML file. The command line takes precedence. Without DIR, "
+        "--export and --config: from the file that is found at the usual place.",
+    ),
+    grouped(
+        EXPORTS,
+        "--export",
+        "-e",
+        multiple=True,
+        metavar="NAME=DIR[,...]",
+        type=Checked("export", parse_export),
+        help="Serve another folder, chosen by aname=NAME, with options of its own (see below). Repeatable.",
+    ),
+    options_of(sorted((*EXPORT_ROWS, *SERVER_ROWS), key=lambda row: GROUPS.index(row.group))),
+    options_of(rows(MessageOptions)),
+    grouped(
+        LIMITS,
+        "--limit",
+        multiple=True,
+        metavar="NAME=VALUE",
+        type=Checked("limit", parse_limit),
+        help="Change a limit (see below). Repeatable.",
+    ),
+)
+
+
+def serve_options(function: F) -> F:
+    """All options of ``ninep serve``, for a command that calls ``sources`` with them."""
+    for decorate in reversed(PARAMETERS):
+        function = decorate(function)
+    return function
+
+
+def sources(dir: str | None, config: str | None, export: tuple[tuple[str, str, dict[str, Any]], ...],
+            limit: tuple[tuple[str, float], ...], **options: Any) -> Sources:  # fmt: skip
+    """What the command line says, and the file that it names or that is found."""
+    named = [*([NamedExport("", dir, {})] if dir else []), *(NamedExport(*one) for one in export)]
+    asked = CommandLine(exports=named, options=given(options), limits=dict(limit))
+    return Sources(asked, config if config is not None or named else found_file())
+
+
 @click.command(cls=Grouped, epilog=EXAMPLES)
-@click.argument("dir", required=False, metavar="[DIR]")
-@grouped(
-    EXPORTS,
-    "--export",
-    "-e",
-    multiple=True,
-    metavar="NAME=DIR[,...]",
-    type=Checked("export", parse_export),
-    help="Serve another folder, chosen by aname=NAME, with options of its own (see below). Repeatable.",
-)
-@options_of(sorted((*EXPORT_ROWS, *SERVER_ROWS), key=lambda row: GROUPS.index(row.group)))
-@grouped(
-    LIMITS,
-    "--msize",
-    metavar="SIZE",
-    type=Checked("size", size(1, 1 << 31).value),
-    help="The largest message, in bytes or with K or M; up to 4M.  [default: 1M]",
-)
-@grouped(
-    LIMITS,
-    "--limit",
-    multiple=True,
-    metavar="NAME=VALUE",
-    type=Checked("limit", parse_limit),
-    help="Change a limit (see below). Repeatable.",
-)
-@grouped(LOGGING, "--verbose", "-v", is_flag=True, help="Log attaches and refused requests.")
-@grouped(LOGGING, "--trace", is_flag=True, help="Log every message.")
-def serve(dir: str | None, export: tuple[tuple[str, str, dict[str, Any]], ...], msize: int | None,
-          limit: tuple[tuple[str, float], ...], verbose: bool, trace: bool, **options: Any) -> int:  # fmt: skip
+@serve_options
+def serve(**options: Any) -> int:
     """Serve a folder over 9P, to virtual machines, containers and other computers.
 
     Prints the command to type in a Linux guest. Ends at SIGTERM, SIGHUP or Ctrl-C, after answering
     what is in flight.
     """
-    _logging(verbose=verbose, trace=trace)
-    asked = given(options)
-    named: list[tuple[str, str, dict[str, Any]]] = ([("", dir, {})] if dir else []) + list(export)
-    server_names = {row.name for row in SERVER_ROWS}
+    from ninep.app.run import run  # noqa: PLC0415 - 'ninep config' reads the same options and runs nothing
+
     try:
-        settings = ServerConfig(
-            merged(named, {name: value for name, value in asked.items() if name not in server_names}),
-            limits_with(msize, dict(limit)),
-            **{name: value for name, value in asked.items() if name in server_names},
-        )
+        settings = sources(**options).settings()
+        _logging(verbose=settings.verbose, trace=settings.trace)
         return run(settings)
+    except BadConfig as error:
+        refuse(str(error), 1)
     except (BadOption, BadLimit) as error:
         refuse(str(error), 2)
     except OSError as error:
@@ -168,8 +185,9 @@ def serve(dir: str | None, export: tuple[tuple[str, str, dict[str, Any]], ...], 
 
 
 def refuse(sentence: str, status: int) -> NoReturn:
-    """One line on stderr, and the end."""
-    click.echo(f"ninep serve: {sentence}", err=True)
+    """Lines on stderr, and the end."""
+    for line in sentence.splitlines():
+        click.echo(f"ninep serve: {line}", err=True)
     sys.exit(status)
 
 

@@ -44,6 +44,11 @@ class Rule(NamedTuple):
     kind: str = "network"
     number: int = -1
 
+    def __str__(self) -> str:
+        """As it is written."""
+        word = next((word for word, networks in NETWORKS.items() if networks == self.networks), "")
+        return word or (str(self.networks[0]) if self.networks else f"{self.kind}:{self.number}")
+
     def names(self, peer: Peer) -> bool:
         """The peer is meant."""
         if self.networks:

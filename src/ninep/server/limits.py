@@ -8,6 +8,7 @@ connection is closed and that is logged. No other client is disturbed: what all 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
@@ -137,3 +138,25 @@ def parse_limit(text: str) -> tuple[str, float]:
     except BadOption as error:
         raise BadLimit(f"{text!r}: {value!r} is not a number") from error
     return row.name, amount if isinstance(row.default, float) else int(amount)
+
+
+def limit_value(name: str, given: object) -> float:
+    """The value of a limit by the name that people write, from a number or text; ``BadLimit``
+    without the name.
+    """
+    row = ROWS[name]
+    if isinstance(given, str):
+        try:
+            amount = read_amount(given)
+        except BadOption as error:
+            raise BadLimit(f"{given!r} is not a number") from error
+    elif isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given):
+        amount = given
+    else:
+        raise BadLimit(f"{given!r} is not a number")
+    if not isinstance(row.default, float) and amount != int(amount):
+        raise BadLimit(f"{given!r} is not a whole number")
+    low = row.metadata["low"]
+    if amount < low:
+        raise BadLimit(f"{given!r}: at least {low:g} is needed")
+    return amount if isinstance(row.default, float) else int(amount)
