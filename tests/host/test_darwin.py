@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from tests.drivers.local.conftest import refusal
+from tests.support.descriptors import open_descriptors
 
 from ninep import host
 from ninep.drivers.local import LocalDriver, new_handle_cache
@@ -70,13 +71,13 @@ def place(root: Handle, name: bytes) -> ObjectRef:
 
 
 def test_ghosts_stand_in_for_what_cannot_be_opened(root: Handle) -> None:
-    before, known = len(os.listdir("/proc/self/fd")), set(darwin._ghosts)
+    before, known = open_descriptors(), set(darwin._ghosts)
     ghosts = [darwin.open_path(root, name) for name in (b"fifo", b"link")]
     assert [number < -1 for number in ghosts] == [True, True]
     assert [stat.S_IFMT(darwin.stat(ghost).st_mode) for ghost in ghosts] == [stat.S_IFIFO, stat.S_IFLNK]
     for ghost in ghosts:
         darwin.close(ghost)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert not open_descriptors() - before
     assert set(darwin._ghosts) == known
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.descriptors import open_descriptors
 from tests.support.served import Served
 from tests.support.virtio_client import Ring
 
@@ -63,12 +64,12 @@ def test_a_wrong_message_closes_its_own_connection(path: str, wrong: str) -> Non
     with Ring(path, size=SIZE) as honest, Ring(path, size=SIZE) as hostile:
         other = honest.client()
         hostile.client()
-        before = len(os.listdir("/proc/self/fd"))
+        before = open_descriptors()
         WRONG[wrong](hostile.front)
         with pytest.raises((Lost, ConnectionResetError)):
             hostile.front.ask(Request.GET_FEATURES)
         other.walk(0, 1)
-        assert len(os.listdir("/proc/self/fd")) <= before  # the server is in this process
+        assert not open_descriptors() - before  # the server is in this process
 
 
 def test_memory_that_could_shrink_is_not_used(served: Served, path: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import re
@@ -15,6 +14,7 @@ from ninep.host import shared
 if not shared.AVAILABLE:
     pytest.skip("memory is shared by memfds, on Linux", allow_module_level=True)
 
+from tests.support.descriptors import open_descriptors
 from tests.support.vhost_back_end import PROFILE, Pair
 from tests.support.vhost_front_end import USER, FrontEnd, Lost, event
 from tests.support.vhost_front_end import memory as memfd
@@ -27,11 +27,6 @@ PLUGGED = Region(guest=0x1_0000_0000, size=0x4000, user=USER + 0x1000_0000, offs
 NEEDS_RESET = 64
 
 Make = Callable[..., Pair]
-
-
-def open_descriptors() -> int:
-    gc.collect()
-    return len(os.listdir("/proc/self/fd"))
 
 
 @pytest.fixture
@@ -48,7 +43,7 @@ def make() -> Iterator[Make]:
     for pair in pairs:
         pair.close()
     pairs.clear()
-    assert open_descriptors() == before
+    assert not open_descriptors() - before
 
 
 @pytest.fixture

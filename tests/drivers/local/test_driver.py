@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.drivers.local.conftest import refusal
+from tests.support.descriptors import open_descriptors
 
 from ninep import host
 from ninep.drivers.local import ExportError, LocalDriver, new_handle_cache
@@ -65,8 +65,7 @@ def test_a_slow_filesystem_is_not_inline(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_attaches_and_leaves_nothing(tmp_path: Path, model: str) -> None:
-    gc.collect()  # handles that other tests left in cycles
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     # A cache of its own: that of the process keeps its reserve.
     driver = LocalDriver(str(tmp_path), model, handles=new_handle_cache(100))
     root = driver.attach(User(b"glenda", 1000, "peer"))
@@ -75,8 +74,7 @@ def test_every_model_attaches_and_leaves_nothing(tmp_path: Path, model: str) -> 
     root.release()
     driver.close()
     del root, driver
-    gc.collect()  # driver and cache are part of reference cycles
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert not open_descriptors() - before
 
 
 class TestMadeAgain:

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import pytest
 from tests.drivers.local.conftest import NEW
+from tests.support.descriptors import open_descriptors
 
 from ninep.drivers.local import LocalNode
 from ninep.drivers.local.reserve import Reserve, exhausted
@@ -19,10 +20,6 @@ from ninep.linux import GETATTR_BASIC, O_RDONLY, O_RDWR, Errno
 from ninep.node import Changes
 
 T = TypeVar("T")
-
-
-def handles() -> set[str]:
-    return set(os.listdir("/proc/self/fd"))
 
 
 @contextmanager
@@ -43,19 +40,19 @@ def none_left() -> Iterator[None]:
 
 
 def test_it_is_given_and_filled_again() -> None:
-    before = handles()
+    before = open_descriptors()
     reserve = Reserve(3)
     assert reserve.missing == 3
     assert reserve.fill()
-    assert (reserve.missing, len(handles() - before)) == (0, 3)
+    assert (reserve.missing, len(open_descriptors() - before)) == (0, 3)
     reserve.give()
     reserve.give()
-    assert (reserve.missing, handles()) == (3, before)
+    assert (reserve.missing, open_descriptors() - before) == (3, frozenset())
     with none_left():
         assert not reserve.fill()
     assert reserve.fill()
     del reserve
-    assert handles() == before
+    assert not open_descriptors() - before
 
 
 def test_only_the_hosts_limit_exhausts() -> None:
