@@ -126,6 +126,18 @@ O_NOATIME: Final = 0o1000000
 O_CLOEXEC: Final = 0o2000000
 O_SYNC: Final = 0o4000000
 
+# Modes of fallocate(2) (include/uapi/linux/falloc.h); what lseek(2) looks for; flags of renameat2(2).
+FALLOC_FL_KEEP_SIZE: Final = 0x01
+FALLOC_FL_PUNCH_HOLE: Final = 0x02
+FALLOC_FL_COLLAPSE_RANGE: Final = 0x08
+FALLOC_FL_ZERO_RANGE: Final = 0x10
+FALLOC_FL_INSERT_RANGE: Final = 0x20
+FALLOC_FL_UNSHARE_RANGE: Final = 0x40
+SEEK_DATA: Final = 3
+SEEK_HOLE: Final = 4
+RENAME_NOREPLACE: Final = 1
+RENAME_EXCHANGE: Final = 2
+
 # File types and permission bits (include/uapi/linux/stat.h).
 S_IFMT: Final = 0o170000
 S_IFSOCK: Final = 0o140000

@@ -1,5 +1,5 @@
 """The driver interface. This page is its specification: a class that implements ``Node`` can be
-served over 9P.
+served over 9P. What its ``open`` and ``opendir`` return is specified in ``opened``.
 
 A *driver* provides the files of an export. It returns *nodes* (a file, a folder, a link, a device),
 which return open files and open directories. The server never handles a path: it walks from node to
@@ -13,8 +13,8 @@ Guarantees of the server:
 * every node that ``walk``, ``clone``, ``parent`` or ``create`` returned is released exactly once,
   after everything that was opened from it was closed;
 * verbs of one node may be called from several threads at once, unless ``inline`` is true and the
-  driver is not ``threadsafe``: then all calls come from the event loop's thread, except ``fsync``
-  and those repeated in a worker thread after ``WouldBlock``.
+  driver is not ``threadsafe``: then all calls come from the event loop's thread, except ``fsync``,
+  ``syncfs`` and those repeated in a worker thread after ``WouldBlock``.
 
 Requirements for every driver:
 
@@ -37,7 +37,7 @@ from typing import NamedTuple
 
 from ninep.errors import Refused
 from ninep.linux import NO_ID, Errno
-from ninep.wire.buffers import length, scatter
+from ninep.opened import OpenDir, OpenFile
 from ninep.wire.types import Attributes, Buffer, Dirent, Qid, Statfs
 from ninep.would_block import WouldBlock, check_may_wait, may_wait, serve_in_this_thread
 
@@ -87,136 +87,6 @@ class Changes(NamedTuple):
 NOW = -(1 << 80)
 """As a time in ``Changes``: the host's clock at the moment of the call. (No time in 9P is that
 small.)"""
-
-
-class OpenFile(ABC):
-    """A file opened by ``Node.open`` or ``Node.create``; a fid reads and writes it.
-
-    It stays usable after the file is renamed or unlinked. Verbs may be called from worker threads.
-    """
-
-    idle: bool = False
-    """Between calls, it holds no scarce resource, such as a file descriptor of the host, until it
-    is locked."""
-
-    @abstractmethod
-    def read(self, offset: int, count: int) -> Buffer:
-        """Up to ``count`` bytes from ``offset``: fewer only at the end of the file, none beyond
-        it.
-        """
-
-    def read_now(self, offset: int, count: int) -> Buffer:
-        """As ``read``, for the event loop: raises ``WouldBlock`` if it would have to wait
-        (preadv2(2), RWF_NOWAIT).
-        """
-        return self.read(offset, count)
-
-    def read_into(self, offset: int, buffers: Sequence[memoryview]) -> int:
-        """As ``read_now``, into memory of the caller: fills ``buffers`` in order, and returns the
-        number of bytes read. Called in the event loop only.
-
-        The memory may be shared with a client, which sees and changes it at any moment: what was
-        put there must not be read again. After an error its content is undefined, so an error may
-        come at any point, ``WouldBlock`` too. No reference to it may be kept.
-        """
-        return scatter(buffers, self.read_now(offset, length(buffers)))
-
-    def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:
-        """Write ``data`` at ``offset`` (at the end for a file opened O_APPEND). Returns the number
-        of bytes written, which may be fewer.
-
-        ``by`` is the uid of the writing user: unless it is 0, SUID and (with group execution) SGID
-        are dropped. The buffer belongs to the caller, which reuses it after the return.
-        """
-        raise Refused(Errno.EBADF)
-
-    def write_from(self, offset: int, buffers: Sequence[memoryview], by: int = NO_ID) -> int:
-        """As ``write``, of the content of several buffers one after the other. Called in the event
-        loop only: raises ``WouldBlock``, before anything is written, if it would have to wait.
-
-        As for ``read_into`` the memory may change at any moment (what is looked at twice may
-        differ), and no reference to it may be kept.
-        """
-        return self.write(offset, b"".join(buffers), by)
-
-    def truncate(self, size: int, by: int = NO_ID) -> None:
-        """Set the size, as ``Changes.size`` does, through the open file: permitted whatever mode
-        the file has now.
-        """
-        raise Refused(Errno.EBADF)
-
-    def fsync(self, datasync: bool) -> None:
-        """Return when the data written is on stable storage (fsync(2), or fdatasync(2))."""
-
-    def lock(self, kind: int, start: int, length: int) -> None:
-        """Set (``linux.LOCK_RDLCK``, ``LOCK_WRLCK``) or remove (``LOCK_UNLCK``) a lock of a byte
-        range against other processes of the host.
-
-        ``length`` 0 extends to the end of the file. Never waits: EAGAIN if another process holds a
-        conflicting lock. The server itself keeps the locks of its clients apart; a driver without
-        host processes has nothing to do. A write lock requires a file that is open for writing
-        (fcntl(2)): EBADF otherwise, and the server then keeps the lock among its clients only.
-        flock(2) clients request it for files that they opened for reading; a driver may open such a
-        file for writing to lock it, if the user has that permission, but not below a read-only
-        export, whose layer refuses before the driver is called.
-        """
-
-    def test_lock(self, kind: int, start: int, length: int) -> tuple[int, int, int, int] | None:
-        """The conflicting lock of a host process, as (kind, start, length, pid), or None."""
-        return None
-
-    def close(self) -> None:
-        """Called exactly once. An error is reported to the client; the file is closed in any
-        case.
-        """
-
-
-class OpenDir(ABC):
-    """A directory opened by ``Node.opendir``."""
-
-    packs: bool = False
-    """``read_packed`` is always supported: None then means that not even one entry fits."""
-    small_cookies: bool = False
-    """Cookies are below 2**31 and found in no time, wherever they lead: clients get them as they are.
-    Otherwise the server numbers the entries, and counts them to find a place again.
-    """
-
-    @abstractmethod
-    def read(self, cookie: int, room: int) -> Sequence[Dirent]:
-        """Entries after ``cookie`` (0: from the start, read again), including ``.`` and ``..``;
-        empty only at the end.
-
-        ``room`` is the size of the reply in bytes; an entry takes 24 + the length of its name. A
-        driver need not return more entries than fit (but at least one, if there is one), and the
-        server may use fewer. Plain tuples in the field order of ``Dirent`` are permitted. An entry
-        that exists throughout is returned exactly once between two rewinds, whatever is created and
-        deleted meanwhile. An entry whose attributes cannot be read never makes the call fail.
-        """
-
-    def read_packed(self, cookie: int, room: int) -> Buffer | None:
-        """As ``read``, in the format of Rreaddir (``wire.codec.pack_dirents``): whole entries, at
-        most ``room`` bytes, empty at the end.
-
-        For drivers that have the entries in this format already. None: the server calls ``read``
-        instead (also if not even one entry fits). Cookies in this format must be below 2**31
-        (``wire.cookies`` helps), and a reply after a jump to another position must be short: the
-        client may discard all but its first entry. ``read`` may return any cookies: the server
-        replaces them by numbers.
-        """
-        return None
-
-    def is_far(self, cookie: int) -> bool:
-        """Whether continuing after this cookie requires reading thousands of entries first: the
-        server then calls ``read_packed`` in a worker thread.
-        """
-        del cookie
-        return False
-
-    def fsync(self, datasync: bool) -> None:
-        """As ``OpenFile.fsync``, for the directory's entries."""
-
-    def close(self) -> None:
-        """Called exactly once."""
 
 
 class Node(ABC):
@@ -315,6 +185,12 @@ class Node(ABC):
         without changes).
         """
 
+    def syncfs(self) -> None:
+        """Flush everything that was written to the filesystem that contains this node (syncfs(2)).
+        Called as ``fsync`` is. EOPNOTSUPP: the server flushes the files that are open.
+        """
+        raise Refused(Errno.EOPNOTSUPP)
+
     # -- opening -------------------------------------------------------------------------------------------------------
 
     def open(self, flags: int, by: int = NO_ID) -> OpenFile:
@@ -339,6 +215,15 @@ class Node(ABC):
         mode. Exactly the permissions of ``mode`` are set.
         """
         raise Refused(Errno.EROFS)
+
+    def tmpfile(self, flags: int, mode: int, uid: int, gid: int) -> tuple[Node, OpenFile]:
+        """Create a regular file without a name on the filesystem of this directory, and open it for
+        writing according to ``flags`` (open(2), O_TMPFILE). ``link`` can name it; if it was not
+        named when its last reference goes, so does its content.
+
+        EOPNOTSUPP where the driver has no such files: programs then make one with a name.
+        """
+        raise Refused(Errno.EOPNOTSUPP)
 
     def mkdir(self, name: bytes, mode: int, uid: int, gid: int) -> Qid:
         """Make a directory. EEXIST if ``name`` exists."""
@@ -370,9 +255,13 @@ class Node(ABC):
         """
         raise Refused(Errno.EROFS)
 
-    def rename(self, name: bytes, newdir: Node, newname: bytes) -> None:
+    def rename(self, name: bytes, newdir: Node, newname: bytes, flags: int = 0) -> None:
         """Rename the entry ``name`` to ``newname`` in ``newdir``, replacing an existing entry
         (rename(2)).
+
+        ``flags`` (renameat2(2)): with ``linux.RENAME_NOREPLACE`` an existing entry is EEXIST; with
+        ``RENAME_EXCHANGE`` both entries, which must exist, change places, whatever they are. Both
+        at once, others, and those that cannot be done in one step are EINVAL.
         """
         raise Refused(Errno.EROFS)
 

@@ -160,6 +160,10 @@ class LinkTests(SymlinkTests):
     test_moving_and_removing_the_link_itself = None  # links are ghosts here, which do not outlive their names
 
 
+LACKING = dict.fromkeys(("allocation", "copies", "no_replace", "exchange", "unnamed"), False)
+"""``_lacking``, and where these tests run, renameatx_np(2)."""
+
+
 class TestPassthrough(DriverSuite):
     """The whole driver on these primitives."""
 
@@ -167,7 +171,10 @@ class TestPassthrough(DriverSuite):
     TestSpecial = None  # ghosts, too; and no sockets
 
     capabilities = Capabilities(
-        owners="kept" if os.geteuid() == 0 else "refused", devices=os.geteuid() == 0, root_keeps_setid=os.geteuid() == 0
+        **LACKING,
+        owners="kept" if os.geteuid() == 0 else "refused",
+        devices=os.geteuid() == 0,
+        root_keeps_setid=os.geteuid() == 0,
     )
 
     @pytest.fixture
@@ -180,7 +187,7 @@ class TestPassthrough(DriverSuite):
 
 
 class TestMappedFile(TestPassthrough):
-    capabilities = Capabilities()
+    capabilities = Capabilities(**LACKING)
 
     @pytest.fixture
     def root(self, tmp_path: Path) -> Iterator[Node]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple
 
-from ninep.fuse.handlers import attributes, beginning, creation, directories, files, locks, names, xattrs
+from ninep.fuse.handlers import attributes, beginning, creation, directories, files, locks, names, ranges, xattrs
 from ninep.wire.fuse import UNPACK, Opcode, Unpack
 from ninep.wire.types import Buffer
 
@@ -46,6 +46,7 @@ ROWS: Final[dict[Opcode, Row]] = {
     Opcode.MKNOD: Row(creation.mknod),
     Opcode.MKDIR: Row(creation.mkdir),
     Opcode.CREATE: Row(creation.create),
+    Opcode.TMPFILE: Row(creation.tmpfile),
     Opcode.LINK: Row(names.link, nodes=(0,)),
     Opcode.UNLINK: Row(names.unlink),
     Opcode.RMDIR: Row(names.rmdir),
@@ -59,7 +60,9 @@ ROWS: Final[dict[Opcode, Row]] = {
     Opcode.FSYNC: Row(files.fsync, waits=True, handles=(0,)),
     Opcode.FSYNCDIR: Row(files.fsync, waits=True, handles=(0,)),
     Opcode.SYNCFS: Row(files.syncfs, waits=True),
-    Opcode.COPY_FILE_RANGE: Row(files.copy_file_range, nodes=(2,), handles=(0, 3)),
+    Opcode.FALLOCATE: Row(ranges.fallocate, handles=(0,)),
+    Opcode.LSEEK: Row(ranges.lseek, handles=(0,)),
+    Opcode.COPY_FILE_RANGE: Row(ranges.copy_file_range, nodes=(2,), handles=(0, 3)),
     Opcode.OPENDIR: Row(directories.opendir),
     Opcode.READDIR: Row(directories.readdir, handles=(0,)),
     Opcode.READDIRPLUS: Row(directories.readdirplus, handles=(0,)),
@@ -78,9 +81,6 @@ ABSENT: Final[dict[Opcode, str]] = {
     Opcode.BMAP: "files have no blocks of a device that the kernel has",
     Opcode.IOCTL: "no ioctl of the host is a client's business",
     Opcode.POLL: "files are always ready",
-    Opcode.FALLOCATE: "no verb of a node: posix_fallocate(3) then writes",
-    Opcode.LSEEK: "no verb of a node: the kernel takes a file for data from begin to end",
-    Opcode.TMPFILE: "no verb of a node: programs make a file and unlink it",
     Opcode.SETUPMAPPING: "no window of shared memory",
     Opcode.REMOVEMAPPING: "no window of shared memory",
 }

@@ -305,8 +305,10 @@ class HostModule(Protocol):
         directory.
         """
 
-    def rename(self, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes) -> None:
-        """Atomic, replacing; over open and read-only targets as POSIX has it."""
+    def rename(self, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes, flags: int = 0) -> None:
+        """Atomic, replacing; over open and read-only targets as POSIX has it. ``flags``:
+        ``linux.RENAME_*``; EINVAL for those that the host or the filesystem has not.
+        """
 
     def remove_file(self, dir: Handle, name: bytes) -> None:
         """EISDIR for a directory. An open file lives on until its last handle is closed."""
@@ -337,6 +339,17 @@ class HostModule(Protocol):
         """As ``write``, of several buffers as one piece."""
 
     def sync(self, handle: Handle, datasync: bool) -> None: ...
+    def sync_filesystem(self, place: ObjectRef, /) -> None:
+        """All that was written to the filesystem of a file or directory. May wait. EOPNOTSUPP."""
+
+    def allocate(self, handle: Handle, mode: int, offset: int, length: int, /) -> None:
+        """fallocate(2); ``mode``: ``linux.FALLOC_FL_*``. May wait. EOPNOTSUPP."""
+
+    def seek(self, handle: Handle, offset: int, whence: int, /) -> int:
+        """Where data or a hole begin; ``whence``: ``linux.SEEK_*``. May wait. ENXIO, EOPNOTSUPP."""
+
+    def copy_file_range(self, source: Handle, offset: int, target: Handle, target_offset: int, count: int, /) -> int:
+        """Between handles: how many bytes. May wait. EXDEV, EOPNOTSUPP."""
 
     # -- locks of host processes, on open handles: never wait ------------------------------------------------------------
     def lock(self, handle: Handle, kind: int, start: int, length: int) -> None:

@@ -34,6 +34,7 @@ from ninep import linux
 from ninep.errors import Refused
 from ninep.host import _posix
 from ninep.host._api import Handle, Listing, NoMounts, ObjectRef, Stat, Volume
+from ninep.host._lacking import allocate, copy_file_range, sync_filesystem
 from ninep.host._posix import (
     SnapshotListing,
     linux_rdev,
@@ -44,6 +45,7 @@ from ninep.host._posix import (
     read_into,
     read_into_now,
     reserved_match,
+    seek,
     truncate,
     write,
     write_from,
@@ -59,10 +61,12 @@ __all__ = [
     "HANDLES_BLOCK_RENAME",
     "SEES_MOUNTS",
     "UNPRIVILEGED_OWNERS",
+    "allocate",
     "birth_time",
     "chmod",
     "chown",
     "close",
+    "copy_file_range",
     "generation",
     "get_xattr",
     "linux_rdev",
@@ -94,12 +98,14 @@ __all__ = [
     "rename",
     "reopen_path",
     "reserved_match",
+    "seek",
     "set_xattr",
     "stat",
     "stat_at",
     "stat_same_mount",
     "statfs",
     "sync",
+    "sync_filesystem",
     "test_lock",
     "truncate",
     "utimes",
@@ -163,9 +169,21 @@ remove_dir = _in_a_directory(_posix.remove_dir)
 remove_file = _in_a_directory(_posix.remove_file)
 
 
+_RENAME: Final = {linux.RENAME_EXCHANGE: 0x2, linux.RENAME_NOREPLACE: 0x4}  # bsd/sys/stdio.h: SWAP, EXCL
+
+
 @_in_a_directory
-def rename(olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes) -> None:
-    _posix.rename(olddir, oldname, newdir, newname)
+def rename(olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes, flags: int = 0) -> None:
+    """renameatx_np(2), for flags. A file system without them says ENOTSUP: EINVAL, as on Linux."""
+    if not flags:
+        _posix.rename(olddir, oldname, newdir, newname)
+        return
+    call = getattr(_libc, "renameatx_np", None)
+    if flags not in _RENAME or call is None:
+        raise Refused(Errno.EINVAL)
+    if call(ctypes.c_int(olddir), oldname, ctypes.c_int(newdir), newname, ctypes.c_uint(_RENAME[flags])):
+        error = _failed()
+        raise Refused(Errno.EINVAL) if error.errno == errno.ENOTSUP else error
 
 
 @_in_a_directory

@@ -50,6 +50,14 @@ if _getdents64 is not None:
     _getdents64.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
     _getdents64.restype = ctypes.c_ssize_t
 
+_syncfs = _libc.syncfs
+_syncfs.argtypes = (ctypes.c_int,)
+# The one with 64-bit offsets has a name of its own in glibc.
+_fallocate = getattr(_libc, "fallocate64", None) or _libc.fallocate
+_fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+_renameat2 = getattr(_libc, "renameat2", None)  # in glibc since 2.28, and not in every musl
+if _renameat2 is not None:
+    _renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
 _fchownat = _libc.fchownat
 _fchownat.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint, ctypes.c_uint, ctypes.c_int)
 # Linux 6.6 has it, libraries do not yet. The number is the same on all machines that count with
@@ -146,6 +154,26 @@ def chown(fd: int, uid: int, gid: int) -> None:
     way of /proc.
     """
     if _fchownat(fd, b"", uid, gid, _AT_EMPTY_PATH):
+        raise failed()
+
+
+def syncfs(fd: int) -> None:
+    """The system call of that name."""
+    if _syncfs(fd):
+        raise failed()
+
+
+def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
+    """The system call of that name."""
+    if _fallocate(fd, mode, offset, length):
+        raise failed()
+
+
+def rename(olddir: int, oldname: bytes, newdir: int, newname: bytes, flags: int) -> None:
+    """renameat2(2). EINVAL where there is none, as from a filesystem without the flags."""
+    if _renameat2 is None:
+        raise Refused(Errno.EINVAL)
+    if _renameat2(olddir, oldname, newdir, newname, flags):
         raise failed()
 
 

@@ -27,7 +27,7 @@ from typing import Final, cast
 
 from ninep import linux
 from ninep.errors import Refused
-from ninep.host import _libc
+from ninep.host import _libc, _posix
 from ninep.host._api import Entry, Handle, Listing, ObjectRef, Volume
 from ninep.host._crossings import SEES_MOUNTS, mounts, open_path, open_path_across, stat_same_mount
 from ninep.host._filesystems import WITHOUT_OWNERS, kind_of
@@ -47,8 +47,8 @@ from ninep.host._posix import (
     read_into_now,
     remove_dir,
     remove_file,
-    rename,
     reserved_match,
+    seek,
     stat,
     stat_at,
     sync,
@@ -68,10 +68,12 @@ __all__ = [
     "HANDLES_BLOCK_RENAME",
     "SEES_MOUNTS",
     "UNPRIVILEGED_OWNERS",
+    "allocate",
     "birth_time",
     "chmod",
     "chown",
     "close",
+    "copy_file_range",
     "generation",
     "get_xattr",
     "linux_rdev",
@@ -103,12 +105,14 @@ __all__ = [
     "rename",
     "reopen_path",
     "reserved_match",
+    "seek",
     "set_xattr",
     "stat",
     "stat_at",
     "stat_same_mount",
     "statfs",
     "sync",
+    "sync_filesystem",
     "test_lock",
     "truncate",
     "utimes",
@@ -412,7 +416,30 @@ def make_link(place: ObjectRef, dir: Handle, name: bytes) -> None:
     os.link(_OWN % place.path_handle, name, src_dir_fd=_own.fds, dst_dir_fd=dir, follow_symlinks=True)
 
 
+def rename(olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes, flags: int = 0) -> None:
+    if flags:
+        _libc.rename(olddir, oldname, newdir, newname, flags)
+    else:
+        _posix.rename(olddir, oldname, newdir, newname)
+
+
 # -- data --------------------------------------------------------------------------------------------------------------
+
+allocate = _libc.fallocate
+
+
+def sync_filesystem(place: ObjectRef) -> None:
+    if st.S_IFMT(os.fstat(place.path_handle).st_mode) not in (st.S_IFDIR, st.S_IFREG):
+        raise Refused(Errno.ENXIO)
+    handle = open_fd(_OWN % place.path_handle, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=_own.fds)
+    try:
+        _libc.syncfs(handle)
+    finally:
+        os.close(handle)
+
+
+def copy_file_range(source: Handle, offset: int, target: Handle, target_offset: int, count: int) -> int:
+    return os.copy_file_range(source, target, count, offset, target_offset)
 
 
 def read_now(handle: Handle, count: int, offset: int) -> Buffer:

@@ -213,6 +213,20 @@ def sync(handle: Handle, datasync: bool) -> None:
         os.fsync(handle)
 
 
+_WHENCE: Final = {
+    linux.SEEK_DATA: getattr(os, "SEEK_DATA", None),
+    linux.SEEK_HOLE: getattr(os, "SEEK_HOLE", None),
+}
+
+
+def seek(handle: Handle, offset: int, whence: int) -> int:
+    """Moves the handle's own offset, which no other verb uses."""
+    wanted = _WHENCE.get(whence)
+    if wanted is None:
+        raise Refused(Errno.EINVAL)
+    return os.lseek(handle, offset, wanted)
+
+
 _SHORT_ALIAS = re.compile(rb"[^~]{1,6}~[0-9]{1,6}", re.DOTALL)
 
 

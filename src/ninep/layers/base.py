@@ -104,6 +104,9 @@ class Wrapper(Node):
     def fsync(self) -> None:
         self.inner.fsync()
 
+    def syncfs(self) -> None:
+        self.inner.syncfs()
+
     def open(self, flags: int, by: int = NO_ID) -> OpenFile:
         return self.wrap_file(self.inner.open(flags, by))
 
@@ -112,6 +115,11 @@ class Wrapper(Node):
 
     def create(self, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[Node, OpenFile]:
         node, file = self.inner.create(name, flags, mode, uid, gid)
+        wrapped = self.wrap(node)
+        return wrapped, wrapped.wrap_file(file)
+
+    def tmpfile(self, flags: int, mode: int, uid: int, gid: int) -> tuple[Node, OpenFile]:
+        node, file = self.inner.tmpfile(flags, mode, uid, gid)
         wrapped = self.wrap(node)
         return wrapped, wrapped.wrap_file(file)
 
@@ -130,8 +138,8 @@ class Wrapper(Node):
     def unlink(self, name: bytes, directory: bool) -> None:
         self.inner.unlink(name, directory)
 
-    def rename(self, name: bytes, newdir: Node, newname: bytes) -> None:
-        self.inner.rename(name, self.unwrap(newdir), newname)
+    def rename(self, name: bytes, newdir: Node, newname: bytes, flags: int = 0) -> None:
+        self.inner.rename(name, self.unwrap(newdir), newname, flags)
 
     def remove(self) -> None:
         self.inner.remove()
@@ -195,6 +203,21 @@ class FileWrapper(OpenFile):
     def truncate(self, size: int, by: int = NO_ID) -> None:
         self.inner.truncate(size, by)
 
+    def allocate(self, mode: int, offset: int, length: int, by: int = NO_ID) -> None:
+        self.inner.allocate(mode, offset, length, by)
+
+    def seek(self, offset: int, whence: int) -> int:
+        return self.inner.seek(offset, whence)
+
+    def copy_file_range(self, offset: int, target: OpenFile, target_offset: int, count: int, by: int = NO_ID) -> int:
+        return self.inner.copy_file_range(offset, self.unwrap(target), target_offset, count, by)
+
+    def unwrap(self, file: OpenFile) -> OpenFile:
+        """The inside of another file of the same layer, EXDEV for any other file."""
+        if isinstance(file, FileWrapper) and file.node.layer is self.node.layer:
+            return file.inner
+        raise Refused(Errno.EXDEV, "another export")
+
     def fsync(self, datasync: bool) -> None:
         self.inner.fsync(datasync)
 
@@ -244,12 +267,13 @@ class DirWrapper(OpenDir):
 # -- one hook for every verb -------------------------------------------------------------------------------------------
 
 NODE_VERBS = (
-    "clone", "release", "walk", "parent", "getattr", "setattr", "statfs", "readlink", "fsync", "open", "opendir", "create",
-    "mkdir", "symlink", "mknod", "link", "unlink", "rename", "remove", "may_remove", "move", "getxattr", "listxattr",
+    "clone", "release", "walk", "parent", "getattr", "setattr", "statfs", "readlink", "fsync", "syncfs", "open", "opendir",
+    "create", "tmpfile", "mkdir", "symlink", "mknod", "link", "unlink", "rename", "remove", "may_remove", "move", "getxattr", "listxattr",
     "setxattr", "removexattr",
 )  # fmt: skip
 FILE_VERBS = (
-    "read", "read_now", "read_into", "write", "write_from", "truncate", "fsync", "lock", "test_lock", "close",
+    "read", "read_now", "read_into", "write", "write_from", "truncate", "allocate", "seek", "copy_file_range", "fsync", "lock",
+    "test_lock", "close",
 )  # fmt: skip
 DIR_VERBS = ("read", "read_packed", "is_far", "fsync", "close")
 

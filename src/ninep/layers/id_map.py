@@ -338,6 +338,9 @@ class IdMapped(Wrapper):
     def create(self, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[Node, OpenFile]:
         return super().create(name, flags, mode, self.ids.given_uid(uid), self._group(gid))
 
+    def tmpfile(self, flags: int, mode: int, uid: int, gid: int) -> tuple[Node, OpenFile]:
+        return super().tmpfile(flags, mode, self.ids.given_uid(uid), self._group(gid))
+
     def mkdir(self, name: bytes, mode: int, uid: int, gid: int) -> Qid:
         return super().mkdir(name, mode, self.ids.given_uid(uid), self._group(gid))
 
@@ -375,6 +378,12 @@ class IdMappedFile(FileWrapper):
 
     def truncate(self, size: int, by: int = NO_ID) -> None:
         self.inner.truncate(size, by or OVERFLOW_ID)
+
+    def allocate(self, mode: int, offset: int, length: int, by: int = NO_ID) -> None:
+        self.inner.allocate(mode, offset, length, by or OVERFLOW_ID)
+
+    def copy_file_range(self, offset: int, target: OpenFile, target_offset: int, count: int, by: int = NO_ID) -> int:
+        return super().copy_file_range(offset, target, target_offset, count, by or OVERFLOW_ID)
 
 
 USERS: Final = "Access and users"

@@ -40,7 +40,7 @@ class ReadOnly(Wrapper):
     def wrap_file(self, file: OpenFile) -> OpenFile:
         return ReadOnlyFile(file, self)
 
-    setattr = create = mkdir = symlink = mknod = link = unlink = rename = remove = may_remove = move = _refuse
+    setattr = create = tmpfile = mkdir = symlink = mknod = link = unlink = rename = remove = may_remove = move = _refuse
     setxattr = removexattr = _refuse
 
 
@@ -49,7 +49,7 @@ class ReadOnlyFile(FileWrapper):
 
     __slots__ = ()
 
-    write = write_from = truncate = _refuse
+    write = write_from = truncate = allocate = copy_file_range = _refuse
 
     def lock(self, kind: int, start: int, length: int) -> None:
         if kind == LOCK_WRLCK:

@@ -140,6 +140,9 @@ class RunAsNode(Around):
     def create(self, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[Node, OpenFile]:
         return super().create(name, flags, mode, *self._owner(uid, gid))
 
+    def tmpfile(self, flags: int, mode: int, uid: int, gid: int) -> tuple[Node, OpenFile]:
+        return super().tmpfile(flags, mode, *self._owner(uid, gid))
+
     def mkdir(self, name: bytes, mode: int, uid: int, gid: int) -> Qid:
         return super().mkdir(name, mode, *self._owner(uid, gid))
 
@@ -170,6 +173,19 @@ class RunAsFile(AroundFile):
 
     def truncate(self, size: int, by: int = NO_ID) -> None:  # noqa: ARG002
         super().truncate(size, self.node.identity.uid)
+
+    def allocate(self, mode: int, offset: int, length: int, by: int = NO_ID) -> None:  # noqa: ARG002
+        super().allocate(mode, offset, length, self.node.identity.uid)
+
+    def copy_file_range(
+        self,
+        offset: int,
+        target: OpenFile,
+        target_offset: int,
+        count: int,
+        by: int = NO_ID,  # noqa: ARG002
+    ) -> int:
+        return super().copy_file_range(offset, target, target_offset, count, self.node.identity.uid)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -138,6 +138,10 @@ class SecurityModel(ABC):
         name is taken.
         """
 
+    def make_unnamed(self, dir: Handle, flags: int, mode: int, uid: int, gid: int) -> tuple[Handle, Stat]:
+        """As ``make_file``, of a file that has no name yet; ``make_link`` gives it one. EOPNOTSUPP."""
+        raise Refused(Errno.EOPNOTSUPP)
+
     @abstractmethod
     def make_dir(self, dir: Handle, name: bytes, mode: int, uid: int, gid: int) -> Stat:
         """A new directory."""
@@ -156,9 +160,11 @@ class SecurityModel(ABC):
 
     # -- moving and removing -------------------------------------------------------------------------------------------
 
-    def rename(self, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes) -> None:
-        """Move an entry, replacing what is there, as the system call of that name does."""
-        host.rename(olddir, oldname, newdir, newname)
+    def rename(self, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes, flags: int = 0) -> None:
+        """Move an entry, replacing what is there, as the system call of that name does. ``flags``:
+        ``linux.RENAME_*``, or EINVAL.
+        """
+        host.rename(olddir, oldname, newdir, newname, flags)
 
     def unlink(self, dir: Handle, name: bytes, directory: bool) -> None:
         """Take an entry away: EISDIR, ENOTDIR, ENOTEMPTY."""

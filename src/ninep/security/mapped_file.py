@@ -37,7 +37,7 @@ from typing import ClassVar, Final
 from ninep import host
 from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, ObjectRef, Stat
-from ninep.linux import S_IFDIR, S_IFMT, Errno
+from ninep.linux import RENAME_NOREPLACE, S_IFDIR, S_IFMT, Errno
 from ninep.security import records
 from ninep.security.base import FileRef, Owned, carries_setid, permissions, same, stat_entry, undo, without_setid
 from ninep.security.mapped import Mapped, VirtfsAttrs, draft, fill, known_id, publish, stays
@@ -183,10 +183,16 @@ class MappedFile(Mapped):
 
     # -- moving and removing -------------------------------------------------------------------------------------------
 
-    def rename(self, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes) -> None:
+    def rename(self, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes, flags: int = 0) -> None:
+        if flags & ~RENAME_NOREPLACE:
+            # Entries and records cannot be exchanged in one step: a server killed in between would
+            # leave each file with the other's owner.
+            raise Refused(Errno.EINVAL, "mapped-file exchanges no entries")
         source = stat_entry(olddir, oldname)
         target = self._at(newdir, newname)
         if target is not None:
+            if flags:
+                raise Refused(Errno.EEXIST)
             if same(source, target):
                 # Two names of one file: rename(2) does nothing; or one name in another case, whose
                 # record is found all the same.
@@ -198,13 +204,13 @@ class MappedFile(Mapped):
             moving = old is not None and self._records.find(old) is not None
             with self._records.slot(newdir, newname, make=moving) as new:
                 if new is None:
-                    host.rename(olddir, oldname, newdir, newname)
+                    host.rename(olddir, oldname, newdir, newname, flags)
                 else:
                     self._rename_with_records(
-                        Slot(olddir, oldname), Slot(newdir, newname), old if moving else None, new
+                        Slot(olddir, oldname), Slot(newdir, newname), old if moving else None, new, flags
                     )
 
-    def _rename_with_records(self, source: Slot, target: Slot, old: Slot | None, new: Slot) -> None:
+    def _rename_with_records(self, source: Slot, target: Slot, old: Slot | None, new: Slot, flags: int) -> None:
         """``old``: the record of the source, None if there is none. ``new``: where that of the
         target is, or would be.
         """
@@ -213,7 +219,7 @@ class MappedFile(Mapped):
         placed = False
         try:
             placed = old is not None and self._placed(old, new)
-            host.rename(*source, *target)
+            host.rename(*source, *target, flags)
         except OSError:
             if placed and old is not None:
                 self._moved(new, old)  # two names of one file: a rename does nothing, and the one too many goes below

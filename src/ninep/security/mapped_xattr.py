@@ -196,6 +196,18 @@ class MappedXattr(Mapped):
         self._cache.store_written(made, attrs.over(made))
         return kept, made
 
+    def make_unnamed(self, dir: Handle, flags: int, mode: int, uid: int, gid: int) -> tuple[Handle, Stat]:
+        attrs = VirtfsAttrs(known_id(uid), known_id(gid), S_IFREG | permissions(mode))
+        handle = host.open_unnamed(dir, flags, self.first_mode(attrs.mode or 0))
+        try:
+            attrs = self.equip(ObjectRef(handle, NO_HANDLE, b""), attrs)
+            made = host.stat(handle)
+        except OSError:
+            host.close(handle)
+            raise
+        self._cache.store_written(made, attrs.over(made))
+        return handle, made
+
     def make_dir(self, dir: Handle, name: bytes, mode: int, uid: int, gid: int) -> Stat:
         """A directory cannot be made without a name: a host process may see it untagged for some
         microseconds.

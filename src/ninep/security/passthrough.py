@@ -18,7 +18,7 @@ from typing import ClassVar, Final
 
 from ninep import host
 from ninep.errors import Refused, linux_errno
-from ninep.host import Handle, ObjectRef, Stat
+from ninep.host import NO_HANDLE, Handle, ObjectRef, Stat
 from ninep.linux import NO_ID, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, Errno
 from ninep.security.base import (
     FileRef,
@@ -66,6 +66,17 @@ class Passthrough(SecurityModel):
                 made = self._finish(ObjectRef(handle, dir, name), made, mode, uid, gid)
         except OSError:
             undo(dir, name, host.stat(handle))
+            host.close(handle)
+            raise
+        return handle, made
+
+    def make_unnamed(self, dir: Handle, flags: int, mode: int, uid: int, gid: int) -> tuple[Handle, Stat]:
+        handle = host.open_unnamed(dir, flags, mode & _ACCESS)
+        try:
+            made: Stat = host.stat(handle)
+            if self._differs(made, mode, uid, gid):
+                made = self._finish(ObjectRef(handle, NO_HANDLE, b""), made, mode, uid, gid)
+        except OSError:
             host.close(handle)
             raise
         return handle, made

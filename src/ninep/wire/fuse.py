@@ -148,6 +148,7 @@ FATTR_MTIME_NOW: Final = 1 << 8
 FATTR_CTIME: Final = 1 << 10
 FATTR_KILL_SUIDGID: Final = 1 << 11
 
+FOPEN_DIRECT_IO: Final = 1 << 0
 FOPEN_KEEP_CACHE: Final = 1 << 1
 OPEN_KILL_SUIDGID: Final = 1 << 0
 WRITE_CACHE: Final = 1 << 0

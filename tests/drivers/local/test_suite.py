@@ -58,6 +58,8 @@ class TestMappedXattr(DriverSuite):
 
 
 class TestMappedFile(DriverSuite):
+    capabilities = Capabilities(exchange=False, unnamed=False)
+
     @pytest.fixture
     def root(self, tmp_path: Path) -> Iterator[Node]:
         yield from attached(tmp_path, "mapped-file")

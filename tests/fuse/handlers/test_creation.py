@@ -1,4 +1,4 @@
-"""MKNOD, MKDIR, SYMLINK, CREATE."""
+"""MKNOD, MKDIR, SYMLINK, CREATE, TMPFILE."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.fuse_kernel import ROOT, Kernel, entry_of, refused
 from ninep.drivers.memory import MemoryDriver
 from ninep.layers.id_map import IdMap, Ranges, Squash, peer_ids
 from ninep.layers.read_only import read_only
-from ninep.linux import S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_ISGID, Errno
+from ninep.linux import O_RDONLY, O_RDWR, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_ISGID, Errno
 from ninep.node import User
 from ninep.server.exports import Export
 from ninep.testing.audit import Audit
@@ -84,6 +84,31 @@ def test_a_file_that_another_made_meanwhile_is_looked_up_again(kernel: Kernel) -
         kernel.create(ROOT, b"f")
     with refused(Errno.EEXIST):
         kernel.create(ROOT, b"f", flags=0o302)  # O_EXCL
+
+
+def test_a_file_without_a_name(kernel: Kernel) -> None:
+    kernel.uid, kernel.gid = 1000, 100
+    made = entry_of(kernel.ask(Opcode.TMPFILE, ROOT, O_RDWR, S_IFREG | 0o640, 0, 0, b"/"))
+    assert (made.attr.mode, made.attr.nlink, made.attr.uid, made.attr.gid) == (S_IFREG | 0o640, 0, 1000, 100)
+    assert kernel.write(made.fh, b"data") == 4
+    assert kernel.readdir(kernel.opendir(ROOT))[2:] == []
+    named = entry_of(kernel.ask(Opcode.LINK, ROOT, made.nodeid, b"f"))
+    assert (named.nodeid, named.attr.nlink) == (made.nodeid, 1)
+    assert kernel.read(kernel.open(kernel.lookup(ROOT, b"f"))) == b"data"
+
+
+def test_a_file_without_a_name_goes_with_its_last_reference(kernel: Kernel) -> None:
+    made = entry_of(kernel.ask(Opcode.TMPFILE, ROOT, O_RDWR, S_IFREG | 0o600, 0, 0, b"/"))
+    free = int.from_bytes(kernel.ask(Opcode.STATFS, ROOT)[8:16], "little")
+    kernel.write(made.fh, bytes(1 << 16))
+    kernel.release(made.fh)
+    kernel.forget(made.nodeid)
+    assert int.from_bytes(kernel.ask(Opcode.STATFS, ROOT)[8:16], "little") == free
+
+
+def test_a_file_without_a_name_is_for_writing(kernel: Kernel) -> None:
+    with refused(Errno.EINVAL):
+        kernel.ask(Opcode.TMPFILE, ROOT, O_RDONLY, S_IFREG | 0o600, 0, 0, b"/")
 
 
 def test_access_mode_three(kernel: Kernel) -> None:

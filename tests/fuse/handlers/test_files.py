@@ -1,4 +1,4 @@
-"""OPEN, READ, WRITE, RELEASE, FSYNC, SYNCFS, COPY_FILE_RANGE."""
+"""OPEN, READ, WRITE, RELEASE, FSYNC, SYNCFS."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from tests.support.fuse_kernel import ROOT, Kernel, refused
 from tests.support.served import LAYERS
 
-from ninep.linux import O_APPEND, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, S_ISUID, Errno
+from ninep.linux import O_APPEND, O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, S_ISUID, Errno
 from ninep.testing.faults import Faults
 from ninep.wire import fuse as f
 from ninep.wire.fuse import Opcode
@@ -145,6 +145,17 @@ def test_data_are_as_long_as_announced(kernel: Kernel) -> None:
     assert kernel.attr(made.nodeid).size == 0
 
 
+def test_what_is_opened_for_appending_alone_bypasses_the_pages(kernel: Kernel) -> None:
+    """Which would cut a write(2) where they end, and another's could come in between."""
+    made = kernel.create(ROOT, b"f")
+    flags = [
+        kernel.ask(Opcode.OPEN, made.nodeid, mode, 0)[8]
+        for mode in (O_WRONLY | O_APPEND, O_RDWR | O_APPEND, O_WRONLY, O_RDONLY)
+    ]
+    assert [bool(one & f.FOPEN_DIRECT_IO) for one in flags] == [True, False, False, False]
+    assert kernel.create(ROOT, b"log", flags=O_WRONLY | O_APPEND | O_CREAT).open_flags == f.FOPEN_DIRECT_IO
+
+
 def test_syncs_reach_the_driver(kernels: Callable[..., Kernel]) -> None:
     faults = Faults()
     kernel = kernels(layers=[faults])
@@ -153,37 +164,14 @@ def test_syncs_reach_the_driver(kernels: Callable[..., Kernel]) -> None:
     kernel.ask(Opcode.FSYNC, made.nodeid, made.fh, 1, 0)
     assert faults.calls["file.fsync"] == 1
     kernel.ask(Opcode.SYNCFS, ROOT, 0)
-    assert faults.calls["file.fsync"] == 2, "what is open for reading needs none"
+    assert faults.calls["syncfs"] == 1
+    assert faults.calls["file.fsync"] == 2, "in place of it, and what is open for reading needs none"
     fh = kernel.opendir(ROOT)
     kernel.ask(Opcode.FSYNCDIR, ROOT, fh, 0, 0)
     assert faults.calls["dir.fsync"] == 1
     faults.fail("file.fsync", Errno.ENOSPC)
     with refused(Errno.ENOSPC):
         kernel.ask(Opcode.FSYNC, made.nodeid, reading, 0, 0)
-
-
-def test_copies_stay_on_the_host(kernel: Kernel) -> None:
-    source, target = kernel.create(ROOT, b"a"), kernel.create(ROOT, b"b")
-    kernel.write(source.fh, b"0123456789")
-    body = kernel.ask(Opcode.COPY_FILE_RANGE, source.nodeid, source.fh, 2, target.nodeid, target.fh, 1, 5, 0)
-    assert int.from_bytes(body[:4], "little") == 5
-    assert kernel.read(target.fh) == b"\00023456"
-    beyond = kernel.ask(Opcode.COPY_FILE_RANGE, source.nodeid, source.fh, 20, target.nodeid, target.fh, 0, 5, 0)
-    assert beyond[:4] == bytes(4)
-
-
-def test_copies_that_the_kernel_has_to_make(kernel: Kernel) -> None:
-    source, target = kernel.create(ROOT, b"a"), kernel.create(ROOT, b"b")
-    appending = kernel.open(target.nodeid, O_WRONLY | O_APPEND)
-    reading = kernel.open(target.nodeid)
-    for fh_out, flags, code in (
-        (appending, 0, Errno.EOPNOTSUPP),
-        (source.fh, 0, Errno.EOPNOTSUPP),
-        (target.fh, 1, Errno.EOPNOTSUPP),
-        (reading, 0, Errno.EBADF),
-    ):
-        with refused(code):
-            kernel.ask(Opcode.COPY_FILE_RANGE, source.nodeid, source.fh, 0, target.nodeid, fh_out, 0, 5, flags)
 
 
 def test_a_read_that_misses_the_page_cache_goes_to_a_thread(kernels: Callable[..., Kernel]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.support.fuse_kernel import ROOT, Kernel, entry_of, refused
 
-from ninep.linux import Errno
+from ninep.linux import RENAME_EXCHANGE, RENAME_NOREPLACE, Errno
 from ninep.wire.fuse import Opcode
 
 BAD = {b"": Errno.ENOENT, b"a/b": Errno.ENOENT, b"x" * 256: Errno.ENAMETOOLONG}
@@ -101,9 +101,26 @@ def test_rename_replaces(kernel: Kernel) -> None:
     assert kernel.attr(other.nodeid).nlink == 0
 
 
-@pytest.mark.parametrize("flags", [1, 2, 4, 8])
-def test_flags_of_rename_are_refused_and_nothing_is_renamed(kernel: Kernel, flags: int) -> None:
-    """RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT, and one that there is not."""
+def test_rename_that_replaces_nothing(kernel: Kernel) -> None:
+    made, other = kernel.create(ROOT, b"f"), kernel.create(ROOT, b"g")
+    with refused(Errno.EEXIST):
+        kernel.ask(Opcode.RENAME2, ROOT, ROOT, RENAME_NOREPLACE, 0, b"f", b"g")
+    assert (kernel.lookup(ROOT, b"f"), kernel.lookup(ROOT, b"g")) == (made.nodeid, other.nodeid)
+    kernel.ask(Opcode.RENAME2, ROOT, ROOT, RENAME_NOREPLACE, 0, b"f", b"h")
+    assert kernel.lookup(ROOT, b"h") == made.nodeid
+
+
+def test_rename_that_exchanges(kernel: Kernel) -> None:
+    made, directory = kernel.create(ROOT, b"f"), kernel.mkdir(ROOT, b"d")
+    kernel.ask(Opcode.RENAME2, ROOT, ROOT, RENAME_EXCHANGE, 0, b"f", b"d")
+    assert (kernel.lookup(ROOT, b"d"), kernel.lookup(ROOT, b"f")) == (made.nodeid, directory)
+    with refused(Errno.ENOENT):
+        kernel.ask(Opcode.RENAME2, ROOT, ROOT, RENAME_EXCHANGE, 0, b"f", b"missing")
+
+
+@pytest.mark.parametrize("flags", [3, 4, 8])
+def test_other_flags_of_rename_are_refused_and_nothing_is_renamed(kernel: Kernel, flags: int) -> None:
+    """Both at once, RENAME_WHITEOUT, and one that there is not."""
     made = kernel.create(ROOT, b"f")
     with refused(Errno.EINVAL):
         kernel.ask(Opcode.RENAME2, ROOT, ROOT, flags, 0, b"f", b"g")

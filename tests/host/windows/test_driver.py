@@ -21,7 +21,8 @@ from ninep.testing.suite.moves import RenameTests
 from ninep.testing.suite.tree import ScratchTree, refuses
 from ninep.testing.suite.xattrs import XattrTests
 
-MAPPED = Capabilities(case_sensitive=False, time_step=100)
+LACKING = dict.fromkeys(("allocation", "holes", "copies", "exchange", "unnamed"), False)
+MAPPED = Capabilities(**LACKING, case_sensitive=False, time_step=100)
 
 
 FAKED: list[tuple[FakeNt, NtHost]] = []
@@ -106,7 +107,13 @@ class WindowsSuite(DriverSuite):
 
 class TestPassthrough(WindowsSuite):
     capabilities = Capabilities(
-        owners="ignored", modes=False, devices=False, root_keeps_setid=False, case_sensitive=False, time_step=100
+        **LACKING,
+        owners="ignored",
+        modes=False,
+        devices=False,
+        root_keeps_setid=False,
+        case_sensitive=False,
+        time_step=100,
     )
 
     @pytest.fixture

@@ -21,7 +21,7 @@ from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, ObjectRef
 from ninep.host._credentials import acting
 from ninep.linux import LOCK_UNLCK, NO_ID, O_ACCMODE, O_RDWR, O_TRUNC, Errno
-from ninep.node import Buffer, Identity
+from ninep.node import Buffer, Identity, OpenFile, check_may_wait
 
 
 def asker(by: int) -> Identity | int:
@@ -100,6 +100,28 @@ class LocalFile(CachedFile):
         if by or self._unchanged:
             self._before_change(by)
         host.truncate(self.handle, size)
+
+    def allocate(self, mode: int, offset: int, length: int, by: int = NO_ID) -> None:
+        check_may_wait()
+        if by or self._unchanged:
+            self._before_change(by)
+        host.allocate(self.handle, mode, offset, length)
+
+    def seek(self, offset: int, whence: int) -> int:
+        check_may_wait()
+        return host.seek(self.get_handle(), offset, whence)
+
+    def copy_file_range(self, offset: int, target: OpenFile, target_offset: int, count: int, by: int = NO_ID) -> int:
+        if not isinstance(target, LocalFile):
+            raise Refused(Errno.EXDEV)
+        check_may_wait()
+        return target.take_range(self.get_handle(), offset, target_offset, count, by)
+
+    def take_range(self, source: Handle, offset: int, target_offset: int, count: int, by: int) -> int:
+        """``copy_file_range``, from the target's side."""
+        if by or self._unchanged:
+            self._before_change(by)
+        return host.copy_file_range(source, offset, self.handle, target_offset, count)
 
     def _before_change(self, by: int) -> None:
         model, node = self._node.table.model, self._node
@@ -218,6 +240,12 @@ class IdleFile(LocalFile):
         raise Refused(Errno.EBADF)
 
     def truncate(self, size: int, by: int = NO_ID) -> None:  # noqa: ARG002
+        raise Refused(Errno.EBADF)
+
+    def allocate(self, mode: int, offset: int, length: int, by: int = NO_ID) -> None:  # noqa: ARG002
+        raise Refused(Errno.EBADF)
+
+    def take_range(self, source: Handle, offset: int, target_offset: int, count: int, by: int) -> int:  # noqa: ARG002
         raise Refused(Errno.EBADF)
 
     def fsync(self, datasync: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final, Protocol, Self, TypeVar
 
 from ninep import host
 from ninep.drivers.local.file import LocalFile
+from ninep.drivers.local.handle_cache import self_closing
 from ninep.errors import Refused, linux_errno
 from ninep.host import Handle, Stat
 from ninep.linux import O_EXCL, Errno
@@ -29,6 +30,7 @@ class Creator(Protocol):
     def make(self, verb: Callable[..., T], *arguments: object) -> T:
         """A verb of the model in this directory."""
 
+    def get_path_handle(self) -> Handle: ...
     def walk(self, name: bytes) -> Self: ...
     def open(self, flags: int, by: int) -> LocalFile: ...
     def update_qid(self, found: Stat) -> Self: ...
@@ -57,6 +59,28 @@ def create(directory: N, name: bytes, flags: int, mode: int, uid: int, gid: int)
             if linux_errno(error) is not Errno.ENOENT or attempt == _ATTEMPTS - 1:
                 raise  # else it went away between the two looks: try to make it once more
     raise Refused(Errno.EAGAIN)
+
+
+def create_unnamed(directory: N, flags: int, mode: int, uid: int, gid: int) -> tuple[N, LocalFile]:
+    """``Node.tmpfile``. The node has no name: ``link`` makes one, by which another node is found."""
+    table = directory.table
+    if table.model.filesystems.unnamed(directory.get_path_handle()) is False:
+        raise Refused(Errno.EOPNOTSUPP, "a name that is given to such a file there may not stay")
+    handle, made = directory.make(table.model.make_unnamed, flags, mode, uid, gid)
+    try:
+        path_handle = self_closing(host.reopen_path(handle))
+        node = table.add_unnamed(made, path_handle)
+    except OSError:
+        host.close(handle)
+        raise
+    file = node.file_type(node, handle, flags, uid)
+    table.handles.add_file(node, file)
+    try:
+        return node.update_qid(made), file
+    except OSError:
+        file.close()
+        node.release()
+        raise
 
 
 def _created(directory: N, name: bytes, flags: int, handle: Handle, made: Stat, by: int) -> tuple[N, LocalFile]:

@@ -44,16 +44,36 @@ def unlink(directory: TableEntry, name: bytes, is_directory: bool) -> None:
         table.detach(removed)
 
 
-def rename(source: N, name: bytes, target: N, newname: bytes) -> None:
+def rename(source: N, name: bytes, target: N, newname: bytes, flags: int = 0) -> None:
     """``Node.rename``, between two directories of one tree."""
     table = source.table
     table.model.check_name(name)
     table.model.check_name(newname)
     olddir, newdir = source.get_path_handle(), target.get_path_handle()
     _untangle(_child(source, name), target)
-    replaced = _prepare_removal(target, newdir, newname)
+    replaced = None if flags else _prepare_removal(target, newdir, newname)  # RENAME_NOREPLACE
     with table.rename_gate:
-        _rename(source, name, target, newname, olddir, newdir, replaced)
+        _rename(source, name, target, newname, olddir, newdir, replaced, flags)
+
+
+def exchange(one: N, name: bytes, other: N, othername: bytes, flags: int) -> None:
+    """``Node.rename`` with RENAME_EXCHANGE. No name goes, so nothing is made ready for it; both nodes
+    take each other's place in the table, where the host has them then.
+    """
+    table = one.table
+    table.model.check_name(name)
+    table.model.check_name(othername)
+    dir, otherdir = one.get_path_handle(), other.get_path_handle()
+    _untangle(_child(one, name), other)
+    _untangle(_child(other, othername), one)
+    with table.rename_gate:
+        table.model.rename(dir, name, otherdir, othername, flags)
+        nodes = _child(one, name), _child(other, othername)
+        there = (
+            nodes[0] is not None and leads_to(nodes[0], otherdir, othername),
+            nodes[1] is not None and leads_to(nodes[1], dir, name),
+        )
+        table.exchange((nodes[0] if there[0] else None, other, othername), (nodes[1] if there[1] else None, one, name))
 
 
 def _rename(
@@ -64,12 +84,13 @@ def _rename(
     olddir: Handle,
     newdir: Handle,
     replaced: N | None,
+    flags: int,
 ) -> None:
     table = source.table
     moved = _child(source, name)
     try:
         one = replaced is not None and replaced.is_at(olddir, name)
-        table.model.rename(olddir, name, newdir, newname)
+        table.model.rename(olddir, name, newdir, newname, flags)
     except OSError:
         _cancel_removal(replaced)
         raise

@@ -35,6 +35,7 @@ from ninep.linux import (
     O_RDONLY,
     O_TRUNC,
     O_WRONLY,
+    RENAME_EXCHANGE,
     S_IFMT,
     Errno,
 )
@@ -323,6 +324,11 @@ class LocalNode(TableEntry):
             finally:
                 host.close(handle)
 
+    @_with_reserve
+    def syncfs(self) -> None:
+        check_may_wait()
+        host.sync_filesystem(self.object_ref())
+
     # -- opening -------------------------------------------------------------------------------------------------------
 
     def open_handle(self, flags: int) -> Handle:
@@ -386,6 +392,10 @@ class LocalNode(TableEntry):
         return making.create(self, name, flags, mode, uid, gid)
 
     @_with_reserve
+    def tmpfile(self, flags: int, mode: int, uid: int, gid: int) -> tuple[LocalNode, LocalFile]:
+        return making.create_unnamed(self, flags, mode, uid, gid)
+
+    @_with_reserve
     def mkdir(self, name: bytes, mode: int, uid: int, gid: int) -> Qid:
         self.table.model.check_name(name)
         made = self.make(self.table.model.make_dir, name, mode, uid, gid)
@@ -428,12 +438,15 @@ class LocalNode(TableEntry):
         self.table.handles.with_reserve(moves.unlink, self, name, directory)
 
     @_with_reserve
-    def rename(self, name: bytes, newdir: Node, newname: bytes) -> None:
+    def rename(self, name: bytes, newdir: Node, newname: bytes, flags: int = 0) -> None:
         if not isinstance(newdir, LocalNode) or newdir.table is not self.table:
             raise Refused(Errno.EXDEV)
         if not newdir.inline:
             check_may_wait()
-        moves.rename(self, name, newdir, newname)
+        if flags & RENAME_EXCHANGE:
+            moves.exchange(self, name, newdir, newname, flags)
+        else:
+            moves.rename(self, name, newdir, newname, flags)
 
     def remove(self) -> None:
         moves.check_location(self)

@@ -32,7 +32,7 @@ from ninep.drivers.local.packed import Listings
 from ninep.drivers.local.qids import QidMap
 from ninep.drivers.local.rename_gate import RenameGate
 from ninep.drivers.local.reserve import exhausted
-from ninep.errors import linux_errno
+from ninep.errors import Refused, linux_errno
 from ninep.host import Handle, ObjectRef, Stat
 from ninep.linux import DT_DIR, Errno
 from ninep.node import Node, Qid, check_may_wait
@@ -271,6 +271,23 @@ class NodeTable(Generic[N]):
             handles.trim(node)
         return node
 
+    def add_unnamed(self, found: Stat, path_handle: Handle) -> N:
+        """A node for a file without a name, referenced once: it lives by its path handle. Shown as
+        Linux shows it (d_mark_tmpfile of fs/dcache.c). EMFILE if there are too many of these.
+        """
+        root = self.root
+        device = self.numbers.setdefault(found.st_dev, found.st_dev)
+        kind = type(root) if device == root.dev else self._kind(root, device, path_handle)
+        node = kind(self, root, b"#%d" % found.st_ino, device, found.st_ino, self.qids.path(device, found.st_ino))  # type: ignore[arg-type] # as in ``add``
+        handles = self.handles
+        with self.lock:
+            if handles.unreclaimable >= handles.budget // 4:
+                raise Refused(Errno.EMFILE, "too many files without a name are open")
+            handles.detach(node, path_handle)
+            root.refs += 1
+            self.total_refs += 1
+        return node
+
     def _kind(self, parent: N, device: int, path_handle: Handle) -> type[N]:
         """The class of a node on another device than its parent's. All below a slow one is slow:
         that is how it is reached.
@@ -445,6 +462,18 @@ class NodeTable(Generic[N]):
             if self.by_name:
                 self.handles.drop(node)  # a path handle may stand for directory and name there
             self._set_parent(node, parent, name)
+
+    def exchange(self, *moves: tuple[N | None, N, bytes]) -> None:
+        """As two of ``move`` at once: what of both is known, its new directory and name."""
+        with self.lock:
+            for node, parent, name in moves:
+                # Not by its new name: it is the other's until that is moved.
+                children = parent.children
+                if children is not None and children.get(name) is not None and children[name] is not node:
+                    del children[name]
+            for node, parent, name in moves:
+                if node is not None:
+                    self.move(node, parent, name)
 
     def _set_parent(self, node: N, parent: N, name: bytes | None = None) -> None:
         """Give a node, which is not above it, another parent; None: without a name."""

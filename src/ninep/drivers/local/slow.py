@@ -21,10 +21,13 @@ from ninep.node import check_may_wait
 C = TypeVar("C", bound=type)
 
 NODE_VERBS = (
-    "get_path_handle", "walk", "getattr", "setattr", "statfs", "readlink", "fsync", "open", "opendir", "create", "mkdir", "symlink", "mknod", "link",
-    "unlink", "rename", "remove", "move", "getxattr", "listxattr", "setxattr", "removexattr",
+    "get_path_handle", "walk", "getattr", "setattr", "statfs", "readlink", "fsync", "syncfs", "open", "opendir", "create", "tmpfile", "mkdir",
+    "symlink", "mknod", "link", "unlink", "rename", "remove", "move", "getxattr", "listxattr", "setxattr", "removexattr",
 )  # fmt: skip
-FILE_VERBS = ("read", "read_now", "read_into", "write", "write_from", "truncate", "fsync", "lock", "test_lock")
+FILE_VERBS = (
+    "read", "read_now", "read_into", "write", "write_from", "truncate", "allocate", "seek", "copy_file_range", "fsync", "lock",
+    "test_lock",
+)  # fmt: skip
 DIR_VERBS = ("read", "read_packed", "fsync")
 
 

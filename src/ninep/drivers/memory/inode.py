@@ -13,7 +13,19 @@ from typing import Any
 
 from ninep.drivers.memory.sparse import Sparse
 from ninep.errors import Refused
-from ninep.linux import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP, Errno
+from ninep.linux import (
+    FALLOC_FL_KEEP_SIZE,
+    FALLOC_FL_PUNCH_HOLE,
+    FALLOC_FL_ZERO_RANGE,
+    S_IFDIR,
+    S_IFLNK,
+    S_IFMT,
+    S_IFREG,
+    S_ISGID,
+    S_ISUID,
+    S_IXGRP,
+    Errno,
+)
 from ninep.node import Node
 from ninep.wire.buffers import length
 from ninep.wire.codec import DIRENT_SIZE
@@ -63,7 +75,7 @@ class Inode:
     """A file of any type."""
 
     __slots__ = (
-        "atime", "btime", "content", "ctime", "entries", "gid", "mode", "mtime", "nlink", "number", "rdev", "refs",
+        "atime", "btime", "content", "ctime", "entries", "gid", "linkable", "mode", "mtime", "nlink", "number", "rdev", "refs",
         "superblock", "target", "uid", "version", "xattrs",
     )  # fmt: skip
 
@@ -76,6 +88,8 @@ class Inode:
         self.gid = gid
         self.rdev = 0
         self.nlink = 0
+        self.linkable = False
+        """Without a name, and to be given one (I_LINKABLE of fs/namei.c)."""
         self.refs = 0
         self.atime = self.mtime = self.ctime = self.btime = superblock.clock()
         self.xattrs: dict[bytes, bytes] = {}
@@ -128,6 +142,25 @@ class Inode:
         self.drop_privileges(by)
         self.modified()
         return size
+
+    def allocate(self, mode: int, offset: int, count: int, by: int) -> None:
+        """fallocate(2)."""
+        if offset + count > MAX_SIZE:
+            raise Refused(Errno.EFBIG)
+        content, space = self.content, self.superblock.space
+        if mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE):
+            before = content.allocated
+            content.clear(offset, count)
+            space.free(before - content.allocated)
+        else:
+            if count > space.capacity:  # before all its chunks are looked at
+                raise Refused(Errno.ENOSPC)
+            space.reserve(content.growth(offset, count))
+            content.allocate(offset, count)
+        if not mode & FALLOC_FL_KEEP_SIZE:
+            content.size = max(content.size, offset + count)
+        self.drop_privileges(by)
+        self.modified()
 
     def truncate(self, size: int, by: int) -> None:
         before = self.content.allocated

@@ -18,6 +18,8 @@ from ninep.linux import (
     O_TRUNC,
     PATH_MAX,
     PERMISSIONS,
+    RENAME_EXCHANGE,
+    RENAME_NOREPLACE,
     S_IFBLK,
     S_IFCHR,
     S_IFDIR,
@@ -198,12 +200,17 @@ class MemoryNode(Entry):
         self._room_for(name)
         superblock = self.superblock
         superblock.space.reserve(len(name) + len(target), files=1)
-        if gid == NO_ID:
-            gid = self.inode.gid if self.inode.mode & S_ISGID else superblock.gid
-        inode = Inode(superblock, mode, superblock.uid if uid == NO_ID else uid, gid)
+        inode = self._new(mode, uid, gid)
         inode.target = target
         inode.rdev = rdev
         return self._enter(name, inode)
+
+    def _new(self, mode: int, uid: int, gid: int) -> Inode:
+        """An inode whose space is reserved, with its owner."""
+        superblock = self.superblock
+        if gid == NO_ID:
+            gid = self.inode.gid if self.inode.mode & S_ISGID else superblock.gid
+        return Inode(superblock, mode, superblock.uid if uid == NO_ID else uid, gid)
 
     def create(self, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[MemoryNode, MemoryFile]:
         existing = self._entries().names.get(name)
@@ -216,6 +223,16 @@ class MemoryNode(Entry):
             node = existing
             file = node.open(flags, uid)
         return node.clone(), file
+
+    def tmpfile(self, flags: int, mode: int, uid: int, gid: int) -> tuple[MemoryNode, MemoryFile]:
+        self._entries()
+        if not self.inode.nlink:
+            raise Refused(Errno.ENOENT, "the directory is deleted")
+        self.superblock.space.reserve(0, files=1)
+        node = MemoryNode(self.superblock, self._new(S_IFREG | mode & PERMISSIONS, uid, gid), self)
+        node.name_now = b"#%d" % node.inode.number
+        node.inode.linkable = True
+        return node.clone(), MemoryFile(node.inode, flags)
 
     def mkdir(self, name: bytes, mode: int, uid: int, gid: int) -> Qid:
         return self._make(name, S_IFDIR | mode & PERMISSIONS, uid, gid).qid
@@ -244,12 +261,13 @@ class MemoryNode(Entry):
         if inode.is_dir:
             raise Refused(Errno.EPERM)
         self._room_for(name)
-        if not inode.nlink:
+        if not inode.nlink and not inode.linkable:
             raise Refused(Errno.ENOENT, "the file is deleted")
         if inode.nlink >= MAX_LINKS:
             raise Refused(Errno.EMLINK)
         self.superblock.space.reserve(len(name))
         self._enter(name, inode)
+        inode.linkable = False
         inode.ctime = self.superblock.clock()
 
     # -- unmaking ------------------------------------------------------------------------------------------------------
@@ -287,9 +305,34 @@ class MemoryNode(Entry):
             raise Refused(Errno.ENOTEMPTY)
         self._detach()
 
-    def rename(self, name: bytes, newdir: Node, newname: bytes) -> None:
-        target = self._ours(newdir)
-        self._find(name)._move(target, newname)
+    def rename(self, name: bytes, newdir: Node, newname: bytes, flags: int = 0) -> None:
+        target, node = self._ours(newdir), self._find(name)
+        if flags not in {0, RENAME_NOREPLACE, RENAME_EXCHANGE}:
+            raise Refused(Errno.EINVAL, f"flags {flags:#x}")
+        if flags == RENAME_EXCHANGE:
+            node._exchange(target._find(newname))
+            return
+        if flags and newname in target._entries().names:
+            raise Refused(Errno.EEXIST)
+        node._move(target, newname)
+
+    def _exchange(self, other: MemoryNode) -> None:
+        """RENAME_EXCHANGE of renameat2(2)."""
+        if self.inode is other.inode:
+            return
+        if self.directory.is_below(other) or other.directory.is_below(self):
+            raise Refused(Errno.EINVAL, "one is above the other")
+        places = [(node.directory, node.name_now) for node in (self, other)]
+        for node in (self, other):
+            node.directory.inode.entries.remove(node)
+            node.directory.inode.nlink -= node.inode.is_dir
+        for node, (directory, name) in zip((other, self), places, strict=True):
+            directory.inode.entries.add(node, name)
+            directory.inode.nlink += node.inode.is_dir
+            node.directory = directory
+            node.inode.ctime = self.superblock.clock()
+        for directory in {id(directory): directory for directory, _ in places}.values():
+            directory.inode.modified()
 
     def move(self, newdir: Node | None, newname: bytes) -> None:
         self._alive()

@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from ninep.drivers.memory.inode import Entry, Inode
 from ninep.drivers.memory.sparse import Sparse
 from ninep.errors import Refused
-from ninep.linux import NO_ID, O_ACCMODE, O_APPEND, O_NOATIME, O_RDONLY, O_RDWR, O_WRONLY, Errno
+from ninep.linux import (
+    FALLOC_FL_KEEP_SIZE,
+    FALLOC_FL_PUNCH_HOLE,
+    FALLOC_FL_ZERO_RANGE,
+    NO_ID,
+    O_ACCMODE,
+    O_APPEND,
+    O_NOATIME,
+    O_RDONLY,
+    O_RDWR,
+    O_WRONLY,
+    SEEK_DATA,
+    SEEK_HOLE,
+    Errno,
+)
 from ninep.node import OpenDir, OpenFile
 from ninep.wire.codec import DIRENT_SIZE
 from ninep.wire.types import Buffer, Dirent
+
+_MODES: Final = frozenset(
+    {0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE}
+    | {FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE}
+)
 
 
 class MemoryFile(OpenFile):
@@ -56,6 +76,33 @@ class MemoryFile(OpenFile):
         if not self.writes:
             raise Refused(Errno.EBADF, "not open for writing")
         self.inode.truncate(size, by)
+
+    def allocate(self, mode: int, offset: int, length: int, by: int = NO_ID) -> None:
+        if not self.writes:
+            raise Refused(Errno.EBADF, "not open for writing")
+        if mode not in _MODES:
+            raise Refused(Errno.EOPNOTSUPP)
+        self.inode.allocate(mode, offset, length, by)
+
+    def seek(self, offset: int, whence: int) -> int:
+        content = self.inode.content
+        if whence not in {SEEK_DATA, SEEK_HOLE}:
+            raise Refused(Errno.EINVAL)
+        found = content.seek(offset, hole=whence == SEEK_HOLE) if offset < content.size else None
+        if found is None:
+            raise Refused(Errno.ENXIO)
+        return found
+
+    def copy_file_range(self, offset: int, target: OpenFile, target_offset: int, count: int, by: int = NO_ID) -> int:
+        if not isinstance(target, MemoryFile) or target.inode.superblock is not self.inode.superblock:
+            raise Refused(Errno.EXDEV)
+        if not target.writes or target.flags & O_APPEND:
+            raise Refused(Errno.EBADF)
+        content = self._content()
+        count = min(count, max(0, content.size - offset))
+        if target.inode is self.inode and abs(offset - target_offset) < count:
+            raise Refused(Errno.EINVAL, "the ranges overlap")
+        return target.inode.write(target_offset, (memoryview(content.read(offset, count)),), by)
 
     def close(self) -> None:
         self.inode.release()

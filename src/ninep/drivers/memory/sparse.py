@@ -93,6 +93,50 @@ class Sparse:
             view = view[len(part) :]
             index, at = index + 1, 0
 
+    def clear(self, offset: int, count: int) -> None:
+        """Make a hole: bytes up to the end of a chunk take no memory any more."""
+        end = offset + count
+        for index in [index for index in self.chunks if offset < (index + 1) * CHUNK and index * CHUNK < end]:
+            chunk = self.chunks[index]
+            first, last = max(0, offset - index * CHUNK), min(len(chunk), end - index * CHUNK)
+            if last < len(chunk):
+                chunk[first:last] = bytes(last - first)
+                continue
+            self.allocated -= max(0, len(chunk) - first)
+            del chunk[first:]
+            if not chunk:
+                del self.chunks[index]
+
+    def allocate(self, offset: int, count: int) -> None:
+        """Take the memory of a range, of which ``growth`` says how much it is."""
+        index, at = divmod(offset, CHUNK)
+        while count:
+            part = min(count, CHUNK - at)
+            chunk = self.chunks.setdefault(index, bytearray())
+            more = max(0, at + part - len(chunk))
+            chunk.extend(bytes(more))
+            self.allocated += more
+            count -= part
+            index, at = index + 1, 0
+
+    def seek(self, offset: int, *, hole: bool) -> int | None:
+        """Where data or a hole begin, not before ``offset``, which is before the end; None if there
+        are no data. A chunk is data as far as it is stored.
+        """
+        if hole:
+            index, at = divmod(offset, CHUNK)
+            while at < len(self.chunks.get(index, b"")):
+                at = len(self.chunks[index])
+                if at == CHUNK:
+                    index, at = index + 1, 0
+            return min(self.size, index * CHUNK + at)
+        for index in sorted(self.chunks):
+            begin, end = index * CHUNK, index * CHUNK + len(self.chunks[index])
+            if begin < end > offset:
+                start = max(begin, offset)
+                return start if start < self.size else None
+        return None
+
     def truncate(self, size: int) -> None:
         """Set the size; a larger size adds a hole."""
         if size < self.size:

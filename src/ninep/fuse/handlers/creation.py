@@ -1,4 +1,4 @@
-"""MKNOD, MKDIR, SYMLINK, CREATE: what is made, and who owns it.
+"""MKNOD, MKDIR, SYMLINK, CREATE, TMPFILE: what is made, and who owns it.
 
 The kernel checks permissions, takes the umask off the mode, and names a user and a group. The rule
 of a directory with SGID is left to the file system (inode_init_owner of fs/inode.c): what is made
@@ -11,8 +11,20 @@ from ninep.errors import Refused, linux_errno
 from ninep.fuse.handlers.files import OPEN_FLAGS, open_flags_of
 from ninep.fuse.handlers.names import check, entered, found
 from ninep.fuse.session import Opened, Session
-from ninep.linux import GETATTR_BASIC, O_ACCMODE, O_EXCL, PERMISSIONS, S_IFBLK, S_IFCHR, S_IFMT, S_ISGID, Errno
-from ninep.node import Node
+from ninep.linux import (
+    GETATTR_BASIC,
+    O_ACCMODE,
+    O_EXCL,
+    O_RDWR,
+    O_WRONLY,
+    PERMISSIONS,
+    S_IFBLK,
+    S_IFCHR,
+    S_IFMT,
+    S_ISGID,
+    Errno,
+)
+from ninep.node import Node, OpenFile
 from ninep.server.handlers.directories import MAKEABLE, check_target
 from ninep.server.handlers.names import CREATE
 from ninep.server.steps import Steps
@@ -80,6 +92,25 @@ def create(
         if not flags & O_EXCL and linux_errno(error) is Errno.EEXIST:
             raise Refused(Errno.ESTALE, "made by another meanwhile") from error
         raise
+    return _opened(session, step, node, file, flags, owner)
+
+
+def tmpfile(
+    session: Session, nodeid: int, uid: int, gid: int, flags: int, mode: int, umask: int, open_flags: int, name: bytes
+) -> bytes:
+    """Create a file without a name, and open it; ``name`` says nothing. LINK may name it."""
+    del umask, open_flags, name
+    if flags & O_ACCMODE not in {O_WRONLY, O_RDWR}:
+        raise Refused(Errno.EINVAL, "not for writing")
+    session.reserve_open()
+    directory, step, owner = session.node(nodeid), Steps(), session.owner(uid)
+    group = _group(directory, gid)[0]
+    node, file = step(directory.tmpfile, flags & OPEN_FLAGS, mode & PERMISSIONS, owner, group)
+    return _opened(session, step, node, file, flags, owner)
+
+
+def _opened(session: Session, step: Steps, node: Node, file: OpenFile, flags: int, owner: int) -> bytes:
+    """Commit what was created and opened; the reply."""
     try:
         entry, attributes = step(entered, session, node)
     except BaseException:
@@ -88,4 +119,4 @@ def create(
     opened = Opened(entry, session.export, flags, owner)
     opened.file = file
     fh = session.open(opened)
-    return pack_create(entry.nodeid, attributes, session.timeout, fh, open_flags_of(entry))
+    return pack_create(entry.nodeid, attributes, session.timeout, fh, open_flags_of(entry, flags))

@@ -1,11 +1,11 @@
-"""OPEN, READ, WRITE, RELEASE, FLUSH, FSYNC, SYNCFS, COPY_FILE_RANGE: the content of files."""
+"""OPEN, READ, WRITE, RELEASE, FLUSH, FSYNC, SYNCFS: the content of files."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
 
-from ninep.errors import Refused
+from ninep.errors import Refused, linux_errno
 from ninep.fuse.handlers.locks import release_owner
 from ninep.fuse.session import NOBODY, Entry, Opened, Session
 from ninep.linux import (
@@ -19,7 +19,7 @@ from ninep.linux import (
     O_WRONLY,
     Errno,
 )
-from ninep.node import OpenFile, check_may_wait, may_wait
+from ninep.node import OpenFile, check_may_wait
 from ninep.server.limits import OverLimit
 from ninep.wire import fuse as f
 from ninep.wire.buffers import first, length
@@ -28,13 +28,17 @@ from ninep.wire.types import QT_DIR, Buffer
 OPEN_FLAGS: Final = O_ACCMODE | O_TRUNC | O_APPEND | O_DIRECT | O_SYNC | O_DSYNC | O_NOATIME
 """What of the flags reaches a driver."""
 MAX_OFFSET: Final = (1 << 63) - 1
-COPIED_AT_ONCE: Final = 1 << 20
 
 
-def open_flags_of(entry: Entry) -> int:
+def open_flags_of(entry: Entry, flags: int) -> int:
     """Whether the kernel may keep the pages that it has of a file: if the file did not change since
     the last open. The version has size, mtime and ctime.
+
+    What is opened for appending alone goes past the pages, which would cut a write(2) at their bounds:
+    so that what others append at the same time comes before or after it.
     """
+    if flags & (O_ACCMODE | O_APPEND) == O_WRONLY | O_APPEND:
+        return f.FOPEN_DIRECT_IO
     version = entry.node.qid.version
     same = entry.version == version
     entry.version = version
@@ -62,7 +66,7 @@ def open_(session: Session, nodeid: int, uid: int, gid: int, flags: int, open_fl
         except OverLimit:
             file.close()
             raise
-    return f.pack_open(session.open(opened), open_flags_of(entry))
+    return f.pack_open(session.open(opened), open_flags_of(entry, flags))
 
 
 def _readable(session: Session, fh: int, offset: int, size: int) -> tuple[OpenFile, int]:
@@ -223,41 +227,22 @@ def fsync(session: Session, nodeid: int, uid: int, gid: int, fh: int, flags: int
 
 
 def syncfs(session: Session, nodeid: int, uid: int, gid: int, pad: int) -> bytes:
-    """A sync of the whole file system: what is open for writing goes to stable storage. What was
-    written and closed before is left to the host, which writes it back within its usual time.
+    """A sync of the whole mount: the file systems of its root and of what is open for writing. Where
+    the driver cannot, what is open for writing itself; what was closed before is then left to the host,
+    which writes it back within its usual time.
     """
-    del nodeid, uid, gid, pad
-    for opened in list(session.opened.values()):
-        if opened.file is not None and opened.flags & O_ACCMODE and not opened.closed:
-            opened.file.fsync(datasync=False)
+    del uid, gid, pad
+    writing = [
+        opened for opened in list(session.opened.values()) if opened.file is not None and opened.flags & O_ACCMODE
+    ]
+    nodes = [session.node(nodeid), *(opened.entry.node for opened in writing)]
+    try:
+        for node in {node.storage: node for node in reversed(nodes)}.values():
+            node.syncfs()
+    except OSError as error:
+        if linux_errno(error) is not Errno.EOPNOTSUPP:
+            raise
+        for opened in writing:
+            if opened.file is not None and not opened.closed:
+                opened.file.fsync(datasync=False)
     return b""
-
-
-def copy_file_range(
-    session: Session,
-    nodeid: int,
-    uid: int,
-    gid: int,
-    fh_in: int,
-    offset_in: int,
-    nodeid_out: int,
-    fh_out: int,
-    offset_out: int,
-    length: int,
-    flags: int,
-) -> bytes:
-    """Copy between open files, as much as may be in one go: the data stay on the host. EOPNOTSUPP where
-    that is not what it looks like (flags, O_APPEND), and the kernel copies by reading and writing.
-    """
-    del nodeid, gid, nodeid_out
-    source, reading = session.file(fh_in)
-    target, writing = session.file(fh_out)
-    if source.flags & O_ACCMODE == O_WRONLY or not target.flags & O_ACCMODE:
-        raise Refused(Errno.EBADF)
-    if flags or target.flags & O_APPEND or (source.entry is target.entry):
-        raise Refused(Errno.EOPNOTSUPP)
-    length = min(length, COPIED_AT_ONCE)
-    if max(offset_in, offset_out) + length > MAX_OFFSET:
-        raise Refused(Errno.EINVAL)
-    data = (reading.read if may_wait() else reading.read_now)(offset_in, length)
-    return f.pack_write(writing.write(offset_out, data, session.owner(uid) or NOBODY) if data else 0)

@@ -6,7 +6,7 @@ from typing import Final
 
 from ninep.errors import Refused
 from ninep.fuse.session import LOOKUP_MASK, Entry, Session
-from ninep.linux import NAME_MAX, Errno
+from ninep.linux import NAME_MAX, RENAME_EXCHANGE, RENAME_NOREPLACE, Errno
 from ninep.node import Attributes, Node
 from ninep.server.handlers import names
 from ninep.server.steps import Steps
@@ -14,6 +14,9 @@ from ninep.wire.fuse import pack_entry
 
 LOOKUP: Final = {b".": Errno.EINVAL, b"..": Errno.EINVAL}
 """A kernel asks for these only after EXPORT_SUPPORT."""
+
+
+RENAMES: Final = frozenset({0, RENAME_NOREPLACE, RENAME_EXCHANGE})
 
 
 def check(name: bytes, dots: dict[bytes, Errno]) -> None:
@@ -79,13 +82,16 @@ def rename(session: Session, nodeid: int, uid: int, gid: int, newdir: int, name:
 def rename2(
     session: Session, nodeid: int, uid: int, gid: int, newdir: int, flags: int, pad: int, name: bytes, newname: bytes
 ) -> bytes:
-    """As ``rename``. EINVAL for any flag: no verb of a node can promise what they ask for, and
-    renameat2(2) names this errno for a file system that does not.
+    """As ``rename``, with flags of renameat2(2). RENAME_WHITEOUT would leave a device behind, and is
+    EINVAL.
     """
-    del pad
-    if flags:
+    del uid, gid, pad
+    check(name, names.RENAME)
+    check(newname, names.RENAME)
+    if flags not in RENAMES:
         raise Refused(Errno.EINVAL, f"rename flags {flags:#x}")
-    return rename(session, nodeid, uid, gid, newdir, name, newname)
+    session.node(nodeid).rename(name, session.node(newdir), newname, flags)
+    return b""
 
 
 def link(session: Session, nodeid: int, uid: int, gid: int, target: int, name: bytes) -> bytes:

@@ -28,6 +28,7 @@ from typing import Final
 
 from ninep import linux
 from ninep.errors import Refused
+from ninep.host import _lacking
 from ninep.host._api import NO_HANDLE, Handle, Listing, NoMounts, ObjectRef, Stat, Volume
 from ninep.host.windows import info, links, remove, rename
 from ninep.host.windows.api import END, Access, Attribute, Info, NtCalls, Options
@@ -361,8 +362,8 @@ class NtHost:
     def make_link(self, place: ObjectRef, dir: Handle, name: bytes) -> None:
         rename.make_link(self._calls, place.path_handle, dir, name)
 
-    def rename(self, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes) -> None:
-        rename.rename(self._calls, olddir, oldname, newdir, newname, self._removed.move_out)
+    def rename(self, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes, flags: int = 0) -> None:
+        rename.rename(self._calls, olddir, oldname, newdir, newname, self._removed.move_out, flags)
 
     def remove_file(self, dir: Handle, name: bytes) -> None:
         remove.remove_file(self._calls, dir, name, self._removed.move_out)
@@ -420,6 +421,11 @@ class NtHost:
 
     def sync(self, handle: Handle, datasync: bool) -> None:
         flush(self._calls, handle)
+
+    sync_filesystem = staticmethod(_lacking.sync_filesystem)
+    allocate = staticmethod(_lacking.allocate)
+    seek = staticmethod(_lacking.seek)
+    copy_file_range = staticmethod(_lacking.copy_file_range)
 
     # -- locks: none of the host's -------------------------------------------------------------------------------------
 

@@ -51,7 +51,7 @@ from ninep.host.windows.open import (
 from ninep.host.windows.remove import MoveOut, basic, discard, must_be_empty, unlocked
 from ninep.host.windows.stat import identity
 from ninep.host.windows.status import NtError, Status
-from ninep.linux import Errno
+from ninep.linux import RENAME_NOREPLACE, Errno
 
 _POSIX: Final = RENAME_REPLACE | RENAME_POSIX | RENAME_READONLY
 _MOVE: Final = Access.DELETE | Access.READ_ATTRIBUTES
@@ -69,18 +69,24 @@ class Name(NamedTuple):
     name: str
 
 
-def rename(calls: NtCalls, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes, move_out: MoveOut) -> None:
-    """Rename as POSIX has it: ENOTDIR, EISDIR, ENOTEMPTY by what the target is; EINVAL into itself;
-    EBUSY.
+def rename(
+    calls: NtCalls, olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes, move_out: MoveOut, flags: int = 0
+) -> None:
+    """Rename as POSIX has it: ENOTDIR, EISDIR, ENOTEMPTY by what the target is; EINVAL into itself,
+    and for flags: NT exchanges no entries; EBUSY.
     """
+    if flags & ~RENAME_NOREPLACE:
+        raise Refused(Errno.EINVAL)
     refuse_alias(calls, newdir, newname, Errno.EEXIST)
     with closing(calls, open_entry(calls, olddir, oldname, _MOVE)) as source:
         old, new = Name(olddir, host_name(oldname)), Name(newdir, new_name(newname))
         target = _look(calls, newdir, newname)
         is_dir = is_directory(calls, source)
+        recased = target is not None and target[0] == identity(calls, source)
+        if flags and target is not None and not (recased and _one_entry(calls, old, new) and old.name != new.name):
+            raise Refused(Errno.EEXIST)
         if target is not None and is_dir != target[1]:
             raise Refused(Errno.ENOTDIR if is_dir else Errno.EISDIR)
-        recased = target is not None and target[0] == identity(calls, source)
         if recased:
             # Two names of one file: rename(2) does nothing. One name in another case: that is a
             # rename, and replaces nothing.
@@ -88,7 +94,10 @@ def rename(calls: NtCalls, olddir: Handle, oldname: bytes, newdir: Handle, newna
                 return
             target = None
         try:
-            _move(calls, source, old, new, move_out, replaces=target is not None)
+            if flags:
+                give_name(calls, source, Info.RENAME, 0, new, here=identity(calls, olddir) == identity(calls, newdir))
+            else:
+                _move(calls, source, old, new, move_out, replaces=target is not None)
             if recased and not _is_spelled(calls, new):
                 _respell(calls, source, old, new)
         except NtError as error:

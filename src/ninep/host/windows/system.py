@@ -57,6 +57,10 @@ read_into_now = _host.read_into_now
 write = _host.write
 write_from = _host.write_from
 sync = _host.sync
+sync_filesystem = _host.sync_filesystem
+allocate = _host.allocate
+seek = _host.seek
+copy_file_range = _host.copy_file_range
 lock = _host.lock
 test_lock = _host.test_lock
 raise_handle_limit = _host.raise_handle_limit
@@ -67,10 +71,12 @@ __all__ = [
     "HANDLES_BLOCK_RENAME",
     "SEES_MOUNTS",
     "UNPRIVILEGED_OWNERS",
+    "allocate",
     "birth_time",
     "chmod",
     "chown",
     "close",
+    "copy_file_range",
     "generation",
     "get_xattr",
     "linux_rdev",
@@ -102,12 +108,14 @@ __all__ = [
     "rename",
     "reopen_path",
     "reserved_match",
+    "seek",
     "set_xattr",
     "stat",
     "stat_at",
     "stat_same_mount",
     "statfs",
     "sync",
+    "sync_filesystem",
     "test_lock",
     "truncate",
     "utimes",

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import pytest
 
-_PARTS = "attributes directories files life links moves names qids random_operations read_only tree xattrs"
+_PARTS = "attributes directories files flags life links moves names qids random_operations ranges read_only tree xattrs"
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS.split()))
 
 from ninep.testing.suite.attributes import (  # noqa: E402 - after register_assert_rewrite
@@ -36,12 +36,14 @@ from ninep.testing.suite.capabilities import Capabilities  # noqa: E402
 from ninep.testing.suite.case import Suite  # noqa: E402
 from ninep.testing.suite.directories import ListingTests, MkdirTests, StabilityTests  # noqa: E402
 from ninep.testing.suite.files import CreateTests, DeletedFileTests, OpenTests, ReadWriteTests  # noqa: E402
+from ninep.testing.suite.flags import RenameFlagTests, UnnamedTests  # noqa: E402
 from ninep.testing.suite.life import LifeTests, ParentTests  # noqa: E402
 from ninep.testing.suite.links import HardLinkTests, SpecialTests, SymlinkTests  # noqa: E402
 from ninep.testing.suite.moves import RemoveMoveTests, RenameTests, UnlinkTests  # noqa: E402
 from ninep.testing.suite.names import OddNameTests, WalkTests  # noqa: E402
 from ninep.testing.suite.qids import QidTests  # noqa: E402
 from ninep.testing.suite.random_operations import RandomOperationTests  # noqa: E402
+from ninep.testing.suite.ranges import AllocateTests, CopyTests, SeekTests  # noqa: E402
 from ninep.testing.suite.read_only import ReadOnlySuite, populate  # noqa: E402
 from ninep.testing.suite.xattrs import AclTests, XattrTests  # noqa: E402
 
@@ -61,11 +63,16 @@ class DriverSuite(Suite):
     TestOpen = OpenTests
     TestReadWrite = ReadWriteTests
     TestDeletedFile = DeletedFileTests
+    TestAllocate = AllocateTests
+    TestSeek = SeekTests
+    TestCopy = CopyTests
+    TestUnnamed = UnnamedTests
     TestMkdir = MkdirTests
     TestListing = ListingTests
     TestStability = StabilityTests
     TestUnlink = UnlinkTests
     TestRename = RenameTests
+    TestRenameFlag = RenameFlagTests
     TestRemoveMove = RemoveMoveTests
     TestSymlink = SymlinkTests
     TestHardLink = HardLinkTests

@@ -12,7 +12,7 @@ Kept = Literal["kept", "ignored", "refused"]
 
 @dataclass(frozen=True, kw_only=True)
 class Capabilities:
-    """The defaults are those of a full POSIX file system."""
+    """The defaults are those of a full file system of Linux."""
 
     symlinks: bool = True
     hard_links: bool = True
@@ -34,6 +34,18 @@ class Capabilities:
     """All twelve permission bits are stored."""
     root_keeps_setid: bool = True
     """A write by uid 0 does not change SUID and SGID."""
+    allocation: bool = True
+    """``allocate`` reserves space, and makes holes (FALLOC_FL_PUNCH_HOLE)."""
+    holes: bool = True
+    """``seek`` finds holes of 64 KiB and more."""
+    copies: bool = True
+    """``copy_file_range`` copies between files of one tree."""
+    no_replace: bool = True
+    """``rename`` with RENAME_NOREPLACE."""
+    exchange: bool = True
+    """``rename`` with RENAME_EXCHANGE."""
+    unnamed: bool = True
+    """Files without a name (``tmpfile``)."""
     any_bytes: bool = True
     """Names may be any bytes, not only UTF-8."""
     case_sensitive: bool = True

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ninep.linux import O_APPEND, O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, S_IFIFO, S_IFREG, Errno
+from ninep.linux import O_APPEND, O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, RENAME_EXCHANGE, S_IFIFO, S_IFREG, Errno
 from ninep.node import Changes, Node
 from ninep.testing.suite.capabilities import Capabilities
 from ninep.testing.suite.case import Suite
@@ -37,7 +37,9 @@ MUTATIONS: dict[str, Callable[[ScratchTree, Node], object]] = {
     "link": lambda tree, file: tree.root.link(file, b"new"),
     "unlink": lambda tree, _: tree.root.unlink(b"f", directory=False),
     "unlink of a directory": lambda tree, _: tree.root.unlink(b"d", directory=True),
+    "tmpfile": lambda tree, _: tree.root.tmpfile(O_RDWR, 0o644, 0, 0),
     "rename": lambda tree, _: tree.root.rename(b"f", tree.root, b"new"),
+    "rename, exchanging": lambda tree, _: tree.root.rename(b"f", tree.root, b"d", RENAME_EXCHANGE),
     "remove": lambda _, file: file.remove(),
     "may_remove": lambda _, file: file.may_remove(),
     "move": lambda _, file: file.move(None, b"new"),
@@ -80,6 +82,10 @@ class ReadOnlySuite(Suite):
             file.write_from(0, in_buffers(b"x", (1,))[1], 0)
         with refuses(Errno.EBADF, Errno.EINVAL, *SAYS_NO):
             file.truncate(0, 0)
+        with refuses(Errno.EBADF, *SAYS_NO):
+            file.allocate(0, 0, 100_000, 0)
+        with refuses(Errno.EBADF, *SAYS_NO):
+            file.copy_file_range(0, file, 100, 5, 0)
 
     def test_directories_are_listed(self, tree: ScratchTree) -> None:
         assert tree.names(tree.walk(b"d")) == [b"g"]
