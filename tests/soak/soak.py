@@ -65,6 +65,7 @@ class Report:
 def soak(folder: Path, seconds: float, *, guest: bool, seed: int, model: str) -> Report:
     """Serve ``folder`` for so long to everybody; an AssertionError is a defect."""
     report = Report(seconds)
+    before = set(threading.enumerate())
     with Program(folder, "--security-model", model) as server:
         server.client().close()
         rest = server.handles
@@ -86,6 +87,9 @@ def soak(folder: Path, seconds: float, *, guest: bool, seed: int, model: str) ->
             report.compared += load.read
         report.samples = sampler.stop()
         _verify(server.port, folder, sums, report)
+        for thread in set(threading.enumerate()) - before:
+            thread.join(PATIENCE)
+            assert not thread.is_alive(), f"a client's {thread} goes on"
         server.settles(lambda: server.handles, rest + 2)
         assert growth(report.samples) < GROWTH, f"the server's memory grew by {growth(report.samples)} bytes"
         server.alive()
@@ -124,4 +128,3 @@ def _verify(port: int, folder: Path, sums: dict[str, str], report: Report) -> No
         for top in client.listdir("/"):
             found = {f"{top}/{name}" for name in client.listdir(top)} - {f"{top}/rude", f"{top}/folder"}
             assert found == {name for name in sums if name.startswith(top + "/")}, f"in {top}: {found ^ set(sums)}"
-    assert threading.active_count() < CLIENTS, "threads of clients go on"

@@ -9,7 +9,18 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from ninep.host._api import NO_HANDLE, Entry, Handle, HostModule, Listing, ObjectRef, Stat, Volume, iterate
+from ninep.host._api import (
+    LISTING_SIZE,
+    NO_HANDLE,
+    Entry,
+    Handle,
+    HostModule,
+    Listing,
+    ObjectRef,
+    Stat,
+    Volume,
+    iterate,
+)
 
 if sys.platform == "win32":
     from ninep.host.windows import system as _system
@@ -24,5 +35,16 @@ else:
 if TYPE_CHECKING:
     _conforms: HostModule = _system
 
-__all__ = ["NO_HANDLE", "Entry", "Handle", "HostModule", "Listing", "ObjectRef", "Stat", "Volume", "iterate"]
+__all__ = [
+    "LISTING_SIZE",
+    "NO_HANDLE",
+    "Entry",
+    "Handle",
+    "HostModule",
+    "Listing",
+    "ObjectRef",
+    "Stat",
+    "Volume",
+    "iterate",
+]
 __all__ += _system.__all__

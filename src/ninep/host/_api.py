@@ -26,7 +26,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, NewType, Protocol
+from typing import Final, NamedTuple, NewType, Protocol
 
 from ninep.node import Buffer
 
@@ -94,14 +94,19 @@ class Entry(NamedTuple):
     name: bytes
 
 
+LISTING_SIZE: Final = 32768
+"""Bytes of a batch of directory entries."""
+
+
 class Listing(Protocol):
     """A directory being read. Keeps its own handle, so that readers do not disturb each other."""
 
-    def read(self, cookie: int) -> Sequence[Entry]:
+    def read(self, cookie: int, size: int = LISTING_SIZE) -> Sequence[Entry]:
         """The next batch of entries after ``cookie`` (0: from the start, afresh), ``.`` and ``..``
         included; empty at the end.
 
-        A batch is bounded (some tens of KiB). Stable as ``node.OpenDir.read`` asks.
+        ``size``: bytes that they take in the host's form, at most, where the host can be told; a
+        batch is bounded in any case (some tens of KiB). Stable as ``node.OpenDir.read`` asks.
         """
 
     def sync(self) -> None:

@@ -177,11 +177,13 @@ def rename(olddir: int, oldname: bytes, newdir: int, newname: bytes, flags: int)
         raise failed()
 
 
-def getdents(fd: int, buffer: ctypes.Array[ctypes.c_char]) -> int:
-    """The next entries (getdents64(2)): how many bytes of ``buffer`` were filled, 0 at the end."""
+def getdents(fd: int, buffer: ctypes.Array[ctypes.c_char], size: int) -> int:
+    """The next entries (getdents64(2)) into ``size`` bytes of ``buffer``: how many were filled, 0
+    at the end.
+    """
     if _getdents64 is None:
         raise Refused(Errno.EOPNOTSUPP)
-    count: int = _getdents64(fd, buffer, len(buffer))
+    count: int = _getdents64(fd, buffer, size)
     if count < 0:
         raise failed()
     return count

@@ -28,7 +28,7 @@ from typing import Final, cast
 from ninep import linux
 from ninep.errors import Refused
 from ninep.host import _libc, _posix
-from ninep.host._api import Entry, Handle, Listing, ObjectRef, Volume
+from ninep.host._api import LISTING_SIZE, Entry, Handle, Listing, ObjectRef, Volume
 from ninep.host._crossings import SEES_MOUNTS, mounts, open_path, open_path_across, stat_same_mount
 from ninep.host._filesystems import WITHOUT_OWNERS, kind_of
 from ninep.host._posix import (
@@ -234,7 +234,6 @@ class DirectoryListing:
     seek stably. ``.`` and ``..`` come from the kernel.
     """
 
-    SIZE = 32768
     _HEAD = Struct("=QqHB")  # struct linux_dirent64: d_ino, d_off, d_reclen, d_type; d_name follows, NUL-terminated
     __slots__ = ("_at", "_handle")
 
@@ -242,15 +241,15 @@ class DirectoryListing:
         self._handle = handle
         self._at = 0
 
-    def read(self, cookie: int) -> Sequence[Entry]:
+    def read(self, cookie: int, size: int = LISTING_SIZE) -> Sequence[Entry]:
         if cookie != self._at or cookie == 0:
             os.lseek(self._handle, cookie, os.SEEK_SET)
             self._at = cookie
         buffer: ctypes.Array[ctypes.c_char] | None = getattr(_scratch, "buffer", None)
         if buffer is None:
-            buffer = _scratch.buffer = ctypes.create_string_buffer(self.SIZE)
+            buffer = _scratch.buffer = ctypes.create_string_buffer(LISTING_SIZE)
         try:
-            count = _libc.getdents(self._handle, buffer)
+            count = _libc.getdents(self._handle, buffer, min(size, LISTING_SIZE))
         except FileNotFoundError:
             return ()  # the directory was removed, which POSIX wants to look like its end (readdir(3))
         if not count:

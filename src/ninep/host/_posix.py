@@ -28,7 +28,7 @@ from typing import Final, cast
 
 from ninep import linux
 from ninep.errors import Refused
-from ninep.host._api import Entry, Handle, ObjectRef, Stat
+from ninep.host._api import LISTING_SIZE, Entry, Handle, ObjectRef, Stat
 from ninep.linux import Errno
 from ninep.node import NOW, WouldBlock, check_may_wait
 from ninep.wire.buffers import behind, length
@@ -292,7 +292,7 @@ class SnapshotListing:
         self._handle = handle
         self._names: list[tuple[int, int, bytes]] = []
 
-    def read(self, cookie: int) -> Sequence[Entry]:
+    def read(self, cookie: int, size: int = LISTING_SIZE) -> Sequence[Entry]:  # noqa: ARG002 - names are at hand
         if cookie == 0:
             self._names = list(self._snapshot())
         part = self._names[cookie : cookie + self.BATCH]

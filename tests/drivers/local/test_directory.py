@@ -207,8 +207,8 @@ def test_types_that_the_filesystem_does_not_tell(
             self.listing = listing
             self.sync, self.close = listing.sync, listing.close
 
-        def read(self, cookie: int) -> list[Entry]:
-            return [Entry(ino, cookie, 0, name) for ino, cookie, _, name in self.listing.read(cookie)]
+        def read(self, cookie: int, size: int) -> list[Entry]:
+            return [Entry(ino, cookie, 0, name) for ino, cookie, _, name in self.listing.read(cookie, size)]
 
     open_dir = host.open_dir
     monkeypatch.setattr(host, "open_dir", lambda place: Untold(open_dir(place)))

@@ -232,6 +232,32 @@ def packed_from(directory: OpenDir, cookie: int, room: int = 1 << 20) -> list[Di
     return unpack_dirents(data)
 
 
+@pytest.mark.parametrize("folders", [3, 1000], ids=["many folders", "few folders"])
+def test_back_through_several_batches(
+    attach: Callable[..., LocalNode], folder: Path, monkeypatch: pytest.MonkeyPatch, folders: int
+) -> None:
+    """A jump back costs no batch of its own, whether entries have to be looked at or not."""
+    monkeypatch.setattr(packed_module, "QUIET", 1 << 62)
+    for number in range(2000):
+        (folder / f"{number}").mkdir() if number % folders == 0 else (folder / f"{number}").touch()
+    directory = attach("none").opendir()
+    entries = read_packed(directory, 1 << 20)
+    assert len(entries) == 2002
+    batches = 0
+    piece = LocalDir._piece
+
+    def counted(self: LocalDir, cookie: int, size: int) -> Any:
+        nonlocal batches
+        batches += 1
+        return piece(self, cookie, size)
+
+    monkeypatch.setattr(LocalDir, "_piece", counted)
+    for at in range(2000, -1, -1):
+        assert packed_from(directory, entries[at].cookie)[0] == entries[at + 1]
+    assert batches < 200
+    directory.close()
+
+
 @pytest.mark.parametrize("quiet", [0, 3600 * 10**9], ids=["kept", "from the host"])
 @pytest.mark.parametrize("model", ["none", "mapped-file"])
 class TestSeek:
@@ -347,10 +373,10 @@ def test_names_that_no_client_takes(
             self.listing = listing
             self.sync, self.close = listing.sync, listing.close
 
-        def read(self, cookie: int) -> list[host.Entry]:
+        def read(self, cookie: int, size: int) -> list[host.Entry]:
             return [
                 host.Entry(ino, place, kind, euros if name == b"entry 0007" else name)
-                for ino, place, kind, name in self.listing.read(cookie)
+                for ino, place, kind, name in self.listing.read(cookie, size)
             ]
 
     open_dir = host.open_dir

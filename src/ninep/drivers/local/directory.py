@@ -17,7 +17,7 @@ from ninep.drivers.local.entry_types import QID_TYPES
 from ninep.drivers.local.node_table import TableEntry
 from ninep.drivers.local.packed import PackedListing, Recorder, pack
 from ninep.errors import linux_errno
-from ninep.host import Entry, Listing
+from ninep.host import LISTING_SIZE, Entry, Listing
 from ninep.linux import DT_DIR, DT_REG, DT_UNKNOWN, Errno
 from ninep.node import Buffer, Dirent, OpenDir
 from ninep.wire.cookies import CookieTable
@@ -28,14 +28,16 @@ _HEAD: Final = 24  # qid, cookie, type and the length of the name: what an entry
 AT_ONCE: Final = 1 << 15
 """Bytes of a reply that is not at hand: a thousand entries. Fewer are no end."""
 LOOKS: Final = 128
-"""Entries that are looked at for one reply, which then ends with those it has: 4 to 20 us each, more
-where an empty file may be a link of mapped-file.
-"""
-PIECE: Final = 64
-"""Entries that are looked at in one go, of a batch of the host's that has a thousand."""
+"""Calls of stat for one reply, which then ends with the entries it has: 4 to 20 us each."""
+WALK: Final = 8
+"""What a walk to an entry counts, in such calls: an empty file may be a link of a mapped model."""
+PIECE: Final = 16
+"""Entries that are looked at in one go, where a batch of the host's has more of them."""
 
 SEEK_ROOM: Final = 4096
-"""Bytes of a reply after a jump to another place. It grows again as the client reads on."""
+"""Bytes of a reply after a jump to another place, and of the host's batch for it. They grow again as
+the client reads on.
+"""
 GROWTH: Final = 4
 FULL: Final = 1 << 32
 
@@ -50,6 +52,7 @@ class LocalDir(OpenDir):
 
     packs = True
     __slots__ = (
+        "_is_short",
         "_listing",
         "_looked",
         "_next",
@@ -72,13 +75,14 @@ class LocalDir(OpenDir):
         """
         self._unseen: tuple[int, Sequence[Entry]] = _UNSEEN
         """What of a batch of the host's comes after the cookie: replaced as one, too."""
-        self._looked = 0  # entries, for this reply
+        self._looked = 0  # calls of stat, for this reply
         self._next = 0
         """Where a client that reads on will ask next: after the last entry it got; from the start,
         once it got to the end.
         """
-        self._span = 0  # the most entries that a batch had
+        self._span = 0  # the most entries that a batch had, or those of the last piece of one
         self._room = FULL
+        self._is_short = False  # the last reply: it says nothing about how its reader goes on
         self._table = CookieTable(node.table.listings.pool)
         self._packed: ref[PackedListing] | None = None
         self._recorder: Recorder | None = None
@@ -88,7 +92,11 @@ class LocalDir(OpenDir):
 
     def read_packed(self, cookie: int, room: int) -> Buffer | None:
         """From the listing that is kept, or from the host, to be kept."""
-        self._room = min(self._room * GROWTH, FULL) if cookie == self._next else SEEK_ROOM
+        if cookie != self._next:
+            self._room = SEEK_ROOM
+        elif not self._is_short:
+            self._room = min(self._room * GROWTH, FULL)
+        self._is_short = False
         room = min(room, self._room)
         if cookie == 0 or not self._next:
             self._begin()
@@ -135,7 +143,8 @@ class LocalDir(OpenDir):
             before, cookie = cookie, entries[taken - 1][3]
             if recorder is not None and not self._record(recorder, pieces, before, cookie):
                 recorder = None
-            if taken < len(entries) or self._looked >= LOOKS:
+            # After nothing but names that no client takes go on: an empty reply reads as the end.
+            if parts and (taken < len(entries) or self._is_enough):
                 break
         else:
             if recorder is not None and not parts:
@@ -174,7 +183,10 @@ class LocalDir(OpenDir):
                     break
                 end += 1
             taken += batch[start:end] if start or end < len(batch) else batch
-            if end < len(batch) or room < 0 or (taken and self._looked >= LOOKS):
+            if end < len(batch) or room < 0:
+                break
+            if taken and self._is_enough:
+                self._is_short = True
                 break
             if batch:
                 cookie = batch[-1][3]
@@ -196,6 +208,13 @@ class LocalDir(OpenDir):
             self._node.table.listings.read(self)
         return taken
 
+    @property
+    def _is_enough(self) -> bool:
+        """Whether a reply ends with the batch: it took long, or its reader jumps, and would not find
+        the batch again if the next one took its place.
+        """
+        return self._looked >= LOOKS or self._room <= SEEK_ROOM
+
     def forget(self) -> None:
         """For ``Listings``: keep no entries at hand."""
         self._rest, self._unseen = _NOTHING, _UNSEEN
@@ -209,37 +228,43 @@ class LocalDir(OpenDir):
                 return batch, at
             earlier = max(1, cookie - self._span // 2)
             if earlier < cookie < self._next and self._table.cookie(earlier):
-                batch = self._fill(earlier)  # a client that goes back will go on doing so
+                batch = self._fill(
+                    earlier, LISTING_SIZE if self._span > PIECE else 0
+                )  # a client that goes back will go on doing so
                 if at := _place(batch, cookie):
                     return batch, at
         return self._fill(cookie), 0
 
-    def _fill(self, number: int) -> list[Dirent]:
-        """The next batch after ``number`` that has anything to show; nothing at the end."""
+    def _fill(self, number: int, size: int = 0) -> list[Dirent]:
+        """The next batch after ``number`` that has anything to show; nothing at the end. ``size``:
+        of the host's batch, if not that of the reply.
+        """
+        size = size or min(self._room, LISTING_SIZE)
         cookie = self._table.cookie(number) if number else 0
         if cookie is None:
             cookie = self._reach(number)
-        while cookie is not None and (entries := self._piece(cookie)):
+        while cookie is not None and (entries := self._piece(cookie, size)):
             cookie = entries[-1][1]
             batch, number = self._shown(entries, number)
             if batch:
                 return batch
         return []
 
-    def _piece(self, cookie: int) -> Sequence[Entry]:
-        """The host's entries after a cookie: all that it gives at once, if none must be looked at."""
+    def _piece(self, cookie: int, size: int) -> Sequence[Entry]:
+        """The host's entries after a cookie: all that it gives at once, if few must be looked at."""
         at, entries = self._unseen
         if not cookie or at != cookie:
-            entries = self._listing.read(cookie)
+            entries = self._listing.read(cookie, size)
         self._unseen = _UNSEEN
         if len(entries) <= PIECE:
             return entries
         types_to_stat = self._node.table.types_to_stat
-        if not any(entry[2] in types_to_stat for entry in entries):
+        to_stat = [at for at, entry in enumerate(entries) if entry[2] in types_to_stat]
+        if len(to_stat) <= PIECE:
             return entries
-        piece = entries[:PIECE]
-        self._unseen = (piece[-1][1], entries[PIECE:])
-        return piece
+        count = to_stat[PIECE]
+        self._unseen = (entries[count - 1][1], entries[count:])
+        return entries[:count]
 
     def _reach(self, number: int) -> int | None:
         """The host's cookie for a number that is not in the table: count so many entries. None if
@@ -269,7 +294,7 @@ class LocalDir(OpenDir):
     def _shown(self, entries: Sequence[Entry], after: int) -> tuple[list[Dirent], int]:
         """What of a batch is shown, and the number of its last entry."""
         table = self._node.table
-        self._span = max(self._span, len(entries))
+        self._span = max(self._span, len(entries)) if self._unseen is _UNSEEN else len(entries)
         if table.model.reserved_names and not (entries := self._visible(entries)):
             return [], after
         numbers = self._table.number(after, [entry[1] for entry in entries])
@@ -322,6 +347,7 @@ class LocalDir(OpenDir):
 
     def _kind(self, name: bytes) -> int:
         """What the model says that an empty file is. DT_UNKNOWN if it cannot say."""
+        self._looked += WALK
         try:
             found = self._node.walk(name)
         except OSError:

@@ -23,7 +23,7 @@ from struct import Struct
 from typing import Final
 
 from ninep import linux
-from ninep.host._api import Entry, Handle
+from ninep.host._api import LISTING_SIZE, Entry, Handle
 from ninep.host.windows import info
 from ninep.host.windows.api import Access, NtCalls
 from ninep.host.windows.names import client_name
@@ -65,7 +65,7 @@ class Snapshot:
         self._count = 0
         self._warned = False
 
-    def read(self, cookie: int) -> Sequence[Entry]:
+    def read(self, cookie: int, size: int = LISTING_SIZE) -> Sequence[Entry]:  # noqa: ARG002 - a batch is one of NT's
         """The next batch after ``cookie``; 0 takes a new snapshot."""
         if cookie == 0:
             self._rewind()
