@@ -11,7 +11,8 @@ Rules
   it was ignored at the start (nohup(1)).
 * A second one asks not to wait for requests in flight.
 * An event loop that does not react within ``LOOP_ANSWERS``, and a clean end that takes longer than
-  ``ENDS_WITHIN`` (after a second signal ``HURRIES``), are cut short: exit status 1.
+  ``ENDS_WITHIN`` (after a second signal ``HURRIES``), are cut short: all sockets are closed, exit
+  status 1.
 """
 
 from __future__ import annotations
@@ -132,7 +133,20 @@ def _cut_short() -> None:
     with suppress(OSError, ValueError):
         if select.select([], [2], [], 0)[1]:
             os.write(2, b"ninep: something waits for a device that does not answer: ending without it\n")
+    _close_sockets()
     os._exit(1)
+
+
+def _close_sockets() -> None:
+    """A thread that waits in the kernel and cannot be killed keeps the process's descriptors open:
+    clients would wait for replies, and no other process could listen at the address. Only sockets
+    are closed, because the closing of a file can wait, too; and none is shut down, because a
+    listening socket may also be another process's.
+    """
+    with suppress(OSError):  # a system that lists no descriptors there
+        for name in os.listdir("/dev/fd"):
+            with suppress(OSError):  # ENOTSOCK, which says so without asking what the descriptor leads to
+                socket.socket(fileno=int(name)).close()
 
 
 def signal_self() -> None:
