@@ -35,7 +35,7 @@ from ninep.protocol.framing import BadFrame, RawFrame
 from ninep.server.context import Context
 from ninep.server.dispatcher import Dispatcher
 from ninep.server.flow import Flow, Reason
-from ninep.server.in_place import check_size, joined, leaves_data, serve
+from ninep.server.in_place import check, joined, leaves_data, serve
 from ninep.server.latency_guard import LATE, LATE_EACH, LatencyGuard
 from ninep.server.refusals import refusal
 from ninep.server.requests import Request
@@ -172,9 +172,9 @@ class Connection:
         Raises:
             BadFrame: the size of the message is not what it says, or is beyond msize.
         """
-        size = check_size(frame, payload, self._receiver.msize)
+        size, number, tag = check(frame, payload, self._receiver.msize)
         dispatcher, observer = self._dispatcher, self._observer
-        entry = dispatcher.table[frame[4]]
+        entry = dispatcher.table[number]
         began = monotonic()
         if (
             entry is None
@@ -190,7 +190,7 @@ class Connection:
                 self._wait_for_slice()
             return 0
         before = self._latency.before(began) if self._latency.watching else None
-        written = serve(dispatcher, entry, size, frame, payload, reply)
+        written = serve(dispatcher, entry, size, tag, frame, payload, reply)
         if not written:
             self.send()
         if self._owed:
@@ -198,7 +198,7 @@ class Connection:
             if not dispatcher.has_room():
                 self._flow.hold(Reason.IN_FLIGHT)
         if observer is not None:
-            observer.placed(frame[4], size, written)
+            observer.placed(number, size, written)
         elapsed = monotonic() - began
         if elapsed > COUNTED or observer is not None:
             self._account(1, began, before)

@@ -27,16 +27,17 @@ VIEWED: Final = 4096
 """Bytes from which on the data of a request is a view of its frame and not another copy."""
 
 
-def check_size(frame: bytes, payload: Sequence[memoryview] | None, msize: int) -> int:
-    """The size of the message, which is also what it says it is. ``BadFrame``."""
+def check(frame: bytes, payload: Sequence[memoryview] | None, msize: int) -> tuple[int, int, int]:
+    """The header of the message: its size, which is what it says it is, type and tag. ``BadFrame``."""
     size = have = len(frame)
     if payload is not None:
         size += length(payload)
     if have < HEADER_SIZE or size > msize:
         raise BadFrame(f"a message of {size} bytes; {HEADER_SIZE} to {msize} are possible")
-    if header(frame, 0)[0] != size:
-        raise BadFrame(f"a message of {size} bytes that says {header(frame, 0)[0]}")
-    return size
+    found: tuple[int, int, int] = header(frame, 0)
+    if found[0] != size:
+        raise BadFrame(f"a message of {size} bytes that says {found[0]}")
+    return found
 
 
 def joined(frame: bytes, payload: Sequence[memoryview] | None, size: int) -> RawFrame:
@@ -56,6 +57,7 @@ def serve(
     dispatcher: Dispatcher,
     entry: Entry,
     size: int,
+    tag: int,
     frame: bytes,
     payload: Sequence[memoryview] | None,
     reply: Sequence[memoryview],
@@ -66,7 +68,7 @@ def serve(
     Returns how many bytes of ``reply`` were written; 0 if the R-message is in ``Dispatcher.out``,
     or comes later.
     """
-    session, number, tag = dispatcher.session, frame[4], frame[5] | frame[6] << 8
+    session = dispatcher.session
     fixed, fixed_size, unpack, inline, pack, data_back, row = entry
     fields: Sequence[Any] = ()
     try:
@@ -78,15 +80,15 @@ def serve(
             return 0
         if row.in_place is not None and (data_back or payload is not None):
             if payload is None:
-                head, *place = reply
+                head, *places = reply
                 if len(head) > READ_HEADER:
-                    place = [head[READ_HEADER:], *place]
-                count = row.in_place(session, *fields, place)
+                    places = [head[READ_HEADER:], *places]
+                count = row.in_place(session, *fields, places)
                 written = READ_HEADER + count
             else:
                 count = row.in_place(session, *fields[:2], size - WRITE_HEADER, payload)
                 written = READ_HEADER
-            reply[0][:READ_HEADER] = io_reply(written, number + 1, tag, count)
+            reply[0][:READ_HEADER] = io_reply(written, frame[4] + 1, tag, count)
             return written
         if inline is None:
             dispatcher.defer(tag, entry, fields)
@@ -96,16 +98,16 @@ def serve(
         dispatcher.defer(tag, entry, fields if payload is None else (*fields[:-1], b"".join(payload)))
         return 0
     except Exception as error:  # noqa: BLE001 - the one exit: see refusals
-        answer = refusal(session, tag, number, error)
+        answer = refusal(session, tag, frame[4], error)
+    if isinstance(answer, bytes) and (written := len(answer)) <= len(place := reply[0]):
+        place[:written] = answer
+        return written
     return _place(dispatcher, answer, reply)
 
 
 def _place(dispatcher: Dispatcher, answer: Frame, reply: Sequence[memoryview]) -> int:
-    """Copy an R-message into its place, or leave it to be sent."""
+    """Copy an R-message into its place, which has several buffers, or leave it to be sent."""
     if isinstance(answer, bytes):
-        if len(answer) <= len(reply[0]):
-            reply[0][: len(answer)] = answer
-            return len(answer)
         dispatcher.out.append(answer)
     else:
         head, data = answer

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
+from ninep.transport import nothing
 from ninep.virtio.ring import Chain, RingError, SplitQueue
 
 CHAINS_A_SIGNAL: Final = 8
@@ -74,7 +75,7 @@ class Virtqueue:
         self._loop = asyncio.get_running_loop()
         self._queue: SplitQueue | None = None
         self._kick = -1
-        self._call: Callable[[], None] = _nobody
+        self._call: Callable[[], None] = nothing
         self._serving = self._paused = False
         self._interrupted = False
         """The turn must not go on: paused, or stopped."""
@@ -130,30 +131,31 @@ class Virtqueue:
         if self._queue is not None:
             self._end(self._queue, error)
 
-    def _publish(self, queue: SplitQueue) -> None:
+    def _publish(self, queue: SplitQueue, *, kicks: bool = False) -> None:
         self._pushed = 0
-        if queue.publish():
+        if queue.publish(kicks=kicks):
             self._call()
 
     def _kicked(self) -> None:
         try:
             os.read(self._kick, 8)
-        except OSError:  # EAGAIN: nobody kicked after all
+        except OSError:  # EAGAIN: the kick was read before
             return
-        self._prompt = self._prompt + 1 if monotonic() - self._slept < PROMPT else 0
-        self._run()
+        now = monotonic()
+        self._prompt = self._prompt + 1 if now - self._slept < PROMPT else 0
+        self._run(now)
 
-    def _run(self) -> None:
-        """One turn."""
+    def _run(self, now: float = 0.0) -> None:
+        """One turn. ``now``: when it begins, if that is known."""
         queue = self._queue
         if queue is None or self._paused or self._serving:
             return
         self._serving = True
         self._interrupted = False
-        failed: RingError | None = RingError("it cannot be served")
+        failed: RingError | None = _FAILED
         try:
             queue.disable_kicks()
-            if self._turn(queue, monotonic() + LONGEST):
+            if self._turn(queue, (now or monotonic()) + LONGEST):
                 self._loop.call_soon(self._run)
             failed = None
         except RingError as error:
@@ -168,29 +170,30 @@ class Virtqueue:
         pop, push, serve = queue.pop, queue.push, self._serve
         while True:
             chain = pop()
-            if chain is not None:
+            while chain is not None:
                 written = serve(chain)
                 if written is not None:
                     push(chain.head, written)
                     self._pushed += 1
-                if self._pushed < CHAINS_A_SIGNAL and not self._interrupted:
-                    continue
-            elif not self._pushed and not self._wait(queue) and queue.enable_kicks():
-                self._slept = monotonic()
-                return False
+                if self._interrupted or self._pushed >= CHAINS_A_SIGNAL:
+                    break
+                chain = pop()
             if self._queue is not queue:
                 return False
-            if self._pushed:
-                self._publish(queue)
+            last = chain is None and not self._interrupted
+            polls = last and self._prompt >= self._warm_up and self._idle()
+            if self._pushed or not polls:
+                self._publish(queue, kicks=last and not polls)
             if self._interrupted:
+                return False
+            if last and not (self._more(queue) if polls else queue.has_more()):
+                self._slept = monotonic()
                 return False
             if monotonic() >= until:
                 return True
 
-    def _wait(self, queue: SplitQueue) -> bool:
-        """Look at the ring for a while: whether there is a chain."""
-        if self._prompt < self._warm_up or not self._idle():
-            return False
+    def _more(self, queue: SplitQueue) -> bool:
+        """Look at the ring for a while, and then ask for kicks: whether there is a chain."""
         more = queue.has_more
         end = monotonic() + POLL
         while monotonic() < end:
@@ -199,7 +202,7 @@ class Virtqueue:
                 return True
         self._prompt = 0
         self._warm_up = min(2 * self._warm_up, LONGEST_WARM_UP)
-        return False
+        return not queue.enable_kicks()
 
     def _end(self, queue: SplitQueue, error: RingError) -> None:
         if self._queue is queue:
@@ -208,5 +211,5 @@ class Virtqueue:
             self._broken(error)
 
 
-def _nobody() -> None:
-    """Nobody waits for signals."""
+_FAILED: Final = RingError("it cannot be served")
+"""What is said of a ring when the fault is this program's."""

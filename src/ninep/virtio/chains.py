@@ -82,19 +82,16 @@ class ChainReader:
             low, high, whole = region = self._table(address, size, flags)
             if size == 32:
                 fields = first, length, tail, second, room, last = _fetch_two(whole, address - low)
-                first -= low
-                second -= low
                 stop = first + length
                 end = second + room
-                high -= low
                 if (
                     tail == _FIRST_READABLE
                     and last & 0xFFFF == WRITE
-                    and 0 <= first < stop <= high
-                    and 0 <= second < end <= high
+                    and low <= first < stop <= high
+                    and low <= second < end <= high
                 ):
-                    chain.readable = [whole[first:stop]]
-                    chain.writable = [whole[second:end]]
+                    chain.readable = [whole[first - low : stop - low]]
+                    chain.writable = [whole[second - low : end - low]]
                     chain.readable_size = length
                     chain.writable_size = room
                     return chain

@@ -97,7 +97,7 @@ class SplitQueue:
         outstanding = self.outstanding
         if head > self._mask:
             raise RingError(f"descriptor {head} of {self._size} made available")
-        if head in outstanding or head in self._batch:
+        if head in outstanding or (self._batch and head in self._batch):
             raise RingError(f"descriptor {head} made available before it was returned")
         chain = self._read(head)
         self.next_available = (index + 1) & 0xFFFF
@@ -117,11 +117,15 @@ class SplitQueue:
         self._elements[(self._used_index + len(batch)) & self._mask] = head | written << 32
         batch.append(head)
 
-    def publish(self) -> bool:
+    def publish(self, *, kicks: bool = False) -> bool:
         """Make the pushed chains visible. True: the driver wants a signal.
 
         The first answer is always True, since a process before this one may have ended between its
         last publish and the signal.
+
+        Args:
+            kicks: ask for the next kick as well, as ``enable_kicks`` does: ``has_more`` then tells
+                whether a chain was made available before the driver could see that.
         """
         batch = self._batch
         index = self._used_index
@@ -130,7 +134,11 @@ class SplitQueue:
             if not IN_ORDER:
                 self._barrier()  # the index after the elements
             self._used[1] = self._used_index = index
+        if kicks:
+            self._ask()
+        if batch or kicks:
             self._barrier()  # the driver's wish after the index
+        if batch:
             if self._inflight is not None:
                 self._inflight.commit(batch, index)
             self._batch = []
@@ -147,12 +155,15 @@ class SplitQueue:
         """Ask for the next kick. False: a chain was made available before the driver could see
         that, so that it may not kick.
         """
+        self._ask()
+        self._barrier()
+        return self._available[1] == self.next_available
+
+    def _ask(self) -> None:
         if self._event_idx:
             self._used[2 + 4 * self._size] = self.next_available
         else:
             self._used[0] = 0
-        self._barrier()
-        return self._available[1] == self.next_available
 
     def disable_kicks(self) -> None:
         """Ask for no kicks. With EVENT_IDX there is nothing to write: the index that was asked for
