@@ -48,12 +48,26 @@ KEYS = [
     "model=...",
     *(f"{row.key}=..." for row in export_rows() if row.kind is not FLAG and row.name != "security_model"),
 ]
-ADDRESSES = "\n".join(
-    f"  ,{f'{row.key}={row.show(row.default)}':24} {row.help}"
-    for options in (TRANSPORTS.get(name).options for name in TRANSPORTS)
-    if options is not None
-    for row in rows(options)
-)
+
+
+def _address_options() -> str:
+    """The options of each kind of address; those that are the same as before are not said again."""
+    lines: list[str] = []
+    told: dict[str, str] = {}
+    for name in TRANSPORTS:
+        transport = TRANSPORTS.get(name)
+        if transport.options is None:
+            continue
+        lines.append(f"  {transport.form.partition(',')[0]}")
+        for row in rows(transport.options):
+            key = f"{row.key}={row.show(row.default)}"
+            same = told.get(row.help)
+            lines.append(f"    ,{key:22} {f'As of {same}.' if same else row.help}")
+            told.setdefault(row.help, f"{name}:")
+    return "\n".join(lines)
+
+
+ADDRESSES = _address_options()
 SCHEMES = "\n".join(f"  {f'{name}:':8} {DRIVERS.get(name).help}" for name in DRIVERS if name != FOLDER)
 
 ON_UNIX = """\b
@@ -98,7 +112,7 @@ An export:  NAME=DIR[,OPTION...]  (a comma in DIR is written twice)
 {SCHEMES}
 
 \b
-An address for virtual machines:  vhost-user:PATH,OPTION...  (QEMU 10.2 or newer)
+Options of an address:  ADDRESS[,OPTION...]
 {ADDRESSES}
 
 \b
