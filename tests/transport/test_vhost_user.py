@@ -69,8 +69,8 @@ class TestAddresses:
             ("", "needs a path, vhost-user:PATH,tag=TAG"),
             (",tag=t", "empty option between two commas"),
             ("tag=t", "needs a path, vhost-user:PATH,tag=TAG"),
-            ("/s,tag=", "a mount tag has 1 to 254 bytes, not 0"),
-            ("/s,tag=" + "x" * 255, "a mount tag has 1 to 254 bytes, not 255"),
+            ("/s,tag=", "a tag has 1 to 254 bytes, not 0"),
+            ("/s,tag=" + "x" * 255, "a tag has 1 to 254 bytes, not 255"),
             ("/s,queue-size=100", "100 is not a power of two"),
             ("/s,queue-size=4", "out of range (8 to 1024)"),
             ("/s,tga=x", "did you mean 'tag'?"),
@@ -92,29 +92,36 @@ class TestHints:
         return [(hint.where, hint.line) for hint in hints(parse(address), name, msize)]
 
     def test_the_arguments_of_qemu_and_the_mount(self) -> None:
-        (qemu, arguments), (guest, mount) = self.of("vhost-user:/run/vm.sock,tag=src")
+        (qemu, memory), (device, arguments), (guest, mount) = self.of("vhost-user:/run/vm.sock,tag=src")
         assert qemu.startswith("QEMU 10.2 or newer")
+        assert memory == "-m 4G -object memory-backend-memfd,id=mem,size=4G,share=on -machine memory-backend=mem"
+        assert "src" in device
         assert shlex.split(arguments) == [
-            *("-m", "4G"),
-            *("-object", "memory-backend-memfd,id=mem,size=4G,share=on"),
-            *("-machine", "memory-backend=mem"),
-            *("-chardev", "socket,id=ninep-src,path=/run/vm.sock"),
+            *("-chardev", "socket,id=vhost-user.src,path=/run/vm.sock"),
             "-device",
-            "vhost-user-test-device-pci,chardev=ninep-src,virtio-id=9,num_vqs=1,vq_size=128,config_size=5",
+            "vhost-user-test-device-pci,chardev=vhost-user.src,virtio-id=9,num_vqs=1,vq_size=128,config_size=5",
         ]
         assert guest.startswith(GUEST)
         assert mount == "mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 src /mnt"
 
+    def test_several_devices_have_names_of_their_own_and_one_memory(self) -> None:
+        tags = ["a-b", "a_b", "a b", "a_20b", "ü"]
+        found = [self.of(f"vhost-user:/run/vm.sock,tag={tag}") for tag in tags]
+        assert len({memory for memory, *_ in found}) == 1
+        names = {re.findall(r"id=([^,]*)", arguments)[0] for _, (_, arguments), *_ in found}
+        assert len(names) == len(tags)
+        assert all(re.fullmatch("[A-Za-z][A-Za-z0-9._-]*", name) for name in names), "identifiers of QEMU"
+
     def test_sizes_and_names(self) -> None:
-        (_, arguments), (_, mount) = self.of("vhost-user:/a,,b,tag=ü x,queue-size=512", msize=65536)
+        _, (_, arguments), (_, mount) = self.of("vhost-user:/a,,b,tag=ü x,queue-size=512", msize=65536)
         assert shlex.split(arguments)[-1].endswith(",vq_size=512,config_size=6")
-        assert "socket,id=ninep---x,path=/a,,b" in shlex.split(arguments)
+        assert "socket,id=vhost-user._c3_bc_20x,path=/a,,b" in shlex.split(arguments)
         assert mount == "mount -t 9p -o trans=virtio,version=9p2000.L,msize=65536 'ü x' /mnt"
 
     def test_the_export_of_the_device_needs_no_name(self) -> None:
         address = "vhost-user:/s,tag=t,export=docs"
-        assert self.of(address, "docs")[1][1].endswith("msize=512000 t /mnt")
-        assert self.of(address, "other")[1][1].endswith("msize=512000,aname=other t /mnt")
+        assert self.of(address, "docs")[-1][1].endswith("msize=512000 t /mnt")
+        assert self.of(address, "other")[-1][1].endswith("msize=512000,aname=other t /mnt")
         assert self.of(address, "") == []  # no name chooses it there
 
 

@@ -80,14 +80,13 @@ class TestAddresses:
         assert sentence in str(caught.value)
 
     def test_the_arguments_of_qemu_and_the_mount(self) -> None:
-        (qemu, arguments), (guest, mount) = hints(parse("virtiofs:/run/vm.sock,tag=src"), "", 1 << 20)
+        (qemu, memory), (device, arguments), (guest, mount) = hints(parse("virtiofs:/run/vm.sock,tag=src"), "", 1 << 20)
         assert qemu.startswith("QEMU 5.0 or newer")
+        assert memory == "-m 4G -object memory-backend-memfd,id=mem,size=4G,share=on -machine memory-backend=mem"
+        assert "src" in device
         assert shlex.split(arguments) == [
-            *("-m", "4G"),
-            *("-object", "memory-backend-memfd,id=mem,size=4G,share=on"),
-            *("-machine", "memory-backend=mem"),
-            *("-chardev", "socket,id=ninep-src,path=/run/vm.sock"),
-            *("-device", "vhost-user-fs-pci,chardev=ninep-src,tag=src,queue-size=1024"),
+            *("-chardev", "socket,id=virtiofs.src,path=/run/vm.sock"),
+            *("-device", "vhost-user-fs-pci,chardev=virtiofs.src,tag=src,queue-size=1024"),
         ]
         assert guest == GUEST
         assert mount == "mount -t virtiofs src /mnt"

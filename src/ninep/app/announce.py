@@ -41,7 +41,7 @@ def announce(
         say(f"listening on {address}")
     for address in metrics:
         say(f"metrics on http://{address}/metrics")
-    for address in listening:
-        found = (hint for asked in config.exports for hint in hints(address, asked.name, config.limits.msize))
-        for where, line in dict.fromkeys(found):  # what holds for all exports is said once
-            say(f"{where}: {line}")
+    msize = config.limits.msize
+    found = (hint for address in listening for asked in config.exports for hint in hints(address, asked.name, msize))
+    for where, line in dict.fromkeys(found):  # what holds for all exports or all devices is said once
+        say(f"{where}: {line}")

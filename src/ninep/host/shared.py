@@ -90,8 +90,8 @@ def file_size(descriptor: int) -> tuple[tuple[int, int], int]:
 
 
 def signal(descriptor: int) -> None:
-    """Signal an eventfd that ``is_event`` has seen. One that is full or closed at the other end has
-    nobody who waits.
+    """Signal an eventfd that ``is_event`` has seen. One that is full has signalled already; of one that is
+    closed at the other end no signal is needed.
     """
     try:  # noqa: SIM105 - once for each request of a guest that waits: suppress() costs as much as the call
         os.write(descriptor, EVENT)

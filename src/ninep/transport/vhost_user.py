@@ -1,7 +1,7 @@
 """A 9P device for a virtual machine, over vhost-user: ``vhost-user:PATH,tag=TAG``.
 
-QEMU connects to the unix socket and shares the guest's memory: whoever may connect is trusted with
-the server's answers as over any unix socket, and gives the server his guest's memory. The guest
+QEMU connects to the unix socket and shares the guest's memory: a process that may connect is trusted
+with the server's answers as over any unix socket, and gives the server its guest's memory. The guest
 itself is not trusted (``virtio``). Each connection is a device of its own.
 
 Linux only: the memory comes as sealed memfds, the signals as eventfds.
@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
-import shlex
 import socket
 import sys
 from collections.abc import Callable
@@ -20,8 +18,8 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 from ninep.host import shared
-from ninep.options import FLAG, BadOption, Kind, OptionSet, number, option, read_words, rows, split_commas, text
-from ninep.transport import Address, BadAddress, Bound, TransportType, unix
+from ninep.options import BadOption, Kind, OptionSet, number, option, read_words, rows, split_commas, text
+from ninep.transport import Address, BadAddress, Bound, TransportType, guest_device, unix
 from ninep.transport.front_end import serve
 from ninep.transport.hints import GUEST, Hint, Mount
 from ninep.transport.kept import Kept
@@ -36,13 +34,6 @@ SMALLEST_QUEUE, LARGEST_QUEUE = 8, 1024
 NEEDS: Final = "vhost-user needs Linux on a little-endian machine (memfd, eventfd); unix: and tcp work here"
 
 
-def _tag(given: str) -> str:
-    size = len(os.fsencode(given))
-    if not 0 < size <= LONGEST_TAG:
-        raise BadOption(f"a mount tag has 1 to {LONGEST_TAG} bytes, not {size}")
-    return given
-
-
 def _power_of_two(given: object) -> int:
     size = _QUEUE.value(given)
     if size & (size - 1):
@@ -50,9 +41,7 @@ def _power_of_two(given: object) -> int:
     return size
 
 
-_TEXT: Final = text()
 _QUEUE: Final = number(SMALLEST_QUEUE, LARGEST_QUEUE)
-TAG: Final = Kind("TAG", _tag, lambda given: _tag(_TEXT.check(given)), str, {"type": "string", "minLength": 1})
 QUEUE_SIZE: Final = Kind("N", _power_of_two, _power_of_two, str, _QUEUE.schema)
 
 
@@ -60,17 +49,12 @@ QUEUE_SIZE: Final = Kind("N", _power_of_two, _power_of_two, str, _QUEUE.schema)
 class VhostUserOptions(OptionSet):
     """What may follow the path."""
 
-    tag: str = option("ninep", TAG, "The mount tag: what the guest mounts.")
+    tag: str = guest_device.tag(LONGEST_TAG, "The mount tag: what the guest mounts.")
     export: str = option("", text("a name", "NAME"), "The export that the guest gets if it names none.")
     queue_size: int = option(
         MOST_CHAINS, QUEUE_SIZE, "Requests that the guest can have outstanding; vq_size of QEMU's device."
     )
-    unsealed_memory: bool = option(
-        False,
-        FLAG,
-        "Take guest memory in a file that could shrink (memory-backend-file), which would end the "
-        "server: only where nobody else can write the file.",
-    )
+    unsealed_memory: bool = guest_device.unsealed_memory()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +114,7 @@ def accept(
 
 # -- hints ------------------------------------------------------------------------------------------------------------------
 
-QEMU: Final = "QEMU 10.2 or newer, with the guest's memory in place of 4G twice"
+QEMU: Final = "QEMU 10.2 or newer"
 QEMU_DEVICE: Final = "vhost-user-test-device-pci"
 """QEMU's front end for a vhost-user device of any kind."""
 MOUNT: Final = f"{GUEST} (msize: 128 buffers of 4 KiB are the most there)"
@@ -139,22 +123,14 @@ MOUNT: Final = f"{GUEST} (msize: 128 buffers of 4 KiB are the most there)"
 def hints(address: VhostUser, mount: Mount) -> list[Hint]:
     """QEMU's arguments, and the mount line."""
     tag = address.options.tag
-    name = f"ninep-{re.sub('[^A-Za-z0-9]', '-', tag)}"
-    path = os.path.abspath(address.path).replace(",", ",,")
     ring = f"virtio-id={DEVICE_ID},num_vqs=1,vq_size={address.options.queue_size}"
-    arguments = [
-        ("m", "4G"),
-        ("object", "memory-backend-memfd,id=mem,size=4G,share=on"),
-        ("machine", "memory-backend=mem"),
-        ("chardev", f"socket,id={name},path={path}"),
-        ("device", f"{QEMU_DEVICE},chardev={name},{ring},config_size={2 + len(os.fsencode(tag))}"),
-    ]
+    device = f"{QEMU_DEVICE},{ring},config_size={2 + len(os.fsencode(tag))}"
     if mount.name == address.export:
         mount = mount._replace(name="")
     elif not mount.name:
         return []
     line = mount._replace(msize=min(mount.msize, LARGEST_MSIZE)).line("trans=virtio", tag)
-    return [Hint(QEMU, shlex.join(word for key, value in arguments for word in (f"-{key}", value))), Hint(MOUNT, line)]
+    return [*guest_device.qemu(QEMU, address.transport, address.path, tag, device), Hint(MOUNT, line)]
 
 
 TRANSPORT: Final = TransportType(

@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
-import re
 import shlex
 import socket
 import sys
@@ -31,8 +29,7 @@ from typing import Any, ClassVar, Final
 
 from ninep.host import shared
 from ninep.linux import Errno
-from ninep.options import FLAG, BadOption, Kind, option, text
-from ninep.transport import Address, Bound, TransportType, unix
+from ninep.transport import Address, Bound, TransportType, guest_device, nothing, unix
 from ninep.transport.front_end import serve
 from ninep.transport.fuse import PROTOCOL, MountOptions, show, split
 from ninep.transport.hints import GUEST, Hint, Mount
@@ -66,28 +63,12 @@ COPIED: Final = 8192
 LARGEST_COPY: Final = 1 << 21
 
 
-def _tag(given: str) -> str:
-    size = len(os.fsencode(given))
-    if not 0 < size <= LONGEST_TAG:
-        raise BadOption(f"a tag has 1 to {LONGEST_TAG} bytes, not {size}")
-    return given
-
-
-_TEXT: Final = text()
-TAG: Final = Kind("TAG", _tag, lambda given: _tag(_TEXT.check(given)), str, {"type": "string", "minLength": 1})
-
-
 @dataclass(frozen=True, kw_only=True)
 class VirtiofsOptions(MountOptions):
     """What may follow the path."""
 
-    tag: str = option("ninep", TAG, "The tag: what the guest mounts.")
-    unsealed_memory: bool = option(
-        False,
-        FLAG,
-        "Take guest memory in a file that could shrink (memory-backend-file), which would end the "
-        "server: only where nobody else can write the file.",
-    )
+    tag: str = guest_device.tag(LONGEST_TAG, "The tag: what the guest mounts.")
+    unsealed_memory: bool = guest_device.unsealed_memory()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +147,8 @@ class VirtioFs:
         self._rings: dict[int, _Ring] = {}
         self._of: dict[int, _Ring] = {}
         """The ring of each ``unique`` that is not answered."""
-        self.broken: Callable[[int, RingError], None] = _nobody
-        self.session_ended: Callable[[], None] = _nothing
+        self.broken: Callable[[int, RingError], None] = lambda *_: None
+        self.session_ended: Callable[[], None] = nothing
 
     # -- the device's calls (virtio.device.Role) -----------------------------------------------------------------------
 
@@ -332,14 +313,6 @@ class VirtioFs:
         return self._connection is None
 
 
-def _nobody(_index: int, _error: RingError) -> None:
-    """Nobody is told."""
-
-
-def _nothing() -> None:
-    """Nobody waits for it."""
-
-
 def _message(chain: Chain) -> tuple[bytes, Sequence[memoryview] | None]:
     """The request of a chain, copied; the data of a large WRITE are left where they are. ``RingError``
     for what is none.
@@ -358,24 +331,16 @@ def _message(chain: Chain) -> tuple[bytes, Sequence[memoryview] | None]:
 
 # -- hints ------------------------------------------------------------------------------------------------------------------
 
-QEMU: Final = "QEMU 5.0 or newer, with the guest's memory in place of 4G twice"
+QEMU: Final = "QEMU 5.0 or newer"
 
 
 def hints(address: Virtiofs, mount: Mount) -> list[Hint]:
     """QEMU's arguments, and the mount line."""
     del mount
     tag = address.options.tag
-    name = f"ninep-{re.sub('[^A-Za-z0-9]', '-', tag)}"
-    path = os.path.abspath(address.path).replace(",", ",,")
-    arguments = [
-        ("m", "4G"),
-        ("object", "memory-backend-memfd,id=mem,size=4G,share=on"),
-        ("machine", "memory-backend=mem"),
-        ("chardev", f"socket,id={name},path={path}"),
-        ("device", f"vhost-user-fs-pci,chardev={name},tag={tag.replace(',', ',,')},queue-size={QUEUE_SIZE}"),
-    ]
+    device = f"vhost-user-fs-pci,tag={tag.replace(',', ',,')},queue-size={QUEUE_SIZE}"
     line = shlex.join(["mount", "-t", "virtiofs", tag, "/mnt"])
-    return [Hint(QEMU, shlex.join(word for key, value in arguments for word in (f"-{key}", value))), Hint(GUEST, line)]
+    return [*guest_device.qemu(QEMU, address.transport, address.path, tag, device), Hint(GUEST, line)]
 
 
 TRANSPORT: Final = TransportType(

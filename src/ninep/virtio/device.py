@@ -271,7 +271,7 @@ class Device:
     def _set_vring_call(self, value: int, descriptors: list[int]) -> None:
         ring, descriptor = self._event(value, descriptors)
         ring.replace("call", descriptor)
-        ring.signal()  # what was signalled to the one before may have had nobody who waits
+        ring.signal()  # what was signalled to the one before may not have been waited for
 
     def _set_vring_err(self, value: int, descriptors: list[int]) -> None:
         ring, descriptor = self._event(value, descriptors)

@@ -1,8 +1,8 @@
 """The requests of a front end that a device's state follows from, kept in memory that outlives the
 process: replayed to a new device, they make it what the old one was.
 
-Of requests that replace one another only the last one counts. A descriptor is named by a number,
-whoever keeps it. The memory is written so that a process which ends at any moment leaves a whole
+Of requests that replace one another only the last one counts. A descriptor is named by a number, wherever
+it is kept. The memory is written so that a process which ends at any moment leaves a whole
 journal.
 """
 

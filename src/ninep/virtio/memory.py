@@ -137,7 +137,7 @@ class GuestMemory:
             raise BadMemory(
                 "the memory's file could shrink, which would kill this process: give QEMU "
                 "'-object memory-backend-memfd,share=on' (sealed by default), or say unsealed-memory=yes "
-                "if whoever may write the file is trusted"
+                "if all who may write the file are trusted"
             )
         try:
             file, size = shared.file_size(descriptor)

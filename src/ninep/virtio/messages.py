@@ -7,7 +7,7 @@ Rules
 * A message may arrive in pieces. ``Receiver.wanted`` is how much may be read: never beyond the end
   of a message, so that descriptors (SCM_RIGHTS) belong to the message that is being read.
 * Descriptors come with a message's first byte. ``Receiver`` owns them until the message is whole;
-  whoever takes the message owns them from then on. With a ``ProtocolError`` all are closed.
+  the taker of the message owns them from then on. With a ``ProtocolError`` all are closed.
 * Numbers have the byte order of the machine, which is little-endian here.
 * A size that a request cannot have is refused from the header alone, before its payload is read.
 """

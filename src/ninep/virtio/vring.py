@@ -117,7 +117,7 @@ class Vring:
 
     def resumes(self, setup: Setup) -> bool:
         """Whether a start would go on where the ring stopped: it is set up the same, is to begin
-        where it ended, and nobody has written the used ring meanwhile.
+        where it ended, and the used ring was not written meanwhile.
         """
         return (
             self.queue is not None
