@@ -23,6 +23,7 @@ from ninep.fuse.table import SILENT
 from ninep.linux import XATTR_SIZE_MAX, Errno
 from ninep.server.limits import Limits
 from ninep.wire import fuse as f
+from ninep.wire import fuse_codec as codec
 from ninep.wire.fuse import REQUESTS, Malformed, Opcode
 
 NAME = "fuse"
@@ -147,7 +148,7 @@ def _raw(kernel: Kernel, frame: bytes) -> None:
 
 def _check(kernel: Kernel) -> None:
     for whole in kernel.replies.values():
-        size, error, _ = f.unpack_out_header(whole)
+        size, error, _ = codec.unpack_out_header(whole)
         assert size == len(whole), "a length that is not the reply's"
         assert not error or -error in Errno._value2member_map_, f"errno {-error}"
     kernel.replies.clear()

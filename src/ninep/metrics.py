@@ -59,6 +59,7 @@ COUNTERS: Final[Sequence[tuple[str, str, Callable[[Counters], float]]]] = (
 )  # fmt: skip
 LABELLED: Final[Sequence[tuple[str, str, str, Callable[[Counters], Iterable[tuple[str, int]]]]]] = (
     ("requests", "type", "Requests.", lambda counters: _requests(counters.requests)),
+    ("fuse_requests", "opcode", "Requests of FUSE.", lambda counters: [(name, one.requests) for name, one in tuple(counters.operations.items())]),
     ("errors", "errno", "Error replies.", lambda counters: [(code.name, n) for code, n in tuple(counters.errors.items())]),
     ("limited", "limit", "Requests refused and connections closed because of a limit.", lambda counters: tuple(counters.limits.items())),
     ("attaches", "export", "Attaches that succeeded.", lambda counters: tuple(counters.attaches.items())),
@@ -66,10 +67,10 @@ LABELLED: Final[Sequence[tuple[str, str, str, Callable[[Counters], Iterable[tupl
 GAUGES: Final[Sequence[tuple[str, str, Callable[[Connection], int]]]] = (
     ("open_connections", "Connections.", lambda _: 1),
     ("sessions", "Connections that have attached.", lambda one: one.attached),
-    ("fids", "Fids.", lambda one: len(one.session.fids)),
-    ("open_files", "Open files and directories.", lambda one: len(one.session.opened)),
-    ("open_directories", "Open directories.", lambda one: len(one.session.listing)),
-    ("attribute_bytes", "Bytes of extended attributes in fids.", lambda one: one.session.xattr_bytes),
+    ("fids", "Fids, and node ids of FUSE.", lambda one: one.held.fids),
+    ("open_files", "Open files and directories.", lambda one: one.held.open_files),
+    ("open_directories", "Open directories.", lambda one: one.held.open_directories),
+    ("attribute_bytes", "Bytes of extended attributes in fids.", lambda one: one.held.attribute_bytes),
     ("requests_in_flight", "Requests not answered yet.", lambda one: one.in_flight),
     ("requests_in_threads", "Requests that worker threads are busy with.", lambda one: one.in_threads),
     ("slow_sessions", "Sessions whose storage answers slowly at the moment.", lambda one: one.slow),
@@ -120,7 +121,15 @@ class ServerCollector(Collector):
             locks.add_metric([_shown(export.name)], len(export.locks))
         yield locks
         for name, meaning, times in TIMES:
-            yield _histogram(f"ninep_{name}", meaning, times(counters))
+            histogram = HistogramMetricFamily(f"ninep_{name}", meaning)
+            _add(histogram, [], times(counters))
+            yield histogram
+        operations = HistogramMetricFamily(
+            "ninep_fuse_seconds", "From a request of FUSE to its reply.", labels=["opcode"]
+        )
+        for name, operation in tuple(counters.operations.items()):
+            _add(operations, [name], operation.times)
+        yield operations
 
 
 def _shown(name: str) -> str:
@@ -128,12 +137,12 @@ def _shown(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _histogram(name: str, meaning: str, times: Histogram) -> Metric:
+def _add(histogram: HistogramMetricFamily, labels: Sequence[str], times: Histogram) -> None:
     total, buckets = 0, []
     for end, count in zip((*map(str, SECONDS), "+Inf"), tuple(times.classes), strict=True):
         total += count
         buckets.append((end, total))
-    return HistogramMetricFamily(name, meaning, buckets=buckets, sum_value=times.total)
+    histogram.add_metric(labels, buckets=buckets, sum_value=times.total)
 
 
 # -- HTTP ----------------------------------------------------------------------------------------------------------------

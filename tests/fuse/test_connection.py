@@ -24,6 +24,7 @@ from ninep.server.context import Context
 from ninep.server.exports import Export, Exports
 from ninep.server.flow import Reason
 from ninep.server.limits import Limits
+from ninep.server.observer import Observer
 from ninep.server.offload import Offload
 from ninep.server.slices import Slices
 from ninep.testing.audit import Audit
@@ -31,6 +32,7 @@ from ninep.testing.faults import Faults
 from ninep.transport.fuse import DEFAULT
 from ninep.transport.peers import Peer
 from ninep.wire import fuse as f
+from ninep.wire import fuse_codec as codec
 from ninep.wire.fuse import Opcode
 from ninep.wire.types import Buffer
 
@@ -38,7 +40,14 @@ from ninep.wire.types import Buffer
 class Link:
     """A transport, and the kernel at its other end."""
 
-    def __init__(self, kind: str = "fast", *, limits: Limits | None = None, slices: Slices | None = None) -> None:
+    def __init__(
+        self,
+        kind: str = "fast",
+        *,
+        limits: Limits | None = None,
+        slices: Slices | None = None,
+        observer: Observer | None = None,
+    ) -> None:
         self.faults, self.audit = Faults(), Audit()
         export = Export("", MemoryDriver(clock=lambda: 0), [self.audit, self.faults, LAYERS[kind]])
         self.workers = Offload(8, "fuse-worker")
@@ -47,6 +56,7 @@ class Link:
             workers=self.workers,
             budgets=Budgets(limits or Limits()),
             slices=slices or Slices(),
+            observe=lambda: observer,
         )
         self.replies: dict[int, bytes] = {}
         self.came = asyncio.Event()
@@ -71,7 +81,7 @@ class Link:
 
     def write_all(self, buffers: Sequence[Buffer]) -> None:
         whole = b"".join(buffers)
-        self.replies[f.unpack_out_header(whole)[2]] = whole
+        self.replies[codec.unpack_out_header(whole)[2]] = whole
         self.came.set()
 
     def pause(self) -> None:
@@ -92,12 +102,18 @@ class Link:
 
     def send(self, opcode: Opcode, nodeid: int, *fields: Any) -> int:
         self.unique += 2
-        frame = f.pack_request(opcode, self.unique, nodeid, *fields)
+        frame = codec.pack_request(opcode, self.unique, nodeid, *fields)
         if self.paused:
             self.waiting.append(frame)
         else:
             assert self.connection.message(frame) in {LATER, NEVER}
         return self.unique
+
+    def place(self, opcode: Opcode, nodeid: int, *fields: Any) -> int:
+        """Send a request with a place for its reply, as on a ring; the bytes that it has there."""
+        self.unique += 2
+        room = (memoryview(bytearray(16)), memoryview(bytearray(4096)))
+        return self.connection.message(codec.pack_request(opcode, self.unique, nodeid, *fields), room=room)
 
     async def reply(self, unique: int) -> bytes:
         async with asyncio.timeout(PATIENCE):
@@ -105,7 +121,7 @@ class Link:
                 self.came.clear()
                 await self.came.wait()
         whole = self.replies.pop(unique)
-        assert not f.unpack_out_header(whole)[1], whole
+        assert not codec.unpack_out_header(whole)[1], whole
         return whole[16:]
 
     async def ask(self, opcode: Opcode, nodeid: int, *fields: Any) -> bytes:
@@ -230,7 +246,7 @@ def test_many_node_ids_are_forgotten_some_at_a_time() -> None:
         await link.init()
         made = [entry_of(await link.ask(Opcode.MKDIR, ROOT, 0o755, 0, b"%d" % number)) for number in range(1000)]
         pairs = [(one.nodeid, 1) for one in made]
-        link.send(Opcode.BATCH_FORGET, 0, len(pairs), 0, f.pack_forgets(pairs))
+        link.send(Opcode.BATCH_FORGET, 0, len(pairs), 0, codec.pack_forgets(pairs))
         assert link.paused
         assert len(link.connection.session.nodes) > 700
         await link.ask(Opcode.GETATTR, ROOT, 0, 0, 0)

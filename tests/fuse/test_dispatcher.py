@@ -22,6 +22,7 @@ from ninep.server.limits import Limits
 from ninep.testing.faults import Faults
 from ninep.transport.fuse import MountOptions
 from ninep.wire import fuse as f
+from ninep.wire import fuse_codec as codec
 from ninep.wire.fuse import Init, Malformed, Opcode
 
 # -- INIT --------------------------------------------------------------------------------------------------------------
@@ -60,9 +61,9 @@ def test_only_what_the_kernel_offers_is_taken() -> None:
 
 
 def test_flags_beyond_32_bits_need_one_that_says_so() -> None:
-    assert f.unpack_init_flags(Init.INIT_EXT, b"\1" + bytes(47)) == Init.INIT_EXT | Init.SECURITY_CTX
-    assert f.unpack_init_flags(0, b"\1" + bytes(47)) == Init(0)
-    assert f.unpack_init_flags(Init.INIT_EXT, b"\1") == Init.INIT_EXT
+    assert codec.unpack_init_flags(Init.INIT_EXT, b"\1" + bytes(47)) == Init.INIT_EXT | Init.SECURITY_CTX
+    assert codec.unpack_init_flags(0, b"\1" + bytes(47)) == Init(0)
+    assert codec.unpack_init_flags(Init.INIT_EXT, b"\1") == Init.INIT_EXT
 
 
 @pytest.mark.parametrize(("locks", "taken"), [("local", Init(0)), ("shared", Init.POSIX_LOCKS)])
@@ -169,7 +170,7 @@ def test_what_there_is_not(kernel: Kernel, opcode: Opcode) -> None:
 
 @pytest.mark.parametrize("number", [0, 7, 19, 53, 4096, 0xFFFFFFFF])
 def test_opcodes_that_there_are_not(kernel: Kernel, number: int) -> None:
-    frame = bytearray(f.pack_request(Opcode.READLINK, 5, ROOT))
+    frame = bytearray(codec.pack_request(Opcode.READLINK, 5, ROOT))
     frame[4:8] = number.to_bytes(4, "little")
     kernel.send_frame(bytes(frame))
     with refused(Errno.ENOSYS):
@@ -179,7 +180,7 @@ def test_opcodes_that_there_are_not(kernel: Kernel, number: int) -> None:
 @pytest.mark.parametrize("opcode", sorted(set(ROWS) | {Opcode.INIT}))
 def test_requests_that_are_cut_off_or_too_long(kernel: Kernel, opcode: Opcode) -> None:
     form = f.REQUESTS[opcode]
-    whole = f.pack_request(opcode, 5, ROOT, *example(opcode))
+    whole = codec.pack_request(opcode, 5, ROOT, *example(opcode))
     wrong = [whole[:-1]] if form.numbers and not form.strings else []
     if form.strings:
         wrong.append(whole[: whole.rindex(b"n") + 1])
@@ -194,14 +195,14 @@ def test_requests_that_are_cut_off_or_too_long(kernel: Kernel, opcode: Opcode) -
 
 
 def test_a_name_ends_with_its_message(kernel: Kernel) -> None:
-    frame = f.pack_request(Opcode.LOOKUP, 5, ROOT, b"a\0b")
+    frame = codec.pack_request(Opcode.LOOKUP, 5, ROOT, b"a\0b")
     kernel.send_frame(frame)
     with refused(Errno.EPROTO):
         kernel.reply(5)
 
 
 @pytest.mark.parametrize(
-    "frame", [b"", bytes(39), f.pack_request(Opcode.READLINK, 5, ROOT) + b"x", b"\x27" + bytes(39)]
+    "frame", [b"", bytes(39), codec.pack_request(Opcode.READLINK, 5, ROOT) + b"x", b"\x27" + bytes(39)]
 )
 def test_what_is_no_request_ends_the_connection(kernel: Kernel, frame: bytes) -> None:
     with pytest.raises(Malformed):
@@ -209,13 +210,13 @@ def test_what_is_no_request_ends_the_connection(kernel: Kernel, frame: bytes) ->
 
 
 def test_fewer_node_ids_than_were_announced(kernel: Kernel) -> None:
-    assert kernel.send_frame(f.pack_request(Opcode.BATCH_FORGET, 5, 0, 1 << 31, 0, bytes(32))) == NEVER
+    assert kernel.send_frame(codec.pack_request(Opcode.BATCH_FORGET, 5, 0, 1 << 31, 0, bytes(32))) == NEVER
     assert not kernel.dispatcher.forgotten
 
 
 @pytest.mark.parametrize("opcode", sorted(SILENT))
 def test_what_is_never_answered(kernel: Kernel, opcode: Opcode) -> None:
-    assert kernel.send_frame(f.pack_request(opcode, 5, 999, *example(opcode))) == NEVER
+    assert kernel.send_frame(codec.pack_request(opcode, 5, 999, *example(opcode))) == NEVER
     assert not kernel.replies
 
 
@@ -324,27 +325,27 @@ def room(*sizes: int) -> list[memoryview]:
 @pytest.mark.parametrize("sizes", [(16, 104), (120,), (7, 9, 50, 4096), (1,) * 200])
 def test_a_reply_is_written_where_the_kernel_wants_it(kernel: Kernel, sizes: tuple[int, ...]) -> None:
     views = room(*sizes)
-    assert kernel.dispatcher.dispatch(f.pack_request(Opcode.GETATTR, 9, ROOT, 0, 0, 0), None, views) == 120
+    assert kernel.dispatcher.dispatch(codec.pack_request(Opcode.GETATTR, 9, ROOT, 0, 0, 0), None, views) == 120
     whole = b"".join(views)[:120]
-    assert f.unpack_out_header(whole) == (120, 0, 9)
+    assert codec.unpack_out_header(whole) == (120, 0, 9)
     assert whole[16:] == kernel.ask(Opcode.GETATTR, ROOT, 0, 0, 0)
 
 
 def test_a_reply_that_has_no_room_is_an_error(kernel: Kernel) -> None:
     views = room(16, 100)
-    assert kernel.dispatcher.dispatch(f.pack_request(Opcode.GETATTR, 9, ROOT, 0, 0, 0), None, views) == 16
-    assert f.unpack_out_header(views[0]) == (16, -Errno.EIO, 9)
+    assert kernel.dispatcher.dispatch(codec.pack_request(Opcode.GETATTR, 9, ROOT, 0, 0, 0), None, views) == 16
+    assert codec.unpack_out_header(views[0]) == (16, -Errno.EIO, 9)
 
 
 def test_no_room_for_an_error_either(kernel: Kernel) -> None:
     views = room(15)
-    assert kernel.dispatcher.dispatch(f.pack_request(Opcode.GETATTR, 9, ROOT, 0, 0, 0), None, views) == NEVER
+    assert kernel.dispatcher.dispatch(codec.pack_request(Opcode.GETATTR, 9, ROOT, 0, 0, 0), None, views) == NEVER
     assert bytes(views[0]) == bytes(15)
 
 
 def test_data_that_were_left_where_they_are(kernel: Kernel) -> None:
     made = kernel.create(ROOT, b"f")
-    frame = f.pack_request(Opcode.WRITE, 9, made.nodeid, made.fh, 0, 6, 0, 0, 0, 0, b"abcdef")
+    frame = codec.pack_request(Opcode.WRITE, 9, made.nodeid, made.fh, 0, 6, 0, 0, 0, 0, b"abcdef")
     views = room(16, 8)
     data = [memoryview(bytearray(b"abc")), memoryview(bytearray(b"def"))]
     assert kernel.dispatcher.dispatch(frame[: f.WRITE_HEADER_SIZE], data, views) == 24
@@ -359,7 +360,7 @@ def test_place() -> None:
 
 
 def read_frame(fh: int, size: int, unique: int = 9) -> bytes:
-    return f.pack_request(Opcode.READ, unique, ROOT, fh, 0, size, 0, 0, 0, 0)
+    return codec.pack_request(Opcode.READ, unique, ROOT, fh, 0, size, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("kind", ["fast", "misses", "waits"])
@@ -380,7 +381,7 @@ def test_data_are_read_to_where_they_belong(
         return
     whole = b"".join(views)
     assert written == 16 + size
-    assert f.unpack_out_header(whole) == (16 + size, 0, 9)
+    assert codec.unpack_out_header(whole) == (16 + size, 0, 9)
     assert whole[16:written] == b"0123456789"[:size]
 
 
@@ -391,14 +392,14 @@ def test_no_room_for_data(kernel: Kernel) -> None:
     assert kernel.dispatcher.dispatch(read_frame(made.fh, 4), None, room(18)) == 18, "cut to the room"
     views = room(100)
     assert kernel.dispatcher.dispatch(read_frame(99, 4), None, views) == 16
-    assert f.unpack_out_header(views[0]) == (16, -Errno.EBADF, 9)
+    assert codec.unpack_out_header(views[0]) == (16, -Errno.EBADF, 9)
 
 
 @pytest.mark.parametrize("kind", ["fast", "waits"])
 def test_data_that_are_written_from_where_they_are(kernels: Callable[..., Kernel], kind: str) -> None:
     kernel = kernels(layers=[LAYERS[kind]])
     made = kernel.create(ROOT, b"f")
-    frame = f.pack_request(Opcode.WRITE, 9, made.nodeid, made.fh, 2, 6, 0, 0, 0, 0, b"")
+    frame = codec.pack_request(Opcode.WRITE, 9, made.nodeid, made.fh, 2, 6, 0, 0, 0, 0, b"")
     frame = (86).to_bytes(4, "little") + frame[4:]
     data = [memoryview(bytearray(b"abc")), memoryview(bytearray(b"def"))]
     written = kernel.dispatcher.dispatch(frame, data, room(16, 8))
@@ -410,7 +411,7 @@ def test_data_that_are_written_from_where_they_are(kernels: Callable[..., Kernel
 
 
 def test_data_of_something_that_is_no_write(kernel: Kernel) -> None:
-    frame = f.pack_request(Opcode.SETXATTR, 9, ROOT, 1, 0, b"user.a", b"")
+    frame = codec.pack_request(Opcode.SETXATTR, 9, ROOT, 1, 0, b"user.a", b"")
     frame = (len(frame) + 1).to_bytes(4, "little") + frame[4:]
     assert kernel.dispatcher.dispatch(frame, [memoryview(bytearray(b"v"))], room(16)) == 16
     assert kernel.ask(Opcode.GETXATTR, ROOT, 10, 0, b"user.a") == b"v"

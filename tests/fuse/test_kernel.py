@@ -9,6 +9,7 @@ import errno
 import fcntl
 import mmap
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import pytest
 from tests.serving import ORDINARY_USER, Server, may_become_another_user
+from tests.test_metrics import numbers, ports
 
 from ninep.linux import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, RENAME_EXCHANGE, RENAME_NOREPLACE
 
@@ -37,6 +39,10 @@ MISSING = (
 pytestmark = [pytest.mark.skipif(bool(MISSING), reason=MISSING), pytest.mark.slow]
 EXCUSED = ("acl_", "devices_work_in_the_guest", "flock_excludes_the_other_mount")
 """ACLs are not served; the mount has nodev; flock(2) is the kernel's own (``locks``)."""
+
+
+SERVERS: list[Server] = []
+"""Those that were started: the last one serves what is mounted."""
 
 
 @pytest.fixture
@@ -60,7 +66,8 @@ def mounted(
     for place in places:
         place.mkdir()
         listen += ["--listen", f"fuse:{place},{words}"]
-    with Server(folder, *options, *listen):
+    with Server(folder, *options, *listen) as server:
+        SERVERS.append(server)
         yield [folder, *places]
     for place in places:
         assert not place.is_mount(), "the end of the server is that of the mount"
@@ -400,3 +407,22 @@ def test_records_that_two_mounts_append_are_whole(ground: Path, model: str) -> N
         records = (folder / "f").read_bytes().splitlines()
     assert len(records) == 600
     assert all(len(record) == size and len(set(record)) == 1 for record in records)
+
+
+def test_metrics_tell_of_each_kind_of_request(ground: Path) -> None:
+    with mounted(ground, "--metrics", "0") as (_, mount):
+        (mount / "f").write_text("data")
+        (port,) = ports(SERVERS[-1])
+        found = numbers(port)
+    assert found["fuse_requests_total CREATE"] == found["fuse_requests_total WRITE"] == 1
+    assert found["fuse_seconds_count WRITE"] == 1
+    assert found["fuse_requests_total LOOKUP"] >= found["fuse_seconds_count LOOKUP"] >= 1
+    assert (found["open_connections"], found["sessions"], found["fids"]) == (1, 1, 2)
+
+
+def test_each_request_is_traced(ground: Path) -> None:
+    with mounted(ground, "--trace") as (_, mount):
+        (mount / "f").write_text("data")
+        said = SERVERS[-1].said()
+    assert re.search(r"<- \d+ WRITE node=2 uid=0 .*b'data'\)", said)
+    assert re.search(r"-> \d+ WRITE 24 bytes", said)

@@ -10,7 +10,8 @@ from tests.support.fuse_kernel import ROOT, Kernel, entry_of, refused
 from ninep.fuse.session import Session
 from ninep.linux import Errno
 from ninep.server.limits import Limits
-from ninep.wire.fuse import Opcode, pack_forgets
+from ninep.wire.fuse import Opcode
+from ninep.wire.fuse_codec import pack_forgets
 
 
 def test_a_node_id_lasts_until_it_is_forgotten_as_often_as_it_was_looked_up(kernel: Kernel) -> None:

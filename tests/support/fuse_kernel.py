@@ -28,6 +28,7 @@ from ninep.server.limits import Limits
 from ninep.testing.audit import Audit
 from ninep.transport.fuse import DEFAULT, MountOptions
 from ninep.wire import fuse as f
+from ninep.wire import fuse_codec as codec
 from ninep.wire.fuse import Init, Opcode
 
 ROOT = f.ROOT_ID
@@ -85,7 +86,7 @@ class Made(NamedTuple):
 def entry_of(body: bytes) -> Made:
     """The parts of ``fuse_entry_out``, and of what CREATE adds."""
     made = Made(int.from_bytes(body[:8], "little"), Attr._make(_ATTR.unpack_from(body, 40)))
-    if len(body) > f.ENTRY_OUT_SIZE:
+    if len(body) > codec.ENTRY_OUT_SIZE:
         made = made._replace(fh=int.from_bytes(body[128:136], "little"), open_flags=body[136])
     return made
 
@@ -123,7 +124,7 @@ class Kernel:
         if not unique:
             self.unique += 2
             unique = self.unique
-        frame = f.pack_request(opcode, unique, nodeid, *fields, uid=self.uid, gid=self.gid, **named)
+        frame = codec.pack_request(opcode, unique, nodeid, *fields, uid=self.uid, gid=self.gid, **named)
         self.send_frame(frame)
         return unique
 
@@ -142,7 +143,7 @@ class Kernel:
         """Take the replies that there are."""
         for reply in self.dispatcher.out:
             whole = b"".join(reply)
-            length, error, unique = f.unpack_out_header(whole)
+            length, error, unique = codec.unpack_out_header(whole)
             assert length == len(whole)
             assert unique not in self.replies, "answered twice"
             assert not error or len(whole) == f.OUT_HEADER_SIZE
@@ -164,7 +165,7 @@ class Kernel:
         if unique not in self.replies:
             self.run_threads()
         reply = self.replies.pop(unique)
-        error = f.unpack_out_header(reply)[1]
+        error = codec.unpack_out_header(reply)[1]
         if error:
             raise Failed(-error)
         return reply[f.OUT_HEADER_SIZE :]
@@ -232,7 +233,7 @@ class Kernel:
         self, fh: int, offset: int = 0, size: int = 4096, *, plus: bool = False
     ) -> list[tuple[int, int, int, bytes, int]]:
         opcode = Opcode.READDIRPLUS if plus else Opcode.READDIR
-        return f.unpack_dirents(self.ask(opcode, 0, fh, offset, size, 0, 0, 0, 0), plus=plus)
+        return codec.unpack_dirents(self.ask(opcode, 0, fh, offset, size, 0, 0, 0, 0), plus=plus)
 
     # -- the end
 

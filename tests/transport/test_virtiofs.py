@@ -36,6 +36,7 @@ from ninep.virtio import messages as v
 from ninep.virtio.inflight import region_size
 from ninep.virtio.messages import Request
 from ninep.wire import fuse as f
+from ninep.wire import fuse_codec as codec
 from ninep.wire.fuse import Opcode
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="vhost-user is Linux's")
@@ -120,7 +121,7 @@ class Mount:
     def send(self, opcode: Opcode, nodeid: int, *fields: Any, room: Sequence[int] | None = None) -> int:
         self._unique += 2
         self.front.offer(
-            [f.pack_request(opcode, self._unique, nodeid, *fields)], (16, self.room) if room is None else room
+            [codec.pack_request(opcode, self._unique, nodeid, *fields)], (16, self.room) if room is None else room
         )
         return self._unique
 
@@ -128,11 +129,11 @@ class Mount:
         while unique not in self.early:
             whole = self.front.collect()
             if whole:
-                self.early[f.unpack_out_header(whole)[2]] = whole
+                self.early[codec.unpack_out_header(whole)[2]] = whole
             else:
                 self.empty += 1
         whole = self.early.pop(unique)
-        size, error, _ = f.unpack_out_header(whole)
+        size, error, _ = codec.unpack_out_header(whole)
         assert size == len(whole)
         if error:
             raise Failed(-error)
@@ -196,7 +197,7 @@ def test_many_requests_at_once_are_all_answered(host: Host) -> None:
     with host.mount() as mount:
         for _ in range(50):
             sent = [mount.send(Opcode.GETATTR, ROOT, 0, 0, 0) for _ in range(mount.front.guest.size)]
-            assert [len(mount.reply(unique)) for unique in sent] == [f.ATTR_OUT_SIZE] * len(sent)
+            assert [len(mount.reply(unique)) for unique in sent] == [codec.ATTR_OUT_SIZE] * len(sent)
 
 
 @linux
@@ -207,10 +208,10 @@ def test_data_are_taken_from_where_they_are_and_put_where_they_belong(
     data = os.urandom(20000)
     with host.mount() as mount:
         _, fh = mount.create(b"f")
-        frame = f.pack_request(Opcode.WRITE, 77, ROOT, fh, 0, len(data), 0, 0, 0, 0, data)
+        frame = codec.pack_request(Opcode.WRITE, 77, ROOT, fh, 0, len(data), 0, 0, 0, 0, data)
         mount.front.offer([frame[:40], frame[40:80], frame[80:5000], frame[5000:]], [16, 8])
         assert mount.reply(77)[:4] == len(data).to_bytes(4, "little")
-        frame = f.pack_request(Opcode.READ, 79, ROOT, fh, 0, len(data), 0, 0, 0, 0)
+        frame = codec.pack_request(Opcode.READ, 79, ROOT, fh, 0, len(data), 0, 0, 0, 0)
         mount.front.offer([frame], [16, 4096, 4096, 16000])
         assert mount.reply(79) == data
 
@@ -393,7 +394,7 @@ class TestADriverThatBreaksTheRules:
         with host.mount() as mount:
             node, fh = mount.create(b"f")
             hold = served.faults.hold("file.fsync")
-            frame = f.pack_request(Opcode.FSYNC, 99, node, fh, 0, 0)
+            frame = codec.pack_request(Opcode.FSYNC, 99, node, fh, 0, 0)
             mount.front.offer([frame], [16, 100])
             hold.reached.wait()
             mount.front.offer([frame], [16, 100])

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ninep.wire import fuse as f
+from ninep.wire import fuse_codec as codec
 from ninep.wire.codec import pack_dirents
-from ninep.wire.fuse import REQUESTS, UNPACK, Init, Malformed, Opcode
+from ninep.wire.fuse import REQUESTS, Init, Malformed, Opcode
+from ninep.wire.fuse_codec import UNPACK
 from ninep.wire.types import Attributes, Dirent, Statfs
 
 HEADER = Path("/usr/include/linux/fuse.h")
@@ -86,22 +88,22 @@ def test_requests_have_the_kernels_layout(header: str, opcode: Opcode) -> None:
 
 def test_sizes_of_replies(header: str) -> None:
     theirs = {name: calcsize("<" + form) for name, form in structures(header).items()}
-    a, timeout = Attributes(), f.Timeout(1, 0)
+    a, timeout = Attributes(), codec.Timeout(1, 0)
     sizes = {
-        "fuse_attr_out": f.pack_attr(a, timeout),
-        "fuse_entry_out": f.pack_entry(1, a, timeout),
-        "fuse_open_out": f.pack_open(1, 0),
-        "fuse_write_out": f.pack_write(1),
-        "fuse_getxattr_out": f.pack_write(1),
-        "fuse_lseek_out": f.pack_offset(1),
-        "fuse_statfs_out": f.pack_statfs(Statfs()),
-        "fuse_lk_out": f.pack_lock(0, 1, 0, 0),
-        "fuse_init_out": f.pack_init(31, 0, Init(0), max_write=4096, background=1),
-        "fuse_out_header": f.pack_reply(1),
-        "fuse_dirent": f.pack_dirent(1, 1, 1, b""),
+        "fuse_attr_out": codec.pack_attr(a, timeout),
+        "fuse_entry_out": codec.pack_entry(1, a, timeout),
+        "fuse_open_out": codec.pack_open(1, 0),
+        "fuse_write_out": codec.pack_write(1),
+        "fuse_getxattr_out": codec.pack_write(1),
+        "fuse_lseek_out": codec.pack_offset(1),
+        "fuse_statfs_out": codec.pack_statfs(Statfs()),
+        "fuse_lk_out": codec.pack_lock(0, 1, 0, 0),
+        "fuse_init_out": codec.pack_init(31, 0, Init(0), max_write=4096, background=1),
+        "fuse_out_header": codec.pack_reply(1),
+        "fuse_dirent": codec.pack_dirent(1, 1, 1, b""),
     }
     assert {name: len(packed) for name, packed in sizes.items()} == {name: theirs[name] for name in sizes}
-    assert theirs["fuse_in_header"] == f.IN_HEADER_SIZE == len(f.pack_request(Opcode.READLINK, 1, 1))
+    assert theirs["fuse_in_header"] == f.IN_HEADER_SIZE == len(codec.pack_request(Opcode.READLINK, 1, 1))
     assert theirs["fuse_in_header"] + theirs["fuse_write_in"] == f.WRITE_HEADER_SIZE
 
 
@@ -126,8 +128,8 @@ def requests(draw: st.DrawFn) -> tuple[Opcode, tuple[object, ...]]:
 @given(requests())
 def test_what_was_packed_is_unpacked(request_: tuple[Opcode, tuple[object, ...]]) -> None:
     opcode, fields = request_
-    frame = f.pack_request(opcode, 7, 9, *fields, uid=3, gid=4, pid=5)
-    assert f.InHeader._make(f.unpack_header(frame)) == (len(frame), opcode, 7, 9, 3, 4, 5, 0, 0)
+    frame = codec.pack_request(opcode, 7, 9, *fields, uid=3, gid=4, pid=5)
+    assert f.InHeader._make(codec.unpack_header(frame)) == (len(frame), opcode, 7, 9, 3, 4, 5, 0, 0)
     assert UNPACK[opcode](frame) == fields
 
 
@@ -145,10 +147,10 @@ def test_anything_is_unpacked_or_malformed(opcode: Opcode, body: bytes) -> None:
 
 def test_node_ids_to_forget() -> None:
     pairs = [(5, 1), (1 << 63, (1 << 64) - 1)]
-    assert list(f.unpack_forgets(2, f.pack_forgets(pairs))) == pairs
-    assert list(f.unpack_forgets(1, f.pack_forgets(pairs))) == pairs[:1]
+    assert list(codec.unpack_forgets(2, codec.pack_forgets(pairs))) == pairs
+    assert list(codec.unpack_forgets(1, codec.pack_forgets(pairs))) == pairs[:1]
     with pytest.raises(Malformed):
-        f.unpack_forgets(3, f.pack_forgets(pairs))
+        codec.unpack_forgets(3, codec.pack_forgets(pairs))
 
 
 @given(
@@ -166,16 +168,16 @@ def test_entries_of_a_driver_become_those_of_the_kernel(entries: list[tuple[int,
     packed, _ = pack_dirents(
         [Dirent(0, 0, inode, cookie, kind, name) for inode, cookie, kind, name in entries], 1 << 16
     )
-    ours = list(f.entries_of(b"".join(packed)))
+    ours = list(codec.entries_of(b"".join(packed)))
     assert ours == entries
-    pieces = [f.pack_dirent(*one) for one in ours]
-    assert [len(piece) for piece in pieces] == [f.dirent_size(name, plus=False) for *_, name in entries]
-    assert [one[:4] for one in f.unpack_dirents(b"".join(pieces))] == entries
-    plus = b"".join(f.NO_ENTRY + piece for piece in pieces)
-    assert f.unpack_dirents(plus, plus=True) == [(*one, 0) for one in entries]
+    pieces = [codec.pack_dirent(*one) for one in ours]
+    assert [len(piece) for piece in pieces] == [codec.dirent_size(name, plus=False) for *_, name in entries]
+    assert [one[:4] for one in codec.unpack_dirents(b"".join(pieces))] == entries
+    plus = b"".join(codec.NO_ENTRY + piece for piece in pieces)
+    assert codec.unpack_dirents(plus, plus=True) == [(*one, 0) for one in entries]
 
 
 def test_timeouts() -> None:
-    assert f.Timeout.of(0) == (0, 0)
-    assert f.Timeout.of(1.5) == (1, 500_000_000)
-    assert f.Timeout.of(float("inf")) == (1 << 62, 0)
+    assert codec.Timeout.of(0) == (0, 0)
+    assert codec.Timeout.of(1.5) == (1, 500_000_000)
+    assert codec.Timeout.of(float("inf")) == (1 << 62, 0)

@@ -18,16 +18,19 @@ from typing import Final
 
 from ninep.fuse.dispatcher import FORGET_AT_ONCE, Dispatcher, Request, Room
 from ninep.fuse.session import Session
+from ninep.fuse.watch import Watch
 from ninep.server.context import Context
 from ninep.server.exports import Export
 from ninep.server.flow import Flow, Reason
 from ninep.server.latency_guard import LATE, LatencyGuard
+from ninep.server.observer import Held
 from ninep.server.slices import COUNTED
+from ninep.server.slow_storage import late
 from ninep.server.transport import GONE, Transport
 from ninep.transport.fuse import MountOptions
 from ninep.transport.peers import Peer
 from ninep.wire.buffers import length
-from ninep.wire.fuse import Malformed
+from ninep.wire.fuse import IN_HEADER_SIZE, Malformed
 from ninep.wire.types import Buffer
 
 log = logging.getLogger("ninep.server")
@@ -62,6 +65,7 @@ class FuseConnection:
         self._on_begin = on_begin
         self._on_end = on_end
         self._observer = observer = context.observe()
+        self._watch = None if observer is None else Watch(observer)
         self._flow = Flow(transport, None if observer is None else observer.paused)
         self._dispatcher = Dispatcher(export=export, limits=context.limits, budgets=context.budgets, options=options)
         self._slices = context.slices
@@ -94,6 +98,12 @@ class FuseConnection:
         return len(self._dispatcher.in_flight)
 
     @property
+    def held(self) -> Held:
+        """What its session has of the server's budgets."""
+        session = self.session
+        return Held(len(session.nodes), len(session.opened), session.directories, 0)
+
+    @property
     def in_threads(self) -> int:
         """Those of them that worker threads are busy with."""
         return len(self._dispatcher.running)
@@ -118,22 +128,28 @@ class FuseConnection:
         """
         began = monotonic()
         before = self._latency.before(began) if self._latency.watching else None
-        dispatcher = self._dispatcher
-        written = dispatcher.dispatch(frame, payload, room)
+        dispatcher, watch = self._dispatcher, self._watch
+        if watch is None or len(frame) < IN_HEADER_SIZE:
+            written = dispatcher.dispatch(frame, payload, room)
+        else:
+            watch.asked(self.peer, frame, len(frame) + (0 if payload is None else length(payload)))
+            written = dispatcher.dispatch(frame, payload, room if watch.in_place else ())
+            if written:
+                watch.placed(self.peer, frame, written)
         self._served += 1
         if dispatcher.waiting and dispatcher.session.unlocked:
-            dispatcher.retry()  # before the next request, or who unlocks and locks again keeps out all others
+            dispatcher.retry()  # before the next request, or an owner that unlocks and locks again keeps out all others
         if dispatcher.out:
             self._send()
         if dispatcher.ready or dispatcher.over or dispatcher.waiting or dispatcher.forgotten:
             self._hand_over()
-        self._account(len(frame) + (0 if payload is None else length(payload)), began, before)
+        self._account(began, before)
         return written
 
-    def _account(self, size: int, began: float, before: int | None) -> None:
+    def _account(self, began: float, before: int | None) -> None:
+        """What one request took since ``began``: many are counted together, for the slices of others."""
         elapsed = monotonic() - began
         if self._observer is not None:
-            self._observer.received(size)
             self._observer.batch(elapsed)
         self._uncounted += elapsed
         if self._uncounted > COUNTED:
@@ -142,7 +158,7 @@ class FuseConnection:
             if self._slices.left <= 0:
                 self._wait_for_slice()
             if elapsed > LATE:
-                self._late(began + elapsed, before, elapsed)
+                late(self._latency, self.session, self.peer, self._observer, began + elapsed, before, elapsed)
         if not self._dispatcher.has_room():
             self._flow.hold(Reason.IN_FLIGHT)
 
@@ -180,6 +196,8 @@ class FuseConnection:
 
     def _send(self) -> None:
         out = self._dispatcher.out
+        if self._watch is not None and out:
+            self._watch.replies(self.peer, out)
         for reply in out:
             self._transport.write_all(reply)
         out.clear()
@@ -271,15 +289,6 @@ class FuseConnection:
         """The other connections have had their turn."""
         self._flow.lift(Reason.SLICE)
         self._go_on()
-
-    def _late(self, now: float, before: int | None, lasted: float) -> None:
-        session = self.session
-        if session.inline and session.threadsafe and (duration := self._latency.late(now, before, lasted)):
-            log.info("storage answers slowly: serving %s from worker threads for %g s", self.peer, duration)
-            session.inline = False
-            self._loop.call_later(duration, session.inline_again)
-            if self._observer is not None:
-                self._observer.slow()
 
     # -- the end of a session --------------------------------------------------------------------------------------------
 

@@ -15,13 +15,12 @@ whatever it is: see ``server.refusals`` for the rules.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from typing import Any, Final
 
-from ninep.errors import Refused, linux_errno
+from ninep.errors import Refused
 from ninep.fuse.handlers.locks import Conflict
 from ninep.fuse.session import Entry, Opened, Session, storage_of
 from ninep.fuse.table import ABSENT, INIT, SILENT, TABLE, Compiled
@@ -30,15 +29,14 @@ from ninep.node import WouldBlock
 from ninep.server.budgets import PROMISED_REQUESTS, Allowance, Budgets
 from ninep.server.exports import Export
 from ninep.server.limits import Limits, OverLimit
-from ninep.server.refusals import LOGGED
+from ninep.server.refusals import errno_of
 from ninep.transport.fuse import DEFAULT, MountOptions
 from ninep.transport.peers import Peer
 from ninep.wire import fuse as f
+from ninep.wire import fuse_codec as codec
 from ninep.wire.buffers import behind, length, scatter
 from ninep.wire.fuse import Malformed, Opcode
 from ninep.wire.types import Buffer
-
-log = logging.getLogger("ninep.server")
 
 LATER: Final = 0
 """Of ``dispatch``: the reply comes by ``out``, now or later."""
@@ -144,7 +142,7 @@ class Dispatcher:
         self.room = Allowance(budgets.bytes_in_flight, PROMISED_REQUESTS, most, 8, self._in_use, unit=size)
 
     def meet(self, peer: Peer) -> None:
-        """Who is at the other end."""
+        """The process at the other end."""
         self._peer = self.session.peer = peer
 
     def _in_use(self) -> int:
@@ -171,7 +169,7 @@ class Dispatcher:
         """
         if len(frame) < f.IN_HEADER_SIZE:
             raise Malformed(f"a request of {len(frame)} bytes")
-        size, opcode, unique, nodeid, uid, gid, _, _, _ = f.unpack_header(frame)
+        size, opcode, unique, nodeid, uid, gid, _, _, _ = codec.unpack_header(frame)
         if size != len(frame) + (length(payload) if payload is not None else 0):
             raise Malformed(f"a request of {len(frame)} bytes says that it has {size}")
         session = self.session
@@ -204,7 +202,7 @@ class Dispatcher:
         if target.into is None or length(room) < f.OUT_HEADER_SIZE:
             raise WouldBlock
         count = target.into(self.session, *fields, behind(room, f.OUT_HEADER_SIZE))
-        scatter(room, f.pack_out_header(unique, count))
+        scatter(room, codec.pack_out_header(unique, count))
         return f.OUT_HEADER_SIZE + count
 
     def _serve(
@@ -230,20 +228,20 @@ class Dispatcher:
 
     def _reply(self, unique: int, body: Buffer, room: Room) -> int:
         if not room:
-            self.out.append([f.pack_out_header(unique, len(body)), body])
+            self.out.append([codec.pack_out_header(unique, len(body)), body])
             return LATER
         size = len(body)
-        header = f.pack_out_header(unique, size)
+        header = codec.pack_out_header(unique, size)
         first = room[0]
         if len(first) == f.OUT_HEADER_SIZE and (not size or (len(room) > 1 and size <= len(room[1]))):
             first[:] = header  # as Linux has it: a buffer for the header, another for the body
             if size:
                 room[1][:size] = body
             return f.OUT_HEADER_SIZE + size
-        return place(room, (header, body)) or place(room, (f.pack_error(unique, Errno.EIO),)) or NEVER
+        return place(room, (header, body)) or place(room, (codec.pack_error(unique, Errno.EIO),)) or NEVER
 
     def _refuse(self, opcode: int, unique: int, error: Exception, room: Room) -> int:
-        reply = refusal(self.session, opcode, unique, error)
+        reply = codec.pack_error(unique, errno_of(self.session, opcode, error, codec.name_of, Malformed))
         error.__traceback__ = None  # see server.dispatcher
         if opcode in SILENT:
             return NEVER
@@ -257,23 +255,23 @@ class Dispatcher:
     def _special(self, opcode: int, unique: int, nodeid: int, frame: bytes, room: Room) -> int:
         session = self.session
         if opcode == Opcode.FORGET:
-            lookups = f.UNPACK[Opcode.FORGET](frame)[0]
+            lookups = codec.UNPACK[Opcode.FORGET](frame)[0]
             if session.inline:
                 session.forget(nodeid, lookups)
             else:
                 self.forgotten.append((session, nodeid, lookups))
             return NEVER
         if opcode == Opcode.BATCH_FORGET:
-            count, _, data = f.UNPACK[Opcode.BATCH_FORGET](frame)
-            self.forgotten += [(session, *pair) for pair in f.unpack_forgets(count, data)]
+            count, _, data = codec.UNPACK[Opcode.BATCH_FORGET](frame)
+            self.forgotten += [(session, *pair) for pair in codec.unpack_forgets(count, data)]
             return NEVER
         if opcode == Opcode.INTERRUPT:
-            self._interrupt(*f.UNPACK[Opcode.INTERRUPT](frame))
+            self._interrupt(*codec.UNPACK[Opcode.INTERRUPT](frame))
             return NEVER
         if opcode in SILENT:
             return NEVER
         if opcode == Opcode.INIT:
-            fields = f.UNPACK[Opcode.INIT](frame)
+            fields = codec.UNPACK[Opcode.INIT](frame)
             self.abandon()  # what was there before is over
             self._begin()
             return self._serve(INIT, unique, nodeid, 0, 0, fields, room)
@@ -328,7 +326,7 @@ class Dispatcher:
                 return
             self.running.discard(request)
         self._withdraw(request)
-        self.out.append([f.pack_error(unique, Errno.EINTR)])
+        self.out.append([codec.pack_error(unique, Errno.EINTR)])
 
     # -- requests that waited ----------------------------------------------------------------------------------------------
 
@@ -416,26 +414,3 @@ def place(room: Room, buffers: Sequence[Buffer]) -> int:
     for buffer in buffers:
         room = behind(room, scatter(room, buffer))
     return total
-
-
-def refusal(session: Session, opcode: int, unique: int, error: Exception) -> bytes:
-    """The error reply for anything that was raised, and its line in the log."""
-    if isinstance(error, OSError):
-        code = linux_errno(error)
-        if isinstance(error, OverLimit):
-            session.counters.beyond(error.limit)
-        level = logging.INFO if code in LOGGED else logging.DEBUG
-        if log.isEnabledFor(level):
-            log.log(level, "refused %s %s: %s: %s", session.peer, _name(opcode), code.name, error)
-    elif isinstance(error, Malformed):
-        code = Errno.EPROTO
-        log.info("malformed %s from %s: %s", _name(opcode), session.peer, error)
-    else:
-        code = Errno.EIO
-        log.error("%s from %s failed", _name(opcode), session.peer, exc_info=error)
-    session.counters.errors[code] += 1
-    return f.pack_error(unique, code)
-
-
-def _name(opcode: int) -> str:
-    return Opcode(opcode).name if opcode in Opcode._value2member_map_ else f"request {opcode}"

@@ -32,7 +32,8 @@ from ninep.server.exports import Export
 from ninep.server.limits import Limits, OverLimit
 from ninep.transport.fuse import DEFAULT, MountOptions
 from ninep.transport.peers import Peer
-from ninep.wire.fuse import PAGE, ROOT_ID, Init, Timeout
+from ninep.wire.fuse import PAGE, ROOT_ID, Init
+from ninep.wire.fuse_codec import Timeout
 
 LOOKUP_MASK: Final = GETATTR_BASIC | GETATTR_BTIME
 
@@ -173,8 +174,8 @@ class Session:
         self.inline = not self.slow_driver
 
     def owner(self, uid: int) -> int:
-        """Who acts: the user of the request, or where the export does not trust clients the one
-        that the kernel says is at the other end.
+        """The user that acts: that of the request, or where the export does not trust clients the one
+        that the kernel names for the other end.
         """
         return uid if self.export.trusting else self.user.uid
 
@@ -399,5 +400,5 @@ class Session:
             allowance.end()
 
 
-NOBODY: Final = NO_ID
-"""As ``by`` of a driver's verb: a user that is not root, whoever it is."""
+NOT_ROOT: Final = NO_ID
+"""As ``by`` of a driver's verb: any user but root."""

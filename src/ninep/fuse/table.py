@@ -13,7 +13,8 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from ninep.fuse.handlers import attributes, beginning, creation, directories, files, locks, names, ranges, xattrs
-from ninep.wire.fuse import UNPACK, Opcode, Unpack
+from ninep.wire.fuse import Opcode
+from ninep.wire.fuse_codec import UNPACK, Unpack
 from ninep.wire.types import Buffer
 
 Handler = Callable[..., Buffer]

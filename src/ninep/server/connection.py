@@ -23,7 +23,6 @@ Knows nothing of sockets: a transport gives it bytes and has ``write``, ``pause`
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -37,10 +36,12 @@ from ninep.server.dispatcher import Dispatcher
 from ninep.server.flow import Flow, Reason
 from ninep.server.in_place import check, joined, leaves_data, serve
 from ninep.server.latency_guard import LATE, LATE_EACH, LatencyGuard
+from ninep.server.observer import Held
 from ninep.server.refusals import refusal
 from ninep.server.requests import Request
 from ninep.server.session import UNKNOWN_PEER, Session
 from ninep.server.slices import CHEAP, COUNTED, STRIDE
+from ninep.server.slow_storage import late
 from ninep.server.table import Entry
 from ninep.server.threads import AT_ONCE, Threads
 from ninep.server.transport import GONE, Transport
@@ -117,6 +118,12 @@ class Connection:
     def in_flight(self) -> int:
         """Requests that are not answered yet."""
         return len(self._owed)
+
+    @property
+    def held(self) -> Held:
+        """What its session has of the server's budgets."""
+        session = self.session
+        return Held(len(session.fids), len(session.opened), len(session.listing), session.xattr_bytes)
 
     @property
     def in_threads(self) -> int:
@@ -459,13 +466,7 @@ class Connection:
             self._slices.used(monotonic() - began)
 
     def _late(self, now: float, before: int | None, lasted: float) -> None:
-        session = self.session
-        if session.inline and session.threadsafe and (duration := self._latency.late(now, before, lasted)):
-            log.info("storage answers slowly: serving %s from worker threads for %g s", self.peer, duration)
-            session.inline = False
-            asyncio.get_running_loop().call_later(duration, session.inline_again)
-            if self._observer is not None:
-                self._observer.slow()
+        late(self._latency, self.session, self.peer, self._observer, now, before, lasted)
 
     # -- flow ----------------------------------------------------------------------------------------------------------------
 

@@ -18,9 +18,13 @@ from collections import Counter
 from typing import Final
 
 from ninep.linux import Errno
+from ninep.wire.fuse import Opcode
 
 SECONDS: Final = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)
 """Upper ends of the classes that times are sorted into."""
+
+
+_OPERATIONS: Final = {int(opcode): opcode.name for opcode in Opcode}
 
 
 class Histogram:
@@ -45,6 +49,17 @@ class Histogram:
             self.add(seconds)
 
 
+class Operation:
+    """One kind of request of FUSE."""
+
+    __slots__ = ("requests", "times")
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.times = Histogram()
+        """From the request to its reply, in whatever thread; none of those that have no reply."""
+
+
 class Counters:
     """The numbers of one server process."""
 
@@ -55,6 +70,7 @@ class Counters:
         "connections",
         "errors",
         "limits",
+        "operations",
         "pauses",
         "received",
         "requests",
@@ -77,6 +93,8 @@ class Counters:
         """
         self.requests = [0] * 256
         """By type."""
+        self.operations: dict[str, Operation] = {}
+        """Of FUSE, by the name of the opcode; ``other`` for those that are none."""
         self.received = 0
         self.sent = 0
         self.pauses = 0
@@ -94,6 +112,14 @@ class Counters:
         """An attach succeeded."""
         with self._guard:
             self.attaches[export] += 1
+
+    def operation(self, opcode: int) -> Operation:
+        """Of FUSE. Called in the event loop."""
+        name = _OPERATIONS.get(opcode, "other")
+        found = self.operations.get(name)
+        if found is None:
+            found = self.operations[name] = Operation()
+        return found
 
     def beyond(self, limit: str) -> None:
         """Something was beyond a limit."""

@@ -16,6 +16,7 @@ from ninep.protocol.framing import RawFrame
 from ninep.server.counters import Counters, Histogram
 from ninep.server.observer import Observed, Observer
 from ninep.server.offload import Offload
+from ninep.transport.peers import Peer
 from ninep.wire.types import Buffer
 
 T = TypeVar("T")
@@ -51,6 +52,18 @@ class CountingObserver(Observer):
         """Bytes."""
         del connection
         self._counters.sent += sum(map(len, replies))
+
+    def asked(self, peer: Peer, opcode: int, frame: bytes, size: int) -> None:
+        """By opcode, and bytes."""
+        del peer, frame
+        self._counters.received += size
+        self._counters.operation(opcode).requests += 1
+
+    def answered(self, peer: Peer, opcode: int, unique: int, error: int | None, size: int, seconds: float) -> None:
+        """Times, by opcode, and bytes."""
+        del peer, unique, error
+        self._counters.sent += size
+        self._counters.operation(opcode).times.add(seconds)
 
     def batch(self, seconds: float) -> None:
         """Times."""

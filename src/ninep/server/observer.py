@@ -8,12 +8,23 @@ batch, or each time replies leave.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ninep.protocol.framing import RawFrame
 from ninep.server.session import Session
 from ninep.transport.peers import Peer
 from ninep.wire.types import Buffer
+
+
+class Held(NamedTuple):
+    """What a connection has of the budgets of its server."""
+
+    fids: int
+    """Or node ids."""
+    open_files: int
+    """Directories included."""
+    open_directories: int
+    attribute_bytes: int
 
 
 class Observed(Protocol):
@@ -53,6 +64,16 @@ class Observer:
     def replies(self, connection: Observed, replies: Sequence[Buffer]) -> None:
         """Whole frames that are about to be sent; one may be in several buffers."""
 
+    def asked(self, peer: Peer, opcode: int, frame: bytes, size: int) -> None:
+        """A request of FUSE: its message, without the data of a WRITE that are elsewhere, and how many
+        bytes it has with them.
+        """
+
+    def answered(self, peer: Peer, opcode: int, unique: int, error: int | None, size: int, seconds: float) -> None:
+        """Its reply is about to be sent, so many seconds after it came: an errno, 0 for success, or
+        None where a reply in place was not looked at.
+        """
+
     def batch(self, seconds: float) -> None:
         """What came together, or a part of it, kept the event loop for so long."""
 
@@ -90,6 +111,16 @@ class Observers(Observer):
         """To each."""
         for one in self._observers:
             one.replies(connection, replies)
+
+    def asked(self, peer: Peer, opcode: int, frame: bytes, size: int) -> None:
+        """To each."""
+        for one in self._observers:
+            one.asked(peer, opcode, frame, size)
+
+    def answered(self, peer: Peer, opcode: int, unique: int, error: int | None, size: int, seconds: float) -> None:
+        """To each."""
+        for one in self._observers:
+            one.answered(peer, opcode, unique, error, size, seconds)
 
     def batch(self, seconds: float) -> None:
         """To each."""

@@ -11,11 +11,15 @@ dialect, and a line in the log.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import Protocol
 
 from ninep.errors import Refused, linux_errno, text_of
 from ninep.linux import Errno
+from ninep.server.counters import Counters
 from ninep.server.limits import OverLimit
 from ninep.server.session import Session
+from ninep.transport.peers import Peer
 from ninep.wire.codec import Malformed
 from ninep.wire.messages import BY_NUMBER
 
@@ -40,26 +44,40 @@ bread.
 """
 
 
-def refusal(session: Session, tag: int, number: int, error: Exception) -> bytes:
-    """The error reply to a request of type ``number``, for anything that was raised."""
-    words = b""
+class Refusing(Protocol):
+    """What is needed of a session, of whatever protocol."""
+
+    peer: Peer
+    counters: Counters
+
+
+def errno_of(
+    session: Refusing, number: int, error: Exception, name: Callable[[int], str], malformed: type[Exception]
+) -> Errno:
+    """The errno of anything that was raised, counted and logged. ``name`` says what a request of type
+    ``number`` is called.
+    """
     if isinstance(error, OSError):
         code = linux_errno(error)
-        if isinstance(error, Refused):
-            words = error.words
         if isinstance(error, OverLimit):
             session.counters.beyond(error.limit)
         level = logging.INFO if code in LOGGED else logging.DEBUG
         if log.isEnabledFor(level):
-            log.log(level, "refused %s %s: %s", session.peer, _name(number), _why(code, error))
-    elif isinstance(error, Malformed):
+            log.log(level, "refused %s %s: %s", session.peer, name(number), _why(code, error))
+    elif isinstance(error, malformed):
         code = Errno.EPROTO
-        log.info("malformed %s from %s: %s", _name(number), session.peer, error)
+        log.info("malformed %s from %s: %s", name(number), session.peer, error)
     else:
         code = Errno.EIO
-        log.error("%s from %s failed", _name(number), session.peer, exc_info=error)
+        log.error("%s from %s failed", name(number), session.peer, exc_info=error)
     session.counters.errors[code] += 1
-    return error_reply(session, tag, code, words)
+    return code
+
+
+def refusal(session: Session, tag: int, number: int, error: Exception) -> bytes:
+    """The error reply to a request of type ``number``, for anything that was raised."""
+    code = errno_of(session, number, error, _name, Malformed)
+    return error_reply(session, tag, code, error.words if isinstance(error, Refused) else b"")
 
 
 def error_reply(session: Session, tag: int, code: Errno, words: bytes = b"") -> bytes:

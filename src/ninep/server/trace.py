@@ -9,13 +9,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 
+from ninep.linux import Errno
 from ninep.protocol.framing import RawFrame
 from ninep.server.observer import Observed, Observer
+from ninep.transport.peers import Peer
 from ninep.wire.codec import HEADER_SIZE, Malformed, header
+from ninep.wire.fuse_codec import describe, name_of, unpack_header
 from ninep.wire.types import Buffer
 
 log = logging.getLogger("ninep.trace")
 LONGEST = 300
+_ERRNOS = frozenset(Errno)
 
 
 class TracingObserver(Observer):
@@ -36,6 +40,19 @@ class TracingObserver(Observer):
             _log(connection, "->", sent[:size])
             sent = sent[size:]
 
+    def asked(self, peer: Peer, opcode: int, frame: bytes, size: int) -> None:
+        """One line, before it is served."""
+        log.debug("%s <- %d %s", peer, unpack_header(frame)[2], _cut(f"{name_of(opcode)} {describe(frame)}", size))
+
+    def answered(self, peer: Peer, opcode: int, unique: int, error: int | None, size: int, seconds: float) -> None:
+        """One line: the errno, or the size of the reply, and what it took."""
+        what = f"{size} bytes" if not error else Errno(error).name if error in _ERRNOS else f"errno {error}"
+        log.debug("%s -> %d %s %s (%d us)", peer, unique, name_of(opcode), what, seconds * 1e6)
+
+
+def _cut(text: str, size: int) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({size} bytes)"
+
 
 def _log(connection: Observed, arrow: str, frame: bytes) -> None:
     try:
@@ -43,6 +60,4 @@ def _log(connection: Observed, arrow: str, frame: bytes) -> None:
         text = repr(message)
     except Malformed as error:
         tag, text = header(frame, 0)[2], f"malformed: {error}: {frame[:64].hex()}"
-    if len(text) > LONGEST:
-        text = f"{text[:LONGEST]}... ({len(frame)} bytes)"
-    log.debug("%s %s %d %s", connection.peer, arrow, tag, text)
+    log.debug("%s %s %d %s", connection.peer, arrow, tag, _cut(text, len(frame)))

@@ -39,7 +39,7 @@ TURNS: Final = 64
 """Requests that are read in a row."""
 _GONE: Final = frozenset({errno.ENODEV, errno.EBADF})
 _SKIPPED: Final = frozenset({errno.ENOENT, errno.EINTR})
-"""Of read: the request was interrupted. Of write: nobody waits for the reply any more."""
+"""Of read: the request was interrupted. Of write: the reply is not waited for any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +76,10 @@ async def mount(path: str, fsname: str = "ninep") -> int:
         raise OSError(errno.ENOSYS, f"fuse: needs Linux and {HELPER}, which is in Debian's package fuse3")
     _check_mountpoint(path)
     ours, theirs = socket.socketpair()
-    everyone = ",allow_other" if _uid() == 0 else ""
+    others = ",allow_other" if _uid() == 0 else ""
     with ours, theirs:
-        # default_permissions: the kernel checks permissions, and nobody else does
-        options = f"fsname={fsname},subtype=ninep,default_permissions{everyone},nosuid,nodev"
+        # default_permissions: permissions are checked by the kernel, and by it alone
+        options = f"fsname={fsname},subtype=ninep,default_permissions{others},nosuid,nodev"
         # No thread waits for it: signals are for one that begins later (``app.ending``).
         done = await asyncio.create_subprocess_exec(
             *(helper, "-o", options, "--", path),
@@ -104,7 +104,7 @@ def _check_mountpoint(path: str) -> None:
 
 
 def unmount(path: str) -> None:
-    """Take the mount away, whoever uses it."""
+    """Take the mount away, also while it is in use (MNT_DETACH)."""
     subprocess.run([HELPER, "-u", "-z", "--", path], capture_output=True, check=False)
 
 

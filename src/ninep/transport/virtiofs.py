@@ -1,6 +1,6 @@
 """A file system device for a virtual machine, over vhost-user: ``virtiofs:PATH,tag=TAG``.
 
-The device of virtio 1.2, section 5.11, as QEMU's ``vhost-user-fs-pci`` has it since 5.0. Who may
+The device of virtio 1.2, section 5.11, as QEMU's ``vhost-user-fs-pci`` has it since 5.0. Which processes may
 connect, and what is trusted, is as for ``vhost_user``.
 
 Rules
@@ -40,16 +40,8 @@ from ninep.transport.virtqueue import Virtqueue
 from ninep.virtio.device import Profile
 from ninep.virtio.ring import Chain, RingError, SplitQueue
 from ninep.wire.buffers import behind, first, scatter
-from ninep.wire.fuse import (
-    IN_HEADER_SIZE,
-    OUT_HEADER_SIZE,
-    WRITE_HEADER_SIZE,
-    Malformed,
-    Opcode,
-    pack_error,
-    unpack_header,
-    unpack_out_header,
-)
+from ninep.wire.fuse import IN_HEADER_SIZE, OUT_HEADER_SIZE, WRITE_HEADER_SIZE, Malformed, Opcode
+from ninep.wire.fuse_codec import pack_error, unpack_header, unpack_out_header
 from ninep.wire.types import Buffer
 
 FORM: Final = "virtiofs:PATH,tag=TAG"

@@ -12,7 +12,8 @@ from ninep.drivers.memory import MemoryDriver
 from ninep.linux import DT_DIR, DT_REG, DT_UNKNOWN, Errno
 from ninep.node import Driver
 from ninep.testing.faults import ALWAYS, Faults
-from ninep.wire.fuse import ENTRY_OUT_SIZE, Opcode, dirent_size
+from ninep.wire.fuse import Opcode
+from ninep.wire.fuse_codec import ENTRY_OUT_SIZE, dirent_size
 
 
 @pytest.fixture(params=["memory", "local"])

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from ninep.errors import Refused
-from ninep.fuse.session import NOBODY, Session
+from ninep.fuse.session import NOT_ROOT, Session
 from ninep.linux import GETATTR_BASIC, GETATTR_BTIME, NO_ID, O_ACCMODE, Errno
 from ninep.node import NOW, Changes
 from ninep.server.steps import Steps
 from ninep.wire import fuse as f
+from ninep.wire import fuse_codec as codec
 
 MAX_SIZE: Final = (1 << 63) - 1
 _SECOND: Final = 1_000_000_000
@@ -18,7 +19,7 @@ _SECOND: Final = 1_000_000_000
 def getattr_(session: Session, nodeid: int, uid: int, gid: int, flags: int, dummy: int, fh: int) -> bytes:
     """The attributes. An open file is the same node."""
     del uid, gid, flags, dummy, fh
-    return f.pack_attr(session.node(nodeid).getattr(GETATTR_BASIC), session.timeout)
+    return codec.pack_attr(session.node(nodeid).getattr(GETATTR_BASIC), session.timeout)
 
 
 def statx(
@@ -27,7 +28,7 @@ def statx(
     """The attributes, and the time of creation where the host knows it."""
     del uid, gid, flags, reserved, fh, sx_flags, mask
     attributes = session.node(nodeid).getattr(GETATTR_BASIC | GETATTR_BTIME)
-    return f.pack_statx(attributes, session.timeout, birth=bool(attributes.valid & GETATTR_BTIME))
+    return codec.pack_statx(attributes, session.timeout, birth=bool(attributes.valid & GETATTR_BTIME))
 
 
 def _time(valid: int, asked: int, now: int, seconds: int, nanoseconds: int) -> int | None:
@@ -78,7 +79,7 @@ def setattr_(
         _time(valid, f.FATTR_ATIME, f.FATTR_ATIME_NOW, atime, atimensec),
         _time(valid, f.FATTR_MTIME, f.FATTR_MTIME_NOW, mtime, mtimensec),
         bool(valid & (f.FATTR_UID | f.FATTR_GID)),
-        (by or NOBODY) if drops else 0,
+        (by or NOT_ROOT) if drops else 0,
     )
     if changes.size is not None and changes.size > MAX_SIZE:
         raise Refused(Errno.EINVAL, f"size {size}")
@@ -91,13 +92,13 @@ def setattr_(
             changes = changes._replace(size=None)
     if changes != Changes(by=changes.by):
         step(node.setattr, changes)
-    return f.pack_attr(step(node.getattr, GETATTR_BASIC), session.timeout)
+    return codec.pack_attr(step(node.getattr, GETATTR_BASIC), session.timeout)
 
 
 def statfs(session: Session, nodeid: int, uid: int, gid: int) -> bytes:
     """The file system's figures."""
     del uid, gid
-    return f.pack_statfs(session.node(nodeid).statfs())
+    return codec.pack_statfs(session.node(nodeid).statfs())
 
 
 def readlink(session: Session, nodeid: int, uid: int, gid: int) -> bytes:

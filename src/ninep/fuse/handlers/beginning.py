@@ -9,6 +9,7 @@ from ninep.errors import Refused
 from ninep.fuse.session import Session
 from ninep.linux import Errno
 from ninep.wire import fuse as f
+from ninep.wire import fuse_codec as codec
 from ninep.wire.fuse import Init
 
 log = logging.getLogger("ninep.server")
@@ -55,14 +56,16 @@ def init(
     """
     del nodeid, uid, gid
     if major > f.MAJOR:
-        return f.pack_init(f.MINOR, 0, Init(0), max_write=f.PAGE, background=BACKGROUND)
+        return codec.pack_init(f.MINOR, 0, Init(0), max_write=f.PAGE, background=BACKGROUND)
     if major < f.MAJOR or minor < f.OLDEST_MINOR:
         raise Refused(Errno.EPROTO, f"FUSE {major}.{minor}; at least {f.MAJOR}.{f.OLDEST_MINOR} is needed")
     wanted = SHARED_LOCKS if session.options.locks == "shared" else Init(0)
     for flag in AGREED:
         wanted |= flag
     session.attach()
-    session.flags = f.unpack_init_flags(flags, more) & wanted
+    session.flags = codec.unpack_init_flags(flags, more) & wanted
     session.minor = min(minor, f.MINOR)
     log.info("mount %s: FUSE %d.%d export=%r", session.peer, major, session.minor, session.export.name)
-    return f.pack_init(session.minor, max_readahead, session.flags, max_write=session.max_write, background=BACKGROUND)
+    return codec.pack_init(
+        session.minor, max_readahead, session.flags, max_write=session.max_write, background=BACKGROUND
+    )

@@ -1,4 +1,4 @@
-"""MKNOD, MKDIR, SYMLINK, CREATE, TMPFILE: what is made, and who owns it.
+"""MKNOD, MKDIR, SYMLINK, CREATE, TMPFILE: what is made, and its owner.
 
 The kernel checks permissions, takes the umask off the mode, and names a user and a group. The rule
 of a directory with SGID is left to the file system (inode_init_owner of fs/inode.c): what is made
@@ -28,7 +28,7 @@ from ninep.node import Node, OpenFile
 from ninep.server.handlers.directories import MAKEABLE, check_target
 from ninep.server.handlers.names import CREATE
 from ninep.server.steps import Steps
-from ninep.wire.fuse import pack_create
+from ninep.wire.fuse_codec import pack_create
 
 
 def _group(directory: Node, gid: int) -> tuple[int, int]:
@@ -76,7 +76,7 @@ def create(
     session: Session, nodeid: int, uid: int, gid: int, flags: int, mode: int, umask: int, open_flags: int, name: bytes
 ) -> bytes:
     """Create and open. The kernel sends it for a name that it found free, and checks no permission of
-    a file that someone made meanwhile: that one is not opened. ESTALE makes the kernel look the name up
+    a file that was made meanwhile: that one is not opened. ESTALE makes the kernel look the name up
     again (path_openat of fs/namei.c, LOOKUP_REVAL), and then it checks.
     """
     del umask, open_flags

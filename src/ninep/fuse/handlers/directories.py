@@ -17,7 +17,7 @@ from ninep.node import Node, OpenDir, WouldBlock, may_wait
 from ninep.server.entries import EntryListing
 from ninep.wire.codec import DIRENT_SIZE
 from ninep.wire.cookies import FAR, LAST_NUMBER
-from ninep.wire.fuse import NO_ENTRY, dirent_size, entries_of, pack_dirent, pack_entry, pack_open
+from ninep.wire.fuse_codec import NO_ENTRY, dirent_size, entries_of, pack_dirent, pack_entry, pack_open
 from ninep.wire.types import QT_DIR
 
 DOTS: Final = frozenset({b".", b".."})

@@ -7,7 +7,7 @@ from typing import Final
 
 from ninep.errors import Refused, linux_errno
 from ninep.fuse.handlers.locks import release_owner
-from ninep.fuse.session import NOBODY, Entry, Opened, Session
+from ninep.fuse.session import NOT_ROOT, Entry, Opened, Session
 from ninep.linux import (
     O_ACCMODE,
     O_APPEND,
@@ -22,6 +22,7 @@ from ninep.linux import (
 from ninep.node import OpenFile, check_may_wait
 from ninep.server.limits import OverLimit
 from ninep.wire import fuse as f
+from ninep.wire import fuse_codec as codec
 from ninep.wire.buffers import first, length
 from ninep.wire.types import QT_DIR, Buffer
 
@@ -59,14 +60,14 @@ def open_(session: Session, nodeid: int, uid: int, gid: int, flags: int, open_fl
     owner = session.owner(uid)
     drops = flags & O_TRUNC and (open_flags & f.OPEN_KILL_SUIDGID or not session.flags & f.Init.HANDLE_KILLPRIV_V2)
     opened = Opened(entry, session.export, flags, owner)
-    opened.file = file = node.open(flags & OPEN_FLAGS, (owner or NOBODY) if drops else owner)
+    opened.file = file = node.open(flags & OPEN_FLAGS, (owner or NOT_ROOT) if drops else owner)
     if idle and not file.idle:
         try:
             session.reserve_open()
         except OverLimit:
             file.close()
             raise
-    return f.pack_open(session.open(opened), open_flags_of(entry, flags))
+    return codec.pack_open(session.open(opened), open_flags_of(entry, flags))
 
 
 def _readable(session: Session, fh: int, offset: int, size: int) -> tuple[OpenFile, int]:
@@ -139,7 +140,7 @@ def _writable(
         raise Refused(Errno.EBADF, "not open for writing")
     if opened.flags & O_APPEND and (flags & f.WRITE_CACHE or not oflags & O_APPEND):
         file = _without_append(opened)
-    return file, (session.owner(uid) or NOBODY) if flags & f.WRITE_KILL_SUIDGID else 0
+    return file, (session.owner(uid) or NOT_ROOT) if flags & f.WRITE_KILL_SUIDGID else 0
 
 
 def write(
@@ -159,7 +160,7 @@ def write(
     """Write."""
     del nodeid, gid, lock_owner, pad
     file, by = _writable(session, uid, fh, offset, size, flags, oflags, len(data))
-    return f.pack_write(file.write(offset, data, by))
+    return codec.pack_write(file.write(offset, data, by))
 
 
 def write_from(
@@ -179,7 +180,7 @@ def write_from(
     """As ``write``, of data that are in several buffers."""
     del nodeid, gid, lock_owner, pad
     file, by = _writable(session, uid, fh, offset, size, flags, oflags, length(data))
-    return f.pack_write(file.write_from(offset, data, by))
+    return codec.pack_write(file.write_from(offset, data, by))
 
 
 def release_now(session: Session, nodeid: int, uid: int, gid: int, fh: int, *rest: int) -> bytes:

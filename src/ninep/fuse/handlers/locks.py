@@ -15,7 +15,8 @@ from ninep.fuse.session import Opened, Session
 from ninep.linux import LOCK_UNLCK, LOCK_WRLCK, Errno
 from ninep.node import WouldBlock
 from ninep.server.lock_ranges import END, Owner, Range
-from ninep.wire.fuse import OFFSET_MAX, pack_lock
+from ninep.wire.fuse import OFFSET_MAX
+from ninep.wire.fuse_codec import pack_lock
 
 HOST_PID: Final = 0
 """The process of the host that has a lock is none that the kernel of the guest knows: F_GETLK then
@@ -28,7 +29,7 @@ class Conflict(Exception):
 
 
 def _owner(session: Session, owner: int) -> Owner:
-    """Who holds a lock. The 64 bits are the client's id to 9P clients (Rgetlock), whose process numbers
+    """The holder of a lock. The 64 bits are the client's id to 9P clients (Rgetlock), whose process numbers
     have 32.
     """
     return Owner(session, b"%016x" % owner, 0)
@@ -41,11 +42,14 @@ def _range(session: Session, opened: Opened, owner: int, start: int, end: int, k
     return Range(_owner(session, owner), kind, start, stop, opened, opened.file)
 
 
-def _begin(session: Session, fh: int, *, wait: bool) -> Opened:
+def _asked(
+    session: Session, fh: int, owner: int, start: int, end: int, kind: int, *, wait: bool
+) -> tuple[Opened, int, Range]:
+    """The open file, its qid path, and the range of a request."""
     opened = session.handle(fh)
     if not wait and not opened.entry.node.inline:
         raise WouldBlock
-    return opened
+    return opened, opened.entry.node.qid.path, _range(session, opened, owner, start, end, kind)
 
 
 def getlk(
@@ -66,9 +70,8 @@ def getlk(
 ) -> bytes:
     """What stands in the way, or the question back with type *unlock*."""
     del nodeid, uid, gid, flags, pad
-    opened = _begin(session, fh, wait=wait)
-    asked = _range(session, opened, owner, start, end, min(kind, LOCK_WRLCK))
-    found = session.export.locks.test(opened.entry.node.qid.path, asked, wait=wait)
+    _, path, asked = _asked(session, fh, owner, start, end, min(kind, LOCK_WRLCK), wait=wait)
+    found = session.export.locks.test(path, asked, wait=wait)
     if found is None:
         return pack_lock(start, end, LOCK_UNLCK, pid)
     if isinstance(found, Range):
@@ -95,9 +98,8 @@ def setlk(
 ) -> bytes:
     """Lock or unlock; EAGAIN if another has the range."""
     del nodeid, uid, gid, pid, flags, pad
-    opened = _begin(session, fh, wait=wait)
-    asked = _range(session, opened, owner, start, end, kind)
-    table, path, limit = session.export.locks, opened.entry.node.qid.path, session.limits.locks
+    opened, path, asked = _asked(session, fh, owner, start, end, kind, wait=wait)
+    table, limit = session.export.locks, session.limits.locks
     if kind == LOCK_UNLCK:
         table.unlock(path, asked, limit, wait=wait)
         session.unlocked = True

@@ -10,7 +10,7 @@ from ninep.linux import NAME_MAX, RENAME_EXCHANGE, RENAME_NOREPLACE, Errno
 from ninep.node import Attributes, Node
 from ninep.server.handlers import names
 from ninep.server.steps import Steps
-from ninep.wire.fuse import pack_entry
+from ninep.wire.fuse_codec import pack_entry
 
 LOOKUP: Final = {b".": Errno.EINVAL, b"..": Errno.EINVAL}
 """A kernel asks for these only after EXPORT_SUPPORT."""

@@ -6,10 +6,10 @@ from typing import Final
 
 from ninep.errors import Refused, linux_errno
 from ninep.fuse.handlers.files import MAX_OFFSET
-from ninep.fuse.session import NOBODY, Session
+from ninep.fuse.session import NOT_ROOT, Session
 from ninep.linux import GETATTR_BASIC, O_ACCMODE, O_APPEND, O_WRONLY, SEEK_DATA, SEEK_HOLE, Errno
 from ninep.node import Node, may_wait
-from ninep.wire.fuse import pack_offset, pack_write
+from ninep.wire.fuse_codec import pack_offset, pack_write
 
 COPIED: Final = 1 << 26
 """Bytes of one COPY_FILE_RANGE in a thread: the kernel asks again for the rest. A file system that shares
@@ -88,5 +88,5 @@ def copy_file_range(
     length = min(length, COPIED if may_wait() else COPIED_IN_LOOP)
     if max(offset_in, offset_out) + length > MAX_OFFSET:
         raise Refused(Errno.EINVAL)
-    by = session.owner(uid) or NOBODY
+    by = session.owner(uid) or NOT_ROOT
     return pack_write(reading.copy_file_range(offset_in, writing, offset_out, length, by))

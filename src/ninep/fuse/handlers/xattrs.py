@@ -11,7 +11,8 @@ from typing import Final
 from ninep.errors import Refused
 from ninep.fuse.session import Session
 from ninep.linux import NAME_MAX, XATTR_CREATE, XATTR_REPLACE, XATTR_SIZE_MAX, Errno
-from ninep.wire.fuse import Malformed, pack_write
+from ninep.wire.fuse import Malformed
+from ninep.wire.fuse_codec import pack_write
 
 ACLS: Final = frozenset({b"system.posix_acl_access", b"system.posix_acl_default"})
 
