@@ -74,7 +74,7 @@ def export() -> Iterator[Path]:
 def serve() -> Iterator[Callable[..., Server]]:
     """`serve(folder, *options, user=UID)`: our program, serving until the test ends."""
     with ExitStack() as servers:
-        yield lambda folder, *options, user=None: servers.enter_context(Server(folder, *options, user=user))
+        yield lambda folder, *options, **named: servers.enter_context(Server(folder, *options, **named))
 
 
 def pytest_configure() -> None:

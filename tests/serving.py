@@ -33,7 +33,8 @@ class Server:
     `listen` names other addresses to listen at, or more than one.  `user` is the uid to run as: that
     needs a test run as root.  `descriptors`: no more than that many, soft and hard.  `patch`: Python
     that is run in the process before the program.  `keep`: descriptors that it inherits.
-    `environment`: variables beside the test's own.  What the program says is kept and told when it
+    `environment`: variables beside the test's own.  `addresses`: how many it listens at, if they are
+    not all of `listen` (those of a configuration file).  What the program says is kept and told when it
     fails.
     """
 
@@ -49,9 +50,11 @@ class Server:
         keep: tuple[int, ...] = (),
         listen: tuple[str, ...] = (ANY_PORT,),
         environment: Mapping[str, str] | None = None,
+        addresses: int | None = None,
     ) -> None:
         self._argv = ["serve", str(folder), *(word for address in listen for word in ("--listen", address)), *options]
         self._listen = listen
+        self._addresses = len(listen) if addresses is None else addresses
         self._environment = environment or {}
         self._user = user
         self._patch = patch
@@ -87,7 +90,7 @@ class Server:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        if not self._told.wait(START_LIMIT) or len(self._listens) < len(self._listen):
+        if not self._told.wait(START_LIMIT) or len(self._listens) < self._addresses:
             self._process.kill()
             self.stop(check=False)
             raise AssertionError(f"the server did not say where it listens:\n{self.said()}")
@@ -147,7 +150,7 @@ class Server:
                     port = PORT.match(found[1])
                     if port:
                         self.port = int(port[1])
-                    if len(self._listens) == len(self._listen):
+                    if len(self._listens) == self._addresses:
                         self._told.set()
         self._told.set()  # nothing more will come
 

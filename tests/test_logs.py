@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from ninep.logs import BURST, EVERY, SHARES, Plain, RateLimit, plain
+from ninep.logs import ASKED_FOR, BURST, EVERY, SHARES, Plain, RateLimit, plain
 from ninep.transport.peers import Peer
 
 
@@ -109,3 +109,9 @@ def test_made_up_kinds_do_not_fill_the_memory() -> None:
     for number in range(10_000):
         limit.filter(record(f"made up {number}"))
     assert len(limit._kinds) <= 256
+
+
+def test_what_the_operator_asked_for_is_never_left_out() -> None:
+    limit = RateLimit(clock=Clock())
+    record = logging.makeLogRecord({"msg": "not reloaded: %s", "levelno": logging.ERROR, **ASKED_FOR})
+    assert all(limit.filter(record) for _ in range(100))

@@ -57,6 +57,10 @@ class Plain(logging.Formatter):
         return "\n".join("    " + plain(line) for line in lines)
 
 
+ASKED_FOR: Final = {"asked_for": True}
+"""``extra`` of records that say what became of something that the operator did: none is left out."""
+
+
 class _Count:
     __slots__ = ("left", "since", "swallowed")
 
@@ -85,7 +89,7 @@ class RateLimit(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is written."""
-        if record.levelno < self._level:
+        if record.levelno < self._level or getattr(record, "asked_for", False):
             return True
         now = self._clock()
         share = _share_of(record)

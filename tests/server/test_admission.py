@@ -208,3 +208,14 @@ async def test_after_the_attach_there_is_no_limit_of_time_unless_asked_for() -> 
     admission.enter(stranger)  # whose time is up only after all that could be up for the mount
     await stranger.closed.wait()
     assert not mount.closed.is_set()
+
+
+@in_loop
+async def test_other_rules_and_limits_are_for_those_who_come() -> None:
+    admission = Admission(Access(), Limits(connections=100, version_within=0, attach_within=0))
+    assert enter(admission, user(1))
+    admission.change(Access((parse_rule("uid:2"),)), Limits(connections=2, version_within=0, attach_within=0))
+    assert not enter(admission, user(1))
+    assert enter(admission, user(2))
+    assert len(admission) == 2
+    assert not enter(admission, user(2))

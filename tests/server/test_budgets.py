@@ -1,6 +1,7 @@
 """What all connections have together: promises are kept, what is not used comes back."""
 
-from ninep.server.budgets import Allowance, Budget
+from ninep.server.budgets import Allowance, Budget, Budgets
+from ninep.server.limits import Limits
 
 
 class Connection:
@@ -67,3 +68,22 @@ def test_units_are_counted_in_the_budget_as_what_they_take() -> None:
     assert budget.left == 600
     assert not allowance.grow(30)
     assert allowance.granted >= 6
+
+
+def test_more_or_less_from_now_on_and_what_was_taken_stays() -> None:
+    budgets = Budgets(Limits(all_fids=100, all_directories=10))
+    budgets.change(Limits(all_fids=300, all_directories=10, all_open_files=4, connections=1))
+    assert (budgets.fids.left, budgets.directories.left, budgets.promised_files) == (300, 10, 2)
+    one = Connection(budgets.fids)
+    while one.use(1):
+        pass
+    assert budgets.fids.left == 300 - 90
+    budgets.change(Limits(all_fids=50))
+    other = Connection(budgets.fids)
+    assert budgets.fids.left == 50 - 90
+    assert other.use(10)
+    assert not other.use(1)
+    assert one.used == 100
+    one.allowance.end()
+    assert budgets.fids.left == 50
+    assert other.use(1)

@@ -53,3 +53,25 @@ def test_closing_closes_the_drivers() -> None:
     drivers = [Driver(), Driver()]
     Exports([Export(str(i), driver) for i, driver in enumerate(drivers)]).close()
     assert closed == drivers
+
+
+class TestReplace:
+    def test_every_view_has_the_new_ones_and_what_is_left_out_is_told(self) -> None:
+        table = exports("a", "b")
+        a, b = table
+        view = table.preferring("b")
+        other = Export("b", MemoryDriver())
+        assert table.replace([a, other]) == [b]
+        assert table.find(b"b") is other
+        assert view.find(b"") is other
+        table.replace([a])
+        assert view.find(b"") is None
+        assert table.find(b"") is a
+
+    def test_what_cannot_be_served_together_changes_nothing(self) -> None:
+        table = exports("a", "b")
+        before = list(table)
+        for wrong in ([], [before[0], before[0]]):
+            with pytest.raises(ValueError, match=r"two exports|nothing to export"):
+                table.replace(wrong)
+        assert list(table) == before

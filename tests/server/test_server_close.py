@@ -2,12 +2,24 @@
 
 import asyncio
 import logging
+import socket
+import threading
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
+from tests.support.client import PATIENCE, RawClient, refused
 
 from ninep.drivers.memory import MemoryDriver
+from ninep.linux import Errno
+from ninep.node import User
+from ninep.server.access import Access
 from ninep.server.exports import Export
+from ninep.server.limits import Limits
 from ninep.server.server import Server
+from ninep.transport import Address, addresses
+from ninep.wire import messages as m
+from ninep.wire.messages import NOFID
 
 
 class Broken(MemoryDriver):
@@ -70,3 +82,88 @@ def test_a_driver_that_cannot_be_tidied_does_not_keep_the_others() -> None:
     other = Noted()
     Server([Export("broken", Broken()), Export("other", other)]).exports.tidy()
     assert other.tidied == 1
+
+
+class Slow(Noted):
+    """A driver whose root is found while somebody removes the export."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found, self.go_on = threading.Event(), threading.Event()
+
+    @property
+    def inline(self) -> bool:
+        return False
+
+    def attach(self, user: User) -> Any:
+        self.found.set()
+        assert self.go_on.wait(PATIENCE)
+        return super().attach(user)
+
+
+def change(server: Server, *exports: Export) -> Coroutine[Any, Any, list[Address]]:
+    return server.change(exports, server.limits, Access())
+
+
+def test_an_export_that_is_removed_is_closed_when_its_last_client_has_ended() -> None:
+    driver, other = Noted(), Export("other", Noted())
+
+    async def main() -> None:
+        async with Server([Export("one", driver), other]) as server:
+            ours, theirs = socket.socketpair()
+            await server.adopt(theirs)
+            with RawClient(ours) as client:
+                await asyncio.to_thread(client.version)
+                await asyncio.to_thread(client.attach, 0, b"one")
+                await change(server, other)
+                assert driver.closed == 0
+                assert await asyncio.to_thread(client.ended)
+            await server.wait_idle()
+            assert driver.closed == 1
+            assert other.driver.closed == 0  # type: ignore[attr-defined] # noted
+        assert driver.closed == 1
+
+    asyncio.run(main())
+
+
+def test_nobody_attaches_what_is_removed_meanwhile() -> None:
+    driver, other = Slow(), Export("other", Noted())
+    slow = Export("slow", driver, inline=False)
+
+    async def main() -> None:
+        async with Server([slow, other]) as server:
+            ours, theirs = socket.socketpair()
+            await server.adopt(theirs)
+            with RawClient(ours) as client:
+                await asyncio.to_thread(client.version)
+                tag = client.send(m.Tattach(0, NOFID, b"", b"slow", 0))
+                await asyncio.to_thread(driver.found.wait, PATIENCE)
+                await change(server, other)
+                driver.go_on.set()
+                with refused(Errno.ENOENT):
+                    await asyncio.to_thread(client.reply, tag)
+                await asyncio.to_thread(client.attach, 0, b"other")
+
+    asyncio.run(main())
+    assert driver.closed == 1
+
+
+def test_an_address_that_cannot_be_listened_at_changes_nothing() -> None:
+    driver, new = Noted(), Noted()
+
+    async def main() -> None:
+        async with Server([Export("one", driver)]) as server:
+            taken = await server.listen("127.0.0.1:0")
+            with pytest.raises(OSError, match="in use"):
+                await server.change(
+                    [Export("new", new)],
+                    Limits(connections=1),
+                    Access(),
+                    [addresses.parse("127.0.0.1:0"), taken],
+                )
+            assert [one.name for one in server.exports] == ["one"]
+            assert server.limits == Limits()
+            assert len(server._listeners) == 1
+            assert (driver.closed, new.closed) == (0, 1)
+
+    asyncio.run(main())

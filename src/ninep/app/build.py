@@ -12,7 +12,7 @@ from ninep.app.config import ServerConfig
 from ninep.app.exports import build
 from ninep.options import BadOption
 from ninep.server import overlap
-from ninep.server.exports import Export, Exports
+from ninep.server.exports import Export, Exports, close_driver
 from ninep.server.limits import Limits
 from ninep.server.protocols import check_protocol
 from ninep.server.server import Server
@@ -28,17 +28,27 @@ def exports_of(settings: ServerConfig) -> list[Export]:
     """Open what is to be served. ``OSError`` with a sentence if a folder cannot be, ``BadOption``
     for two that contradict each other.
     """
-    exports = [build(export) for export in settings.exports]
+    exports: list[Export] = []
+    try:
+        for config in settings.exports:
+            exports.append(build(config))  # noqa: PERF401 - what is open is to be known if one fails
+        check_together(settings, exports)
+    except (OSError, ValueError):
+        for export in exports:
+            close_driver(export)
+        raise
+    return exports
+
+
+def check_together(settings: ServerConfig, exports: Sequence[Export]) -> None:
+    """``BadOption`` for exports that contradict each other, or an address."""
     try:
         overlap.check(exports, permitted=settings.allow_overlap)
         for address in settings.listen:
             check_protocol(address, Exports(exports))
     except ValueError as error:
-        for export in exports:
-            export.driver.close()
         hint = ", or permit it with --allow-overlap" if isinstance(error, overlap.Overlap) else ""
         raise BadOption(f"{error}{hint}") from error
-    return exports
 
 
 def check_handles(settings: ServerConfig) -> None:
@@ -51,18 +61,18 @@ def check_handles(settings: ServerConfig) -> None:
         raise OSError(errno.EMFILE, f"too few open files are allowed: {given}, and {needed} are needed (ulimit -n)")
 
 
-def limits_of(settings: ServerConfig) -> Limits:
-    """The limits of one process: its share of the limits for all, and no more handles than the
-    system allows.
+def limits_of(settings: ServerConfig, processes: int) -> Limits:
+    """The limits of one of so many processes: its share of the limits for all, and no more handles
+    than the system allows.
     """
-    return settings.limits.share(settings.workers).fit(host.raise_handle_limit())
+    return settings.limits.share(processes).fit(host.raise_handle_limit())
 
 
 def server_of(settings: ServerConfig, exports: Sequence[Export]) -> Server:
     """A server (one process of it) that listens nowhere yet."""
     return Server(
         exports,
-        limits_of(settings),
+        limits_of(settings, settings.workers),
         access=settings.access,
         owns_loop=True,
         instrumented=settings.metrics is not None,

@@ -9,6 +9,8 @@ Rules
 
 * SIGTERM, SIGINT (Ctrl-C) and SIGHUP (the terminal is gone) ask for a clean end; SIGHUP does not if
   it was ignored at the start (nohup(1)).
+* With a configuration file SIGHUP asks to read it again (``reload``), unless the process had a
+  controlling terminal at its start and has none any more.
 * A second one asks not to wait for requests in flight.
 * An event loop that does not react within ``LOOP_ANSWERS``, and a clean end that takes longer than
   ``ENDS_WITHIN`` (after a second signal ``HURRIES``), are cut short: all sockets are closed, exit
@@ -29,6 +31,8 @@ from queue import Empty, Queue
 from time import monotonic
 from typing import Any, Final
 
+from ninep.host.terminal import controlling_terminal
+
 ENDING: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
 _HANGUP: Final = getattr(signal, "SIGHUP", None)
 _BLOCK: Final = getattr(signal, "SIG_BLOCK", 0)
@@ -43,14 +47,33 @@ def _nothing() -> None:
     """When there is nothing to hurry."""
 
 
+class Hangup:
+    """What SIGHUP means to this process; to be made at its start."""
+
+    def __init__(self) -> None:
+        self._had_terminal = controlling_terminal()
+
+    def of_terminal(self) -> bool:
+        """The terminal is gone."""
+        return self._had_terminal and not controlling_terminal()
+
+
 class EndSignals:
     """Handles the signals from now on, for the running event loop: the first calls ``stop`` there,
-    the second ``hurry``. To be made in the main thread, before any thread that serves.
+    the second ``hurry``. To be made in the main thread, before any thread that serves. ``reload``:
+    what SIGHUP calls there.
     """
 
-    def __init__(self, stop: Callable[[], None], hurry: Callable[[], None] = _nothing) -> None:
+    def __init__(
+        self,
+        stop: Callable[[], None],
+        hurry: Callable[[], None] = _nothing,
+        reload: Callable[[], None] | None = None,
+    ) -> None:
         self._stop = stop
         self._hurry = hurry
+        self._reload = reload or _nothing
+        self._hangup = Hangup() if reload is not None else None
         self._loop = asyncio.get_running_loop()
         self._answered = threading.Event()
         self._closed = False
@@ -64,7 +87,8 @@ class EndSignals:
 
     def _end(self) -> None:
         """What follows a signal."""
-        self._heard.get()
+        while self._is_reload(self._heard.get()):
+            self._call(self._reload)
         began = monotonic()
         deadline = began + ENDS_WITHIN
         self._call(self._stopped)
@@ -74,11 +98,14 @@ class EndSignals:
             if left <= 0:
                 _cut_short()
             with suppress(Empty):
-                self._heard.get(timeout=min(left, LOOP_ANSWERS / 10))
-                if not hurried:
+                number = self._heard.get(timeout=min(left, LOOP_ANSWERS / 10))
+                if not hurried and not self._is_reload(number):
                     hurried = True
                     deadline = min(deadline, monotonic() + HURRIES)
                     self._call(self._hurry)
+
+    def _is_reload(self, number: int) -> bool:
+        return self._hangup is not None and number == _HANGUP and not self._hangup.of_terminal()
 
     def _stopped(self) -> None:
         self._answered.set()

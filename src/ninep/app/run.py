@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,6 +20,7 @@ from ninep.app.build import check_handles, exports_of, server_of
 from ninep.app.config import ServerConfig
 from ninep.app.ending import EndSignals, hear_no_more_signals, signal_self
 from ninep.app.process import exit_without_hung_threads, run_in_loop
+from ninep.app.reload import Reload
 from ninep.options import BadOption
 from ninep.server.exports import Export
 from ninep.server.server import Server
@@ -36,8 +37,14 @@ log = logging.getLogger("ninep.serve")
 T = TypeVar("T")
 
 
-def run(settings: ServerConfig) -> int:
-    """Serve until a signal; the exit status. ``OSError`` with a sentence if it cannot begin."""
+ReadAgain = Callable[[], ServerConfig]
+"""Reads the configuration as it is now: ``BadOption``."""
+
+
+def run(settings: ServerConfig, again: ReadAgain | None = None) -> int:
+    """Serve until a signal; the exit status. ``OSError`` with a sentence if it cannot begin.
+    ``again``: SIGHUP makes it serve what that returns then.
+    """
     ready.check(settings.ready_fd)
     check_handles(settings)
     endpoints = _metrics(settings)
@@ -45,7 +52,7 @@ def run(settings: ServerConfig) -> int:
     exports = exports_of(settings)
     if settings.workers > 1:
         return _run_workers(settings, exports, endpoints)
-    run_in_loop(settings.listen, lambda: _serve(settings, exports, endpoints))
+    run_in_loop(settings.listen, lambda: _serve(settings, exports, endpoints, again))
     exit_without_hung_threads()
     return 0
 
@@ -54,12 +61,17 @@ def _cannot_listen(address: Address, error: OSError) -> OSError:
     return OSError(error.errno, f"cannot listen on {address}: {error.strerror or error}")
 
 
-async def _serve(settings: ServerConfig, exports: Sequence[Export], endpoints: Sequence[MetricsEndpoint]) -> None:
+async def _serve(
+    settings: ServerConfig,
+    exports: Sequence[Export],
+    endpoints: Sequence[MetricsEndpoint],
+    again: ReadAgain | None,
+) -> None:
     stopped = asyncio.Event()
     async with server_of(settings, exports) as server:
-        EndSignals(
-            stopped.set, server.hurry
-        )  # before the first client: what it makes begin are threads, which would get signals
+        reload = Reload(again, settings, exports, server) if again is not None else None
+        # Before the first client: what it makes begin are threads, which would get signals.
+        EndSignals(stopped.set, server.hurry, reload.ask if reload is not None else None)
         listening = []
         for address in settings.listen:
             try:
@@ -68,6 +80,8 @@ async def _serve(settings: ServerConfig, exports: Sequence[Export], endpoints: S
                 raise _cannot_listen(address, error) from error
         drop_rest()
         announce(settings, exports, listening, [one.address for one in endpoints])
+        if reload is not None:
+            reload.begin(listening)
         with endpoints[0].of(server) if endpoints else nullcontext():
             await (stopped.wait() if server.accepting else _until_idle(server, stopped))
         log.info("stopping")

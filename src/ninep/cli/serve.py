@@ -182,14 +182,15 @@ def serve(**options: Any) -> int:
     """Serve a folder over 9P, to virtual machines, containers and other computers.
 
     Prints the command to type in a Linux guest. Ends at SIGTERM, SIGHUP or Ctrl-C, after answering
-    what is in flight.
+    what is in flight. With a configuration file SIGHUP reads it again.
     """
     from ninep.app.run import run  # noqa: PLC0415 - 'ninep config' reads the same options and runs nothing
 
     try:
-        settings = sources(**options).settings()
+        asked = sources(**options)
+        settings = asked.settings()
         _logging(verbose=settings.verbose, trace=settings.trace)
-        return run(settings)
+        return run(settings, None if asked.file is None else asked.settings)
     except BadConfig as error:
         refuse(str(error), 1)
     except (BadOption, BadLimit) as error:

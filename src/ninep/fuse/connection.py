@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from time import monotonic
@@ -86,6 +86,10 @@ class FuseConnection:
 
     negotiated = attached = True
     """A machine that has the device may mount it at any time, or never: no admission timer applies."""
+
+    def visited(self, exports: Collection[Export]) -> bool:
+        """It is a mount of one of these."""
+        return self.session.export in exports
 
     @property
     def progress(self) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 from ninep.fuse.connection import FuseConnection
@@ -26,11 +26,17 @@ def _export(exports: Exports, name: str) -> Export:
     return export
 
 
-def serve(address: Address, exports: Exports) -> partial[FuseConnection]:
+def serve(address: Address, exports: Exports) -> Callable[..., FuseConnection]:
     """What makes the connections of an address. ``BadAddress`` for an export that there is not, or
     whose layers a FUSE mount cannot have.
     """
     options: Any = getattr(address, "options", None)
     if not isinstance(options, MountOptions):
         raise BadAddress(f"{address} has no options of a mount")
-    return partial(FuseConnection, export=_export(exports, options.export), options=options)
+    _export(exports, options.export)
+
+    def connect(*args: Any, **named: Any) -> FuseConnection:
+        # The export of that name may have become another one since.
+        return FuseConnection(*args, export=_export(exports, options.export), options=options, **named)
+
+    return connect

@@ -65,16 +65,20 @@ class Admission:
     """The connections of one server, as far as they are counted and timed."""
 
     def __init__(self, access: Access, limits: Limits, counters: Counters | None = None) -> None:
-        self._access = access
-        self._limits = limits
         self._counters = counters or Counters()
-        self._reserved = min(limits.reserved_connections, limits.connections // 16)
+        self.change(access, limits)
         self._accounts: Counter[object] = Counter()
         self._account_of: dict[Candidate, object] = {}
         self._timers: dict[Candidate, asyncio.TimerHandle | None] = {}
         """All that are in, in the order in which they came."""
         self.refused = 0
         """How many were closed here."""
+
+    def change(self, access: Access, limits: Limits) -> None:
+        """Who may connect from now on, and how many. Who is in stays in."""
+        self._access = access
+        self._limits = limits
+        self._reserved = min(limits.reserved_connections, limits.connections // 16)
 
     def __len__(self) -> int:
         return len(self._timers)

@@ -50,6 +50,13 @@ class Budget:
             self._takers.add(taker)
             return True
 
+    def change(self, difference: int) -> None:
+        """There is so much more, or less: then what is taken beyond it is not taken back, and
+        nothing more is had until it was given back.
+        """
+        with self._guard:
+            self.left += difference
+
     def give(self, taker: Allowance, amount: int) -> None:
         """Give back all that was taken."""
         with self._guard:
@@ -129,6 +136,19 @@ class Budgets:
         self.directories = Budget(limits.all_directories)
         self.xattr_bytes = Budget(limits.all_xattr_bytes)
         self.bytes_in_flight = Budget(limits.all_bytes_in_flight)
-        # Handles are few: the promises of all connections together must leave as many for the
-        # budget.
-        self.promised_files = max(1, min(PROMISED_FILES, limits.all_open_files // (2 * limits.connections)))
+        self.promised_files = _promised_files(limits)
+
+    def change(self, limits: Limits) -> None:
+        """Other limits from now on. Connections keep those that they began with, of what all have
+        together they share the new.
+        """
+        before, self.limits = self.limits, limits
+        self.promised_files = _promised_files(limits)
+        for name in ("fids", "open_files", "directories", "xattr_bytes", "bytes_in_flight"):
+            budget: Budget = getattr(self, name)
+            budget.change(getattr(limits, f"all_{name}") - getattr(before, f"all_{name}"))
+
+
+def _promised_files(limits: Limits) -> int:
+    """Handles are few: the promises of all connections together must leave as many for the budget."""
+    return max(1, min(PROMISED_FILES, limits.all_open_files // (2 * limits.connections)))

@@ -24,7 +24,7 @@ Knows nothing of sockets: a transport gives it bytes and has ``write``, ``pause`
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from time import monotonic
 from typing import Any
@@ -33,6 +33,7 @@ from ninep.node import WouldBlock
 from ninep.protocol.framing import BadFrame, RawFrame
 from ninep.server.context import Context
 from ninep.server.dispatcher import Dispatcher
+from ninep.server.exports import Export
 from ninep.server.flow import Flow, Reason
 from ninep.server.in_place import check, joined, leaves_data, serve
 from ninep.server.latency_guard import LATE, LATE_EACH, LatencyGuard
@@ -106,6 +107,11 @@ class Connection:
     def attached(self) -> bool:
         """A Tattach succeeded since the last version."""
         return self.session.attached
+
+    def visited(self, exports: Collection[Export]) -> bool:
+        """It attached one of these, in this session or in one whose last requests still run."""
+        sessions = {self.session, *(request.session for request in self._dispatcher.requests.running)}
+        return any(export in session.visited for session in sessions for export in exports)
 
     @property
     def progress(self) -> tuple[int, int] | None:

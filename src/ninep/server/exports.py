@@ -50,6 +50,16 @@ class Export:
     """Users are who the client says they are; otherwise who the kernel says is at the other end
     (EPERM where it says nothing).
     """
+    removed: bool = False
+    """It is served no more."""
+
+    def admit(self, access: Access) -> None:
+        """Who may attach from now on."""
+        self.access = access
+
+    def remove(self) -> None:
+        """It is served no more: nobody attaches from now on."""
+        self.removed = True
 
     def owners(self, source: Source) -> str:
         """How owners are kept, in words: the driver's model, and what the layers that have
@@ -86,6 +96,25 @@ class Export:
         return node
 
 
+@dataclass(slots=True)
+class _Table:
+    """What is served, for all views of it: worker threads may be reading when it is replaced."""
+
+    by_name: dict[bytes, Export]
+
+
+def _by_name(exports: Iterable[Export]) -> dict[bytes, Export]:
+    found: dict[bytes, Export] = {}
+    for export in exports:
+        key = export.name.strip("/").encode(errors="surrogateescape")
+        if key in found:
+            raise ValueError(f"two exports are named {export.name!r}")
+        found[key] = export
+    if not found:
+        raise ValueError("nothing to export")
+    return found
+
+
 class Exports:
     """The exports of a server, by name.
 
@@ -95,38 +124,41 @@ class Exports:
     """
 
     def __init__(self, exports: Iterable[Export]) -> None:
-        self._by_name: dict[bytes, Export] = {}
-        self._preferred: Export | None = None
-        for export in exports:
-            key = export.name.strip("/").encode(errors="surrogateescape")
-            if key in self._by_name:
-                raise ValueError(f"two exports are named {export.name!r}")
-            self._by_name[key] = export
-        if not self._by_name:
-            raise ValueError("nothing to export")
+        self._table = _Table(_by_name(exports))
+        self._preferred: bytes | None = None
 
     def __iter__(self) -> Iterator[Export]:
-        return iter(self._by_name.values())
+        return iter(self._table.by_name.values())
+
+    def replace(self, exports: Iterable[Export]) -> list[Export]:
+        """Serve these instead, also where one is preferred; those that are left out.
+        ``ValueError`` if they cannot be served together.
+        """
+        before, by_name = self._table.by_name, _by_name(exports)
+        self._table.by_name = by_name
+        kept = set(map(id, by_name.values()))
+        return [export for export in before.values() if id(export) not in kept]
 
     def preferring(self, name: str) -> Exports:
         """The same, but that the empty aname means the one of this name. ``BadAddress`` if there is
         none.
         """
-        found = self.find(os.fsencode(name))
-        if found is None:
+        key = os.fsencode(name)
+        if self.find(key) is None:
             raise BadAddress(f"no export is named {name!r}")
         preferring = copy(self)
-        preferring._preferred = found  # noqa: SLF001 - a copy of this very class
+        preferring._preferred = key.strip(b"/")  # noqa: SLF001 - a copy of this very class
         return preferring
 
     def find(self, aname: bytes) -> Export | None:
         """The export of an aname."""
+        by_name = self._table.by_name
         key = aname.strip(b"/")
         if not key and self._preferred is not None:
-            return self._preferred
-        export = self._by_name.get(key)
-        if export is None and not key and len(self._by_name) == 1:
-            export = next(iter(self._by_name.values()))
+            key = self._preferred
+        export = by_name.get(key)
+        if export is None and not key and len(by_name) == 1:
+            export = next(iter(by_name.values()))
         return export
 
     def tidy(self) -> None:
@@ -138,9 +170,18 @@ class Exports:
         self._for_each("closing", lambda driver: driver.close())
 
     def _for_each(self, doing: str, verb: Callable[[Driver], None]) -> None:
-        """Call a verb of every driver, also if that of another one fails, which is logged."""
-        for export in self._by_name.values():
-            try:
-                verb(export.driver)
-            except Exception:
-                log.exception("%s the driver of export %r failed", doing, export.name)
+        for export in self:
+            _try(export, doing, verb)
+
+
+def close_driver(export: Export) -> None:
+    """An export has no clients any more, and will have none. A failure is logged."""
+    _try(export, "closing", lambda driver: driver.close())
+
+
+def _try(export: Export, doing: str, verb: Callable[[Driver], None]) -> None:
+    """Call a verb of a driver; that of others is called too if it fails, which is logged."""
+    try:
+        verb(export.driver)
+    except Exception:
+        log.exception("%s the driver of export %r failed", doing, export.name)

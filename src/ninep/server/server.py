@@ -33,6 +33,7 @@ from ninep.server.limits import Limits
 from ninep.server.observer import Observer, together
 from ninep.server.offload import Offload
 from ninep.server.protocols import PROTOCOLS
+from ninep.server.retiring import Retiring
 from ninep.server.signals import asked_to_end
 from ninep.server.slices import Slices
 from ninep.server.trace import TracingObserver
@@ -95,6 +96,7 @@ class Server:
         self._adopted: set[listeners.Served] = set()
         """Sockets of adopted connections whose transport accepts by itself."""
         self._connections: set[Connection] = set()
+        self._retiring: list[Retiring] = []
         self._coalescer = WriteCoalescer()
         self._context = Context(
             exports=self.exports,
@@ -145,6 +147,55 @@ class Server:
         listener = await listeners.listen(address, self._maker(address, self._disconnected), busy_poll=self._owns_loop)
         self._listeners.append(listener)
         return listener.address
+
+    def unlisten(self, address: Address) -> None:
+        """Accept nothing more at an address, as ``listen`` returned it. Connections stay, but those
+        that need the listener: devices and mounts.
+        """
+        for listener in [one for one in self._listeners if one.address == address]:
+            self._listeners.remove(listener)
+            listener.close()
+
+    async def change(
+        self,
+        exports: Iterable[Export],
+        limits: Limits,
+        access: Access,
+        listen: Iterable[Address] = (),
+        unlisten: Iterable[Address] = (),
+    ) -> list[Address]:
+        """Serve other exports, with other limits, at other addresses; what the new addresses
+        became.
+
+        Who attached an export that is left out is ended; others notice nothing. Limits and access
+        are those of connections that come from now on. ``OSError`` of ``listen``, ``ValueError`` for
+        exports that cannot be served together: then nothing has changed.
+        """
+        before = list(self.exports)
+        self.exports.replace(exports)
+        listening: list[Address] = []
+        try:
+            for address in listen:
+                listening.append(await self.listen(address))  # noqa: PERF401 - what listens is to be known if one fails
+        except BaseException:
+            for address in listening:
+                self.unlisten(address)
+            self._retire(self.exports.replace(before))
+            raise
+        self.limits = limits
+        self.budgets.change(limits)
+        self.admission.change(access, limits)
+        kept = set(self.exports)
+        self._retire([export for export in before if export not in kept])
+        for address in unlisten:
+            self.unlisten(address)
+        return listening
+
+    def _retire(self, exports: Sequence[Export]) -> None:
+        if exports:
+            retiring = Retiring(exports, self._connections, self._retiring.remove)
+            self._retiring.append(retiring)
+            retiring.begin()
 
     async def adopt(self, sock: socket.socket, address: Address | None = None) -> None:
         """Serve a connection that another process or program accepted. ``address``: where, if that
@@ -237,6 +288,8 @@ class Server:
         self._connections.discard(connection)
         self._coalescer.shared = len(self._connections) > 1
         log.debug("disconnected %s", connection.peer)
+        for retiring in list(self._retiring):
+            retiring.ended(connection)
         if not self._connections:
             self._idle.set()
 
@@ -289,6 +342,8 @@ class Server:
             await self._end_connections(grace)
         finally:
             self._workers.shutdown()
+            for retiring in list(self._retiring):
+                retiring.close()
             self.exports.close()
             if self._serving:
                 self._serving = False

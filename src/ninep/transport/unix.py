@@ -69,13 +69,14 @@ def _bound(path: str, mode: int) -> socket.socket:
     if family is None:
         raise OSError(errno.EAFNOSUPPORT, "this system's Python has no unix sockets")
     sock = socket.socket(family, socket.SOCK_STREAM)
-    # All that can connect can attach: the mode is right from the first moment on.
-    umask = os.umask(0o777 & ~mode)
-    try:
-        with closed_on_error([sock]):
-            _bind_or_replace(sock, path)
-    finally:
-        os.umask(umask)
+    # All that can connect can attach, and nobody can before it listens. The umask would be that of
+    # all threads, which make files at the same time.
+    with closed_on_error([sock]):
+        with suppress(OSError, AttributeError):
+            os.fchmod(sock.fileno(), mode)  # Linux gives the path this mode, less the umask
+        _bind_or_replace(sock, path)
+        if stat.S_IMODE(os.lstat(path).st_mode) != mode:
+            os.chmod(path, mode)
     return sock
 
 

@@ -63,9 +63,12 @@ def attach(session: Session, fid: int, afid: int, uname: bytes, aname: bytes, n_
     except OSError as error:
         log.warning("refused %s: attach to %r as %s: %s", session.peer, aname, who, error)
         raise
+    session.visited.add(export)
+    if export.removed:  # since it was found: who removes it looks afterwards at what was visited
+        node.release()
+        raise Refused(Errno.ENOENT, "the export is served no more")
     session.bind(fid, node, user, export)
     session.attached = True
-    session.visited.add(export)
     session.counters.attached(export.name)
     session.threadsafe &= export.driver.threadsafe or not node.inline
     if not node.inline:

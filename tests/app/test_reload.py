@@ -1,0 +1,392 @@
+"""``ninep serve --config FILE`` reads the file again at SIGHUP: what changes, what does not, and what
+clients notice.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.serving import Server
+from tests.support.client import PATIENCE, RawClient, refused
+
+from ninep.linux import Errno
+from ninep.server.server import THREADS
+from ninep.wire import messages as m
+
+HANG_UP = getattr(signal, "SIGHUP", None)
+pytestmark = pytest.mark.skipif(HANG_UP is None, reason="this system has no SIGHUP")
+Start = Callable[..., "Reloadable"]
+
+
+class Reloadable:
+    """A program that serves a file's exports at a unix socket, and the file."""
+
+    def __init__(
+        self,
+        folder: Path,
+        begin: Callable[..., Server],
+        *options: str,
+        listen: str = "",
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.file = folder / "ninep.toml"
+        self.path = folder / "socket"
+        self.listen = listen or f'"unix:{self.path}"'
+        for name in ("a", "b", "c"):
+            (folder / name).mkdir()
+            (folder / name / "name").write_text(name)
+        self.write("[exports.a]\ntarget = 'a'\n[exports.b]\ntarget = 'b'")
+        self.processes = 2 if "--workers=2" in options else 1
+        self.server = begin(
+            f"--config={self.file}",
+            *options,
+            listen=(),
+            addresses=self.listen.count('"') // 2,
+            environment=environment or {},
+        )
+
+    def write(self, text: str, listen: str | None = None) -> None:
+        """Replace the file."""
+        self.file.write_text(f"listen = [{self.listen if listen is None else listen}]\n{text}")
+
+    def reload(self, text: str | None = None, said: str = "ninep: reloaded: ", listen: str | None = None) -> str:
+        """Replace the file, reload, and wait for what is said."""
+        if text is not None:
+            self.write(text, listen)
+        before = len(self.server.said())
+        os.kill(self.server.pid, signal.SIGHUP)
+        self.server.wait_for(said, before)
+        return self.server.said()[before:]
+
+    def connect(self, aname: bytes, path: Path | None = None) -> RawClient:
+        """A session with an export."""
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(PATIENCE)
+        sock.connect(str(path or self.path))
+        client = RawClient(sock)
+        try:
+            client.version()
+            client.attach(aname=aname)
+        except BaseException:
+            client.close()
+            raise
+        return client
+
+
+@pytest.fixture(params=["one process"])
+def start(request: pytest.FixtureRequest, serve: Callable[..., Server], tmp_path: Path) -> Start:
+    """Start the program, of one process or of several."""
+    workers = ["--workers=2"] if request.param == "workers" else []
+    return lambda *options, **named: Reloadable(tmp_path, serve, *workers, *options, **named)
+
+
+def name_in(client: RawClient, fid: int = 9) -> bytes:
+    """What stands in the file that tells the exports apart."""
+    client.walk(0, fid, b"name")
+    client.open(fid)
+    found = client.read(fid, 0)
+    client.clunk(fid)
+    return found
+
+
+class TestExports:
+    def test_one_is_added(self, start: Start) -> None:
+        one = start()
+        with one.connect(b"a") as client:
+            with refused(Errno.ENOENT):
+                client.attach(fid=5, aname=b"c")
+            one.reload("[exports.a]\ntarget = 'a'\n[exports.b]\ntarget = 'b'\n[exports.c]\ntarget = 'c'")
+            client.attach(fid=5, aname=b"c")
+            assert name_in(client) == b"a"
+
+    def test_one_is_removed_and_only_its_clients_end(self, start: Start) -> None:
+        one = start()
+        with one.connect(b"a") as stays, one.connect(b"b") as ends:
+            assert name_in(ends) == b"b"
+            one.reload("[exports.a]\ntarget = 'a'")
+            assert ends.ended()
+            assert name_in(stays) == b"a"
+            with refused(Errno.ENOENT):
+                stays.attach(fid=5, aname=b"b")
+
+    def test_one_is_changed_and_only_its_clients_end(self, start: Start) -> None:
+        one = start()
+        with one.connect(b"a") as stays, one.connect(b"b") as ends:
+            one.reload("[exports.a]\ntarget = 'a'\n[exports.b]\ntarget = 'c'\nread-only = true")
+            assert ends.ended()
+            assert name_in(stays) == b"a"
+            with one.connect(b"b") as again:
+                assert name_in(again) == b"c"
+                with refused(Errno.EROFS):
+                    again.create(0, 1, b"new")
+
+    def test_what_is_in_flight_is_answered(self, start: Start) -> None:
+        one = start()
+        with one.connect(b"b") as client:
+            client.create(0, 1, b"big", b"x" * 4096)
+            tags = client.send_all(*[m.Tread(1, 0, 4096) for _ in range(8)])
+            one.reload("[exports.a]\ntarget = 'a'")
+            assert [client.reply(tag).data for tag in tags] == [b"x" * 4096] * 8
+            assert client.ended()
+
+    def test_nothing_changed_and_nobody_notices(self, start: Start) -> None:
+        one = start()
+        with one.connect(b"a") as client:
+            client.create(0, 1, b"f", b"x")
+            assert "0 opened, 0 closed" in one.reload()
+            assert client.read(1, 0) == b"x"
+
+
+class TestRest:
+    def test_a_broken_file_changes_nothing_and_says_why(self, start: Start) -> None:
+        one = start()
+        with one.connect(b"a") as client:
+            said = one.reload("workers = 'two'\n[exports.x]\ntarget = 'a'", said="ninep: not reloaded: ")
+            assert f'{one.file}:2: workers: "two" is not a whole number' in said
+            assert name_in(client) == b"a"
+            client.attach(fid=5, aname=b"b")
+            one.reload("[exports.x]\ntarget = 'a'")
+            with refused(Errno.ENOENT):
+                one.connect(b"a")
+
+    def test_a_folder_that_is_not_there_changes_nothing(self, start: Start) -> None:
+        one = start()
+        said = one.reload("[exports.x]\ntarget = 'a'\n[exports.y]\ntarget = 'no'", said="ninep: not reloaded: ")
+        assert f"cannot export {one.folder}/no: there is no such folder" in said
+        with one.connect(b"b") as client:
+            assert name_in(client) == b"b"
+
+    def test_who_may_attach_holds_for_new_clients_and_the_export_stays_open(self, start: Start) -> None:
+        one = start()
+        with one.connect(b"a") as stays:
+            said = one.reload("[exports.a]\ntarget = 'a'\nallow = 'uid:4242'\n[exports.b]\ntarget = 'b'")
+            assert "0 opened, 0 closed" in said
+            assert name_in(stays) == b"a"
+            with refused(Errno.EACCES):
+                one.connect(b"a")
+            one.reload("[exports.a]\ntarget = 'a'\n[exports.b]\ntarget = 'b'")
+            one.connect(b"a").close()
+
+    def test_limits_hold_for_new_clients(self, start: Start) -> None:
+        one = start()
+        with one.connect(b"a") as before:
+            one.reload("[limits]\nfids = 2\n[exports.a]\ntarget = 'a'\n[exports.b]\ntarget = 'b'")
+            for fid in range(1, 6):
+                before.walk(0, fid)
+            with one.connect(b"a") as after:
+                after.walk(0, 1)
+                with refused(Errno.ENFILE):
+                    after.walk(0, 2)
+
+    def test_addresses_are_added_and_removed_and_their_clients_stay(self, start: Start) -> None:
+        one = start()
+        other = one.folder / "other"
+        both = "[exports.a]\ntarget = 'a'\n[exports.b]\ntarget = 'b'"
+        with one.connect(b"a") as first:
+            one.reload(both, listen=f'"unix:{one.path}", "unix:{other}"')
+            with one.connect(b"a", other) as second:
+                one.reload(both, listen=f'"unix:{other}"')
+                assert not one.path.exists()
+                assert name_in(first) == name_in(second) == b"a"
+                with one.connect(b"b", other) as third:
+                    assert name_in(third) == b"b"
+
+    def test_an_address_in_use_changes_nothing(self, start: Start) -> None:
+        one = start()
+        taken = one.folder / "taken"
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.bind(str(taken))
+            sock.listen()
+            said = one.reload(
+                "[exports.c]\ntarget = 'c'",
+                said="ninep: not reloaded: ",
+                listen=f'"unix:{one.folder}/new", "unix:{taken}"',
+            )
+        assert "Address already in use" in said
+        assert not (one.folder / "new").exists()
+        with one.connect(b"a") as client, refused(Errno.ENOENT):
+            client.attach(fid=5, aname=b"c")
+
+    def test_what_a_restart_only_changes_is_said(self, start: Start) -> None:
+        one = start()
+        said = one.reload("ready-fd = 7\n[exports.a]\ntarget = 'a'", said="ninep: reload: ")
+        assert "ready-fd is changed by a restart only" in said
+
+
+class TestSignals:
+    def test_without_a_file_it_is_the_end(self, serve: Callable[..., Server], tmp_path: Path) -> None:
+        server = serve(tmp_path)
+        os.kill(server.pid, signal.SIGHUP)
+        server.stop()
+        assert "reload" not in server.said()
+
+    def test_sigterm_ends_after_reloads(self, start: Start) -> None:
+        one = start()
+        one.reload()
+        one.server.stop()
+
+    def test_the_service_manager_is_told(self, start: Start, manager: socket.socket) -> None:
+        one = start(environment={"NOTIFY_SOCKET": manager.getsockname()})
+        assert manager.recv(999) == b"READY=1"
+        one.reload()
+        reloading, usec = manager.recv(999).split(b"\n")
+        assert reloading == b"RELOADING=1"
+        assert 0 < int(usec.removeprefix(b"MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
+        assert manager.recv(999) == b"READY=1\nSTATUS=serving"
+        why = hang_up(one, manager, "[exports]")
+        assert why.startswith(f"READY=1\nSTATUS=not reloaded: {one.file}: no folder".encode())
+
+    def test_every_mistake_is_said_however_many_there_are(self, start: Start) -> None:
+        one = start()
+        said = one.reload("".join(f"key{number} = 1\n" for number in range(30)), said="key29")
+        assert said.count("there is no such option") == 30
+
+
+RELOADS = 1000
+
+
+def texts() -> Iterator[str]:
+    """Configurations that follow each other: a stays, b is opened anew, c comes and goes, some are
+    broken.
+    """
+    for number in itertools.count():
+        more = "[exports.c]\ntarget = 'c'\n" if number % 3 else ""
+        broken = "workers = 0\n" if number % 10 == 9 else ""
+        yield (
+            f"{broken}[limits]\nfids = {1000 + number % 7}\n[exports.a]\ntarget = 'a'\n{more}"
+            f"[exports.b]\ntarget = 'b'\nread-only = {str(bool(number % 2)).lower()}\n"
+        )
+
+
+class Steady(threading.Thread):
+    """A client that writes and reads on without an error, whatever happens beside it."""
+
+    def __init__(self, one: Reloadable, number: int) -> None:
+        super().__init__(daemon=True)
+        self.client = one.connect(b"a")
+        self.name = f"steady{number}"
+        self.rounds = 0
+        self.over = threading.Event()
+        self.failed: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self.client.create(0, 1, self.name.encode())
+            while not self.over.is_set():
+                data = b"%d" % self.rounds
+                self.client.rpc(m.Twrite(1, 8 * self.rounds, data))
+                assert self.client.read(1, 8 * self.rounds, len(data)) == data
+                self.rounds += 1
+        except BaseException as error:  # noqa: BLE001 - told by the test
+            self.failed = error
+
+    def stop(self) -> None:
+        self.over.set()
+        self.join(PATIENCE)
+        self.client.close()
+
+
+class Restless(threading.Thread):
+    """A client that attaches what comes and goes, again and again: it is ended cleanly or served."""
+
+    def __init__(self, one: Reloadable) -> None:
+        super().__init__(daemon=True)
+        self.one = one
+        self.over = threading.Event()
+        self.served = self.ended = 0
+        self.failed: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            while not self.over.is_set():
+                self._once()
+        except BaseException as error:  # noqa: BLE001 - told by the test
+            self.failed = error
+
+    def _once(self) -> None:
+        try:
+            with self.one.connect(b"b") as client:
+                for _ in range(50):
+                    assert name_in(client) == b"b"
+                    self.served += 1
+        except (EOFError, ConnectionError):
+            self.ended += 1
+
+    def stop(self) -> None:
+        self.over.set()
+        self.join(PATIENCE)
+
+
+def held(one: Reloadable) -> tuple[int, int]:
+    """How many descriptors and threads the processes of a server have."""
+    pid = one.server.pid
+    pids = [pid, *Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    descriptors, threads = ([f"/proc/{one}/{what}" for one in pids] for what in ("fd", "task"))
+    return sum(len(os.listdir(path)) for path in descriptors), sum(len(os.listdir(path)) for path in threads)
+
+
+def wait_until(holds: Callable[[], bool]) -> bool:
+    """Whether it came to that."""
+    deadline = time.monotonic() + PATIENCE / 4
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return holds()
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[socket.socket]:
+    """The service manager's socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(tmp_path / "notify"))
+        sock.settimeout(PATIENCE)
+        yield sock
+
+
+def hang_up(one: Reloadable, manager: socket.socket, text: str) -> bytes:
+    """Replace the file, reload, and what became of it."""
+    one.write(text)
+    os.kill(one.server.pid, signal.SIGHUP)
+    assert manager.recv(999).startswith(b"RELOADING=1\n")
+    return manager.recv(999)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="handles and threads are counted in /proc")
+def test_a_thousand_reloads_under_load_lose_nothing_and_leak_nothing(start: Start, manager: socket.socket) -> None:
+    one = start(environment={"NOTIFY_SOCKET": manager.getsockname()})
+    assert manager.recv(999) == b"READY=1"
+    plain = "[exports.a]\ntarget = 'a'\n[exports.b]\ntarget = 'b'\n"
+    for text in ("[exports.b]\ntarget = 'b'\n", plain):
+        one.connect(b"b").close()
+        hang_up(one, manager, text)
+    descriptors, threads = held(one)
+
+    clients = [*(Steady(one, number) for number in range(3)), Restless(one)]
+    for client in clients:
+        client.start()
+    for number, text in zip(range(RELOADS), texts(), strict=False):
+        became = hang_up(one, manager, text)
+        assert became.startswith(b"READY=1\nSTATUS=not reloaded" if number % 10 == 9 else b"READY=1\nSTATUS=serving")
+    for client in clients:
+        client.stop()
+        assert client.failed is None
+    *steady, restless = clients
+    assert restless.served > 0
+    for client in steady:
+        assert client.rounds > 0
+        written = (one.folder / "a" / client.name).read_bytes()
+        assert all(written[8 * at :].startswith(b"%d" % at) for at in range(client.rounds))
+
+    hang_up(one, manager, plain)
+    assert wait_until(lambda: held(one)[0] <= descriptors), f"{held(one)[0]} descriptors, {descriptors} before"
+    assert held(one)[1] <= threads + one.processes * THREADS
+    one.server.stop()
