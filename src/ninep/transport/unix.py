@@ -10,6 +10,7 @@ import errno
 import os
 import socket
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
@@ -64,6 +65,9 @@ def bind(address: Unix) -> Bound:
     return Bound(address, [sock], close)
 
 
+_fchmod: Final[Callable[[int, int], None] | None] = getattr(os, "fchmod", None)
+
+
 def _bound(path: str, mode: int) -> socket.socket:
     family = getattr(socket, "AF_UNIX", None)
     if family is None:
@@ -72,8 +76,9 @@ def _bound(path: str, mode: int) -> socket.socket:
     # All that can connect can attach, and nobody can before it listens. The umask would be that of
     # all threads, which make files at the same time.
     with closed_on_error([sock]):
-        with suppress(OSError, AttributeError):
-            os.fchmod(sock.fileno(), mode)  # Linux gives the path this mode, less the umask
+        if _fchmod is not None:
+            with suppress(OSError):
+                _fchmod(sock.fileno(), mode)  # Linux gives the path this mode, less the umask
         _bind_or_replace(sock, path)
         if stat.S_IMODE(os.lstat(path).st_mode) != mode:
             os.chmod(path, mode)
