@@ -4,7 +4,7 @@
     python -m fuzz memory --runs 20000
     python -m fuzz local crash-0123...           run given files once
 
-Each harness (``decoder``, ``memory``, ``local``, ``ring``) lists the legal outcomes in its docstring; any
+Each harness (``engine.HARNESSES``) lists the legal outcomes in its docstring; any
 other is an exception, and its input is saved. ``corpus/`` has initial inputs, one folder for each
 harness. The inputs of sessions are conversations: the frames of a client, in wire format, with
 commands for the harness in between (``frames``).

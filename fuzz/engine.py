@@ -21,7 +21,7 @@ from typing import Any
 
 from fuzz.frames import mutate
 
-HARNESSES = ("decoder", "memory", "local", "ring", "vhost_user", "fuse")
+HARNESSES = ("decoder", "memory", "message", "local", "ring", "vhost_user", "fuse")
 CORPUS = Path(__file__).with_name("corpus")
 
 

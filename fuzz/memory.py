@@ -14,6 +14,8 @@ listing of the driver exactly once, and used none after that (``ninep.testing.au
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tests.support.served import Misses, Waits
 
 from fuzz.conversation import LIMITS, Conversation, finish, listen
@@ -55,8 +57,8 @@ def folder() -> MemoryDriver:
     return driver
 
 
-def try_one(data: bytes) -> None:
-    """Run one input. An exception is a finding."""
+def exports() -> tuple[Exports, Audit, Callable[[int], None]]:
+    """The three, what audits them, and what makes a call of the driver fail, by a number."""
     driver = folder()
     audit, faults = Audit(), Faults()
 
@@ -64,12 +66,18 @@ def try_one(data: bytes) -> None:
         verb = VERBS[number % len(VERBS)]
         faults.fail(verb, Errno.EIO, after=number & 0x80 != 0 and verb not in RETURNING)
 
-    exports = Exports(
+    made = Exports(
         [
             Export("", driver, [audit, faults]),
             Export("waits", driver, [audit, faults, lambda root, _: Waits(root, Waits)]),
             Export("misses", driver, [audit, faults, lambda root, _: Misses(root, Misses)]),
         ]
     )
-    Conversation(exports, Budgets(LIMITS), fail=fail).run(data)
+    return made, audit, fail
+
+
+def try_one(data: bytes) -> None:
+    """Run one input. An exception is a finding."""
+    made, audit, fail = exports()
+    Conversation(made, Budgets(LIMITS), fail=fail).run(data)
     audit.check()
