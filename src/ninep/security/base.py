@@ -55,6 +55,9 @@ class FileRef(Protocol):
         make the look unnecessary.
         """
 
+    def is_still_at(self, dir: Handle, name: bytes) -> bool:
+        """Does a name that was its location lead to it now?"""
+
 
 class Unsuitable(Exception):
     """The folder's filesystem cannot keep what the model needs; the text is for the person who

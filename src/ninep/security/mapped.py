@@ -143,19 +143,22 @@ class Mapped(SecurityModel):
 
     def chmod(self, file: FileRef, mode: int) -> None:
         ref = file.object_ref()
-        found = host.stat(ref.path_handle)
-        attrs = VirtfsAttrs(mode=self.attributes_of(file, found)[0] & S_IFMT | permissions(mode))
-        if not ref.ignores_read_only or not mode & _WRITE or found.st_mode & _WRITE:
-            self.change(file, attrs)
+        if not ref.ignores_read_only or not mode & _WRITE or host.stat(ref.path_handle).st_mode & _WRITE:
+            self.change_permissions(file, permissions(mode))
             return
         # With a write bit for clients the host's read-only attribute goes for good; without one it
         # stays as it is.
         host.chmod(ref, _ANYTHING)
         try:
-            self.change(file, attrs)
+            self.change_permissions(file, permissions(mode))
         except OSError:
             host.chmod(ref, _ANYTHING & ~_WRITE)
             raise
+
+    def change_permissions(self, file: FileRef, mode: int) -> None:
+        """Write the 12 bits of a mode; its type stays."""
+        kind = self.attributes_of(file, host.stat(file.object_ref().path_handle))[0] & S_IFMT
+        self.change(file, VirtfsAttrs(mode=kind | mode))
 
     def chown(self, file: FileRef, uid: int, gid: int, drop: bool) -> None:
         if uid == gid == -1:

@@ -20,7 +20,7 @@ too many of a record. There is one exception: a target that was about to be repl
 has the source's record. No order of two renames is without such a moment.
 
 A record belongs to its file by parent and name only, and others rename, too: it counts only while
-that name leads to the file (``FileRef.where``), which is looked at with every read and again when
+that name leads to the file (``FileRef.location``), which is looked at with every read and again when
 it is written (``records``). A file whose name leads elsewhere has no record: it shows what the host
 has, as a file that was never seen by a client, and a change of its attributes is ESTALE.
 
@@ -318,38 +318,42 @@ class MappedFile(Mapped):
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
-    def change(self, file: FileRef, attrs: VirtfsAttrs) -> None:
-        location = file.location()
-        if file.saved_attributes is not None:
-            mode, uid, gid, rdev = file.saved_attributes
-            uid, gid, mode, rdev = (
-                was if new is None else new for was, new in zip((uid, gid, mode, rdev), attrs, strict=True)
-            )
-            file.save_attributes((mode, uid, gid, rdev))
-        elif location is None:
-            raise Refused(Errno.ESTALE, _LOST)
-        host.chown(file.object_ref(), -1, -1)  # may be refused: before anything is changed
-        if file.saved_attributes is None:
-            self._write(file, attrs)
-            with suppress(OSError):  # it is changed; that moving ctime worked a moment ago has to do
-                host.chown(file.object_ref(), -1, -1)
+    def change_permissions(self, file: FileRef, mode: int) -> None:
+        self.change(file, VirtfsAttrs(mode=mode))
 
-    def _write(self, file: FileRef, attrs: VirtfsAttrs) -> None:
+    def change(self, file: FileRef, attrs: VirtfsAttrs) -> None:
+        """The type that a mode of ``attrs`` may have does not count: that of the record stays."""
+        ref = file.object_ref()
+        if file.saved_attributes is not None:
+            host.chown(ref, -1, -1)
+            file.save_attributes(_over(attrs, file.saved_attributes))
+            return
+        location = file.location()
+        if location is None:
+            raise Refused(Errno.ESTALE, _LOST)
+        host.chown(ref, -1, -1)  # may be refused: before anything is changed
+        self._write(file, location, attrs)
+        with suppress(OSError):  # it is changed; that moving ctime worked a moment ago has to do
+            host.chown(ref, -1, -1)
+
+    def _write(self, file: FileRef, location: tuple[Handle, bytes] | None, attrs: VirtfsAttrs) -> None:
         """Into the record under the file's name, unless that leads to another file now; again if a
         client renamed it meanwhile.
         """
         held = host.stat(file.object_ref().path_handle)
+
+        def changed(recorded: VirtfsAttrs) -> VirtfsAttrs:
+            if attrs.mode is None:
+                return recorded.changed(attrs)
+            kind = recorded.over(held)[0] & S_IFMT
+            return recorded.changed(attrs._replace(mode=kind | permissions(attrs.mode)))
+
         for _ in range(_ATTEMPTS):
-            location = file.location()
             if location is None:
                 break
-            with self._records.slot(*location, make=True) as slot:
-                if slot is None:
-                    break
-                if self._records.write(
-                    slot, self._records.read(slot).changed(attrs), partial(_leads_to, *location, held)
-                ):
-                    return
+            if self._records.change(*location, changed, partial(file.is_still_at, *location)):
+                return
+            location = file.location()
         raise Refused(Errno.ESTALE, _LOST)
 
     def drop_setid(self, file: FileRef, ref: ObjectRef) -> None:
@@ -359,16 +363,15 @@ class MappedFile(Mapped):
             self.chmod(file, without_setid(mode))
 
 
-def _leads_to(dir: Handle, name: bytes, held: Stat) -> bool:
-    """Does the name lead to this object now?"""
-    if name == records.ROOT_NAME:
-        return True
-    try:
-        return same(stat_entry(dir, name), held)
-    except OSError as error:
-        if linux_errno(error) is not Errno.ENOENT:
-            raise
-        return False
+def _over(attrs: VirtfsAttrs, owned: Owned) -> Owned:
+    """Saved attributes with those that are not None, but for the type."""
+    mode, uid, gid, rdev = owned
+    return (
+        mode if attrs.mode is None else mode & S_IFMT | permissions(attrs.mode),
+        uid if attrs.uid is None else attrs.uid,
+        gid if attrs.gid is None else attrs.gid,
+        rdev if attrs.rdev is None else attrs.rdev,
+    )
 
 
 MODEL: Final = ModelType(

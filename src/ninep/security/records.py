@@ -63,6 +63,9 @@ EMPTY: Final = VirtfsAttrs()
 Still = Callable[[], bool]
 """Asked when a record is about to be written: does its name still lead to the file?"""
 
+Change = Callable[[VirtfsAttrs], VirtfsAttrs]
+"""From what is recorded to what shall be."""
+
 
 def parse(content: bytes) -> VirtfsAttrs:
     """What a metadata file says; later lines win, as in the hypervisor."""
@@ -163,6 +166,10 @@ class Records:
         found = self.find(slot)
         if found is None or found.st_mode & S_IFMT != S_IFREG:
             return EMPTY
+        return self._read(slot, found)
+
+    def _read(self, slot: Slot, found: Stat) -> VirtfsAttrs:
+        """Of a metadata file that is there."""
         attrs = self._cache.get(found)
         if attrs is None:
             handle = host.open_at(slot.dir, slot.name, O_RDONLY)
@@ -186,25 +193,48 @@ class Records:
                 return None
             raise
 
-    def write(self, slot: Slot, attrs: VirtfsAttrs, still: Still | None = None) -> bool:
-        """Record; all of it or, on an error, nothing. False, and nothing is recorded, if ``still``
-        says no.
+    def write(self, slot: Slot, attrs: VirtfsAttrs) -> None:
+        """Record; all of it or, on an error, nothing."""
+        self._write(slot, self.find(slot), attrs, _always)
+
+    def change(self, dir: Handle, name: bytes, changed: Change, still: Still) -> bool:
+        """Record ``changed`` of what is recorded of an entry. False, and nothing is recorded, if
+        ``still`` says no.
         """
+        if name == ROOT_NAME:
+            return self._change(Slot(dir, ROOT), changed, still)
+        metadata = self._directory(dir, make=True)
+        if metadata is None:
+            return False
+        try:
+            return self._change(Slot(metadata, name), changed, still)
+        finally:
+            host.close(metadata)
+
+    def _change(self, slot: Slot, changed: Change, still: Still) -> bool:
         found = self.find(slot)
+        there = found is not None and found.st_mode & S_IFMT == S_IFREG
+        known = self._read(slot, found) if found is not None and there else EMPTY
+        return self._write(slot, found, changed(known), still)
+
+    def _write(self, slot: Slot, found: Stat | None, attrs: VirtfsAttrs, still: Still) -> bool:
+        """``found``: what stood there just now."""
+        new = found is None
         if found is not None and found.st_mode & S_IFMT == S_IFREG:
             try:
                 handle = host.open_at(slot.dir, slot.name, O_RDWR)
             except OSError as error:
-                if linux_errno(error) is not Errno.EACCES:
+                if linux_errno(error) not in (Errno.EACCES, Errno.ENOENT):
                     raise
+                new = linux_errno(error) is Errno.ENOENT  # moved away meanwhile
             else:
                 try:
                     return self._rewrite(slot, handle, attrs, still)
                 finally:
                     host.close(handle)
-        return self._replace(slot, attrs, still, new=found is None)
+        return self._replace(slot, attrs, still, new)
 
-    def _rewrite(self, slot: Slot, handle: Handle, attrs: VirtfsAttrs, still: Still | None) -> bool:
+    def _rewrite(self, slot: Slot, handle: Handle, attrs: VirtfsAttrs, still: Still) -> bool:
         """In place. What is longer in the old contents is covered with newlines, which mean
         nothing, and cut off if that can be.
         """
@@ -212,7 +242,7 @@ class Records:
         before = host.read(handle, _LONGEST, 0)
         content = render(attrs)
         whole = content.ljust(len(before), b"\n")
-        if still is not None and not still():
+        if not still():
             return False
         try:
             if host.write(handle, whole, 0) != len(whole):
@@ -228,18 +258,18 @@ class Records:
         self._cache.store_written(host.stat(handle), attrs)
         return True
 
-    def _replace(self, slot: Slot, attrs: VirtfsAttrs, still: Still | None, new: bool) -> bool:
+    def _replace(self, slot: Slot, attrs: VirtfsAttrs, still: Still, new: bool) -> bool:
         """A record that does not exist yet belongs to an entry that no client sees yet, or that has
         its host's attributes until now: it can be made in a file without a name. Else by a
         temporary name.
         """
         content = render(attrs)
-        if still is not None and not still():
+        if not still():
             return False
         made = self._publish(slot, attrs, content) if new else None
         if made is None:
             made = self._put(slot, attrs, content)
-        if still is None or still():
+        if still():
             return True
         found = self.find(slot)
         if found is not None and same(found, made):
@@ -381,3 +411,8 @@ def discard(dir: Handle, name: bytes) -> None:
         host.remove_file(dir, name)
     except OSError:
         return
+
+
+def _always() -> bool:
+    """Of an entry that is about to be made: its name leads nowhere yet."""
+    return True

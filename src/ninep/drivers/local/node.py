@@ -98,6 +98,10 @@ class LocalNode(TableEntry):
             return self.parent_node.get_path_handle(), self.name_
         return moves.location(self)
 
+    def is_still_at(self, dir: Handle, name: bytes) -> bool:
+        """``FileRef.is_still_at``."""
+        return self.parent_node is self or moves.leads_to(self, dir, name)
+
     def update_qid(self, found: Stat) -> Self:
         """Take over what a stat says: type and version of the qid."""
         kind = self.table.attributes_of(self, found)[0] >> 12 & 15

@@ -132,6 +132,10 @@ class TableEntry(CacheEntry, Node):
     def location(self, found: Stat | None = None) -> tuple[Handle, bytes] | None:
         """``FileRef.location``."""
 
+    @abstractmethod
+    def is_still_at(self, dir: Handle, name: bytes) -> bool:
+        """``FileRef.is_still_at``."""
+
     def confirm_location(self, found: Stat) -> None:
         """Its name led to it just now, with this stat. As long as its ctime stands still, it does:
         Linux moves that of what is renamed, and of what loses a name. Elsewhere rename(2) need not.
