@@ -47,7 +47,7 @@ CHANGES = (
     Change("50afd7d", "replies of several connections together, batches in halves", ("getattr", "clone"), ("1x64", "8x1", "100x1")),
     Change("d87547b", "/proc/self/fd held", ("setattr", "orc"), ("1x1",)),
     Change("1d146e1", "a request that comes alone", ("getattr", "clone"), ("1x1", "8x1")),
-    Change("d8eb459", "chmod of the pin itself, whole unlocks, known directories", ("setattr", "lock", "walk4"), ("1x1",)),
+    Change("d8eb459", "chmod of the path handle itself, whole unlocks, known directories", ("setattr", "lock", "walk4"), ("1x1",)),
 )  # fmt: skip
 
 
@@ -86,7 +86,7 @@ def main() -> int:
     p.add_argument("--out", default=os.path.join(HERE, "out"), help="where the table and tools go (default bench/out)")
     options = p.parse_args()
     out = os.path.abspath(options.out)
-    data = tree.Tree(os.path.join(out, "tree"))
+    data = tree.BenchTree(os.path.join(out, "tree"))
     os.makedirs(data.root, exist_ok=True)
     tree.build(data)
     lines = [

@@ -74,7 +74,7 @@ class Setup:
         path = self.scratch / name
         if not path.exists():
             path.mkdir()
-            tree.directory(tree.Tree(str(path), entries=LISTED), LISTED)
+            tree.directory(tree.BenchTree(str(path), entries=LISTED), LISTED)
         return path
 
     def interface(self, backend: str, subnet: str) -> None:

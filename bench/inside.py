@@ -198,7 +198,7 @@ def main() -> None:
     p.add_argument("--in-place", action="store_true", help="reads and writes in a transport's own memory instead")
     p.add_argument("--dir", default=os.path.join(HERE, "out", "tree"))
     options = p.parse_args()
-    data = tree.Tree(options.dir)
+    data = tree.BenchTree(options.dir)
     tree.build(data)
     for program in (
         "read",

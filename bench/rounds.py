@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from bench.sample import Plan, Sample, cores_for, measure
 from bench.servers import Programs, Running, Server, running
-from bench.tree import Tree, sweep, warm
+from bench.tree import BenchTree, sweep, warm
 from bench.workloads import Load, Workload
 
 
@@ -24,7 +24,7 @@ class Bench:
     """The parameters of all measurements."""
 
     programs: Programs
-    tree: Tree
+    tree: BenchTree
     cpus: tuple[int, ...]
     plan: Plan
     rounds: int

@@ -136,7 +136,7 @@ def main(argv: list[str]) -> int:
         install.install(HERE, out)
     programs = replace(install.tools(HERE, out), against=os.path.abspath(options.against) if options.against else "")
     size = SHORT_SIZE if options.short else {}
-    data = tree.Tree(
+    data = tree.BenchTree(
         os.path.abspath(options.dir or os.path.join(out, "tree-short" if options.short else "tree")), **size
     )
     os.makedirs(data.root, exist_ok=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from bench.servers import Running, pinned
-from bench.tree import Tree
+from bench.tree import BenchTree
 from bench.workloads import Load, Workload
 
 
@@ -87,7 +87,7 @@ class Plan:
 
 
 def command(
-    p9load: str, where: Running, workload: Workload, load: Load, tree: Tree, extra: Sequence[str] = ()
+    p9load: str, where: Running, workload: Workload, load: Load, tree: BenchTree, extra: Sequence[str] = ()
 ) -> list[str]:
     """p9load's command line without its duration."""
     return [
@@ -136,7 +136,7 @@ def as_sample(row: dict[str, object], where: Running, workload: Workload, load: 
 
 
 def measure(
-    p9load: str, where: Running, workload: Workload, load: Load, tree: Tree, cores: Cores, plan: Plan,
+    p9load: str, where: Running, workload: Workload, load: Load, tree: BenchTree, cores: Cores, plan: Plan,
     number: int = 0, extra: Sequence[str] = (),
 ) -> Sample:  # fmt: skip
     """One measurement of one workload at one load."""

@@ -24,7 +24,7 @@ MAPPED = {
 
 
 @dataclass(frozen=True)
-class Tree:
+class BenchTree:
     """A tree on disk, and its sizes for p9load."""
 
     root: str
@@ -59,7 +59,7 @@ def _mark(path: str) -> None:
             os.setxattr(path, name, value)
 
 
-def directory(tree: Tree, entries: int) -> str:
+def directory(tree: BenchTree, entries: int) -> str:
     """Make `dirs/N` with N empty files, unless it exists. Returns its path below the root."""
     name = f"dirs/{entries}"
     path = os.path.join(tree.root, name)
@@ -82,7 +82,7 @@ def deep(depth: int) -> str:
     return "/".join(["deep", *["d"] * (depth - 1)])
 
 
-def build(tree: Tree) -> None:
+def build(tree: BenchTree) -> None:
     """Make the missing parts of the tree."""
     root = tree.root
     done = os.path.join(root, f".made-{tree.files}-{tree.entries}-{tree.big}")
@@ -104,7 +104,7 @@ def build(tree: Tree) -> None:
         pass
 
 
-def warm(tree: Tree, program: str) -> None:
+def warm(tree: BenchTree, program: str) -> None:
     """Read the files of a workload into the caches: servers are to be measured, and some machines
     drop caches continuously.
     """
@@ -124,7 +124,7 @@ def _read(path: str) -> None:
             pass
 
 
-def sweep(tree: Tree) -> None:
+def sweep(tree: BenchTree) -> None:
     """Empty the work directory: a load that was stopped may leave files."""
     work = os.path.join(tree.root, "w")
     shutil.rmtree(work, ignore_errors=True)

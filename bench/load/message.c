@@ -1,4 +1,4 @@
-/* Bytes of the T-messages p9load sends.  Queued in the connection's buffer; whoever drives the connection sends them. */
+/* Bytes of the T-messages p9load sends.  Queued in the connection's buffer; the loop of the connection sends them. */
 #include "p9load.h"
 #include <stdarg.h>
 #include <stdlib.h>

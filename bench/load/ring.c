@@ -177,5 +177,5 @@ ssize_t ring_recv(struct conn *c, u8 *to, u32 cap, int flags, int one) {
         if (wait[1].revents) return 0;
     }
 }
-/* Wakes whoever waits in ring_recv. */
+/* Wakes the thread that waits in ring_recv. */
 void ring_hang_up(struct conn *c) { eventfd_write(c->ring->call, 1); }

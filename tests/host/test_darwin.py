@@ -34,7 +34,7 @@ EXCHANGED = ("lock", "test_lock", "statfs", "volume", "set_xattr", "list_xattrs"
 
 @pytest.fixture(autouse=True)
 def macos(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(darwin, "_PIN", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    monkeypatch.setattr(darwin, "_PATH_FLAGS", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     for name in darwin.__all__:
         monkeypatch.setattr(host, name, getattr(linux if name in EXCHANGED else darwin, name))
     # the one call that Python has on macOS only: ghosts of this test are reached through /proc

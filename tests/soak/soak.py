@@ -17,13 +17,13 @@ from tests.guest.machine import Machine, Mount
 from tests.guest.vm import HOST, Finished
 from tests.soak.figures import Sample, Sampler, growth
 from tests.soak.load import Load
+from tests.support.client import PATIENCE
 from tests.threats.process import Program
 
 import ninep
 
 CLIENTS = 8
 GUEST = Path(__file__).with_name("guest_load.py")
-PATIENCE = 120.0
 GROWTH = 8 << 20
 """Bytes that the server may have more in its last quarter than in its second."""
 

@@ -54,7 +54,7 @@ def flipping(*pairs: tuple[Path, str, str]) -> Iterator[Counter[str]]:
             flips[pair[1]] += int(said)
 
 
-class Tree:
+class RaceTree:
     """``race/one/two/leaf``, held by handles, so that it can be put in order again whatever its
     names are now.
     """
@@ -124,7 +124,7 @@ def once(client: Attacker, verb: str) -> set[Errno]:
 @pytest.mark.timeout(30 * 60 * 60 if LONG else 900)
 @pytest.mark.parametrize("level", ["one", "two", "leaf"])
 def test_no_moment_between_look_and_use(lab: Lab, dialect: bytes, level: str) -> None:
-    tree = Tree(lab)
+    tree = RaceTree(lab)
     folder = {"one": tree.top, "two": tree.top / "one", "leaf": tree.top / "one" / "two"}[level]
     second = {
         "one": (tree.top / "one", "two", "two.link"),

@@ -7,7 +7,7 @@ Rules
   nothing, and the log says why.
 * An export is the same if its name, target and options are, but for ``allow``: it stays open, and
   its clients notice nothing. One that is not is opened anew, and the clients of the old are ended.
-* What is built is built in a thread: a device that does not answer keeps nobody waiting.
+* What is built is built in a thread: a device that does not answer delays no request.
 * Some options are those of a process from its start to its end (``FIXED``).
 """
 

@@ -57,7 +57,7 @@ if sys.platform == "linux":
         _call.restype = ctypes.c_uint
     _syscall = _libc.syscall
     _syscall.argtypes = (ctypes.c_long, ctypes.c_size_t, ctypes.POINTER(ctypes.c_uint))
-    _NOBODY: Final = 0xFFFFFFFF  # an id that cannot be: changes nothing, tells what is
+    _NO_SUCH_ID: Final = 0xFFFFFFFF  # an id that cannot be: changes nothing, tells what is
 
     # __NR_setgroups (on 32-bit machines setgroups32): asm/unistd.h of each
     _SETGROUPS: Final = {
@@ -137,7 +137,7 @@ if sys.platform == "linux":
                 raise Refused(Errno.EPERM, "this process may not change its groups")
             self._gid = _setfsgid(gid)
             self._uid = _setfsuid(uid)  # last: with it the right to the others may go
-            if _setfsuid(_NOBODY) != uid or _setfsgid(_NOBODY) != gid:
+            if _setfsuid(_NO_SUCH_ID) != uid or _setfsgid(_NO_SUCH_ID) != gid:
                 self._leave()
                 raise Refused(Errno.EPERM, f"this process may not act as uid {uid}, gid {gid}")
             _acting.identity = self._identity
@@ -151,7 +151,7 @@ if sys.platform == "linux":
             _acting.identity = None
             _setfsuid(self._uid)
             _setfsgid(self._gid)
-            if not _set_groups(self._groups) or _setfsuid(_NOBODY) != self._uid:
+            if not _set_groups(self._groups) or _setfsuid(_NO_SUCH_ID) != self._uid:
                 # Going on would serve the next user with this one's rights.
                 os.abort()
 

@@ -28,13 +28,13 @@ if sys.platform != "linux":
 
 SEES_MOUNTS: Final = _libc.HAS_OPENAT2
 
-_PIN: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-_HOW: Final = _libc.open_how(_PIN, _libc.RESOLVE_NO_XDEV)
+_PATH_FLAGS: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_HOW: Final = _libc.open_how(_PATH_FLAGS, _libc.RESOLVE_NO_XDEV)
 _openat2, _OPENAT2, _SIZE = _libc.openat2, _libc.OPENAT2, _libc.OPEN_HOW_SIZE
 
 
 def open_path_across(dir: Handle, name: bytes) -> Handle:
-    return open_fd(name, _PIN, dir_fd=dir)
+    return open_fd(name, _PATH_FLAGS, dir_fd=dir)
 
 
 def _open_path_same(dir: Handle, name: bytes) -> Handle:

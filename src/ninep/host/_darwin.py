@@ -126,7 +126,7 @@ _O_SYMLINK: Final = 0x200000
 _F_FULLFSYNC: Final = 51
 _F_OFD_SETLK: Final = 90
 _F_OFD_GETLK: Final = 92
-_PIN: Final = os.O_RDONLY | _O_SYMLINK | _O_EVTONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_PATH_FLAGS: Final = os.O_RDONLY | _O_SYMLINK | _O_EVTONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _PINNABLE: Final = (st.S_IFREG, st.S_IFDIR, st.S_IFLNK)
 
 # -- handles -----------------------------------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ def open_path(dir: Handle, name: bytes) -> Handle:
     found = stat_at(dir, name)
     if st.S_IFMT(found.st_mode) in _PINNABLE:
         try:
-            handle = open_fd(name, _PIN, dir_fd=dir)
+            handle = open_fd(name, _PATH_FLAGS, dir_fd=dir)
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EPERM, errno.ELOOP, errno.EOPNOTSUPP):
                 raise

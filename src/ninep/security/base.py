@@ -198,7 +198,7 @@ class SecurityModel(ABC):
         """
 
     def drop_host_setid(self, ref: ObjectRef) -> None:
-        """Somebody, root or not, is about to change the contents, for the first time through this open
+        """A user, root or not, is about to change the contents, for the first time through this open
         handle. Where SUID and SGID are only recorded for clients, the host's own go: they would give
         the rights of the host's user to what a guest writes.
         """

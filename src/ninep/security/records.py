@@ -382,8 +382,8 @@ def _holds_only_metadata(dir: Handle) -> bool:
 
 
 def _entries(ref: ObjectRef) -> list[tuple[int, bytes]]:
-    """Types and names. More than ``AT_ONCE`` only in a thread that may wait: somebody is about to do
-    something with each of them.
+    """Types and names. More than ``AT_ONCE`` only in a thread that may wait: each of them is looked at
+    or removed next.
     """
     listing = host.open_dir(ref)
     found: list[tuple[int, bytes]] = []

@@ -58,7 +58,7 @@ class Export:
         self.access = access
 
     def remove(self) -> None:
-        """It is served no more: nobody attaches from now on."""
+        """It is served no more: an attach is refused from now on."""
         self.removed = True
 
     def owners(self, source: Source) -> str:

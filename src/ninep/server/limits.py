@@ -1,5 +1,5 @@
 """How much one client, and all clients together, may ask for: one table. Defaults are generous for
-a guest and bounded for a stranger.
+a guest and bounded for a client that is not trusted.
 
 Beyond a limit the client gets the errno named, or is not read from until there is room, or its
 connection is closed and that is logged. No other client is disturbed: what all have together

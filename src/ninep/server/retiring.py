@@ -49,7 +49,7 @@ class Retiring:
             self._close_if_idle()
 
     def close(self) -> None:
-        """The server ends: nobody is waited for."""
+        """The server ends, and waits for no client."""
         self._clients.clear()
         self._close_if_idle()
 

@@ -42,7 +42,7 @@ def notify(state: str, descriptors: Sequence[int] = ()) -> None:
 
 
 def stores() -> bool:
-    """Whether descriptors can be given to somebody who may store them."""
+    """Whether there is a service manager that may store descriptors (FDSTORE=1 of sd_notify(3))."""
     return bool(os.environ.get("NOTIFY_SOCKET")) and _send is not None
 
 

@@ -73,7 +73,7 @@ def _bound(path: str, mode: int) -> socket.socket:
     if family is None:
         raise OSError(errno.EAFNOSUPPORT, "this system's Python has no unix sockets")
     sock = socket.socket(family, socket.SOCK_STREAM)
-    # All that can connect can attach, and nobody can before it listens. The umask would be that of
+    # All that can connect can attach, and no process can before it listens. The umask would be that of
     # all threads, which make files at the same time.
     with closed_on_error([sock]):
         if _fchmod is not None:
