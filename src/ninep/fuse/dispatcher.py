@@ -23,7 +23,7 @@ from typing import Any, Final
 from ninep.errors import Refused
 from ninep.fuse.handlers.locks import Conflict
 from ninep.fuse.session import Entry, Opened, Session, storage_of
-from ninep.fuse.table import ABSENT, INIT, SILENT, TABLE, Compiled
+from ninep.fuse.table import ABSENT, INIT, SILENT, TABLE, TABLE_SETXATTR_EXT, Compiled
 from ninep.linux import Errno
 from ninep.node import WouldBlock
 from ninep.server.budgets import PROMISED_REQUESTS, Allowance, Budgets
@@ -274,7 +274,9 @@ class Dispatcher:
             fields = codec.UNPACK[Opcode.INIT](frame)
             self.abandon()  # what was there before is over
             self._begin()
-            return self._serve(INIT, unique, nodeid, 0, 0, fields, room)
+            written = self._serve(INIT, unique, nodeid, 0, 0, fields, room)
+            self._agreed()
+            return written
         if opcode == Opcode.DESTROY:
             self.abandon()
             self._begin()
@@ -287,6 +289,11 @@ class Dispatcher:
     def _begin(self) -> None:
         self.session = Session(self._export, self._limits, self._budgets, self._peer, self._options)
         self._table: dict[int, Compiled] = TABLE
+
+    def _agreed(self) -> None:
+        """INIT was answered, perhaps: from then on requests have the forms that were agreed on."""
+        if self.session.flags & f.Init.SETXATTR_EXT:
+            self._table = TABLE_SETXATTR_EXT
 
     def abandon(self) -> None:
         """The session is over: nothing that is in flight will be answered, what has not begun will not
@@ -356,6 +363,7 @@ class Dispatcher:
                 self._refuse(request.target.opcode, request.unique, error, ())
         else:
             if current:
+                self._agreed()
                 self._reply(request.unique, body, ())
         request.let_go()
         if current:

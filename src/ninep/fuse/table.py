@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from ninep.fuse.handlers import attributes, beginning, creation, directories, files, locks, names, ranges, xattrs
 from ninep.wire.fuse import Opcode
-from ninep.wire.fuse_codec import UNPACK, Unpack
+from ninep.wire.fuse_codec import UNPACK, UNPACK_SETXATTR_EXT, Unpack
 from ninep.wire.types import Buffer
 
 Handler = Callable[..., Buffer]
@@ -111,3 +111,7 @@ def compiled(opcode: Opcode, unpack: Unpack | None = None) -> Compiled:
 
 INIT: Final = Compiled(UNPACK[Opcode.INIT], beginning.init, Row(beginning.init), Opcode.INIT)
 TABLE: Final = {int(opcode): compiled(opcode) for opcode in ROWS}
+TABLE_SETXATTR_EXT: Final = TABLE | {
+    int(Opcode.SETXATTR): Compiled(UNPACK_SETXATTR_EXT, xattrs.setxattr_ext, Row(xattrs.setxattr_ext), Opcode.SETXATTR)
+}
+"""The table of a kernel that sends SETXATTR with more fields."""

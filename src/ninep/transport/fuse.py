@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from ninep.options import BadOption, Kind, OptionSet, choice, option, read_words, rows, split_commas, text
+from ninep.options import FLAG, BadOption, Kind, OptionSet, choice, option, read_words, rows, split_commas, text
 from ninep.transport import BadAddress
 
 PROTOCOL: Final = "fuse"
@@ -64,6 +64,12 @@ class MountOptions(OptionSet):
         choice(("local", "shared")),
         "local: the kernel keeps its own locks. shared: those of fcntl(2) are the export's, which hold "
         "against its other clients and programs of the host; flock(2) stays the kernel's.",
+    )
+    posix_acl: bool = option(
+        False,
+        FLAG,
+        "The kernel keeps POSIX ACLs (acl(5)), stored as the security model stores them. It asks for the "
+        "ACL of each file whose permissions it checks, which takes time.",
     )
 
 

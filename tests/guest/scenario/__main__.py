@@ -14,7 +14,7 @@ import textwrap
 import time
 import traceback
 
-from . import attributes, files, locks, names, nodes, ownership, trees  # noqa: F401  each registers its checks
+from . import attributes, files, locks, names, nodes, ownership, ranges, trees  # noqa: F401  each registers its checks
 from .expectations import excuse
 from .objects import describe, leave
 from .registry import BULK, CHECKS, NEEDS_SECOND, Place, Setting

@@ -93,7 +93,15 @@ ROWS = (
     Row(("rename_over*",), "9P2000 renames over nothing: the name must be free (stat(5))", dialect=("9P2000",)),
     Row(("rename_errors",), "9P2000 has one error for every name that is taken", dialect=("9P2000",)),
     Row(("append_from*",), "9P2000 has no append: the client seeks to the end it knows", dialect=("9P2000",)),
+    Row(
+        ("range_reserved*", "range_of*", "rename2*", "unnamed*", "sync_of*"), "9P has no message for it", dialect=NINEP
+    ),
     # --- what a model does not do
+    Row(
+        ("rename2_exchanges", "unnamed*"),
+        "owners stand under names: nothing exchanges both at once, and without a name there is no place",
+        model=("mapped-file",),
+    ),
     Row(
         ("server_attributes*",),
         "only mapped-xattr and mapped-owner have attributes of their own",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ninep.errors import Refused
+from ninep.fuse import acl
 from ninep.fuse.session import NOT_ROOT, Session
 from ninep.linux import GETATTR_BASIC, GETATTR_BTIME, NO_ID, O_ACCMODE, Errno
 from ninep.node import NOW, Changes
@@ -92,7 +93,10 @@ def setattr_(
             changes = changes._replace(size=None)
     if changes != Changes(by=changes.by):
         step(node.setattr, changes)
-    return codec.pack_attr(step(node.getattr, GETATTR_BASIC), session.timeout)
+    after = step(node.getattr, GETATTR_BASIC)
+    if changes.mode is not None:
+        step(acl.changed_mode, session, node, after.mode)
+    return codec.pack_attr(after, session.timeout)
 
 
 def statfs(session: Session, nodeid: int, uid: int, gid: int) -> bytes:

@@ -30,8 +30,12 @@ AGREED: Final[dict[Init, str]] = {
     Init.INIT_EXT: "flags beyond 32 bits",
 }
 """Flags of INIT that are taken whenever a kernel offers them, and what for. All others are declined:
-no pages are written back late (WRITEBACK_CACHE: others would not see them), no ACLs (POSIX_ACL), no
-handles beyond FORGET (EXPORT_SUPPORT).
+no pages are written back late (WRITEBACK_CACHE: others would not see them), no handles beyond FORGET
+(EXPORT_SUPPORT).
+"""
+ACLS: Final = Init.POSIX_ACL | Init.DONT_MASK | Init.SETXATTR_EXT
+"""Taken all together, if ACLs are to be kept: the umask does not count below a default ACL, and the
+kernel says whether SGID stays.
 """
 SHARED_LOCKS: Final = Init.POSIX_LOCKS
 """Taken if locks are to be those of the export. Not FLOCK_LOCKS: the locks of flock(2) do not exclude
@@ -62,6 +66,8 @@ def init(
     wanted = SHARED_LOCKS if session.options.locks == "shared" else Init(0)
     for flag in AGREED:
         wanted |= flag
+    if session.options.posix_acl:
+        wanted |= ACLS
     session.attach()
     session.flags = codec.unpack_init_flags(flags, more) & wanted
     session.minor = min(minor, f.MINOR)

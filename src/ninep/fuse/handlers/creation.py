@@ -8,6 +8,7 @@ there gets its group, and a directory SGID as well.
 from __future__ import annotations
 
 from ninep.errors import Refused, linux_errno
+from ninep.fuse.acl import Inherited
 from ninep.fuse.handlers.files import OPEN_FLAGS, open_flags_of
 from ninep.fuse.handlers.names import check, entered, found
 from ninep.fuse.session import Opened, Session
@@ -20,7 +21,9 @@ from ninep.linux import (
     PERMISSIONS,
     S_IFBLK,
     S_IFCHR,
+    S_IFDIR,
     S_IFMT,
+    S_IFREG,
     S_ISGID,
     Errno,
 )
@@ -41,7 +44,7 @@ def mknod(
     session: Session, nodeid: int, uid: int, gid: int, mode: int, rdev: int, umask: int, pad: int, name: bytes
 ) -> bytes:
     """Make a device, FIFO, socket or file."""
-    del umask, pad
+    del pad
     check(name, CREATE)
     kind = mode & S_IFMT
     if kind not in MAKEABLE:
@@ -49,18 +52,20 @@ def mknod(
     directory, step = session.node(nodeid), Steps()
     group = _group(directory, gid)[0]
     # new_encode_dev() is the layout of glibc for majors below 4096
-    step(directory.mknod, name, mode, rdev if kind in {S_IFCHR, S_IFBLK} else 0, session.owner(uid), group)
-    return found(session, directory, name, step)
+    inherited = Inherited(session, directory, name, mode, umask)
+    rdev = rdev if kind in {S_IFCHR, S_IFBLK} else 0
+    step(directory.mknod, name, inherited.mode, rdev, session.owner(uid), group)
+    return found(session, directory, name, step, inherited)
 
 
 def mkdir(session: Session, nodeid: int, uid: int, gid: int, mode: int, umask: int, name: bytes) -> bytes:
     """Make a directory."""
-    del umask
     check(name, CREATE)
     directory, step = session.node(nodeid), Steps()
-    group, inherited = _group(directory, gid)
-    step(directory.mkdir, name, mode & PERMISSIONS | inherited, session.owner(uid), group)
-    return found(session, directory, name, step)
+    group, sgid = _group(directory, gid)
+    inherited = Inherited(session, directory, name, S_IFDIR | mode & PERMISSIONS, umask)
+    step(directory.mkdir, name, inherited.mode & PERMISSIONS | sgid, session.owner(uid), group)
+    return found(session, directory, name, step, inherited)
 
 
 def symlink(session: Session, nodeid: int, uid: int, gid: int, name: bytes, target: bytes) -> bytes:
@@ -79,40 +84,45 @@ def create(
     a file that was made meanwhile: that one is not opened. ESTALE makes the kernel look the name up
     again (path_openat of fs/namei.c, LOOKUP_REVAL), and then it checks.
     """
-    del umask, open_flags
+    del open_flags
     check(name, CREATE)
     if flags & O_ACCMODE == O_ACCMODE:
         raise Refused(Errno.EINVAL, "access mode 3")
     session.reserve_open()
     directory, step, owner = session.node(nodeid), Steps(), session.owner(uid)
     group = _group(directory, gid)[0]
+    inherited = Inherited(session, directory, name, S_IFREG | mode & PERMISSIONS, umask)
+    granted = inherited.mode & PERMISSIONS
     try:
-        node, file = step(directory.create, name, flags & OPEN_FLAGS | O_EXCL, mode & PERMISSIONS, owner, group)
+        node, file = step(directory.create, name, flags & OPEN_FLAGS | O_EXCL, granted, owner, group)
     except OSError as error:
         if not flags & O_EXCL and linux_errno(error) is Errno.EEXIST:
             raise Refused(Errno.ESTALE, "made by another meanwhile") from error
         raise
-    return _opened(session, step, node, file, flags, owner)
+    return _opened(session, step, node, file, flags, owner, inherited)
 
 
 def tmpfile(
     session: Session, nodeid: int, uid: int, gid: int, flags: int, mode: int, umask: int, open_flags: int, name: bytes
 ) -> bytes:
     """Create a file without a name, and open it; ``name`` says nothing. LINK may name it."""
-    del umask, open_flags, name
+    del open_flags, name
     if flags & O_ACCMODE not in {O_WRONLY, O_RDWR}:
         raise Refused(Errno.EINVAL, "not for writing")
     session.reserve_open()
     directory, step, owner = session.node(nodeid), Steps(), session.owner(uid)
     group = _group(directory, gid)[0]
-    node, file = step(directory.tmpfile, flags & OPEN_FLAGS, mode & PERMISSIONS, owner, group)
-    return _opened(session, step, node, file, flags, owner)
+    inherited = Inherited(session, directory, None, S_IFREG | mode & PERMISSIONS, umask)
+    node, file = step(directory.tmpfile, flags & OPEN_FLAGS, inherited.mode & PERMISSIONS, owner, group)
+    return _opened(session, step, node, file, flags, owner, inherited)
 
 
-def _opened(session: Session, step: Steps, node: Node, file: OpenFile, flags: int, owner: int) -> bytes:
+def _opened(
+    session: Session, step: Steps, node: Node, file: OpenFile, flags: int, owner: int, inherited: Inherited
+) -> bytes:
     """Commit what was created and opened; the reply."""
     try:
-        entry, attributes = step(entered, session, node)
+        entry, attributes = step(entered, session, node, inherited)
     except BaseException:
         file.close()
         raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ninep.errors import Refused
+from ninep.fuse.acl import Inherited
 from ninep.fuse.session import LOOKUP_MASK, Entry, Session
 from ninep.linux import NAME_MAX, RENAME_EXCHANGE, RENAME_NOREPLACE, Errno
 from ninep.node import Attributes, Node
@@ -26,11 +27,13 @@ def check(name: bytes, dots: dict[bytes, Errno]) -> None:
         raise Refused(Errno.ENAMETOOLONG, f"a name of {len(name)} bytes")
 
 
-def entered(session: Session, node: Node) -> tuple[Entry, Attributes]:
+def entered(session: Session, node: Node, inherited: Inherited | None = None) -> tuple[Entry, Attributes]:
     """A node that was just walked to or made, as an entry that the kernel has one more reference
-    to.
+    to; what was made gets what it inherits.
     """
     try:
+        if inherited is not None:
+            inherited.give(node)
         attributes = node.getattr(LOOKUP_MASK)
     except BaseException:
         node.release()
@@ -38,12 +41,14 @@ def entered(session: Session, node: Node) -> tuple[Entry, Attributes]:
     return session.enter(node, attributes), attributes
 
 
-def found(session: Session, directory: Node, name: bytes, step: Steps | None = None) -> bytes:
+def found(
+    session: Session, directory: Node, name: bytes, step: Steps | None = None, inherited: Inherited | None = None
+) -> bytes:
     """The reply for the entry ``name`` of a directory; ``step`` has made it just now."""
     if step is None:
         entry, attributes = entered(session, directory.walk(name))
     else:
-        entry, attributes = step(entered, session, step(directory.walk, name))
+        entry, attributes = step(entered, session, step(directory.walk, name), inherited)
     return pack_entry(entry.nodeid, attributes, session.timeout)
 
 
