@@ -328,16 +328,20 @@ def test_names(root: Handle, folder: Path) -> None:
 
 
 @pytest.fixture
-def big(root: Handle, folder: Path) -> Handle:
+def big(root: Handle, folder: Path) -> Iterator[Handle]:
     (folder / "big").write_bytes(bytes(range(256)) * 1024)
-    handle = linux.open_file(place(root, b"big"), O_RDONLY)
+    where = place(root, b"big")
+    handle = linux.open_file(where, O_RDONLY)
     try:
         linux.read_now(handle, 1, 0)
+        yield handle
     except OSError as error:
         if linux_errno(error) is Errno.EOPNOTSUPP:
             pytest.skip("this filesystem does not tell whether a read would wait")
         raise
-    return handle
+    finally:
+        linux.close(handle)
+        linux.close(where.path_handle)
 
 
 @pytest.mark.parametrize("count", [1, 4096, 32767, 32768, 100_000, 262_144, 300_000, 2_000_000])

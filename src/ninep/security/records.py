@@ -18,8 +18,11 @@ elsewhere after it was made. What remains: a file without a record that takes th
 and publication has another one's record until it is taken back; and where there are no files
 without names a record that another file brought along in that instant is replaced.
 
-A server that is killed in between leaves its temporary file there: hidden from clients, in the way
-of nothing, removed when a record of that directory is written later (or the directory removed).
+A server that is killed in between leaves its temporary file there, one for each request in flight:
+hidden from clients, in the way of nothing, removed with the directory, or when a record of that
+directory is written later. Where there are more than ``AT_ONCE`` records only a thread that may
+wait looks for it; it stays otherwise. Records of entries that a host process removed are not looked
+for: they are replaced when an entry of that name is made, and removed with the directory.
 """
 
 from __future__ import annotations
