@@ -368,14 +368,17 @@ class LockTable:
         the same kind and fid.
         """
         first, last = locks.touched(wanted.owner, max(wanted.start - 1, 0), min(wanted.end + 1, END))
-        wider, start, end = wanted, wanted.start, wanted.end
+        owner, kind, start, end, fid, file = wanted
+        left, right = start, end
         beside: list[Range] = []
-        for held in locks.owners[wanted.owner][first:last] if last > first else ():
-            if held.kind == wanted.kind and held.fid is wanted.fid and held.start <= end and start <= held.end:
-                wider = wider._replace(start=min(held.start, wider.start), end=max(held.end, wider.end))
+        for held in locks.owners[owner][first:last] if last > first else ():
+            _, held_kind, held_start, held_end, held_fid, _ = held
+            if held_kind == kind and held_fid is fid and held_start <= end and start <= held_end:
+                left, right = min(left, held_start), max(right, held_end)
             else:
                 beside += less([held], start, end)
-        return Change(wanted.owner, first, last, sorted([*beside, wider], key=START))
+        wider = Range(owner, kind, left, right, fid, file)
+        return Change(owner, first, last, sorted([*beside, wider], key=START))
 
     @staticmethod
     def _spans(locks: FileLocks, held: list[Range], start: int, end: int) -> Iterator[tuple[OpenFile, int, int]]:
