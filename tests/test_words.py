@@ -26,13 +26,7 @@ KEPT = {
 }
 """Where one of them is the field's own."""
 
-LEFT = {
-    ("src/ninep/fuse/dispatcher.py", "pin"),
-    ("src/ninep/fuse/handlers/xattrs.py", "nobody"),
-    ("src/ninep/fuse/session.py", "pin"),
-    ("src/ninep/fuse/session.py", "pinned"),
-    ("src/ninep/fuse/session.py", "pins"),
-}
+LEFT: set[tuple[str, str]] = set()
 """Where one is still to be replaced. Nothing is added here."""
 
 

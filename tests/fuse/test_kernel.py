@@ -175,9 +175,10 @@ def test_locks_of_both_kinds_on_one_file(ground: Path, locks: str) -> None:
 
 def test_the_mountpoint_must_be_a_free_folder(ground: Path) -> None:
     (ground / "file").write_text("kept")
+    (ground / "served").mkdir()
     for place, words in ((ground / "file", "mounts on a folder"), (ground / "none", "No such file")):
         done = subprocess.run(
-            [sys.executable, "-m", "ninep", "serve", ground, "--listen", f"fuse:{place}"],
+            [sys.executable, "-m", "ninep", "serve", ground / "served", "--listen", f"fuse:{place}"],
             capture_output=True,
             text=True,
             timeout=LIMIT,
@@ -186,6 +187,30 @@ def test_the_mountpoint_must_be_a_free_folder(ground: Path) -> None:
         assert done.returncode == 1
         assert words in done.stderr
     assert (ground / "file").read_text() == "kept"
+
+
+def test_a_folder_is_not_mounted_inside_itself(ground: Path) -> None:
+    """Each level would be there again below: requests without end that wait for each other."""
+    (ground / "served" / "a" / "b").mkdir(parents=True)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "ninep",
+            "serve",
+            ground / "served",
+            "--listen",
+            f"fuse:{ground / 'served' / 'a' / 'b'}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "inside" in done.stderr
+    with Server(ground / "served", "--listen", f"fuse:{ground / 'served'}"):
+        assert os.listdir(ground / "served" / "a") == ["b"], "over itself it may be"
 
 
 def test_a_process_that_waits_for_a_lock_can_be_killed(ground: Path) -> None:

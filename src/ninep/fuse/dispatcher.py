@@ -77,7 +77,7 @@ class Request:
     def hold(self) -> None:
         """Keep what it uses."""
         for entry in self.entries:
-            self.session.pin(entry)
+            self.session.reference(entry)
         for opened in self.opened:
             self.session.hold(opened)
 
@@ -86,7 +86,7 @@ class Request:
         for opened in self.opened:
             self.session.let_go(opened)
         for entry in self.entries:
-            self.session.unpin(entry)
+            self.session.unreference(entry)
 
     @property
     def storage(self) -> Hashable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from ninep.fuse.connection import FuseConnection
@@ -33,10 +34,32 @@ def serve(address: Address, exports: Exports) -> Callable[..., FuseConnection]:
     options: Any = getattr(address, "options", None)
     if not isinstance(options, MountOptions):
         raise BadAddress(f"{address} has no options of a mount")
-    _export(exports, options.export)
+    export = _export(exports, options.export)
+    place = getattr(address, "place", None)
+    if place is not None:
+        _check_place(place, export)
 
     def connect(*args: Any, **named: Any) -> FuseConnection:
         # The export of that name may have become another one since.
         return FuseConnection(*args, export=_export(exports, options.export), options=options, **named)
 
     return connect
+
+
+def _check_place(mountpoint: str, export: Export) -> None:
+    """``BadAddress`` for a mountpoint inside the folder that is mounted: each level of it would be found
+    again in the next one, by requests of which each waits for another. The folder itself may be: what
+    is served is below the mount then.
+    """
+    source = export.driver.source()
+    if source is None:
+        return
+    above = os.path.dirname(os.path.realpath(mountpoint))
+    while True:
+        with suppress(OSError):
+            found = os.stat(above)
+            if (found.st_dev, found.st_ino) == source.above[0]:
+                raise BadAddress(f"{mountpoint} is inside {source.path}, which would be mounted there: choose another")
+        above, last = os.path.dirname(above), above
+        if above == last:
+            return

@@ -8,8 +8,8 @@ Rules
   number that the host gives to another file gets another node id. Node ids and handles count up and
   are never used twice, so that a late request meets ESTALE or EBADF and never another file.
 * The kernel counts its references (LOOKUP and its like add one, FORGET takes some away). What is
-  open, and a request in a worker thread, *pins* a node: it is released when there are neither.
-* A node that is looked up again becomes the newest one found, unless it is pinned: its name is the
+  open, and a request in a worker thread, *refers* to a node: it is released when there are neither.
+* A node that is looked up again becomes the newest one found, unless it is referred to: its name is the
   one that leads to it now.
 
 Handlers get the session as their first argument. Tables are changed with the lock held, because
@@ -41,7 +41,7 @@ LOOKUP_MASK: Final = GETATTR_BASIC | GETATTR_BTIME
 class Entry:
     """What a node id stands for."""
 
-    __slots__ = ("key", "lookups", "node", "nodeid", "pins", "version")
+    __slots__ = ("key", "lookups", "node", "nodeid", "references", "version")
 
     def __init__(self, nodeid: int, node: Node, key: Hashable) -> None:
         self.nodeid = nodeid
@@ -49,7 +49,7 @@ class Entry:
         self.key = key
         self.lookups = 0
         """References of the kernel."""
-        self.pins = 0
+        self.references = 0
         """What is open, and requests in worker threads."""
         self.version: int | None = None
         """The qid version at the last open: whether the kernel's pages are still those."""
@@ -68,8 +68,8 @@ class Opened:
         "flags",
         "guard",
         "keeps",
-        "pins",
         "plain",
+        "references",
         "uid",
     )
 
@@ -87,7 +87,7 @@ class Opened:
         """
         self.guard = threading.Lock()
         """Listings are read by one thread at a time."""
-        self.pins = 0
+        self.references = 0
         """Requests in worker threads."""
         self.closed = False
         self.keeps = True
@@ -205,7 +205,7 @@ class Session:
                 entry = self.by_key.get(key)
                 if entry is None:
                     entry = self._new(node, key)
-                elif entry.pins:
+                elif entry.references:
                     old = node
                 else:
                     entry.node, old = node, entry.node
@@ -238,20 +238,20 @@ class Session:
             self.nodes.pop(nodeid, None)
             if self.by_key.get(entry.key) is entry:
                 del self.by_key[entry.key]
-            unused = not entry.pins
+            unused = not entry.references
         if unused:
             entry.node.release()
 
-    def pin(self, entry: Entry) -> None:
+    def reference(self, entry: Entry) -> None:
         """The node is used by something that is open, or by a request in a thread."""
         with self._guard:
-            entry.pins += 1
+            entry.references += 1
 
-    def unpin(self, entry: Entry) -> None:
+    def unreference(self, entry: Entry) -> None:
         """No more by that."""
         with self._guard:
-            entry.pins -= 1
-            unused = not entry.pins and self.nodes.get(entry.nodeid) is not entry
+            entry.references -= 1
+            unused = not entry.references and self.nodes.get(entry.nodeid) is not entry
         if unused:
             entry.node.release()
 
@@ -290,7 +290,7 @@ class Session:
     def open(self, opened: Opened) -> int:
         """Commit that something was opened; its handle."""
         with self._guard:
-            opened.entry.pins += 1
+            opened.entry.references += 1
             opened.keeps = opened.file is None or not opened.file.idle
             self._count(opened, 1)
             self.directories += opened.directory is not None
@@ -323,20 +323,20 @@ class Session:
             self._count(opened, -1)
             self.directories -= opened.directory is not None
             opened.closed = True
-            busy = opened.pins
+            busy = opened.references
         if not busy:
             self._close(opened)
 
     def hold(self, opened: Opened) -> None:
         """A request in a thread uses it."""
         with self._guard:
-            opened.pins += 1
+            opened.references += 1
 
     def let_go(self, opened: Opened) -> None:
         """No more."""
         with self._guard:
-            opened.pins -= 1
-            last = opened.closed and not opened.pins
+            opened.references -= 1
+            last = opened.closed and not opened.references
         if last:
             self._close(opened)
 
@@ -350,7 +350,7 @@ class Session:
                 if one is not None:
                     one.close()
         finally:
-            self.unpin(opened.entry)
+            self.unreference(opened.entry)
 
     # -- the end ---------------------------------------------------------------------------------------------------------
 
@@ -391,7 +391,7 @@ class Session:
         entry = self.nodes.pop(nodeid, None)
         if entry is not None:
             self.by_key.pop(entry.key, None)
-            if not entry.pins:
+            if not entry.references:
                 entry.node.release()
 
     def end(self) -> None:

@@ -24,7 +24,9 @@ def _read_cache(given: str) -> float:
     try:
         return _check_cache(float(given))
     except ValueError:
-        raise BadOption(f"{given!r} is not a number of seconds, or none") from None
+        raise BadOption(
+            f"{given!r} is not a number of seconds, or none: nothing tells the kernel of what others change"
+        ) from None
 
 
 def _check_cache(given: object) -> float:
