@@ -37,7 +37,8 @@ def test_rm_directories(ninep, server, files):
     files.write_bytes("dir/file", b"")
     files.mkdir("empty")
     done = ninep("rm", f"{server}/dir")
-    assert (done.status, done.err) == (1, f"ninep rm: {server}/dir: Is a directory\n")
+    needed = "is a directory: -r removes it with everything below, -d if it is empty"
+    assert (done.status, done.err) == (1, f"ninep rm: {server}/dir: {needed}\n")
     assert ninep("rm", "-d", f"{server}/dir").status == 1
     assert ninep("rm", "-d", f"{server}/empty").status == 0
     assert ninep("rm", "-r", f"{server}/dir").status == 0

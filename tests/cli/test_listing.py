@@ -6,8 +6,11 @@ import re
 import sys
 
 import pytest
+from tests.client.conftest import InThread
 
+from ninep.drivers.memory import MemoryDriver
 from ninep.linux import S_IFCHR, S_IFIFO
+from ninep.server.exports import Export
 
 DAY = 86400 * 10**9
 
@@ -111,3 +114,43 @@ def test_tree(ninep, server, folder):
     ]
     assert ninep("tree", "-L", "1", "-a", server).lines[1] == "|-- .hidden"
     assert not any("below" in line for line in ninep("tree", "-L", "1", f"{server}/dir/..").lines if "link" not in line)
+
+
+class TestExports:
+    """What a user sees of a server's exports before one is chosen."""
+
+    @pytest.fixture
+    def addresses(self):
+        """Of a server whose exports all have names, and of one with an export without."""
+        servers = [
+            InThread([Export(name, MemoryDriver()) for name in names]) for names in (("one", "it's"), ("", "src"))
+        ]
+        yield [f"127.0.0.1:{server.port()}" for server in servers]
+        for server in servers:
+            server.stop()
+
+    @pytest.mark.parametrize("dialect", ["9P2000.L", "9P2000.u", "9P2000"])
+    def test_ls_lists_them_when_none_is_chosen(self, ninep, addresses, dialect):
+        several, _ = addresses
+        done = ninep("ls", "--dialect", dialect, several)
+        assert done.lines == ["one", "it's"]
+        assert done.err == f"ninep ls: these are the exports of {several}: choose one by --aname NAME\n"
+        assert done.status == 0
+        assert ninep("ls", "--aname", "it's", several) == (0, b"", "")
+
+    @pytest.mark.parametrize("dialect", ["9P2000.L", "9P2000.u", "9P2000"])
+    def test_an_error_says_which_there_are(self, ninep, addresses, dialect):
+        several, two = addresses
+        done = ninep("stat", "--dialect", dialect, "--aname", "on", f"{several}/f")
+        assert done == (
+            1,
+            b"",
+            f"ninep stat: {several}/f: the server has no export 'on': there are 'one', \"it's\"\n",
+        )
+        done = ninep("ls", "--dialect", dialect, "--aname", "scr", two)
+        assert done.err == (f"ninep ls: {two}/: the server has no export 'scr': there are one without a name, 'src'\n")
+
+    def test_a_path_needs_one(self, ninep, addresses):
+        done = ninep("ls", f"{addresses[0]}/one")
+        assert (done.status, done.out) == (1, b"")
+        assert "choose one by its name" in done.err

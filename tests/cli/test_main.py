@@ -63,7 +63,7 @@ def test_the_table_is_right(name):
         ["cat"],
         ["cat", "/no/server"],
         ["get"],
-        ["get", "host:1/a", "host:1/b", "nowhere/"],
+        ["get", "--setid", "host:1/a"],
         ["put", "file"],
         ["put", "file", "::"],
         ["mkdir", "-m", "999", "host/x"],
@@ -95,6 +95,70 @@ def test_a_server_that_is_not_there_is_one_line_and_status_1(ninep, name):
     assert one_line(done.err), done.err
     assert "127.0.0.1:1" in done.err
     assert "refused" in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ls", "{}"],
+        ["tree", "{}"],
+        ["cat", "{}"],
+        ["get", "{}"],
+        ["stat", "{}"],
+        ["df", "{}/below"],
+        ["xattr", "{}"],
+        ["mkdir", "{}/below"],
+        ["rm", "{}"],
+        ["rm", "-r", "{}"],
+        ["mv", "{}", "/x"],
+        ["ln", "{}", "/x"],
+        ["chmod", "600", "{}"],
+        ["chown", "1", "{}"],
+        ["put", __file__, "{}/below"],
+    ],
+)
+def test_errors_name_the_server_and_the_path(ninep, server, arguments):
+    if arguments[0] == "ln":
+        arguments = ["ln", "{}", f"{server}/x"]
+    done = ninep(*(one.format(f"{server}/nothing") for one in arguments))
+    assert done.status == 1
+    assert one_line(done.err)
+    assert done.err.startswith(f"ninep {arguments[0]}: {server}/nothing")
+    assert done.err.endswith(": No such file or directory\n")
+
+
+def test_directories_that_need_r(ninep, server, files, tmp_path):
+    files.mkdir("dir")
+    (tmp_path / "here").mkdir()
+    assert ninep("get", f"{server}/dir", tmp_path) == (
+        1,
+        b"",
+        f"ninep get: {server}/dir: is a directory: copy it with -r\n",
+    )
+    assert ninep("put", tmp_path / "here", server) == (
+        1,
+        b"",
+        f"ninep put: {tmp_path}/here: is a directory: copy it with -r\n",
+    )
+    assert ninep("rm", f"{server}/dir") == (
+        1,
+        b"",
+        f"ninep rm: {server}/dir: is a directory: -r removes it with everything below, -d if it is empty\n",
+    )
+
+
+def test_what_is_no_directory_is_found_at_run_time(ninep, server, files):
+    files.write_bytes("file", b"")
+    for arguments in (
+        ("get", f"{server}/file", f"{server}/file", "nowhere/"),
+        ("put", __file__, __file__, f"{server}/file"),
+        ("put", "-", f"{server}/"),
+        ("mv", f"{server}/file", f"{server}/file", "/file"),
+    ):
+        done = ninep(*arguments)
+        assert done.status == 1
+        assert one_line(done.err), done.err
+        assert "directory" in done.err
 
 
 def test_interruption(monkeypatch, ninep):

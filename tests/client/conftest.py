@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from tests.support.client import PATIENCE
 
 from ninep.drivers.memory import MemoryDriver
 from ninep.node import Driver
+from ninep.server.exports import Export
 from ninep.server.server import Server
 
 
@@ -30,11 +31,11 @@ def face(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 
 class InThread:
-    """A server with one export, in memory unless another driver is given, reached by
-    socket pairs.
+    """A server with one export, in memory unless another driver is given, or with several, reached
+    by socket pairs.
     """
 
-    def __init__(self, driver: Driver | None = None) -> None:
+    def __init__(self, driver: Driver | Sequence[Export] | None = None) -> None:
         self._driver = MemoryDriver() if driver is None else driver
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), daemon=True)

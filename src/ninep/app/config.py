@@ -115,6 +115,7 @@ class ServerConfig(OptionSet):
         if not MIN_MSIZE <= self.limits.msize <= MAX_MSIZE:
             raise BadOption(f"msize: {show_amount(self.limits.msize)} is out of range ({MSIZES})")
         self._check_addresses()
+        self._check_effects()
 
     @property
     def access(self) -> Access:
@@ -157,6 +158,24 @@ class ServerConfig(OptionSet):
                     "(--allow any admits all computers)"
                 )
 
+    def _check_effects(self) -> None:
+        """Refuse what would have no effect: whoever writes it relies on it."""
+        places = (*self.listen, *([self.metrics] if self.metrics is not None else []))
+        shown = ", ".join(map(str, places))
+        kinds = [transport_of(address).peers for address in places]
+        known = None if None in kinds else frozenset[str]().union(*(kind for kind in kinds if kind is not None))
+        for rule in self.allow:
+            if known is not None and rule.kind not in known:
+                named = f" (what is known of them: {', '.join(sorted(known))})" if known else ""
+                raise BadOption(f"allow: {rule} names nobody who can come by {shown}{named}")
+        squash = {export.get("squash") for export in self.exports if export.has("squash")}
+        if "peer" in squash and known is not None and "uid" not in known:
+            raise BadOption(
+                f"squash: the system does not say which user is at the other end of {shown}: listen at unix:PATH"
+            )
+        if not squash & {"root", "all"} and any("anon" in export.given() for export in self.exports):
+            raise BadOption("anon has no effect without squash root or all")
+
 
 def _with_mode(address: Address, bits: int) -> Address:
     with_mode = transport_of(address).with_mode
@@ -168,6 +187,10 @@ def limits_with(msize: int | None, given: Mapping[str, Any]) -> Limits:
     MiB through, with room for the header.
     """
     changed = dict(given)
+    if msize is not None and "msize" in changed:
+        raise BadOption(
+            f"msize: {show_amount(msize)} and limit msize={show_amount(changed['msize'])} exclude each other"
+        )
     if msize is not None:
         if not MIN_MSIZE <= msize <= MAX_MSIZE:
             raise BadOption(f"msize: {show_amount(msize)} is out of range ({MSIZES})")

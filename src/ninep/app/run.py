@@ -21,7 +21,6 @@ from ninep.app.config import ServerConfig
 from ninep.app.ending import EndSignals, hear_no_more_signals, signal_self
 from ninep.app.process import exit_without_hung_threads, run_in_loop
 from ninep.app.reload import Reload
-from ninep.options import BadOption
 from ninep.server.exports import Export
 from ninep.server.server import Server
 from ninep.server.worker import when_parent_ends
@@ -90,8 +89,8 @@ async def _serve(
 
 
 def _metrics(settings: ServerConfig) -> Sequence[MetricsEndpoint]:
-    """An endpoint for metrics for each process, bound before anything is served. ``BadOption``
-    without the library.
+    """An endpoint for metrics for each process, bound before anything is served. ``OSError``
+    with a sentence without the library.
     """
     if settings.metrics is None:
         return ()
@@ -100,7 +99,7 @@ def _metrics(settings: ServerConfig) -> Sequence[MetricsEndpoint]:
     except ImportError as error:
         if error.name is None or not error.name.startswith("prometheus_client"):
             raise
-        raise BadOption("--metrics needs the library prometheus_client: pip install 'ninep[metrics]'") from error
+        raise OSError("--metrics needs the library prometheus_client: pip install 'ninep[metrics]'") from error
     try:
         return metrics_endpoints(settings.metrics, settings.workers, settings.access)
     except OSError as error:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -12,10 +13,14 @@ from ninep.cli.params import LOCATION, MODE, OWNER
 from ninep.cli.remote import Remote, remote_command
 from ninep.client.address import Location, parse_location
 from ninep.client.copied import Copied
+from ninep.client.errors import ServerPath
 from ninep.client.paths import base_name, join
 
 if TYPE_CHECKING:
     from ninep.client.blocking import Client
+
+
+_NEEDS_R: Final = "is a directory: -r removes it with everything below, -d if it is empty"
 
 
 @remote_command(
@@ -61,7 +66,7 @@ def rm(remote: Remote, locations: tuple[Location, ...], recursive: bool, empty: 
                 elif empty:
                     client.rmdir(path)
                 else:
-                    client.remove(path)  # raises the error of the server's host
+                    raise IsADirectoryError(errno.EISDIR, _NEEDS_R)
             except FileNotFoundError:
                 if not force:
                     raise
@@ -107,7 +112,7 @@ def mv(remote: Remote, sources: tuple[Location, ...], destination: str) -> None:
     paths = [_destination(destination, source) for source in sources]
     client = remote.client(sources[0].address)
     if len(sources) > 1 and not client.stat(paths[0], follow=True).is_dir():
-        raise click.UsageError(f"{destination}: several SOURCES need a directory as DESTINATION")
+        raise NotADirectoryError(errno.ENOTDIR, "several SOURCES need a directory as DESTINATION", ServerPath(paths[0]))
     moved = Copied()
     for source, path in zip(sources, paths, strict=True):
         with remote.each():

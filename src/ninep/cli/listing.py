@@ -14,6 +14,7 @@ from ninep.cli.params import LOCATION
 from ninep.cli.remote import Remote, remote_command
 from ninep.cli.show import human, mode_text, printable, when
 from ninep.client.address import Location
+from ninep.client.errors import NoSuchExport
 from ninep.client.paths import decode, join, split
 from ninep.wire.modes import major, minor
 
@@ -125,13 +126,21 @@ def resolved(client: Client, path: str) -> str:
 def ls(
     remote: Remote, locations: tuple[Location, ...], recursive: bool, directory: bool, order: str | None, **style: Any
 ) -> None:
-    """List directories of a server."""
+    """List directories of a server. If it has several exports and none is chosen by --aname, their
+    names are listed.
+    """
     how = Style(**style, order=order or "name", tty=output.is_terminal())
     headings = len(locations) > 1 or recursive
     first = True
     for location in locations:
         with remote.each(location):
-            client = remote.client(location.address)
+            try:
+                client = remote.client(location.address)
+            except NoSuchExport as error:
+                if remote.aname or location.path != "/" or not error.exports:
+                    raise
+                _show_exports(remote, location, error.exports, how)
+                continue
             path = resolved(client, location.path)
             found = client.stat(path)
             if found.is_symlink() and not how.long and not directory:
@@ -147,6 +156,14 @@ def ls(
                     output.line(f"{prefix}{how.text(str(Location(location.address, shown[0])))}:")
                 first = False
                 _show(client, shown[1], how)
+
+
+def _show_exports(remote: Remote, location: Location, names: Iterable[str], style: Style) -> None:
+    """The names of a server's exports, where none has been chosen."""
+    for name in names:
+        output.line(style.text(name))
+    output.flush()
+    click.echo(f"{remote.command}: these are the exports of {location.address}: choose one by --aname NAME", err=True)
 
 
 def _entry(name: str, path: str, found: FileStat) -> DirEntry:

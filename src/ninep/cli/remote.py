@@ -14,6 +14,7 @@ from ninep.cli.params import SIZE
 from ninep.cli.show import printable
 from ninep.cli.waiting import hinting
 from ninep.client.address import Address, Location
+from ninep.client.errors import ServerPath
 
 if TYPE_CHECKING:
     from ninep.client.blocking import Client
@@ -31,11 +32,19 @@ class Remote:
         self._options = options
         self._clients: dict[Address, Client] = {}
         self._stack = ExitStack()
+        self._at: Address | None = None
+
+    @property
+    def aname(self) -> str:
+        """The name of the export that was asked for; empty if none was."""
+        name: str = self._options["aname"]
+        return name
 
     def client(self, address: Address) -> Client:
-        """The client for a server."""
+        """The client for a server. Paths of errors are on this one from now on."""
         from ninep.client.blocking import connect  # noqa: PLC0415 - 'ninep ls --help' needs no client
 
+        self._at = address
         client = self._clients.get(address)
         if client is None:
             options = self._options
@@ -54,7 +63,7 @@ class Remote:
                 self._stack.enter_context(client)
             except OSError as error:
                 if error.filename is None:
-                    error.filename = str(address)
+                    error.filename = str(Location(address, "/"))
                 raise
             self._clients[address] = client
         return client
@@ -62,10 +71,12 @@ class Remote:
     def report(self, error: OSError, about: str | None = None) -> None:
         """Report a failure: a line on stderr, and exit status 1 at the end."""
         self.failed = True
-        name = about or error.filename
         words = error.strerror or str(error) or type(error).__name__
-        other = f" -> {error.filename2}" if error.filename2 and about is None else ""
-        prefix = f"{printable(_text(name) + other)}: " if name else ""
+        name = about or self._shown(error.filename)
+        if not name and self._at is not None and isinstance(error, ConnectionError | TimeoutError):
+            name = str(self._at)
+        other = f" -> {self._shown(error.filename2)}" if error.filename2 and about is None else ""
+        prefix = f"{printable(name + other)}: " if name else ""
         click.echo(f"{self.command}: {prefix}{printable(words)}", err=True)
 
     @contextmanager
@@ -76,13 +87,16 @@ class Remote:
         except OSError as error:
             self.report(error, None if about is None else str(about))
 
+    def _shown(self, name: object) -> str:
+        """A path of an error; one of a server with the server before it."""
+        text = name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else str(name or "")
+        if isinstance(name, ServerPath) and self._at is not None:
+            return str(Location(self._at, text if text.startswith("/") else f"/{text}"))
+        return text
+
     def close(self) -> None:
         """Close all connections."""
         self._stack.close()
-
-
-def _text(name: object) -> str:
-    return name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else str(name)
 
 
 _OPTIONS: Final = (

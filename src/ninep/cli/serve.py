@@ -18,7 +18,7 @@ from typing import Any, Final, NoReturn, TypeVar
 import click
 
 from ninep import logs
-from ninep.app.config import MessageOptions, ServerConfig
+from ninep.app.config import ADDRESS_GROUP, MessageOptions, ServerConfig
 from ninep.app.exports import EXPORTS, export_rows, parse_export
 from ninep.app.hints import WINDOWS
 from ninep.app.settings import BadConfig, CommandLine, NamedExport, Sources, found_file
@@ -26,10 +26,10 @@ from ninep.cli.groups import Grouped, grouped
 from ninep.cli.params import Checked
 from ninep.cli.rows import given, options_of
 from ninep.drivers import DRIVERS, FOLDER
-from ninep.options import FLAG, BadOption, rows, show_amount
+from ninep.options import FLAG, BadOption, number, rows, show_amount
 from ninep.security import MODELS
-from ninep.server.limits import ROWS, BadLimit, Limits, parse_limit
-from ninep.transport import TRANSPORTS
+from ninep.server.limits import ROWS, BadLimit, Limits, option_name, parse_limit
+from ninep.transport import TRANSPORTS, addresses
 
 LIMITS = "Limits"
 FILE = "Configuration file"
@@ -149,6 +149,13 @@ PARAMETERS: Final = (
         help="Serve another folder, chosen by aname=NAME, with options of its own (see below). Repeatable.",
     ),
     options_of(sorted((*EXPORT_ROWS, *SERVER_ROWS), key=lambda row: GROUPS.index(row.group))),
+    grouped(
+        ADDRESS_GROUP,
+        "--port",
+        type=Checked("port", number(0, 65535).read),
+        metavar="N",
+        help="Same as --listen N: this TCP port of the loopback interface.",
+    ),
     options_of(rows(MessageOptions)),
     grouped(
         LIMITS,
@@ -172,8 +179,28 @@ def sources(dir: str | None, config: str | None, export: tuple[tuple[str, str, d
             limit: tuple[tuple[str, float], ...], **options: Any) -> Sources:  # fmt: skip
     """What the command line says, and the file that it names or that is found."""
     named = [*([NamedExport("", dir, {})] if dir else []), *(NamedExport(*one) for one in export)]
-    asked = CommandLine(exports=named, options=given(options), limits=dict(limit))
+    asked = CommandLine(exports=named, options=given(_with_port(options)), limits=_once(limit))
     return Sources(asked, config if config is not None or named else found_file())
+
+
+def _with_port(options: dict[str, Any]) -> dict[str, Any]:
+    """``--port N`` is the address that ``--listen N`` is."""
+    port = options.pop("port", None)
+    if port is None:
+        return options
+    if options.get("listen"):
+        raise BadOption("--port and --listen exclude each other: write --listen HOST:PORT")
+    return options | {"listen": (addresses.parse(str(port)),)}
+
+
+def _once(limits: tuple[tuple[str, float], ...]) -> dict[str, float]:
+    """Limits by name. ``BadOption`` for one that is given twice."""
+    found: dict[str, float] = {}
+    for name, value in limits:
+        if found.setdefault(name, value) != value:
+            shown = option_name(name)
+            raise BadOption(f"--limit {shown}={found[name]:g} and --limit {shown}={value:g} exclude each other")
+    return found
 
 
 @click.command(cls=Grouped, epilog=EXAMPLES)

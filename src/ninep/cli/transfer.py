@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 
 import click
 
@@ -79,14 +81,16 @@ def get(
     """
     *named, destination = sources if len(sources) > 1 else (*sources, os.curdir)
     locations = [_location(text) for text in named]
+    if setid and not archive:
+        raise click.UsageError("--setid needs -a: without, no owner and none of these bits are preserved")
     recursive = recursive or archive
     inside = os.path.isdir(destination)
     if not inside and (len(locations) > 1 or (not recursive and destination.endswith(("/", os.sep)))):
-        raise click.UsageError(f"{destination}: not a directory of this host")
+        raise NotADirectoryError(errno.ENOTDIR, "is not a directory of this host", destination)
     with Bar(enabled=not quiet) as bar, ExitStack() as stack:
         folder = stack.enter_context(Destination(destination)) if inside else None
         for location in locations:
-            with remote.each():
+            with remote.each(), _needing_r(recursive):
                 client = remote.client(location.address)
                 target: Target | str = destination
                 if folder is not None:
@@ -144,15 +148,19 @@ def put(
     inside = client.exists(destination.path, follow=True) and client.stat(destination.path, follow=True).is_dir()
     a_tree = recursive and len(sources) == 1 and os.path.isdir(sources[0])
     if not inside and (len(sources) > 1 or (destination.path.endswith("/") and not a_tree)):
-        raise click.UsageError(f"{destination}: not a directory of the server")
+        raise NotADirectoryError(errno.ENOTDIR, "is not a directory of the server", str(destination))
     folder = client.realpath(destination.path) if inside else ""
     copied = Copied()
     with Bar(enabled=not quiet) as bar:
         for source in sources:
-            with remote.each():
+            with remote.each(), _needing_r(recursive):
                 if source == "-":
                     if inside:
-                        raise click.UsageError(f"{destination}: standard input needs the name of a file")
+                        raise IsADirectoryError(
+                            errno.EISDIR,
+                            "is a directory, and standard input needs the name of a file",
+                            str(destination),
+                        )
                     with client.open(destination.path, "wb", follow=True) as file:
                         while data := sys.stdin.buffer.read(1 << 20):
                             file.write(data)
@@ -169,6 +177,17 @@ def put(
                     progress=bar.moved,
                     copied=copied,
                 )
+
+
+@contextmanager
+def _needing_r(recursive: bool) -> Iterator[None]:
+    """A source that is a directory is copied with -r only: say so."""
+    try:
+        yield
+    except IsADirectoryError as error:
+        if not recursive and error.strerror == os.strerror(errno.EISDIR):
+            error.strerror = "is a directory: copy it with -r"
+        raise
 
 
 def _location(text: str) -> Location:

@@ -13,6 +13,8 @@ import errno
 import os
 from typing import Final
 
+from ninep.client.errors import ServerPath
+
 _WORDS: Final = "not overwritten: this command has just made it"
 
 
@@ -68,4 +70,4 @@ def not_overwritten(other: str, path: str) -> FileExistsError:
     ``other``.
     """
     same = "" if other == path else f" ({other}: the server takes both names for one)"
-    return FileExistsError(errno.EEXIST, f"{_WORDS}{same}", path)
+    return FileExistsError(errno.EEXIST, f"{_WORDS}{same}", ServerPath(path))

@@ -8,8 +8,10 @@ the number that *this host* has for the error of that name, so that ``FileNotFou
 
 from __future__ import annotations
 
+import ast
 import errno as host_errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -31,6 +33,23 @@ class DialectError(ConnectionError):
 class UnknownErrorText(OSError):
     """An error with an unknown text (plain 9P2000): EIO, with the text. Many servers report a
     missing file this way.
+    """
+
+
+class ServerPath(str):
+    """A path on a server, as ``filename`` of an ``OSError``: text, told apart from a path of this
+    host.
+    """
+
+    __slots__ = ()
+
+
+class NoSuchExport(FileNotFoundError):
+    """ENOENT of an attach: the server has no export of this name."""
+
+    exports: tuple[str, ...] = ()
+    """The names that there are for this client, if the server said so; empty: the one without a
+    name.
     """
 
 
@@ -152,33 +171,62 @@ def named_timeout(timeout: float | None) -> Iterator[None]:
 
 @contextmanager
 def about(path: str, other: str | None = None) -> Iterator[None]:
-    """Set ``filename`` (and ``filename2``) of an ``OSError`` raised in the block, except for broken
-    connections.
+    """Set ``filename`` (and ``filename2``) of an ``OSError`` raised in the block to paths of the
+    server, except for broken connections.
     """
     try:
         yield
     except ConnectionError:
         raise
     except OSError as error:
-        if error.filename is None and error.errno is not None:
-            error.filename = path
-            if other is not None:
-                error.filename2 = other
+        _name(error, ServerPath(path), None if other is None else ServerPath(other))
         raise
 
 
 @contextmanager
-def about_export(aname: str) -> Iterator[None]:
-    """A server that sends only the number ENOENT for an attach (9P2000.L has no words): the message
-    says that the export is missing.
-    """
+def about_local(path: str) -> Iterator[None]:
+    """As ``about``, for a path of this host."""
     try:
         yield
-    except FileNotFoundError as error:
-        if error.strerror == os.strerror(host_errno.ENOENT):
-            error.strerror = (
-                f"the server has no export {aname!r}"
-                if aname
-                else "the server has no export without a name; choose one by its name (aname)"
-            )
+    except OSError as error:
+        _name(error, path)
         raise
+
+
+def _name(error: OSError, path: str, other: str | None = None) -> None:
+    if error.filename is None and error.errno is not None:
+        error.filename = path
+        if other is not None:
+            error.filename2 = other
+
+
+# What ninep's server adds to the words of the error (``server.handlers.attach``).
+_THERE_ARE: Final = re.compile(r": (there (?:is|are) (.+)|the export has no name; leave the aname out)", re.DOTALL)
+_EXPORT: Final = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|one without a name")
+
+
+def no_such_export(aname: str, error: OSError, words: str) -> NoSuchExport:
+    """The error of an attach that was refused with ENOENT. ``words``: those of the server, or empty:
+    9P2000.L sends only the number.
+    """
+    found = _THERE_ARE.search(words)
+    sentence = (
+        f"the server has no export {aname!r}"
+        if aname
+        else "the server has no export without a name; choose one by its name (aname)"
+    )
+    if found is not None:
+        sentence = f"{sentence}: {found[1]}"
+    elif error.strerror != os.strerror(host_errno.ENOENT):
+        sentence = error.strerror or sentence
+    raised = NoSuchExport(host_errno.ENOENT, sentence)
+    if found is not None:
+        raised.exports = tuple(map(_unquoted, _EXPORT.findall(found[2] or "one without a name")))
+    return raised
+
+
+def _unquoted(name: str) -> str:
+    try:
+        return str(ast.literal_eval(name)) if name[0] in "'\"" else ""
+    except (ValueError, SyntaxError):  # an escape that is none
+        return name[1:-1]

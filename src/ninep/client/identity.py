@@ -9,6 +9,7 @@ import os
 import socket
 from contextlib import suppress
 from functools import cache
+from importlib import import_module
 
 from ninep.linux import NO_ID
 
@@ -18,15 +19,21 @@ def user_name() -> str:
     number. Services and containers often have no ``USER``, and a server that identifies users by
     name would take an invented one for another user.
     """
-    for variable in ("USER", "LOGNAME", "USERNAME"):
+    for variable in ("USER", "LOGNAME") if hasattr(os, "getuid") else ("USERNAME",):
         if name := os.environ.get(variable):
             return name
-    asked = (getpass.getuser,) if hasattr(os, "getuid") else (getpass.getuser, os.getlogin)
+    asked = (_name_of_uid,) if hasattr(os, "getuid") else (getpass.getuser, os.getlogin)
     for ask in asked:
         with suppress(OSError, KeyError, ImportError):  # depends on the release of Python and on the host
             if name := ask():
                 return name
     return str(user_id())
+
+
+def _name_of_uid() -> str:
+    """In the user database. Not by ``getpass``, which believes more variables than POSIX names."""
+    name: str = import_module("pwd").getpwuid(user_id()).pw_name
+    return name
 
 
 def user_id() -> int:

@@ -131,6 +131,10 @@ class TransportType(NamedTuple):
     """The ``peers.Peer`` at the other end of an asyncio transport. None: as the kernel says of the
     socket.
     """
+    peers: frozenset[str] | None = None
+    """What is known of its peers that a rule of ``--allow`` can name: ``network``, ``uid``, ``gid``,
+    ``cid``. None: whatever it is handed.
+    """
     path_mark: str = "/"
     """What stands between an address and a path on the server: this, before or as the
     path's slash.

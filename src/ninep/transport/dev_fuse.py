@@ -200,4 +200,5 @@ TRANSPORT: Final = TransportType(
     hints=hints,
     protocol=PROTOCOL,
     options=MountOptions,
+    peers=frozenset({"uid", "gid"}),
 )

@@ -91,4 +91,5 @@ TRANSPORT: Final = TransportType(
     connect=connect_virtual,
     hints=hints,
     uvloop=False,
+    peers=frozenset(),
 )

@@ -165,4 +165,5 @@ TRANSPORT: Final = TransportType(
     connect=connect,
     dial=lambda loop, make, address: loop.create_connection(make, address.host, address.port),
     hints=tcp_hints,
+    peers=frozenset({"network"}),
 )

@@ -149,6 +149,7 @@ TRANSPORT: Final = TransportType(
     connect=connect,
     dial=dial,
     hints=hints,
+    peers=frozenset({"uid", "gid"}),
     with_mode=lambda address, mode: replace(address, mode=mode),
     path_mark=":",
 )

@@ -143,4 +143,5 @@ TRANSPORT: Final = TransportType(
     raw=False,
     accept=accept,
     options=VhostUserOptions,
+    peers=frozenset({"uid", "gid"}),
 )

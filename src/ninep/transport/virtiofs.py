@@ -346,4 +346,5 @@ TRANSPORT: Final = TransportType(
     accept=accept,
     options=VirtiofsOptions,
     protocol=PROTOCOL,
+    peers=frozenset({"uid", "gid"}),
 )

@@ -68,5 +68,6 @@ TRANSPORT: Final = TransportType(
     parse_remote=parse_remote,
     connect=connect_virtual,
     hints=hints,
+    peers=frozenset({"cid"}),
     uvloop=False,
 )

@@ -5,7 +5,7 @@ an error is the path as passed.
 from __future__ import annotations
 
 from ninep.client.aio.export import AttachedExport
-from ninep.client.errors import about, refusal
+from ninep.client.errors import ServerPath, about, refusal
 from ninep.client.paths import RemotePath, decode, encode, join_names, split, text_of
 from ninep.linux import PERMISSIONS, S_IFIFO, S_IFMT, Errno
 
@@ -34,7 +34,7 @@ class NameCalls(AttachedExport):
             # EEXIST, or another error of the server (EROFS, EACCES, a text)
             except OSError as error:
                 if last:
-                    error.filename = text_of(path)
+                    error.filename = ServerPath(text_of(path))
                 if (last and not exist_ok) or not await self._is_directory(names[:depth]):
                     raise
 

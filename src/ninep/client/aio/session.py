@@ -5,6 +5,7 @@ verbs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from ninep.client.aio.base import BaseVerbs
@@ -49,3 +50,17 @@ async def negotiate(connection: AsyncConnection, dialects: Sequence[Dialect], ms
             return VERBS[dialect](connection)
         answers.append(f"{reply.version.decode('ascii', 'backslashreplace')} to {dialect.value.decode()}")
     raise DialectError(f"no common dialect: the server answered {', '.join(answers)}")
+
+
+async def words_of_attach(connection: AsyncConnection, uname: bytes, aname: bytes) -> str:
+    """What the server says of an attach that it refuses, in words, which plain 9P2000 has and
+    9P2000.L has not; empty if it says nothing. The session ends by it.
+    """
+    words = ""
+    with suppress(OSError):
+        verbs = await negotiate(connection, (Dialect.BASE,), DEFAULT_MSIZE)
+        try:
+            await verbs.attach(uname, aname)
+        except FileNotFoundError as error:
+            words = error.strerror or ""
+    return words

@@ -10,9 +10,9 @@ from typing import Final, Self
 from ninep.client.address import Address, parse_address
 from ninep.client.blocking.connection import Connection, open_connection
 from ninep.client.blocking.copying import Copying
-from ninep.client.blocking.session import DEFAULT_MSIZE, PREFERENCE, negotiate
+from ninep.client.blocking.session import DEFAULT_MSIZE, PREFERENCE, negotiate, words_of_attach
 from ninep.client.blocking.verbs import Verbs
-from ninep.client.errors import about_export
+from ninep.client.errors import no_such_export
 from ninep.client.identity import group_id, user_id, user_name
 from ninep.client.paths import RemotePath, encode
 from ninep.wire.dialect import Dialect
@@ -147,8 +147,10 @@ def attach(
 def _attached(
     verbs: Verbs, aname: str, uname: str | None, n_uname: int | None, gid: int | None, *, owns_connection: bool
 ) -> Client:
-    with about_export(aname):
-        root, _ = verbs.attach(
-            encode(user_name() if uname is None else uname), encode(aname), user_id() if n_uname is None else n_uname
-        )
+    name = encode(user_name() if uname is None else uname)
+    try:
+        root, _ = verbs.attach(name, encode(aname), user_id() if n_uname is None else n_uname)
+    except FileNotFoundError as error:
+        words = words_of_attach(verbs.connection, name, encode(aname)) if owns_connection else ""
+        raise no_such_export(aname, error, words or error.strerror or "") from None
     return Client(verbs, root, group_id() if gid is None else gid, owns_connection=owns_connection)

@@ -22,7 +22,7 @@ from ninep.client.blocking.tree import TreeWalk, check_depth
 from ninep.client.bounds import ListingTooLarge, MemoryBudget, size_of
 from ninep.client.copied import Copied
 from ninep.client.destination import Destination, Folder, PartialFile, SpecialFile, Target
-from ninep.client.errors import about, refusal
+from ninep.client.errors import ServerPath, about, refusal
 from ninep.client.local import NOTHING, Keep
 from ninep.client.paths import RemotePath, text_of
 from ninep.client.stat import DirEntry, FileStat
@@ -153,7 +153,7 @@ class Getting(Opener, NameCalls, AttributeCalls, TreeWalk):
     def _get_entry(
         self, entry: DirEntry, directory: _Pending, folder: Folder, top: Destination, queue: _Queue, job: _Job
     ) -> None:
-        name = local.checked_name(entry.name, entry.path)
+        name = local.checked_name(entry.name, ServerPath(entry.path))
         below = _Pending(entry.path, (*directory.names, name))
         if entry.is_symlink():
             queue.held.reserve(size_of(entry) + below.size())

@@ -20,7 +20,7 @@ from ninep.client.blocking.names import NameCalls
 from ninep.client.blocking.opener import Opener
 from ninep.client.blocking.tree import MAX_DEPTH, TreeWalk
 from ninep.client.copied import Copied
-from ninep.client.errors import about, refusal
+from ninep.client.errors import about, about_local, refusal
 from ninep.client.local import NOTHING, Keep, LocalEntry
 from ninep.client.paths import RemotePath, from_host, join, join_names, split
 from ninep.client.stat import FileStat, SetAttr
@@ -83,7 +83,7 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
         elif recursive:
             self._put_tree(entry, remote, job)
         else:
-            with about(path):
+            with about_local(path):
                 raise refusal(Errno.EISDIR)
 
     def _put_tree(self, entry: LocalEntry, remote: str, job: _Job) -> None:
@@ -122,10 +122,10 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
             self._put_entry(entry, remote, job)
             return
         if _identity(entry) in directory.above:
-            with about(path):
+            with about_local(path):
                 raise refusal(Errno.ELOOP, "leads to a directory it is in")
         if directory.depth > MAX_DEPTH:
-            with about(path):
+            with about_local(path):
                 raise refusal(Errno.ELOOP, f"more than {MAX_DEPTH} directories deep")
         self._put_directory(entry, remote, job)
         made.append((entry, remote))
@@ -224,7 +224,7 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
             self._put_special(entry, remote, job)
             return
         if kind != stat.S_IFREG:
-            with about(entry.path):
+            with about_local(entry.path):
                 raise refusal(Errno.EOPNOTSUPP, "special files are not copied")
         run = self.connection.run
         size = entry.stat.st_size

@@ -18,8 +18,10 @@ NOT_REQUIRED = b"authentication not required"
 LONGEST_UNAME = 255
 """Each fid keeps it. Linux names users in 32 bytes (useradd(8))."""
 
-LONGEST_LIST = 120
-"""Characters of names of exports in an error, which has to fit into the smallest msize."""
+LONGEST_LIST = 1000
+"""Characters of names of exports in an error, if so much fits into a message."""
+ELSE_OF_ERROR = 136
+"""Bytes of the error's message besides the names."""
 
 
 def auth(session: Session, afid: int, uname: bytes, aname: bytes, n_uname: int = NO_ID) -> tuple[Qid]:
@@ -100,7 +102,8 @@ def _there_are(session: Session) -> str:
     if names == [""]:
         return ": the export has no name; leave the aname out"
     shown = ", ".join(ascii(name) if name else "one without a name" for name in names)
-    return f": there {'is' if len(names) == 1 else 'are'} {shown if len(shown) <= LONGEST_LIST else shown[:LONGEST_LIST] + ' ...'}"
+    room = min(LONGEST_LIST, session.msize - ELSE_OF_ERROR)
+    return f": there {'is' if len(names) == 1 else 'are'} {shown if len(shown) <= room else shown[:room] + ' ...'}"
 
 
 def clunk_now(session: Session, fid: int) -> tuple[()]:
