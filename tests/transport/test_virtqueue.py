@@ -10,7 +10,7 @@ import pytest
 from tests.support.virtio_driver import Driver
 
 from ninep.transport import virtqueue
-from ninep.transport.virtqueue import CHAINS_A_SIGNAL, LONGEST_WARM_UP, WARM_UP, Virtqueue
+from ninep.transport.virtqueue import CHAINS_A_SIGNAL, LONGEST_PAUSE, WARM_UP, Virtqueue
 from ninep.virtio.ring import Chain, RingError
 
 
@@ -151,7 +151,7 @@ def test_the_event_loop_runs_whatever_the_guest_does(monkeypatch: pytest.MonkeyP
     asyncio.run(main())
 
 
-class TestPolling:
+class TestWaiting:
     """With a guest each of whose kicks is prompt."""
 
     @pytest.fixture(autouse=True)
@@ -163,18 +163,19 @@ class TestPolling:
             guest.ask()
             await guest.answers(1)
 
-    def test_is_tried_less_and_less_if_it_finds_nothing(self) -> None:
+    def test_the_ring_is_looked_at_less_and_less_if_that_finds_nothing(self) -> None:
         async def main() -> None:
             guest = Guest(idle=True)
             guest.start()
             await asyncio.sleep(0)
-            assert guest.queue._warm_up == WARM_UP
-            for expected in (2 * WARM_UP, 4 * WARM_UP):
-                await self.kicks(guest, guest.queue._warm_up)
-                assert (guest.queue._prompt, guest.queue._warm_up) == (0, expected)
-            guest.queue._warm_up = guest.queue._prompt = LONGEST_WARM_UP
-            await self.kicks(guest, 1)
-            assert guest.queue._warm_up == LONGEST_WARM_UP
+            queue = guest.queue
+            for pause in (WARM_UP, 2 * WARM_UP, LONGEST_PAUSE, LONGEST_PAUSE):
+                queue._pause, queue._skip = pause, 0
+                await self.kicks(guest, WARM_UP)
+                assert queue._prompt == 0, "no kick came in time"
+                assert (queue._pause, queue._skip) == (min(2 * pause, LONGEST_PAUSE), pause - 1)
+            await self.kicks(guest, WARM_UP)
+            assert queue._skip == LONGEST_PAUSE - 2, "not looked at"
             guest.close()
 
         asyncio.run(main())
@@ -189,14 +190,44 @@ class TestPolling:
             def clock() -> float:
                 nonlocal looks
                 looks += 1
-                if looks in {5, 15}:  # while the ring is polled
+                if looks in {5, 15}:  # while the ring is looked at
                     assert guest.driver.add([b"x"], [1]) is not None
                 return looks * virtqueue.POLL / 8
 
             monkeypatch.setattr(virtqueue, "monotonic", clock)
             await self.kicks(guest, 1)
             await guest.answers(2)
-            assert guest.queue._warm_up == 2 * WARM_UP  # the last look found nothing
+            assert guest.queue._pause == 2 * WARM_UP  # the last look found nothing
+            guest.close()
+
+        asyncio.run(main())
+
+    def test_the_kick_is_waited_for_without_the_loop(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(virtqueue, "LONGEST", float("inf"))
+
+        async def main() -> None:
+            guest = Guest(idle=True)
+            guest.start()
+            await self.kicks(guest, WARM_UP - 1)
+            waited = 0
+
+            def poll(milliseconds: int) -> list[tuple[int, int]]:
+                nonlocal waited
+                assert milliseconds == virtqueue.PATIENCE
+                assert guest.driver.take() is not None, "answered before it waits"
+                waited += 1
+                if waited > 3:
+                    return []
+                guest.ask()
+                return [(guest.kicked, 1)]
+
+            guest.queue._poll = poll
+            guest.ask()
+            await until(lambda: waited > 0)
+            assert waited == 4, "all in one turn of the loop"
+            assert guest.queue._prompt == 0, "the last one did not come"
+            guest.queue._poll = lambda _: []
+            await self.kicks(guest, 1)
             guest.close()
 
         asyncio.run(main())
@@ -206,7 +237,7 @@ class TestPolling:
             guest = Guest(idle=False)
             guest.start()
             await self.kicks(guest, 2 * WARM_UP)
-            assert guest.queue._warm_up == WARM_UP
+            assert guest.queue._pause == WARM_UP
             guest.close()
 
         asyncio.run(main())
@@ -221,7 +252,7 @@ def test_a_driver_that_breaks_the_rules() -> None:
         await until(lambda: bool(guest.errors))
         assert not guest.queue.running
         guest.queue.push(0, 1)
-        guest.queue.flush()  # to nobody
+        guest.queue.flush()  # the ring is stopped
         guest.close()
 
     asyncio.run(main())

@@ -311,7 +311,7 @@ class Virtio9P:
         return self._connection is None
 
     def _idle(self) -> bool:
-        return self._connection is not None and self._connection.alone()
+        return not self._chains and self._connection is not None and self._connection.alone()
 
 
 # -- messages --------------------------------------------------------------------------------------------------------------

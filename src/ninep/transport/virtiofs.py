@@ -47,6 +47,8 @@ from ninep.wire.types import Buffer
 FORM: Final = "virtiofs:PATH,tag=TAG"
 QUEUES: Final = 1 + 8
 """Of high priority, and as many for requests as a front end may ask for (num-request-queues)."""
+REQUESTS: Final = 1
+"""The first ring for requests."""
 QUEUE_SIZE: Final = 1024
 LONGEST_TAG: Final = 36
 """Bytes of the tag in the config space, which the front end answers."""
@@ -297,7 +299,15 @@ class VirtioFs:
     abort = close
 
     def _idle(self) -> bool:
-        return self._connection is not None and self._connection.alone()
+        """Nothing is in flight, and there is no other ring to wait for but that of high priority,
+        whose requests have no hurry.
+        """
+        return (
+            not self._of
+            and len(self._rings) <= REQUESTS + 1
+            and self._connection is not None
+            and self._connection.alone()
+        )
 
     def shut(self) -> bool:
         """Begin no more connections. True: there is none."""

@@ -1,10 +1,11 @@
 """A virtqueue in the event loop: woken by its kick descriptor, it serves the chains that the driver
 made available, and signals the driver.
 
-* While chains are served no kick is asked for. When there are no more, the ring is looked at for
-  some microseconds before the loop sleeps on the descriptor, as long as the driver's next chain
-  came promptly the last times: a kick costs the guest an exit from the virtual machine, and waking
-  costs the host more than a request.
+* While chains are served no kick is asked for. A driver whose next chain came promptly the last
+  times is waited for without the event loop, as a socket is (``busy_poll``), if that has nothing
+  else to do: first the ring is looked at for some microseconds, because a kick costs the guest an
+  exit from the virtual machine, and waking costs the host more than a request; then poll(2) waits
+  for the kick, at most ``PATIENCE`` milliseconds.
 * Several chains are returned under one signal, but not all of a long batch: the guest can work on
   the first ones meanwhile.
 * A turn ends after ``LONGEST`` seconds, whatever the driver does; the event loop runs, and the next
@@ -17,25 +18,36 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 from collections.abc import Callable
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 from ninep.transport import nothing
 from ninep.virtio.ring import Chain, RingError, SplitQueue
 
+# Calls that other systems do not have.
+_make_poll: Any = getattr(select, "poll", None)
+_POLLIN: Final = getattr(select, "POLLIN", 0)
 CHAINS_A_SIGNAL: Final = 8
 """So many chains are returned under one signal at most."""
 LONGEST: Final = 0.002
 """Seconds until the event loop runs again."""
 POLL: Final = 0.00005
 """Seconds for which the ring is looked at before the loop sleeps."""
-PROMPT: Final = 0.0002
+PATIENCE: Final = 5
+"""Milliseconds for which a kick is waited for without the loop. Longer than a tick of most kernels: a
+timer that is due before the next tick has to be set in the hardware, which took longer than what
+is saved (5 us in a virtual machine).
+"""
+PROMPT: Final = 0.0005
 """Seconds from sleeping to the next kick: a driver that takes longer does not only wait for us."""
-WARM_UP, LONGEST_WARM_UP = 8, 1024
-"""Prompt kicks before the ring is polled. Each poll that finds nothing doubles that, until one finds
-something: on a host that is busy, or where the guest has no core of its own meanwhile, polling is
-all but off.
+WARM_UP: Final = 8
+"""Prompt kicks before the driver is waited for without the loop."""
+LONGEST_PAUSE: Final = 1024
+"""Waits without a look at the ring. Each look that finds nothing doubles their number up to this,
+until one finds something: on a host that is busy, or where the guest has no core of its own
+meanwhile, looking is all but off.
 """
 
 
@@ -46,7 +58,7 @@ class Virtqueue:
         serve: called with each chain. How many bytes it has written there, and the chain goes back;
             None: it comes back by ``push``. ``RingError`` if it cannot be a chain of this device.
         broken: called when the driver broke the rules of the ring, which is stopped then.
-        idle: whether the thread may wait here for some microseconds.
+        idle: whether the thread may wait here, because nothing else is to be expected of the loop.
     """
 
     __slots__ = (
@@ -56,14 +68,16 @@ class Virtqueue:
         "_interrupted",
         "_kick",
         "_loop",
+        "_pause",
         "_paused",
+        "_poll",
         "_prompt",
         "_pushed",
         "_queue",
         "_serve",
         "_serving",
+        "_skip",
         "_slept",
-        "_warm_up",
     )
 
     def __init__(
@@ -80,7 +94,9 @@ class Virtqueue:
         self._interrupted = False
         """The turn must not go on: paused, or stopped."""
         self._pushed = self._prompt = 0
-        self._warm_up = WARM_UP
+        self._poll: Callable[[int], object] = _no_kick
+        self._pause, self._skip = WARM_UP, 0
+        """Waits without a look at the ring after the next that finds nothing; and now."""
         self._slept = 0.0
 
     @property
@@ -91,6 +107,9 @@ class Virtqueue:
     def start(self, queue: SplitQueue, kick: int, call: Callable[[], None]) -> None:
         """The ring runs: wait on ``kick``; ``call`` signals the driver."""
         self._queue, self._kick, self._call = queue, kick, call
+        poll = _make_poll()
+        poll.register(kick, _POLLIN)
+        self._poll = poll.poll
         self._loop.add_reader(kick, self._kicked)
         self._loop.call_soon(self._run)
 
@@ -181,34 +200,50 @@ class Virtqueue:
             if self._queue is not queue:
                 return False
             last = chain is None and not self._interrupted
-            polls = last and self._prompt >= self._warm_up and self._idle()
-            if self._pushed or not polls:
-                self._publish(queue, kicks=last and not polls)
+            waits = last and self._prompt >= WARM_UP and self._idle()
+            looks = waits and not self._skip
+            if self._pushed or not looks:
+                self._publish(queue, kicks=last and not looks)
             if self._interrupted:
                 return False
-            if last and not (self._more(queue) if polls else queue.has_more()):
+            if last and not ((looks and self._look(queue)) or queue.has_more() or (waits and self._wait(queue))):
                 self._slept = monotonic()
                 return False
             if monotonic() >= until:
                 return True
 
-    def _more(self, queue: SplitQueue) -> bool:
+    def _look(self, queue: SplitQueue) -> bool:
         """Look at the ring for a while, and then ask for kicks: whether there is a chain."""
         more = queue.has_more
         end = monotonic() + POLL
         while monotonic() < end:
             if more():
-                self._warm_up = WARM_UP
+                self._pause = WARM_UP
                 return True
-        self._prompt = 0
-        self._warm_up = min(2 * self._warm_up, LONGEST_WARM_UP)
+        self._skip = self._pause
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
         return not queue.enable_kicks()
+
+    def _wait(self, queue: SplitQueue) -> bool:
+        """Wait for the kick that was asked for: whether it came in time."""
+        if self._skip:
+            self._skip -= 1
+        if not self._poll(PATIENCE):
+            self._prompt = 0
+            return False
+        os.read(self._kick, 8)
+        queue.disable_kicks()
+        return True
 
     def _end(self, queue: SplitQueue, error: RingError) -> None:
         if self._queue is queue:
             self._pushed = 0  # nothing of this ring can be relied on
             self.stop()
             self._broken(error)
+
+
+def _no_kick(_: int) -> None:
+    """Before the first start."""
 
 
 _FAILED: Final = RingError("it cannot be served")
