@@ -277,7 +277,7 @@ def test_a_client_is_not_named_across_exports(labs: Callable[..., Lab]) -> None:
     (lab.top / "file").write_bytes(b"")
     twice = ServerConfig([ExportConfig(str(lab.top), name, security_model="passthrough") for name in ("one", "two")])
     both = {export.name.encode(): export for export in exports_of(twice)}
-    lab.server.exports._by_name.update(both)
+    lab.server.exports.replace([*lab.server.exports, *both.values()])
     with lab.connect() as client, lab.connect() as stranger:
         for which, aname in ((client, b"one"), (stranger, b"two")):
             which.version()

