@@ -82,7 +82,7 @@ class Reloadable:
         return client
 
 
-@pytest.fixture(params=["one process"])
+@pytest.fixture(params=["one process", "workers"])
 def start(request: pytest.FixtureRequest, serve: Callable[..., Server], tmp_path: Path) -> Start:
     """Start the program, of one process or of several."""
     workers = ["--workers=2"] if request.param == "workers" else []

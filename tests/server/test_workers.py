@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import pytest
 from tests.support.client import PATIENCE
 
-from ninep.server.worker import Worker, take_connections
+from ninep.server.worker import Handed, Worker, take_messages
 from ninep.server.workers import Pool
 
 Make = Callable[[int], tuple[Worker, socket.socket]]
@@ -48,7 +48,7 @@ def come(pool: Pool, listening: socket.socket) -> socket.socket:
 
 def handed(theirs: socket.socket) -> int:
     """How many connections came over a worker's line."""
-    got = take_connections(theirs) or []
+    got = [one for one in take_messages(theirs) or [] if isinstance(one, Handed)]
     for one in got:
         one.sock.close()
     return len(got)

@@ -61,18 +61,18 @@ def check_handles(settings: ServerConfig) -> None:
         raise OSError(errno.EMFILE, f"too few open files are allowed: {given}, and {needed} are needed (ulimit -n)")
 
 
-def limits_of(settings: ServerConfig, processes: int) -> Limits:
-    """The limits of one of so many processes: its share of the limits for all, and no more handles
-    than the system allows.
+def limits_of(settings: ServerConfig) -> Limits:
+    """The limits of one process: its share of the limits for all, and no more handles than the
+    system allows.
     """
-    return settings.limits.share(processes).fit(host.raise_handle_limit())
+    return settings.limits.share(settings.workers).fit(host.raise_handle_limit())
 
 
 def server_of(settings: ServerConfig, exports: Sequence[Export]) -> Server:
     """A server (one process of it) that listens nowhere yet."""
     return Server(
         exports,
-        limits_of(settings, settings.workers),
+        limits_of(settings),
         access=settings.access,
         owns_loop=True,
         instrumented=settings.metrics is not None,

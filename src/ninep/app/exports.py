@@ -163,6 +163,10 @@ class ExportConfig:
         known = model_rows()
         return Choice(self.model or AUTO, {key: value for key, value in self._given.items() if key in known})
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For a process that is a fork of this one: the driver is there by its name."""
+        return _made_again, (type(self), self.target, self.name, self._given)
+
     def __repr__(self) -> str:
         options = "".join(f", {key}={value!r}" for key, value in self._given.items())
         return f"ExportConfig({self.target!r}, {self.name!r}{options})"
@@ -174,6 +178,10 @@ class ExportConfig:
 
     def __hash__(self) -> int:
         return hash((self.target, self.name))
+
+
+def _made_again(kind: type[ExportConfig], target: str, name: str, options: Mapping[str, Any]) -> ExportConfig:
+    return kind(target, name, **options)
 
 
 def build(config: ExportConfig) -> Export:

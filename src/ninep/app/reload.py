@@ -16,9 +16,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic_ns
 from typing import Final, TypeVar
 
@@ -119,11 +119,18 @@ def admit(built: Built) -> None:
         export.admit(Access(config.get("allow"), closed=True))
 
 
-def warn_of_fixed(settings: ServerConfig, before: ServerConfig) -> None:
-    """Say which options are not what the file says until the next start."""
-    for name in FIXED:
-        if getattr(settings, name) != getattr(before, name):
+def carried(settings: ServerConfig, before: ServerConfig) -> ServerConfig:
+    """With what a process has from its start to its end; the log says which of that would be another.
+    ``NotReloaded`` if it does not fit.
+    """
+    fixed = {name: getattr(before, name) for name in FIXED}
+    for name, value in fixed.items():
+        if getattr(settings, name) != value:
             log.warning("reload: %s is changed by a restart only", name.replace("_", "-"), extra=ASKED_FOR)
+    try:
+        return replace(settings, **fixed)
+    except BadOption as error:
+        raise NotReloaded(str(error)) from error
 
 
 def set_level(settings: ServerConfig) -> None:
@@ -132,10 +139,11 @@ def set_level(settings: ServerConfig) -> None:
     logging.getLogger("ninep").setLevel(level)
 
 
-def describe(built: Built, before: Collection[Export]) -> str:
+def describe(settings: ServerConfig, before: ServerConfig) -> str:
     """What a reload did, for the log."""
-    added, removed = len(built.opened), len(set(before) - set(built.exports))
-    return f"{len(built.exports)} exports, {added} opened, {removed} closed"
+    new, old = [[_but_allow(config) for config in one.exports] for one in (settings, before)]
+    opened, closed = sum(one not in old for one in new), sum(one not in new for one in old)
+    return f"{len(new)} exports, {opened} opened, {closed} closed"
 
 
 def begin_notify() -> None:
@@ -168,7 +176,6 @@ class Reload:
     ) -> None:
         self._read = read_settings
         self._settings = settings
-        self._processes = settings.workers
         self._exports = exports
         self._server = server
         self._listening: dict[Address, Address] | None = None
@@ -217,14 +224,14 @@ class Reload:
 
     async def _reload(self) -> None:
         before, exports, listening = self._settings, self._exports, self._listening or {}
-        built = await in_thread(lambda: rebuilt(read(self._read), before, exports))
+        built = await in_thread(lambda: rebuilt(carried(read(self._read), before), before, exports))
         settings = built.settings
         added = [address for address in settings.listen if address not in listening]
         gone = [address for address in listening if address not in settings.listen]
         try:
             became = await self._server.change(
                 built.exports,
-                limits_of(settings, self._processes),
+                limits_of(settings),
                 settings.access,
                 added,
                 [listening[address] for address in gone],
@@ -237,8 +244,7 @@ class Reload:
         listening |= zip(added, became, strict=True)
         self._settings, self._exports = settings, built.exports
         set_level(settings)
-        warn_of_fixed(settings, before)
-        log.warning("reloaded: %s", describe(built, exports), extra=ASKED_FOR)
+        log.warning("reloaded: %s", describe(settings, before), extra=ASKED_FOR)
 
 
 async def in_thread(call: Callable[[], T]) -> T:

@@ -21,9 +21,11 @@ from ninep.app.config import ServerConfig
 from ninep.app.ending import EndSignals, hear_no_more_signals, signal_self
 from ninep.app.process import exit_without_hung_threads, run_in_loop
 from ninep.app.reload import Reload
+from ninep.app.reload_workers import ParentReload, Served, WorkerReload
 from ninep.server.exports import Export
 from ninep.server.server import Server
 from ninep.server.worker import when_parent_ends
+from ninep.server.worker_change import Change
 from ninep.server.workers import Pool
 from ninep.transport import Address, Bound, listeners
 from ninep.transport.kept import drop_rest
@@ -50,7 +52,7 @@ def run(settings: ServerConfig, again: ReadAgain | None = None) -> int:
     os.umask(0)  # clients state the permissions of a file, after their own umask
     exports = exports_of(settings)
     if settings.workers > 1:
-        return _run_workers(settings, exports, endpoints)
+        return _run_workers(settings, exports, endpoints, again)
     run_in_loop(settings.listen, lambda: _serve(settings, exports, endpoints, again))
     exit_without_hung_threads()
     return 0
@@ -114,7 +116,12 @@ async def _until_idle(server: Server, stopped: asyncio.Event) -> None:
         task.cancel()
 
 
-def _run_workers(settings: ServerConfig, exports: Sequence[Export], endpoints: Sequence[MetricsEndpoint]) -> int:
+def _run_workers(
+    settings: ServerConfig,
+    exports: Sequence[Export],
+    endpoints: Sequence[MetricsEndpoint],
+    again: ReadAgain | None,
+) -> int:
     bound: list[Bound] = []
     for address in settings.listen:
         try:
@@ -123,39 +130,40 @@ def _run_workers(settings: ServerConfig, exports: Sequence[Export], endpoints: S
             raise _cannot_listen(address, error) from error
 
     drop_rest()  # workers keep none
-    listening = [one.address for one in bound for _ in one.sockets]
+    served = Served.begin(settings, exports, bound)
 
     def work(control: socket.socket, number: int) -> None:
         ready.close_in_worker(settings.ready_fd)
         run_in_loop(
-            settings.listen,
-            lambda: _work(settings, exports, control, listening, endpoints[number] if endpoints else None),
+            served.settings.listen,
+            lambda: _work(served, control, endpoints[number] if endpoints else None),
         )
 
     def all_serve() -> None:
         announce(settings, exports, [one.address for one in bound], [one.address for one in endpoints])
         log.info("workers: %s", ", ".join(str(worker.pid) for worker in pool.workers))
 
-    pool = Pool([sock for one in bound for sock in one.sockets], settings.workers, work)
+    def change(one: Change) -> None:
+        pool.change(one)
+
+    reload = None if again is None else ParentReload(again, served, change)
+    pool = Pool(list(served.sockets.values()), settings.workers, work, None if reload is None else reload.hangup)
     status = pool.run(all_serve, lambda: notify("STOPPING=1"))
     hear_no_more_signals()
-    for one in bound:
+    for one in served.bound.values():
         one.close()
     return status
 
 
-async def _work(
-    settings: ServerConfig,
-    exports: Sequence[Export],
-    control: socket.socket,
-    listening: Sequence[Address],
-    endpoint: MetricsEndpoint | None,
-) -> None:
+async def _work(served: Served, control: socket.socket, endpoint: MetricsEndpoint | None) -> None:
     stopped = asyncio.Event()
-    async with server_of(settings, exports) as server:
+    built = served.built()
+    async with server_of(served.settings, built.exports) as server:
         EndSignals(stopped.set, server.hurry)
         when_parent_ends(control, signal_self)
-        server.serve_for(control, stopped.set, listening)
+        listening = dict(served.listening)
+        follower = WorkerReload(built, server, listening, control, signal_self)
+        server.serve_for(control, stopped.set, listening, follower)
         log.info("worker %d serves", os.getpid())
         with endpoint.of(server) if endpoint else nullcontext():
             await stopped.wait()

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final, Self
@@ -182,14 +182,22 @@ class Server:
                 self.unlisten(address)
             self._retire(self.exports.replace(before))
             raise
-        self.limits = limits
-        self.budgets.change(limits)
-        self.admission.change(access, limits)
         kept = set(self.exports)
         self._retire([export for export in before if export not in kept])
+        self._limit(limits, access)
         for address in unlisten:
             self.unlisten(address)
         return listening
+
+    def change_exports(self, exports: Iterable[Export], limits: Limits, access: Access) -> None:
+        """As ``change``, where addresses are somebody else's (``serve_for``)."""
+        self._retire(self.exports.replace(exports))
+        self._limit(limits, access)
+
+    def _limit(self, limits: Limits, access: Access) -> None:
+        self.limits = limits
+        self.budgets.change(limits)
+        self.admission.change(access, limits)
 
     def _retire(self, exports: Sequence[Export]) -> None:
         if exports:
@@ -217,13 +225,17 @@ class Server:
                 served.close()
 
     def serve_for(
-        self, parent: socket.socket, ended: Callable[[], None], listening: Sequence[Address | None] = ()
+        self,
+        parent: socket.socket,
+        ended: Callable[[], None],
+        listening: Mapping[int, Address] | None = None,
+        follower: worker.Follower | None = None,
     ) -> None:
         """As one of several workers: serve the connections that come over a socket, say there when
         one has ended (see ``workers``).
 
         ``ended`` is called when the parent is gone. ``listening``: the address of each of the
-        parent's sockets.
+        parent's sockets, at the time. ``follower`` makes the changes that the parent asks for.
         """
         loop = asyncio.get_running_loop()
         parent.setblocking(False)
@@ -231,14 +243,18 @@ class Server:
         adopting: set[asyncio.Task[None]] = set()
 
         def arrived() -> None:
-            connections = worker.take_connections(parent)
-            if connections is None:
+            messages = worker.take_messages(parent)
+            if messages is None:
                 loop.remove_reader(parent)
                 ended()
-            for number, sock in connections or ():
-                task = loop.create_task(self.adopt(sock, listening[number] if listening else None))
-                adopting.add(task)
-                task.add_done_callback(adopting.discard)
+            for message in messages or ():
+                if isinstance(message, worker.Handed):
+                    address = (listening or {}).get(message.number)
+                    task = loop.create_task(self.adopt(message.sock, address))
+                    adopting.add(task)
+                    task.add_done_callback(adopting.discard)
+                elif follower is not None:
+                    worker.follow(follower, message)
 
         loop.add_reader(parent, arrived)
         worker.say(parent, worker.READY)

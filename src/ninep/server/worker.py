@@ -4,24 +4,38 @@ between them. See ``workers``.
 
 from __future__ import annotations
 
+import os
 import select
+import signal
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from time import monotonic
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 CONNECTION: Final = b"+"
 PING: Final = b"?"
 """What the parent sends: a connection, with its descriptor and the number of the listening socket
 that it is from (two bytes), or nothing but a question. Each message is answered.
 """
+PREPARE: Final = b"R"
+COMMIT: Final = b"C"
+ABANDON: Final = b"A"
+"""What the parent sends for a change that all make or none (``worker_change``): to prepare it, with
+the descriptor of a file that says what it is; to make it; to forget it.
+"""
 READY: Final = b"!"
 ANSWER: Final = b"."
 ENDED: Final = b"-"
-"""What a worker sends: it serves, it has taken a message, a connection has ended."""
+PREPARED: Final = b"k"
+FAILED: Final = b"f"
+"""What a worker sends: it serves, it has taken a message, a connection has ended, a change is
+prepared, or cannot be.
+"""
 
+HANDLES: Final = 12
+"""What a worker opens before it serves."""
 TAKEN_WITHIN: Final = 0.25
 HANGING_WITHIN: Final = 6.0
 KILLED_WITHIN: Final = 2.0
@@ -46,18 +60,26 @@ class Handed(NamedTuple):
     sock: socket.socket
 
 
-def _read(said: bytes, descriptors: Sequence[int]) -> tuple[int, list[Handed]]:
-    """What the parent said: how many messages, and the connections among them."""
-    count = at = 0
-    numbers: list[int] = []
+class Asked(NamedTuple):
+    """Another message, with the descriptor that came with it."""
+
+    what: bytes
+    descriptor: int = -1
+
+
+def _read(said: bytes, descriptors: Sequence[int]) -> list[Handed | Asked]:
+    """What the parent said, in its order."""
+    found: list[Handed | Asked] = []
+    left = iter(descriptors)
+    at = 0
     while at < len(said):
-        count += 1
-        at += 1
-        if said[at - 1 : at] == CONNECTION:
-            numbers.append(int.from_bytes(said[at : at + 2], "little"))
-            at += 2
-    connections = [socket.socket(fileno=descriptor) for descriptor in descriptors]
-    return count, [Handed(*one) for one in zip(numbers, connections, strict=True)]
+        what, at = said[at : at + 1], at + 1
+        if what == CONNECTION:
+            number, at = int.from_bytes(said[at : at + 2], "little"), at + 2
+            found.append(Handed(number, socket.socket(fileno=next(left))))
+        else:
+            found.append(Asked(what, next(left) if what == PREPARE else -1))
+    return found
 
 
 class Worker:
@@ -111,19 +133,31 @@ class Worker:
         self.send(CONNECTION + number.to_bytes(2, "little"), [connection.fileno()])
 
     def take_back(self) -> list[Handed]:
-        """The connections that it has not received, and will not receive now."""
+        """The connections that it has not received, and will not receive now. What else it was sent
+        and has not received, but for questions, it is sent again.
+        """
         back: list[Handed] = []
+        again: list[Asked] = []
         while True:
             try:
                 said, descriptors, _, _ = _receive(self.theirs, MOST_SAID, MOST_SAID)
             except OSError:  # EAGAIN: that was all
-                return back
+                break
             if not said:
-                return back
-            count, handed = _read(said, descriptors)
-            self.owes -= count
-            self.connections -= len(handed)
-            back += handed
+                break
+            for message in _read(said, descriptors):
+                self.owes -= 1
+                if isinstance(message, Handed):
+                    self.connections -= 1
+                    back.append(message)
+                elif message.what != PING:
+                    again.append(message)
+        for asked in again:
+            with suppress(OSError):
+                self.send(asked.what, [asked.descriptor] if asked.descriptor >= 0 else [])
+            if asked.descriptor >= 0:
+                os.close(asked.descriptor)
+        return back
 
     def close(self) -> None:
         """Let go of the line."""
@@ -131,12 +165,52 @@ class Worker:
         self.theirs.close()
 
 
+def need_handles(any_one: socket.socket) -> None:
+    """``OSError`` if a fork of this process could not open what an event loop needs: better said
+    here than by a worker that dies of it.
+    """
+    with ExitStack() as opened:
+        for _ in range(HANDLES):
+            opened.callback(os.close, os.dup(any_one.fileno()))
+
+
+def how_ended(status: int) -> str:
+    """A process, by its status of wait(2)."""
+    code = os.waitstatus_to_exitcode(status)
+    return f"exit status {code}" if code >= 0 else signal.Signals(-code).name
+
+
 # -- in a worker ---------------------------------------------------------------------------------------------------------
 
 
-def take_connections(control: socket.socket) -> list[Handed] | None:
-    """The connections that the parent handed over; None when the parent is gone. What is taken is
-    answered.
+class Follower(Protocol):
+    """What makes the changes of this process: each method is called in the event loop, and what came
+    of ``prepare`` is said with PREPARED or FAILED.
+    """
+
+    def prepare(self, descriptor: int) -> None:
+        """Get ready for what the file says, which is to be closed."""
+
+    def commit(self) -> None:
+        """Make the change that was asked for last, as soon as it is prepared."""
+
+    def abandon(self) -> None:
+        """Forget it."""
+
+
+def follow(follower: Follower, asked: Asked) -> None:
+    """Call what was asked for; nothing for a question."""
+    if asked.what == PREPARE:
+        follower.prepare(asked.descriptor)
+    elif asked.what == COMMIT:
+        follower.commit()
+    elif asked.what == ABANDON:
+        follower.abandon()
+
+
+def take_messages(control: socket.socket) -> list[Handed | Asked] | None:
+    """What the parent sent: connections that it handed over, and the rest; None when it is gone.
+    What is taken is answered.
     """
     try:
         said, descriptors, _, _ = _receive(control, MOST_SAID, MOST_SAID)
@@ -144,9 +218,9 @@ def take_connections(control: socket.socket) -> list[Handed] | None:
         return []
     if not said:
         return None
-    count, handed = _read(said, descriptors)
-    say(control, ANSWER * count)
-    return handed
+    messages = _read(said, descriptors)
+    say(control, ANSWER * len(messages))
+    return messages
 
 
 def say(control: socket.socket, what: bytes) -> None:

@@ -22,6 +22,8 @@ Rules
   (``HANGING_WITHIN`` while they owe an answer); a second signal makes that ``HURRIES``; then they
   get SIGKILL, and after ``KILLED_WITHIN`` the parent ends without them.
 * A worker ends when the parent does (``when_parent_ends``).
+* With ``hangup``, SIGHUP is a question to it, and the workers ignore it. What they serve is changed by
+  ``change``: by all, or by none (``worker_change``).
 
 What workers share is what the host shares: files, and locks (open-file-description locks keep the
 clients of different workers apart). What they do not share: the numbers that stand for a second and
@@ -41,18 +43,28 @@ import selectors
 import signal
 import socket
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from time import monotonic
 from typing import Any, Final, NoReturn
 
-from ninep.server.worker import ANSWER, ENDED, PING, READY, TAKEN_WITHIN, Handed, Worker, can_hand_over
+from ninep.server.worker import (
+    ANSWER,
+    ENDED,
+    PING,
+    READY,
+    TAKEN_WITHIN,
+    Handed,
+    Worker,
+    can_hand_over,
+    how_ended,
+    need_handles,
+)
+from ninep.server.worker_change import Change, Changing
 
 log = logging.getLogger("ninep.server")
 
 REST: Final = 1.0
 """Seconds until the system is asked again for a handle or a process that it did not have."""
-HANDLES: Final = 12
-"""What a worker opens before it serves."""
 PING_EVERY: Final = 5.0
 HUNG_AFTER: Final = 10.0
 LIVED: Final = 10.0
@@ -65,6 +77,7 @@ ENDS_WITHIN: Final = 18.0
 HURRIES: Final = 4.0
 ENDING: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
 _CHILD: Final = getattr(signal, "SIGCHLD", None)
+_HANGUP: Final[Any] = getattr(signal, "SIGHUP", None)
 _HEARD: Final = (*ENDING, _CHILD) if _CHILD is not None else ENDING
 _NO_HANG: Final = getattr(os, "WNOHANG", 0)
 _KILL: Final = getattr(signal, "SIGKILL", signal.SIGTERM)
@@ -84,8 +97,19 @@ def _nothing() -> None:
 class Pool:
     """The parent: accepts, hands out, replaces, and ends with its workers."""
 
-    def __init__(self, listening: Sequence[socket.socket], count: int, work: Work) -> None:
-        self._listening = listening
+    def __init__(
+        self,
+        listening: Sequence[socket.socket],
+        count: int,
+        work: Work,
+        hangup: Callable[[], bool] | None = None,
+    ) -> None:
+        """``hangup``: called after SIGHUP, when all workers serve; true asks to end."""
+        self._listening = dict(enumerate(listening))
+        self._hangup = hangup
+        self._hung_up = False
+        """SIGHUP came, and nothing was made of it yet."""
+        self._changing: Changing | None = None
         self._work = work
         self._count = count
         self._selector = selectors.DefaultSelector()
@@ -114,7 +138,7 @@ class Pool:
     def _start(self, place: int) -> None:
         if _fork is None or not can_hand_over():
             raise OSError(errno.ENOSYS, "several workers need fork(2), which this system does not have")
-        _need_handles(self._wake)
+        need_handles(self._wake)
         ours, theirs = socket.socketpair()
         # A worker that is asked to end while it begins must not have our handlers any more, which
         # do nothing.
@@ -145,11 +169,13 @@ class Pool:
             signal.set_wakeup_fd(-1)
             for number in _HEARD:
                 signal.signal(number, signal.SIG_DFL)
+            if self._hangup is not None:
+                signal.signal(_HANGUP, signal.SIG_IGN)
             _mask(_UNBLOCK, ENDING)
             self._selector.close()
             for worker in (*self.workers, *self.aside):
                 worker.close()
-            for sock in (*self._listening, self._wake, self._woken):
+            for sock in (*self._listening.values(), self._wake, self._woken):
                 sock.close()
             self._work(control, place)
             status = 0
@@ -161,6 +187,9 @@ class Pool:
             os._exit(status)
 
     def _replace(self, place: int) -> None:
+        if self._changing is not None:
+            self._missing.append((place, 0.0))
+            return
         try:
             self._start(place)
         except OSError as error:
@@ -178,13 +207,13 @@ class Pool:
         """
         self._announce = announce
         for number in _HEARD:
-            if number != getattr(signal, "SIGHUP", None) or signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1)
+            if number != _HANGUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1)
                 signal.signal(number, lambda *_: None)
         self._wake.setblocking(False)
         self._woken.setblocking(False)
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
         self._selector.register(self._woken, selectors.EVENT_READ, None)
-        for sock in self._listening:
+        for sock in self._listening.values():
             sock.setblocking(False)
         self._reap()  # what died before there was a handler
         while not self._signals and not self._failed:
@@ -200,7 +229,7 @@ class Pool:
         return self._end()
 
     def _timeout(self) -> float:
-        if any(worker.owes for worker in self.workers):
+        if self._changing is not None or any(worker.owes for worker in self.workers):
             return TAKEN_WITHIN / 2
         return REST / 4 if self._missing or self._resting else PING_EVERY
 
@@ -221,19 +250,20 @@ class Pool:
             if not worker.owes and not worker.connections and not worker.asked_to_end:
                 worker.asked_to_end = True
                 os.kill(worker.pid, signal.SIGTERM)
-        if self._resting and now >= self._resting:
-            self._resting = 0.0
-        due = [place for place, when in self._missing if now >= when]
-        self._missing = [(place, when) for place, when in self._missing if now < when]
-        for place in due:
-            self._replace(place)
+        self._resting = self._resting if now < self._resting else 0.0
+        self._go_on_changing()
+        if self._changing is None:
+            due = [place for place, when in self._missing if now >= when]
+            self._missing = [(place, when) for place, when in self._missing if now < when]
+            for place in due:
+                self._replace(place)
         self._listen(bool(self.workers) and not self._resting)
 
     def _listen(self, accept: bool) -> None:
         if accept == self._accepting:
             return
         self._accepting = accept
-        for sock in self._listening:
+        for sock in self._listening.values():
             if accept:
                 self._selector.register(sock, selectors.EVENT_READ, sock)
             else:
@@ -246,6 +276,35 @@ class Pool:
         self._resting = monotonic() + REST
         self._listen(False)
 
+    # -- changing --------------------------------------------------------------------------------------------------------
+
+    def change(self, change: Change) -> None:
+        """Change what the workers serve, and where is listened: to be called by ``hangup``."""
+        self._changing = Changing(change, self.workers)
+
+    def _go_on_changing(self) -> None:
+        if self._changing is None:
+            if self._hung_up and self._hangup is not None and self._announce is None and self.workers:
+                self._hung_up = False
+                self._signals += self._hangup()
+            return
+        made = self._changing.step()
+        if made is not None:
+            self._end_change(made)
+
+    def _end_change(self, made: bool) -> None:
+        changing, self._changing = self._changing, None
+        if changing is None:
+            return
+        if made:
+            self._listen(False)
+            for number in changing.change.removed:
+                self._listening.pop(number).close()
+            for sock in changing.change.added.values():
+                sock.setblocking(False)
+            self._listening.update(changing.change.added)
+        changing.end(made, self.aside)
+
     # -- connections -----------------------------------------------------------------------------------------------------
 
     def _accept(self, listening: socket.socket) -> None:
@@ -256,7 +315,8 @@ class Pool:
                 log.warning("accept: %s", error.strerror)
                 self._rest()
             return
-        self._hand_over(Handed(self._listening.index(listening), sock), self.workers)
+        number = next(number for number, one in self._listening.items() if one is listening)
+        self._hand_over(Handed(number, sock), self.workers)
 
     def _hand_over(self, handed: Handed, workers: Iterable[Worker]) -> None:
         """To the one with the fewest connections, of those that answer if there are any. Without
@@ -300,6 +360,8 @@ class Pool:
         except OSError:  # EAGAIN; ECONNRESET: its end is noticed by SIGCHLD
             return
         worker.connections -= said.count(ENDED)
+        if self._changing is not None:
+            self._changing.hear(worker, said)
         answers = said.count(ANSWER)
         if answers:
             worker.owes -= answers
@@ -318,7 +380,11 @@ class Pool:
     def _signalled(self) -> list[int]:
         """Hear signals; the exit statuses of workers that have ended."""
         with suppress(BlockingIOError):
-            self._signals += sum(number in ENDING for number in self._woken.recv(64))
+            for number in self._woken.recv(64):
+                if number == _HANGUP and self._hangup is not None:
+                    self._hung_up = True
+                else:
+                    self._signals += number in ENDING
         return self._reap()
 
     def _set_aside(self, worker: Worker) -> None:
@@ -329,6 +395,8 @@ class Pool:
             worker.connections,
         )
         worker.aside = True
+        if self._changing is not None:
+            self._changing.gone(worker)
         self.workers.remove(worker)
         self.aside.append(worker)
         self._replace(worker.place)
@@ -347,6 +415,8 @@ class Pool:
         self._hear(worker)  # the last that it said
         back = worker.take_back()
         self._forget(worker)
+        if self._changing is not None:
+            self._changing.gone(worker)
         if not self._signals and not worker.aside:
             self._plan(worker, status)
         for handed in back:
@@ -358,12 +428,15 @@ class Pool:
         deaths = self._deaths[worker.place] = 0 if lived else self._deaths[worker.place] + 1
         self._unready += not worker.ready
         if not worker.ready and (self._announce is not None or (self._unready >= GIVE_UP and not self.workers)):
-            log.error("worker %d ended (%s) before it could serve: giving up", worker.pid, _how(status))
+            log.error("worker %d ended (%s) before it could serve: giving up", worker.pid, how_ended(status))
             self._failed = True
             return
         pause = 0.0 if deaths < 2 else min(PAUSE * 2 ** (deaths - 2), LONGEST_PAUSE)
         log.error(
-            "worker %d ended (%s); starting another%s", worker.pid, _how(status), f" in {pause:g} s" if pause else ""
+            "worker %d ended (%s); starting another%s",
+            worker.pid,
+            how_ended(status),
+            f" in {pause:g} s" if pause else "",
         )
         if pause:
             self._missing.append((worker.place, monotonic() + pause))
@@ -374,6 +447,7 @@ class Pool:
 
     def _end(self) -> int:
         clean = not self._failed
+        self._end_change(False)
         self._signals = heard = max(1, self._signals)
         self._ask_to_end()
         began = monotonic()
@@ -397,7 +471,7 @@ class Pool:
 
     def _ask_to_end(self) -> None:
         self._listen(False)
-        for sock in self._listening:
+        for sock in self._listening.values():
             sock.close()
         self._tell(signal.SIGTERM)
         for worker in (*self.workers, *self.aside):
@@ -424,17 +498,3 @@ class Pool:
         for worker in (*self.workers, *self.aside):
             if not worker.killed:
                 os.kill(worker.pid, number)
-
-
-def _need_handles(any_one: socket.socket) -> None:
-    """``OSError`` if a fork of this process could not open what an event loop needs: better said
-    here than by a worker that dies of it.
-    """
-    with ExitStack() as opened:
-        for _ in range(HANDLES):
-            opened.callback(os.close, os.dup(any_one.fileno()))
-
-
-def _how(status: int) -> str:
-    code = os.waitstatus_to_exitcode(status)
-    return f"exit status {code}" if code >= 0 else signal.Signals(-code).name
