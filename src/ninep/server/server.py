@@ -190,7 +190,7 @@ class Server:
         return listening
 
     def change_exports(self, exports: Iterable[Export], limits: Limits, access: Access) -> None:
-        """As ``change``, where addresses are somebody else's (``serve_for``)."""
+        """As ``change``, where the parent has the addresses (``serve_for``)."""
         self._retire(self.exports.replace(exports))
         self._limit(limits, access)
 

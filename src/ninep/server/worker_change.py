@@ -3,7 +3,7 @@
 Rules
 
 * One worker prepares it, then all others do: what cannot be done is found, and logged, once.
-* A worker that cannot, dies, or takes longer than ``PREPARED_WITHIN`` ends it: nobody changes anything.
+* A worker that cannot, dies, or takes longer than ``PREPARED_WITHIN`` ends it: nothing changes.
 * When all are prepared, all commit. One that was set aside gets both at once, and ends itself if it
   cannot follow; one that cannot be told is asked to end.
 * No worker is started meanwhile: it would have what was before.
