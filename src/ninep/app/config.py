@@ -159,7 +159,7 @@ class ServerConfig(OptionSet):
                 )
 
     def _check_effects(self) -> None:
-        """Refuse what would have no effect: whoever writes it relies on it."""
+        """Refuse what would have no effect: the file or the command line relies on it."""
         places = (*self.listen, *([self.metrics] if self.metrics is not None else []))
         shown = ", ".join(map(str, places))
         kinds = [transport_of(address).peers for address in places]
@@ -167,7 +167,7 @@ class ServerConfig(OptionSet):
         for rule in self.allow:
             if known is not None and rule.kind not in known:
                 named = f" (what is known of them: {', '.join(sorted(known))})" if known else ""
-                raise BadOption(f"allow: {rule} names nobody who can come by {shown}{named}")
+                raise BadOption(f"allow: {rule} names no client that can come by {shown}{named}")
         squash = {export.get("squash") for export in self.exports if export.has("squash")}
         if "peer" in squash and known is not None and "uid" not in known:
             raise BadOption(
