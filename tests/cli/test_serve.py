@@ -329,7 +329,7 @@ class TestRefuses:
             (["--msize", "1M", "--limit", "msize=2M"], ["msize: 1M and limit msize=2M exclude each other"]),
             (["--limit", "fids=5", "--limit", "fids=6"], ["fids=5 and --limit fids=6 exclude each other"]),
             (["--allow", "cid:3"], ["allow: cid:3 names no client that can come by 127.0.0.1:5640"]),
-            (["--listen", "unix:/s", "--allow", "10.0.0.0/8"], ["names nobody", "gid, uid"]),
+            (["--listen", "unix:/s", "--allow", "10.0.0.0/8"], ["names no client", "gid, uid"]),
             (["--squash", "peer"], ["squash", "unix:PATH"]),
             (["--anon", "5"], ["anon has no effect"]),
             (["--msize", "4095"], ["4096"]),
