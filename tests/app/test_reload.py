@@ -8,13 +8,15 @@ import itertools
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.serving import Server
+from tests.serving import Server, program
 from tests.support.client import PATIENCE, RawClient, refused
 
 from ninep.linux import Errno
@@ -228,6 +230,28 @@ class TestSignals:
         os.kill(server.pid, signal.SIGHUP)
         server.stop()
         assert "reload" not in server.said()
+
+    def test_the_end_of_its_terminal_is_the_end(self, tmp_path: Path) -> None:
+        (tmp_path / "ninep.toml").write_text(f"listen = 'unix:{tmp_path}/socket'\n[exports.a]\ntarget = 'mem:'\n")
+        master, slave = os.openpty()
+        begin = (
+            "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-c", begin, *program(), "serve", f"--config={tmp_path}/ninep.toml"],
+            stdin=slave,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        os.close(slave)
+        assert process.stderr
+        with process.stderr as said:
+            assert any(b"listening on" in line for line in said)
+            process.send_signal(signal.SIGHUP)
+            assert any(b"reloaded" in line for line in said)
+            os.close(master)
+            assert process.wait(PATIENCE) == 0
 
     def test_sigterm_ends_after_reloads(self, start: Start) -> None:
         one = start()
