@@ -72,7 +72,7 @@ def test_the_table_is_right(name):
         ["mv", "host/x"],
         ["mv", "host:1/x", "host:2/x"],
         ["ln", "host:1/x", "host:2/x"],
-        ["chmod", "u+x", "host/x"],
+        ["chmod", "u+q", "host/x"],
         ["chown", "root", "host/x"],
         ["chown", ":", "host/x"],
         ["xattr", "host/x", "--remove"],

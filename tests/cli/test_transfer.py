@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 
 import pytest
@@ -137,6 +138,29 @@ def test_a_bar_on_a_terminal_only(ninep, server, files, monkeypatch):
     monkeypatch.setattr(sys.stderr.__class__, "isatty", lambda self: True, raising=False)
     assert "100%" in ninep("get", f"{server}/file").err
     assert ninep("get", "-q", f"{server}/file").err == ""
+
+
+@pytest.mark.parametrize("columns", ["20", "40", "200"])
+def test_a_bar_on_a_narrow_terminal(ninep, server, files, monkeypatch, columns):
+    """No line is longer than the terminal is wide: it could not be written over."""
+    monkeypatch.setattr("ninep.cli.progress.SHOW_AFTER", 0)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", columns)
+    name = "a-name-that-is-much-longer-than-the-terminal-is-wide"
+    files.write_bytes(name, bytes(100_000))
+    monkeypatch.setattr(sys.stderr.__class__, "isatty", lambda self: True, raising=False)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", ninep("get", f"{server}/{name}").err)
+    assert "100%" in shown
+    assert max(map(len, re.split(r"[\r\n]+", shown))) < int(columns)
+    assert sum("100%" in line for line in re.split(r"[\r\n]+", shown)) <= 4
+
+
+def test_no_bar_where_the_cursor_cannot_move(ninep, server, files, monkeypatch):
+    monkeypatch.setattr("ninep.cli.progress.SHOW_AFTER", 0)
+    monkeypatch.setenv("TERM", "dumb")
+    files.write_bytes("file", bytes(100_000))
+    monkeypatch.setattr(sys.stderr.__class__, "isatty", lambda self: True, raising=False)
+    assert ninep("get", f"{server}/file").err == ""
 
 
 # -- links, and names that meet

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ninep.cli.listing import resolved
-from ninep.cli.params import LOCATION, MODE, OWNER
+from ninep.cli.params import LOCATION, MODE, OWNER, Checked
 from ninep.cli.remote import Remote, remote_command
+from ninep.cli.symbolic import ModeChange, read_mode
 from ninep.client.address import Location, parse_location
 from ninep.client.copied import Copied
 from ninep.client.errors import ServerPath
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ninep.client.blocking import Client
 
 
+_ROOT: Final = "the root of an export cannot be removed"
 _NEEDS_R: Final = "is a directory: -r removes it with everything below, -d if it is empty"
 
 
@@ -53,12 +55,14 @@ def rm(remote: Remote, locations: tuple[Location, ...], recursive: bool, empty: 
     """Remove files, and with -r whole trees. Links are removed, not followed."""
     for location in locations:
         if location.path.strip("/") in {"", ".", ".."}:
-            raise click.UsageError(f"{location}: the root of an export cannot be removed")
-    for location in locations:
+            raise click.UsageError(f"{location}: {_ROOT}")
+    for location in remote.expand(locations):
         with remote.each(location):
             client = remote.client(location.address)
             try:
                 path = resolved(client, location.path)
+                if path == "/":
+                    raise OSError(errno.EBUSY, _ROOT)
                 if not client.stat(path).is_dir():
                     client.remove(path)
                 elif recursive:
@@ -109,6 +113,9 @@ def mv(remote: Remote, sources: tuple[Location, ...], destination: str) -> None:
     it. If it is a directory, the files are moved into it; otherwise an existing file is replaced,
     unless it is another one of the SOURCES.
     """
+    sources = tuple(remote.expand(sources))
+    if not sources:
+        return
     paths = [_destination(destination, source) for source in sources]
     client = remote.client(sources[0].address)
     if len(sources) > 1 and not client.stat(paths[0], follow=True).is_dir():
@@ -168,7 +175,7 @@ def _on_each(
     """Call ``act`` for each location, and with ``recursive`` for everything below. With ``follow``,
     links on the command line are followed, others are skipped.
     """
-    for location in locations:
+    for location in remote.expand(locations):
         with remote.each(location):
             client = remote.client(location.address)
             path = client.realpath(location.path) if follow else resolved(client, location.path)
@@ -180,14 +187,19 @@ def _on_each(
 
 @remote_command(
     "ninep chmod 640 HOST:5640/file",
-    "ninep chmod -R 755 HOST:5640/dir",
+    "ninep chmod -R u+rwX,go-w HOST:5640/dir",
 )
-@click.argument("mode", type=MODE)
+@click.argument("mode", type=Checked("mode", read_mode))
 @click.argument("locations", nargs=-1, required=True, type=LOCATION, metavar="LOCATION...")
 @click.option("-R", "--recursive", is_flag=True, help="Also change everything below.")
-def chmod(remote: Remote, mode: int, locations: tuple[Location, ...], recursive: bool) -> None:
-    """Set permissions, in octal."""
-    _on_each(remote, locations, recursive, True, lambda client, path: client.chmod(path, mode))
+def chmod(remote: Remote, mode: ModeChange, locations: tuple[Location, ...], recursive: bool) -> None:
+    """Change permissions, in octal or as changes: u+x,go-w (chmod(1))."""
+
+    def change(client: Client, path: str) -> None:
+        found = client.stat(path)
+        client.chmod(path, mode(found.st_mode & 0o7777, found.is_dir()))
+
+    _on_each(remote, locations, recursive, True, change)
 
 
 @remote_command(

@@ -84,7 +84,7 @@ def _print_stat(location: Location, found: FileStat, target: str | None) -> None
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line for each file; times in nanoseconds.")
 def stat(remote: Remote, locations: tuple[Location, ...], follow: bool, as_json: bool) -> None:
     """Show the attributes of files."""
-    for location in locations:
+    for location in remote.expand(locations):
         with remote.each(location):
             client = remote.client(location.address)
             path = client.realpath(location.path) if follow else resolved(client, location.path)
@@ -108,7 +108,7 @@ def df(remote: Remote, locations: tuple[Location, ...], short: bool) -> None:
     def size(bytes_: int) -> str:
         return human(bytes_) if short else str(bytes_ // 1024)
 
-    for location in locations:
+    for location in remote.expand(locations):
         with remote.each(location):
             client = remote.client(location.address)
             found = client.statfs(client.realpath(location.path))

@@ -130,9 +130,10 @@ def ls(
     names are listed.
     """
     how = Style(**style, order=order or "name", tty=output.is_terminal())
-    headings = len(locations) > 1 or recursive
+    given = list(remote.expand(locations))
+    headings = len(given) > 1 or recursive
     first = True
-    for location in locations:
+    for location in given:
         with remote.each(location):
             try:
                 client = remote.client(location.address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from types import TracebackType
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
 
 SHOW_AFTER: Final = 1.0
 INTERVAL: Final = 0.1
+_NO_CURSOR: Final = ("dumb", "unknown")
+"""Terminals that cannot write over a line."""
+_WIDE: Final = 100
+"""Columns that all parts need; on fewer there are the name and a percentage only."""
+_NAME: Final = 50
 
 
 class Bar:
@@ -22,7 +28,7 @@ class Bar:
     """
 
     def __init__(self, *, enabled: bool) -> None:
-        self._enabled = enabled and sys.stderr.isatty()
+        self._enabled = enabled and sys.stderr.isatty() and os.environ.get("TERM") not in _NO_CURSOR
         self._since = time.monotonic()
         self._next = 0.0
         self._progress: Progress | None = None
@@ -31,6 +37,7 @@ class Bar:
         self._before = 0
         self._files = 0
         self._bytes = 0
+        self._room = _NAME
 
     def __enter__(self) -> Self:
         return self
@@ -63,7 +70,7 @@ class Bar:
             speed = self._bytes / max(0.001, now - self._since)
             self._progress.update(
                 self._task,
-                description=f"{printable(path)[-50:]}",
+                description=printable(path)[-self._room :],
                 completed=done,
                 total=max(done, size),
                 summary=f"file {self._files}, {human(self._bytes)} in all, {human(int(speed))}/s",
@@ -73,13 +80,13 @@ class Bar:
         from rich.console import Console  # noqa: PLC0415 - takes 0.1 s, so only for long copies
         from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415
 
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[summary]}", markup=False),
-            console=Console(stderr=True),
-            transient=True,
-        )
+        console = Console(stderr=True)
+        name = TextColumn("{task.description}", markup=False)
+        percentage = TextColumn("{task.percentage:>3.0f}%")
+        summary = TextColumn("{task.fields[summary]}", markup=False)
+        wide = console.width >= _WIDE
+        columns = (name, BarColumn(), percentage, summary) if wide else (name, percentage)
+        self._room = _NAME if wide else max(1, console.width - 6)  # a space and "100%", and one column free
+        self._progress = Progress(*columns, console=console, transient=True)
         self._task = self._progress.add_task("", total=1, summary="")
         self._progress.start()

@@ -4,12 +4,13 @@ failures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ninep.cli.globs import expanded, has_pattern
 from ninep.cli.params import SIZE
 from ninep.cli.show import printable
 from ninep.cli.waiting import hinting
@@ -67,6 +68,17 @@ class Remote:
                 raise
             self._clients[address] = client
         return client
+
+    def expand(self, locations: Iterable[Location]) -> Iterator[Location]:
+        """The locations with patterns replaced by what matches them (``globs``)."""
+        for location in locations:
+            if not has_pattern(location.path):
+                yield location
+                continue
+            found: list[Location] = []
+            with self.each(location):
+                found = expanded(self.client(location.address), location)
+            yield from found
 
     def report(self, error: OSError, about: str | None = None) -> None:
         """Report a failure: a line on stderr, and exit status 1 at the end."""

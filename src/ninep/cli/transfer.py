@@ -28,7 +28,7 @@ from ninep.client.paths import from_host, join
 @click.argument("locations", nargs=-1, required=True, type=LOCATION, metavar="LOCATION...")
 def cat(remote: Remote, locations: tuple[Location, ...]) -> None:
     """Write files to standard output, one after the other."""
-    for location in locations:
+    for location in remote.expand(locations):
         with remote.each(location):
             client = remote.client(location.address)
             with client.open(location.path, follow=True) as file, closing(file.chunks()) as pieces:
@@ -80,7 +80,7 @@ def get(
     a link at the path of a directory refused.
     """
     *named, destination = sources if len(sources) > 1 else (*sources, os.curdir)
-    locations = [_location(text) for text in named]
+    locations = list(remote.expand([_location(text) for text in named]))
     if setid and not archive:
         raise click.UsageError("--setid needs -a: without, no owner and none of these bits are preserved")
     recursive = recursive or archive
