@@ -30,41 +30,16 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "stat": ("ninep.cli.info", "Show the attributes of files."),
     "df": ("ninep.cli.info", "Show the free space of a filesystem."),
     "xattr": ("ninep.cli.info", "List, show, set or remove extended attributes."),
+    "du": ("ninep.cli.usage", "Show how much space files take."),
+    "find": ("ninep.cli.find", "List files by name, type, size and time."),
+    "edit": ("ninep.cli.edit", "Edit a file in an editor of this host."),
+    "touch": ("ninep.cli.touch", "Set times, make files."),
     "mkdir": ("ninep.cli.change", "Make directories."),
     "rm": ("ninep.cli.change", "Remove files and trees."),
     "mv": ("ninep.cli.change", "Move and rename files on a server."),
     "ln": ("ninep.cli.change", "Make links."),
     "chmod": ("ninep.cli.change", "Set permissions."),
     "chown": ("ninep.cli.change", "Set owners and groups."),
-
-class CommandEntry(NamedTuple):
-    """A command: its module, and its line in ``ninep --help``."""
-
-    module: str
-    help: str
-
-
-COMMANDS: Final = {
-    "serve": CommandEntry("ninep.cli.serve", "Serve folders over 9P."),
-    "config": CommandEntry("ninep.cli.config", "Check and show the configuration file of serve."),
-    "ls": CommandEntry("ninep.cli.listing", "List directories."),
-    "tree": CommandEntry("ninep.cli.listing", "Show what is below a directory as a tree."),
-    "cat": CommandEntry("ninep.cli.transfer", "Write files to standard output."),
-    "get": CommandEntry("ninep.cli.transfer", "Copy files from a server."),
-    "put": CommandEntry("ninep.cli.transfer", "Copy files to a server."),
-    "stat": CommandEntry("ninep.cli.info", "Show the attributes of files."),
-    "df": CommandEntry("ninep.cli.info", "Show the free space of a filesystem."),
-    "xattr": CommandEntry("ninep.cli.info", "List, show, set or remove extended attributes."),
-    "du": CommandEntry("ninep.cli.usage", "Show how much space files take."),
-    "find": CommandEntry("ninep.cli.find", "List files by name, type, size and time."),
-    "edit": CommandEntry("ninep.cli.edit", "Edit a file in an editor of this host."),
-    "touch": CommandEntry("ninep.cli.touch", "Set times, make files."),
-    "mkdir": CommandEntry("ninep.cli.change", "Make directories."),
-    "rm": CommandEntry("ninep.cli.change", "Remove files and trees."),
-    "mv": CommandEntry("ninep.cli.change", "Move and rename files on a server."),
-    "ln": CommandEntry("ninep.cli.change", "Make links."),
-    "chmod": CommandEntry("ninep.cli.change", "Set permissions."),
-    "chown": CommandEntry("ninep.cli.change", "Set owners and groups."),
 }
 """A command: its module, and its line in ``ninep --help``. Tuples without names, which cost the start
 of each command a hundredth less.
