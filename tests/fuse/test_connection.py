@@ -18,7 +18,7 @@ from ninep.drivers.memory import MemoryDriver
 from ninep.fuse.connection import FuseConnection
 from ninep.fuse.dispatcher import LATER, MOST_WAITING, NEVER
 from ninep.linux import LOCK_UNLCK, LOCK_WRLCK
-from ninep.node import serve_in_this_thread
+from ninep.node import Driver, serve_in_this_thread
 from ninep.server.budgets import Budgets
 from ninep.server.context import Context
 from ninep.server.exports import Export, Exports
@@ -47,9 +47,10 @@ class Link:
         limits: Limits | None = None,
         slices: Slices | None = None,
         observer: Observer | None = None,
+        driver: Driver | None = None,
     ) -> None:
         self.faults, self.audit = Faults(), Audit()
-        export = Export("", MemoryDriver(clock=lambda: 0), [self.audit, self.faults, LAYERS[kind]])
+        export = Export("", driver or MemoryDriver(clock=lambda: 0), [self.audit, self.faults, LAYERS[kind]])
         self.workers = Offload(8, "fuse-worker")
         self.context = Context(
             exports=Exports([export]),
