@@ -249,7 +249,7 @@ class TestRefuses:
 
     def test_without_the_library(self, export: Path) -> None:
         self.one_line(
-            self.run(export, "0", "sys.modules['prometheus_client'] = None"), "pip install 'ninep[metrics]'", 2
+            self.run(export, "0", "sys.modules['prometheus_client'] = None"), "pip install 'ninep[metrics]'", 1
         )
 
     def run(self, export: Path, address: str, before: str = "") -> subprocess.CompletedProcess[str]:

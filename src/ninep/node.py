@@ -158,6 +158,13 @@ class Node(ABC):
         """
         return b"/"
 
+    @property
+    def pathname(self) -> bytes:
+        """The path from the root of the export, as far as it is known without asking the host: for
+        people, never to act on. Without one, the name.
+        """
+        return self.name
+
     # -- attributes ----------------------------------------------------------------------------------------------------
 
     @abstractmethod

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ninep.app.control_place import parse_control
 from ninep.app.exports import ExportConfig
 from ninep.options import FLAG, BadOption, OptionSet, mode, number, option, parsed, show_amount, size
 from ninep.server.access import Access, Rule, parse_rule
@@ -95,6 +96,13 @@ class ServerConfig(OptionSet):
         parsed("ADDRESS", parse_metrics, Tcp),
         "Serve Prometheus metrics over HTTP at PORT (on the loopback) or HOST:PORT. With "
         "--workers each process at a port of its own, from this one on. Needs ninep[metrics].",
+        group=LOG_GROUP,
+    )
+    control: str | None = option(
+        None,
+        parsed("PATH", parse_control, str),
+        "The socket that 'ninep status', 'top' and 'ctl' ask, for this user and root alone; 'none': "
+        "there is none. [default: in $RUNTIME_DIRECTORY, or $XDG_RUNTIME_DIR/ninep if there is one]",
         group=LOG_GROUP,
     )
     ready_fd: int | None = option(

@@ -38,7 +38,7 @@ from ninep.transport.service_manager import notify
 log = logging.getLogger("ninep.serve")
 T = TypeVar("T")
 
-FIXED: Final = ("workers", "metrics", "ready_fd")
+FIXED: Final = ("workers", "metrics", "control", "ready_fd")
 
 
 class NotReloaded(Exception):
@@ -182,6 +182,8 @@ class Reload:
         """What each address of the configuration became; None: the server has not begun."""
         self._again = False
         self._running: asyncio.Task[None] | None = None
+        self._why = ""
+        """Why the last one changed nothing; empty: it was good."""
         self.count = 0
         """How many there were, good or not."""
 
@@ -191,6 +193,13 @@ class Reload:
             self._running = asyncio.get_running_loop().create_task(self._run())
         else:
             self._again = True
+
+    async def now(self) -> str:
+        """Reload, and wait for its end: why nothing has changed, a line each, or nothing."""
+        self.ask()
+        while self._running is not None:
+            await asyncio.shield(self._running)
+        return self._why
 
     def begin(self, listening: Sequence[Address]) -> None:
         """The server listens; ``listening`` is what the addresses of the configuration became."""
@@ -213,13 +222,14 @@ class Reload:
         try:
             await self._reload()
         except NotReloaded as error:
-            say_why(str(error))
-            end_notify(str(error))
+            self._why = str(error)
+            say_why(self._why)
         except Exception:
+            self._why = "it failed"
             log.exception("the reload failed")
-            end_notify("it failed")
         else:
-            end_notify()
+            self._why = ""
+        end_notify(self._why)
         self.count += 1
 
     async def _reload(self) -> None:

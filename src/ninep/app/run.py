@@ -9,22 +9,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ninep.app import ready
 from ninep.app.announce import announce
 from ninep.app.build import check_handles, exports_of, server_of
 from ninep.app.config import ServerConfig
+from ninep.app.control import answering, control_socket
+from ninep.app.control_commands import Controlled
 from ninep.app.ending import EndSignals, hear_no_more_signals, signal_self
 from ninep.app.process import exit_without_hung_threads, run_in_loop
 from ninep.app.reload import Reload
 from ninep.app.reload_workers import ParentReload, Served, WorkerReload
 from ninep.server.exports import Export
 from ninep.server.server import Server
-from ninep.server.worker import when_parent_ends
+from ninep.server.worker import DRAIN, say, when_parent_ends
 from ninep.server.worker_change import Change
 from ninep.server.workers import Pool
 from ninep.transport import Address, Bound, listeners
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ninep.serve")
 T = TypeVar("T")
+_HANG_UP: Any = getattr(signal, "SIGHUP", None)
 
 
 ReadAgain = Callable[[], ServerConfig]
@@ -51,11 +55,23 @@ def run(settings: ServerConfig, again: ReadAgain | None = None) -> int:
     endpoints = _metrics(settings)
     os.umask(0)  # clients state the permissions of a file, after their own umask
     exports = exports_of(settings)
-    if settings.workers > 1:
-        return _run_workers(settings, exports, endpoints, again)
-    run_in_loop(settings.listen, lambda: _serve(settings, exports, endpoints, again))
+    control = _control(settings)
+    try:
+        if settings.workers > 1:
+            return _run_workers(settings, exports, endpoints, control, again)
+        run_in_loop(settings.listen, lambda: _serve(settings, exports, endpoints, control, again))
+    finally:
+        if control is not None:
+            control.close()
     exit_without_hung_threads()
     return 0
+
+
+def _control(settings: ServerConfig) -> Bound | None:
+    try:
+        return control_socket(settings.control)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot make the control socket {settings.control}: {error.strerror}") from error
 
 
 def _cannot_listen(address: Address, error: OSError) -> OSError:
@@ -66,6 +82,7 @@ async def _serve(
     settings: ServerConfig,
     exports: Sequence[Export],
     endpoints: Sequence[MetricsEndpoint],
+    control: Bound | None,
     again: ReadAgain | None,
 ) -> None:
     stopped = asyncio.Event()
@@ -83,8 +100,12 @@ async def _serve(
         announce(settings, exports, listening, [one.address for one in endpoints])
         if reload is not None:
             reload.begin(listening)
+        controlled = Controlled(
+            server=server, drain=_drains(server, stopped), reload=None if reload is None else reload.now
+        )
         with endpoints[0].of(server) if endpoints else nullcontext():
-            await (stopped.wait() if server.accepting else _until_idle(server, stopped))
+            async with answering(controlled, control):
+                await (stopped.wait() if server.accepting else _until_idle(server, stopped))
         log.info("stopping")
         notify("STOPPING=1")
     hear_no_more_signals()
@@ -108,6 +129,29 @@ def _metrics(settings: ServerConfig) -> Sequence[MetricsEndpoint]:
         raise _cannot_listen(settings.metrics, error) from error
 
 
+async def _parent_reloads() -> str:
+    """Of a worker: the parent is asked, and says in the log what became of it."""
+    os.kill(os.getppid(), _HANG_UP)
+    return ""
+
+
+def _drains(server: Server, stopped: asyncio.Event) -> Callable[[], None]:
+    """What accepts nothing more and ends with the last connection."""
+    waiting: list[asyncio.Task[None]] = []
+
+    async def end() -> None:
+        await server.wait_idle()
+        stopped.set()
+
+    def drain() -> None:
+        if not waiting:
+            log.info("draining: accepting nothing more")
+            server.drain()
+            waiting.append(asyncio.get_running_loop().create_task(end()))
+
+    return drain
+
+
 async def _until_idle(server: Server, stopped: asyncio.Event) -> None:
     """Only connections that were handed over: the server ends with the last one."""
     ending = [asyncio.create_task(stopped.wait()), asyncio.create_task(server.wait_idle())]
@@ -120,6 +164,7 @@ def _run_workers(
     settings: ServerConfig,
     exports: Sequence[Export],
     endpoints: Sequence[MetricsEndpoint],
+    control: Bound | None,
     again: ReadAgain | None,
 ) -> int:
     bound: list[Bound] = []
@@ -132,12 +177,11 @@ def _run_workers(
     drop_rest()  # workers keep none
     served = Served.begin(settings, exports, bound)
 
-    def work(control: socket.socket, number: int) -> None:
+    def work(parent: socket.socket, number: int) -> None:
         ready.close_in_worker(settings.ready_fd)
-        run_in_loop(
-            served.settings.listen,
-            lambda: _work(served, control, endpoints[number] if endpoints else None),
-        )
+        endpoint = endpoints[number] if endpoints else None
+        reloads = again is not None
+        run_in_loop(served.settings.listen, lambda: _work(served, parent, endpoint, control, reloads=reloads))
 
     def all_serve() -> None:
         announce(settings, exports, [one.address for one in bound], [one.address for one in endpoints])
@@ -155,16 +199,26 @@ def _run_workers(
     return status
 
 
-async def _work(served: Served, control: socket.socket, endpoint: MetricsEndpoint | None) -> None:
+async def _work(
+    served: Served, parent: socket.socket, endpoint: MetricsEndpoint | None, control: Bound | None, *, reloads: bool
+) -> None:
     stopped = asyncio.Event()
     built = served.built()
     async with server_of(served.settings, built.exports) as server:
         EndSignals(stopped.set, server.hurry)
-        when_parent_ends(control, signal_self)
+        when_parent_ends(parent, signal_self)
         listening = dict(served.listening)
-        follower = WorkerReload(built, server, listening, control, signal_self)
-        server.serve_for(control, stopped.set, listening, follower)
+        follower = WorkerReload(built, server, listening, parent, signal_self)
+        server.serve_for(parent, stopped.set, listening, follower)
         log.info("worker %d serves", os.getpid())
+        controlled = Controlled(
+            server=server,
+            drain=lambda: say(parent, DRAIN),
+            reload=_parent_reloads if reloads else None,
+            pid=os.getppid(),
+            workers=served.settings.workers,
+        )
         with endpoint.of(server) if endpoint else nullcontext():
-            await stopped.wait()
+            async with answering(controlled, control):
+                await stopped.wait()
     hear_no_more_signals()

@@ -22,6 +22,9 @@ from ninep.cli.output import OutputGone
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "serve": ("ninep.cli.serve", "Serve folders over 9P."),
     "config": ("ninep.cli.config", "Check and show the configuration file of serve."),
+    "status": ("ninep.cli.status", "Show what a running serve is doing."),
+    "top": ("ninep.cli.status", "The same, again and again."),
+    "ctl": ("ninep.cli.ctl", "Act on a running serve."),
     "ls": ("ninep.cli.listing", "List directories."),
     "tree": ("ninep.cli.listing", "Show what is below a directory as a tree."),
     "cat": ("ninep.cli.transfer", "Write files to standard output."),

@@ -18,15 +18,17 @@ from typing import Final
 
 from ninep.fuse.dispatcher import FORGET_AT_ONCE, Dispatcher, Request, Room
 from ninep.fuse.session import Session
+from ninep.fuse.usage import shown
 from ninep.fuse.watch import Watch
 from ninep.server.context import Context
 from ninep.server.exports import Export
 from ninep.server.flow import Flow, Reason
 from ninep.server.latency_guard import LATE, LatencyGuard
-from ninep.server.observer import Held
+from ninep.server.observer import Held, Observer, together
 from ninep.server.slices import COUNTED
 from ninep.server.slow_storage import late
 from ninep.server.transport import GONE, Transport
+from ninep.server.usage import Shown
 from ninep.transport.fuse import MountOptions
 from ninep.transport.peers import Peer
 from ninep.wire.buffers import length
@@ -64,7 +66,7 @@ class FuseConnection:
         self._context = context
         self._on_begin = on_begin
         self._on_end = on_end
-        self._observer = observer = context.observe()
+        self._observer = self._first_observer = observer = context.observe()
         self._watch = None if observer is None else Watch(observer)
         self._flow = Flow(transport, None if observer is None else observer.paused)
         self._dispatcher = Dispatcher(export=export, limits=context.limits, budgets=context.budgets, options=options)
@@ -113,9 +115,39 @@ class FuseConnection:
         return len(self._dispatcher.running)
 
     @property
+    def served(self) -> int:
+        """Requests so far."""
+        return self._served
+
+    def shown(self, files: int) -> Shown:
+        """What it is, with at most so many of its open files."""
+        return shown(self.session, files)
+
+    @property
+    def waiting_for(self) -> list[tuple[str, float]]:
+        """What worker threads are busy with for it: each a kind of request, and when that began
+        (``time.monotonic``).
+        """
+        running = list(self._dispatcher.running)
+        return [(one.target.opcode.name, getattr(one.future, "began", 0.0)) for one in running]
+
+    @property
+    def paused(self) -> list[str]:
+        """Why nothing is taken from it at the moment."""
+        return sorted(reason.name for reason in self._flow.reasons)
+
+    @property
     def slow(self) -> bool:
         """Its storage answered so slowly that everything goes to worker threads for a while."""
         return not (self.session.inline or self.session.slow_driver)
+
+    def watch(self, observer: Observer | None) -> None:
+        """From now on this looks on, too; None: no longer."""
+        self._observer = together([one for one in (self._first_observer, observer) if one is not None])
+        if self._observer is None or self._watch is None:
+            self._watch = None if self._observer is None else Watch(self._observer)
+        else:
+            self._watch.observer = self._observer
 
     # -- the transport's calls -------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ class Watch:
     """The requests of one connection that are not answered, and when they came."""
 
     def __init__(self, observer: Observer) -> None:
-        self._observer = observer
+        self.observer = observer
         self.in_place = observer.in_place
         """Replies may be put where they belong: they are told by ``placed``."""
         self._asked: dict[int, tuple[int, float]] = {}
@@ -29,18 +29,18 @@ class Watch:
         if opcode in _BEGINS:
             self._asked.clear()  # what was asked before is not answered
         self._asked[unique] = opcode, monotonic()
-        self._observer.asked(peer, opcode, frame, size)
+        self.observer.asked(peer, opcode, frame, size)
 
     def placed(self, peer: Peer, frame: bytes, written: int) -> None:
         """Its reply has so many bytes, and is where it belongs; negative: there is none."""
         unique = unpack_header(frame)[2]
         opcode, began = self._asked.pop(unique, (0, 0.0))
         if written > 0:
-            self._observer.answered(peer, opcode, unique, None, written, monotonic() - began)
+            self.observer.answered(peer, opcode, unique, None, written, monotonic() - began)
 
     def replies(self, peer: Peer, replies: Sequence[Sequence[Buffer]]) -> None:
         """Replies, each in one or more buffers, are about to be sent."""
         for reply in replies:
             size, error, unique = unpack_out_header(reply[0])
             opcode, began = self._asked.pop(unique, (0, 0.0))
-            self._observer.answered(peer, opcode, unique, -error, size, monotonic() - began)
+            self.observer.answered(peer, opcode, unique, -error, size, monotonic() - began)

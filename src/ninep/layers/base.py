@@ -73,6 +73,10 @@ class Wrapper(Node):
         return self.inner.name
 
     @property
+    def pathname(self) -> bytes:
+        return self.inner.pathname
+
+    @property
     def bsd_groups(self) -> bool:
         return self.inner.bsd_groups
 

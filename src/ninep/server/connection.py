@@ -37,7 +37,7 @@ from ninep.server.exports import Export
 from ninep.server.flow import Flow, Reason
 from ninep.server.in_place import check, joined, leaves_data, serve
 from ninep.server.latency_guard import LATE, LATE_EACH, LatencyGuard
-from ninep.server.observer import Held
+from ninep.server.observer import Held, Observer, together
 from ninep.server.refusals import refusal
 from ninep.server.requests import Request
 from ninep.server.session import UNKNOWN_PEER, Session
@@ -46,6 +46,7 @@ from ninep.server.slow_storage import late
 from ninep.server.table import Entry
 from ninep.server.threads import AT_ONCE, Threads
 from ninep.server.transport import GONE, Transport
+from ninep.server.usage import Shown, shown
 from ninep.server.write_coalescer import BYTES_A_WRITE, JOIN_BELOW, MOST_A_WRITE, REPLIES_A_WRITE, deliver
 from ninep.transport.peers import Peer
 from ninep.wire.codec import READ_HEADER
@@ -72,7 +73,7 @@ class Connection:
         self._context = context
         self._on_begin = on_begin
         self._on_end = on_end
-        self._observer = observer = context.observe()
+        self._observer = self._first_observer = observer = context.observe()
         self._flow = Flow(transport, None if observer is None else observer.paused)
         self._dispatcher = dispatcher = Dispatcher(
             exports=context.exports, limits=context.limits, budgets=context.budgets
@@ -137,9 +138,35 @@ class Connection:
         return len(self._dispatcher.requests.running)
 
     @property
+    def served(self) -> int:
+        """Requests so far."""
+        return self._served
+
+    def shown(self, files: int) -> Shown:
+        """What it is, with at most so many of its open files."""
+        return shown(self.session, files)
+
+    @property
+    def waiting_for(self) -> list[tuple[str, float]]:
+        """What worker threads are busy with for it: each a type of message, and when that began
+        (``time.monotonic``).
+        """
+        running = list(self._dispatcher.requests.running)
+        return [(one.entry.row.message.__name__, getattr(one.future, "began", 0.0)) for one in running]
+
+    @property
+    def paused(self) -> list[str]:
+        """Why nothing is read from it at the moment."""
+        return sorted(reason.name for reason in self._flow.reasons)
+
+    @property
     def slow(self) -> bool:
         """Its storage answered so slowly that everything goes to worker threads for a while."""
         return not (self.session.inline or self.session.slow_driver)
+
+    def watch(self, observer: Observer | None) -> None:
+        """From now on this looks on, too; None: no longer."""
+        self._observer = together([one for one in (self._first_observer, observer) if one is not None])
 
     # -- the transport's calls -------------------------------------------------------------------------------------------
 

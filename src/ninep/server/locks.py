@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 from ninep.errors import linux_errno
 from ninep.linux import LOCK_RDLCK, LOCK_UNLCK, LOCK_WRLCK, Errno
@@ -97,6 +98,18 @@ class LockTable:
 
     def __len__(self) -> int:
         return sum(self._counts.values())
+
+    def held(self, most: int) -> list[tuple[int, Range]]:
+        """So many of the ranges at most, each with the qid path of its file."""
+        with self._guard:
+            every = (
+                (path, one) for path, locks in self._files.items() for owned in locks.owners.values() for one in owned
+            )
+            return list(islice(every, most))
+
+    def of_session(self, session: object) -> int:
+        """How many ranges a session holds."""
+        return self._counts.get(session, 0)
 
     def _enter(self, path: int, wait: bool) -> None:
         self._guard.acquire()

@@ -20,11 +20,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from queue import SimpleQueue
 from time import monotonic
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 log = logging.getLogger("ninep.server")
 
@@ -32,8 +33,21 @@ HUNG: Final = 30.0
 """Seconds after which a thread is taken for hung: disks that spin up take 10, NFS says "not
 responding" after some tens (nfs(5), timeo).
 """
+SLOW: Final = 1.0
+"""Seconds from which on a job is remembered as slow, and ..."""
+REMEMBERED: Final = 32
+"""... how many of them are."""
 FEW: Final = 3
 """Threads that a storage may have although few are free."""
+
+
+class SlowJob(NamedTuple):
+    """A job that took long."""
+
+    storage: str
+    seconds: float
+    ended: float
+    """By ``time.monotonic``."""
 
 
 class Workers(Protocol):
@@ -118,6 +132,8 @@ class Offload:
         """To threads that are idle or just starting: one of them takes each."""
         self._watching = False
         self._ended = False
+        self.slow: deque[SlowJob] = deque(maxlen=REMEMBERED)
+        """The last jobs that took ``SLOW`` or longer."""
 
     @property
     def hung(self) -> int:
@@ -201,6 +217,9 @@ class Offload:
 
     def _end(self, job: _Job) -> None:
         storage = job.storage
+        now = monotonic()
+        if now - job.began > SLOW:
+            self.slow.append(SlowJob(str(storage), now - job.began, now))
         storage.running -= 1
         del self._running[job]
         if job.hung:

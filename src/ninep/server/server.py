@@ -18,6 +18,8 @@ import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import count
+from time import time
 from typing import Final, Self
 
 from ninep.node import Driver, serve_in_this_thread
@@ -31,14 +33,16 @@ from ninep.server.exports import Export, Exports
 from ninep.server.instrumented import CountingObserver, InstrumentedOffload
 from ninep.server.limits import Limits
 from ninep.server.observer import Observer, together
-from ninep.server.offload import Offload
+from ninep.server.offload import Offload, SlowJob
 from ninep.server.protocols import PROTOCOLS
 from ninep.server.retiring import Retiring
 from ninep.server.signals import asked_to_end
 from ninep.server.slices import Slices
 from ninep.server.trace import TracingObserver
 from ninep.server.trace import log as trace_log
+from ninep.server.traffic import Looking
 from ninep.server.transport import Transport
+from ninep.server.usage import Arrival
 from ninep.server.write_coalescer import WriteCoalescer
 from ninep.transport import Address, Listener, addresses, listeners, transport_of
 from ninep.transport.stream import MakeConnection
@@ -97,6 +101,12 @@ class Server:
         """Sockets of adopted connections whose transport accepts by itself."""
         self._connections: set[Connection] = set()
         self._retiring: list[Retiring] = []
+        self._arrivals: dict[Connection, Arrival] = {}
+        self._arrived = count(1)
+        self.looking = Looking(lambda: list(self._connections))
+        """Bytes of connections, while somebody looks."""
+        self.draining = False
+        """Nothing more is accepted, and it ends with its last connection."""
         self._coalescer = WriteCoalescer()
         self._context = Context(
             exports=self.exports,
@@ -131,6 +141,39 @@ class Server:
     def connections(self) -> int:
         """How many connections there are."""
         return len(self._connections)
+
+    @property
+    def addresses(self) -> list[Address]:
+        """Where it listens."""
+        return [listener.address for listener in self._listeners]
+
+    @property
+    def slow_jobs(self) -> Iterable[SlowJob]:
+        """What took long in worker threads, lately."""
+        return self._workers.slow
+
+    def arrivals(self) -> list[tuple[Connection, Arrival]]:
+        """The connections, and when each was admitted."""
+        return list(self._arrivals.items())
+
+    def kick(self, number: int, why: str) -> bool:
+        """End a connection at once. False if none has this number."""
+        found = next((one for one, arrival in self._arrivals.items() if arrival.number == number), None)
+        if found is not None:
+            log.warning("closing %s: %s", found.peer, why)
+            found.abort()
+        return found is not None
+
+    def drain(self) -> None:
+        """Accept nothing more. What is connected stays until it ends; a listener that would take
+        its connections with it (devices, mounts) keeps its socket and takes no more.
+        """
+        self.draining = True
+        for listener in list(self._listeners):
+            row = transport_of(listener.address)
+            if row.accept is None and row.listen is None:
+                self._listeners.remove(listener)
+                listener.close()
 
     def instrumented(self) -> list[Connection]:
         """The connections, if they are instrumented: to be read, from any thread."""
@@ -283,9 +326,13 @@ class Server:
         return len(self._connections) == 1 and not self._closing
 
     def _connected(self, connection: Connection) -> None:
+        if self.draining:
+            connection.abort()
+            return
         if not self.admission.enter(connection):
             return
         self._connections.add(connection)
+        self._arrivals[connection] = Arrival(next(self._arrived), time())
         if self._tidying is None:
             self._tidying = asyncio.get_running_loop().call_later(TIDY, self._tidy)
         self._coalescer.shared = len(self._connections) > 1
@@ -302,6 +349,8 @@ class Server:
     def _disconnected(self, connection: Connection) -> None:
         self.admission.leave(connection)
         self._connections.discard(connection)
+        self._arrivals.pop(connection, None)
+        self.looking.forget(connection)
         self._coalescer.shared = len(self._connections) > 1
         log.debug("disconnected %s", connection.peer)
         for retiring in list(self._retiring):
@@ -367,6 +416,7 @@ class Server:
             self._closed.set()
 
     async def _end_connections(self, grace: float) -> None:
+        self.looking.end()
         if self._tidying is not None:
             self._tidying.cancel()
         for listener in self._listeners:

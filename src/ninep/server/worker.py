@@ -30,8 +30,9 @@ ANSWER: Final = b"."
 ENDED: Final = b"-"
 PREPARED: Final = b"k"
 FAILED: Final = b"f"
+DRAIN: Final = b"~"
 """What a worker sends: it serves, it has taken a message, a connection has ended, a change is
-prepared, or cannot be.
+prepared, or cannot be, it was asked for the end of all connections (``Pool.drain``).
 """
 
 HANDLES: Final = 12

@@ -49,6 +49,7 @@ from typing import Any, Final, NoReturn
 
 from ninep.server.worker import (
     ANSWER,
+    DRAIN,
     ENDED,
     PING,
     READY,
@@ -118,6 +119,8 @@ class Pool:
         """How often it was asked to end."""
         self._failed = False
         self._accepting = False
+        self._draining = False
+        """Nothing more is accepted, and all ends with the last connection."""
         self._resting = 0.0
         """Until when nothing is accepted."""
         self._missing: list[tuple[int, float]] = []
@@ -216,7 +219,7 @@ class Pool:
         for sock in self._listening.values():
             sock.setblocking(False)
         self._reap()  # what died before there was a handler
-        while not self._signals and not self._failed:
+        while not self._signals and not self._failed and not self._drained():
             for key, _ in self._selector.select(self._timeout()):
                 if isinstance(key.data, Worker):
                     self._hear(key.data)
@@ -257,7 +260,19 @@ class Pool:
             self._missing = [(place, when) for place, when in self._missing if now < when]
             for place in due:
                 self._replace(place)
-        self._listen(bool(self.workers) and not self._resting)
+        self._listen(bool(self.workers) and not self._resting and not self._draining)
+
+    def _drain(self) -> None:
+        """Accept nothing more, and end when no worker has a connection left."""
+        if not self._draining:
+            log.info("draining: accepting nothing more")
+            self._draining = True
+            self._listen(False)
+            for sock in self._listening.values():
+                sock.close()
+
+    def _drained(self) -> bool:
+        return self._draining and not any(one.connections for one in (*self.workers, *self.aside))
 
     def _listen(self, accept: bool) -> None:
         if accept == self._accepting:
@@ -370,6 +385,8 @@ class Pool:
                 log.warning(
                     "worker %d answers again: it serves its %d connections to their end", worker.pid, worker.connections
                 )
+        if DRAIN in said:
+            self._drain()
         if READY in said:
             worker.ready = True
             self._unready = 0

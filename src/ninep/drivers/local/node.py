@@ -49,6 +49,9 @@ T = TypeVar("T")
 
 P = ParamSpec("P")
 
+DEEPEST: Final = 4096
+"""Names of a path that is shown."""
+
 
 def _with_reserve(verb: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
     """A verb that opens what it needs for its own time only, again if the host had no handle left."""
@@ -126,6 +129,15 @@ class LocalNode(TableEntry):
     @property
     def name(self) -> bytes:
         return self.name_
+
+    @property
+    def pathname(self) -> bytes:
+        names: list[bytes] = []
+        node: LocalNode = self
+        while node.parent_node is not node and len(names) < DEEPEST:  # hints, which may lead round while they change
+            names.append(node.name_)
+            node = node.parent_node
+        return b"/" + b"/".join(reversed(names))
 
     @property
     def bsd_groups(self) -> bool:

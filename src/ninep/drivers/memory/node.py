@@ -94,6 +94,15 @@ class MemoryNode(Entry):
     def name(self) -> bytes:
         return self.name_now
 
+    @property
+    def pathname(self) -> bytes:
+        names: list[bytes] = []
+        node = self
+        while node.directory is not node:
+            names.append(node.name_now)
+            node = node.directory
+        return b"/" + b"/".join(reversed(names))
+
     # -- attributes ----------------------------------------------------------------------------------------------------
 
     def getattr(self, mask: int) -> Attributes:  # noqa: ARG002 - all attributes are returned in any case

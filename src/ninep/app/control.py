@@ -1,0 +1,202 @@
+"""The control socket of a running server: who may use it, and how requests are answered.
+
+Rules
+
+* A unix socket with mode 0600. The kernel says who is at the other end: the user that the server
+  runs as, or root. Anybody else is closed and logged.
+* It never keeps the event loop for long: requests are short, replies are bounded or made in pieces
+  (``control_commands``), and what is not taken in time is given up.
+* With workers the socket that all share is answered by one of them, which asks each of the others on
+  its own socket (``control_place``). One that does not answer in time is named in the reply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any, Final
+
+from ninep.app.control_commands import COMMANDS, Controlled, Failed, checked
+from ninep.app.control_place import NONE, default_place, own_uid, worker_place, worker_places
+from ninep.app.control_protocol import (
+    LONGEST_REPLY,
+    LONGEST_REQUEST,
+    BadRequest,
+    Table,
+    error_reply,
+    read_reply,
+    read_request,
+    reply,
+    request,
+)
+from ninep.transport import Bound, unix
+from ninep.transport.peers import unix_peer
+
+log = logging.getLogger("ninep.serve")
+
+MOST: Final = 16
+"""Connections at a time."""
+IDLE: Final = 60.0
+TAKEN_WITHIN: Final = 10.0
+ANSWERS_WITHIN: Final = 3.0
+"""Seconds: for a request to come, a reply to be taken, another process to answer."""
+HERE: Final = "here"
+"""The field of a request that asks one process about itself."""
+
+
+class Control:
+    """Answers requests about a server, on any number of sockets.
+
+    Args:
+        controlled: what is asked about.
+        path: the socket that the workers of the server share; None without workers.
+    """
+
+    def __init__(self, controlled: Controlled, path: str | None = None) -> None:
+        self._controlled = controlled
+        self._path = path
+        self._conversations: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def listening(self, *sockets: socket.socket) -> AsyncIterator[None]:
+        """Answer on sockets that listen already, as long as the ``async with`` lasts."""
+        async with AsyncExitStack() as stack:
+            for sock in sockets:
+                sock.setblocking(False)
+                server = await asyncio.start_server(self._converse, sock=sock, limit=LONGEST_REQUEST)
+                stack.callback(server.close)
+            try:
+                yield
+            finally:
+                for one in tuple(self._conversations):
+                    one.cancel()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - this is a coroutine
+        refusal = self._refusal(writer)
+        self._conversations.add(task)
+        try:
+            if refusal:
+                writer.write(error_reply(refusal))
+            while not refusal:
+                line = await asyncio.wait_for(reader.readline(), IDLE)
+                if not line.endswith(b"\n"):
+                    break
+                writer.write(await self._answer(line))
+                await asyncio.wait_for(writer.drain(), TAKEN_WITHIN)
+        except ValueError:  # a line beyond the limit
+            writer.write(error_reply(f"a request has at most {LONGEST_REQUEST} bytes"))
+        except (OSError, TimeoutError, asyncio.CancelledError):
+            writer.transport.abort()
+        finally:
+            self._conversations.discard(task)
+            with suppress(OSError):
+                writer.close()
+
+    def _refusal(self, writer: asyncio.StreamWriter) -> str:
+        """Why the peer is not answered; empty if it is."""
+        peer = unix_peer(writer.get_extra_info("socket"))
+        if peer.uid not in {0, own_uid()}:
+            log.warning("closing the control connection of %s: not the server's user", peer)
+            return "only the server's user and root may ask"
+        return "" if len(self._conversations) < MOST else f"{MOST} connections at a time are the limit"
+
+    async def _answer(self, line: bytes) -> bytes:
+        """The reply to one request, whatever it is."""
+        try:
+            name, fields = read_request(line)
+            here = bool(fields.pop(HERE, False))
+            command = COMMANDS.get(name)
+            if command is None:
+                raise BadRequest(f"there is no command {name!r}: {', '.join(COMMANDS)}")  # noqa: TRY301
+            given = checked(command, fields)
+            found = await command.run(self._controlled, **given)
+            if self._path is None or here or not command.everywhere:
+                return reply(found if here else command.together([found], []))
+            others, silent = await self._ask_others(self._path, name, fields)
+            return reply(command.together([found, *others], silent))
+        except (BadRequest, Failed) as error:
+            return error_reply(str(error))
+        except Exception:
+            log.exception("a control request failed")
+            return error_reply("the server failed to answer; its log says why")
+
+    async def _ask_others(self, path: str, name: str, fields: Mapping[str, Any]) -> tuple[list[Table], list[int]]:
+        """What the other workers say, and the process ids of those that say nothing."""
+        places = {pid: place for pid, place in worker_places(path).items() if pid != os.getpid()}
+        line = request(name, {**fields, HERE: True})
+        answers = await asyncio.gather(*(_ask(place, line) for place in places.values()))
+        found = [answer for answer in answers if answer]
+        return found, [pid for pid, answer in zip(places, answers, strict=True) if answer is None]
+
+
+async def _ask(place: str, line: bytes) -> Table | None:
+    """One worker's answer; an empty one if it is gone; None if it gives none in time."""
+    try:
+        async with asyncio.timeout(ANSWERS_WITHIN):
+            reader, writer = await _open(place)
+            try:
+                writer.write(line)
+                found = read_reply(await reader.readline())
+            finally:
+                writer.close()
+    except (ConnectionRefusedError, FileNotFoundError):
+        with suppress(OSError):
+            os.unlink(place)  # left by a worker that was killed
+        return {}
+    except (OSError, ValueError):  # TimeoutError among them
+        return None
+    return found if found["ok"] else {}
+
+
+async def _open(place: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=LONGEST_REPLY, loop=loop)
+    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+    transport, _ = await unix.dial(loop, lambda: protocol, unix.Unix(place))
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
+# -- the sockets of a server that begins ---------------------------------------------------------------------------------------
+
+
+def control_socket(asked: str | None) -> Bound | None:
+    """The control socket of this server, listening; None if it is to have none, or there is no
+    place for it. ``OSError`` if it cannot be where it was asked for.
+    """
+    if asked == NONE:
+        return None
+    if asked is not None:
+        return unix.bind(unix.Unix(asked))
+    try:
+        place = default_place()
+        return None if place is None else unix.bind(unix.Unix(place))
+    except OSError as error:
+        log.info("there is no control socket: %s", error.strerror or error)
+        return None
+
+
+@asynccontextmanager
+async def answering(controlled: Controlled, shared: Bound | None) -> AsyncIterator[None]:
+    """Answer about a server on its control socket; as one of several workers, on one of its own,
+    too.
+    """
+    if shared is None:
+        yield
+        return
+    path = str(shared.address).removeprefix("unix:")
+    if controlled.workers == 1:
+        async with Control(controlled).listening(*shared.sockets):
+            yield
+        return
+    own = unix.bind(unix.Unix(worker_place(path, os.getpid())))
+    try:
+        async with Control(controlled, path).listening(*shared.sockets, *own.sockets):
+            yield
+    finally:
+        own.close()

@@ -1,0 +1,85 @@
+"""Asking a running server: the other end of ``control``. It blocks."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+from ninep.app.control_place import server_places
+from ninep.app.control_protocol import LONGEST_REPLY, Table, read_reply, request
+from ninep.transport import unix
+
+TIMEOUT = 10.0
+
+
+class Refused(Exception):
+    """The server's own words for why it does not do it."""
+
+
+class Asking:
+    """A connection to the control socket of a server. ``OSError`` if nobody answers."""
+
+    def __init__(self, path: str, timeout: float = TIMEOUT) -> None:
+        self.path = path
+        self._sock = unix.connect(unix.Unix(path), timeout)
+        self._lines = self._sock.makefile("rb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def ask(self, command: str, **fields: Any) -> Table:
+        """The reply to a command. ``Refused``, or ``OSError``."""
+        self._sock.sendall(request(command, fields))
+        line = self._lines.readline(LONGEST_REPLY)
+        try:
+            found = read_reply(line)
+        except ValueError:
+            raise OSError(errno.EPROTO, "the server ended the connection" if not line else "not a reply") from None
+        if not found["ok"]:
+            raise Refused(str(found.get("error")))
+        return found
+
+    def status(self, **fields: Any) -> Table:
+        """The whole status: all pages in one."""
+        whole = self.ask("status", **fields)
+        page = 0
+        processes = {one["pid"]: one for one in whole["processes"]}
+        more = whole["processes"]
+        while any(one["more"] for one in more):
+            page += 1
+            more = self.ask("status", page=page, **fields)["processes"]
+            for one in more:
+                if one["pid"] in processes:
+                    processes[one["pid"]]["clients"] += one["clients"]
+        return whole
+
+    def close(self) -> None:
+        """End the connection."""
+        self._lines.close()
+        self._sock.close()
+
+
+def running() -> dict[int, str]:
+    """The control sockets of the servers of this user that are running, by process id. What was
+    left by servers that were killed is removed.
+    """
+    found = {}
+    for pid, path in server_places().items():
+        try:
+            unix.connect(unix.Unix(path), TIMEOUT).close()
+        except ConnectionRefusedError:
+            with suppress(OSError):
+                os.unlink(path)
+        except OSError:
+            continue
+        else:
+            found[pid] = path
+    return found

@@ -1,0 +1,79 @@
+"""The paths of control sockets: of a server that begins, and of those that are running.
+
+A server's socket is ``PID.sock`` in the runtime folder of its user, unless the option ``control``
+names another path. A server with workers has one socket for all, and each worker one of its own
+beside it, ``PATH.PID``, by which whichever of them is asked asks the others.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, Final
+
+from ninep.host.runtime_places import runtime_folder, runtime_folders
+from ninep.options import BadOption
+
+NONE: Final = "none"
+own_uid: Any = getattr(os, "geteuid", int)
+_SERVER: Final = re.compile(r"([0-9]{1,10})\.sock")
+_WORKER: Final = re.compile(r"\.([0-9]{1,10})")
+
+
+def parse_control(text: str) -> str:
+    """The path of a socket, or ``none``."""
+    if text != NONE and not text.startswith("/"):
+        raise BadOption(f"{text!r}: write the whole path of a socket, or {NONE}")
+    return text
+
+
+def default_place() -> str | None:
+    """Where this process would have its socket; the folder is made. None if there is no place, or
+    it is not this user's alone.
+    """
+    folder = runtime_folder()
+    if folder is None:
+        return None
+    with suppress(FileExistsError):
+        os.mkdir(folder, 0o700)
+    found = os.lstat(folder)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != own_uid() or found.st_mode & 0o022:
+        return None
+    return f"{folder}/{os.getpid()}.sock"
+
+
+def worker_place(path: str, pid: int) -> str:
+    """Where a worker has its own socket."""
+    return f"{path}.{pid}"
+
+
+def worker_places(path: str) -> dict[int, str]:
+    """The sockets of the workers of a server, by their process ids."""
+    folder, name = os.path.split(path)
+    found = {}
+    for entry in _entries(folder):
+        match = _WORKER.fullmatch(entry.removeprefix(name)) if entry.startswith(name) else None
+        if match is not None:
+            found[int(match[1])] = f"{folder}/{entry}"
+    return found
+
+
+def server_places(folders: Iterable[str] | None = None) -> dict[int, str]:
+    """The sockets in the usual places, by the process ids of their servers, which may be gone."""
+    found: dict[int, str] = {}
+    for folder in runtime_folders() if folders is None else folders:
+        for entry in _entries(folder):
+            match = _SERVER.fullmatch(entry)
+            if match is not None:
+                found.setdefault(int(match[1]), f"{folder}/{entry}")
+    return dict(sorted(found.items()))
+
+
+def _entries(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []

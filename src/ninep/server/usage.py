@@ -1,0 +1,77 @@
+"""What a client has at the moment, for ``status`` and ``metrics``: in the same words whatever it
+speaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from ninep.linux import NO_ID, O_ACCMODE, O_APPEND, O_RDONLY, O_WRONLY
+from ninep.server.session import Session
+
+LOOKED_AT = 1000
+"""So many fids are looked at for the users of a client: it may have a million."""
+
+
+class Arrival(NamedTuple):
+    """When a connection was admitted, and as which."""
+
+    number: int
+    """Counts up from 1, in each process."""
+    time: float
+    """Seconds since 1970."""
+
+
+class Attached(NamedTuple):
+    """A user of a client."""
+
+    export: str
+    uid: int | None
+    """None: the client gave a name alone."""
+    uname: bytes
+
+
+class Open(NamedTuple):
+    """Something that a client has open."""
+
+    path: bytes
+    """From the root of the export, as far as it is known."""
+    export: str
+    mode: str
+    """``r``, ``w``, ``rw``, each perhaps with ``a`` for appending; ``dir``."""
+
+
+class Shown(NamedTuple):
+    """What a session is."""
+
+    dialect: str
+    msize: int
+    users: Sequence[Attached]
+    open: Sequence[Open]
+
+
+def shown(session: Session, files: int) -> Shown:
+    """A session of 9P, and at most so many of its open files."""
+    some = list(islice(list(session.fids.values()), LOOKED_AT))  # worker threads change it, but not while it is copied
+    attached = (
+        Attached(one.export.name, None if one.user.uid == NO_ID else one.user.uid, one.user.uname) for one in some
+    )
+    opened = (
+        Open(one.node.pathname, one.export.name, "dir" if one.directory is not None else mode(one.flags))
+        for one in islice([*session.opened, *session.idle] if files else (), files)
+    )
+    return Shown(session.dialect.value.decode(), session.msize, once(attached), list(opened))
+
+
+def once(users: Iterable[Attached]) -> list[Attached]:
+    """Each once, in order."""
+    return list(dict.fromkeys(users))
+
+
+def mode(flags: int) -> str:
+    """Flags of open(2) in letters."""
+    access = flags & O_ACCMODE
+    letters = "r" if access == O_RDONLY else "w" if access == O_WRONLY else "rw"
+    return letters + ("a" if flags & O_APPEND else "")
