@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from ninep import __version__
 from ninep.cli import output
@@ -43,6 +44,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "ln": ("ninep.cli.change", "Make links."),
     "chmod": ("ninep.cli.change", "Set permissions."),
     "chown": ("ninep.cli.change", "Set owners and groups."),
+    "completion": ("ninep.cli.completion", "Print the completion script of a shell."),
 }
 """A command: its module, and its line in ``ninep --help``. Tuples without names, which cost the start
 of each command a hundredth less.
@@ -65,6 +67,11 @@ class LazyGroup(click.Group):
         module, _ = COMMANDS[cmd_name]
         command: click.Command = getattr(import_module(module), cmd_name)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """From the table, without importing the commands."""
+        found = [CompletionItem(name, help=line) for name, (_, line) in COMMANDS.items() if name.startswith(incomplete)]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the table."""

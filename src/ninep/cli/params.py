@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from ninep.client.address import Location, parse_location
 from ninep.options import mode, size
@@ -34,9 +35,14 @@ class LocationType(ParamType):
 class Checked(ParamType):
     """An option that is parsed by a function that raises ``ValueError`` with a message."""
 
-    def __init__(self, name: str, check: Callable[[str], Any]) -> None:
+    def __init__(self, name: str, check: Callable[[str], Any], words: Iterable[str] = ()) -> None:
         self.name = name
         self._check = check
+        self._words = tuple(words)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        """The words that are possible, if there is a list of them."""
+        return [CompletionItem(word) for word in self._words if word.startswith(incomplete)]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Called by click."""
@@ -68,6 +74,11 @@ class Owner(ParamType):
         if numbers == [None, None]:
             self.fail(f"{value!r}: expected UID, UID:GID or :GID", param, ctx)
         return numbers[0], numbers[1]
+
+
+def complete(kind: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """``shell_complete`` of an argument that is a ``file`` or a ``dir`` of this host."""
+    return lambda _context, _parameter, incomplete: [CompletionItem(incomplete, type=kind)]
 
 
 LOCATION: Final = LocationType()

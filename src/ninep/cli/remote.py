@@ -116,7 +116,7 @@ _OPTIONS: Final = (
                  help="Maximum time of one request; 0: no limit."),
     click.option("--msize", type=SIZE, default=1 << 20, metavar="BYTES", help="Largest message to request (K, M)  [default: 1M]"),
     click.option("--dialect", type=click.Choice(DIALECTS), help="Use this dialect only  [default: the first that the server supports]"),
-    click.option("--uid", type=click.IntRange(0, 0xFFFFFFFF), help="Numeric user id of the attach  [default: yours]"),
+    click.option("--uid", type=click.IntRange(0, 0xFFFFFFFF), metavar="UID", help="Numeric user id of the attach  [default: yours]"),
     click.option("--uname", metavar="NAME", help="User name of the attach  [default: yours]"),
     click.option("--aname", metavar="NAME", default="", help="Name of the export, if the server has several."),
 )  # fmt: skip
@@ -130,7 +130,7 @@ class RemoteCommand(click.Command):
         sections: dict[str, list[tuple[str, str]]] = {"Options": [], "Connection": []}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if record is not None:
+            if record is not None and isinstance(param, click.Option):
                 sections["Connection" if param.name in CONNECTION else "Options"].append(record)
         for heading, records in sections.items():
             with formatter.section(heading):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ninep.cli.groups import grouped
 from ninep.cli.params import Checked
@@ -26,7 +26,7 @@ def option_of(row: Row) -> Callable[[F], F]:
         default=None,
         multiple=row.repeat,
         metavar=row.kind.metavar,
-        type=Checked(row.key, row.kind.value),
+        type=Checked(row.key, row.kind.value, cast("Iterable[str]", row.kind.schema.get("enum", ()))),
         help=row.help + shown,
     )
 

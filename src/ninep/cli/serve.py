@@ -23,7 +23,7 @@ from ninep.app.exports import EXPORTS, export_rows, parse_export
 from ninep.app.hints import WINDOWS
 from ninep.app.settings import BadConfig, CommandLine, NamedExport, Sources, found_file
 from ninep.cli.groups import Grouped, grouped
-from ninep.cli.params import Checked
+from ninep.cli.params import Checked, complete
 from ninep.cli.rows import given, options_of
 from ninep.drivers import DRIVERS, FOLDER
 from ninep.options import FLAG, BadOption, number, rows, show_amount
@@ -131,11 +131,12 @@ Limits:  --limit NAME=VALUE
 
 F = TypeVar("F", bound=Callable[..., Any])
 PARAMETERS: Final = (
-    click.argument("dir", required=False, metavar="[DIR]"),
+    click.argument("dir", required=False, metavar="[DIR]", shell_complete=complete("dir")),
     grouped(
         FILE,
         "--config",
         metavar="FILE",
+        shell_complete=complete("file"),
         help="Read exports and options from a TOML file. The command line takes precedence. Without DIR, "
         "--export and --config: from the file that is found at the usual place.",
     ),

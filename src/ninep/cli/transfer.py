@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing, contextmanager
 import click
 
 from ninep.cli import output
-from ninep.cli.params import LOCATION
+from ninep.cli.params import LOCATION, complete
 from ninep.cli.progress import Bar
 from ninep.cli.remote import Remote, remote_command
 from ninep.client.address import Location, parse_location
@@ -52,7 +52,9 @@ def _inner_name(path: str, separators: str = "/") -> str:
     "ninep get HOST:5640/file other-name",
     "ninep get -r HOST:5640/dir HOST:5640/file backup/",
 )
-@click.argument("sources", nargs=-1, required=True, metavar="LOCATION... [DESTINATION]")
+@click.argument(
+    "sources", nargs=-1, required=True, metavar="LOCATION... [DESTINATION]", shell_complete=complete("file")
+)
 @click.option(
     "-r",
     "-R",
@@ -111,7 +113,7 @@ def get(
     "ninep put -r src tests HOST:5640/project",
     "tar c . | ninep put - HOST:5640/backup.tar",
 )
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...", shell_complete=complete("file"))
 @click.argument("destination", type=LOCATION)
 @click.option(
     "-r",
