@@ -12,7 +12,7 @@ from tests.drivers.local.conftest import refusal
 
 from ninep import host
 from ninep.errors import Refused, linux_errno
-from ninep.host import NO_HANDLE, Handle, ObjectRef
+from ninep.host import NO_HANDLE, Handle, ObjectRef, _buffers
 from ninep.linux import (
     DT_DIR,
     DT_LNK,
@@ -354,10 +354,10 @@ def test_a_buffer_that_is_still_held_is_not_used_again(big: Handle) -> None:
     held = [linux.read_now(big, 65536, offset) for offset in range(10)]
     held += [memoryview(linux.read_now(big, 65536, offset)) for offset in range(10, 20)]
     assert [part[0] for part in held] == list(range(20))
-    assert sum(len(kept) for kept in linux._buffers.values()) <= 2 * 6
+    assert sum(len(kept) for kept in _buffers.KEPT.values()) <= 2 * 6
     del held
     first = linux.read_now(big, 65536, 1)
-    kept = {id(buffer) for buffer in linux._buffers[65536]}
+    kept = {id(buffer) for buffer in _buffers.KEPT[65536]}
     assert id(first.obj) in kept
     del first
     again = linux.read_now(big, 65536, 2)

@@ -209,10 +209,10 @@ def test_a_rename_over_a_file(
 
     honest = host.rename
 
-    def rename(olddir: Handle, old: bytes, newdir: Handle, new: bytes) -> None:
+    def rename(olddir: Handle, old: bytes, newdir: Handle, new: bytes, flags: int = 0) -> None:
         if fails and (old, olddir) == (b"source", root.get_path_handle()):
             raise Refused(Errno.EIO)
-        honest(olddir, old, newdir, new)
+        honest(olddir, old, newdir, new, flags)
 
     monkeypatch.setattr(host, "rename", rename)
     if not links:

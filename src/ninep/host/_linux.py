@@ -29,6 +29,7 @@ from ninep import linux
 from ninep.errors import Refused
 from ninep.host import _libc, _posix
 from ninep.host._api import LISTING_SIZE, Entry, Handle, Listing, ObjectRef, Volume
+from ninep.host._buffers import BIG, big_buffer
 from ninep.host._crossings import SEES_MOUNTS, mounts, open_path, open_path_across, stat_same_mount
 from ninep.host._filesystems import WITHOUT_OWNERS, kind_of
 from ninep.host._posix import (
@@ -445,7 +446,7 @@ def read_now(handle: Handle, count: int, offset: int) -> Buffer:
     """preadv2(2) with RWF_NOWAIT, which may stop short where the page cache has a hole: only a
     second try tells that from the end.
     """
-    room = memoryview(_buffer(count))[:count] if count >= _BIG else bytearray(count)
+    room = memoryview(big_buffer(count))[:count] if count >= BIG else bytearray(count)
     done = 0
     try:
         while done < count:
@@ -456,37 +457,6 @@ def read_now(handle: Handle, count: int, offset: int) -> Buffer:
     except BlockingIOError:
         raise WouldBlock from None
     return room
-
-
-_BIG: Final = 1 << 15
-_BIGGEST: Final = 1 << 20
-_KEPT: Final = 2
-_buffers: dict[int, list[bytearray]] = {}
-
-
-def _buffer(count: int) -> bytearray:
-    """Room for a big read, used again when nothing refers to it any more: clearing a new one costs
-    2.3 of 5.7 us for 128 KiB, 20 of 54 for 1 MiB.
-
-    A reply that is still being sent refers to it. Free is what only the list, the loop and the call
-    below refer to; two threads that look at the same one at once both count one more. At most two
-    for each power of two up to 1 MiB are kept, 4 MiB in all.
-    """
-    size = 1 << (count - 1).bit_length()
-    if size > _BIGGEST or _references is None:
-        return bytearray(count)
-    kept = _buffers.setdefault(size, [])
-    for buffer in kept:
-        if _references(buffer) == _FREE:
-            return buffer
-    buffer = bytearray(size)
-    if len(kept) < _KEPT:
-        kept.append(buffer)
-    return buffer
-
-
-_references = getattr(sys, "getrefcount", None)  # CPython's; where there is none, nothing is used again
-_FREE: Final = 3
 
 
 # -- locks -------------------------------------------------------------------------------------------------------------

@@ -4,14 +4,14 @@ there.
 A device is looked at once, when a walk first comes to it, in a thread that may wait. What was found
 decides how its files are served:
 
-============  ===================================================================================================================
-slow          FUSE, NFS, SMB, 9P, autofs and so on: every call may wait for a program or a computer,
-so none is made in the event loop
-              (``slow.SlowNode``), there and in all that is below
-pseudo        procfs, sysfs and so on: refused with EACCES unless the export serves them; then as
-slow, since reads may wait ctime         whether ctime moves with each change: what may be kept of
-its files (``security.filesystems``)
-============  ===================================================================================================================
+======  ========================================================================================
+slow    FUSE, NFS, SMB, 9P, autofs and so on: every call may wait for a program or a computer, so
+        none is made in the event loop (``slow.SlowNode``), there and in all that is below
+pseudo  procfs, sysfs and so on: refused with EACCES unless the export serves them; then as slow,
+        since reads may wait
+ctime   whether ctime moves with each change: what may be kept of its files
+        (``security.filesystems``)
+======  ========================================================================================
 
 A later need, such as how a filesystem locks or numbers its directories' entries, is one more field
 of ``host.Volume`` and one more row here.
@@ -29,10 +29,10 @@ from ninep import host
 from ninep.errors import Refused
 from ninep.host import Handle, Stat, Volume
 from ninep.linux import S_ISVTX, Errno
-from ninep.node import check_may_wait
+from ninep.node import Node, check_may_wait
 from ninep.security.filesystems import Filesystems
 
-N = TypeVar("N")
+N = TypeVar("N", bound=Node)
 _OTHERS_WRITE = 0o022
 
 
@@ -67,6 +67,13 @@ class DeviceTable(Generic[N]):
         if known is None or changes != host.mounts.changes:
             known = host.volume(path_handle, xattrs=False)
         return self.register(number, known)
+
+    def kind_below(self, parent: N, number: int, path_handle: Handle) -> type[N]:
+        """The class of a node on another device than its parent's. All below a slow one is slow:
+        that is how it is reached.
+        """
+        kind = self.nodes(number, path_handle)
+        return kind if parent.inline else type(parent)
 
     def is_private(self, found: Stat) -> bool:
         """Only root and the user of this process can mount anything on it: others need to be its

@@ -26,7 +26,7 @@ from typing import ClassVar, Final, Generic, Self, TypeVar
 
 from ninep import host
 from ninep.drivers.local.devices import DeviceTable
-from ninep.drivers.local.entry_types import QID_TYPES, shown_types, types_to_stat
+from ninep.drivers.local.entry_types import shown_types, types_to_stat
 from ninep.drivers.local.handle_cache import CacheEntry, HandleCache, record_birth
 from ninep.drivers.local.packed import Listings
 from ninep.drivers.local.qids import QidMap
@@ -246,7 +246,11 @@ class NodeTable(Generic[N]):
         """
         device, ino = found.st_dev, found.st_ino
         device = self.numbers.setdefault(device, device)  # one int for all nodes
-        kind = type(parent) if path_handle is None or device == parent.dev else self._kind(parent, device, path_handle)
+        kind = (
+            type(parent)
+            if path_handle is None or device == parent.dev
+            else self.devices.kind_below(parent, device, path_handle)
+        )
         node = kind(self, parent, name, device, ino, self.qids.path(device, ino))  # type: ignore[arg-type] # of N is Self
         if path_handle is not None and node.slow_device is not None:
             record_birth(node, path_handle)
@@ -281,7 +285,7 @@ class NodeTable(Generic[N]):
         """
         root = self.root
         device = self.numbers.setdefault(found.st_dev, found.st_dev)
-        kind = type(root) if device == root.dev else self._kind(root, device, path_handle)
+        kind = type(root) if device == root.dev else self.devices.kind_below(root, device, path_handle)
         node = kind(self, root, b"#%d" % found.st_ino, device, found.st_ino, self.qids.path(device, found.st_ino))  # type: ignore[arg-type] # as in ``add``
         handles = self.handles
         with self.lock:
@@ -292,19 +296,12 @@ class NodeTable(Generic[N]):
             self.total_refs += 1
         return node
 
-    def _kind(self, parent: N, device: int, path_handle: Handle) -> type[N]:
-        """The class of a node on another device than its parent's. All below a slow one is slow:
-        that is how it is reached.
-        """
-        kind = self.devices.nodes(device, path_handle)
-        return kind if parent.inline else type(parent)
-
     def is_valid(self, known: N, path_handle: Handle) -> bool:
         """Whether the node of what ``open_path`` is can go on as it is: not if its device's number
         was given to another kind of device.
         """
         parent = known.parent_node
-        return known.dev == parent.dev or type(known) is self._kind(parent, known.dev, path_handle)
+        return known.dev == parent.dev or type(known) is self.devices.kind_below(parent, known.dev, path_handle)
 
     def adopt(self, node: N, path_handle: Handle) -> Handle:
         """Give a node that was found again its path handle. Another thread may have been faster, or
@@ -508,15 +505,3 @@ class NodeTable(Generic[N]):
                     return []
                 low = low.parent_node
         return path
-
-    @staticmethod
-    def version(found: Stat) -> int:
-        """32 bits that change when contents or attributes do, never on access alone. hash() of a
-        tuple mixes well (xxHash) and is the same in every process; a XOR of the two times would
-        cancel for every file just written.
-        """
-        return hash((found.st_mtime_ns, found.st_ctime_ns, found.st_size)) & 0xFFFFFFFF
-
-    def qid(self, kind: int, found: Stat) -> Qid:
-        """The qid of a file of that type (``mode >> 12``)."""
-        return Qid(QID_TYPES[kind], self.version(found), self.qids.path(found.st_dev, found.st_ino))

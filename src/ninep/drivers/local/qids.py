@@ -23,13 +23,24 @@ from __future__ import annotations
 import logging
 from typing import Final, NamedTuple
 
+from ninep.drivers.local.entry_types import QID_TYPES
 from ninep.errors import Refused
+from ninep.host import Stat
 from ninep.linux import Errno
+from ninep.node import Qid
 
 log = logging.getLogger(__name__)
 
 _ALL: Final = (1 << 64) - 1
 _LAST_INDEX: Final = 65535
+
+
+def version(found: Stat) -> int:
+    """A qid's version: 32 bits that change when contents or attributes do, never on access alone.
+    hash() of a tuple mixes well (xxHash) and is the same in every process; a XOR of the two times
+    would cancel for every file just written.
+    """
+    return hash((found.st_mtime_ns, found.st_ctime_ns, found.st_size)) & 0xFFFFFFFF
 
 
 class Affix(NamedTuple):
@@ -65,6 +76,10 @@ class QidMap:
         if ino < affix.limit:
             return ino << affix.bits | affix.suffix
         return self._rare(device, ino)
+
+    def qid(self, kind: int, found: Stat) -> Qid:
+        """The qid of a file of that type (``mode >> 12``)."""
+        return Qid(QID_TYPES[kind], version(found), self.path(found.st_dev, found.st_ino))
 
     def affix(self, device: int) -> Affix:
         """The affix of a device's small inode numbers, which are nearly all there are: to make many
