@@ -145,7 +145,14 @@ def _schema() -> dict[str, object]:
     }
 
 
+def _escape(_app: Any, _context: Any, lines: list[str]) -> None:
+    """The help texts of commands are no reStructuredText: a pattern such as ``*.c`` is no emphasis."""
+    lines[:] = [line.replace("*", "\\*") for line in lines]
+
+
 def setup(app: Any) -> None:
     """Called by Sphinx."""
+    for part in ("description", "options", "arguments"):
+        app.connect(f"sphinx-click-process-{part}", _escape)
     app.connect("builder-inited", _write)
     app.connect("source-read", _resolve)
