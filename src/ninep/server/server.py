@@ -104,9 +104,6 @@ class Server:
         self._arrivals: dict[Connection, Arrival] = {}
         self._arrived = count(1)
         self.looking = Looking(lambda: list(self._connections))
-        """Bytes of connections, while somebody looks."""
-        self.draining = False
-        """Nothing more is accepted, and it ends with its last connection."""
         self._coalescer = WriteCoalescer()
         self._context = Context(
             exports=self.exports,
@@ -118,7 +115,7 @@ class Server:
             observe=self._observe,
         )
         self._owns_loop = owns_loop
-        self._closing = self._serving = False
+        self._closing = self._serving = self.draining = False
         self._parent: socket.socket | None = None
         self._tidying: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()

@@ -45,6 +45,7 @@ KILLED_WITHIN: Final = 2.0
 MOST_SAID: Final = 1 << 12
 """Bytes and descriptors that are received at once: more than there can be."""
 
+_KILL: Final = getattr(signal, "SIGKILL", signal.SIGTERM)
 _send: Any = getattr(socket, "send_fds", None)
 _receive: Any = getattr(socket, "recv_fds", None)
 
@@ -52,6 +53,12 @@ _receive: Any = getattr(socket, "recv_fds", None)
 def can_hand_over() -> bool:
     """Whether this system's Python sends descriptors (SCM_RIGHTS)."""
     return _send is not None and _receive is not None
+
+
+Work = Callable[[socket.socket, int], None]
+"""What a worker does with its line to the parent, and as which of them (from 0), until it is asked to
+stop (by SIGTERM, or the end of the parent).
+"""
 
 
 class Handed(NamedTuple):
@@ -159,6 +166,11 @@ class Worker:
             if asked.descriptor >= 0:
                 os.close(asked.descriptor)
         return back
+
+    def kill(self) -> None:
+        """End it at once, unless it waits in the kernel."""
+        self.killed = monotonic()
+        os.kill(self.pid, _KILL)
 
     def close(self) -> None:
         """Let go of the line."""

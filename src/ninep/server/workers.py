@@ -30,8 +30,7 @@ clients of different workers apart). What they do not share: the numbers that st
 third device of an export (``multidevs``), which only one connection sees, and limits: each has its
 part of what is for all connections together (``Limits.share``).
 
-Only where a process can fork and hand over descriptors: the names are looked up, since not every
-system's Python has them.
+Only where a process can fork and hand over descriptors: not every system's Python has the names.
 """
 
 from __future__ import annotations
@@ -55,19 +54,20 @@ from ninep.server.worker import (
     READY,
     TAKEN_WITHIN,
     Handed,
+    Work,
     Worker,
     can_hand_over,
     how_ended,
     need_handles,
 )
 from ninep.server.worker_change import Change, Changing
+from ninep.transport import nothing
 
 log = logging.getLogger("ninep.server")
 
 REST: Final = 1.0
 """Seconds until the system is asked again for a handle or a process that it did not have."""
-PING_EVERY: Final = 5.0
-HUNG_AFTER: Final = 10.0
+PING_EVERY, HUNG_AFTER = 5.0, 10.0
 LIVED: Final = 10.0
 """Seconds after which the end of a worker says nothing about the next one."""
 PAUSE, LONGEST_PAUSE = 0.5, 5.0
@@ -81,18 +81,9 @@ _CHILD: Final = getattr(signal, "SIGCHLD", None)
 _HANGUP: Final[Any] = getattr(signal, "SIGHUP", None)
 _HEARD: Final = (*ENDING, _CHILD) if _CHILD is not None else ENDING
 _NO_HANG: Final = getattr(os, "WNOHANG", 0)
-_KILL: Final = getattr(signal, "SIGKILL", signal.SIGTERM)
 _fork: Callable[[], int] | None = getattr(os, "fork", None)
 _mask: Any = getattr(signal, "pthread_sigmask", None)
 _BLOCK, _UNBLOCK, _SET = (getattr(signal, name, 0) for name in ("SIG_BLOCK", "SIG_UNBLOCK", "SIG_SETMASK"))
-Work = Callable[[socket.socket, int], None]
-"""What a worker does with its control socket, and as which of them (from 0), until it is asked to
-stop (by SIGTERM, or the end of the parent).
-"""
-
-
-def _nothing() -> None:
-    """Nothing to be called."""
 
 
 class Pool:
@@ -117,10 +108,7 @@ class Pool:
         self._wake, self._woken = socket.socketpair()
         self._signals = 0
         """How often it was asked to end."""
-        self._failed = False
-        self._accepting = False
-        self._draining = False
-        """Nothing more is accepted, and all ends with the last connection."""
+        self._failed = self._accepting = self._draining = False
         self._resting = 0.0
         """Until when nothing is accepted."""
         self._missing: list[tuple[int, float]] = []
@@ -202,7 +190,7 @@ class Pool:
 
     # -- running ---------------------------------------------------------------------------------------------------------
 
-    def run(self, announce: Callable[[], None] = _nothing, ends: Callable[[], None] = _nothing) -> int:
+    def run(self, announce: Callable[[], None] = nothing, ends: Callable[[], None] = nothing) -> int:
         """Until a signal asks it to end; then the workers answer what is in flight, and end. The
         exit status: 1 if one had to be killed.
 
@@ -264,12 +252,10 @@ class Pool:
 
     def _drain(self) -> None:
         """Accept nothing more, and end when no worker has a connection left."""
-        if not self._draining:
-            log.info("draining: accepting nothing more")
-            self._draining = True
-            self._listen(False)
-            for sock in self._listening.values():
-                sock.close()
+        self._draining = True
+        self._listen(False)
+        for sock in self._listening.values():
+            sock.close()
 
     def _drained(self) -> bool:
         return self._draining and not any(one.connections for one in (*self.workers, *self.aside))
@@ -487,9 +473,7 @@ class Pool:
                 deadline = min(deadline, monotonic() + HURRIES)
 
     def _ask_to_end(self) -> None:
-        self._listen(False)
-        for sock in self._listening.values():
-            sock.close()
+        self._drain()
         self._tell(signal.SIGTERM)
         for worker in (*self.workers, *self.aside):
             if not worker.owes:  # who does not answer now, hangs
@@ -503,8 +487,7 @@ class Pool:
             self._forget(worker)
         else:
             log.error("worker %d does not end: killing it", worker.pid)
-            worker.killed = monotonic()
-            os.kill(worker.pid, _KILL)
+            worker.kill()
 
     def _forget(self, worker: Worker) -> None:
         self._selector.unregister(worker.control)
