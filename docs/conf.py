@@ -152,7 +152,7 @@ def _escape(_app: Any, _context: Any, lines: list[str]) -> None:
 
 def setup(app: Any) -> None:
     """Called by Sphinx."""
-    for part in ("description", "options", "arguments"):
+    for part in ("description", "options", "arguments", "epilog"):
         app.connect(f"sphinx-click-process-{part}", _escape)
     app.connect("builder-inited", _write)
     app.connect("source-read", _resolve)
