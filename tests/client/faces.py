@@ -29,7 +29,7 @@ class Driven:
         value = getattr(self._thing, name)
         if not callable(value) or isinstance(value, type):
             return self._wrap(value)
-        return lambda *args, **kwargs: self._settle(value(*args, **kwargs))
+        return lambda *args, **kwargs: self._settle(value(*map(_bare, args), **kwargs))
 
     def _settle(self, value: Any) -> Any:
         if inspect.iscoroutine(value):
@@ -63,6 +63,10 @@ class Driven:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _bare(thing: Any) -> Any:
+    return thing._thing if isinstance(thing, Driven) else thing
 
 
 class Blocking:

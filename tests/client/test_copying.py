@@ -357,3 +357,46 @@ def test_a_copy_that_breaks_off_leaves_no_half_file(face, cage):
     ):
         client.get("/", cage, recursive=True, onerror=lambda error: None)
     assert list(cage.iterdir()) == []
+
+
+class TestBetweenServers:
+    """`copy_from`, here of a server to itself: two connections, as two addresses of it have."""
+
+    @pytest.fixture
+    def source(self, connect):
+        files = connect("9P2000.L")
+        files.makedirs("top/dir")
+        files.write_bytes("top/file", b"1" * 5_000_000)
+        files.write_bytes("top/dir/deep", b"2")
+        files.utime("top/file", mtime=5 * 10**9)
+        return files
+
+    def test_a_tree(self, client, source):
+        moved = []
+        client.copy_from(
+            source, "top", "new", recursive=True, keep=Keep(times=True), progress=lambda *one: moved.append(one)
+        )
+        assert remote_picture(source, "new") == remote_picture(source, "top")
+        assert source.stat("new/file").st_mtime_ns == 5 * 10**9
+        assert ("/top/file", 5_000_000, 5_000_000) in moved
+
+    def test_an_empty_file_and_one_in_place_of_another(self, client, source):
+        source.write_bytes("empty", b"")
+        client.copy_from(source, "empty", "top/file")
+        assert source.read_bytes("top/file") == b""
+
+    def test_errors_have_the_path_of_their_server(self, client, source):
+        with refused(errno.ENOENT, "there:/nothing"):
+            client.copy_from(source, "nothing", "new", shown=lambda path: f"there:/{path.lstrip('/')}")
+        with refused(errno.ENOENT, "/none/new"):
+            client.copy_from(source, "top/file", "/none/new")
+        with refused(errno.EISDIR, "/top"):
+            client.copy_from(source, "top", "new")
+
+    def test_what_is_the_same(self, linux, source):
+        source.link("top/file", "hard")
+        with pytest.raises(OSError, match="onto itself"):
+            linux.copy_from(source, "top/file", "hard")
+        with pytest.raises(OSError, match="into itself"):
+            linux.copy_from(source, "top", "top/dir/below", recursive=True)
+        assert len(source.read_bytes("top/file")) == 5_000_000

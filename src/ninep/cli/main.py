@@ -31,6 +31,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "cat": ("ninep.cli.transfer", "Write files to standard output."),
     "get": ("ninep.cli.transfer", "Copy files from a server."),
     "put": ("ninep.cli.transfer", "Copy files to a server."),
+    "cp": ("ninep.cli.copy", "Copy files on a server, and between servers."),
     "stat": ("ninep.cli.info", "Show the attributes of files."),
     "df": ("ninep.cli.info", "Show the free space of a filesystem."),
     "xattr": ("ninep.cli.info", "List, show, set or remove extended attributes."),

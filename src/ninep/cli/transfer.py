@@ -37,7 +37,7 @@ def cat(remote: Remote, locations: tuple[Location, ...]) -> None:
             output.flush()
 
 
-def _inner_name(path: str, separators: str = "/") -> str:
+def inner_name(path: str, separators: str = "/") -> str:
     """The name of a source in the directory it is copied into; empty if only its content is copied:
     ``.``, ``..``, a root (as in cp(1)).
     """
@@ -82,7 +82,7 @@ def get(
     a link at the path of a directory refused.
     """
     *named, destination = sources if len(sources) > 1 else (*sources, os.curdir)
-    locations = list(remote.expand([_location(text) for text in named]))
+    locations = list(remote.expand([location_of(text) for text in named]))
     if setid and not archive:
         raise click.UsageError("--setid needs -a: without, no owner and none of these bits are preserved")
     recursive = recursive or archive
@@ -92,11 +92,11 @@ def get(
     with Bar(enabled=not quiet) as bar, ExitStack() as stack:
         folder = stack.enter_context(Destination(destination)) if inside else None
         for location in locations:
-            with remote.each(), _needing_r(recursive):
+            with remote.each(), needing_r(recursive):
                 client = remote.client(location.address)
                 target: Target | str = destination
                 if folder is not None:
-                    name = _inner_name(location.path)
+                    name = inner_name(location.path)
                     target = folder.child(name, str(location)) if name else Target(folder, "", typed=True)
                 client.get(
                     location.path,
@@ -155,7 +155,7 @@ def put(
     copied = Copied()
     with Bar(enabled=not quiet) as bar:
         for source in sources:
-            with remote.each(), _needing_r(recursive):
+            with remote.each(), needing_r(recursive):
                 if source == "-":
                     if inside:
                         raise IsADirectoryError(
@@ -167,7 +167,7 @@ def put(
                         while data := sys.stdin.buffer.read(1 << 20):
                             file.write(data)
                     continue
-                name = _inner_name(os.path.splitdrive(source)[1], f"{os.sep}{os.altsep or ''}") if inside else ""
+                name = inner_name(os.path.splitdrive(source)[1], f"{os.sep}{os.altsep or ''}") if inside else ""
                 client.put(
                     source,
                     join(folder, from_host(name)) if name else destination.path,
@@ -182,7 +182,7 @@ def put(
 
 
 @contextmanager
-def _needing_r(recursive: bool) -> Iterator[None]:
+def needing_r(recursive: bool) -> Iterator[None]:
     """A source that is a directory is copied with -r only: say so."""
     try:
         yield
@@ -192,7 +192,8 @@ def _needing_r(recursive: bool) -> Iterator[None]:
         raise
 
 
-def _location(text: str) -> Location:
+def location_of(text: str) -> Location:
+    """A location of the command line, where it can also be something else."""
     try:
         return parse_location(text)
     except ValueError as error:

@@ -5,6 +5,8 @@ what ``get`` writes.
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,17 +42,40 @@ NOTHING: Final = Keep()
 
 
 @dataclass(frozen=True, slots=True)
-class LocalEntry:
-    """A local file that ``put`` copies."""
+class Entry:
+    """A file that is copied to a server, wherever it is read from."""
 
     name: str
     path: str
-    stat: os.stat_result
+    mode: int
+    """Type and permissions, as Linux numbers."""
+    size: int
+    uid: int | None
+    gid: int | None
+    atime_ns: int
+    mtime_ns: int
+    rdev: int
+    """Of a device, in the Linux layout."""
+    identity: Hashable
+    """The same for two entries that are one file."""
 
 
-def entry(path: str, *, dereference: bool) -> LocalEntry:
+def entry(path: str, *, dereference: bool) -> Entry:
     """One local file."""
-    return LocalEntry(from_host(os.path.basename(path)), path, os.stat(path, follow_symlinks=dereference))
+    found = os.stat(path, follow_symlinks=dereference)
+    number = getattr(found, "st_rdev", 0) if stat.S_IFMT(found.st_mode) in {stat.S_IFCHR, stat.S_IFBLK} else 0
+    return Entry(
+        name=from_host(os.path.basename(path)),
+        path=path,
+        mode=found.st_mode,
+        size=found.st_size,
+        uid=found.st_uid,
+        gid=found.st_gid,
+        atime_ns=found.st_atime_ns,
+        mtime_ns=found.st_mtime_ns,
+        rdev=linux_rdev(number) if number else 0,
+        identity=(found.st_dev, found.st_ino),
+    )
 
 
 def linux_rdev(number: int) -> int:

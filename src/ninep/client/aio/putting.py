@@ -10,22 +10,25 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Final, NamedTuple
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ninep.client import local
 from ninep.client.aio.attributes import AttributeCalls
 from ninep.client.aio.getting import Problem, Progress
 from ninep.client.aio.names import NameCalls
 from ninep.client.aio.opener import Opener
+from ninep.client.aio.sources import HostSource, ServerSource, Source
 from ninep.client.aio.tree import MAX_DEPTH, TreeWalk
 from ninep.client.copied import Copied
-from ninep.client.errors import about, about_local, refusal
-from ninep.client.local import NOTHING, Keep, LocalEntry
-from ninep.client.paths import RemotePath, from_host, join, join_names, split
+from ninep.client.errors import about, refusal
+from ninep.client.local import NOTHING, Entry, Keep
+from ninep.client.paths import RemotePath, join, join_names, split, text_of
 from ninep.client.stat import FileStat, SetAttr
 from ninep.linux import Errno
 
-READ_AT_ONCE: Final = 4 << 20
+if TYPE_CHECKING:
+    from ninep.client.aio.client import AsyncClient
+
 _SPECIAL: Final = frozenset({stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK})
 
 
@@ -37,6 +40,7 @@ class _Job(NamedTuple):
     progress: Progress | None
     dereference: bool
     copied: Copied
+    source: Source
 
 
 class _Pending(NamedTuple):
@@ -45,7 +49,7 @@ class _Pending(NamedTuple):
     source: str
     target: str
     depth: int
-    above: tuple[tuple[int, int], ...]
+    above: tuple[Hashable, ...]
 
 
 class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
@@ -73,26 +77,67 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
         may contain symbolic links of the server. Calls with the same ``copied`` do not overwrite
         each other's files (EEXIST).
         """
-        job = _Job(keep, onerror, progress, dereference, Copied() if copied is None else copied)
-        path = os.fspath(source)
-        entry = await self.connection.run(local.entry, path, dereference=True)
-        remote = await self.realpath(target) if follow else join_names(split(target))
-        if not stat.S_ISDIR(entry.stat.st_mode):
+        reader = HostSource(self.connection)
+        job = _Job(keep, onerror, progress, dereference, Copied() if copied is None else copied, reader)
+        await self._put(os.fspath(source), await self._target(target, follow), recursive, job)
+
+    async def copy_from(
+        self,
+        client: AsyncClient,
+        source: RemotePath,
+        target: RemotePath,
+        *,
+        recursive: bool = False,
+        follow: bool = True,
+        keep: Keep = NOTHING,
+        onerror: Problem | None = None,
+        progress: Progress | None = None,
+        copied: Copied | None = None,
+        shown: Callable[[str], str] = str,
+    ) -> None:
+        """As ``put``, from the path ``source`` of a server, which may be this one: the content goes
+        through this host, since 9P has no message that copies.
+
+        A file is not copied onto itself, nor a directory into itself (EINVAL). ``shown``: the path
+        of an error at the source, from the path there.
+        """
+        reader = ServerSource(client, shown)
+        with reader.about(text_of(source)):
+            path = await client.realpath(source)
+        job = _Job(keep, onerror, progress, False, Copied() if copied is None else copied, reader)
+        await self._put(path, await self._target(target, follow), recursive, job)
+
+    async def _target(self, target: RemotePath, follow: bool) -> str:
+        return await self.realpath(target) if follow else join_names(split(target))
+
+    async def _put(self, path: str, remote: str, recursive: bool, job: _Job) -> None:
+        entry = await job.source.entry(path, dereference=True)
+        if not stat.S_ISDIR(entry.mode):
             await self._put_file(entry, remote, job)
         elif recursive:
+            await self._refuse_inside(entry, remote, job)
             await self._put_tree(entry, remote, job)
         else:
-            with about_local(path):
+            with job.source.about(path):
                 raise refusal(Errno.EISDIR)
 
-    async def _put_tree(self, entry: LocalEntry, remote: str, job: _Job) -> None:
+    async def _refuse_inside(self, entry: Entry, remote: str, job: _Job) -> None:
+        """EINVAL if a directory would be copied into itself, by whatever address."""
+        names = split(remote) if job.source.on_server else []
+        for depth in range(len(names) + 1 if names else 0):
+            found = await self._existing(join_names(names[:depth]))
+            if found is not None and job.source.is_same(entry, found):
+                with about(remote):
+                    raise refusal(Errno.EINVAL, "a directory cannot be copied into itself")
+
+    async def _put_tree(self, entry: Entry, remote: str, job: _Job) -> None:
         await self._put_directory(entry, remote, job)
         made = [(entry, remote)]
-        pending = [_Pending(entry.path, remote, 0, (_identity(entry),))]
+        pending = [_Pending(entry.path, remote, 0, (entry.identity,))]
         while pending:
             directory = pending.pop()
             try:
-                paths = await self.connection.run(local.entries, directory.source)
+                paths = await job.source.entries(directory.source)
             except OSError as error:
                 self._put_failed(error, job)
                 continue
@@ -112,30 +157,30 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
         path: str,
         directory: _Pending,
         pending: list[_Pending],
-        made: list[tuple[LocalEntry, str]],
+        made: list[tuple[Entry, str]],
         job: _Job,
     ) -> None:
-        entry = await self.connection.run(local.entry, path, dereference=job.dereference)
+        entry = await job.source.entry(path, dereference=job.dereference)
         remote = join(directory.target, entry.name)
-        if not stat.S_ISDIR(entry.stat.st_mode):
+        if not stat.S_ISDIR(entry.mode):
             await self._put_entry(entry, remote, job)
             return
-        if _identity(entry) in directory.above:
-            with about_local(path):
+        if entry.identity in directory.above:
+            with job.source.about(path):
                 raise refusal(Errno.ELOOP, "leads to a directory it is in")
         if directory.depth > MAX_DEPTH:
-            with about_local(path):
+            with job.source.about(path):
                 raise refusal(Errno.ELOOP, f"more than {MAX_DEPTH} directories deep")
         await self._put_directory(entry, remote, job)
         made.append((entry, remote))
-        pending.append(_Pending(path, remote, directory.depth + 1, (*directory.above, _identity(entry))))
+        pending.append(_Pending(path, remote, directory.depth + 1, (*directory.above, entry.identity)))
 
-    async def _put_directory(self, entry: LocalEntry, remote: str, job: _Job) -> None:
+    async def _put_directory(self, entry: Entry, remote: str, job: _Job) -> None:
         """Make a directory, writable for now, or accept an existing one, unless this copy made it
         under another name.
         """
         try:
-            await self.mkdir(remote, entry.stat.st_mode & 0o777 | 0o700)
+            await self.mkdir(remote, entry.mode & 0o777 | 0o700)
         except (ConnectionError, TimeoutError):
             raise
         except OSError:
@@ -163,17 +208,17 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
         except OSError:
             return None
 
-    async def _finish_directory(self, entry: LocalEntry, remote: str, keep: Keep) -> None:
+    async def _finish_directory(self, entry: Entry, remote: str, keep: Keep) -> None:
         if keep != NOTHING:
-            await self.setattr(remote, _kept(entry.stat, keep))
-        elif entry.stat.st_mode & 0o700 != 0o700:
-            await self.chmod(remote, entry.stat.st_mode & 0o777)
+            await self.setattr(remote, _kept(entry, keep))
+        elif entry.mode & 0o700 != 0o700:
+            await self.chmod(remote, entry.mode & 0o777)
 
-    async def _put_entry(self, entry: LocalEntry, remote: str, job: _Job) -> None:
-        if not stat.S_ISLNK(entry.stat.st_mode):
+    async def _put_entry(self, entry: Entry, remote: str, job: _Job) -> None:
+        if not stat.S_ISLNK(entry.mode):
             await self._put_file(entry, remote, job)
             return
-        target = from_host(await self.connection.run(os.readlink, entry.path))
+        target = await job.source.readlink(entry.path)
         try:
             await self.symlink(target, remote)
         except (ConnectionError, TimeoutError):
@@ -184,21 +229,19 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
             await self.symlink(target, remote)
         await self._record(remote, job)
 
-    async def _put_special(self, entry: LocalEntry, remote: str, job: _Job) -> None:
+    async def _put_special(self, entry: Entry, remote: str, job: _Job) -> None:
         """Create a device, FIFO or socket."""
-        mode = entry.stat.st_mode
-        number = getattr(entry.stat, "st_rdev", 0) if stat.S_IFMT(mode) in {stat.S_IFCHR, stat.S_IFBLK} else 0
-        rdev = local.linux_rdev(number) if number else 0
+        mode = entry.mode
         try:
-            await self.mknod(remote, mode, rdev)
+            await self.mknod(remote, mode, entry.rdev)
         except (ConnectionError, TimeoutError):
             raise
         except OSError:
             if not await self._make_room(remote, {stat.S_IFLNK, *_SPECIAL}, job):
                 raise
-            await self.mknod(remote, mode, rdev)
+            await self.mknod(remote, mode, entry.rdev)
         await self._record(remote, job)
-        await self.setattr(remote, _kept(entry.stat, job.keep))
+        await self.setattr(remote, _kept(entry, job.keep))
 
     async def _make_room(self, remote: str, kinds: set[int], job: _Job) -> bool:
         """Remove the file that prevented a creation, if it has one of these types. EEXIST if this
@@ -217,26 +260,32 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
         if found is not None:
             job.copied.record_remote(found.st_ino, remote)
 
-    async def _put_file(self, entry: LocalEntry, remote: str, job: _Job) -> None:
-        kind = stat.S_IFMT(entry.stat.st_mode)
+    async def _put_file(self, entry: Entry, remote: str, job: _Job) -> None:
+        kind = stat.S_IFMT(entry.mode)
         if job.keep.specials and kind in _SPECIAL:
             await self._put_special(entry, remote, job)
             return
         if kind != stat.S_IFREG:
-            with about_local(entry.path):
+            with job.source.about(entry.path):
                 raise refusal(Errno.EOPNOTSUPP, "special files are not copied")
-        run = self.connection.run
-        size = entry.stat.st_size
-        with await run(open, entry.path, "rb", 0) as source:
-            async with await self.open_copy(remote, entry.stat.st_mode & 0o777, job.copied) as file:
+        if job.source.on_server:
+            found = await self._existing(remote)
+            if found is not None and job.source.is_same(entry, found):
+                with about(remote):
+                    raise refusal(Errno.EINVAL, "a file cannot be copied onto itself")
+        size = entry.size
+        async with (
+            job.source.reading(entry) as pieces,
+            await self.open_copy(remote, entry.mode & 0o777, job.copied) as file,
+        ):
+            if job.progress is not None:
+                job.progress(entry.path, 0, size)
+            async for data in pieces:
+                await file.write(data)
                 if job.progress is not None:
-                    job.progress(entry.path, 0, size)
-                while data := await run(source.read, READ_AT_ONCE):
-                    await file.write(data)
-                    if job.progress is not None:
-                        job.progress(entry.path, file.tell(), size)
+                    job.progress(entry.path, file.tell(), size)
         if job.keep != NOTHING:
-            await self.setattr(remote, _kept(entry.stat, job.keep))
+            await self.setattr(remote, _kept(entry, job.keep))
 
     def _put_failed(self, error: OSError, job: _Job) -> None:
         """Report the error of an entry to ``onerror``, or raise it. Without a connection the copy
@@ -247,15 +296,11 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
         job.onerror(error)
 
 
-def _identity(entry: LocalEntry) -> tuple[int, int]:
-    return entry.stat.st_dev, entry.stat.st_ino
-
-
-def _kept(found: os.stat_result, keep: Keep) -> SetAttr:
+def _kept(found: Entry, keep: Keep) -> SetAttr:
     return SetAttr(
-        mode=keep.mode(found.st_mode),
-        uid=found.st_uid if keep.owner else None,
-        gid=found.st_gid if keep.owner else None,
-        atime=found.st_atime_ns,
-        mtime=found.st_mtime_ns,
+        mode=keep.mode(found.mode),
+        uid=found.uid if keep.owner else None,
+        gid=found.gid if keep.owner else None,
+        atime=found.atime_ns,
+        mtime=found.mtime_ns,
     )

@@ -11,22 +11,25 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Final, NamedTuple
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ninep.client import local
 from ninep.client.blocking.attributes import AttributeCalls
 from ninep.client.blocking.getting import Problem, Progress
 from ninep.client.blocking.names import NameCalls
 from ninep.client.blocking.opener import Opener
+from ninep.client.blocking.sources import HostSource, ServerSource, Source
 from ninep.client.blocking.tree import MAX_DEPTH, TreeWalk
 from ninep.client.copied import Copied
-from ninep.client.errors import about, about_local, refusal
-from ninep.client.local import NOTHING, Keep, LocalEntry
-from ninep.client.paths import RemotePath, from_host, join, join_names, split
+from ninep.client.errors import about, refusal
+from ninep.client.local import NOTHING, Entry, Keep
+from ninep.client.paths import RemotePath, join, join_names, split, text_of
 from ninep.client.stat import FileStat, SetAttr
 from ninep.linux import Errno
 
-READ_AT_ONCE: Final = 4 << 20
+if TYPE_CHECKING:
+    from ninep.client.blocking.client import Client
+
 _SPECIAL: Final = frozenset({stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK})
 
 
@@ -38,6 +41,7 @@ class _Job(NamedTuple):
     progress: Progress | None
     dereference: bool
     copied: Copied
+    source: Source
 
 
 class _Pending(NamedTuple):
@@ -46,7 +50,7 @@ class _Pending(NamedTuple):
     source: str
     target: str
     depth: int
-    above: tuple[tuple[int, int], ...]
+    above: tuple[Hashable, ...]
 
 
 class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
@@ -74,26 +78,67 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
         may contain symbolic links of the server. Calls with the same ``copied`` do not overwrite
         each other's files (EEXIST).
         """
-        job = _Job(keep, onerror, progress, dereference, Copied() if copied is None else copied)
-        path = os.fspath(source)
-        entry = self.connection.run(local.entry, path, dereference=True)
-        remote = self.realpath(target) if follow else join_names(split(target))
-        if not stat.S_ISDIR(entry.stat.st_mode):
+        reader = HostSource(self.connection)
+        job = _Job(keep, onerror, progress, dereference, Copied() if copied is None else copied, reader)
+        self._put(os.fspath(source), self._target(target, follow), recursive, job)
+
+    def copy_from(
+        self,
+        client: Client,
+        source: RemotePath,
+        target: RemotePath,
+        *,
+        recursive: bool = False,
+        follow: bool = True,
+        keep: Keep = NOTHING,
+        onerror: Problem | None = None,
+        progress: Progress | None = None,
+        copied: Copied | None = None,
+        shown: Callable[[str], str] = str,
+    ) -> None:
+        """As ``put``, from the path ``source`` of a server, which may be this one: the content goes
+        through this host, since 9P has no message that copies.
+
+        A file is not copied onto itself, nor a directory into itself (EINVAL). ``shown``: the path
+        of an error at the source, from the path there.
+        """
+        reader = ServerSource(client, shown)
+        with reader.about(text_of(source)):
+            path = client.realpath(source)
+        job = _Job(keep, onerror, progress, False, Copied() if copied is None else copied, reader)
+        self._put(path, self._target(target, follow), recursive, job)
+
+    def _target(self, target: RemotePath, follow: bool) -> str:
+        return self.realpath(target) if follow else join_names(split(target))
+
+    def _put(self, path: str, remote: str, recursive: bool, job: _Job) -> None:
+        entry = job.source.entry(path, dereference=True)
+        if not stat.S_ISDIR(entry.mode):
             self._put_file(entry, remote, job)
         elif recursive:
+            self._refuse_inside(entry, remote, job)
             self._put_tree(entry, remote, job)
         else:
-            with about_local(path):
+            with job.source.about(path):
                 raise refusal(Errno.EISDIR)
 
-    def _put_tree(self, entry: LocalEntry, remote: str, job: _Job) -> None:
+    def _refuse_inside(self, entry: Entry, remote: str, job: _Job) -> None:
+        """EINVAL if a directory would be copied into itself, by whatever address."""
+        names = split(remote) if job.source.on_server else []
+        for depth in range(len(names) + 1 if names else 0):
+            found = self._existing(join_names(names[:depth]))
+            if found is not None and job.source.is_same(entry, found):
+                with about(remote):
+                    raise refusal(Errno.EINVAL, "a directory cannot be copied into itself")
+
+    def _put_tree(self, entry: Entry, remote: str, job: _Job) -> None:
         self._put_directory(entry, remote, job)
         made = [(entry, remote)]
-        pending = [_Pending(entry.path, remote, 0, (_identity(entry),))]
+        pending = [_Pending(entry.path, remote, 0, (entry.identity,))]
         while pending:
             directory = pending.pop()
             try:
-                paths = self.connection.run(local.entries, directory.source)
+                paths = job.source.entries(directory.source)
             except OSError as error:
                 self._put_failed(error, job)
                 continue
@@ -113,30 +158,30 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
         path: str,
         directory: _Pending,
         pending: list[_Pending],
-        made: list[tuple[LocalEntry, str]],
+        made: list[tuple[Entry, str]],
         job: _Job,
     ) -> None:
-        entry = self.connection.run(local.entry, path, dereference=job.dereference)
+        entry = job.source.entry(path, dereference=job.dereference)
         remote = join(directory.target, entry.name)
-        if not stat.S_ISDIR(entry.stat.st_mode):
+        if not stat.S_ISDIR(entry.mode):
             self._put_entry(entry, remote, job)
             return
-        if _identity(entry) in directory.above:
-            with about_local(path):
+        if entry.identity in directory.above:
+            with job.source.about(path):
                 raise refusal(Errno.ELOOP, "leads to a directory it is in")
         if directory.depth > MAX_DEPTH:
-            with about_local(path):
+            with job.source.about(path):
                 raise refusal(Errno.ELOOP, f"more than {MAX_DEPTH} directories deep")
         self._put_directory(entry, remote, job)
         made.append((entry, remote))
-        pending.append(_Pending(path, remote, directory.depth + 1, (*directory.above, _identity(entry))))
+        pending.append(_Pending(path, remote, directory.depth + 1, (*directory.above, entry.identity)))
 
-    def _put_directory(self, entry: LocalEntry, remote: str, job: _Job) -> None:
+    def _put_directory(self, entry: Entry, remote: str, job: _Job) -> None:
         """Make a directory, writable for now, or accept an existing one, unless this copy made it
         under another name.
         """
         try:
-            self.mkdir(remote, entry.stat.st_mode & 0o777 | 0o700)
+            self.mkdir(remote, entry.mode & 0o777 | 0o700)
         except (ConnectionError, TimeoutError):
             raise
         except OSError:
@@ -164,17 +209,17 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
         except OSError:
             return None
 
-    def _finish_directory(self, entry: LocalEntry, remote: str, keep: Keep) -> None:
+    def _finish_directory(self, entry: Entry, remote: str, keep: Keep) -> None:
         if keep != NOTHING:
-            self.setattr(remote, _kept(entry.stat, keep))
-        elif entry.stat.st_mode & 0o700 != 0o700:
-            self.chmod(remote, entry.stat.st_mode & 0o777)
+            self.setattr(remote, _kept(entry, keep))
+        elif entry.mode & 0o700 != 0o700:
+            self.chmod(remote, entry.mode & 0o777)
 
-    def _put_entry(self, entry: LocalEntry, remote: str, job: _Job) -> None:
-        if not stat.S_ISLNK(entry.stat.st_mode):
+    def _put_entry(self, entry: Entry, remote: str, job: _Job) -> None:
+        if not stat.S_ISLNK(entry.mode):
             self._put_file(entry, remote, job)
             return
-        target = from_host(self.connection.run(os.readlink, entry.path))
+        target = job.source.readlink(entry.path)
         try:
             self.symlink(target, remote)
         except (ConnectionError, TimeoutError):
@@ -185,21 +230,19 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
             self.symlink(target, remote)
         self._record(remote, job)
 
-    def _put_special(self, entry: LocalEntry, remote: str, job: _Job) -> None:
+    def _put_special(self, entry: Entry, remote: str, job: _Job) -> None:
         """Create a device, FIFO or socket."""
-        mode = entry.stat.st_mode
-        number = getattr(entry.stat, "st_rdev", 0) if stat.S_IFMT(mode) in {stat.S_IFCHR, stat.S_IFBLK} else 0
-        rdev = local.linux_rdev(number) if number else 0
+        mode = entry.mode
         try:
-            self.mknod(remote, mode, rdev)
+            self.mknod(remote, mode, entry.rdev)
         except (ConnectionError, TimeoutError):
             raise
         except OSError:
             if not self._make_room(remote, {stat.S_IFLNK, *_SPECIAL}, job):
                 raise
-            self.mknod(remote, mode, rdev)
+            self.mknod(remote, mode, entry.rdev)
         self._record(remote, job)
-        self.setattr(remote, _kept(entry.stat, job.keep))
+        self.setattr(remote, _kept(entry, job.keep))
 
     def _make_room(self, remote: str, kinds: set[int], job: _Job) -> bool:
         """Remove the file that prevented a creation, if it has one of these types. EEXIST if this
@@ -218,26 +261,32 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
         if found is not None:
             job.copied.record_remote(found.st_ino, remote)
 
-    def _put_file(self, entry: LocalEntry, remote: str, job: _Job) -> None:
-        kind = stat.S_IFMT(entry.stat.st_mode)
+    def _put_file(self, entry: Entry, remote: str, job: _Job) -> None:
+        kind = stat.S_IFMT(entry.mode)
         if job.keep.specials and kind in _SPECIAL:
             self._put_special(entry, remote, job)
             return
         if kind != stat.S_IFREG:
-            with about_local(entry.path):
+            with job.source.about(entry.path):
                 raise refusal(Errno.EOPNOTSUPP, "special files are not copied")
-        run = self.connection.run
-        size = entry.stat.st_size
-        with run(open, entry.path, "rb", 0) as source:
-            with self.open_copy(remote, entry.stat.st_mode & 0o777, job.copied) as file:
+        if job.source.on_server:
+            found = self._existing(remote)
+            if found is not None and job.source.is_same(entry, found):
+                with about(remote):
+                    raise refusal(Errno.EINVAL, "a file cannot be copied onto itself")
+        size = entry.size
+        with (
+            job.source.reading(entry) as pieces,
+            self.open_copy(remote, entry.mode & 0o777, job.copied) as file,
+        ):
+            if job.progress is not None:
+                job.progress(entry.path, 0, size)
+            for data in pieces:
+                file.write(data)
                 if job.progress is not None:
-                    job.progress(entry.path, 0, size)
-                while data := run(source.read, READ_AT_ONCE):
-                    file.write(data)
-                    if job.progress is not None:
-                        job.progress(entry.path, file.tell(), size)
+                    job.progress(entry.path, file.tell(), size)
         if job.keep != NOTHING:
-            self.setattr(remote, _kept(entry.stat, job.keep))
+            self.setattr(remote, _kept(entry, job.keep))
 
     def _put_failed(self, error: OSError, job: _Job) -> None:
         """Report the error of an entry to ``onerror``, or raise it. Without a connection the copy
@@ -248,15 +297,11 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
         job.onerror(error)
 
 
-def _identity(entry: LocalEntry) -> tuple[int, int]:
-    return entry.stat.st_dev, entry.stat.st_ino
-
-
-def _kept(found: os.stat_result, keep: Keep) -> SetAttr:
+def _kept(found: Entry, keep: Keep) -> SetAttr:
     return SetAttr(
-        mode=keep.mode(found.st_mode),
-        uid=found.st_uid if keep.owner else None,
-        gid=found.st_gid if keep.owner else None,
-        atime=found.st_atime_ns,
-        mtime=found.st_mtime_ns,
+        mode=keep.mode(found.mode),
+        uid=found.uid if keep.owner else None,
+        gid=found.gid if keep.owner else None,
+        atime=found.atime_ns,
+        mtime=found.mtime_ns,
     )
