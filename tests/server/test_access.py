@@ -14,7 +14,11 @@ FAR = Peer("far", ip_address("203.0.113.1"))
 USER = Peer("user", uid=1000, gid=100)
 UNKNOWN = Peer("unknown")
 VM = Peer("vm", cid=3)
+ALICE = Peer("alice", ip_address("203.0.113.7"), certificate=("alice", "alice@example.org"))
+NEAR_BOB = Peer("bob", ip_address("192.168.7.6"), certificate=("bob",))
+COMING = Peer("no certificate yet", ip_address("203.0.113.8"), certificate=())
 ALL = (HERE, HERE6, NEAR, FAR, USER, UNKNOWN, VM)
+CERTIFIED = (ALICE, NEAR_BOB, COMING)
 
 
 def admitted(*rules: str, closed: bool = False) -> set[Peer]:
@@ -53,7 +57,8 @@ def test_the_list_of_an_export_lets_in_nobody_else(rules: list[str], named: set[
 
 
 @pytest.mark.parametrize(
-    "text", ["", "me", "uid:", "uid:root", "uid:-1", "gid:4294967296", "192.168.1.5/16", "300.0.0.1", "host.example"]
+    "text",
+    ["", "me", "cert:", "uid:", "uid:root", "uid:-1", "gid:4294967296", "192.168.1.5/16", "300.0.0.1", "host.example"],
 )
 def test_what_names_nobody_is_refused_with_a_sentence(text: str) -> None:
     with pytest.raises(BadRule, match=r"."):
@@ -64,3 +69,27 @@ def test_a_list_knows_whether_other_computers_may_come() -> None:
     assert not Access().remote
     assert not Access((parse_rule("loopback"), parse_rule("uid:1"))).remote
     assert Access((parse_rule("10.0.0.0/8"),)).remote
+
+
+@pytest.mark.parametrize(
+    ("rules", "admits"),
+    [
+        ([], {ALICE, NEAR_BOB, COMING}),
+        (["uid:5"], {ALICE, NEAR_BOB, COMING}),
+        (["192.168.0.0/16"], {NEAR_BOB}),
+        (["cert:alice"], {ALICE, COMING}),
+        (["cert:alice@example.org"], {ALICE, COMING}),
+        (["cert:alice", "192.168.0.0/16"], set()),
+        (["cert:alice", "cert:bob", "any"], {ALICE, NEAR_BOB, COMING}),
+    ],
+)
+def test_who_has_to_show_a_certificate_needs_no_network(rules: list[str], admits: set[Peer]) -> None:
+    """One that has shown none yet is asked again when it has."""
+    access = Access(tuple(map(parse_rule, rules)))
+    assert {peer for peer in CERTIFIED if not access.refusal(peer)} == admits
+
+
+def test_a_certificate_is_named_in_the_list_of_an_export() -> None:
+    access = Access((parse_rule("cert:alice"),), closed=True)
+    assert {peer for peer in (*ALL, *CERTIFIED) if not access.refusal(peer)} == {ALICE}
+    assert str(parse_rule("cert:alice")) == "cert:alice"

@@ -1,153 +1,370 @@
-"""A stream that is no raw socket: TLS of asyncio under a connection, in both event loops, for a
-server that may busy poll.
+"""TLS as a transport: addresses and their files, our clients in both event loops, openssl's client,
+certificates of clients, renewal.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
-import socket
 import ssl
 import subprocess
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import uvloop
-from tests.support.client import PATIENCE, RawClient
+from tests import serving
+from tests.support.certificates import Authority
+from tests.support.client import PATIENCE
 
+from ninep.client import aio
+from ninep.client.blocking import connect
 from ninep.drivers.memory import MemoryDriver
-from ninep.linux import GETATTR_BASIC
+from ninep.server.access import Access, parse_rule
+from ninep.server.exports import Export
 from ninep.server.server import Server
-from ninep.transport.stream import SocketProtocol
-from ninep.transport.writer import LoopWriter
+from ninep.transport import BadAddress, transport_of
+from ninep.transport.addresses import parse, parse_location
+from ninep.transport.tls import TlsListener, TlsServer, bind
 from ninep.wire import messages as m
+from ninep.wire.codec import codec
 
-pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="a certificate is made by the program openssl")
-Run = Callable[[Coroutine[Any, Any, None]], None]
-REQUESTS = 1000
+T = TypeVar("T")
+Run = Callable[[Coroutine[Any, Any, T]], T]
+MSIZE = 1 << 20
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for localhost, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    pem, key = folder / "cert.pem", folder / "key.pem"
-    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost"
-    subprocess.run([*make.split(), "-keyout", str(key), "-out", str(pem)], check=True, capture_output=True)
-    return pem, key
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
 
 
 @pytest.fixture(params=["uvloop", "asyncio"])
-def run(request: pytest.FixtureRequest) -> Run:
+def run(request: pytest.FixtureRequest) -> Run[Any]:
     """Run a coroutine in one of the event loops."""
     return uvloop.run if request.param == "uvloop" else asyncio.run
 
 
-def serve(
-    certificate: tuple[Path, Path], use: Callable[[RawClient], None], clients: int = 1
-) -> Coroutine[Any, Any, None]:
-    """A server behind TLS, and what clients do with a session on it, each in a thread."""
-    pem, key = certificate
-    ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ours.load_cert_chain(pem, key)
-    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    theirs.load_verify_locations(pem)
-    theirs.check_hostname = False  # a certificate of X.509's first kind has a name only
+def with_server(
+    listen: str, use: Callable[[TlsListener], T], *allow: str, exports: list[Export] | None = None
+) -> Coroutine[Any, Any, T]:
+    """What a thread gets from a server that listens there."""
 
-    def session(port: int) -> None:
-        plain = socket.create_connection(("127.0.0.1", port), PATIENCE)
-        with RawClient(theirs.wrap_socket(plain)) as client:
-            client.version(msize=1 << 20)
-            client.attach()
-            use(client)
-
-    async def main() -> None:
-        async with Server(MemoryDriver(), owns_loop=True) as server:
-            loop = asyncio.get_running_loop()
-            make = server._maker(None, server._disconnected)
-            listener = await loop.create_server(lambda: SocketProtocol(make), "127.0.0.1", 0, ssl=ours)
-            port = listener.sockets[0].getsockname()[1]
-            await asyncio.gather(*[asyncio.to_thread(session, port) for _ in range(clients)])
-            listener.close()
+    async def main() -> T:
+        access = Access(tuple(map(parse_rule, allow)))
+        async with Server(exports or MemoryDriver(), access=access, owns_loop=True) as server:
+            address = await server.listen(listen)
+            assert isinstance(address, TlsListener)
+            result = await asyncio.to_thread(use, address)
             await asyncio.wait_for(server.wait_idle(), PATIENCE)
+            return result
 
     return main()
 
 
-def test_requests_one_by_one(run: Run, certificate: tuple[Path, Path]) -> None:
-    """A client that waits for each reply is who a raw socket would be polled for."""
-
-    def ask(client: RawClient) -> None:
-        for _ in range(REQUESTS):
-            assert client.rpc(m.Tgetattr(0, GETATTR_BASIC)).attributes.nlink
-
-    run(serve(certificate, ask))
+def url(address: TlsListener, host: str = "127.0.0.1") -> str:
+    return f"tls://{host}:{address.port}"
 
 
-def test_several_clients(run: Run, certificate: tuple[Path, Path]) -> None:
-    def ask(client: RawClient) -> None:
-        for _ in range(REQUESTS // 5):
-            client.rpc(m.Tgetattr(0, GETATTR_BASIC))
-
-    run(serve(certificate, ask, clients=3))
+# -- addresses
 
 
-def test_more_than_sockets_hold(run: Run, certificate: tuple[Path, Path]) -> None:
-    content = bytes(range(256)) * 2048
-
-    def ask(client: RawClient) -> None:
-        client.create(0, 1, b"f", content)
-        tags = client.send_all(*[m.Tread(1, 0, len(content)) for _ in range(40)])
-        for tag in tags:
-            assert client.reply(tag) == m.Rread(content)
-
-    run(serve(certificate, ask))
+def test_an_address_with_its_files_can_be_read_again() -> None:
+    address = parse("tls:[::1]:5640,cert=/etc/a,,b.pem,key=/etc/k.pem,client-ca=/etc/ca.pem")
+    assert isinstance(address, TlsListener)
+    assert (address.host, address.port, address.options.cert) == ("::1", 5640, "/etc/a,b.pem")
+    assert parse(str(address)) == address
 
 
-def test_many_at_once(run: Run, certificate: tuple[Path, Path]) -> None:
-    def ask(client: RawClient) -> None:
-        for _ in range(20):
-            for tag in client.send_all(*[m.Tgetattr(0, GETATTR_BASIC) for _ in range(50)]):
-                client.reply(tag)
-
-    run(serve(certificate, ask))
-
-
-class FakeTransport:
-    """What asyncio tells of a stream."""
-
-    def __init__(self, **extra: object) -> None:
-        self.extra = extra
-
-    def get_extra_info(self, name: str, default: object = None) -> object:
-        return self.extra.get(name, default)
-
-    def ignore(self, *_: object, **__: object) -> None:
-        """Nothing is sent."""
-
-    write = writelines = set_write_buffer_limits = can_write_eof = ignore
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("tls:127.0.0.1:5640", "a certificate is needed"),
+        ("tls:127.0.0.1:5640,cert=", "a certificate is needed"),
+        ("tls:,cert=c.pem", "empty option|expected"),
+        ("tls:127.0.0.1:5640,crt=c.pem", "did you mean 'cert'"),
+        ("tls:127.0.0.1:5640,cert=a,cert=b", "exclude each other"),
+    ],
+)
+def test_an_address_that_cannot_be_is_refused_with_a_sentence(text: str, words: str) -> None:
+    with pytest.raises(BadAddress, match=words):
+        parse(text)
 
 
-class FakeConnection:
-    def __init__(self, writer: object) -> None:
-        self.writer = writer
-
-    def made(self, peer: object) -> None:
-        self.peer = peer
-
-    def space(self, _: int) -> bytearray:
-        return bytearray(100)
-
-    def received(self, _: int) -> bool:
-        return False
+def test_where_to_connect_is_written_as_a_url_too() -> None:
+    for text in ("tls://server.example:5641/dir/file", "tls:server.example:5641/dir/file"):
+        location = parse_location(text)
+        assert location.address == TlsServer("server.example", 5641)
+        assert location.path == "/dir/file"
+        assert str(location) == "tls:server.example:5641/dir/file"
 
 
-@pytest.mark.parametrize("stream", ["tls", "no socket", "said by its transport"])
-def test_what_is_no_raw_socket_is_written_by_the_loop(stream: str) -> None:
-    with socket.socket(socket.AF_UNIX) as sock:
-        extra = {"tls": {"socket": sock, "sslcontext": object()}, "no socket": {}}.get(stream, {"socket": sock})
-        protocol = SocketProtocol(FakeConnection, lambda _: "?", raw=stream == "tls")  # type: ignore[arg-type, return-value]
-        protocol.connection_made(FakeTransport(**extra))  # type: ignore[arg-type]
-        assert type(protocol.connection.writer) is LoopWriter  # type: ignore[attr-defined]
+def test_other_computers_may_connect_if_a_ca_names_them() -> None:
+    remote = transport_of(parse("tls::5640,cert=c")).remote
+    assert remote(parse("tls::5640,cert=c"))
+    assert not remote(parse("tls:127.0.0.1:5640,cert=c"))
+    assert not remote(parse("tls::5640,cert=c,client-ca=ca"))
+
+
+# -- files
+
+
+def test_files_that_cannot_be_used_are_told_in_a_sentence(authority: Authority, tmp_path: Path) -> None:
+    cert, key = authority.issue("server", "localhost")
+    _, other = authority.issue("other", "localhost")
+    empty = tmp_path / "empty.pem"
+    empty.write_text("")
+    secret = tmp_path / "secret.pem"
+    subprocess.run(
+        ["openssl", "ec", "-aes256", "-passout", "pass:x", "-in", str(key), "-out", str(secret)],
+        check=True,
+        capture_output=True,
+    )
+    broken = tmp_path / "broken.pem"
+    broken.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    cases = {
+        f"cert={tmp_path}/none.pem,key={key}": f"{tmp_path}/none.pem: No such file or directory",
+        f"cert={cert},key={tmp_path}": f"{tmp_path}: Is a directory",
+        f"cert={cert}": f"{cert}: it has no private key in PEM form",
+        f"cert={empty},key={key}": f"{empty}: it has no certificate in PEM form",
+        f"cert={cert},key={other}": f"{other}: this key does not belong to the certificate in {cert}",
+        f"cert={cert},key={secret}": f"{secret}: the key is encrypted, and a server cannot ask for a pass phrase",
+        f"cert={cert},key={key},client-ca={empty}": f"{empty}: it has no certificate in PEM form",
+    }
+    for options, words in cases.items():
+        with pytest.raises(OSError) as caught:  # noqa: PT011 - the words are what is tested
+            bind(parse(f"tls:127.0.0.1:0,{options}"))  # type: ignore[arg-type] # of tls:
+        assert caught.value.strerror == words
+    with pytest.raises(OSError, match=f"{broken}.*is damaged"):
+        bind(parse(f"tls:127.0.0.1:0,cert={broken},key={key}"))  # type: ignore[arg-type] # of tls:
+
+
+# -- our clients
+
+
+def test_both_clients_in_both_loops(run: Run[Any], authority: Authority) -> None:
+    content = bytes(range(256)) * (3 * 4096 + 1)
+
+    def use(address: TlsListener) -> None:
+        for host in ("127.0.0.1", "localhost"):
+            with connect(url(address, host), tls_ca=str(authority.ca), msize=MSIZE) as client:
+                client.write_bytes("/file", content)
+                assert client.read_bytes("/file") == content
+
+    run(with_server(authority.listen(), use))
+
+    async def main() -> None:
+        async with Server(MemoryDriver()) as server:
+            address = await server.listen(authority.listen())
+            assert isinstance(address, TlsListener)
+            async with aio.connect(url(address), tls_ca=str(authority.ca)) as client:
+                await client.write_bytes("/file", content)
+                assert await client.read_bytes("/file") == content
+
+    run(main())
+
+
+def _refused(run: Run[Any], address: TlsListener, host: str = "127.0.0.1", **files: str) -> set[str]:
+    """The words of both clients."""
+    words = set()
+    with pytest.raises(ConnectionError) as caught, connect(url(address, host), **files):
+        pass
+    words.add(str(caught.value.strerror))
+
+    async def main() -> None:
+        async with aio.connect(url(address, host), **files):
+            pass
+
+    with pytest.raises(ConnectionError) as caught:
+        run(main())
+    words.add(str(caught.value.strerror))
+    return words
+
+
+def test_a_server_that_cannot_be_verified_is_refused(run: Run[Any], authority: Authority, tmp_path: Path) -> None:
+    stranger = Authority(tmp_path, "stranger")
+
+    def use(address: TlsListener) -> None:
+        unknown = _refused(run, address, tls_ca=str(stranger.ca))
+        reason = "unable to get local issuer certificate"
+        assert unknown == {f"the server's certificate is not valid: {reason} (trusted are the CAs of {stranger.ca})"}
+        assert all("this system; name another with --tls-ca" in words for words in _refused(run, address))
+        wrong = _refused(run, address, "127.0.0.1", tls_ca=str(authority.ca))
+        assert wrong == {
+            "the server's certificate is not valid: IP address mismatch, certificate is not valid for '127.0.0.1'."
+        }
+
+    run(with_server(authority.listen("server.example"), use))
+
+
+def test_a_server_without_tls_is_told(run: Run[Any]) -> None:
+    async def main() -> None:
+        async with Server(MemoryDriver()) as server:
+            address = await server.listen("127.0.0.1:0")
+            words = await asyncio.to_thread(_refused, run, TlsListener("", address.port, None))  # type: ignore[arg-type,attr-defined] # a port is enough
+            assert words == {"the server does not answer in TLS: is it a plain TCP port?"}
+
+    run(main())
+
+
+def test_files_of_tls_are_for_tls() -> None:
+    with pytest.raises(BadAddress, match="write tls://HOST:PORT"):
+        connect("127.0.0.1:5640", tls_ca="ca.pem")
+
+
+# -- certificates of clients
+
+
+def test_a_client_shows_its_certificate(run: Run[Any], authority: Authority, tmp_path: Path) -> None:
+    cert, key = authority.issue("alice", "alice@example.org", common="alice")
+    wrong, wrong_key = Authority(tmp_path, "stranger").issue("mallory", "mallory", common="alice")
+    ca = str(authority.ca)
+
+    def use(address: TlsListener) -> None:
+        with connect(url(address), tls_ca=ca, tls_cert=str(cert), tls_key=str(key)) as client:
+            assert client.listdir("/") == []
+        for words in _refused(run, address, tls_ca=ca):
+            assert "the other side asks for a certificate" in words or "closed the connection" in words
+        for words in _refused(run, address, tls_ca=ca, tls_cert=str(wrong), tls_key=str(wrong_key)):
+            assert "TLS" in words or "closed the connection" in words
+
+    run(with_server(authority.listen(clients=True), use))
+
+
+@pytest.mark.parametrize("name", ["alice", "alice@example.org"])
+def test_a_rule_names_certificates(run: Run[Any], authority: Authority, name: str) -> None:
+    files = {}
+    for who in ("alice", "bob"):
+        cert, key = authority.issue(who, f"{who}@example.org", common=who)
+        files[who] = {"tls_ca": str(authority.ca), "tls_cert": str(cert), "tls_key": str(key)}
+    exports = [
+        Export("", MemoryDriver()),
+        Export("hers", MemoryDriver(), access=Access((parse_rule(f"cert:{name}"),), closed=True)),
+    ]
+
+    def use(address: TlsListener) -> None:
+        with connect(url(address), "hers", **files["alice"]) as client:
+            assert client.listdir("/") == []
+        with connect(url(address), **files["bob"]) as client:
+            assert client.listdir("/") == []
+        with pytest.raises(PermissionError):
+            connect(url(address), "hers", **files["bob"])
+
+    run(with_server(authority.listen(clients=True), use, exports=exports))
+
+    def only_hers(address: TlsListener) -> None:
+        with connect(url(address), **files["alice"]) as client:
+            assert client.listdir("/") == []
+        with pytest.raises(ConnectionError):
+            connect(url(address), **files["bob"])
+
+    run(with_server(authority.listen(clients=True), only_hers, f"cert:{name}"))
+
+
+# -- renewal
+
+
+def _shown(address: TlsListener) -> str:
+    """The certificate that a new connection is shown."""
+    return ssl.get_server_certificate(("127.0.0.1", address.port))
+
+
+def test_renewed_certificates_are_for_new_connections(run: Run[Any], authority: Authority) -> None:
+    listen = authority.listen()
+
+    def use(address: TlsListener) -> None:
+        renew = transport_of(address).renew
+        assert renew is not None
+        with connect(url(address), tls_ca=str(authority.ca)) as client:
+            before = _shown(address)
+            cert, _ = authority.issue("server", "127.0.0.1")
+            assert _shown(address) == before
+            renew(address)()
+            assert _shown(address) != before
+            cert.write_text("-----BEGIN CERTIFICATE-----\n")
+            after = _shown(address)
+            with pytest.raises(OSError, match="damaged"):
+                renew(address)
+            assert _shown(address) == after
+            client.write_bytes("/file", b"still here")
+
+    run(with_server(listen, use))
+
+
+# -- openssl
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the program openssl")
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_openssl_is_answered(run: Run[Any], authority: Authority, version: str) -> None:
+    """``s_client`` closes its side when its input ends: the reply that is owed still comes."""
+
+    def use(address: TlsListener) -> None:
+        request = b"".join(codec(extended=False).encode(0xFFFF, m.Tversion(8192, b"9P2000.L")))
+        process = subprocess.Popen(
+            ["openssl", "s_client", "-quiet", "-verify_return_error", "-CAfile", str(authority.ca), version,
+             "-connect", f"127.0.0.1:{address.port}", "-verify_ip", "127.0.0.1"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        with process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(request)
+            process.stdin.flush()
+            assert process.stdout.read(21) == request[:4] + b"\x65" + request[5:]
+            process.stdin.close()
+            process.terminate()
+
+    run(with_server(authority.listen(), use))
+
+
+# -- ninep serve, as a program
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_program_and_its_commands(authority: Authority, tmp_path: Path, workers: str) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "a").write_text("content")
+    cert, key = authority.issue("alice", common="alice")
+    listen = authority.listen(clients=True)
+    with serving.Server(folder, "--workers", workers, listen=(listen,)) as server:
+        place = f"tls://localhost:{re.findall(r'listening on tls:[^ ]*?:([0-9]+),', server.said())[0]}"
+        files = ["--tls-ca", str(authority.ca), "--tls-cert", str(cert), "--tls-key", str(key)]
+
+        def ninep(*words: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run([*serving.program(), *words], capture_output=True, text=True, check=False)
+
+        for _ in range(2):  # both workers, when there are two
+            done = ninep("cat", f"{place}/a", *files)
+            assert (done.stdout, done.stderr) == ("content", "")
+        assert "asks for a certificate" in ninep("ls", place, *files[:2]).stderr
+        plain = ninep("ls", place.removeprefix("tls://"))
+        assert plain.returncode == 1
+        server.wait_for("it speaks 9P without TLS")
+        unused = ninep("ls", place.removeprefix("tls://"), *files[:2])
+        assert unused.returncode == 2
+        assert "write tls://HOST:PORT" in unused.stderr
+        taken = ninep("serve", str(folder), "--listen", listen.replace(":0,", f":{place.rpartition(':')[2]},"))
+        assert taken.returncode == 1
+        assert "in use" in taken.stderr
+
+
+@pytest.mark.skipif(shutil.which("socat") is None, reason="needs the program socat")
+def test_socat_brings_plain_9p_to_it(run: Run[Any], authority: Authority, tmp_path: Path) -> None:
+    """The line of docs/access.md for kernels, with our client in place of the kernel."""
+    path = tmp_path / "9p.sock"
+
+    def use(address: TlsListener) -> None:
+        tls = f"OPENSSL:localhost:{address.port},cafile={authority.ca}"
+        with subprocess.Popen(["socat", f"UNIX-LISTEN:{path},mode=600", tls]) as socat:
+            while not path.exists():
+                assert socat.poll() is None
+            with connect(f"unix:{path}") as client:
+                client.write_bytes("/file", b"content" * 100_000)
+                assert client.read_bytes("/file") == b"content" * 100_000
+            socat.wait(PATIENCE)
+
+    run(with_server(authority.listen(), use))

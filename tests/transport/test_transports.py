@@ -25,6 +25,7 @@ from ninep.transport.unix import Unix
 EXAMPLES = {
     "tcp": "127.0.0.1:5640",
     "unix": "unix:/run/9p.sock",
+    "tls": "tls:127.0.0.1:5640,cert=/etc/cert.pem",
     "vhost-user": "vhost-user:/run/vm.sock,tag=src",
     "virtiofs": "virtiofs:/run/vm.sock,tag=src",
     "fuse": "fuse:/mnt/src",
@@ -64,7 +65,7 @@ def add(**changes: Any) -> None:
 def test_there_is_an_example_of_each() -> None:
     assert list(EXAMPLES) == list(TRANSPORTS)
     assert forms() == (
-        "HOST:PORT, unix:PATH, vhost-user:PATH,tag=TAG, virtiofs:PATH,tag=TAG, fuse:MOUNTPOINT, "
+        "HOST:PORT, unix:PATH, tls:HOST:PORT,cert=FILE,key=FILE, vhost-user:PATH,tag=TAG, virtiofs:PATH,tag=TAG, fuse:MOUNTPOINT, "
         "fd:N, stdio, systemd, vsock:CID:PORT or hyperv:VM:SERVICE"
     )
 
@@ -88,7 +89,7 @@ def test_what_can_be_connected_to(name: str) -> None:
         with pytest.raises(BadAddress):
             parse_location(EXAMPLES[name])
         return
-    location = parse_location(f"{EXAMPLES[name]}{'' if row.path_mark == '/' else row.path_mark}/dir")
+    location = parse_location(f"{EXAMPLES[name].partition(',')[0]}{'' if row.path_mark == '/' else row.path_mark}/dir")
     assert location.path == "/dir"
     assert row_of(location.address) is (row if row.connect else TRANSPORTS.get("tcp"))
     if row.connect is None:
@@ -105,7 +106,9 @@ def test_capabilities() -> None:
     assert [name for name, row in rows.items() if row.with_mode] == ["unix", "vhost-user", "virtiofs"]
     assert [name for name, row in rows.items() if row.accept] == ["vhost-user", "virtiofs"]
     assert {name: row.protocol for name, row in rows.items() if row.protocol} == {"virtiofs": "fuse", "fuse": "fuse"}
-    assert [name for name, row in rows.items() if not row.raw] == ["vhost-user", "virtiofs"]
+    assert [name for name, row in rows.items() if not row.raw] == ["tls", "vhost-user", "virtiofs"]
+    assert [name for name, row in rows.items() if row.stream] == ["tls"]
+    assert [name for name, row in rows.items() if row.renew or row.with_files] == ["tls"]
     assert [name for name, row in rows.items() if row.remote(parse(EXAMPLES[name]))] == []
     assert rows["tcp"].remote(Tcp("", 1))
 

@@ -79,7 +79,7 @@ class ServerConfig(OptionSet):
     allow: tuple[Rule, ...] = option(
         (),
         PEER,
-        "Peers that may connect: a network, any, uid:N, gid:N, cid:N (see below). Repeatable. "
+        "Peers that may connect: a network, any, uid:N, gid:N, cid:N, cert:NAME (see below). Repeatable. "
         "Needed to listen off the loopback.",
         group=ACCESS_GROUP,
         repeat=True,

@@ -16,11 +16,12 @@ from ninep.cli.show import printable
 from ninep.cli.waiting import hinting
 from ninep.client.address import Address, Location
 from ninep.client.errors import ServerPath
+from ninep.transport import BadAddress
 
 if TYPE_CHECKING:
     from ninep.client.blocking import Client
 
-CONNECTION: Final = ("aname", "uname", "uid", "dialect", "msize", "timeout")
+CONNECTION: Final = ("aname", "uname", "uid", "dialect", "msize", "timeout", "tls_ca", "tls_cert", "tls_key")
 DIALECTS: Final = ("9P2000.L", "9P2000.u", "9P2000")
 
 
@@ -60,8 +61,13 @@ class Remote:
                         dialect=options["dialect"],
                         msize=options["msize"],
                         timeout=timeout,
+                        tls_ca=options["tls_ca"],
+                        tls_cert=options["tls_cert"],
+                        tls_key=options["tls_key"],
                     )
                 self._stack.enter_context(client)
+            except BadAddress as error:  # one that has no use for --tls-ca
+                raise click.UsageError(str(error).replace("_", "-")) from None
             except OSError as error:
                 if error.filename is None:
                     error.filename = str(Location(address, "/"))
@@ -112,6 +118,9 @@ class Remote:
 
 
 _OPTIONS: Final = (
+    click.option("--tls-key", metavar="FILE", help="The private key of --tls-cert, if it is not in the same file."),
+    click.option("--tls-cert", metavar="FILE", help="For tls://: the certificate to show to the server, in PEM form."),
+    click.option("--tls-ca", metavar="FILE", help="For tls://: the CAs whose certificates are trusted  [default: the system's]"),
     click.option("--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS",
                  help="Maximum time of one request; 0: no limit."),
     click.option("--msize", type=SIZE, default=1 << 20, metavar="BYTES", help="Largest message to request (K, M)  [default: 1M]"),

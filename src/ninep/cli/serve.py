@@ -80,6 +80,7 @@ Examples:
   ninep serve ~/src --listen unix:/run/9p.sock     for hyperkit, containers, ssh -L
   ninep serve ~/src --listen stdio                 from inetd, or over a pipe
   ninep serve /srv --listen :5640 --allow 192.168.7.0/24    to other computers
+  ninep serve /srv --listen tls::5640,cert=cert.pem,key=key.pem,client-ca=ca.pem    to those with a certificate
 """
 ON_WINDOWS = """\b
 Examples:
@@ -122,6 +123,8 @@ Peers (WHO):
   uid:N, gid:N                           users of this machine (unix socket). Without any, all
                                          that the mode of the socket permits.
   cid:N                                  virtual machines (vsock). Without any, all.
+  cert:NAME                              certificates of clients (tls: with client-ca), by the common
+                                         name or an alternative one. Without any, all.
 
 \b
 Limits:  --limit NAME=VALUE

@@ -5,6 +5,7 @@
 ``HOST:PORT``                 TCP
 ``[V6ADDRESS]:PORT``          TCP over IPv6
 ``PORT``                      TCP, this computer
+``tls:HOST:PORT``             TLS over TCP; ``tls://HOST:PORT``
 ``unix:SOCKET``               a unix socket; SOCKET is a path without ``:``
 ``vsock:CID:PORT``            a vsock: CID 2 is the host, 1 this machine
 ``hyperv:VM:SERVICE``         a Hyper-V socket: GUIDs, ``parent``, a vsock port

@@ -6,6 +6,8 @@ Rules
 * A TCP client from another computer is served only if it was asked for: its address has to be in a
   network that the list names. 9P knows no passwords; a client that can connect can attach.
   Processes of this machine come in through the loopback.
+* Where clients have to show a certificate that a CA of the listener has signed (TLS), that CA has
+  named them: a network is not needed, but narrows if one is named, and so do ``cert:`` rules.
 * A unix socket admits the users that its mode admits, and if the list names users or groups, of
   those only the named ones. The same with virtual machines of a vsock.
 * Sockets that were handed over (inherited, systemd, inetd) are held to the same rules: they are
@@ -31,6 +33,7 @@ EVERYWHERE: tuple[Network, ...] = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.
 LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 NETWORKS = {"any": EVERYWHERE, "loopback": LOOPBACK}
 NUMBERS = ("uid", "gid", "cid")
+CERT = "cert"
 
 
 class BadRule(ValueError):
@@ -38,28 +41,31 @@ class BadRule(ValueError):
 
 
 class Rule(NamedTuple):
-    """One entry of a list: networks, or one number of one kind."""
+    """One entry of a list: networks, one number of one kind, or a name of certificates."""
 
     networks: tuple[Network, ...] = ()
     kind: str = "network"
     number: int = -1
+    name: str = ""
 
     def __str__(self) -> str:
         """As it is written."""
         word = next((word for word, networks in NETWORKS.items() if networks == self.networks), "")
-        return word or (str(self.networks[0]) if self.networks else f"{self.kind}:{self.number}")
+        return word or (str(self.networks[0]) if self.networks else f"{self.kind}:{self.name or self.number}")
 
     def names(self, peer: Peer) -> bool:
         """The peer is meant."""
         if self.networks:
             address = peer.address
             return address is not None and any(address in network for network in self.networks)
+        if self.kind == CERT:
+            return self.name in (peer.certificate or ())
         return {"uid": peer.uid, "gid": peer.gid, "cid": peer.cid}.get(self.kind) == self.number
 
 
 def parse_rule(text: str) -> Rule:
-    """``any``, ``loopback``, a network or an address, ``uid:N``, ``gid:N``, ``cid:N``; ``BadRule``
-    for anything else.
+    """``any``, ``loopback``, a network or an address, ``uid:N``, ``gid:N``, ``cid:N``,
+    ``cert:NAME``; ``BadRule`` for anything else.
     """
     if text in NETWORKS:
         return Rule(NETWORKS[text])
@@ -68,11 +74,13 @@ def parse_rule(text: str) -> Rule:
         if not number.isdecimal() or int(number) > 0xFFFFFFFF:
             raise BadRule(f"{text!r}: {number!r} is not a number of a {kind}")
         return Rule(kind=kind, number=int(number))
+    if kind == CERT and number:
+        return Rule(kind=CERT, name=number)
     try:
         return Rule((ipaddress.ip_network(text),))
     except ValueError as error:
         raise BadRule(
-            f"{text!r} names no peer ({error}): write a network (192.168.0.0/16), an address, any, loopback, uid:N, gid:N or cid:N"
+            f"{text!r} names no peer ({error}): write a network (192.168.0.0/16), an address, any, loopback, uid:N, gid:N, cid:N or cert:NAME"
         ) from None
 
 
@@ -97,9 +105,8 @@ class Access:
         for applies, kinds, free in _ADMISSION:
             if applies(peer):
                 asked = [rule for rule in self.rules if rule.kind in kinds]
-                if any(rule.names(peer) for rule in asked) or free(peer, asked):
-                    return ""
-                return f"no --allow names it ({', '.join(kinds)})"
+                if not any(rule.names(peer) for rule in asked) and not free(peer, asked):
+                    return f"no --allow names it ({', '.join(kinds)})"
         return ""
 
     def _named(self, peer: Peer) -> bool:
@@ -116,10 +123,19 @@ def _no_rule_applies(peer: Peer, asked: Iterable[Rule]) -> bool:
     return not asked
 
 
+def _is_local_or_no_rule_applies(peer: Peer, asked: list[Rule]) -> bool:
+    return not asked or _is_local(peer, asked)
+
+
 _ADMISSION: tuple[tuple[Callable[[Peer], bool], tuple[str, ...], Callable[[Peer, list[Rule]], bool]], ...] = (
-    (lambda peer: peer.address is not None, ("network",), _is_local),
+    (lambda peer: peer.address is not None and peer.certificate is None, ("network",), _is_local),
+    (lambda peer: peer.certificate is not None, ("network",), _is_local_or_no_rule_applies),
+    (lambda peer: bool(peer.certificate), (CERT,), _no_rule_applies),
     (lambda peer: peer.cid is not None, ("cid",), _no_rule_applies),
     # the rest: a user, or one that the kernel does not tell (a pipe, a Hyper-V socket), which no
     # rule names
-    (lambda _peer: True, ("uid", "gid"), _no_rule_applies),
+    (lambda peer: peer.address is None and peer.cid is None, ("uid", "gid"), _no_rule_applies),
 )
+"""Whom each line is about, the kinds of rules that count, and who is free if none of them names it. Who
+may come in passes all lines about it.
+"""

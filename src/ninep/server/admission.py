@@ -97,6 +97,12 @@ class Admission:
         self._wait(candidate, self._limits.version_within, self._version_due)
         return True
 
+    def identified(self, candidate: Candidate) -> None:
+        """More is known of a peer that is in: it may be one that is not to be."""
+        why = self._access.refusal(candidate.peer)
+        if why and candidate in self._timers:
+            self.close(candidate, "access", why)
+
     def leave(self, candidate: Candidate) -> None:
         """A connection has ended, whether it was admitted or not."""
         if candidate not in self._timers:

@@ -178,6 +178,12 @@ class Connection:
         self._dispatcher.meet(peer, export)
         self._on_begin(self)
 
+    def identified(self, peer: Peer) -> None:
+        """The transport has more to say of the other side, before its first bytes."""
+        self.peer = peer
+        self._dispatcher.meet(peer)
+        self._context.identified(self)
+
     def received(self, count: int) -> bool:
         """``count`` bytes were put there. True: nothing is in flight now, and more may come."""
         dispatcher = self._dispatcher

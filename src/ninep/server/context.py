@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from ninep.server.budgets import Budgets
 from ninep.server.exports import Exports
@@ -16,6 +17,10 @@ from ninep.server.write_coalescer import WriteCoalescer
 
 def _no_observer() -> None:
     return None
+
+
+def _ignore(connection: object) -> None:
+    """It may stay."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -32,6 +37,8 @@ class Context:
     (``transport.busy_poll``).
     """
     observe: Observe = _no_observer
+    identified: Callable[[Any], None] = _ignore
+    """Called with a connection of which the transport knows more than when it was made."""
 
     @property
     def limits(self) -> Limits:

@@ -113,6 +113,7 @@ class Server:
             slices=Slices(),
             alone=self._alone if owns_loop else bool,
             observe=self._observe,
+            identified=self.admission.identified,
         )
         self._owns_loop = owns_loop
         self._closing = self._serving = self.draining = False

@@ -151,6 +151,19 @@ class TransportType(NamedTuple):
     what to call when the socket is closed, and what is stored of it for the next process
     (``kept.Kept``, or None). Returns what ends it.
     """
+    stream: Callable[[Any, Any], Any] | None = None
+    """What is between a connection and a socket that does not carry the bytes of 9P as they are: called
+    with ``stream.MakeConnection`` and an address of ``bind``, makes a protocol of asyncio. None:
+    nothing is.
+    """
+    renew: Callable[[Any], Callable[[], None]] | None = None
+    """Read again what an address of ``bind`` has from files, for connections from now on; it may wait.
+    Returns what puts it in the place of what there is. ``OSError`` with a sentence.
+    """
+    with_files: Callable[[Any, str, str, str], Address] | None = None
+    """An address to connect to, with the files that prove who is at its ends: those of CAs, of a
+    certificate and of its key. An empty name: none.
+    """
     options: type[OptionSet] | None = None
     """What may follow an address as ``,KEY=VALUE``."""
     protocol: str = ""
@@ -167,6 +180,7 @@ TRANSPORTS: Final[Registry[TransportType]] = Registry(
     {
         "tcp": "ninep.transport.tcp:TRANSPORT",
         "unix": "ninep.transport.unix:TRANSPORT",
+        "tls": "ninep.transport.tls:TRANSPORT",
         "vhost-user": "ninep.transport.vhost_user:TRANSPORT",
         "virtiofs": "ninep.transport.virtiofs:TRANSPORT",
         "fuse": "ninep.transport.dev_fuse:TRANSPORT",

@@ -4,6 +4,7 @@
 ``HOST:PORT``       TCP; ``[::1]:5640`` for IPv6; ``:5640`` on every interface; port 0
                     lets the system choose
 ``PORT``            TCP, the loopback interface
+``tls:HOST:PORT``   TLS over TCP; ``,cert=FILE,key=FILE`` to listen
 ``unix:PATH``       a unix socket
 ``vhost-user:PATH`` a unix socket for QEMU, which gives its guest a 9P device;
                     ``,tag=TAG`` is what the guest mounts

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from ninep.transport import Address, transport_of
+from ninep.transport import Address, BadAddress, transport_of
 
 
 def connect(address: Address, timeout: float | None = None) -> socket.socket:
@@ -35,3 +35,15 @@ async def dial(
         return
     sock = await loop.run_in_executor(None, connect, address, timeout)
     await loop.create_connection(make, sock=sock)
+
+
+def with_files(address: Address, ca: str | None, cert: str | None, key: str | None) -> Address:
+    """The address with the files that TLS needs there, if any is given. ``BadAddress`` for one that has
+    no use for them.
+    """
+    if not (ca or cert or key):
+        return address
+    known = transport_of(address).with_files
+    if known is None:
+        raise BadAddress(f"{address} is not TLS, which tls_ca, tls_cert and tls_key are for: write tls://HOST:PORT")
+    return known(address, ca or "", cert or "", key or "")

@@ -86,7 +86,10 @@ async def accept(
             return _Accepting(sock, str(address), lambda one, gone, kept: serve(one, address, make, gone, kept))
         return _Accepted(serve(sock, address, make, gone, None))
 
-    def protocol() -> SocketProtocol:
+    def protocol() -> asyncio.BaseProtocol:
+        if row.stream is not None:
+            made: asyncio.BaseProtocol = row.stream(make, address)
+            return made
         return SocketProtocol(make, row.peer or peer_of, raw=row.raw and busy_poll)
 
     if is_listening(sock):

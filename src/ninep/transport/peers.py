@@ -35,6 +35,10 @@ class Peer:
     """Hyper-V sockets: the virtual machine's GUID."""
     device: str | None = None
     """Virtio devices: the tag. One user may run several virtual machines."""
+    certificate: tuple[str, ...] | None = None
+    """TLS: the names of the certificate that the other side has shown and a CA has signed, the common
+    name first; empty while it still has to show one. None: none is asked for.
+    """
 
     def __str__(self) -> str:
         return self.shown

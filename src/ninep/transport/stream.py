@@ -47,6 +47,9 @@ class Connection(Protocol):
     def made(self, peer: Peer, export: str = "") -> None:
         """The stream stands. ``export``: what an empty aname means to its clients, if not the usual."""
 
+    def identified(self, peer: Peer) -> None:
+        """More is known of the other side now, before its first message."""
+
     def full(self) -> None:
         """Nothing more can be written for now."""
 
@@ -60,10 +63,20 @@ class Connection(Protocol):
         """The stream is gone."""
 
 
+def keep_alive(transport: asyncio.BaseTransport) -> None:
+    """What the socket of a TCP connection is to do: send at once, and notice a machine that vanished,
+    which says nothing: after some hours (tcp(7)) its fids and locks are free again.
+    """
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
 MakeConnection = Callable[[Transport], Connection]
 
 
-class _Stream(asyncio.BaseProtocol):
+class Stream(asyncio.BaseProtocol):
     """What both ways have in common: from the loop's calls to the connection's."""
 
     connection: Connection
@@ -87,7 +100,7 @@ class _Stream(asyncio.BaseProtocol):
         self.connection.drained()
 
 
-class SocketProtocol(_Stream, asyncio.BufferedProtocol):
+class SocketProtocol(Stream, asyncio.BufferedProtocol):
     """Over a socket, or anything else that asyncio makes a stream of (TLS).
 
     Args:
@@ -114,12 +127,7 @@ class SocketProtocol(_Stream, asyncio.BufferedProtocol):
         # is reached with nothing written, and would pause it at every write.
         stream.set_write_buffer_limits(high=0 if transport.get_extra_info("sslcontext") is None else 1)
         self._half_closes = stream.can_write_eof()
-        sock = transport.get_extra_info("socket")
-        if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # A machine that vanished says nothing: after some hours (tcp(7)) its fids and locks are
-            # free again.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        keep_alive(transport)
         if POSSIBLE and self._raw and is_raw_socket(transport):
             self._poll = SocketWriter(stream)
         self._begin(self._poll or LoopWriter(stream, stream), self._peer(transport))
@@ -148,7 +156,7 @@ class SocketProtocol(_Stream, asyncio.BufferedProtocol):
         return self.connection.eof() and self._half_closes
 
 
-class PipeProtocol(_Stream, asyncio.Protocol):
+class PipeProtocol(Stream, asyncio.Protocol):
     """Over a pair of pipes: the protocol of the one that is read. ``writing`` is the transport of
     the other.
     """

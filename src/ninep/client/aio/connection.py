@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import ssl
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import partial
@@ -24,6 +25,7 @@ from ninep.client.address import Address
 from ninep.client.errors import ProtocolError, named_timeout
 from ninep.client.exchange import Call, Exchange, answer_of
 from ninep.transport.connecting import dial
+from ninep.transport.tls_stream import reason
 from ninep.wire.dialect import Dialect
 from ninep.wire.messages import Message
 
@@ -231,11 +233,8 @@ class AsyncConnection:
         """The transport is closed."""
         self._gone.set()
         if self._error is None:
-            self._fail(
-                ConnectionResetError(
-                    errno.ECONNRESET, f"the server closed the connection{f': {error}' if error else ''}"
-                )
-            )
+            why = f": TLS: {reason(error)}" if isinstance(error, ssl.SSLError) else f": {error}" if error else ""
+            self._fail(ConnectionResetError(errno.ECONNRESET, f"the server closed the connection{why}"))
 
     # -- inside --------------------------------------------------------------------------------------------------------
 

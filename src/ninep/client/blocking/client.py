@@ -15,6 +15,7 @@ from ninep.client.blocking.verbs import Verbs
 from ninep.client.errors import no_such_export
 from ninep.client.identity import group_id, user_id, user_name
 from ninep.client.paths import RemotePath, encode
+from ninep.transport.connecting import with_files
 from ninep.wire.dialect import Dialect
 
 DEFAULT_TIMEOUT: Final = 60.0
@@ -99,6 +100,9 @@ def connect(
     dialect: str | None = None,
     msize: int = DEFAULT_MSIZE,
     timeout: float | None = DEFAULT_TIMEOUT,
+    tls_ca: str | None = None,
+    tls_cert: str | None = None,
+    tls_key: str | None = None,
 ) -> Client:
     """Connect to a server and attach an export.
 
@@ -107,7 +111,9 @@ def connect(
     process), ``gid`` the group of new files. ``dialect`` is ``9P2000.L``, ``9P2000.u`` or
     ``9P2000``; default: the first of these that the server supports. ``msize`` is the largest
     message requested, in bytes. ``timeout``, in seconds, applies to connecting and to each request;
-    None: no limit.
+    None: no limit. For ``tls://HOST:PORT``, names of files in PEM form: ``tls_ca`` has the certificates
+    of the CAs that may have signed the server's (default: those that the system trusts), ``tls_cert``
+    and ``tls_key`` have what is shown to a server that asks.
 
     Raises ``OSError`` if the connection or the attach fails, ``DialectError`` if the server
     supports none of the dialects, ``TimeoutError`` after ``timeout``.
@@ -116,7 +122,7 @@ def connect(
     if isinstance(address, socket.socket):
         connection = Connection.over_socket(address, timeout)
     else:
-        parsed = parse_address(address) if isinstance(address, str) else address
+        parsed = with_files(parse_address(address) if isinstance(address, str) else address, tls_ca, tls_cert, tls_key)
         connection = open_connection(parsed, timeout)
     try:
         verbs = negotiate(connection, dialects, msize)

@@ -54,6 +54,8 @@ class Connection:
         self.peer = peer
         self._socket = sock
         self._lock = threading.RLock()
+        self._pending: Callable[[], int] = getattr(sock, "pending", int)
+        """How many bytes a socket of TLS has decrypted already, which no selector tells."""
         self._unsent: deque[memoryview] = deque()
         self._flushes: deque[tuple[float, Call]] = deque()
         self._error: ConnectionError | None = None
@@ -198,6 +200,8 @@ class Connection:
             self._write()
         if events & selectors.EVENT_READ and self._error is None:
             self._read()
+            while self._error is None and self._pending():
+                self._read()
         return True
 
     def _read(self) -> None:
