@@ -135,7 +135,7 @@ def show_amount(amount: float) -> str:
     for letter in "GMK":
         factor = FACTORS[letter]
         if amount >= factor and amount % factor == 0:
-            return f"{amount // factor:g}{letter}"
+            return f"{int(amount // factor)}{letter}"
     return f"{amount:g}" if amount != int(amount) else str(int(amount))
 
 

@@ -21,6 +21,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from typing import ClassVar, Final, Generic, Self, TypeVar
 
@@ -31,7 +33,7 @@ from ninep.drivers.local.handle_cache import CacheEntry, HandleCache, record_bir
 from ninep.drivers.local.packed import Listings
 from ninep.drivers.local.qids import QidMap
 from ninep.drivers.local.rename_gate import RenameGate
-from ninep.drivers.local.reserve import exhausted
+from ninep.drivers.local.reserve import retrying
 from ninep.errors import Refused, linux_errno
 from ninep.host import Handle, ObjectRef, Stat
 from ninep.linux import DT_DIR, Errno
@@ -207,7 +209,9 @@ class NodeTable(Generic[N]):
 
     def __init__(self, model: SecurityModel, qids: QidMap, handles: HandleCache, devices: DeviceTable[N]) -> None:
         self.model = model
-        self.attributes_of = self._attributes_of if model.opens_records else model.attributes_of
+        self.attributes_of: Callable[[FileRef, Stat], Owned] = (
+            partial(retrying, handles, model.attributes_of) if model.opens_records else model.attributes_of
+        )
         self.qids = qids
         self.handles = handles
         self.lock = handles.lock
@@ -227,15 +231,6 @@ class NodeTable(Generic[N]):
         """Nodes on file systems mounted below the export that have path handles, in the order in
         which they are looked at: see ``tidy``.
         """
-
-    def _attributes_of(self, node: FileRef, found: Stat) -> Owned:
-        """Of a model that opens a file for it."""
-        try:
-            return self.model.attributes_of(node, found)
-        except OSError as error:
-            if not exhausted(error):
-                raise
-        return self.handles.with_reserve(self.model.attributes_of, node, found)
 
     def add(self, parent: N, name: bytes, found: Stat, path_handle: Handle | None) -> N:
         """A new node for what was found under ``name``, referenced once; in the map it takes the
@@ -436,9 +431,7 @@ class NodeTable(Generic[N]):
 
     def detach_misplaced(self, node: N) -> None:
         """The host says that it is not where the table has it, and where it is cannot be told: it
-        lives on by its path handle, without a name.
-
-        It is never the root, which is above everything.
+        lives on by its path handle, without a name. Never the root, which is above everything.
         """
         with self.lock:
             if not node.detached:

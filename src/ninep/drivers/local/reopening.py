@@ -8,13 +8,12 @@ in one, so that the depth of a node costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from ninep import host
-from ninep.drivers.local.handle_cache import HandleCache, is_same_object, self_closing
+from ninep.drivers.local.handle_cache import is_same_object, self_closing
 from ninep.drivers.local.node_table import TableEntry
-from ninep.drivers.local.reserve import exhausted
+from ninep.drivers.local.reserve import retrying
 from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle
 from ninep.linux import DT_DIR, PATH_MAX, Errno
@@ -86,7 +85,7 @@ def _from_file(node: TableEntry) -> Handle | None:
     handle = node.opened()
     if handle is NO_HANDLE:
         return None
-    path_handle = self_closing(_open(node.table.handles, host.reopen_path, handle))
+    path_handle = self_closing(retrying(node.table.handles, host.reopen_path, handle))
     with node.table.lock:
         if all(file.handle is not handle for file in node.files):
             return None
@@ -94,19 +93,9 @@ def _from_file(node: TableEntry) -> Handle | None:
     return path_handle if host.BY_NAME else node.table.adopt(node, path_handle)
 
 
-def _open(handles: HandleCache, call: Callable[..., Handle], *arguments: object) -> Handle:
-    """A path handle, if need be at the cost of others."""
-    try:
-        return call(*arguments)
-    except OSError as error:
-        if not exhausted(error):
-            raise
-    return handles.with_reserve(call, *arguments)
-
-
 def _by_name(dir: Handle, node: TableEntry, name: bytes) -> Handle:
     try:
-        path_handle = self_closing(_open(node.table.handles, host.open_path, dir, name))
+        path_handle = self_closing(retrying(node.table.handles, host.open_path, dir, name))
     except OSError as error:
         if linux_errno(error) is not Errno.EXDEV:
             raise
@@ -139,7 +128,7 @@ def _by_id(node: TableEntry) -> Handle:
     root = node.table.root.path_handle
     if root is None:
         raise Refused(Errno.EOPNOTSUPP)
-    path_handle = self_closing(_open(node.table.handles, host.open_path_by_id, root, node.ino))
+    path_handle = self_closing(retrying(node.table.handles, host.open_path_by_id, root, node.ino))
     if not is_same_object(node, host.stat(path_handle), path_handle):
         raise Refused(Errno.ESTALE)
     return path_handle

@@ -9,13 +9,16 @@ after the call. What may keep a handle for good, an open file or listing, is not
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from ninep import host
 from ninep.errors import Refused, linux_errno
 from ninep.host import Handle
 from ninep.linux import Errno
+
+T = TypeVar("T")
 
 MOST: Final = 8
 """A verb needs no more at a time: path handles of a file, of its directory and of one on the way
@@ -29,6 +32,23 @@ _EXHAUSTED: Final = (Errno.EMFILE, Errno.ENFILE)
 def exhausted(error: OSError) -> bool:
     """Did the host have no handle left? A limit of our own, which no room helps, is a refusal."""
     return linux_errno(error) in _EXHAUSTED and not isinstance(error, Refused)
+
+
+class MakesRoom(Protocol):
+    """What ``HandleCache`` is here."""
+
+    def with_reserve(self, call: Callable[..., T], *arguments: object) -> T:
+        """Repeat a call that found no handle left."""
+
+
+def retrying(handles: MakesRoom, call: Callable[..., T], *arguments: object) -> T:
+    """A call that opens what it needs for its own time only: again if the host had no handle left."""
+    try:
+        return call(*arguments)
+    except OSError as error:
+        if not exhausted(error):
+            raise
+    return handles.with_reserve(call, *arguments)
 
 
 class Reserve:
