@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -120,6 +121,13 @@ class TestInclude:
         path = write('include = "other.toml"\n[exports.x]\ntarget = "mem:"')
         write('\ninclude = "ninep.toml"', "other.toml")
         assert mistakes(path) == ["other.toml:2: include: cannot read ninep.toml: it includes itself"]
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs in folders")
+    def test_a_fifo_is_refused_and_not_waited_for(self, write: Write, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "fifo.toml")
+        path = write('include = "*.toml"', "ninep.conf")
+        assert mistakes(path)[0] == "fifo.toml: it is not a regular file"
+        assert mistakes(tmp_path / "fifo.toml") == ["fifo.toml: it is not a regular file"]
 
     def test_many_files_are_refused(self, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(config_file, "MOST_FILES", 2)

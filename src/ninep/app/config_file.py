@@ -17,6 +17,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -143,7 +144,9 @@ def in_order(mistakes: Iterable[Mistake], files: Sequence[str]) -> list[Mistake]
 
 
 def _load(file: str) -> str:
-    with open(file, "rb") as opened:
+    with open(file, "rb", opener=_without_waiting) as opened:
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            raise Unreadable("it is not a regular file")
         data = opened.read(LARGEST + 1)
     if len(data) > LARGEST:
         raise Unreadable(f"it is larger than {LARGEST >> 20} MiB")
@@ -151,6 +154,13 @@ def _load(file: str) -> str:
         return data.decode("utf-8-sig")  # with the mark that Windows' editors write
     except UnicodeDecodeError as error:
         raise Unreadable("it is not UTF-8", data.count(b"\n", 0, error.start) + 1) from error
+
+
+def _without_waiting(file: str, flags: int) -> int:
+    """A FIFO would be waited for until somebody writes to it: a reload could not end, nor could any
+    after it.
+    """
+    return os.open(file, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _parse(text: str) -> tuple[dict[str, Any], dict[Path, int]]:
