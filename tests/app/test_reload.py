@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -17,9 +19,10 @@ from pathlib import Path
 
 import pytest
 from tests.serving import Server, program
+from tests.support.certificates import Authority
 from tests.support.client import PATIENCE, RawClient, refused
 
-from ninep.linux import Errno
+from ninep.linux import GETATTR_BASIC, Errno
 from ninep.server.server import THREADS
 from ninep.wire import messages as m
 
@@ -414,3 +417,38 @@ def test_a_thousand_reloads_under_load_lose_nothing_and_leak_nothing(start: Star
     assert wait_until(lambda: held(one)[0] <= descriptors), f"{held(one)[0]} descriptors, {descriptors} before"
     assert held(one)[1] <= threads + one.processes * THREADS
     one.server.stop()
+
+
+def test_certificates_are_renewed(start: Start, tmp_path: Path) -> None:
+    """New connections are shown the new one, one that is there goes on; a file that cannot be used
+    changes nothing.
+    """
+    authority = Authority(tmp_path)
+    listen = authority.listen()
+    program = start(listen=f'"{listen}"')
+    port = int(re.findall(r"listening on tls:[^ ]*?:([0-9]+),", program.server.said())[0])
+
+    def shown() -> set[str]:
+        return {ssl.get_server_certificate(("127.0.0.1", port)) for _ in range(2 * program.processes)}
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(authority.ca)
+    sock = context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="localhost")
+    with RawClient(sock) as client:
+        client.version()
+        client.attach(aname=b"a")
+        before = shown()
+        assert len(before) == 1
+        cert, _ = authority.issue("server", "127.0.0.1", "localhost")
+        program.reload()
+        after = shown()
+        assert len(after) == 1
+        assert after != before
+        good = cert.read_text()
+        cert.write_text("nothing")
+        assert f"{cert}: it has no certificate in PEM form" in program.reload(said="not reloaded: ")
+        assert shown() == after
+        cert.write_text(good)
+        program.reload()
+        assert shown() == after
+        assert client.rpc(m.Tgetattr(0, GETATTR_BASIC)).attributes.nlink

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import monotonic_ns
@@ -111,6 +111,21 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return str(error)
+
+
+def renewals(addresses: Iterable[Address]) -> list[Callable[[], None]]:
+    """What addresses that are listened at have from files, read again (certificates): each of these
+    calls puts it in place. ``NotReloaded``.
+    """
+    found = []
+    for address in addresses:
+        renew = transport_of(address).renew
+        if renew is not None:
+            try:
+                found.append(renew(address))
+            except OSError as error:
+                raise NotReloaded(f"{address}: {_sentence(error)}") from error
+    return found
 
 
 def admit(built: Built) -> None:
@@ -232,9 +247,17 @@ class Reload:
         end_notify(self._why)
         self.count += 1
 
+    def _prepared(
+        self, before: ServerConfig, exports: Sequence[Export], listening: Mapping[Address, Address]
+    ) -> tuple[Built, list[Callable[[], None]]]:
+        """In a thread. ``NotReloaded``."""
+        settings = carried(read(self._read), before)
+        renewed = renewals(listening[address] for address in settings.listen if address in listening)
+        return rebuilt(settings, before, exports), renewed
+
     async def _reload(self) -> None:
         before, exports, listening = self._settings, self._exports, self._listening or {}
-        built = await in_thread(lambda: rebuilt(carried(read(self._read), before), before, exports))
+        built, renewed = await in_thread(lambda: self._prepared(before, exports, listening))
         settings = built.settings
         added = [address for address in settings.listen if address not in listening]
         gone = [address for address in listening if address not in settings.listen]
@@ -249,6 +272,8 @@ class Reload:
         except (OSError, ValueError) as error:  # what was opened is closed there: it may have clients by now
             raise NotReloaded(f"cannot listen at a new address: {_sentence(error)}") from error
         admit(built)
+        for put in renewed:
+            put()
         for address in gone:
             del listening[address]
         listening |= zip(added, became, strict=True)

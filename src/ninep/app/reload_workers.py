@@ -32,6 +32,7 @@ from ninep.app.reload import (
     in_thread,
     read,
     rebuilt,
+    renewals,
     say_why,
     set_level,
 )
@@ -142,6 +143,8 @@ class ParentReload:
     def _begin(self) -> None:
         served = self._served
         settings = carried(read(self._read), served.settings)
+        kept = [served.bound[address] for address in settings.listen if address in served.bound]
+        renewed = renewals(one.address for one in kept)  # here for workers that are started later
         bound = _bind([address for address in settings.listen if address not in served.bound])
         gone = [address for address in served.bound if address not in settings.listen]
         added: dict[int, socket.socket] = {}
@@ -164,6 +167,8 @@ class ParentReload:
                 _unbind(bound.values())
                 end_notify("the log says why")
                 return
+            for put in renewed:
+                put()
             for address in gone:
                 served.remove(address)
             for address, one, sockets in by_address:
@@ -237,7 +242,7 @@ class WorkerReload:
         self._listening = listening
         self._control = control
         self._give_up = give_up
-        self._next: tuple[Built, Told] | None = None
+        self._next: tuple[Built, Told, list[Callable[[], None]]] | None = None
         self._preparing: asyncio.Task[None] | None = None
         self._commit = self._abandoned = False
 
@@ -252,6 +257,7 @@ class WorkerReload:
         now = self._now
         try:
             told = _told(descriptor)
+            renewed = await in_thread(lambda: renewals(told.listening.values()))
             built = await in_thread(lambda: rebuilt(told.settings, now.settings, now.exports))
         except NotReloaded as error:
             say_why(str(error))
@@ -260,7 +266,7 @@ class WorkerReload:
             log.exception("the reload failed")
             self._fail()
         else:
-            self._next = built, told
+            self._next = built, told, renewed
             say(self._control, PREPARED)
             if self._abandoned:
                 self.abandon()
@@ -277,7 +283,9 @@ class WorkerReload:
         """Serve it."""
         self._commit = True
         if self._next is not None:
-            (built, told), self._next = self._next, None
+            (built, told, renewed), self._next = self._next, None
+            for put in renewed:
+                put()
             self._make(built, told)
 
     def _make(self, built: Built, told: Told) -> None:
@@ -294,5 +302,5 @@ class WorkerReload:
         """Forget it."""
         self._abandoned = True
         if self._next is not None:
-            (built, _), self._next = self._next, None
+            (built, _, _), self._next = self._next, None
             built.close()

@@ -40,15 +40,23 @@ class TlsOptions(OptionSet):
     )
 
 
-@dataclass(slots=True, eq=False)
 class Certificates:
-    """The context of a listener: what new connections use."""
+    """The context of a listener: what new connections use. None in a process that it was handed to,
+    until that reads the files.
+    """
 
-    context: ssl.SSLContext
+    __slots__ = ("context",)
+
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        self.context = context
 
     def use(self, context: ssl.SSLContext) -> None:
         """For connections from now on."""
         self.context = context
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keys are handed to no process."""
+        return Certificates, ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +218,10 @@ def bind(address: TlsListener) -> Bound:
 
 def stream(make: MakeConnection, address: TlsListener) -> TlsProtocol:
     """For a connected socket of an address that was bound."""
-    if address.certificates is None:
+    context = None if address.certificates is None else address.certificates.context
+    if context is None:
         raise OSError(errno.EINVAL, f"{address} is not listened at")
-    return TlsProtocol(make, address.certificates.context)
+    return TlsProtocol(make, context)
 
 
 def renew(address: TlsListener) -> Callable[[], None]:
