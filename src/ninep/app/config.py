@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from ninep.app.control_place import parse_control
 from ninep.app.exports import ExportConfig
-from ninep.options import FLAG, BadOption, OptionSet, mode, number, option, parsed, show_amount, size
+from ninep.log_format import FORMATS
+from ninep.options import FLAG, BadOption, OptionSet, choice, mode, number, option, parsed, show_amount, size
 from ninep.server.access import Access, Rule, parse_rule
 from ninep.server.limits import MIN_MSIZE, Limits
 from ninep.transport import Address, addresses, forms, transport_of
@@ -113,6 +114,21 @@ class ServerConfig(OptionSet):
         group=LOG_GROUP,
     )
 
+    log_format: str = option(
+        "text", choice(tuple(FORMATS)), "The form of the lines of the log, for people or programs.", group=LOG_GROUP
+    )
+    audit_log: str | None = option(
+        None,
+        parsed("FILE", str, str),
+        "Write the audit log to this file, JSON lines, and not to the log; what is in it is for '--audit' to say.",
+        group=LOG_GROUP,
+    )
+    audit_size: int | None = option(
+        None,
+        size(1, 1 << 40),
+        "Move the file of the audit log to FILE.1 (to FILE.5 at last) when it has this size.",
+        group=LOG_GROUP,
+    )
     verbose: bool = option(False, FLAG, "Log attaches and refused requests.", group=LOG_GROUP, short="v")
     trace: bool = option(False, FLAG, "Log every message.", group=LOG_GROUP)
 
@@ -123,6 +139,7 @@ class ServerConfig(OptionSet):
         if not MIN_MSIZE <= self.limits.msize <= MAX_MSIZE:
             raise BadOption(f"msize: {show_amount(self.limits.msize)} is out of range ({MSIZES})")
         self._check_addresses()
+        self._check_audit()
         self._check_effects()
 
     @property
@@ -141,6 +158,13 @@ class ServerConfig(OptionSet):
                 raise BadOption(
                     f"two exports are named {name!r}" if name else "two folders without a name: use --export NAME=DIR"
                 )
+
+    def _check_audit(self) -> None:
+        audits = any(export.get("audit") != "off" for export in self.exports)
+        if self.audit_size is not None and self.audit_log is None:
+            raise BadOption("audit-size needs --audit-log")
+        if self.audit_log is not None and not audits:
+            raise BadOption("audit-log needs an export with --audit denials, changes or opens")
 
     def _check_addresses(self) -> None:
         if not self.listen:

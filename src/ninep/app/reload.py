@@ -25,6 +25,7 @@ from typing import Final, TypeVar
 from ninep.app.build import check_together, limits_of
 from ninep.app.config import ServerConfig
 from ninep.app.exports import ExportConfig, build
+from ninep.app.logging import set_level
 from ninep.app.settings import BadConfig
 from ninep.logs import ASKED_FOR
 from ninep.options import BadOption
@@ -38,7 +39,7 @@ from ninep.transport.service_manager import notify
 log = logging.getLogger("ninep.serve")
 T = TypeVar("T")
 
-FIXED: Final = ("workers", "metrics", "control", "ready_fd")
+FIXED: Final = ("workers", "metrics", "control", "log_format", "audit_log", "audit_size", "ready_fd")
 
 
 class NotReloaded(Exception):
@@ -146,12 +147,6 @@ def carried(settings: ServerConfig, before: ServerConfig) -> ServerConfig:
         return replace(settings, **fixed)
     except BadOption as error:
         raise NotReloaded(str(error)) from error
-
-
-def set_level(settings: ServerConfig) -> None:
-    """Log as much as the configuration says."""
-    level = logging.DEBUG if settings.trace else logging.INFO if settings.verbose else logging.WARNING
-    logging.getLogger("ninep").setLevel(level)
 
 
 def describe(settings: ServerConfig, before: ServerConfig) -> str:

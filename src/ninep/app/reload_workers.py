@@ -21,6 +21,7 @@ from typing import IO, Any, Final, NamedTuple
 from ninep.app.build import limits_of
 from ninep.app.config import ServerConfig
 from ninep.app.ending import Hangup
+from ninep.app.logging import set_level
 from ninep.app.reload import (
     Built,
     NotReloaded,
@@ -34,7 +35,6 @@ from ninep.app.reload import (
     rebuilt,
     renewals,
     say_why,
-    set_level,
 )
 from ninep.logs import ASKED_FOR
 from ninep.server.exports import Export

@@ -10,14 +10,12 @@ too (standard output can be the connection), with the line to type in a guest.
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable
 from typing import Any, Final, NoReturn, TypeVar
 
 import click
 
-from ninep import logs
 from ninep.app.config import ADDRESS_GROUP, MessageOptions, ServerConfig
 from ninep.app.exports import EXPORTS, export_rows, parse_export
 from ninep.app.hints import WINDOWS
@@ -215,12 +213,13 @@ def serve(**options: Any) -> int:
     Prints the command to type in a Linux guest. Ends at SIGTERM, SIGHUP or Ctrl-C, after answering
     what is in flight. With a configuration file SIGHUP reads it again.
     """
+    from ninep.app.logging import set_up  # noqa: PLC0415 - as run
     from ninep.app.run import run  # noqa: PLC0415 - 'ninep config' reads the same options and runs nothing
 
     try:
         asked = sources(**options)
         settings = asked.settings()
-        _logging(verbose=settings.verbose, trace=settings.trace)
+        set_up(settings)
         return run(settings, None if asked.file is None else asked.settings)
     except BadConfig as error:
         refuse(str(error), 1)
@@ -241,15 +240,3 @@ def _sentence(error: OSError) -> str:
     if error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return str(error)
-
-
-def _logging(*, verbose: bool, trace: bool) -> None:
-    level = logging.DEBUG if trace else logging.INFO if verbose else logging.WARNING
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        logs.Plain("%(asctime)s %(levelname)s %(message)s" if verbose or trace else "ninep: %(message)s")
-    )
-    handler.addFilter(logs.RateLimit())
-    root = logging.getLogger("ninep")
-    root.addHandler(handler)
-    root.setLevel(level)

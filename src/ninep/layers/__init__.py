@@ -25,6 +25,10 @@ class Settings(Protocol):
     """The options of the export, for a layer."""
 
     @property
+    def name(self) -> str:
+        """Of the export."""
+
+    @property
     def model(self) -> str:
         """The name of the security model; empty if the driver has none."""
 
@@ -36,7 +40,7 @@ class LayerType(NamedTuple):
     """A row of ``LAYERS``."""
 
     order: int
-    """Where it stands: 100 run-as, 200 squash, 300 id map, 900 read-only; the driver is
+    """Where it stands: 100 run-as, 200 squash, 300 id map, 900 read-only, 1000 audit; the driver is
     below all.
     """
     options: type[OptionSet]
@@ -54,6 +58,7 @@ LAYERS: Final[Registry[LayerType]] = Registry(
         "squash": "ninep.layers.id_map:SQUASH",
         "id-map": "ninep.layers.id_map:ID_MAP",
         "read-only": "ninep.layers.read_only:LAYER",
+        "audit": "ninep.layers.audit:LAYER",
     },
     lambda thing: isinstance(thing, LayerType),
 )

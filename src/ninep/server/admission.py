@@ -27,6 +27,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from ninep import audit
 from ninep.server.access import Access
 from ninep.server.counters import Counters
 from ninep.server.limits import Limits
@@ -120,6 +121,7 @@ class Admission:
         self.refused += 1
         self._counters.beyond(limit)
         log.warning("closing %s: %s", candidate.peer, why)
+        audit.record("connect", limit, peer=str(candidate.peer), why=why)
         candidate.abort()
 
     def _refusal(self, peer: Peer, account: object) -> tuple[str, str]:

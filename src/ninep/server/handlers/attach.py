@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from ninep.errors import Refused, text_of
+from ninep import audit
+from ninep.errors import Refused, linux_errno, text_of
 from ninep.linux import NO_ID, Errno
 from ninep.node import WouldBlock, check_may_wait
 from ninep.server.exports import Export
@@ -64,6 +65,8 @@ def attach(session: Session, fid: int, afid: int, uname: bytes, aname: bytes, n_
         raise
     except OSError as error:
         log.warning("refused %s: attach to %r as %s: %s", session.peer, aname, who, error)
+        audit.record("attach", linux_errno(error).name, peer=str(session.peer), export=audit.text(aname),
+                     uid=None if n_uname == NO_ID else n_uname, uname=audit.text(uname))  # fmt: skip
         raise
     session.visited.add(export)
     if export.removed:  # since it was found: who removes it looks afterwards at what was visited

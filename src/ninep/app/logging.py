@@ -1,0 +1,31 @@
+"""Where the log goes, and in which form."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from ninep import audit, logs
+from ninep.app.audit_file import AuditFile
+from ninep.app.config import ServerConfig
+from ninep.log_format import FORMATS
+
+
+def set_up(settings: ServerConfig) -> None:
+    """Log to standard error, and the audit to its file. ``OSError`` if that cannot be opened."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(FORMATS[settings.log_format](settings.verbose or settings.trace))
+    handler.addFilter(logs.RateLimit())
+    logging.getLogger("ninep").addHandler(handler)
+    set_level(settings)
+    if settings.audit_log is not None:
+        audit.log.addHandler(AuditFile(settings.audit_log, settings.audit_size))
+        audit.log.propagate = False
+
+
+def set_level(settings: ServerConfig) -> None:
+    """Log as much as the configuration says."""
+    level = logging.DEBUG if settings.trace else logging.INFO if settings.verbose else logging.WARNING
+    logging.getLogger("ninep").setLevel(level)
+    audits = any(export.get("audit") != "off" for export in settings.exports)
+    audit.log.setLevel(logging.INFO if audits else logging.WARNING)
