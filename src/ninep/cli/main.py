@@ -32,6 +32,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "get": ("ninep.cli.transfer", "Copy files from a server."),
     "put": ("ninep.cli.transfer", "Copy files to a server."),
     "cp": ("ninep.cli.copy", "Copy files on a server, and between servers."),
+    "sync": ("ninep.cli.sync", "Make one tree what another is, by size and time."),
     "stat": ("ninep.cli.info", "Show the attributes of files."),
     "df": ("ninep.cli.info", "Show the free space of a filesystem."),
     "xattr": ("ninep.cli.info", "List, show, set or remove extended attributes."),

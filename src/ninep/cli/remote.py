@@ -42,6 +42,12 @@ class Remote:
         name: str = self._options["aname"]
         return name
 
+    @property
+    def uid(self) -> int | None:
+        """The user id that was asked for."""
+        uid: int | None = self._options["uid"]
+        return uid
+
     def client(self, address: Address) -> Client:
         """The client for a server. Paths of errors are on this one from now on."""
         from ninep.client.blocking import connect  # noqa: PLC0415 - 'ninep ls --help' needs no client

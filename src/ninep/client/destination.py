@@ -274,6 +274,20 @@ class Folder:
             finally:
                 os.close(fd)
 
+    def keep_file(self, name: str, found: FileStat, keep: Keep) -> None:
+        """Set the attributes of a regular file that ``keep`` selects. ELOOP for a link."""
+        with _about(self.shown(name)):
+            if not _BY_HANDLE:
+                if not stat.S_ISREG(os.lstat(self.at(name)).st_mode):
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+                keep_attributes(self.at(name), found, keep)
+                return
+            fd = os.open(self.at(name), os.O_RDONLY | _NO_FOLLOW | _NO_WAIT, dir_fd=self.fd)
+            try:
+                keep_attributes(fd, found, keep)
+            finally:
+                os.close(fd)
+
     def keep_link(self, name: str, found: FileStat, keep: Keep) -> None:
         """Set the attributes of a symbolic link that ``keep`` selects."""
         with _about(self.shown(name)):
