@@ -29,7 +29,8 @@ Names: TypeAlias = tuple[str, ...]
 """As a server has them."""
 Progress: TypeAlias = Callable[[str, int, int], object]
 Problem: TypeAlias = Callable[[OSError], object]
-POSIX: Final = hasattr(os, "geteuid")
+_effective_user: Final = getattr(os, "geteuid", None)
+POSIX: Final = _effective_user is not None
 """This host has owners and permission bits."""
 
 
@@ -259,7 +260,7 @@ class ServerSink(Sink):
 class HostSink(Sink):
     """A directory of this host, of which only the top may be reached through links."""
 
-    keep = Keep(times=True, owner=POSIX and os.geteuid() == 0)
+    keep = Keep(times=True, owner=_effective_user is not None and _effective_user() == 0)
     bits = keep.mode(0o1777) if POSIX else 0  # SUID and SGID are not set: the server chooses them
 
     def __init__(self, top: Destination) -> None:
