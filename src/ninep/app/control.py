@@ -3,7 +3,7 @@
 Rules
 
 * A unix socket with mode 0600. The kernel says who is at the other end: the user that the server
-  runs as, or root. Anybody else is closed and logged.
+  runs as, or root. Other connections are closed and logged.
 * It never keeps the event loop for long: requests are short, replies are bounded or made in pieces
   (``control_commands``), and what is not taken in time is given up.
 * With workers the socket that all share is answered by one of them, which asks each of the others on

@@ -20,7 +20,7 @@ class Refused(Exception):
 
 
 class Asking:
-    """A connection to the control socket of a server. ``OSError`` if nobody answers."""
+    """A connection to the control socket of a server. ``OSError`` if no server answers."""
 
     def __init__(self, path: str, timeout: float = TIMEOUT) -> None:
         self.path = path

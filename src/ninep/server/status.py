@@ -5,7 +5,7 @@ Rules
 * Called in the event loop, and bounded: a page of clients, so many locks, so many open files of
   each. No driver is asked for anything.
 * What clients say (names of users and files) is text here with bytes that are no UTF-8 as
-  surrogates; whoever shows it to a terminal escapes it.
+  surrogates; a program that shows it on a terminal escapes it.
 """
 
 from __future__ import annotations

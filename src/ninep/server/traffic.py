@@ -1,6 +1,6 @@
-"""The bytes of each connection, counted only while somebody looks.
+"""The bytes of each connection, counted only while they are asked for.
 
-A server that nobody looks at pays nothing for it; while somebody does, requests do not take the
+A server that is not asked pays nothing for it; while it is, requests do not take the
 shortest way (``observer``).
 """
 
@@ -26,7 +26,7 @@ class Watched(Protocol):
 
 
 class Traffic(Observer):
-    """The bytes of one connection, since somebody looks."""
+    """The bytes of one connection, since they were asked for."""
 
     in_place = True
 
@@ -69,7 +69,7 @@ class Looking:
         self._timer: asyncio.TimerHandle | None = None
 
     def look(self) -> None:
-        """Somebody looks: count from now on, if that has not begun."""
+        """They are asked for: count from now on, if that has not begun."""
         for connection in self._connections():
             if connection not in self._counts:
                 self._counts[connection] = traffic = Traffic()

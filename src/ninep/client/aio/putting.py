@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from ninep.client.aio.attributes import AttributeCalls
-from ninep.client.aio.getting import Problem, Progress
+from ninep.client.aio.getting import Getting, Problem, Progress
 from ninep.client.aio.names import NameCalls
 from ninep.client.aio.opener import Opener
 from ninep.client.aio.sources import HostSource, ServerSource, Source
@@ -25,9 +25,6 @@ from ninep.client.local import NOTHING, Entry, Keep
 from ninep.client.paths import RemotePath, join, join_names, split, text_of
 from ninep.client.stat import FileStat, SetAttr
 from ninep.linux import Errno
-
-if TYPE_CHECKING:
-    from ninep.client.aio.client import AsyncClient
 
 _SPECIAL: Final = frozenset({stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK})
 
@@ -83,7 +80,7 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
 
     async def copy_from(
         self,
-        client: AsyncClient,
+        client: Getting,
         source: RemotePath,
         target: RemotePath,
         *,

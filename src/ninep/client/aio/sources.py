@@ -16,18 +16,16 @@ from contextlib import (
     contextmanager,
 )
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ninep.client import local
 from ninep.client.aio.connection import AsyncConnection, Stream
+from ninep.client.aio.getting import Getting
 from ninep.client.bounds import MemoryBudget, size_of
 from ninep.client.errors import ServerPath, about_local
 from ninep.client.local import Entry
 from ninep.client.paths import base_name, from_host
 from ninep.client.stat import FileStat
-
-if TYPE_CHECKING:
-    from ninep.client.aio.client import AsyncClient
 
 READ_AT_ONCE: Final = 4 << 20
 
@@ -100,7 +98,7 @@ class ServerSource(Source):
 
     on_server = True
 
-    def __init__(self, client: AsyncClient, shown: Callable[[str], str]) -> None:
+    def __init__(self, client: Getting, shown: Callable[[str], str]) -> None:
         self._client = client
         self._shown = shown
         self._listed: dict[str, FileStat] = {}

@@ -12,10 +12,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from ninep.client.blocking.attributes import AttributeCalls
-from ninep.client.blocking.getting import Problem, Progress
+from ninep.client.blocking.getting import Getting, Problem, Progress
 from ninep.client.blocking.names import NameCalls
 from ninep.client.blocking.opener import Opener
 from ninep.client.blocking.sources import HostSource, ServerSource, Source
@@ -26,9 +26,6 @@ from ninep.client.local import NOTHING, Entry, Keep
 from ninep.client.paths import RemotePath, join, join_names, split, text_of
 from ninep.client.stat import FileStat, SetAttr
 from ninep.linux import Errno
-
-if TYPE_CHECKING:
-    from ninep.client.blocking.client import Client
 
 _SPECIAL: Final = frozenset({stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK})
 
@@ -84,7 +81,7 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
 
     def copy_from(
         self,
-        client: Client,
+        client: Getting,
         source: RemotePath,
         target: RemotePath,
         *,
