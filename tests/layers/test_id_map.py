@@ -16,6 +16,7 @@ from ninep.linux import NO_ID, Errno
 from ninep.node import Changes, Identity, Node, User
 from ninep.testing.suite import Capabilities, DriverSuite
 from ninep.testing.suite.tree import in_buffers
+from ninep.wire import posix_acl
 
 UIDS = Ranges([Range(0, 100_000, 1000), Range(1000, 1000)])
 GIDS = Ranges([Range(0, 200_000, 1000)])
@@ -27,6 +28,9 @@ def acl(uid: int, gid: int) -> bytes:
     return bytes.fromhex(
         ACL.format(uid=uid.to_bytes(4, "little").hex(), gid=gid.to_bytes(4, "little").hex()).replace(" ", "")
     )
+
+
+NAMED = [posix_acl.AclEntry(posix_acl.USER, 6, uid) for uid in (5, 6, 100_003)]
 
 
 class TestRanges:
@@ -135,6 +139,30 @@ class TestIdMap:
         with pytest.raises(Refused) as refusal:
             folder.setxattr(b"system.posix_acl_access", b"not an ACL", 0)
         assert refusal.value.code is Errno.EINVAL
+
+    @pytest.mark.parametrize("layer", [SHIFT, Squash(), Squash(root_only=True)])
+    def test_an_entry_that_is_sent_back_stays_whose_it_is(self, inside: MemoryNode, layer: Layer) -> None:
+        name = b"system.posix_acl_default"
+        for uid, gid in ((0, 0), (5, 6), (100_003, 200_004)):
+            inside.setxattr(name, acl(uid, gid), 0)
+            root = layer(inside, User())
+            root.setxattr(name, root.getxattr(name), 0)
+            assert inside.getxattr(name) == acl(uid, gid)
+
+    def test_entries_that_are_shown_as_one_stay_apart(self, inside: MemoryNode) -> None:
+        name, root = b"system.posix_acl_default", SHIFT(inside, User())
+        inside.setxattr(name, posix_acl.pack(NAMED), 0)
+        less = [entry._replace(perm=1) for entry in posix_acl.unpack(root.getxattr(name))]
+        assert [entry.id for entry in less] == [OVERFLOW_ID, OVERFLOW_ID, 3]
+        new = posix_acl.AclEntry(posix_acl.USER, 4, 4)
+        root.setxattr(name, posix_acl.pack([new, *less]), 0)
+        given = [(entry.perm, entry.id) for entry in posix_acl.unpack(inside.getxattr(name))]
+        assert given == [(4, 100_004), (1, 5), (1, 6), (1, 100_003)]
+
+    def test_a_stored_value_that_is_no_acl_is_replaced(self, inside: MemoryNode) -> None:
+        inside.setxattr(b"system.posix_acl_default", b"garbage", 0)
+        SHIFT(inside, User()).setxattr(b"system.posix_acl_default", acl(3, 4), 0)
+        assert inside.getxattr(b"system.posix_acl_default") == acl(100_003, 200_004)
 
     def test_a_stored_value_that_is_no_acl_is_none(self, inside: MemoryNode) -> None:
         inside.setxattr(b"system.posix_acl_default", b"garbage", 0)

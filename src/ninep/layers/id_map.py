@@ -11,6 +11,7 @@ Rules
 * A client that names no id (``NO_ID``) is outside all ranges, and is squashed wherever root is:
   below these layers ``NO_ID`` would mean the user and group of the server process. In a chown
   ``NO_ID`` leaves the owner or the group alone, as -1 does in chown(2).
+* An entry that an ACL has already stays whose it is when the client sends it back.
 * Where privileges are dropped, root stays root if the map has it, and does not if it is squashed or
   unmapped.
 
@@ -24,17 +25,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
-from ninep.errors import Refused
+from ninep.errors import Refused, linux_errno
 from ninep.layers import LayerType, Settings
-from ninep.layers.acl import ACL_NAMES, translate
+from ninep.layers.acl import ACL_NAMES, keeping, translate
 from ninep.layers.base import FileWrapper, Wrapper
 from ninep.linux import GETATTR_BASIC, NO_ID, S_ISGID, Errno
 from ninep.node import Attributes, Buffer, Changes, Identity, Node, OpenFile, Qid, User
 from ninep.options import BadOption, OptionSet, choice, option, parsed
+from ninep.wire import posix_acl
 
 OVERFLOW_ID: Final = 65534
 ALL_IDS: Final = NO_ID  # the number of ids: NO_ID itself is not one
 _SQUASHED: Final = (0, NO_ID)  # root, and a user without a number
+_NO_ACL: Final = frozenset({Errno.ENODATA, Errno.EOPNOTSUPP})
 
 
 class Range(NamedTuple):
@@ -361,8 +364,22 @@ class IdMapped(Wrapper):
 
     def setxattr(self, name: bytes, value: bytes, flags: int) -> None:
         if name in ACL_NAMES:
-            value = translate(value, self.ids.given_uid, self.ids.given_gid)
+            value = self._given_acl(name, value)
         super().setxattr(name, value, flags)
+
+    def _given_acl(self, name: bytes, value: bytes) -> bytes:
+        ids = self.ids
+        try:
+            stored = self.inner.getxattr(name)
+        except OSError as error:
+            if linux_errno(error) not in _NO_ACL:
+                raise
+            stored = b""
+        return translate(
+            value,
+            keeping(stored, posix_acl.USER, ids.shown_uid, ids.given_uid),
+            keeping(stored, posix_acl.GROUP, ids.shown_gid, ids.given_gid),
+        )
 
 
 class IdMappedFile(FileWrapper):
