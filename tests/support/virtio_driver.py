@@ -42,13 +42,18 @@ class Memories:
 
 
 class Mapped(Memories):
-    """The same, which gives out its regions."""
+    """The same, which gives out its regions: one list of them until they are replaced."""
+
+    _of: object = None
 
     @property
     def mapped(self) -> list[Region]:
         self.looked()
-        by_size = sorted(self.regions, key=lambda region: -len(region[1]))
-        return [(start, start + len(content), memoryview(content)) for start, content in by_size]
+        if self._of is not self.regions:
+            self._of = self.regions
+            by_size = sorted(self.regions, key=lambda region: -len(region[1]))
+            self._mapped = [(start, start + len(content), memoryview(content)) for start, content in by_size]
+        return self._mapped
 
 
 class Request(NamedTuple):

@@ -213,7 +213,7 @@ class TestWaiting:
 
             def poll(milliseconds: int) -> list[tuple[int, int]]:
                 nonlocal waited
-                assert milliseconds == virtqueue.PATIENCE
+                assert milliseconds == virtqueue.KICK_TIMEOUT
                 assert guest.driver.take() is not None, "answered before it waits"
                 waited += 1
                 if waited > 3:

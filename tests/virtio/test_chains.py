@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.virtio_driver import INDIRECT, NEXT, WRITE, Driver, Mapped, Memories, changing
 
+from ninep.virtio import chains
 from ninep.virtio.ring import Chain, RingError, SplitQueue
 
 KINDS = pytest.mark.parametrize("kind", [Memories, Mapped])
@@ -40,6 +41,25 @@ def offered(*descriptors: tuple[int, int, int, int], indirect: bool = False, kin
         driver.describe(0, driver.BASE + TABLE, 16 * len(descriptors), INDIRECT)
     driver.offer(0)
     return driver
+
+
+def two_buffers() -> Driver:
+    """One of 3 bytes to read and one of 5 to write, in an indirect table of head 0."""
+    driver = Driver(8, indirect=True)
+    driver.describe(TABLE, BUFFER, 3, NEXT, 1)
+    driver.describe(TABLE + 16, BUFFER + 8, 5, WRITE, 0)
+    driver.describe(0, driver.BASE + TABLE, 32, INDIRECT)
+    return driver
+
+
+def again(queue: SplitQueue, driver: Driver) -> Chain:
+    """The chain of head 0, there and back."""
+    driver.offer(0)
+    chain = queue.pop()
+    assert chain is not None
+    queue.push(chain.head, 0)
+    queue.publish()
+    return chain
 
 
 class TestBuffers:
@@ -291,6 +311,58 @@ class TestBroken:
             driver.describe(TABLE + 16 * place, BUFFER, 1, NEXT if place < 1023 else 0, place + 1)
         with pytest.raises(RingError, match="a chain of 1025 buffers, at most 1024"):
             driver.device().pop()
+
+
+class TestTheSameTableAgain:
+    """As drivers have it: the same buffers in the same place, request after request."""
+
+    def test_it_has_what_is_in_the_buffers_now(self) -> None:
+        driver = two_buffers()
+        queue = driver.device()
+        for data in (b"one", b"two", b"six"):
+            driver.put(BUFFER - driver.BASE, "3s", data)  # type: ignore[arg-type]
+            assert content(again(queue, driver)) == (data, 5)
+
+    @pytest.mark.parametrize("length", [1, 2, 3, 4, 1000])
+    def test_another_length_is_another_table(self, length: int) -> None:
+        driver = two_buffers()
+        queue = driver.device()
+        for size, room in [(3, 5), (length, 5), (3, length), (3, 5)]:
+            driver.describe(TABLE, BUFFER, size, NEXT, 1)
+            driver.describe(TABLE + 16, BUFFER + 2000, room, WRITE, 0)
+            chain = again(queue, driver)
+            assert (chain.readable_size, chain.writable_size) == content_sizes(chain) == (size, room)
+
+    @pytest.mark.parametrize("which", [0, 1])
+    @pytest.mark.parametrize("address", [0, Driver.BASE - 1, Driver.BASE + (1 << 20), (1 << 64) - 1])
+    def test_a_buffer_that_is_outside_now(self, which: int, address: int) -> None:
+        driver = two_buffers()
+        queue = driver.device()
+        again(queue, driver)
+        driver.describe(TABLE + 16 * which, address, 3, WRITE if which else NEXT, 1)
+        with pytest.raises(RingError, match="are in no region"):
+            again(queue, driver)
+
+    def test_regions_that_were_replaced(self) -> None:
+        driver = two_buffers()
+        queue = driver.device()
+        again(queue, driver)
+        other = bytearray(driver.content)
+        other[BUFFER - driver.BASE : BUFFER - driver.BASE + 3] = b"new"
+        driver.memory.regions = ((driver.BASE, other),)  # type: ignore[attr-defined]
+        assert content(again(queue, driver)) == (b"new", 5)
+        driver.memory.regions = ((driver.BASE + TABLE, other[TABLE:]),)  # type: ignore[attr-defined]
+        with pytest.raises(RingError, match="are in no region"):
+            again(queue, driver)
+
+    def test_any_number_of_tables(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Few of them are kept."""
+        monkeypatch.setattr(chains, "KNOWN", 2)
+        driver = two_buffers()
+        queue = driver.device()
+        for size in (1, 2, 3, 1, 2, 3, 4):
+            driver.describe(TABLE, BUFFER, size, NEXT, 1)
+            assert again(queue, driver).readable_size == size
 
 
 OUTSIDE = (1 << 40, 0xFFFFFFFF)

@@ -29,10 +29,10 @@ VIEWED: Final = 4096
 
 def check(frame: bytes, payload: Sequence[memoryview] | None, msize: int) -> tuple[int, int, int]:
     """The header of the message: its size, which is what it says it is, type and tag. ``BadFrame``."""
-    size = have = len(frame)
+    size = len(frame)
     if payload is not None:
         size += length(payload)
-    if have < HEADER_SIZE or size > msize:
+    if size > msize or len(frame) < HEADER_SIZE:
         raise BadFrame(f"a message of {size} bytes; {HEADER_SIZE} to {msize} are possible")
     found: tuple[int, int, int] = header(frame, 0)
     if found[0] != size:
@@ -78,7 +78,7 @@ def serve(
         if dispatcher.tags.owed and not dispatcher.passes(tag, entry, fields):
             dispatcher.dispatch(*joined(frame, payload, size))
             return 0
-        if row.in_place is not None and (data_back or payload is not None):
+        if (data_back or payload is not None) and row.in_place is not None:
             if payload is None:
                 head, *places = reply
                 if len(head) > READ_HEADER:

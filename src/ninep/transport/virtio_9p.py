@@ -138,7 +138,16 @@ class Virtio9P:
     # -- requests ------------------------------------------------------------------------------------------------------
 
     def _serve(self, chain: Chain) -> int | None:
-        frame, payload = _message(chain)
+        size, readable, payload = chain.readable_size, chain.readable, None
+        if (
+            HEADER_SIZE <= size <= COPIED
+            and size != COUNT_END
+            and len(readable) == 1
+            and chain.writable_size >= HEADER_SIZE
+        ):
+            frame = readable[0].tobytes()  # as _message, for most
+        else:
+            frame, payload = _message(chain)
         number, tag = frame[4], frame[5] | frame[6] << 8
         connection = self._connection
         if number == _VERSION:
@@ -148,10 +157,8 @@ class Virtio9P:
             return None
         if number == _FLUSH and len(frame) >= HEADER_SIZE + 2:
             self._flushes[tag] = frame[7] | frame[8] << 8
-        if tag in self._chains:
+        if self._chains.setdefault(tag, chain) is not chain:
             self._again.setdefault(tag, deque()).append(chain)
-        else:
-            self._chains[tag] = chain
         try:
             written = connection.message(frame, payload, chain.writable)
         except BadFrame as error:

@@ -5,7 +5,7 @@ made available, and signals the driver.
   times is waited for without the event loop, as a socket is (``busy_poll``), if that has nothing
   else to do: first the ring is looked at for some microseconds, because a kick costs the guest an
   exit from the virtual machine, and waking costs the host more than a request; then poll(2) waits
-  for the kick, at most ``PATIENCE`` milliseconds.
+  for the kick, at most ``KICK_TIMEOUT`` milliseconds.
 * Several chains are returned under one signal, but not all of a long batch: the guest can work on
   the first ones meanwhile.
 * A turn ends after ``LONGEST`` seconds, whatever the driver does; the event loop runs, and the next
@@ -35,7 +35,7 @@ LONGEST: Final = 0.002
 """Seconds until the event loop runs again."""
 POLL: Final = 0.00005
 """Seconds for which the ring is looked at before the loop sleeps."""
-PATIENCE: Final = 5
+KICK_TIMEOUT: Final = 5
 """Milliseconds for which a kick is waited for without the loop. Longer than a tick of most kernels: a
 timer that is due before the next tick has to be set in the hardware, which took longer than what
 is saved (5 us in a virtual machine).
@@ -199,18 +199,30 @@ class Virtqueue:
                 chain = pop()
             if self._queue is not queue:
                 return False
-            last = chain is None and not self._interrupted
-            waits = last and self._prompt >= WARM_UP and self._idle()
-            looks = waits and not self._skip
-            if self._pushed or not looks:
-                self._publish(queue, kicks=last and not looks)
             if self._interrupted:
+                self._publish(queue)
                 return False
-            if last and not ((looks and self._look(queue)) or queue.has_more() or (waits and self._wait(queue))):
+            if chain is not None:
+                self._publish(queue)
+            elif not self._more(queue):
                 self._slept = monotonic()
                 return False
             if monotonic() >= until:
                 return True
+
+    def _more(self, queue: SplitQueue) -> bool:
+        """Publish, and ask for the next kick where there was nothing to pop: whether there is
+        something now.
+        """
+        waits = self._prompt >= WARM_UP and self._idle()
+        if waits and not self._skip:
+            if self._pushed:
+                self._publish(queue)
+            return self._look(queue) or queue.has_more() or self._wait(queue)
+        self._pushed = 0
+        if queue.publish(kicks=True):
+            self._call()
+        return queue.has_more() or (waits and self._wait(queue))
 
     def _look(self, queue: SplitQueue) -> bool:
         """Look at the ring for a while, and then ask for kicks: whether there is a chain."""
@@ -228,7 +240,7 @@ class Virtqueue:
         """Wait for the kick that was asked for: whether it came in time."""
         if self._skip:
             self._skip -= 1
-        if not self._poll(PATIENCE):
+        if not self._poll(KICK_TIMEOUT):
             self._prompt = 0
             return False
         os.read(self._kick, 8)

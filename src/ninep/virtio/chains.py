@@ -17,19 +17,30 @@ from ninep.virtio.errors import RingError
 MAX_CHAIN: Final = 1024
 """Descriptors of an indirect table at most: as many buffers as preadv(2) takes (IOV_MAX)."""
 
+LONGEST_TABLE: Final = 16 * MAX_CHAIN
+
 FEW: Final = 16 * 12
 """Bytes of a table for which it takes less time to read one descriptor after the other."""
 
 NEXT, WRITE, INDIRECT = 1, 2, 4  # VIRTQ_DESC_F_*
 
+KNOWN: Final = 256
+"""Tables whose buffers are kept by ``ChainReader``."""
+
 _fetch: Final = Struct("<QIHH").unpack_from  # a descriptor: address, length, flags, next
 _fetch_each: Final = Struct("<QIHH").iter_unpack
 _fetch_two: Final = Struct("<QIIQII").unpack_from  # two of them, flags and next as one number
-_pack_two: Final = Struct("<QIIQII").pack
 _FIRST_READABLE: Final = NEXT | 1 << 16
 _READABLE_TAILS: Final = b"".join((NEXT | n << 16).to_bytes(4, "little") for n in range(1, MAX_CHAIN))
 _WRITABLE_TAILS: Final = b"".join((NEXT | WRITE | n << 16).to_bytes(4, "little") for n in range(1, MAX_CHAIN))
 """Flags and next of descriptors in order."""
+
+_LENGTH_AND_FLAGS: Final = (1 << 48) - 1
+_TWO: Final = 32 | INDIRECT << 32
+"""Length and flags of an indirect table of two descriptors."""
+
+_Buffers: TypeAlias = tuple[tuple[memoryview], tuple[memoryview], int, int]
+"""A readable one, a writable one, and their sizes."""
 
 Region: TypeAlias = tuple[int, int, memoryview]
 """Its first address, the one after its last, its bytes (writable, format B)."""
@@ -53,22 +64,32 @@ class Chain:
 
     head: int
     """The descriptor that names the chain in the used ring."""
-    readable: list[memoryview]
+    readable: Sequence[memoryview]
     """What the driver sends, in order; none is empty. Adjacent buffers may be one view."""
-    writable: list[memoryview]
+    writable: Sequence[memoryview]
     """Where the device may write, likewise."""
     readable_size: int
     writable_size: int
 
 
 class ChainReader:
-    """Reads the chains of one queue."""
+    """Reads the chains of one queue.
+
+    Drivers use the same buffers again and again. So the buffers of tables with one each way are
+    kept by what the table says, all of it and as it was copied, until the next chain after the
+    regions were replaced.
+    """
 
     def __init__(self, memory: Memory, descriptors: memoryview, *, indirect: bool) -> None:
         """``descriptors``: the queue's table. ``indirect``: INDIRECT_DESC was negotiated."""
         self._memory = memory
         self._descriptors = descriptors
+        self._words = descriptors.cast("Q")
         self._indirect = indirect
+        self._usual = _TWO if indirect else -1
+        self._known: dict[bytes, _Buffers] = {}
+        self._mapped: Sequence[Region] | None = None
+        """The regions that ``_known`` is of."""
 
     def read(self, head: int) -> Chain:
         """The chain that begins with a descriptor of the queue's table. The usual chain is an
@@ -77,32 +98,51 @@ class ChainReader:
         chain = Chain()
         chain.head = head
         table: memoryview | bytes = self._descriptors
-        descriptor = address, size, flags, _ = _fetch(table, 16 * head)
-        if flags & INDIRECT:
-            low, high, whole = region = self._table(address, size, flags)
-            if size == 32:
-                fields = first, length, tail, second, room, last = _fetch_two(whole, address - low)
-                stop = first + length
-                end = second + room
-                if (
-                    tail == _FIRST_READABLE
-                    and last & 0xFFFF == WRITE
-                    and low <= first < stop <= high
-                    and low <= second < end <= high
-                ):
-                    chain.readable = [whole[first - low : stop - low]]
-                    chain.writable = [whole[second - low : end - low]]
-                    chain.readable_size = length
-                    chain.writable_size = room
-                    return chain
-                table = _pack_two(*fields)
+        address = self._words[2 * head]
+        rest = self._words[2 * head + 1]  # length, flags and next
+        if rest & _LENGTH_AND_FLAGS == self._usual:
+            for low, high, whole in self._memory.mapped:
+                if low <= address and address + 32 <= high:
+                    table = whole[address - low : address - low + 32].tobytes()
+                    break
             else:
+                table = self._memory.view(address, 32).tobytes()
+            known = self._known.get(table)
+            if known is None or self._memory.mapped is not self._mapped:
+                known = self._two(table)
+            if known is not None:
+                chain.readable, chain.writable, chain.readable_size, chain.writable_size = known
+                return chain
+            descriptor = _fetch(table, 0)
+        else:
+            size = rest & 0xFFFFFFFF
+            flags = rest >> 32 & 0xFFFF
+            descriptor = address, size, flags, rest >> 48
+            if flags & INDIRECT:
+                low, _, whole = region = self._table(address, size, flags)
                 table = whole[address - low : address - low + size].tobytes()
                 if (_few if size <= FEW else _many)(chain, table, region):
                     return chain
-            descriptor = _fetch(table, 0)
+                descriptor = _fetch(table, 0)
         self._fill(chain, self._linked(table, descriptor))
         return chain
+
+    def _two(self, table: bytes) -> _Buffers | None:
+        """The buffers of a table with one each way, both in one region. None for any other table."""
+        mapped = self._memory.mapped
+        if mapped is not self._mapped or len(self._known) >= KNOWN:
+            self._known.clear()
+            self._mapped = mapped
+        first, length, tail, second, room, last = _fetch_two(table)
+        stop = first + length
+        end = second + room
+        if tail == _FIRST_READABLE and last & 0xFFFF == WRITE and length and room:
+            for low, high, whole in mapped:
+                if low <= first and stop <= high and low <= second and end <= high:
+                    found = (whole[first - low : stop - low],), (whole[second - low : end - low],), length, room
+                    self._known[table] = found
+                    return found
+        return None
 
     def _table(self, address: int, size: int, flags: int) -> Region:
         """Check the descriptor of an indirect table: the region it lies in. The flag WRITE has no
@@ -112,7 +152,7 @@ class ChainReader:
             raise RingError("an indirect descriptor, not negotiated")
         if flags & NEXT:
             raise RingError("an indirect descriptor with a next one")
-        if size & 15 or not 0 < size <= 16 * MAX_CHAIN:
+        if size & 15 or not 0 < size <= LONGEST_TABLE:
             raise RingError(f"an indirect table of {size} bytes: 16 for each of 1 to {MAX_CHAIN} descriptors")
         stop = address + size
         for region in self._memory.mapped:  # as in _region, for speed
