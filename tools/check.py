@@ -30,6 +30,7 @@ PACKAGES = {
     "guest": ("qemu-system-x86", "busybox-static", "kmod", "e2fsprogs", "zstd", "debian-archive-keyring"),
     "peer": ("diod", "attr", "acl"),
     "wine": ("wine", "wine64", "binutils-mingw-w64-x86-64", "ntfs-3g"),
+    "debian": ("mmdebstrap",),
 }
 
 CHECKS: dict[str, Sequence[str]] = {
