@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import socket
 
 import pytest
 
@@ -13,16 +14,17 @@ from ninep.transport.hints import GUEST, HERE
 from ninep.transport.inherited import Descriptor, Systemd
 from ninep.transport.stdio import Stdio
 from ninep.transport.tcp import Tcp
-from ninep.transport.tcp_hints import ELSEWHERE, GUEST_OR_ELSEWHERE, MIRRORED, WSL
+from ninep.transport.tcp_hints import ELSEWHERE, GUEST_OR_ELSEWHERE, IPV6, MIRRORED, WSL
 from ninep.transport.unix import Unix
 from ninep.transport.vsock import Vsock
 
+OWN = {socket.AF_INET: "192.0.2.7", socket.AF_INET6: "2001:db8::7"}
 OPTIONS = "version=9p2000.L,msize=1048576"
 
 
 @pytest.fixture(autouse=True)
 def _own_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tcp_hints, "_own_address", lambda: "192.0.2.7")
+    monkeypatch.setattr(tcp_hints, "_own_address", lambda family=socket.AF_INET: OWN[family])
 
 
 def of(address: Address, name: str = "", msize: int = 1 << 20 | 24, *, windows: bool = False) -> list[tuple[str, str]]:
@@ -38,11 +40,17 @@ def tcp(host: str, port: int = 5640) -> str:
     [
         (Tcp("127.0.0.1", 5640), [(GUEST, tcp("10.0.2.2"))]),
         (Tcp("localhost", 564), [(GUEST, tcp("10.0.2.2", 564))]),
-        (Tcp("127.0.0.5", 5640), [(HERE, tcp("127.0.0.5"))]),
-        (Tcp("::1", 5640), [(HERE, tcp("::1"))]),
+        (Tcp("127.0.0.5", 5640), [(f"{HERE}, as root", tcp("127.0.0.5"))]),
+        (
+            Tcp("::1", 5640),
+            [
+                (f"{HERE}, as root, if its 9p client knows IPv6", tcp("::1")),
+                (f"{HERE}, without a mount", "ninep ls [::1]:5640/"),
+            ],
+        ),
         (Tcp("", 564), [(GUEST, tcp("10.0.2.2", 564)), (ELSEWHERE, tcp("192.0.2.7", 564))]),
         (Tcp("0.0.0.0", 5640), [(GUEST, tcp("10.0.2.2")), (ELSEWHERE, tcp("192.0.2.7"))]),
-        (Tcp("::", 5640), [(GUEST, tcp("10.0.2.2")), (ELSEWHERE, tcp("192.0.2.7"))]),
+        (Tcp("::", 5640), [(f"{GUEST_OR_ELSEWHERE} {IPV6}", tcp("2001:db8::7"))]),
         (Tcp("192.0.2.1", 5640), [(GUEST_OR_ELSEWHERE, tcp("192.0.2.1"))]),
         (Tcp("2001:db8::1", 5640), [(f"{GUEST_OR_ELSEWHERE} whose 9p client knows IPv6", tcp("2001:db8::1"))]),
         (
@@ -99,5 +107,5 @@ def test_not_for_a_name_that_mount_cannot_say() -> None:
 
 
 def test_a_computer_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tcp_hints, "_own_address", str)
+    monkeypatch.setattr(tcp_hints, "_own_address", lambda family=socket.AF_INET: "")
     assert of(Tcp("", 5640)) == [(GUEST, tcp("10.0.2.2"))]

@@ -27,7 +27,11 @@ def tcp_hints(tcp: Any, mount: Mount) -> list[Hint]:
     address = _first_address(tcp.host)
     kind = next(kind for kind, means in _KINDS if means(address))
     seen = {"any": QEMU_HOST, "loopback": QEMU_HOST}.get(kind, str(address))
+    if kind == "any6":  # IPv4 is not listened at with it
+        seen = _own_address(socket.AF_INET6) or "::1"
     found = [Hint(_WHERE[kind], mount.tcp(seen, port))]
+    if kind == "here6":
+        found.append(Hint(f"{HERE}, without a mount", f"ninep ls [{address}]:{port}/"))
     if kind == "any" and (own := _own_address()):
         found.append(Hint(ELSEWHERE, mount.tcp(own, port)))
     if mount.windows:
@@ -50,26 +54,35 @@ def _first_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 
 _KINDS: Final[tuple[tuple[str, Callable[[ipaddress.IPv4Address | ipaddress.IPv6Address], bool]], ...]] = (
+    ("any6", lambda address: address.is_unspecified and address.version == 6),
     ("any", lambda address: address.is_unspecified),
     ("loopback", lambda address: address == ipaddress.IPv4Address("127.0.0.1")),
+    ("here6", lambda address: address.is_loopback and address.version == 6),
     ("here", lambda address: address.is_loopback),
     ("ipv6", lambda address: address.version == 6),
     ("lan", lambda _: True),
 )
+IPV6: Final = "whose 9p client knows IPv6"
 _WHERE: Final = {
+    "any6": f"{GUEST_OR_ELSEWHERE} {IPV6}",
     "any": GUEST,
     "loopback": GUEST,
-    "here": HERE,
-    "ipv6": f"{GUEST_OR_ELSEWHERE} whose 9p client knows IPv6",
+    "here6": f"{HERE}, as root, if its 9p client knows IPv6",
+    "here": f"{HERE}, as root",
+    "ipv6": f"{GUEST_OR_ELSEWHERE} {IPV6}",
     "lan": GUEST_OR_ELSEWHERE,
 }
 
 
-def _own_address() -> str:
-    """The IPv4 address that other computers see, as the routing table has it; nothing is sent."""
+_ELSEWHERE: Final = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
+"""Addresses of documentation, RFC 5737 and RFC 3849."""
+
+
+def _own_address(family: socket.AddressFamily = socket.AF_INET) -> str:
+    """The address that other computers see, as the routing table has it; nothing is sent."""
     try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.connect(("192.0.2.1", 9))
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.connect((_ELSEWHERE[family], 9))
             return str(sock.getsockname()[0])
     except OSError:
         return ""
