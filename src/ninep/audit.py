@@ -1,7 +1,7 @@
 """Records for an audit: who did what to which path, and what was refused.
 
 A record is a line of the logger ``ninep.audit``, with its fields in ``record.fields``; the program
-decides where it goes (``app.logging``). Nothing is made of a record while nobody wants any.
+decides where it goes (``app.logging``). Nothing is made of a record while no log wants any.
 """
 
 from __future__ import annotations

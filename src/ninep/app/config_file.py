@@ -157,7 +157,7 @@ def _load(file: str) -> str:
 
 
 def _without_waiting(file: str, flags: int) -> int:
-    """A FIFO would be waited for until somebody writes to it: a reload could not end, nor could any
+    """A FIFO would be waited for until a process writes to it: a reload could not end, nor could any
     after it.
     """
     return os.open(file, flags | getattr(os, "O_NONBLOCK", 0))
