@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import signal
 import socket
@@ -139,30 +140,74 @@ def test_messages_that_are_none_are_one_number(serve: Serve, export: Path) -> No
     assert sum(value for name, value in found.items() if name.startswith("requests_total")) == 255
 
 
-def test_each_worker_tells_its_own(serve: Serve, export: Path) -> None:
-    server = serve(export, "--metrics", "0", "--workers", "2")
-    first, second = ports(server, 2)
+@pytest.mark.parametrize("control", [[], ["--control", "none"]], ids=["", "private"])
+def test_the_numbers_of_all_workers_are_at_one_place(serve: Serve, export: Path, control: list[str]) -> None:
+    server = serve(export, "--metrics", "0", "--workers", "2", *control)
+    (port,) = ports(server)
     clients = [Counting(server.port) for _ in range(4)]
     for number, client in enumerate(clients):
         client.version()
         client.attach()
         client.create(0, 1, b"%d" % number)
-    told = [numbers(first), numbers(second)]
-    assert [found["connections_total"] for found in told] == [2, 2]
-    assert [found["requests_total Tlcreate"] for found in told] == [2, 2]
+    for _ in range(4):  # whichever of them answers
+        found = numbers(port)
+        assert (found["connections_total"], found["requests_total Tlcreate"], found["open_files"]) == (4, 4, 4)
+        assert found["request_seconds_count  Tlcreate"] == 4
+        assert [value for name, value in found.items() if name.startswith("build_info")] == [1]
+        assert found["process_start_time_seconds"] < time.time()
     for client in clients:
         client.close()
+    server.stop()
 
 
 def test_a_worker_that_is_replaced_tells_at_the_same_place(serve: Serve, export: Path) -> None:
     server = serve(export, "--metrics", "0", "--workers", "2", "--verbose")
-    first, _ = ports(server, 2)
-    while "workers: " not in server.said():
-        numbers(first)
+    (port,) = ports(server)
+    server.wait_for("workers: ")
     victim = int(re.search(r"workers: (\d+)", server.said())[1])  # type: ignore[index]
     subprocess.run(["kill", f"-{signal.SIGKILL}", str(victim)], check=True)
-    assert numbers(first)["connections_total"] == 0
+    assert numbers(port)["connections_total"] == 0
     server.stop()
+
+
+def test_times_by_export_and_type(serve: Serve, export: Path) -> None:
+    server = serve(export, "--metrics", "0", "--export", f"other={export}")
+    (port,) = ports(server)
+    with Counting(server.port) as client:
+        use(client, b"other")
+        found = numbers(port)
+    named = {name.split()[-1]: value for name, value in found.items() if name.startswith("request_seconds_count other")}
+    assert (named["Tlcreate"], named["Tfsync"], named["Twalk"], named["Tlopen"]) == (
+        1,
+        1,
+        client.types["requests_total Twalk"],
+        1,
+    )
+    assert "Tclunk" not in named  # of a fid that is none: of no export
+    assert found["request_seconds_sum other Tfsync"] > 0
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_healthy_and_ready(serve: Serve, export: Path, path: str) -> None:
+    server = serve(export, "--metrics", "0")
+    with urllib.request.urlopen(f"http://127.0.0.1:{ports(server)[0]}{path}", timeout=PATIENCE) as answer:
+        assert (answer.status, answer.read()) == (200, b"ok\n")
+
+
+def test_an_event_loop_that_hangs_is_not_healthy_and_a_server_that_drains_not_ready() -> None:
+    class Ending:
+        ready = False
+
+    async def ask() -> list[str]:
+        said: list[str] = []
+        application = metrics._Application(Ending(), metrics.CollectorRegistry(), None)  # type: ignore[arg-type]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(metrics, "HEALTHY_WITHIN", 0.01)
+            for path in ("/healthz", "/readyz"):  # in the event loop itself, which therefore runs nothing else
+                application({"PATH_INFO": path}, lambda status, _: said.append(status))
+        return said
+
+    assert asyncio.run(ask()) == ["503 Service Unavailable"] * 2
 
 
 def test_readers_that_say_nothing_keep_nobody_from_his_files(serve: Serve, export: Path) -> None:

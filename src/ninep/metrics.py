@@ -11,29 +11,37 @@ Rules
   (``ANSWER_WITHIN`` from connecting to the last byte), so that slow readers keep no client from its
   files. When all are busy, the reader that has been there longest makes room for a new one, so slow
   readers do not stop scrapes either: that takes milliseconds.
-* Only ``/metrics`` is there; other paths are 404.
+* There are ``/metrics``, ``/healthz`` (200 if the event loop answers within ``HEALTHY_WITHIN``, else
+  503) and ``/readyz`` (200 until the end begins or the server drains); other paths are 404.
 * The peers that may connect are those of the exports: this machine, and the networks that
   ``--allow`` names.
 
-Each process has metrics of its own, at consecutive ports. Prometheus adds them up (``sum without
-(instance)``); one process that adds for others would have to be asked by them while they serve.
+Workers share one socket. Whichever is asked asks the others by their control sockets and adds up what
+they say (``together``). prometheus_client has a way of its own for several processes, files that all
+of them map: each count would be a write to one, at every request, where here nothing is done before a
+scrape.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib.metadata import version as version_of
+from platform import python_version
 from socketserver import ThreadingMixIn
 from time import monotonic
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from ninep.server.access import Access
 from ninep.server.connection import Connection
@@ -47,6 +55,8 @@ READERS: Final = 8
 """How many may be answered at the same time."""
 ANSWER_WITHIN: Final = 10.0
 """Seconds from connecting to the last byte of the answer."""
+
+HEALTHY_WITHIN: Final = 2.0
 
 POLL: Final = 0.1
 
@@ -130,6 +140,17 @@ class ServerCollector(Collector):
         for name, operation in tuple(counters.operations.items()):
             _add(operations, [name], operation.times)
         yield operations
+        requests = HistogramMetricFamily(
+            "ninep_request_seconds", "From a request of 9P to its reply.", labels=["export", "type"]
+        )
+        for (export_name, kind), histogram_of in tuple(counters.times.items()):
+            message = BY_NUMBER.get(kind)
+            if message is not None:
+                _add(requests, [_shown(export_name), message.__name__], histogram_of)
+        yield requests
+        info = GaugeMetricFamily("ninep_build_info", "The version, as a label.", labels=["version", "python"])
+        info.add_metric([version_of("ninep"), python_version()], 1)
+        yield info
 
 
 def _shown(name: str) -> str:
@@ -212,16 +233,85 @@ class _Http(ThreadingMixIn, WSGIServer):
         """A reader that went away is ignored."""
 
 
-def _only_metrics(numbers: Callable[..., Any]) -> Callable[..., Any]:
-    """The application, at one path."""
+Others = Callable[[], Sequence[str]]
+"""The metrics of the other workers, each as text."""
+LARGEST: Final = frozenset({"ninep_build_info", "process_start_time_seconds", "process_max_fds", "python_info"})
+"""Gauges of which a sum means nothing."""
 
-    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        if environ.get("PATH_INFO") == "/metrics":
-            return numbers(environ, start_response)
+
+def together(texts: Iterable[str]) -> Iterator[Metric]:
+    """The metrics of several processes as one: sums, of some gauges the largest."""
+    families: dict[str, Metric] = {}
+    sums: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}
+    for text in texts:
+        for family in text_string_to_metric_families(text):
+            families.setdefault(family.name, family)
+            values = sums.setdefault(family.name, {})
+            for sample in family.samples:
+                key = sample.name, tuple(sample.labels.items())
+                before = values.get(key, 0.0)
+                values[key] = max(before, sample.value) if sample.name in LARGEST else before + sample.value
+    for name, family in families.items():
+        family.samples = [Sample(sample, dict(labels), value) for (sample, labels), value in sums[name].items()]
+        yield family
+
+
+class _Together(Collector):
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = texts
+
+    def collect(self) -> Iterator[Metric]:
+        """The sums."""
+        return together(self._texts)
+
+
+class _Application:
+    """What is answered, by path."""
+
+    def __init__(self, server: Server, registry: CollectorRegistry, others: Others | None) -> None:
+        self._server = server
+        self._registry = registry
+        self._others = others
+        self._loop = asyncio.get_running_loop()
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        """WSGI (PEP 3333)."""
+        path = environ.get("PATH_INFO")
+        if path == "/metrics":
+            return make_wsgi_app(self._whole())(environ, start_response)
+        if path == "/healthz":
+            return _say(start_response, self._answers(), "ok", "the event loop does not answer")
+        if path == "/readyz":
+            return _say(start_response, self._server.ready, "ok", "ending")
         start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
-        return [b"the numbers are at /metrics\n"]
+        return [b"there are /metrics, /healthz and /readyz\n"]
 
-    return application
+    def _whole(self) -> CollectorRegistry:
+        if self._others is None:
+            return self._registry
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Together([generate_latest(self._registry).decode(), *self._others()]))
+        return registry
+
+    def _answers(self) -> bool:
+        """The event loop runs what it is given."""
+        answered = threading.Event()
+        with suppress(RuntimeError):  # it is closed
+            self._loop.call_soon_threadsafe(answered.set)
+        return answered.wait(HEALTHY_WITHIN)
+
+
+def _say(start_response: Callable[..., Any], good: bool, yes: str, no: str) -> list[bytes]:
+    start_response("200 OK" if good else "503 Service Unavailable", [("Content-Type", "text/plain; charset=utf-8")])
+    return [f"{yes if good else no}\n".encode()]
+
+
+def registry_of(server: Server) -> CollectorRegistry:
+    """The metrics of this process."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(ServerCollector(server))
+    ProcessCollector(registry=registry)
+    return registry
 
 
 class MetricsEndpoint:
@@ -234,13 +324,10 @@ class MetricsEndpoint:
         self.address = Tcp(host, port)
 
     @contextmanager
-    def of(self, server: Server) -> Iterator[None]:
-        """Serve the metrics of a server as long as the ``with`` lasts."""
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(ServerCollector(server))
-        ProcessCollector(registry=registry)
+    def of(self, server: Server, others: Others | None = None) -> Iterator[None]:
+        """Serve the metrics of a server, and of its other workers, as long as the ``with`` lasts."""
         http = _Http(self._sock, self._access)
-        http.set_app(_only_metrics(make_wsgi_app(registry)))
+        http.set_app(_Application(server, registry_of(server), others))
         thread = threading.Thread(target=http.serve_forever, args=(POLL,), name="ninep-metrics", daemon=True)
         thread.start()
         try:
@@ -251,20 +338,20 @@ class MetricsEndpoint:
             thread.join()
 
 
-def metrics_endpoints(address: Tcp, count: int, access: Access) -> list[MetricsEndpoint]:
-    """``count`` endpoints, at consecutive ports (any, if the first is 0). ``OSError`` if one is
-    taken.
-    """
-    made: list[MetricsEndpoint] = []
-    for number in range(count):
-        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind((address.host, address.port + number if address.port else 0))
-            sock.listen()  # from now on readers wait, until a process is there and when it is replaced
-        except OSError:
-            sock.close()
-            raise
-        made.append(MetricsEndpoint(sock, access))
-    return made
+def metrics_endpoint(address: Tcp, access: Access) -> MetricsEndpoint:
+    """An endpoint, which processes that are forked later share. ``OSError`` if the address is taken."""
+    sock = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((address.host, address.port))
+        sock.listen()  # from now on readers wait, until a process is there and when it is replaced
+        sock.setblocking(False)  # another process may have been faster
+    except OSError:
+        sock.close()
+        raise
+    return MetricsEndpoint(sock, access)
+
+
+def text_of(server: Server) -> str:
+    """The metrics of this process, as Prometheus reads them."""
+    return generate_latest(registry_of(server)).decode()

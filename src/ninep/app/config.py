@@ -95,8 +95,8 @@ class ServerConfig(OptionSet):
     metrics: Tcp | None = option(
         None,
         parsed("ADDRESS", parse_metrics, Tcp),
-        "Serve Prometheus metrics over HTTP at PORT (on the loopback) or HOST:PORT. With "
-        "--workers each process at a port of its own, from this one on. Needs ninep[metrics].",
+        "Serve Prometheus metrics over HTTP at PORT (on the loopback) or HOST:PORT, those of "
+        "all workers together. Needs ninep[metrics].",
         group=LOG_GROUP,
     )
     control: str | None = option(

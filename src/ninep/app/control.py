@@ -16,6 +16,7 @@ import asyncio
 import logging
 import os
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final
@@ -165,20 +166,37 @@ async def _open(place: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]
 # -- the sockets of a server that begins ---------------------------------------------------------------------------------------
 
 
-def control_socket(asked: str | None) -> Bound | None:
+def control_socket(asked: str | None, *, needed: bool = False) -> Bound | None:
     """The control socket of this server, listening; None if it is to have none, or there is no
-    place for it. ``OSError`` if it cannot be where it was asked for.
+    place for it. ``OSError`` if it cannot be where it was asked for. ``needed``: by the workers
+    themselves; without a place it is in a folder of its own, which nobody else knows.
     """
-    if asked == NONE:
-        return None
-    if asked is not None:
+    if asked is not None and asked != NONE:
         return unix.bind(unix.Unix(asked))
     try:
-        place = default_place()
-        return None if place is None else unix.bind(unix.Unix(place))
+        place = None if asked == NONE else default_place()
+        if place is not None:
+            return unix.bind(unix.Unix(place))
     except OSError as error:
         log.info("there is no control socket: %s", error.strerror or error)
-        return None
+    return _private() if needed else None
+
+
+def _private() -> Bound:
+    folder = tempfile.mkdtemp(prefix="ninep-")
+    bound = unix.bind(unix.Unix(f"{folder}/control"))
+
+    def close() -> None:
+        bound.close()
+        with suppress(OSError):
+            os.rmdir(folder)
+
+    return Bound(bound.address, bound.sockets, close)
+
+
+def path_of(control: Bound) -> str:
+    """The path of a control socket."""
+    return str(control.address).removeprefix("unix:")
 
 
 @asynccontextmanager
@@ -189,7 +207,7 @@ async def answering(controlled: Controlled, shared: Bound | None) -> AsyncIterat
     if shared is None:
         yield
         return
-    path = str(shared.address).removeprefix("unix:")
+    path = path_of(shared)
     if controlled.workers == 1:
         async with Control(controlled).listening(*shared.sockets):
             yield

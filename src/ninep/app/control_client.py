@@ -8,11 +8,12 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from ninep.app.control_place import server_places
+from ninep.app.control_place import server_places, worker_places
 from ninep.app.control_protocol import LONGEST_REPLY, Table, read_reply, request
 from ninep.transport import unix
 
 TIMEOUT = 10.0
+OTHERS_WITHIN = 1.0
 
 
 class Refused(Exception):
@@ -83,3 +84,31 @@ def running() -> dict[int, str]:
         else:
             found[pid] = path
     return found
+
+
+class OthersMetrics:
+    """The metrics of the other workers of a server, asked for in a thread of the endpoint.
+
+    One that does not answer in time counts with what it said last: a sum that went down would look
+    like a restart.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._last: dict[int, str] = {}
+
+    def __call__(self) -> list[str]:
+        """Each as text."""
+        places = {pid: place for pid, place in worker_places(self._path).items() if pid != os.getpid()}
+        texts = []
+        for pid, place in places.items():
+            try:
+                with Asking(place, timeout=OTHERS_WITHIN) as asking:
+                    self._last[pid] = asking.ask("metrics", here=True)["text"]
+            except ConnectionRefusedError:  # it was killed
+                self._last.pop(pid, None)
+            except (OSError, Refused):
+                pass
+            if pid in self._last:
+                texts.append(self._last[pid])
+        return texts

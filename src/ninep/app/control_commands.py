@@ -44,6 +44,8 @@ class Controlled:
     """Accept nothing more, and end with the last connection."""
     reload: Callable[[], Awaitable[str]] | None = None
     """Read the configuration again: what is wrong with it, or nothing. None: there is none to read."""
+    metrics: Callable[[], str] | None = None
+    """Those of this process, as text; called in a thread."""
     pid: int = field(default_factory=os.getpid)
     """Of the whole server: the parent of workers."""
     workers: int = 1
@@ -183,6 +185,13 @@ async def reload(controlled: Controlled) -> Table:
     return {}
 
 
+async def metrics(controlled: Controlled) -> Table:
+    """The metrics of one process."""
+    if controlled.metrics is None:
+        raise Failed("the server was started without --metrics")
+    return {"text": await asyncio.to_thread(controlled.metrics)}
+
+
 def _as_it_is(found: Sequence[Table], _silent: Sequence[int]) -> Table:
     return found[0]
 
@@ -197,5 +206,6 @@ COMMANDS: Final[Mapping[str, Command]] = {
         required=frozenset({"client", "path"}),
     ),
     "drain": Command(drain, {}, _as_it_is, everywhere=False),
+    "metrics": Command(metrics, {}, _as_it_is, everywhere=False),
     "reload": Command(reload, {}, _as_it_is, everywhere=False),
 }

@@ -19,7 +19,8 @@ from ninep.app import ready
 from ninep.app.announce import announce
 from ninep.app.build import check_handles, exports_of, server_of
 from ninep.app.config import ServerConfig
-from ninep.app.control import answering, control_socket
+from ninep.app.control import answering, control_socket, path_of
+from ninep.app.control_client import OthersMetrics
 from ninep.app.control_commands import Controlled
 from ninep.app.ending import EndSignals, hear_no_more_signals, signal_self
 from ninep.app.process import exit_without_hung_threads, run_in_loop
@@ -52,14 +53,14 @@ def run(settings: ServerConfig, again: ReadAgain | None = None) -> int:
     """
     ready.check(settings.ready_fd)
     check_handles(settings)
-    endpoints = _metrics(settings)
+    endpoint = _metrics(settings)
     os.umask(0)  # clients state the permissions of a file, after their own umask
     exports = exports_of(settings)
     control = _control(settings)
     try:
         if settings.workers > 1:
-            return _run_workers(settings, exports, endpoints, control, again)
-        run_in_loop(settings.listen, lambda: _serve(settings, exports, endpoints, control, again))
+            return _run_workers(settings, exports, endpoint, control, again)
+        run_in_loop(settings.listen, lambda: _serve(settings, exports, endpoint, control, again))
     finally:
         if control is not None:
             control.close()
@@ -69,7 +70,7 @@ def run(settings: ServerConfig, again: ReadAgain | None = None) -> int:
 
 def _control(settings: ServerConfig) -> Bound | None:
     try:
-        return control_socket(settings.control)
+        return control_socket(settings.control, needed=settings.workers > 1 and settings.metrics is not None)
     except OSError as error:
         raise OSError(error.errno, f"cannot make the control socket {settings.control}: {error.strerror}") from error
 
@@ -81,7 +82,7 @@ def _cannot_listen(address: Address, error: OSError) -> OSError:
 async def _serve(
     settings: ServerConfig,
     exports: Sequence[Export],
-    endpoints: Sequence[MetricsEndpoint],
+    endpoint: MetricsEndpoint | None,
     control: Bound | None,
     again: ReadAgain | None,
 ) -> None:
@@ -97,13 +98,13 @@ async def _serve(
             except OSError as error:
                 raise _cannot_listen(address, error) from error
         drop_rest()
-        announce(settings, exports, listening, [one.address for one in endpoints])
+        announce(settings, exports, listening, [] if endpoint is None else [endpoint.address])
         if reload is not None:
             reload.begin(listening)
         controlled = Controlled(
             server=server, drain=_drains(server, stopped), reload=None if reload is None else reload.now
         )
-        with endpoints[0].of(server) if endpoints else nullcontext():
+        with endpoint.of(server) if endpoint else nullcontext():
             async with answering(controlled, control):
                 await (stopped.wait() if server.accepting else _until_idle(server, stopped))
         log.info("stopping")
@@ -111,22 +112,31 @@ async def _serve(
     hear_no_more_signals()
 
 
-def _metrics(settings: ServerConfig) -> Sequence[MetricsEndpoint]:
-    """An endpoint for metrics for each process, bound before anything is served. ``OSError``
-    with a sentence without the library.
+def _metrics(settings: ServerConfig) -> MetricsEndpoint | None:
+    """The endpoint for metrics, bound before anything is served. ``OSError`` with a sentence without
+    the library.
     """
     if settings.metrics is None:
-        return ()
+        return None
     try:
-        from ninep.metrics import metrics_endpoints  # noqa: PLC0415 - the library is an extra
+        from ninep.metrics import metrics_endpoint  # noqa: PLC0415 - the library is an extra
     except ImportError as error:
         if error.name is None or not error.name.startswith("prometheus_client"):
             raise
         raise OSError("--metrics needs the library prometheus_client: pip install 'ninep[metrics]'") from error
     try:
-        return metrics_endpoints(settings.metrics, settings.workers, settings.access)
+        return metrics_endpoint(settings.metrics, settings.access)
     except OSError as error:
         raise _cannot_listen(settings.metrics, error) from error
+
+
+def _own_metrics(server: Server) -> Callable[[], str]:
+    def text() -> str:
+        from ninep.metrics import text_of  # noqa: PLC0415 - as above
+
+        return text_of(server)
+
+    return text
 
 
 async def _parent_reloads() -> str:
@@ -163,7 +173,7 @@ async def _until_idle(server: Server, stopped: asyncio.Event) -> None:
 def _run_workers(
     settings: ServerConfig,
     exports: Sequence[Export],
-    endpoints: Sequence[MetricsEndpoint],
+    endpoint: MetricsEndpoint | None,
     control: Bound | None,
     again: ReadAgain | None,
 ) -> int:
@@ -177,14 +187,13 @@ def _run_workers(
     drop_rest()  # workers keep none
     served = Served.begin(settings, exports, bound)
 
-    def work(parent: socket.socket, number: int) -> None:
+    def work(parent: socket.socket, _number: int) -> None:
         ready.close_in_worker(settings.ready_fd)
-        endpoint = endpoints[number] if endpoints else None
         reloads = again is not None
         run_in_loop(served.settings.listen, lambda: _work(served, parent, endpoint, control, reloads=reloads))
 
     def all_serve() -> None:
-        announce(settings, exports, [one.address for one in bound], [one.address for one in endpoints])
+        announce(settings, exports, [one.address for one in bound], [] if endpoint is None else [endpoint.address])
         log.info("workers: %s", ", ".join(str(worker.pid) for worker in pool.workers))
 
     def change(one: Change) -> None:
@@ -211,14 +220,16 @@ async def _work(
         follower = WorkerReload(built, server, listening, parent, signal_self)
         server.serve_for(parent, stopped.set, listening, follower)
         log.info("worker %d serves", os.getpid())
+        others = None if control is None else OthersMetrics(path_of(control))
         controlled = Controlled(
             server=server,
             drain=lambda: say(parent, DRAIN),
             reload=_parent_reloads if reloads else None,
+            metrics=_own_metrics(server) if endpoint else None,
             pid=os.getppid(),
             workers=served.settings.workers,
         )
-        with endpoint.of(server) if endpoint else nullcontext():
+        with endpoint.of(server, others) if endpoint else nullcontext():
             async with answering(controlled, control):
                 await stopped.wait()
     hear_no_more_signals()

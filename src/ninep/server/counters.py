@@ -77,6 +77,7 @@ class Counters:
         "sent",
         "slow",
         "threads",
+        "times",
     )
 
     def __init__(self) -> None:
@@ -95,6 +96,10 @@ class Counters:
         """By type."""
         self.operations: dict[str, Operation] = {}
         """Of FUSE, by the name of the opcode; ``other`` for those that are none."""
+        self.times: dict[tuple[str, int], Histogram] = {}
+        """From a request of 9P to its reply, in whatever thread, by export and type; none of those that
+        are answered in place.
+        """
         self.received = 0
         self.sent = 0
         self.pauses = 0
@@ -120,6 +125,13 @@ class Counters:
         if found is None:
             found = self.operations[name] = Operation()
         return found
+
+    def took(self, export: str, number: int, seconds: float) -> None:
+        """A request of 9P was answered. Called in the event loop."""
+        found = self.times.get((export, number))
+        if found is None:
+            found = self.times[export, number] = Histogram()
+        found.add(seconds)
 
     def beyond(self, limit: str) -> None:
         """Something was beyond a limit."""

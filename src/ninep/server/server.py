@@ -90,7 +90,7 @@ class Server:
         self.budgets = Budgets(self.limits)
         self.counters = self.budgets.counters
         self.admission = Admission(access or Access(), self.limits, self.counters)
-        self._counting = CountingObserver(self.counters) if instrumented else None
+        self._instrumented = instrumented
         self._workers = (
             InstrumentedOffload(threads, THREAD_NAME, self.counters.threads)
             if instrumented
@@ -136,6 +136,11 @@ class Server:
         return any(listener.accepting for listener in self._listeners)
 
     @property
+    def ready(self) -> bool:
+        """It is not about to end."""
+        return not (self._closing or self.draining)
+
+    @property
     def connections(self) -> int:
         """How many connections there are."""
         return len(self._connections)
@@ -175,7 +180,7 @@ class Server:
 
     def instrumented(self) -> list[Connection]:
         """The connections, if they are instrumented: to be read, from any thread."""
-        return list(self._connections) if self._counting is not None else []
+        return list(self._connections) if self._instrumented else []
 
     async def listen(self, address: str | Address) -> Address:
         """Accept connections at an address; what it became (with the port that the
@@ -315,7 +320,7 @@ class Server:
         return made(transport, context=self._context, on_begin=self._connected, on_end=on_end)
 
     def _observe(self) -> Observer | None:
-        observers: list[Observer] = [] if self._counting is None else [self._counting]
+        observers: list[Observer] = [CountingObserver(self.counters)] if self._instrumented else []
         if trace_log.isEnabledFor(logging.DEBUG):
             observers.append(TracingObserver())
         return together(observers)
