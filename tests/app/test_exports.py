@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from ninep.app.exports import ExportConfig, build, export_rows, merged
+from ninep.app.build import exports_of
+from ninep.app.config import ServerConfig
+from ninep.app.exports import ExportConfig, build, export_rows, merged, parse_export
 from ninep.drivers import find_driver
 from ninep.layers.id_map import IdMap, Ranges, Squash, peer_ids
 from ninep.layers.read_only import read_only
 from ninep.node import User
 from ninep.options import BadOption
+from ninep.server.throttle import Limit, Rates
+from ninep.transport.addresses import parse
 
 
 @pytest.mark.parametrize(
@@ -141,3 +145,29 @@ def test_an_option_has_one_row() -> None:
     names = [row.name for row in export_rows()]
     assert len(names) == len(set(names))
     assert all(row.help.endswith((".", ")")) and row.group for row in export_rows())
+
+
+def test_limits_are_those_of_a_process_or_its_part_of_them() -> None:
+    config = ExportConfig(
+        "mem:", throttle="iops-total=100:200", throttle_connection=["bps-read=1M"], throttle_user="iops-read=8"
+    )
+    assert config.rates() == Rates(
+        (Limit("iops-total", 100, 200),), (Limit("bps-read", 1 << 20),), (Limit("iops-read", 8),)
+    )
+    assert config.rates(4) == Rates(
+        (Limit("iops-total", 25, 50),), (Limit("bps-read", 1 << 20),), (Limit("iops-read", 2),)
+    )
+    assert build(config, 4).throttle.rates == config.rates(4)
+    assert not any(ExportConfig("mem:").rates())
+
+
+def test_limits_are_words_of_an_export() -> None:
+    name, target, options = parse_export("a=mem:,throttle=bps-read=1M,throttle=iops-total=5")
+    assert ExportConfig(target, name, **options).rates().export == (Limit("bps-read", 1 << 20), Limit("iops-total", 5))
+
+
+@pytest.mark.parametrize("address", ["virtiofs:/tmp/socket,tag=a", "fuse:/mnt"])
+def test_limits_are_refused_where_requests_are_not_counted(address: str) -> None:
+    settings = ServerConfig(exports=[ExportConfig("mem:", throttle="iops-total=1")], listen=(parse(address),))
+    with pytest.raises(BadOption, match="requests of FUSE are not counted"):
+        exports_of(settings)

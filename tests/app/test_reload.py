@@ -386,6 +386,27 @@ def hang_up(one: Reloadable, manager: socket.socket, text: str) -> bytes:
     return manager.recv(999)
 
 
+def test_limits_of_clients_change_while_they_are_connected(start: Start) -> None:
+    """The export stays open: a fid of before is good."""
+    one = start()
+    getattr_ = m.Tgetattr(0, 0x7FF)
+    with one.connect(b"a") as client, one.connect(b"b") as other:
+        assert "0 opened, 0 closed" in one.reload(
+            "[exports.a]\ntarget = 'a'\nthrottle-connection = ['iops-total=0.001']\n[exports.b]\ntarget = 'b'"
+        )
+        client.rpc(getattr_)
+        tag = client.send(getattr_)
+        for _ in range(100):
+            other.rpc(getattr_)
+        client.sock.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            client.sock.recv(1)
+        client.sock.settimeout(PATIENCE)
+        one.reload("[exports.a]\ntarget = 'a'\n[exports.b]\ntarget = 'b'")
+        client.reply(tag)
+        client.rpc(getattr_)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="handles and threads are counted in /proc")
 def test_a_thousand_reloads_under_load_lose_nothing_and_leak_nothing(start: Start, manager: socket.socket) -> None:

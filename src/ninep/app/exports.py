@@ -17,8 +17,10 @@ from ninep.options import BadOption, OptionSet, Row, choice, option, parsed, rea
 from ninep.security import ALIASES, AUTO, MODELS, Choice, model_rows
 from ninep.server.access import Access, Rule, parse_rule
 from ninep.server.exports import Export
+from ninep.server.throttle import LIMITS, Limit, Rates, Throttle, parse_limit
 
 USERS: Final = "Access and users"
+FAIR: Final = "Fair shares"
 EXPORTS: Final = "Exports"
 
 
@@ -32,6 +34,9 @@ def _read_model(text: str) -> str:
 
 MODEL: Final = dataclasses.replace(_NAMES, read=_read_model)
 """A security model by its name or an alias."""
+
+
+LIMIT: Final = parsed("LIMIT=RATE[:MAX[:SECONDS]]", parse_limit, Limit)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +58,23 @@ class ExportOptions(OptionSet):
         group=USERS,
         repeat=True,
     )
+    throttle: tuple[Limit, ...] = option(
+        (),
+        LIMIT,
+        "How much all clients of an export together may do in a second: bps-read=10M is bytes, iops-total=500 operations; there are "
+        f"{', '.join(LIMITS)}. MAX for SECONDS (1) is what a burst may have. Of several limits each holds.",
+        group=FAIR,
+        repeat=True,
+    )
+    throttle_connection: tuple[Limit, ...] = option((), LIMIT, "The same for each connection.", group=FAIR, repeat=True)
+    throttle_user: tuple[Limit, ...] = option(
+        (), LIMIT, "The same for each user, whatever the connection.", group=FAIR, repeat=True
+    )
 
+
+THROTTLE: Final = ("throttle", "throttle_connection", "throttle_user")
+LIVE: Final = dict.fromkeys(("allow", *THROTTLE), ())
+"""What can become another while an export stays open, with the defaults."""
 
 SHORT_KEYS: Final = {"model": "security_model"}
 """Keys of ``NAME=TARGET,KEY=VALUE`` that are shorter than their options."""
@@ -135,7 +156,7 @@ class ExportConfig:
         """Whether an option applies to this driver and model. With ``auto`` the options of all
         models do.
         """
-        if option in {row.name for row in rows(self.driver.options)} or option == "allow":
+        if option in {row.name for row in rows(self.driver.options)} or option in LIVE:
             return True
         row = model_rows().get(option)
         if row is not None or option == "security_model":
@@ -163,6 +184,15 @@ class ExportConfig:
         known = model_rows()
         return Choice(self.model or AUTO, {key: value for key, value in self._given.items() if key in known})
 
+    def rates(self, workers: int = 1) -> Rates:
+        """The limits of one process of several. A connection is served by one of them, so that its
+        own limits are not divided.
+        """
+        whole, connection, user = (self._values[option] for option in THROTTLE)
+        return Rates(
+            tuple(limit.share(workers) for limit in whole), connection, tuple(limit.share(workers) for limit in user)
+        )
+
     def __reduce__(self) -> tuple[Any, ...]:
         """For a process that is a fork of this one: the driver is there by its name."""
         return _made_again, (type(self), self.target, self.name, self._given)
@@ -184,8 +214,8 @@ def _made_again(kind: type[ExportConfig], target: str, name: str, options: Mappi
     return kind(target, name, **options)
 
 
-def build(config: ExportConfig) -> Export:
-    """Open an export. ``OSError`` with a sentence if it cannot be served; ``BadOption`` if the
+def build(config: ExportConfig, workers: int = 1) -> Export:
+    """Open an export, in one process of several. ``OSError`` with a sentence if it cannot be served; ``BadOption`` if the
     model that was found does not have an option.
     """
     layers = config.layers()
@@ -196,6 +226,7 @@ def build(config: ExportConfig) -> Export:
         layers,
         access=Access(config.get("allow"), closed=True),
         trusting=config.get("squash") != "peer",
+        throttle=Throttle(config.rates(workers)),
     )
 
 

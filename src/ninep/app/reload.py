@@ -5,8 +5,9 @@ Rules
 
 * Whatever is wrong (a mistake in the file, a folder that is not there, an address in use) changes
   nothing, and the log says why.
-* An export is the same if its name, target and options are, but for ``allow``: it stays open, and
-  its clients notice nothing. One that is not is opened anew, and the clients of the old are ended.
+* An export is the same if its name, target and options are, but for who may attach and the limits
+  of its clients (``exports.LIVE``): it stays open, and its clients notice nothing else. One that is
+  not is opened anew, and the clients of the old are ended.
 * What is built is built in a thread: a device that does not answer delays no request.
 * Some options are those of a process from its start to its end (``FIXED``).
 """
@@ -24,7 +25,7 @@ from typing import Final, TypeVar
 
 from ninep.app.build import check_together, limits_of
 from ninep.app.config import ServerConfig
-from ninep.app.exports import ExportConfig, build
+from ninep.app.exports import LIVE, ExportConfig, build
 from ninep.app.logging import set_level
 from ninep.app.settings import BadConfig
 from ninep.logs import ASKED_FOR
@@ -74,15 +75,15 @@ def read(settings: Callable[[], ServerConfig]) -> ServerConfig:
 
 def rebuilt(settings: ServerConfig, before: ServerConfig, exports: Sequence[Export]) -> Built:
     """Open what is not served yet. ``NotReloaded``: then nothing is open that was not before."""
-    there = [(_but_allow(config), export) for config, export in zip(before.exports, exports, strict=True)]
+    there = [(_but_live(config), export) for config, export in zip(before.exports, exports, strict=True)]
     made: list[Export] = []
     opened: list[Export] = []
     try:
         for config in settings.exports:
-            wanted = _but_allow(config)
+            wanted = _but_live(config)
             export = next((export for same, export in there if same == wanted), None)
             if export is None:
-                export = build(config)
+                export = build(config, settings.workers)
                 opened.append(export)
             made.append(export)
         _check_mounts(settings, before, opened)
@@ -94,8 +95,8 @@ def rebuilt(settings: ServerConfig, before: ServerConfig, exports: Sequence[Expo
     return Built(settings, made, opened)
 
 
-def _but_allow(config: ExportConfig) -> ExportConfig:
-    return config.replaced(allow=())
+def _but_live(config: ExportConfig) -> ExportConfig:
+    return config.replaced(**LIVE)
 
 
 def _check_mounts(settings: ServerConfig, before: ServerConfig, opened: Iterable[Export]) -> None:
@@ -129,10 +130,17 @@ def renewals(addresses: Iterable[Address]) -> list[Callable[[], None]]:
     return found
 
 
-def admit(built: Built) -> None:
-    """Who may attach from now on, to exports that stayed open too."""
+def admit(built: Built, server: Server | None = None) -> None:
+    """Who may attach from now on, and how much they may do, to exports that stayed open too.
+    ``server``: what serves them already.
+    """
     for config, export in zip(built.settings.exports, built.exports, strict=True):
         export.admit(Access(config.get("allow"), closed=True))
+        rates = config.rates(built.settings.workers)
+        if rates != export.throttle.rates:
+            export.throttle.change(rates)
+    if server is not None:
+        server.throttled()
 
 
 def carried(settings: ServerConfig, before: ServerConfig) -> ServerConfig:
@@ -151,7 +159,7 @@ def carried(settings: ServerConfig, before: ServerConfig) -> ServerConfig:
 
 def describe(settings: ServerConfig, before: ServerConfig) -> str:
     """What a reload did, for the log."""
-    new, old = [[_but_allow(config) for config in one.exports] for one in (settings, before)]
+    new, old = [[_but_live(config) for config in one.exports] for one in (settings, before)]
     opened, closed = sum(one not in old for one in new), sum(one not in new for one in old)
     return f"{len(new)} exports, {opened} opened, {closed} closed"
 
@@ -266,7 +274,7 @@ class Reload:
             )
         except (OSError, ValueError) as error:  # what was opened is closed there: it may have clients by now
             raise NotReloaded(f"cannot listen at a new address: {_sentence(error)}") from error
-        admit(built)
+        admit(built, self._server)
         for put in renewed:
             put()
         for address in gone:

@@ -291,7 +291,7 @@ class WorkerReload:
     def _make(self, built: Built, told: Told) -> None:
         settings, before = built.settings, self._now.settings
         self._server.change_exports(built.exports, limits_of(settings), settings.access)
-        admit(built)
+        admit(built, self._server)
         self._listening.clear()
         self._listening.update(told.listening)
         self._now = built

@@ -74,6 +74,8 @@ class Connection:
         self._on_begin = on_begin
         self._on_end = on_end
         self._observer = self._first_observer = observer = context.observe()
+        self._watching: Observer | None = None
+        self._share: Observer | None = None
         self._flow = Flow(transport, None if observer is None else observer.paused)
         self._dispatcher = dispatcher = Dispatcher(
             exports=context.exports, limits=context.limits, budgets=context.budgets
@@ -117,9 +119,9 @@ class Connection:
     @property
     def progress(self) -> tuple[int, int] | None:
         """Changes whenever a whole request arrived or a reply was taken; None while a request is in
-        flight.
+        flight, or is made to wait.
         """
-        return None if self._owed else (self._served, self._drained)
+        return None if self._owed or Reason.THROTTLED in self._flow.reasons else (self._served, self._drained)
 
     @property
     def in_flight(self) -> int:
@@ -166,7 +168,18 @@ class Connection:
 
     def watch(self, observer: Observer | None) -> None:
         """From now on this looks on, too; None: no longer."""
-        self._observer = together([one for one in (self._first_observer, observer) if one is not None])
+        self._watching = observer
+        self._observe()
+
+    def throttle(self, share: Observer | None) -> None:
+        """From now on this may ``delay`` requests; None: no longer."""
+        self._share = share
+        self._observe()
+
+    def _observe(self) -> None:
+        """The share is the last: it stops what it iterates over, and goes on."""
+        there = (self._first_observer, self._watching, self._share)
+        self._observer = together([one for one in there if one is not None])
 
     # -- the transport's calls -------------------------------------------------------------------------------------------
 
@@ -520,6 +533,15 @@ class Connection:
         self._start_waiting()
         self._hand_over()
         self.send()
+        self._go_on()
+
+    def delay(self) -> None:
+        """The next request is to wait, until ``go_on``."""
+        self._flow.hold(Reason.THROTTLED)
+
+    def go_on(self) -> None:
+        """Its time has come."""
+        self._flow.lift(Reason.THROTTLED)
         self._go_on()
 
     def _go_on(self) -> None:

@@ -18,6 +18,7 @@ from ninep.linux import NO_ID, Errno
 from ninep.node import Driver, Node, Source, User
 from ninep.server.access import Access
 from ninep.server.locks import LockTable
+from ninep.server.throttle import Throttle
 from ninep.transport import BadAddress
 from ninep.transport.peers import Peer
 from ninep.wire.cookies import CookiePool
@@ -50,6 +51,8 @@ class Export:
     """Users are who the client says they are; otherwise who the kernel says is at the other end
     (EPERM where it says nothing).
     """
+    throttle: Throttle = field(default_factory=Throttle)
+    """How much its clients may do in a second (``shares``)."""
     removed: bool = False
     """It is served no more."""
 

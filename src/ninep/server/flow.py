@@ -22,6 +22,8 @@ class Reason(Enum):
     """As many requests as may be are in flight."""
     SLICE = auto()
     """The slice of time is used up: it goes on with the next (``slices``)."""
+    THROTTLED = auto()
+    """The limits of the export say that the next request is to wait (``shares``)."""
     FORGETTING = auto()
     """What the client gave up in large numbers is being given back (FUSE)."""
     STOPPING = auto()

@@ -36,6 +36,7 @@ from ninep.server.observer import Observer, together
 from ninep.server.offload import Offload, SlowJob
 from ninep.server.protocols import PROTOCOLS
 from ninep.server.retiring import Retiring
+from ninep.server.shares import Shares
 from ninep.server.signals import asked_to_end
 from ninep.server.slices import Slices
 from ninep.server.trace import TracingObserver
@@ -101,6 +102,7 @@ class Server:
         """Sockets of adopted connections whose transport accepts by itself."""
         self._connections: set[Connection] = set()
         self._retiring: list[Retiring] = []
+        self._shares = Shares(self.exports)
         self._arrivals: dict[Connection, Arrival] = {}
         self._arrived = count(1)
         self.looking = Looking(lambda: list(self._connections))
@@ -251,6 +253,12 @@ class Server:
             self._retiring.append(retiring)
             retiring.begin()
 
+    def throttled(self) -> None:
+        """The limits of exports (``Export.throttle``) are others: what waits for them is looked at
+        again.
+        """
+        self._shares.changed([one for one in self._connections if isinstance(one, Connection)])
+
     async def adopt(self, sock: socket.socket, address: Address | None = None) -> None:
         """Serve a connection that another process or program accepted. ``address``: where, if that
         is known, so that its transport says what is on the socket.
@@ -341,6 +349,8 @@ class Server:
         self._coalescer.shared = len(self._connections) > 1
         self._idle.clear()
         log.debug("connected %s", connection.peer)
+        if isinstance(connection, Connection):
+            self._shares.begin(connection)
         if self._closing:
             connection.stop()
 
@@ -354,6 +364,7 @@ class Server:
         self._connections.discard(connection)
         self._arrivals.pop(connection, None)
         self.looking.forget(connection)
+        self._shares.forget(connection)
         self._coalescer.shared = len(self._connections) > 1
         log.debug("disconnected %s", connection.peer)
         for retiring in list(self._retiring):
