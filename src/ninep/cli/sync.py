@@ -151,9 +151,7 @@ class Syncing:
     ) -> None:
         if have is not None and have.kind != item.kind:
             if have.kind == stat.S_IFDIR and not self._delete:
-                raise OSError(
-                    errno.EISDIR, "is a directory at the destination: only --delete replaces it", "/".join(names)
-                )
+                raise OSError(errno.EISDIR, "is a directory: only --delete replaces it", self._sink.shown(names))
             self._remove(names, have)
             have = None
         if item.kind == stat.S_IFDIR:

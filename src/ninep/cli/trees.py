@@ -171,6 +171,10 @@ class Sink(ABC):
     """Those of a mode that can be set."""
 
     @abstractmethod
+    def shown(self, names: Names) -> str:
+        """The path of an entry, for errors."""
+
+    @abstractmethod
     def list(self, names: Names) -> dict[str, Item]:
         """The entries of a directory."""
 
@@ -214,7 +218,11 @@ class ServerSink(Sink):
         self.bits = self.keep.mode(0o7777)
 
     def path(self, names: Names) -> str:
+        """The path of an entry."""
         return join(self._top, "/".join(names)) if names else self._top
+
+    def shown(self, names: Names) -> str:
+        return ServerPath(self.path(names))
 
     def list(self, names: Names) -> dict[str, Item]:
         from ninep.client.bounds import MemoryBudget  # noqa: PLC0415 - not for --help
@@ -233,6 +241,12 @@ class ServerSink(Sink):
 
     def symlink(self, names: Names, target: str, item: Item) -> None:
         self.client.symlink(target, self.path(names))
+        try:
+            self.client.setattr(self.path(names), self._changes(item)._replace(mode=None))
+        except (ConnectionError, TimeoutError):
+            raise
+        except OSError:  # not every server can change a link
+            pass
 
     def mknod(self, names: Names, item: Item) -> None:
         self.client.mknod(self.path(names), item.mode, item.rdev)
@@ -246,14 +260,14 @@ class ServerSink(Sink):
             self.client.remove(path)
 
     def set_attributes(self, names: Names, item: Item) -> None:
-        self.client.setattr(
-            self.path(names),
-            SetAttr(
-                mode=self.keep.mode(item.mode),
-                uid=item.uid if self.keep.owner else None,
-                gid=item.gid if self.keep.owner else None,
-                mtime=item.mtime_ns,
-            ),
+        self.client.setattr(self.path(names), self._changes(item))
+
+    def _changes(self, item: Item) -> SetAttr:
+        return SetAttr(
+            mode=self.keep.mode(item.mode),
+            uid=item.uid if self.keep.owner else None,
+            gid=item.gid if self.keep.owner else None,
+            mtime=item.mtime_ns,
         )
 
 
@@ -266,8 +280,11 @@ class HostSink(Sink):
     def __init__(self, top: Destination) -> None:
         self._top = top
 
+    def shown(self, names: Names) -> str:
+        return os.path.join(self._top.path, *names)
+
     def _host(self, names: Names) -> Names:
-        return tuple(checked_name(name, os.path.join(self._top.path, *names)) for name in names)
+        return tuple(checked_name(name, self.shown(names)) for name in names)
 
     def _folder(self, names: Names) -> Folder:
         return self._top.folder(self._host(names))
@@ -317,7 +334,7 @@ class HostSink(Sink):
 
     def mknod(self, names: Names, item: Item) -> None:
         """As declared above: a server makes no devices on this host."""
-        raise OSError(errno.EOPNOTSUPP, "special files are not copied", ServerPath("/".join(names)))
+        raise OSError(errno.EOPNOTSUPP, "is a device, FIFO or socket, and none is made on this host", self.shown(names))
 
     def remove(self, names: Names, item: Item, failed: Problem) -> None:
         with self._folder(names[:-1]) as folder:
