@@ -142,6 +142,7 @@ OF_THE_SYSTEM = {
     ("cli/output.py", "stderr stdin stdout"),
     ("cli/remote.py", "filename"),  # of an OSError
     ("cli/transfer.py", "strerror"),
+    ("app/logging.py", "propagate"),
     ("cli/waiting.py", "daemon"),
     ("client/aio/names.py", "filename"),
     ("client/blocking/names.py", "filename"),
