@@ -430,7 +430,7 @@ def test_failures_of_a_client_are_not_those_of_the_program(serve: Serve, export:
 def test_the_examples_are_in_the_paths_of_the_system(windows: bool) -> None:
     """Each is a command line that is understood."""
     lines = [line.split("  ")[1].strip() for line in examples(windows=windows).splitlines() if "ninep serve" in line]
-    assert len(lines) == (7 if windows else 8)
+    assert len(lines) == (7 if windows else 9)
     assert all((":\\" in line) == windows for line in lines)
     for line in lines:
         words = line.split()

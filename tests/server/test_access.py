@@ -58,7 +58,22 @@ def test_the_list_of_an_export_lets_in_nobody_else(rules: list[str], named: set[
 
 @pytest.mark.parametrize(
     "text",
-    ["", "me", "cert:", "uid:", "uid:root", "uid:-1", "gid:4294967296", "192.168.1.5/16", "300.0.0.1", "host.example"],
+    [
+        "",
+        "me",
+        "cert:",
+        "any=ro+rw",
+        "=ro",
+        "any=",
+        "any=rx",
+        "uid:",
+        "uid:root",
+        "uid:-1",
+        "gid:4294967296",
+        "192.168.1.5/16",
+        "300.0.0.1",
+        "host.example",
+    ],
 )
 def test_what_names_nobody_is_refused_with_a_sentence(text: str) -> None:
     with pytest.raises(BadRule, match=r"."):
@@ -87,6 +102,31 @@ def test_who_has_to_show_a_certificate_needs_no_network(rules: list[str], admits
     """One that has shown none yet is asked again when it has."""
     access = Access(tuple(map(parse_rule, rules)))
     assert {peer for peer in CERTIFIED if not access.refusal(peer)} == admits
+
+
+@pytest.mark.parametrize(
+    ("rules", "rights"),
+    [
+        ([], {}),
+        (["any=ro"], {FAR: ("ro",), ALICE: ("ro",), NEAR_BOB: ("ro",)}),
+        (["cert:alice=rw+nodev", "any=ro"], {FAR: ("ro",), ALICE: ("rw", "nodev"), NEAR_BOB: ("ro",)}),
+        (["any=ro", "cert:alice=rw"], {FAR: ("ro",), ALICE: ("ro",), NEAR_BOB: ("ro",)}),
+        (["cert:alice", "cert:bob=ro"], {NEAR_BOB: ("ro",)}),
+        (["uid:1000=nodev", "cid:3=ro"], {USER: ("nodev",), VM: ("ro",)}),
+    ],
+)
+def test_the_first_rule_that_names_a_peer_says_what_it_may_do(
+    rules: list[str], rights: dict[Peer, tuple[str, ...]]
+) -> None:
+    access = Access(tuple(map(parse_rule, rules)), closed=True)
+    assert [str(rule) for rule in access.rules] == rules
+    for peer in (FAR, ALICE, NEAR_BOB, USER, VM):
+        assert access.rights(peer) == rights.get(peer, ())
+
+
+def test_a_name_may_have_an_equals_sign() -> None:
+    assert parse_rule("cert:urn:a=b").name == "urn:a=b"
+    assert parse_rule("cert:urn:a=b=ro") == parse_rule("cert:urn:a=b")._replace(rights=("ro",))
 
 
 def test_a_certificate_is_named_in_the_list_of_an_export() -> None:

@@ -22,6 +22,7 @@ from tests.support.client import PATIENCE
 from ninep.client import aio
 from ninep.client.blocking import connect
 from ninep.drivers.memory import MemoryDriver
+from ninep.linux import NO_ID, S_IFCHR
 from ninep.server.access import Access, parse_rule
 from ninep.server.exports import Export
 from ninep.server.server import Server
@@ -30,6 +31,7 @@ from ninep.transport.addresses import parse, parse_location
 from ninep.transport.tls import TlsListener, TlsServer, bind
 from ninep.wire import messages as m
 from ninep.wire.codec import codec
+from ninep.wire.modes import makedev
 
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, T]], T]
@@ -368,3 +370,53 @@ def test_socat_brings_plain_9p_to_it(run: Run[Any], authority: Authority, tmp_pa
             socat.wait(PATIENCE)
 
     run(with_server(authority.listen(), use))
+
+
+def test_exports_by_certificate(authority: Authority, tmp_path: Path) -> None:
+    """Who may attach which export, as whom, and what they may do there; the log says who was refused
+    and why.
+    """
+    folder = tmp_path / "files"
+    folder.mkdir()
+    files: dict[str, dict[str, str]] = {}
+    for who in ("alice", "bob", "eve"):
+        cert, key = authority.issue(who, f"{who}@example.org", common=who)
+        files[who] = {"tls_ca": str(authority.ca), "tls_cert": str(cert), "tls_key": str(key)}
+    allow = "allow=cert:alice=nodev,allow=cert:bob@example.org=ro"
+    users = "cert-user=alice=4001:4002,cert-user=bob@example.org=4003"
+    listen = authority.listen(clients=True)
+    with serving.Server("mem:", "--export", f"x=mem:,{allow},{users}", listen=(listen,)) as server:
+        place = f"tls://localhost:{re.findall(r'listening on tls:[^ ]*?:([0-9]+),', server.said())[0]}"
+        with connect(place, "x", n_uname=0, gid=NO_ID, **files["alice"]) as alice:
+            alice.mkdir("/hers")
+            assert (alice.stat("/hers").st_uid, alice.stat("/hers").st_gid) == (4001, 4002)
+            with pytest.raises(PermissionError):
+                alice.mknod("/device", S_IFCHR | 0o600, makedev(1, 3))
+            with connect(place, "x", **files["bob"]) as bob:
+                assert bob.listdir("/") == ["hers"]
+                with pytest.raises(OSError, match="Read-only"):
+                    bob.mkdir("/his")
+        with pytest.raises(PermissionError):
+            connect(place, "x", **files["eve"])
+        server.wait_for("cert='eve': attach to b'x' as uname=")
+        assert "it is not in the export's list" in server.said()
+        with connect(place, **files["eve"]) as eve:
+            assert eve.listdir("/") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--cert-user", "alice=1000"], "no certificates are asked for at"),
+        (["--export", "x=mem:,allow=cert:alice"], "no certificates are asked for at"),
+        (["--allow", "cert:alice"], "names no client that can come by"),
+        (["--allow", "any=ro"], "what a peer may do is stated for an export"),
+        (["--export", "x=mem:,ro,allow=any=rw"], "the export is read-only"),
+        (["--cert-user", "alice=1", "--cert-user", "alice=2"], "two users for 'alice'"),
+        (["--cert-user", "alice"], "is not NAME=UID or NAME=UID:GID"),
+    ],
+)
+def test_rules_that_cannot_hold_are_refused(options: list[str], words: str) -> None:
+    done = subprocess.run([*serving.program(), "serve", "mem:", *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert words in done.stderr

@@ -196,10 +196,21 @@ class ServerConfig(OptionSet):
         shown = ", ".join(map(str, places))
         kinds = [transport_of(address).peers for address in places]
         known = None if None in kinds else frozenset[str]().union(*(kind for kind in kinds if kind is not None))
+        if known is not None and not any(address.certified for address in places):
+            known -= {"cert"}
         for rule in self.allow:
+            if rule.rights:
+                raise BadOption(f"allow: {rule}: what a peer may do is stated for an export (NAME=DIR,allow={rule})")
             if known is not None and rule.kind not in known:
                 named = f" (what is known of them: {', '.join(sorted(known))})" if known else ""
                 raise BadOption(f"allow: {rule} names no client that can come by {shown}{named}")
+        certificates = [f"allow: {rule}" for one in self.exports for rule in one.get("allow") if rule.kind == "cert"]
+        certificates += [f"cert-user: {user}" for one in self.exports for user in one.get("cert_user")]
+        if certificates and known is not None and "cert" not in known:
+            raise BadOption(
+                f"{certificates[0]}: no certificates are asked for at {shown}: "
+                "listen at tls:HOST:PORT,cert=FILE,key=FILE,client-ca=FILE"
+            )
         squash = {export.get("squash") for export in self.exports if export.has("squash")}
         if "peer" in squash and known is not None and "uid" not in known:
             raise BadOption(

@@ -9,10 +9,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from ninep.drivers import DRIVERS, DriverType, find_driver
 from ninep.layers import LAYERS, Layer, LayerType
+from ninep.layers.id_map import parse_user
+from ninep.layers.no_devices import no_devices
+from ninep.layers.read_only import read_only
 from ninep.options import BadOption, OptionSet, Row, choice, option, parsed, read_words, rows, split_commas, unknown
 from ninep.security import ALIASES, AUTO, MODELS, Choice, model_rows
 from ninep.server.access import Access, Rule, parse_rule
@@ -39,6 +42,30 @@ MODEL: Final = dataclasses.replace(_NAMES, read=_read_model)
 LIMIT: Final = parsed("LIMIT=RATE[:MAX[:SECONDS]]", parse_limit, Limit)
 
 
+class CertUser(NamedTuple):
+    """A name of certificates, and the user that it stands for."""
+
+    name: str
+    uid: int
+    gid: int
+
+    @classmethod
+    def parse(cls, text: str) -> CertUser:
+        """``NAME=UID`` or ``NAME=UID:GID``; without a group it has the number of the user."""
+        name, equals, user = text.rpartition("=")
+        if not equals or not name:
+            raise BadOption(f"{text!r} is not NAME=UID or NAME=UID:GID")
+        return cls(name, *parse_user(user))
+
+    def __str__(self) -> str:
+        """As it is written."""
+        return f"{self.name}={self.uid}:{self.gid}"
+
+
+RESTRICTIONS: Final = {"ro": read_only, "nodev": no_devices}
+"""What rules of ``allow`` can say behind ``=``."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions(OptionSet):
     """The options that every export has."""
@@ -54,7 +81,15 @@ class ExportOptions(OptionSet):
     allow: tuple[Rule, ...] = option(
         (),
         parsed("WHO", parse_rule, Rule),
-        "Which peers may attach; without any, all that may connect.",
+        "Which peers may attach, and =ro, =nodev for what they may do; without any, all that may connect.",
+        group=USERS,
+        repeat=True,
+    )
+    cert_user: tuple[CertUser, ...] = option(
+        (),
+        parsed("NAME=UID[:GID]", CertUser.parse, CertUser),
+        "The user of a client by a name of its certificate (tls: with client-ca), whatever the client "
+        "states. Other certificates cannot attach then. Repeatable.",
         group=USERS,
         repeat=True,
     )
@@ -75,6 +110,8 @@ class ExportOptions(OptionSet):
 THROTTLE: Final = ("throttle", "throttle_connection", "throttle_user")
 LIVE: Final = dict.fromkeys(("allow", *THROTTLE), ())
 """What can become another while an export stays open, with the defaults."""
+FOR_ALL: Final = frozenset({*LIVE, "cert_user"})
+"""Options that every export has, whatever its driver."""
 
 SHORT_KEYS: Final = {"model": "security_model"}
 """Keys of ``NAME=TARGET,KEY=VALUE`` that are shorter than their options."""
@@ -129,8 +166,19 @@ class ExportConfig:
         for key in self._given:
             if not self.has(key):
                 raise BadOption(f"{by_name[key].key} {self.why_not(key)}")
+        self._check_access()
         for _, layer in layer_types():
             layer.make(self.options(layer.options), self)  # contradictions are found before anything is opened
+
+    def _check_access(self) -> None:
+        """Refuse rules that cannot hold."""
+        for rule in self.get("allow"):
+            if "rw" in rule.rights and self.get("read_only"):
+                raise BadOption(f"allow: {rule}: the export is read-only")
+        users = [one.name for one in self.get("cert_user")]
+        for name in users:
+            if users.count(name) > 1:
+                raise BadOption(f"cert-user: two users for {name!r}")
 
     @property
     def model(self) -> str:
@@ -156,7 +204,7 @@ class ExportConfig:
         """Whether an option applies to this driver and model. With ``auto`` the options of all
         models do.
         """
-        if option in {row.name for row in rows(self.driver.options)} or option in LIVE:
+        if option in {row.name for row in rows(self.driver.options)} or option in FOR_ALL:
             return True
         row = model_rows().get(option)
         if row is not None or option == "security_model":
@@ -227,6 +275,8 @@ def build(config: ExportConfig, workers: int = 1) -> Export:
         access=Access(config.get("allow"), closed=True),
         trusting=config.get("squash") != "peer",
         throttle=Throttle(config.rates(workers)),
+        certified={one.name: (one.uid, one.gid) for one in config.get("cert_user")},
+        restrictions=RESTRICTIONS,
     )
 
 

@@ -106,7 +106,8 @@ Security models: what is real on the host
 An export:  NAME=DIR[,OPTION...]  (a comma in DIR is written twice)
   {", ".join([*WORDS, *KEYS])}
   An option that is not given is that of the command line.
-  allow=WHO may be repeated; then no other peer can attach.
+  allow=WHO may be repeated; then no other peer can attach. allow=WHO=ro, =nodev or =ro+nodev says
+  what it may do; the first WHO that names it counts.
   In place of DIR:
 {SCHEMES}
 

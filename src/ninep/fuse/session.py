@@ -160,7 +160,7 @@ class Session:
         if why:
             raise Refused(Errno.EACCES, why)
         self.user = self.export.user(b"", 0, self.peer)
-        node = self.export.attach(self.user)
+        node = self.export.attach(self.user, self.peer)
         root = Entry(ROOT_ID, node, None)
         root.lookups = 1
         self.nodes[ROOT_ID] = root

@@ -40,8 +40,8 @@ class LayerType(NamedTuple):
     """A row of ``LAYERS``."""
 
     order: int
-    """Where it stands: 100 run-as, 200 squash, 300 id map, 900 read-only, 1000 audit; the driver is
-    below all.
+    """Where it stands: 100 run-as, 200 squash, 300 id map, 800 no devices, 900 read-only, 1000 audit;
+    the driver is below all.
     """
     options: type[OptionSet]
     make: Callable[[Any, Settings], Layer | None]
@@ -57,6 +57,7 @@ LAYERS: Final[Registry[LayerType]] = Registry(
         "run-as": "ninep.layers.run_as:LAYER",
         "squash": "ninep.layers.id_map:SQUASH",
         "id-map": "ninep.layers.id_map:ID_MAP",
+        "no-devices": "ninep.layers.no_devices:LAYER",
         "read-only": "ninep.layers.read_only:LAYER",
         "audit": "ninep.layers.audit:LAYER",
     },

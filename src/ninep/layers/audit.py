@@ -147,6 +147,9 @@ def _id(uid: int) -> int | None:
 class Audit:
     """The layer of one export."""
 
+    outermost: Final = True
+    """It records refusals of all others."""
+
     def __init__(self, level: str, export: str) -> None:
         self.level = LEVELS.index(level)
         self._export = export

@@ -444,9 +444,9 @@ def no_real_privileges(export: Settings) -> None:
 
 
 def _squash(options: SquashOptions, export: Settings) -> Callable[[Node, User], Node] | None:
-    if options.squash != "none":
+    if options.squash != "none" or export.get("cert_user"):
         no_real_privileges(export)
-    if options.squash == "peer":
+    if options.squash == "peer" or (options.squash == "none" and export.get("cert_user")):
         return None if export.get("run_as_user") else peer_ids
     return None if options.squash == "none" else Squash(*options.anon, root_only=options.squash == "root")
 

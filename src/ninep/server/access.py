@@ -40,6 +40,10 @@ class BadRule(ValueError):
     """An entry that cannot be read; the message says what was expected."""
 
 
+RIGHTS = ("ro", "rw", "nodev")
+"""What a rule of an export may say behind ``=``, with ``+`` between: words of mount(8)."""
+
+
 class Rule(NamedTuple):
     """One entry of a list: networks, one number of one kind, or a name of certificates."""
 
@@ -47,9 +51,14 @@ class Rule(NamedTuple):
     kind: str = "network"
     number: int = -1
     name: str = ""
+    rights: tuple[str, ...] = ()
+    """What those whom it names may do: all that the export lets, less these words."""
 
     def __str__(self) -> str:
         """As it is written."""
+        return self._whom() + (f"={'+'.join(self.rights)}" if self.rights else "")
+
+    def _whom(self) -> str:
         word = next((word for word, networks in NETWORKS.items() if networks == self.networks), "")
         return word or (str(self.networks[0]) if self.networks else f"{self.kind}:{self.name or self.number}")
 
@@ -65,8 +74,19 @@ class Rule(NamedTuple):
 
 def parse_rule(text: str) -> Rule:
     """``any``, ``loopback``, a network or an address, ``uid:N``, ``gid:N``, ``cid:N``,
-    ``cert:NAME``; ``BadRule`` for anything else.
+    ``cert:NAME``; behind it ``=ro``, ``=rw``, ``=nodev``, ``=ro+nodev``. ``BadRule`` for anything
+    else.
     """
+    whom, equals, words = text.rpartition("=")
+    rights = tuple(words.split("+"))
+    if equals and set(rights) <= set(RIGHTS):
+        if {"ro", "rw"} <= set(rights):
+            raise BadRule(f"{text!r}: ro and rw exclude each other")
+        return _parse_whom(whom)._replace(rights=rights)
+    return _parse_whom(text)
+
+
+def _parse_whom(text: str) -> Rule:
     if text in NETWORKS:
         return Rule(NETWORKS[text])
     kind, colon, number = text.partition(":")
@@ -108,6 +128,10 @@ class Access:
                 if not any(rule.names(peer) for rule in asked) and not free(peer, asked):
                     return f"no --allow names it ({', '.join(kinds)})"
         return ""
+
+    def rights(self, peer: Peer) -> tuple[str, ...]:
+        """What the first rule that names a peer says of what it may do."""
+        return next((rule.rights for rule in self.rules if rule.names(peer)), ())
 
     def _named(self, peer: Peer) -> bool:
         return any(rule.names(peer) for rule in self.rules)

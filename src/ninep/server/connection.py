@@ -184,9 +184,7 @@ class Connection:
     # -- the transport's calls -------------------------------------------------------------------------------------------
 
     def made(self, peer: Peer, export: str = "") -> None:
-        """The transport is ready; ``peer`` is its word for the other side, and ``export`` for what
-        an empty aname means there.
-        """
+        """The transport is ready, and says who is there, and what an empty aname means."""
         self.peer = peer
         self._dispatcher.meet(peer, export)
         self._on_begin(self)
@@ -288,9 +286,7 @@ class Connection:
         self._go_on()
 
     def eof(self) -> bool:
-        """The client sends no more. True: it is still owed replies, the connection closes when they
-        are sent.
-        """
+        """The client sends no more. True: it is owed replies; the connection closes after them."""
         self.send()
         self._flow.hold(Reason.STOPPING)
         return bool(self._owed)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
@@ -53,6 +53,12 @@ class Export:
     """
     throttle: Throttle = field(default_factory=Throttle)
     """How much its clients may do in a second (``shares``)."""
+    certified: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Users, uid and gid, by names of certificates. If there are any, a client is the user of its
+    certificate, and EACCES without one.
+    """
+    restrictions: Mapping[str, Layer] = field(default_factory=dict)
+    """The layers for what rules of ``access`` say of what a peer may do (``access.RIGHTS``)."""
     removed: bool = False
     """It is served no more."""
 
@@ -69,20 +75,28 @@ class Export:
         ``owners`` make of them.
         """
         words = [source.model, *[layer.owners for layer in self.layers if hasattr(layer, "owners")]]
+        if self.certified:
+            words.append("users of certificates")
         return ", ".join(words if self.trusting else [*words, "squash peer"])
 
     def user(self, uname: bytes, uid: int, peer: Peer) -> User:
         """Who attaches."""
+        certified = [self.certified[name] for name in peer.certificate or () if name in self.certified]
+        if certified:
+            return User(b"", certified[0][0], str(peer), certified[0][1])
+        if self.certified and (self.trusting or peer.uid is None):
+            raise Refused(Errno.EACCES, "it shows no certificate of a user (cert-user)")
         if self.trusting:
             return User(uname, uid, str(peer))
         if peer.uid is None:
             raise Refused(Errno.EPERM, "the system does not say who is at the other end")
         return User(b"", peer.uid, str(peer), NO_ID if peer.gid is None else peer.gid)
 
-    def attach(self, user: User) -> Node:
-        """The root as this user sees it. A layer may have an ``identify(user, layers)``, which says
-        who the user is on the host: all of them are asked before any layer wraps the root, so that
-        each knows, wherever it stands.
+    def attach(self, user: User, peer: Peer | None = None) -> Node:
+        """The root as this user sees it, and no more than the rule for the peer permits. A layer may
+        have an ``identify(user, layers)``, which says who the user is on the host: all of them are
+        asked before any layer wraps the root, so that each knows, wherever it stands. One that has
+        an ``outermost`` stands outside of what the rule refuses, too.
         """
         for layer in self.layers:
             identify = getattr(layer, "identify", None)
@@ -90,13 +104,21 @@ class Export:
                 user = identify(user, self.layers)
         node = self.driver.attach(user)
         try:
-            for layer in self.layers:
+            outermost = [layer for layer in self.layers if hasattr(layer, "outermost")]
+            inner = [layer for layer in self.layers if layer not in outermost]
+            for layer in (*inner, *self._restrictions(peer), *outermost):
                 node = layer(node, user)
         except OSError:  # a layer may refuse a user
             node.release()
             raise
         self.inline = node.inline
         return node
+
+    def _restrictions(self, peer: Peer | None) -> list[Layer]:
+        words = [] if peer is None else [word for word in self.access.rights(peer) if word != "rw"]
+        if not self.restrictions.keys() >= set(words):
+            raise Refused(Errno.EACCES, f"{'+'.join(words)} cannot be kept in this export")
+        return [self.restrictions[word] for word in words]
 
 
 @dataclass(slots=True)

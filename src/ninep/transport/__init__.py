@@ -54,6 +54,11 @@ class Address:
     """The name of its row in ``TRANSPORTS``."""
 
     @property
+    def certified(self) -> bool:
+        """Whether clients have to show a certificate, whose names then are known."""
+        return False
+
+    @property
     def export(self) -> str:
         """The name of the export that an empty aname means to clients of this address; empty: the
         one that has no name.

@@ -84,6 +84,11 @@ class TlsListener(Tls):
     certificates: Certificates | None = field(default=None, compare=False, repr=False)
     """Of an address that was bound."""
 
+    @property
+    def certified(self) -> bool:
+        """A CA names the clients."""
+        return bool(self.options.client_ca)
+
     def __str__(self) -> str:
         shown = [(row.key, getattr(self.options, row.name)) for row in rows(TlsOptions)]
         given = "".join(f",{key}={value.replace(',', ',,')}" for key, value in shown if value)

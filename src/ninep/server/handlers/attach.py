@@ -60,7 +60,7 @@ def attach(session: Session, fid: int, afid: int, uname: bytes, aname: bytes, n_
             raise Refused(Errno.EACCES, "no authentication was begun on this afid")
         export = _export_for(session, aname)
         user = export.user(uname, n_uname, session.peer)
-        node = export.attach(user)
+        node = export.attach(user, session.peer)
     except WouldBlock:
         raise
     except OSError as error:
