@@ -27,11 +27,11 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version as version_of
-from platform import python_version
 from socketserver import ThreadingMixIn
 from time import monotonic
 from typing import Any, Final
@@ -149,7 +149,7 @@ class ServerCollector(Collector):
                 _add(requests, [_shown(export_name), message.__name__], histogram_of)
         yield requests
         info = GaugeMetricFamily("ninep_build_info", "The version, as a label.", labels=["version", "python"])
-        info.add_metric([version_of("ninep"), python_version()], 1)
+        info.add_metric([version_of("ninep"), ".".join(map(str, sys.version_info[:3]))], 1)
         yield info
 
 
@@ -252,7 +252,7 @@ def together(texts: Iterable[str]) -> Iterator[Metric]:
                 before = values.get(key, 0.0)
                 values[key] = max(before, sample.value) if sample.name in LARGEST else before + sample.value
     for name, family in families.items():
-        family.samples = [Sample(sample, dict(labels), value) for (sample, labels), value in sums[name].items()]
+        family.samples[:] = [Sample(sample, dict(labels), value) for (sample, labels), value in sums[name].items()]
         yield family
 
 

@@ -169,7 +169,7 @@ async def _open(place: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]
 def control_socket(asked: str | None, *, needed: bool = False) -> Bound | None:
     """The control socket of this server, listening; None if it is to have none, or there is no
     place for it. ``OSError`` if it cannot be where it was asked for. ``needed``: by the workers
-    themselves; without a place it is in a folder of its own, which nobody else knows.
+    themselves; without a place it is in a folder of its own, whose name no other process knows.
     """
     if asked is not None and asked != NONE:
         return unix.bind(unix.Unix(asked))

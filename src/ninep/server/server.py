@@ -75,8 +75,7 @@ class Server:
         instrumented: bool = False,
         allow_overlap: bool = False,
     ) -> None:
-        """``access``: who may connect; without it unix sockets, virtual machines, and over TCP only
-        processes of this machine.
+        """``access``: who may connect; without it virtual machines, and processes of this machine.
 
         ``owns_loop``: the event loop does nothing but serve, so that a single client's next request
         may be waited for in its thread (``transport.busy_poll``), some milliseconds at a time.
