@@ -395,3 +395,29 @@ def test_a_local_folder_served_and_copied_to_itself_stays_whole(tmp_path):
     finally:
         server.stop()
     assert picture(tmp_path / "back") == picture(tmp_path / "src")
+
+
+@pytest.mark.parametrize("dialect", ["9P2000.L", "9P2000.u", "9P2000"])
+@pytest.mark.parametrize("model", ["none", "mapped-owner", "mapped-file"])
+def test_what_this_host_serves_is_not_copied_onto_or_into_itself(tmp_path, dialect, model):
+    """``put`` would empty the file before it reads it, and go on and on with the directory."""
+    served = tmp_path / "served"
+    (served / "dir" / "below").mkdir(parents=True)
+    (served / "dir" / "file").write_bytes(b"content")
+    before = (served / "dir" / "file").stat().st_mtime_ns
+    server = InThread(LocalDriver(str(served), security_model=model))
+    try:
+        with Blocking().connect(server.socket(), dialect=dialect, timeout=PATIENCE) as client:
+            with pytest.raises(OSError, match="a file cannot be copied onto itself"):
+                client.put(served / "dir" / "file", "dir/file")
+            for target in ("dir", "dir/new", "dir/below/new"):
+                with pytest.raises(OSError, match="a directory cannot be copied into itself"):
+                    client.put(served / "dir", target, recursive=True)
+            assert (served / "dir" / "file").read_bytes() == b"content"
+            assert abs((served / "dir" / "file").stat().st_mtime_ns - before) < 1_000_000_000
+            client.put(served / "dir", "copy", recursive=True, keep=Keep(times=True))
+            client.put(served / "dir", "copy", recursive=True, keep=Keep(times=True))
+            client.put(served / "dir" / "file", "copy/file", keep=Keep(times=True))
+    finally:
+        server.stop()
+    assert (served / "copy" / "file").read_bytes() == b"content"

@@ -24,9 +24,11 @@ from ninep.client.copied import Copied
 from ninep.client.errors import about, refusal
 from ninep.client.local import NOTHING, Entry, Keep
 from ninep.client.paths import RemotePath, join, join_names, split, text_of
-from ninep.client.stat import FileStat, SetAttr
+from ninep.client.stat import SECOND, FileStat, SetAttr
 from ninep.linux import Errno
 
+_ONTO_ITSELF: Final = "a file cannot be copied onto itself"
+_INTO_ITSELF: Final = "a directory cannot be copied into itself"
 _SPECIAL: Final = frozenset({stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK})
 
 
@@ -111,6 +113,8 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
     def _put(self, path: str, remote: str, recursive: bool, job: _Job) -> None:
         entry = job.source.entry(path, dereference=True)
         if not stat.S_ISDIR(entry.mode):
+            if not job.source.on_server:
+                self._refuse_same(entry, remote, job, _ONTO_ITSELF)
             self._put_file(entry, remote, job)
         elif recursive:
             self._refuse_inside(entry, remote, job)
@@ -121,12 +125,39 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
 
     def _refuse_inside(self, entry: Entry, remote: str, job: _Job) -> None:
         """EINVAL if a directory would be copied into itself, by whatever address."""
-        names = split(remote) if job.source.on_server else []
-        for depth in range(len(names) + 1 if names else 0):
-            found = self._existing(join_names(names[:depth]))
-            if found is not None and job.source.is_same(entry, found):
-                with about(remote):
-                    raise refusal(Errno.EINVAL, "a directory cannot be copied into itself")
+        names = split(remote)
+        for depth in range(len(names) + 1):
+            self._refuse_same(entry, join_names(names[:depth]), job, _INTO_ITSELF)
+
+    def _refuse_same(self, entry: Entry, remote: str, job: _Job, why: str) -> None:
+        found = self._existing(remote)
+        if found is not None and self._is_same(entry, remote, found, job):
+            with about(remote):
+                raise refusal(Errno.EINVAL, why)
+
+    def _is_same(self, entry: Entry, remote: str, found: FileStat, job: _Job) -> bool:
+        """Whether a file of the server is the one that is copied. A file of this host may be served to
+        it, under another number, owner and mode. One of the same type, size and time is given another
+        time for a moment: if this host sees that, they are one.
+        """
+        if job.source.on_server:
+            return job.source.is_same(entry, found)
+        mtime = found.st_mtime_ns
+        unit = 1 if mtime % SECOND else SECOND  # 9P2000 has seconds
+        kind = stat.S_IFMT(entry.mode)
+        if (
+            stat.S_IFMT(found.st_mode) != kind
+            or (kind != stat.S_IFDIR and found.st_size != entry.size)
+            or entry.mtime_ns // unit != mtime // unit
+        ):
+            return False
+        other = mtime + SECOND
+        self.utime(remote, atime=None, mtime=other)
+        try:
+            seen = job.source.entry(entry.path, dereference=True)
+        finally:
+            self.utime(remote, atime=None, mtime=mtime)
+        return seen.mtime_ns // unit == other // unit
 
     def _put_tree(self, entry: Entry, remote: str, job: _Job) -> None:
         self._put_directory(entry, remote, job)
@@ -267,10 +298,7 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
             with job.source.about(entry.path):
                 raise refusal(Errno.EOPNOTSUPP, "special files are not copied")
         if job.source.on_server:
-            found = self._existing(remote)
-            if found is not None and job.source.is_same(entry, found):
-                with about(remote):
-                    raise refusal(Errno.EINVAL, "a file cannot be copied onto itself")
+            self._refuse_same(entry, remote, job, _ONTO_ITSELF)
         size = entry.size
         with (
             job.source.reading(entry) as pieces,
