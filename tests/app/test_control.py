@@ -281,6 +281,7 @@ BAD = [
     (b'{"version": 1, "command": "kick"}\n', "client is missing"),
     (b'{"version": 1, "command": "kick", "client": "x"}\n', "not a client"),
     (b'{"version": 1, "command": "kick", "client": "1.2"}\n', "not a client"),
+    (b'{"version": 1, "command": "kick", "client": "' + b"9" * 5000 + b'"}\n', "not a client"),
     (b'{"version": 1, "command": "drain", "now": 1}\n', "this command has none"),
 ]
 

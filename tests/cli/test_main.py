@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 
@@ -95,6 +96,13 @@ def test_a_server_that_is_not_there_is_one_line_and_status_1(ninep, name):
     assert one_line(done.err), done.err
     assert "127.0.0.1:1" in done.err
     assert "refused" in done.err
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no unix sockets")
+def test_a_path_that_is_too_long_for_a_socket_is_one_line(ninep):
+    path = "/" + "x" * 150
+    done = ninep("ls", f"unix:{path}")
+    assert done == (1, b"", f"ninep ls: unix:{path}:/: AF_UNIX path too long\n")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ AT_ONCE: Final = 32
 LOCKS: Final = 500
 MOST_FILES: Final = 100
 _NO_LIMIT: Final = 1 << 62
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 
 class Failed(Exception):
@@ -126,7 +128,7 @@ def _id(controlled: Controlled, number: int) -> str:
 def _here(controlled: Controlled, client: str) -> int | None:
     """The number of a client of this process; None: it is another's. ``BadRequest``."""
     pid, dot, number = client.rpartition(".")
-    if not (number.isascii() and number.isdigit()) or bool(dot) != (controlled.workers > 1):
+    if not _NUMBER.fullmatch(number) or bool(dot) != (controlled.workers > 1):
         raise BadRequest(f"{client!r} is not a client as status shows it")
     return int(number) if not dot or pid == str(os.getpid()) else None
 

@@ -72,7 +72,9 @@ def _control(settings: ServerConfig) -> Bound | None:
     try:
         return control_socket(settings.control, needed=settings.workers > 1 and settings.metrics is not None)
     except OSError as error:
-        raise OSError(error.errno, f"cannot make the control socket {settings.control}: {error.strerror}") from error
+        raise OSError(
+            error.errno, f"cannot make the control socket {settings.control}: {error.strerror or error}"
+        ) from error
 
 
 def _cannot_listen(address: Address, error: OSError) -> OSError:

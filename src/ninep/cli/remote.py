@@ -95,7 +95,7 @@ class Remote:
     def report(self, error: OSError, about: str | None = None) -> None:
         """Report a failure: a line on stderr, and exit status 1 at the end."""
         self.failed = True
-        words = error.strerror or str(error) or type(error).__name__
+        words = error.strerror or " ".join(map(str, error.args)) or type(error).__name__
         name = about or self._shown(error.filename)
         if not name and self._at is not None and isinstance(error, ConnectionError | TimeoutError):
             name = str(self._at)
