@@ -85,7 +85,7 @@ def _found_below(remote: Remote, client: Client, top: str, deepest: int | None) 
         if deepest is not None and depth > deepest:
             continue
         below = []
-        with remote.each(), about(path):
+        with remote.below(), about(path):
             check_depth(depth)
             for entry in client.scandir(path, stat=True):
                 if entry.stat is not None:

@@ -186,7 +186,7 @@ def _directories(
     while pending:
         path, depth, size = pending.pop()
         budget.free(size)
-        with remote.each():
+        with remote.below():
             with about(path):
                 check_depth(depth)
                 entries = style.sorted(MemoryBudget().collect(client.scandir(path, stat=style.needs_stat)))
@@ -208,7 +208,7 @@ def _branches(
 
     def inside(path: str, depth: int) -> list[DirEntry]:
         """The entries in reverse order: they are removed from the end."""
-        with remote.each(), about(path):
+        with remote.below(), about(path):
             check_depth(depth)
             entries = held.collect(client.scandir(path))
             shown = style.sorted(entries)

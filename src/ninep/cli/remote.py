@@ -118,6 +118,18 @@ class Remote:
             return str(Location(self._at, text if text.startswith("/") else f"/{text}"))
         return text
 
+    @contextmanager
+    def below(self) -> Iterator[None]:
+        """One of several directories or files of a tree: as ``each``, but a lost connection is raised:
+        nothing that follows could be read.
+        """
+        try:
+            yield
+        except ConnectionError:
+            raise
+        except OSError as error:
+            self.report(error)
+
     def close(self) -> None:
         """Close all connections."""
         self._stack.close()

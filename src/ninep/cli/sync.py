@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Final
 
 import click
@@ -78,7 +77,6 @@ class Syncing:
         self._delete = delete
         self._dry = dry
         self._tell = tell
-        self._lost: ConnectionError | None = None
         self._new: set[Names] = set()
         """Directories that a dry run did not make."""
         self._changed: set[Names] = set()
@@ -91,10 +89,10 @@ class Syncing:
             self._new.add(())
         pending: list[Names] = [()]
         while pending:
-            with self._each():
+            with self._remote.below():
                 self._directory(pending.pop(), pending, directories)
         for names, item, before in reversed(directories):
-            with self._each():
+            with self._remote.below():
                 same = before is not None and names not in self._changed and self._same_directory(item, before)
                 if not same and not self._dry:
                     self._sink.set_attributes(names, item)
@@ -102,17 +100,6 @@ class Syncing:
     def _same_directory(self, item: Item, before: Item) -> bool:
         same_time = item.mtime_ns // SECOND == before.mtime_ns // SECOND
         return same_time and same_attributes(item, before, self._sink)
-
-    @contextmanager
-    def _each(self) -> Iterator[None]:
-        """As ``Remote.each``, but that without a connection nothing follows."""
-        with self._remote.each():
-            try:
-                yield
-            except ConnectionError as error:
-                self._lost = error
-        if self._lost is not None:
-            raise self._lost
 
     def _act(self, word: str, names: Names) -> bool:
         """Tell what is to be done. Whether it is done."""
@@ -130,11 +117,11 @@ class Syncing:
         there = {} if self._dry and names in self._new else self._sink.list(names)
         if self._delete:  # first: on a host without case, a new name can be one that is there
             for name in sorted(there.keys() - here.keys()):
-                with self._each():
+                with self._remote.below():
                     self._remove((*names, name), there.pop(name))
         for name, item in sorted(here.items()):
             if item is not None:
-                with self._each():
+                with self._remote.below():
                     self._entry((*names, name), item, there.get(name), pending, directories)
 
     def _remove(self, names: Names, item: Item) -> None:

@@ -76,11 +76,11 @@ class _Sum:
         from ninep.client.blocking.tree import check_depth  # noqa: PLC0415 - not for --help
         from ninep.client.errors import about  # noqa: PLC0415
 
-        with self._remote.each(), about(directory.path):
+        with self._remote.below(), about(directory.path):
             check_depth(depth - 1)
             for entry in self._client.scandir(directory.path, stat=True):
                 if entry.stat is None:
-                    with self._remote.each():
+                    with self._remote.below():
                         self._client.stat(entry.path)  # raises the error of the missing attributes
                     continue
                 size = self.size(entry.stat)
