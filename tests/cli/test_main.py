@@ -14,7 +14,9 @@ import ninep as package
 from ninep.cli.main import COMMANDS, LazyGroup, main
 from ninep.cli.main import ninep as program
 
-CLIENT_COMMANDS = [name for name in COMMANDS if name not in {"serve", "config", "status", "top", "ctl", "completion"}]
+CLIENT_COMMANDS = [
+    name for name in COMMANDS if name not in {"serve", "config", "status", "top", "ctl", "trace", "completion"}
+]
 
 
 def test_the_version(ninep):

@@ -14,6 +14,7 @@ from ninep.options import BadOption
 from ninep.server import overlap
 from ninep.server.exports import Export, Exports, close_driver
 from ninep.server.limits import Limits
+from ninep.server.pcap import PcapFile
 from ninep.server.protocols import check_protocol
 from ninep.server.server import Server
 from ninep.transport import Address, transport_of
@@ -83,7 +84,7 @@ def limits_of(settings: ServerConfig) -> Limits:
 
 def server_of(settings: ServerConfig, exports: Sequence[Export]) -> Server:
     """A server (one process of it) that listens nowhere yet."""
-    return Server(
+    server = Server(
         exports,
         limits_of(settings),
         access=settings.access,
@@ -91,3 +92,6 @@ def server_of(settings: ServerConfig, exports: Sequence[Export]) -> Server:
         instrumented=settings.metrics is not None,
         allow_overlap=True,  # exports_of has checked
     )
+    if settings.pcap is not None:
+        server.observing.append(PcapFile(settings.pcap).observer)
+    return server

@@ -129,6 +129,12 @@ class ServerConfig(OptionSet):
         "Move the file of the audit log to FILE.1 (to FILE.5 at last) when it has this size.",
         group=LOG_GROUP,
     )
+    pcap: str | None = option(
+        None,
+        parsed("FILE", str, str),
+        "Write every message to a capture that 'ninep trace' and Wireshark read; it has what is read and written.",
+        group=LOG_GROUP,
+    )
     verbose: bool = option(False, FLAG, "Log attaches and refused requests.", group=LOG_GROUP, short="v")
     trace: bool = option(False, FLAG, "Log every message.", group=LOG_GROUP)
 
@@ -160,6 +166,8 @@ class ServerConfig(OptionSet):
                 )
 
     def _check_audit(self) -> None:
+        if self.pcap is not None and self.workers > 1:
+            raise BadOption("pcap cannot be combined with --workers")
         audits = any(export.get("audit") != "off" for export in self.exports)
         if self.audit_size is not None and self.audit_log is None:
             raise BadOption("audit-size needs --audit-log")

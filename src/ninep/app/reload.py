@@ -40,7 +40,7 @@ from ninep.transport.service_manager import notify
 log = logging.getLogger("ninep.serve")
 T = TypeVar("T")
 
-FIXED: Final = ("workers", "metrics", "control", "log_format", "audit_log", "audit_size", "ready_fd")
+FIXED: Final = ("workers", "metrics", "control", "log_format", "audit_log", "audit_size", "pcap", "ready_fd")
 
 
 class NotReloaded(Exception):

@@ -28,7 +28,7 @@ from ninep.server.observer import Held, Observer, together
 from ninep.server.slices import COUNTED
 from ninep.server.slow_storage import late
 from ninep.server.transport import GONE, Transport
-from ninep.server.usage import Shown
+from ninep.server.usage import Doing, Shown, doing
 from ninep.transport.fuse import MountOptions
 from ninep.transport.peers import Peer
 from ninep.wire.buffers import length
@@ -114,27 +114,15 @@ class FuseConnection:
         """Those of them that worker threads are busy with."""
         return len(self._dispatcher.running)
 
-    @property
-    def served(self) -> int:
-        """Requests so far."""
-        return self._served
-
     def shown(self, files: int) -> Shown:
         """What it is, with at most so many of its open files."""
         return shown(self.session, files)
 
     @property
-    def waiting_for(self) -> list[tuple[str, float]]:
-        """What worker threads are busy with for it: each a kind of request, and when that began
-        (``time.monotonic``).
-        """
-        running = list(self._dispatcher.running)
-        return [(one.target.opcode.name, getattr(one.future, "began", 0.0)) for one in running]
-
-    @property
-    def paused(self) -> list[str]:
-        """Why nothing is taken from it at the moment."""
-        return sorted(reason.name for reason in self._flow.reasons)
+    def doing(self) -> Doing:
+        """What it has done, and what it waits for."""
+        running = [(one.target.opcode.name, one.future) for one in list(self._dispatcher.running)]
+        return doing(self._served, self._flow.reasons, running)
 
     @property
     def slow(self) -> bool:

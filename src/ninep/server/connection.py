@@ -46,7 +46,7 @@ from ninep.server.slow_storage import late
 from ninep.server.table import Entry
 from ninep.server.threads import AT_ONCE, Threads
 from ninep.server.transport import GONE, Transport
-from ninep.server.usage import Shown, shown
+from ninep.server.usage import Doing, Shown, doing, held, shown
 from ninep.server.write_coalescer import BYTES_A_WRITE, JOIN_BELOW, MOST_A_WRITE, REPLIES_A_WRITE, deliver
 from ninep.transport.peers import Peer
 from ninep.wire.codec import READ_HEADER
@@ -94,8 +94,6 @@ class Connection:
         self._latency = LatencyGuard()
         self._served = self._drained = 0
 
-    # -- what is read of it --------------------------------------------------------------------------------------------------
-
     @property
     def session(self) -> Session:
         """The session there is now."""
@@ -118,9 +116,7 @@ class Connection:
 
     @property
     def progress(self) -> tuple[int, int] | None:
-        """Changes whenever a whole request arrived or a reply was taken; None while a request is in
-        flight, or is made to wait.
-        """
+        """Changes with each whole request and reply taken; None while a request is in flight or waits."""
         return None if self._owed or Reason.THROTTLED in self._flow.reasons else (self._served, self._drained)
 
     @property
@@ -131,35 +127,22 @@ class Connection:
     @property
     def held(self) -> Held:
         """What its session has of the server's budgets."""
-        session = self.session
-        return Held(len(session.fids), len(session.opened), len(session.listing), session.xattr_bytes)
+        return held(self.session)
 
     @property
     def in_threads(self) -> int:
         """Those of them that worker threads are busy with."""
         return len(self._dispatcher.requests.running)
 
-    @property
-    def served(self) -> int:
-        """Requests so far."""
-        return self._served
-
     def shown(self, files: int) -> Shown:
         """What it is, with at most so many of its open files."""
         return shown(self.session, files)
 
     @property
-    def waiting_for(self) -> list[tuple[str, float]]:
-        """What worker threads are busy with for it: each a type of message, and when that began
-        (``time.monotonic``).
-        """
-        running = list(self._dispatcher.requests.running)
-        return [(one.entry.row.message.__name__, getattr(one.future, "began", 0.0)) for one in running]
-
-    @property
-    def paused(self) -> list[str]:
-        """Why nothing is read from it at the moment."""
-        return sorted(reason.name for reason in self._flow.reasons)
+    def doing(self) -> Doing:
+        """What it has done, and what it waits for."""
+        running = [(one.entry.row.message.__name__, one.future) for one in list(self._dispatcher.requests.running)]
+        return doing(self._served, self._flow.reasons, running)
 
     @property
     def slow(self) -> bool:

@@ -91,6 +91,7 @@ class Server:
         self.counters = self.budgets.counters
         self.admission = Admission(access or Access(), self.limits, self.counters)
         self._instrumented = instrumented
+        self.observing: list[Callable[[], Observer]] = []
         self._workers = (
             InstrumentedOffload(threads, THREAD_NAME, self.counters.threads)
             if instrumented
@@ -120,10 +121,8 @@ class Server:
         self._closing = self._serving = self.draining = False
         self._parent: socket.socket | None = None
         self._tidying: asyncio.TimerHandle | None = None
-        self._idle = asyncio.Event()
+        self._idle, self._hurried, self._closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._idle.set()
-        self._hurried = asyncio.Event()
-        self._closed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         return self
@@ -328,6 +327,7 @@ class Server:
 
     def _observe(self) -> Observer | None:
         observers: list[Observer] = [CountingObserver(self.counters)] if self._instrumented else []
+        observers += [observe() for observe in self.observing]
         if trace_log.isEnabledFor(logging.DEBUG):
             observers.append(TracingObserver())
         return together(observers)

@@ -116,7 +116,7 @@ def client_status(server: Server, connection: Connection, arrival: Arrival, file
     """One client, with at most so many of its open files."""
     peer, held, shown = connection.peer, connection.held, connection.shown(files)
     locks = sum(export.locks.of_session(connection.session) for export in server.exports)
-    limits, now = server.limits, time.monotonic()
+    limits, now, doing = server.limits, time.monotonic(), connection.doing
     uses = (
         Use("fids", held.fids, limits.fids),
         Use("open_files", held.open_files, limits.open_files),
@@ -136,13 +136,11 @@ def client_status(server: Server, connection: Connection, arrival: Arrival, file
         "users": [{"export": one.export, "uid": one.uid, "uname": text(one.uname)} for one in shown.users],
         **held._asdict(),
         "locks": locks,
-        "requests": connection.served,
+        "requests": doing.requests,
         **_traffic(server.looking.of(connection)),
         "in_flight": connection.in_flight,
-        "in_threads": [
-            {"type": name, "seconds": round(now - began, 3)} for name, began in connection.waiting_for if began
-        ],
-        "paused": connection.paused,
+        "in_threads": [{"type": name, "seconds": round(now - began, 3)} for name, began in doing.in_threads if began],
+        "paused": doing.paused,
         "slow": connection.slow,
         "near": near(uses),
         "files": [{"path": text(one.path), "export": one.export, "mode": one.mode} for one in shown.open],

@@ -5,10 +5,12 @@ speaks.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from enum import Enum
 from itertools import islice
 from typing import NamedTuple
 
 from ninep.linux import NO_ID, O_ACCMODE, O_APPEND, O_RDONLY, O_WRONLY
+from ninep.server.observer import Held
 from ninep.server.session import Session
 
 LOOKED_AT = 1000
@@ -50,6 +52,28 @@ class Shown(NamedTuple):
     msize: int
     users: Sequence[Attached]
     open: Sequence[Open]
+
+
+class Doing(NamedTuple):
+    """What a connection has done, and what it waits for."""
+
+    requests: int
+    """So far."""
+    paused: Sequence[str]
+    """Why nothing is read from it at the moment."""
+    in_threads: Sequence[tuple[str, float]]
+    """What worker threads are busy with: types of requests, and when each began (``time.monotonic``)."""
+
+
+def doing(requests: int, reasons: Iterable[Enum], running: Iterable[tuple[str, object]]) -> Doing:
+    """Of the reasons of ``flow``, and the requests in threads with their futures."""
+    began = [(name, getattr(future, "began", 0.0)) for name, future in running]
+    return Doing(requests, sorted(reason.name for reason in reasons), began)
+
+
+def held(session: Session) -> Held:
+    """What a session of 9P has of the server's budgets."""
+    return Held(len(session.fids), len(session.opened), len(session.listing), session.xattr_bytes)
 
 
 def shown(session: Session, files: int) -> Shown:
