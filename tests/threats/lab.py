@@ -40,6 +40,7 @@ from ninep.security import MODELS as SECURITY_MODELS
 from ninep.server.exports import Layer
 from ninep.server.handlers.attach import NOT_REQUIRED
 from ninep.server.limits import Limits
+from ninep.transport import addresses
 from ninep.wire import messages as m
 
 LINUX, UNIX, BASE = DIALECTS = (b"9P2000.L", b"9P2000.u", b"9P2000")
@@ -187,7 +188,9 @@ class Lab(Served):
         self.top.mkdir(exist_ok=True)
         self.sibling.mkdir()
         (self.sibling / "file").write_bytes(self.canary.marker)
-        self.settings = ServerConfig([ExportConfig(str(self.top), security_model=model, **export)])
+        # Its clients come by socketpair(2), of which the kernel says what it says of a unix socket.
+        listen = (addresses.parse(f"unix:{base / 'socket'}"),)
+        self.settings = ServerConfig([ExportConfig(str(self.top), security_model=model, **export)], listen=listen)
         self.records = Records()
         super().__init__(exports=exports_of(self.settings), limits=limits, loop=loop)
         self.handles_before: set[str] = set()

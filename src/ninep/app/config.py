@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ninep.app.control_place import parse_control
-from ninep.app.exports import ExportConfig
+from ninep.app.exports import ExportConfig, export_rows
 from ninep.log_format import FORMATS
 from ninep.options import FLAG, BadOption, OptionSet, choice, mode, number, option, parsed, show_amount, size
 from ninep.server.access import Access, Rule, parse_rule
@@ -224,7 +224,8 @@ class ServerConfig(OptionSet):
             raise BadOption(
                 f"squash: the system does not say which user is at the other end of {shown}: listen at unix:PATH"
             )
-        if not squash & {"root", "all"} and any("anon" in export.given() for export in self.exports):
+        default = next(row.default for row in export_rows() if row.name == "anon")
+        if not squash & {"root", "all"} and any(export.get("anon") != default for export in self.exports):
             raise BadOption("anon has no effect without squash root or all")
 
 
