@@ -65,9 +65,9 @@ class Report:
 def soak(folder: Path, seconds: float, *, guest: bool, seed: int, model: str) -> Report:
     """Serve ``folder`` for so long to everybody; an AssertionError is a defect."""
     report = Report(seconds)
-    before = set(threading.enumerate())
     with Program(folder, "--security-model", model) as server:
         server.client().close()
+        before = set(threading.enumerate())
         rest = server.handles
 
         def connect() -> socket.socket:
