@@ -219,10 +219,11 @@ def test_a_store_outside_of_the_used_ring(monkeypatch: pytest.MonkeyPatch) -> No
     finds_in_ring("wrote something else", "two", "direct")
 
 
-def test_a_ring_that_raises_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ChainReader, "_table", lambda *_: 1 // 0)
+@pytest.mark.parametrize(("part", "seed"), [("_two", "two"), ("_table", "many")])
+def test_a_ring_that_raises_something_else(monkeypatch: pytest.MonkeyPatch, part: str, seed: str) -> None:
+    monkeypatch.setattr(ChainReader, part, lambda *_: 1 // 0)
     with pytest.raises(ZeroDivisionError):
-        engine.harness("ring").try_one((engine.CORPUS / "ring" / "two").read_bytes())
+        engine.harness("ring").try_one((engine.CORPUS / "ring" / seed).read_bytes())
 
 
 def test_a_chain_that_a_restart_loses(monkeypatch: pytest.MonkeyPatch) -> None:

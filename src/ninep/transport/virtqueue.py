@@ -37,8 +37,8 @@ POLL: Final = 0.00005
 """Seconds for which the ring is looked at before the loop sleeps."""
 KICK_TIMEOUT: Final = 5
 """Milliseconds for which a kick is waited for without the loop. Longer than a tick of most kernels: a
-timer that is due before the next tick has to be set in the hardware, which took longer than what
-is saved (5 us in a virtual machine).
+timer that is due before the next tick has to be set in the hardware, which costs a microsecond or
+more (docs/performance-data.md).
 """
 PROMPT: Final = 0.0005
 """Seconds from sleeping to the next kick: a driver that takes longer does not only wait for us."""

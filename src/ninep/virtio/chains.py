@@ -17,8 +17,6 @@ from ninep.virtio.errors import RingError
 MAX_CHAIN: Final = 1024
 """Descriptors of an indirect table at most: as many buffers as preadv(2) takes (IOV_MAX)."""
 
-LONGEST_TABLE: Final = 16 * MAX_CHAIN
-
 FEW: Final = 16 * 12
 """Bytes of a table for which it takes less time to read one descriptor after the other."""
 
@@ -152,7 +150,7 @@ class ChainReader:
             raise RingError("an indirect descriptor, not negotiated")
         if flags & NEXT:
             raise RingError("an indirect descriptor with a next one")
-        if size & 15 or not 0 < size <= LONGEST_TABLE:
+        if size & 15 or not 0 < size <= 16 * MAX_CHAIN:
             raise RingError(f"an indirect table of {size} bytes: 16 for each of 1 to {MAX_CHAIN} descriptors")
         stop = address + size
         for region in self._memory.mapped:  # as in _region, for speed
