@@ -24,39 +24,37 @@ Knows nothing of sockets: a transport gives it bytes and has ``write``, ``pause`
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from time import monotonic
 from typing import Any
 
 from ninep.node import WouldBlock
 from ninep.protocol.framing import BadFrame, RawFrame
+from ninep.server.connection_state import ConnectionState
 from ninep.server.context import Context
 from ninep.server.dispatcher import Dispatcher
-from ninep.server.exports import Export
 from ninep.server.flow import Flow, Reason
 from ninep.server.in_place import check, joined, leaves_data, serve
 from ninep.server.latency_guard import LATE, LATE_EACH, LatencyGuard
-from ninep.server.observer import Held, Observer, together
+from ninep.server.observer import Observer, together
 from ninep.server.refusals import refusal
 from ninep.server.requests import Request
-from ninep.server.session import UNKNOWN_PEER, Session
+from ninep.server.session import Session
 from ninep.server.slices import CHEAP, COUNTED, STRIDE
 from ninep.server.slow_storage import late
 from ninep.server.table import Entry
 from ninep.server.threads import AT_ONCE, Threads
 from ninep.server.transport import GONE, Transport
-from ninep.server.usage import Doing, Shown, doing, held, shown
 from ninep.server.write_coalescer import BYTES_A_WRITE, JOIN_BELOW, MOST_A_WRITE, REPLIES_A_WRITE, deliver
 from ninep.transport.peers import Peer
 from ninep.wire.codec import READ_HEADER
-from ninep.wire.dialect import Dialect
 from ninep.wire.types import Buffer
 
 log = logging.getLogger("ninep.server")
 
 
-class Connection:
+class Connection(ConnectionState):
     """The server's side of one connection."""
 
     def __init__(
@@ -67,7 +65,6 @@ class Connection:
         on_begin: Callable[[Connection], None],
         on_end: Callable[[Connection], None],
     ) -> None:
-        self.peer = UNKNOWN_PEER
         self.alone = context.alone
         self._transport = transport
         self._context = context
@@ -76,78 +73,19 @@ class Connection:
         self._observer = self._first_observer = observer = context.observe()
         self._watching: Observer | None = None
         self._share: Observer | None = None
-        self._flow = Flow(transport, None if observer is None else observer.paused)
-        self._dispatcher = dispatcher = Dispatcher(
-            exports=context.exports, limits=context.limits, budgets=context.budgets
-        )
+        dispatcher = Dispatcher(exports=context.exports, limits=context.limits, budgets=context.budgets)
+        super().__init__(dispatcher, Flow(transport, None if observer is None else observer.paused))
         self._threads = Threads(context.workers, context.limits.threads, dispatcher.requests)
         self._receiver = dispatcher.receiver
         self.space = self._receiver.space
         """Where the transport puts the next bytes."""
         self._frames: Iterator[RawFrame] = iter(())
         self._out = dispatcher.out
-        self._owed = dispatcher.tags.owed
         self._most = REPLIES_A_WRITE
         """So many replies are sent together, according to the last batch."""
         self._coalescer = context.coalescer
         self._slices = context.slices
         self._latency = LatencyGuard()
-        self._served = self._drained = 0
-
-    @property
-    def session(self) -> Session:
-        """The session there is now."""
-        return self._dispatcher.session
-
-    @property
-    def negotiated(self) -> bool:
-        """A version was agreed on."""
-        return self.session.dialect is not Dialect.UNKNOWN
-
-    @property
-    def attached(self) -> bool:
-        """A Tattach succeeded since the last version."""
-        return self.session.attached
-
-    def visited(self, exports: Collection[Export]) -> bool:
-        """It attached one of these, in this session or in one whose last requests still run."""
-        sessions = {self.session, *(request.session for request in self._dispatcher.requests.running)}
-        return any(export in session.visited for session in sessions for export in exports)
-
-    @property
-    def progress(self) -> tuple[int, int] | None:
-        """Changes with each whole request and reply taken; None while a request is in flight or waits."""
-        return None if self._owed or Reason.THROTTLED in self._flow.reasons else (self._served, self._drained)
-
-    @property
-    def in_flight(self) -> int:
-        """Requests that are not answered yet."""
-        return len(self._owed)
-
-    @property
-    def held(self) -> Held:
-        """What its session has of the server's budgets."""
-        return held(self.session)
-
-    @property
-    def in_threads(self) -> int:
-        """Those of them that worker threads are busy with."""
-        return len(self._dispatcher.requests.running)
-
-    def shown(self, files: int) -> Shown:
-        """What it is, with at most so many of its open files."""
-        return shown(self.session, files)
-
-    @property
-    def doing(self) -> Doing:
-        """What it has done, and what it waits for."""
-        running = [(one.entry.row.message.__name__, one.future) for one in list(self._dispatcher.requests.running)]
-        return doing(self._served, self._flow.reasons, running)
-
-    @property
-    def slow(self) -> bool:
-        """Its storage answered so slowly that everything goes to worker threads for a while."""
-        return not (self.session.inline or self.session.slow_driver)
 
     def watch(self, observer: Observer | None) -> None:
         """From now on this looks on, too; None: no longer."""
@@ -241,7 +179,7 @@ class Connection:
             observer.placed(number, size, written)
         elapsed = monotonic() - began
         if elapsed > COUNTED or observer is not None:
-            self._account(1, began, before)
+            self._end_batch(1, began, before, interrupted=True)
         else:
             self._served += 1
         if not self._slices.one(elapsed):
@@ -354,7 +292,7 @@ class Connection:
         look = 1
         before = self._latency.before(began) if self._latency.watching else None
         count = 0
-        interrupted = False
+        interrupted = True
         out, most, dispatcher, reasons = self._out, self._most, self._dispatcher, self._flow.reasons
         table, session, owed, room = dispatcher.table, dispatcher.session, self._owed, dispatcher.room
         try:
@@ -388,34 +326,35 @@ class Connection:
                 if len(out) >= most:
                     self.send()
                 if reasons:
-                    interrupted = True
                     break
                 if len(owed) >= room.granted and not room.grow(len(owed) + 1):
                     self._flow.hold(Reason.IN_FLIGHT)
-                    interrupted = True
                     break
                 if count >= look:
                     now = monotonic()
                     if now >= until:
-                        interrupted = True
                         self._wait_for_slice()
                         break
                     look = count + (STRIDE if now - looked < CHEAP else 1)
                     looked = now
+            else:
+                interrupted = False
         except BadFrame as error:
             self._bad_frame(error)
+        self._end_batch(count, began, before, interrupted)
+        return not (owed or reasons)
+
+    def _end_batch(self, count: int, began: float, before: int | None, interrupted: bool) -> None:
+        """Send what is ready, with that of other connections if there may be more of it soon, and
+        account for what ``count`` requests took since ``began``: for the next batch, the slices of
+        others, the observer and the latency guard.
+        """
+        out = self._out
         if out:
             if self._coalescer.shared and not interrupted and len(out[-1]) < JOIN_BELOW:
                 self._coalescer.add(self, began)
             else:
                 self.send()
-        self._account(count, began, before)
-        return not (owed or reasons)
-
-    def _account(self, count: int, began: float, before: int | None) -> None:
-        """What a batch of ``count`` requests took since ``began``: for the next batch, the slices
-        of others, the observer and the latency guard.
-        """
         self._served += count
         self._most = REPLIES_A_WRITE if count <= 2 * REPLIES_A_WRITE else min(count // 2, MOST_A_WRITE)
         elapsed = monotonic() - began
