@@ -155,7 +155,6 @@ OF_THE_SYSTEM = {
     ("host/_darwin.py", "restype"),
     ("host/_libc.py", "argtypes restype"),
     ("host/windows/calls.py", "argtypes restype"),
-    ("metrics.py", "samples"),  # of prometheus_client's
     ("logs.py", "args message msg"),  # of a LogRecord
     ("transport/tls.py", "minimum_version num_tickets sslsocket_class verify_mode"),  # of an SSLContext
     ("would_block.py", "loops"),  # of threading.local
