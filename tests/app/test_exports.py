@@ -4,6 +4,7 @@ before.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from ninep.app.build import exports_of
 from ninep.app.config import ServerConfig
 from ninep.app.exports import ExportConfig, build, export_rows, merged, parse_export
 from ninep.drivers import find_driver
+from ninep.drivers.local.writeout import WriteoutNode
 from ninep.layers.id_map import IdMap, Ranges, Squash, peer_ids
 from ninep.layers.read_only import read_only
 from ninep.node import User
@@ -171,3 +173,15 @@ def test_limits_are_refused_where_requests_are_not_counted(address: str) -> None
     settings = ServerConfig(exports=[ExportConfig("mem:", throttle="iops-total=1")], listen=(parse(address),))
     with pytest.raises(BadOption, match="requests of FUSE are not counted"):
         exports_of(settings)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="sync_file_range(2) is Linux's")
+def test_writeout_is_a_word_of_an_export(tmp_path: Path) -> None:
+    name, target, options = parse_export(f"a={tmp_path},writeout=immediate")
+    export = build(ExportConfig(target, name, **options))
+    root = export.attach(User())
+    assert isinstance(root, WriteoutNode)
+    root.release()
+    export.driver.close()
+    with pytest.raises(BadOption, match="writeout"):
+        ExportConfig(str(tmp_path), writeout="later")

@@ -356,6 +356,11 @@ class HostModule(Protocol):
     def copy_file_range(self, source: Handle, offset: int, target: Handle, target_offset: int, count: int, /) -> int:
         """Between handles: how many bytes. May wait. EXDEV, EOPNOTSUPP."""
 
+    def sync_file_range(self, handle: Handle, offset: int, count: int, /) -> None:
+        """Wait for what is being written back of a range, then begin with the rest of it
+        (SYNC_FILE_RANGE_WAIT_BEFORE, SYNC_FILE_RANGE_WRITE). ``count`` 0: to the end. EOPNOTSUPP.
+        """
+
     # -- locks of host processes, on open handles: never wait ------------------------------------------------------------
     def lock(self, handle: Handle, kind: int, start: int, length: int) -> None:
         """``linux.LOCK_*``; ``length`` 0: to the end. EAGAIN if another process is in the way.

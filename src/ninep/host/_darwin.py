@@ -34,7 +34,7 @@ from ninep import linux
 from ninep.errors import Refused
 from ninep.host import _posix
 from ninep.host._api import Handle, Listing, NoMounts, ObjectRef, Stat, Volume
-from ninep.host._lacking import allocate, copy_file_range, sync_filesystem
+from ninep.host._lacking import allocate, copy_file_range, sync_file_range, sync_filesystem
 from ninep.host._posix import (
     SnapshotListing,
     linux_rdev,
@@ -105,6 +105,7 @@ __all__ = [
     "stat_same_mount",
     "statfs",
     "sync",
+    "sync_file_range",
     "sync_filesystem",
     "test_lock",
     "truncate",

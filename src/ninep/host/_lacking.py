@@ -18,6 +18,10 @@ def copy_file_range(source: Handle, offset: int, target: Handle, target_offset: 
     raise Refused(Errno.EOPNOTSUPP)
 
 
+def sync_file_range(handle: Handle, offset: int, count: int, /) -> None:  # noqa: ARG001
+    raise Refused(Errno.EOPNOTSUPP)
+
+
 def sync_filesystem(place: ObjectRef, /) -> None:  # noqa: ARG001
     raise Refused(Errno.EOPNOTSUPP)
 

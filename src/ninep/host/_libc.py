@@ -55,6 +55,10 @@ _syncfs.argtypes = (ctypes.c_int,)
 # The one with 64-bit offsets has a name of its own in glibc.
 _fallocate = getattr(_libc, "fallocate64", None) or _libc.fallocate
 _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+_sync_file_range = getattr(_libc, "sync_file_range", None)
+if _sync_file_range is not None:
+    _sync_file_range.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
+_WAIT_BEFORE_AND_WRITE: Final = 1 | 2  # include/uapi/linux/fs.h
 _renameat2 = getattr(_libc, "renameat2", None)  # in glibc since 2.28, and not in every musl
 if _renameat2 is not None:
     _renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
@@ -160,6 +164,14 @@ def chown(fd: int, uid: int, gid: int) -> None:
 def syncfs(fd: int) -> None:
     """The system call of that name."""
     if _syncfs(fd):
+        raise failed()
+
+
+def sync_file_range(fd: int, offset: int, count: int) -> None:
+    """The system call of that name, as QEMU's ``writeout=immediate`` has it."""
+    if _sync_file_range is None:
+        raise Refused(Errno.EOPNOTSUPP)
+    if _sync_file_range(fd, offset, count, _WAIT_BEFORE_AND_WRITE):
         raise failed()
 
 

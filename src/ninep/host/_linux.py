@@ -113,6 +113,7 @@ __all__ = [
     "stat_same_mount",
     "statfs",
     "sync",
+    "sync_file_range",
     "sync_filesystem",
     "test_lock",
     "truncate",
@@ -426,6 +427,7 @@ def rename(olddir: Handle, oldname: bytes, newdir: Handle, newname: bytes, flags
 # -- data --------------------------------------------------------------------------------------------------------------
 
 allocate = _libc.fallocate
+sync_file_range = _libc.sync_file_range
 
 
 def sync_filesystem(place: ObjectRef) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import PurePath
+from typing import Final
 
 from ninep import host
 from ninep.drivers.local.devices import DeviceTable
@@ -14,6 +15,7 @@ from ninep.drivers.local.node_table import NodeTable
 from ninep.drivers.local.per_call_handles import shared_handle_cache
 from ninep.drivers.local.qids import MULTIDEVS
 from ninep.drivers.local.slow import SlowNode
+from ninep.drivers.local.writeout import SlowWriteoutNode, WriteoutNode
 from ninep.errors import Refused, linux_errno
 from ninep.host import Handle, Stat, Volume
 from ninep.host._mounts import areas, lineage
@@ -28,6 +30,8 @@ class ExportError(OSError):
     the server.
     """
 
+
+WRITEOUT: Final = ("immediate",)
 
 _WHY = {
     Errno.ENOENT: "there is no such folder",
@@ -52,6 +56,7 @@ class LocalDriver(Driver):
         that a mapped model
             makes), ``devices`` (clients of passthrough and none may make device nodes that are ones
             for the host too; EPERM otherwise).
+        writeout: ``immediate``: the host begins to write data back after each write (``writeout``).
 
     Raises:
         ExportError: the folder is missing or its filesystem unfit for the model.
@@ -71,6 +76,7 @@ class LocalDriver(Driver):
         handles: HandleCache | None = None,
         *,
         pseudo_filesystems: bool = False,
+        writeout: str | None = None,
         **model_options: object,
     ) -> None:
         choose = security_model if isinstance(security_model, Choice) else Choice(security_model, model_options)
@@ -93,7 +99,11 @@ class LocalDriver(Driver):
         self._path = path
         self._real = PurePath(os.path.realpath(path))
         self._choose = choose
-        devices = DeviceTable(model.filesystems, LocalNode, SlowNode, pseudo=pseudo_filesystems)
+        if writeout is not None:
+            _check_writeout(writeout, root)
+        kinds: tuple[type[LocalNode], type[LocalNode]]
+        kinds = (LocalNode, SlowNode) if writeout is None else (WriteoutNode, SlowWriteoutNode)
+        devices = DeviceTable[LocalNode](model.filesystems, *kinds, pseudo=pseudo_filesystems)
         self._table = table = NodeTable(
             model, MULTIDEVS[multidevs](found.st_dev), handles or shared_handle_cache(), devices
         )
@@ -153,6 +163,17 @@ def _folder(path: PurePath) -> Handle:
     if host.stat(handle).st_mode & S_IFMT != S_IFDIR:
         raise Refused(Errno.ENOTDIR)
     return handle
+
+
+def _check_writeout(word: str, root: Handle) -> None:
+    """``BadOption`` for another word, or where the system cannot do it."""
+    if word not in WRITEOUT:
+        raise BadOption(f"writeout: {word!r} is not one of {', '.join(WRITEOUT)}")
+    try:
+        host.sync_file_range(root, 0, 0)
+    except OSError as error:  # EBADF of a path handle, where there is the call
+        if linux_errno(error) in (Errno.EOPNOTSUPP, Errno.ENOSYS):
+            raise BadOption("writeout: this system cannot begin to write back a range of a file") from error
 
 
 def _open(path: str) -> tuple[Handle, Volume]:

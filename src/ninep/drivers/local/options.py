@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ninep.drivers import DriverType
-from ninep.drivers.local.driver import LocalDriver
+from ninep.drivers.local.driver import WRITEOUT, LocalDriver
 from ninep.drivers.local.qids import MULTIDEVS
 from ninep.options import FLAG, OptionSet, choice, option
 from ninep.security import Choice
@@ -30,11 +30,20 @@ class LocalOptions(OptionSet):
         "writing to them changes the system.",
         group="Exports",
     )
+    writeout: str | None = option(
+        None,
+        choice(WRITEOUT),
+        "immediate: after each write the host begins to write the data back, so that few dirty pages are in its cache (sync_file_range, as QEMU's "
+        "option of the same name). Linux only. It is no fsync.",
+        group="Exports",
+    )
 
 
 def open_folder(target: str, options: LocalOptions, model: Choice) -> LocalDriver:
     """``ExportError`` if the folder is missing or unfit."""
-    return LocalDriver(target, model, options.multidevs, pseudo_filesystems=options.pseudo_filesystems)
+    return LocalDriver(
+        target, model, options.multidevs, pseudo_filesystems=options.pseudo_filesystems, writeout=options.writeout
+    )
 
 
 DRIVER: Final = DriverType("a folder of this computer", LocalOptions, open_folder, models=True)

@@ -40,7 +40,9 @@ def _may_wait(verb: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
-def _in_workers(*verbs: str) -> Callable[[C], C]:
+def in_workers(*verbs: str) -> Callable[[C], C]:
+    """Of a class: these verbs are called in threads that may wait."""
+
     def decorate(cls: C) -> C:
         for verb in verbs:
             setattr(cls, verb, _may_wait(getattr(cls, verb)))
@@ -49,28 +51,28 @@ def _in_workers(*verbs: str) -> Callable[[C], C]:
     return decorate
 
 
-@_in_workers(*FILE_VERBS)
+@in_workers(*FILE_VERBS)
 class SlowFile(LocalFile):
     """A file, open."""
 
     __slots__ = ()
 
 
-@_in_workers(*FILE_VERBS)
+@in_workers(*FILE_VERBS)
 class SlowIdleFile(IdleFile):
     """A file, open for reading."""
 
     __slots__ = ()
 
 
-@_in_workers(*DIR_VERBS)
+@in_workers(*DIR_VERBS)
 class SlowDir(LocalDir):
     """A directory, open."""
 
     __slots__ = ()
 
 
-@_in_workers(*NODE_VERBS)
+@in_workers(*NODE_VERBS)
 class SlowNode(LocalNode):
     """The node."""
 

@@ -422,6 +422,7 @@ class NtHost:
     def sync(self, handle: Handle, datasync: bool) -> None:
         flush(self._calls, handle)
 
+    sync_file_range = staticmethod(_lacking.sync_file_range)
     sync_filesystem = staticmethod(_lacking.sync_filesystem)
     allocate = staticmethod(_lacking.allocate)
     seek = staticmethod(_lacking.seek)

@@ -57,6 +57,7 @@ read_into_now = _host.read_into_now
 write = _host.write
 write_from = _host.write_from
 sync = _host.sync
+sync_file_range = _host.sync_file_range
 sync_filesystem = _host.sync_filesystem
 allocate = _host.allocate
 seek = _host.seek
@@ -115,6 +116,7 @@ __all__ = [
     "stat_same_mount",
     "statfs",
     "sync",
+    "sync_file_range",
     "sync_filesystem",
     "test_lock",
     "truncate",
