@@ -199,6 +199,7 @@ class TestWorkers:
 
     def test_one_that_hangs_is_named(self, begin: Callable[..., Server], place: str) -> None:
         begin("--workers", "2")
+        until(lambda: len(worker_places(place)) == 2)
         hangs, _ = pids = sorted(worker_places(place))
         os.kill(hangs, signal.SIGSTOP)
         try:

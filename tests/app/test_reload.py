@@ -278,6 +278,10 @@ class TestSignals:
         assert said.count("there is no such option") == 30
 
 
+ONCE = 2
+"""Descriptors that a process opens once, when it needs them; a reload that leaks one leaks a
+hundred here at least.
+"""
 RELOADS = 1000
 
 
@@ -435,7 +439,8 @@ def test_a_thousand_reloads_under_load_lose_nothing_and_leak_nothing(start: Star
         assert all(written[8 * at :].startswith(b"%d" % at) for at in range(client.rounds))
 
     hang_up(one, manager, plain)
-    assert wait_until(lambda: held(one)[0] <= descriptors), f"{held(one)[0]} descriptors, {descriptors} before"
+    most = descriptors + ONCE * one.processes
+    assert wait_until(lambda: held(one)[0] <= most), f"{held(one)[0]} descriptors, {descriptors} before"
     assert held(one)[1] <= threads + one.processes * THREADS
     one.server.stop()
 
