@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 
@@ -46,12 +48,14 @@ def test_every_command_knows_them(ninep, server, tree, command):
     assert ninep(command, f"{server}/a/*.[ch]").status == 0
 
 
-def test_commands_that_change_files(ninep, server, tree):
+def test_commands_that_change_files(ninep, server, tree, tmp_path):
     assert ninep("chmod", "a=,u=rw", f"{server}/a/*.c").status == 0
     assert [tree.stat(f"a/{name}").st_mode & 0o777 for name in ("x.c", "y.c", "z.h")] == [0o600, 0o600, 0o644 | 0o022]
     assert ninep("mv", f"{server}/a/*.c", f"{server}/b/one").status == 0
     assert sorted(tree.listdir("b/one")) == ["x.c", "y.c"]
-    assert ninep("get", f"{server}/b/one/*", ".").status == 0
+    (tmp_path / "there").mkdir()
+    assert ninep("get", f"{server}/b/one/*", tmp_path / "there").status == 0
+    assert sorted(os.listdir(tmp_path / "there")) == ["x.c", "y.c"]
     assert ninep("rm", f"{server}/b/one/*").status == 0
     assert tree.listdir("b/one") == []
 
