@@ -193,16 +193,25 @@ def test_more_requests_than_may_be_in_flight_wait():
         tasks[99].cancel()
         tasks[0].cancel()
         await until(lambda: tasks[0].done() and tasks[99].done())
-        server.rules[Tgetattr] = Rgetattr(Attributes(mode=0o040755))
-        for tag in [
-            call.tag
-            for call in client.connection.exchange.calls.values()
-            if not call.abandoned and isinstance(call.request, Tgetattr)
-        ]:
-            server.say(Rgetattr(Attributes(mode=0o040755)), tag=tag)
-        assert all(found.is_dir() for found in await asyncio.gather(*tasks[1:99]))
+        answers = asyncio.gather(*tasks[1:99])
+        while not answers.done():
+            while held:
+                server.say(Rgetattr(Attributes(mode=0o040755)), tag=held.pop())
+            await asyncio.sleep(0)
+        assert all(found.is_dir() for found in await answers)
 
-    server = FakeServer({Twalk: Rwalk([ROOT]), Tgetattr: None})
+    held = []
+
+    def hold(request):
+        """Answered later, by its tag."""
+        held.append(server.tag)
+
+    def flush(request):
+        """It is not answered."""
+        held.remove(request.oldtag)
+        return Rflush()
+
+    server = FakeServer({Twalk: Rwalk([ROOT]), Tgetattr: hold, Tflush: flush})
 
     async def main():
         async with aio.connect(server.socket, dialect="9P2000.L", timeout=PATIENCE) as client:

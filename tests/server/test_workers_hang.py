@@ -196,7 +196,7 @@ def test_workers_that_cannot_serve_are_not_started_for_ever(export: Path) -> Non
     patch = """
 import errno
 from ninep.app import run as running
-async def fails(*_):
+async def fails(*_, **__):
     raise OSError(errno.ENOMEM, "no memory for it")
 running._work = fails
 """

@@ -55,18 +55,17 @@ class CountingObserver(Observer):
     def replies(self, connection: Observed, replies: Sequence[Buffer]) -> None:
         """Bytes, and times by export and type."""
         del connection
-        counters, now, rest = self._counters, monotonic(), 0
+        counters, now, at = self._counters, monotonic(), 0
         for buffer in replies:
             length = len(buffer)
             counters.sent += length
-            if rest:  # the data of a reply
-                rest -= length
-                continue
-            size, _, tag = header(buffer, 0)
-            rest = size - length
-            asked = self._asked.pop(tag, None)
-            if asked is not None:
-                counters.took(asked[0], asked[1], now - asked[2])
+            while at < length:  # the data of a reply may be buffers of their own, and empty
+                size, _, tag = header(buffer, at)
+                at += size
+                asked = self._asked.pop(tag, None)
+                if asked is not None:
+                    counters.took(asked[0], asked[1], now - asked[2])
+            at -= length
 
     def asked(self, peer: Peer, opcode: int, frame: bytes, size: int) -> None:
         """By opcode, and bytes."""
