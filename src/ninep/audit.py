@@ -10,6 +10,7 @@ import logging
 from typing import Any, Final
 
 log: Final = logging.getLogger("ninep.audit")
+log.setLevel(logging.WARNING)  # a program that wants records sets INFO
 OK: Final = "ok"
 
 
