@@ -28,7 +28,9 @@ from bench import tree
 from ninep.drivers.local import LocalDriver
 from ninep.server.connection import Connection
 from ninep.server.context import Context
+from ninep.server.counters import Counters
 from ninep.server.exports import Export, Exports
+from ninep.server.instrumented import CountingObserver
 from ninep.server.observer import Observer
 from ninep.server.offload import Offload
 from ninep.server.slices import Slices
@@ -143,9 +145,14 @@ class Guest(Sink):
             scatter(behind(self.place, len(buffers[0])), buffers[1])
 
 
-def connection(root: str, model: str, sink: Sink | None = None, *, traced: bool = False) -> tuple[Connection, Sink]:
-    """A connection with a session on the benchmark's tree, after the requests of SETUP. ``traced``:
-    something looks at each message, so that none is served in place.
+Observe = Callable[[], Observer | None]
+
+
+def connection(
+    root: str, model: str, sink: Sink | None = None, observe: Observe = lambda: None
+) -> tuple[Connection, Sink]:
+    """A connection with a session on the benchmark's tree, after the requests of SETUP. ``observe``
+    makes what looks at its messages.
     """
     sink = sink or Sink()
     exports = Exports([Export("", LocalDriver(root, security_model=model))])
@@ -153,7 +160,7 @@ def connection(root: str, model: str, sink: Sink | None = None, *, traced: bool 
         exports=exports,
         workers=Offload(1, "worker"),
         slices=Slices(math.inf),
-        observe=Observer if traced else lambda: None,
+        observe=observe,
     )
     made = Connection(sink, context=context, on_begin=lambda _: None, on_end=lambda _: None)
     for frame in SETUP:
@@ -196,6 +203,7 @@ def main() -> None:
         "--parts", action="store_true", help="the parts of a getattr instead; also written to bench/out/parts.md"
     )
     p.add_argument("--in-place", action="store_true", help="reads and writes in a transport's own memory instead")
+    p.add_argument("--metrics", action="store_true", help="count as a server with --metrics does")
     p.add_argument("--dir", default=os.path.join(HERE, "out", "tree"))
     options = p.parse_args()
     data = tree.BenchTree(options.dir)
@@ -220,7 +228,8 @@ def main() -> None:
 
 async def operations(options: argparse.Namespace) -> None:
     """A line for each kind of operation, and its profile with --profile."""
-    made, sink = connection(options.dir, options.model)
+    observe: Observe = (lambda: CountingObserver(Counters())) if options.metrics else lambda: None
+    made, sink = connection(options.dir, options.model, observe=observe)
     for key in [k for k in options.only.split(",") if k] or list(SEQUENCES):
         frames = SEQUENCES[key]
         best = min(cpu / n for n, cpu in (repeat(made, frames, options.seconds) for _ in range(options.rounds)))
@@ -245,9 +254,10 @@ async def in_place(options: argparse.Namespace) -> str:
         }
         for name, (frame, data, place) in asked.items():
             costs = []
-            for traced in (False, True):
+            observers: tuple[Observe, ...] = (lambda: None, Observer)  # what is looked at is not served in place
+            for observe in observers:
                 guest = Guest()
-                made, _ = connection(options.dir, options.model, guest, traced=traced)
+                made, _ = connection(options.dir, options.model, guest, observe)
                 for each in (walk(WORK, PLACED), of_fid(14, PLACED, string(b"placed") + NEW_FILE)):
                     feed(made, each)
                 guest.place = place

@@ -139,10 +139,9 @@ def test_fields_of_nodes_are_written_where_their_class_is() -> None:
 
 
 OF_THE_SYSTEM = {
-    ("app/logging.py", "propagate"),  # of a Logger
     ("cli/output.py", "stderr stdin stdout"),
     ("cli/remote.py", "filename"),  # of an OSError
-    ("cli/transfer.py", "strerror"),
+    ("cli/copying.py", "strerror"),
     ("app/logging.py", "propagate"),
     ("cli/waiting.py", "daemon"),
     ("client/aio/names.py", "filename"),

@@ -57,3 +57,13 @@ def files(server: str) -> Iterator[Client]:
 def one_line(text: str) -> bool:
     """One terminated line, without control characters."""
     return re.fullmatch(r"[^\x00-\x1f\x7f]+\n", text) is not None
+
+
+@pytest.fixture
+def other():
+    """Another server: its address, and a client of it."""
+    thread = InThread()
+    address = f"127.0.0.1:{thread.port()}"
+    with connect(address, dialect="9P2000.L", timeout=PATIENCE) as client:
+        yield address, client
+    thread.stop()

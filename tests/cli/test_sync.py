@@ -7,23 +7,10 @@ import stat
 from pathlib import Path
 
 import pytest
-from tests.client.conftest import InThread
-from tests.support.client import PATIENCE
 
-from ninep.client.blocking import connect
 from ninep.linux import S_IFIFO
 
 SECOND = 10**9
-
-
-@pytest.fixture
-def other():
-    """Another server: its address, and a client of it."""
-    thread = InThread()
-    address = f"127.0.0.1:{thread.port()}"
-    with connect(address, dialect="9P2000.L", timeout=PATIENCE) as client:
-        yield address, client
-    thread.stop()
 
 
 @pytest.fixture

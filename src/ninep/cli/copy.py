@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
 
 import click
 
+from ninep.cli.copying import WITH_SPECIALS, copying_options, directory_at, inner_name, location_of, needing_r
 from ninep.cli.params import LOCATION
 from ninep.cli.progress import Bar
 from ninep.cli.remote import Remote, remote_command
-from ninep.cli.transfer import inner_name, location_of, needing_r
 from ninep.client.address import Location
 from ninep.client.copied import Copied
 from ninep.client.local import Keep
 from ninep.client.paths import join
 
-if TYPE_CHECKING:
-    from ninep.client.blocking import Client
-
 
 def destination_of(text: str, source: Location) -> Location:
     """A destination that was given as a location, or as a path of the source's server."""
     return Location(source.address, text) if text.startswith("/") else location_of(text)
-
-
-def directory_at(client: Client, path: str) -> str | None:
-    """The path of a directory that is there already, with its links resolved; or None."""
-    if client.exists(path, follow=True) and client.stat(path, follow=True).is_dir():
-        return client.realpath(path)
-    return None
 
 
 @remote_command(
@@ -39,21 +28,7 @@ def directory_at(client: Client, path: str) -> str | None:
 )
 @click.argument("sources", nargs=-1, required=True, type=LOCATION, metavar="SOURCE...")
 @click.argument("destination")
-@click.option(
-    "-r",
-    "-R",
-    "--recursive",
-    is_flag=True,
-    help="Copy directories and everything below them; links are copied as links.",
-)
-@click.option("-p", "--preserve", is_flag=True, help="Preserve times and exact permissions.")
-@click.option(
-    "-a",
-    "--archive",
-    is_flag=True,
-    help="Same as -r -p, preserve owner and group where permitted, and create devices and FIFOs.",
-)
-@click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
+@copying_options(WITH_SPECIALS)
 def cp(
     remote: Remote,
     sources: tuple[Location, ...],

@@ -11,12 +11,11 @@ from typing import Final
 import click
 
 from ninep.cli import output
-from ninep.cli.copy import directory_at
+from ninep.cli.copying import directory_at, inner_name, location_of
 from ninep.cli.params import complete
 from ninep.cli.progress import Bar
 from ninep.cli.remote import Remote, remote_command
 from ninep.cli.show import printable
-from ninep.cli.transfer import inner_name, location_of
 from ninep.cli.trees import (
     HostSink,
     HostSource,

@@ -5,16 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 
 import click
 
 from ninep.cli import output
+from ninep.cli.copying import WITH_SPECIALS, copying_options, directory_at, inner_name, location_of, needing_r
 from ninep.cli.params import LOCATION, complete
 from ninep.cli.progress import Bar
 from ninep.cli.remote import Remote, remote_command
-from ninep.client.address import Location, parse_location
+from ninep.client.address import Location
 from ninep.client.copied import Copied
 from ninep.client.destination import Destination, Target
 from ninep.client.local import Keep
@@ -37,16 +37,6 @@ def cat(remote: Remote, locations: tuple[Location, ...]) -> None:
             output.flush()
 
 
-def inner_name(path: str, separators: str = "/") -> str:
-    """The name of a source in the directory it is copied into; empty if only its content is copied:
-    ``.``, ``..``, a root (as in cp(1)).
-    """
-    last = path.rstrip(separators)
-    for separator in separators:
-        last = last.rpartition(separator)[2]
-    return "" if last in {".", ".."} else last
-
-
 @remote_command(
     "ninep get HOST:5640/file",
     "ninep get HOST:5640/file other-name",
@@ -55,21 +45,12 @@ def inner_name(path: str, separators: str = "/") -> str:
 @click.argument(
     "sources", nargs=-1, required=True, metavar="LOCATION... [DESTINATION]", shell_complete=complete("file")
 )
-@click.option(
-    "-r",
-    "-R",
-    "--recursive",
-    is_flag=True,
-    help="Copy directories and everything below them; links are copied as links.",
-)
-@click.option("-p", "--preserve", is_flag=True, help="Preserve times and exact permissions.")
-@click.option("-a", "--archive", is_flag=True, help="Same as -r -p, and preserve owner and group where permitted.")
+@copying_options("and preserve owner and group where permitted")
 @click.option(
     "--setid",
     is_flag=True,
     help="With -a: also preserve the set-user-ID and set-group-ID bits of files, which the server chooses.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
 def get(
     remote: Remote, sources: tuple[str, ...], recursive: bool, preserve: bool, archive: bool, setid: bool, quiet: bool
 ) -> None:
@@ -115,22 +96,8 @@ def get(
 )
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...", shell_complete=complete("file"))
 @click.argument("destination", type=LOCATION)
-@click.option(
-    "-r",
-    "-R",
-    "--recursive",
-    is_flag=True,
-    help="Copy directories and everything below them; links are copied as links.",
-)
+@copying_options(WITH_SPECIALS)
 @click.option("-L", "--dereference", is_flag=True, help="Follow symbolic links in SOURCE.")
-@click.option("-p", "--preserve", is_flag=True, help="Preserve times and exact permissions.")
-@click.option(
-    "-a",
-    "--archive",
-    is_flag=True,
-    help="Same as -r -p, preserve owner and group where permitted, and create devices and FIFOs.",
-)
-@click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
 def put(
     remote: Remote,
     sources: tuple[str, ...],
@@ -147,17 +114,16 @@ def put(
     """
     client = remote.client(destination.address)
     recursive = recursive or archive
-    inside = client.exists(destination.path, follow=True) and client.stat(destination.path, follow=True).is_dir()
+    folder = directory_at(client, destination.path)
     a_tree = recursive and len(sources) == 1 and os.path.isdir(sources[0])
-    if not inside and (len(sources) > 1 or (destination.path.endswith("/") and not a_tree)):
+    if folder is None and (len(sources) > 1 or (destination.path.endswith("/") and not a_tree)):
         raise NotADirectoryError(errno.ENOTDIR, "is not a directory of the server", str(destination))
-    folder = client.realpath(destination.path) if inside else ""
     copied = Copied()
     with Bar(enabled=not quiet) as bar:
         for source in sources:
             with remote.each(), needing_r(recursive):
                 if source == "-":
-                    if inside:
+                    if folder is not None:
                         raise IsADirectoryError(
                             errno.EISDIR,
                             "is a directory, and standard input needs the name of a file",
@@ -167,10 +133,10 @@ def put(
                         while data := sys.stdin.buffer.read(1 << 20):
                             file.write(data)
                     continue
-                name = inner_name(os.path.splitdrive(source)[1], f"{os.sep}{os.altsep or ''}") if inside else ""
+                name = "" if folder is None else inner_name(os.path.splitdrive(source)[1], f"{os.sep}{os.altsep or ''}")
                 client.put(
                     source,
-                    join(folder, from_host(name)) if name else destination.path,
+                    join(folder, from_host(name)) if folder is not None and name else destination.path,
                     recursive=recursive,
                     dereference=dereference,
                     follow=not name,
@@ -179,22 +145,3 @@ def put(
                     progress=bar.moved,
                     copied=copied,
                 )
-
-
-@contextmanager
-def needing_r(recursive: bool) -> Iterator[None]:
-    """A source that is a directory is copied with -r only: say so."""
-    try:
-        yield
-    except IsADirectoryError as error:
-        if not recursive and error.strerror == os.strerror(errno.EISDIR):
-            error.strerror = "is a directory: copy it with -r"
-        raise
-
-
-def location_of(text: str) -> Location:
-    """A location of the command line, where it can also be something else."""
-    try:
-        return parse_location(text)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None

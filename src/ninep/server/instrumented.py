@@ -1,7 +1,7 @@
 """Requests, bytes and times, counted (``ninep serve --metrics``).
 
-A server that is not asked for metrics pays nothing for them. One that is pays 1.5 us for each batch
-of requests, be it one, and about 1 us for each request in it.
+A server that is not asked for metrics pays nothing for them. What one pays that is:
+``bench/inside.py --metrics``.
 """
 
 from __future__ import annotations
