@@ -9,6 +9,7 @@ then, and so does a run that ran no such test.  The test command of the README s
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import shutil
 import signal
@@ -55,6 +56,20 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if missing and not hasattr(session.config, "workerinput"):  # a worker of xdist runs a part; its controller sees all
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         print(f"\nNINEP_REQUIRE: no test ran that is marked {', '.join(sorted(missing))}")
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """What a test that calls ``ninep serve`` in this process sets up is gone with it."""
+    loggers = [logging.getLogger(name) for name in ("ninep", "ninep.audit")]
+    before = [(log.handlers[:], log.level, log.propagate) for log in loggers]
+    yield
+    for log, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        if log.handlers != handlers:
+            log.handlers[:] = handlers
+        if log.level != level:
+            log.setLevel(level)
+        log.propagate = propagate
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ninep.protocol.framing import PAYLOADS, SMALL, BadFrame, Receiver
+from ninep.protocol.framing import PAYLOADS, SMALL, BadFrame, Receiver, frames_of
 from ninep.wire.codec import header
 
 MSIZE = 1 << 20 | 24
@@ -277,3 +277,13 @@ class TestMemory:
         for _ in range(50):
             assert [one for *_, one in fill(receiver, data)] == [data]
         assert self.size(receiver) == SMALL
+
+
+def test_frames_that_are_sent_together() -> None:
+    """Joined in one buffer, and with data in buffers of their own, which may be empty."""
+    read = frame(15, RREAD, 3)
+    buffers = [frame(7, tag=1) + frame(10, TWALK, 2), read[:11], read[11:], frame(11, RREAD, 4), b"", frame(7, tag=5)]
+    found = [(size, number, tag) for size, number, tag, _, _ in frames_of(buffers)]
+    assert found == [(7, TGETATTR, 1), (10, TWALK, 2), (15, RREAD, 3), (11, RREAD, 4), (7, TGETATTR, 5)]
+    assert [header(buffer, start) for *_, buffer, start in frames_of(buffers)] == found
+    assert list(frames_of([])) == []

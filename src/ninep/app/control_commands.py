@@ -93,7 +93,7 @@ def checked(command: Command, fields: Mapping[str, Any]) -> Table:
 async def status(controlled: Controlled, page: int = 0, files: int = 0, locks: int = LOCKS) -> Table:
     """The process, a page of its clients, and the first of their locks."""
     server = controlled.server
-    server.looking.look()
+    server.traffic.request()
     found, more = states.clients(server, page, PAGE)
     shown = []
     for at, (connection, arrival) in enumerate(found):

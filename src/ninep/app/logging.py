@@ -13,13 +13,14 @@ from ninep.log_format import FORMATS
 
 def set_up(settings: ServerConfig) -> None:
     """Log to standard error, and the audit to its file. ``OSError`` if that cannot be opened."""
+    file = None if settings.audit_log is None else AuditFile(settings.audit_log, settings.audit_size)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(FORMATS[settings.log_format](settings.verbose or settings.trace))
     handler.addFilter(logs.RateLimit())
     logging.getLogger("ninep").addHandler(handler)
     set_level(settings)
-    if settings.audit_log is not None:
-        audit.log.addHandler(AuditFile(settings.audit_log, settings.audit_size))
+    if file is not None:
+        audit.log.addHandler(file)
         audit.log.propagate = False
 
 

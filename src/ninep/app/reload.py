@@ -130,12 +130,12 @@ def renewals(addresses: Iterable[Address]) -> list[Callable[[], None]]:
     return found
 
 
-def admit(built: Built, server: Server | None = None) -> None:
+def set_access(built: Built, server: Server | None = None) -> None:
     """Who may attach from now on, and how much they may do, to exports that stayed open too.
     ``server``: what serves them already.
     """
     for config, export in zip(built.settings.exports, built.exports, strict=True):
-        export.admit(Access(config.get("allow"), closed=True))
+        export.set_access(Access(config.get("allow"), closed=True))
         rates = config.rates(built.settings.workers)
         if rates != export.throttle.rates:
             export.throttle.change(rates)
@@ -274,7 +274,7 @@ class Reload:
             )
         except (OSError, ValueError) as error:  # what was opened is closed there: it may have clients by now
             raise NotReloaded(f"cannot listen at a new address: {_sentence(error)}") from error
-        admit(built, self._server)
+        set_access(built, self._server)
         for put in renewed:
             put()
         for address in gone:

@@ -25,7 +25,6 @@ from ninep.app.logging import set_level
 from ninep.app.reload import (
     Built,
     NotReloaded,
-    admit,
     begin_notify,
     carried,
     describe,
@@ -35,6 +34,7 @@ from ninep.app.reload import (
     rebuilt,
     renewals,
     say_why,
+    set_access,
 )
 from ninep.logs import ASKED_FOR
 from ninep.server.exports import Export
@@ -48,8 +48,8 @@ log = logging.getLogger("ninep.serve")
 CHUNK: Final = 1 << 16
 
 
-class Told(NamedTuple):
-    """What a worker is told of a change."""
+class ChangeData(NamedTuple):
+    """What a worker gets for a change."""
 
     settings: ServerConfig
     listening: Mapping[int, Address]
@@ -109,7 +109,7 @@ class Served:
         if self.settings is self.begun:
             return Built(self.settings, self.exports, ())
         built = rebuilt(self.settings, self.begun, self.exports)
-        admit(built)
+        set_access(built)
         return built
 
 
@@ -156,7 +156,7 @@ class ParentReload:
             listening.update(dict.fromkeys(sockets, one.address))
             by_address.append((address, one, sockets))
         try:
-            file = _written(Told(settings, listening))
+            file = _write_change(ChangeData(settings, listening))
         except NotReloaded:
             _unbind(bound.values())
             raise
@@ -200,10 +200,10 @@ def _unbind(bound: Collection[Bound]) -> None:
         one.close()
 
 
-def _written(told: Told) -> IO[bytes]:
+def _write_change(sent: ChangeData) -> IO[bytes]:
     """A file without a name that says it, to processes that are forks of this one."""
     try:
-        data = pickle.dumps(told)
+        data = pickle.dumps(sent)
     except Exception as error:
         raise NotReloaded(f"a value of the configuration cannot be handed to the workers: {error}") from error
     file = tempfile.TemporaryFile()  # noqa: SIM115 - closed when all have read it
@@ -212,7 +212,7 @@ def _written(told: Told) -> IO[bytes]:
     return file
 
 
-def _told(descriptor: int) -> Told:
+def _read_change(descriptor: int) -> ChangeData:
     """Read what the parent has written. The workers share its offset, and read without one."""
     read_at: Any = getattr(os, "pread", None)  # where there is fork(2)
     data = bytearray()
@@ -221,8 +221,8 @@ def _told(descriptor: int) -> Told:
             data += piece
     finally:
         os.close(descriptor)
-    told: Told = pickle.loads(data)  # noqa: S301 - of the process that this one is a fork of
-    return told
+    sent: ChangeData = pickle.loads(data)  # noqa: S301 - of the process that this one is a fork of
+    return sent
 
 
 class WorkerReload:
@@ -242,7 +242,7 @@ class WorkerReload:
         self._listening = listening
         self._control = control
         self._give_up = give_up
-        self._next: tuple[Built, Told, list[Callable[[], None]]] | None = None
+        self._next: tuple[Built, ChangeData, list[Callable[[], None]]] | None = None
         self._preparing: asyncio.Task[None] | None = None
         self._commit = self._abandoned = False
 
@@ -256,9 +256,9 @@ class WorkerReload:
             await asyncio.wait([before])
         now = self._now
         try:
-            told = _told(descriptor)
-            renewed = await in_thread(lambda: renewals(told.listening.values()))
-            built = await in_thread(lambda: rebuilt(told.settings, now.settings, now.exports))
+            sent = _read_change(descriptor)
+            renewed = await in_thread(lambda: renewals(sent.listening.values()))
+            built = await in_thread(lambda: rebuilt(sent.settings, now.settings, now.exports))
         except NotReloaded as error:
             say_why(str(error))
             self._fail()
@@ -266,7 +266,7 @@ class WorkerReload:
             log.exception("the reload failed")
             self._fail()
         else:
-            self._next = built, told, renewed
+            self._next = built, sent, renewed
             say(self._control, PREPARED)
             if self._abandoned:
                 self.abandon()
@@ -283,17 +283,17 @@ class WorkerReload:
         """Serve it."""
         self._commit = True
         if self._next is not None:
-            (built, told, renewed), self._next = self._next, None
+            (built, sent, renewed), self._next = self._next, None
             for put in renewed:
                 put()
-            self._make(built, told)
+            self._make(built, sent)
 
-    def _make(self, built: Built, told: Told) -> None:
+    def _make(self, built: Built, sent: ChangeData) -> None:
         settings, before = built.settings, self._now.settings
         self._server.change_exports(built.exports, limits_of(settings), settings.access)
-        admit(built, self._server)
+        set_access(built, self._server)
         self._listening.clear()
-        self._listening.update(told.listening)
+        self._listening.update(sent.listening)
         self._now = built
         set_level(settings)
         log.info("worker %d reloaded: %s", os.getpid(), describe(settings, before))

@@ -51,7 +51,7 @@ KEYS = [
 def _address_options() -> str:
     """The options of each kind of address; those that are the same as before are not said again."""
     lines: list[str] = []
-    told: dict[str, str] = {}
+    first: dict[str, str] = {}
     for name in TRANSPORTS:
         transport = TRANSPORTS.get(name)
         if transport.options is None:
@@ -59,9 +59,9 @@ def _address_options() -> str:
         lines.append(f"  {transport.form.partition(',')[0]}")
         for row in rows(transport.options):
             key = f"{row.key}={row.show(row.default)}"
-            same = told.get(row.help)
+            same = first.get(row.help)
             lines.append(f"    ,{key:22} {f'As of {same}.' if same else row.help}")
-            told.setdefault(row.help, f"{name}:")
+            first.setdefault(row.help, f"{name}:")
     return "\n".join(lines)
 
 

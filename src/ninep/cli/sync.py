@@ -17,14 +17,14 @@ from ninep.cli.progress import Bar
 from ninep.cli.remote import Remote, remote_command
 from ninep.cli.show import printable
 from ninep.cli.trees import (
-    HostSink,
-    HostSource,
+    HostReceiver,
+    HostSender,
     Item,
     Names,
-    ServerSink,
-    ServerSource,
-    Sink,
-    Source,
+    Receiver,
+    Sender,
+    ServerReceiver,
+    ServerSender,
     of_host,
     of_server,
 )
@@ -55,23 +55,23 @@ def same_content(item: Item, have: Item) -> bool:
     return item.mtime_ns // SECOND == have.mtime_ns // SECOND
 
 
-def same_attributes(item: Item, have: Item, sink: Sink) -> bool:
+def same_attributes(item: Item, have: Item, receiver: Receiver) -> bool:
     """Permissions and owners, as far as they can be set; a dialect may have no numbers of owners."""
-    if (item.mode ^ have.mode) & sink.bits:
+    if (item.mode ^ have.mode) & receiver.bits:
         return False
     pairs = ((item.uid, have.uid), (item.gid, have.gid))
-    return not sink.keep.owner or all(None in pair or pair[0] == pair[1] for pair in pairs)
+    return not receiver.keep.owner or all(None in pair or pair[0] == pair[1] for pair in pairs)
 
 
 class Syncing:
     """One run: what is told, done and counted."""
 
     def __init__(
-        self, remote: Remote, source: Source, sink: Sink, bar: Bar, *, delete: bool, dry: bool, tell: bool
+        self, remote: Remote, sender: Sender, receiver: Receiver, bar: Bar, *, delete: bool, dry: bool, tell: bool
     ) -> None:
         self._remote = remote
-        self._source = source
-        self._sink = sink
+        self._sender = sender
+        self._receiver = receiver
         self._bar = bar
         self._delete = delete
         self._dry = dry
@@ -82,7 +82,7 @@ class Syncing:
         """Directories in which something was made or removed: their times are to be set."""
 
     def run(self, top: Item, have: Item | None) -> None:
-        """Make the sink what the source is; ``top`` are the attributes of the source's top."""
+        """Make the receiver what the source is; ``top`` are the attributes of the source's top."""
         directories: list[tuple[Names, Item, Item | None]] = [((), top, have)]
         if have is None:
             self._new.add(())
@@ -94,11 +94,11 @@ class Syncing:
             with self._remote.below():
                 same = before is not None and names not in self._changed and self._same_directory(item, before)
                 if not same and not self._dry:
-                    self._sink.set_attributes(names, item)
+                    self._receiver.set_attributes(names, item)
 
     def _same_directory(self, item: Item, before: Item) -> bool:
         same_time = item.mtime_ns // SECOND == before.mtime_ns // SECOND
-        return same_time and same_attributes(item, before, self._sink)
+        return same_time and same_attributes(item, before, self._receiver)
 
     def _act(self, word: str, names: Names) -> bool:
         """Tell what is to be done. Whether it is done."""
@@ -112,8 +112,8 @@ class Syncing:
         self, names: Names, pending: list[Names], directories: list[tuple[Names, Item, Item | None]]
     ) -> None:
         # if this fails, nothing is removed
-        here = self._source.list(names, self._remote.report)
-        there = {} if self._dry and names in self._new else self._sink.list(names)
+        here = self._sender.list(names, self._remote.report)
+        there = {} if self._dry and names in self._new else self._receiver.list(names)
         if self._delete:  # first: on a host without case, a new name can be one that is there
             for name in sorted(there.keys() - here.keys()):
                 with self._remote.below():
@@ -125,7 +125,7 @@ class Syncing:
 
     def _remove(self, names: Names, item: Item) -> None:
         if self._act("delete", names):
-            self._sink.remove(names, item, self._remote.report)
+            self._receiver.remove(names, item, self._remote.report)
 
     def _entry(
         self,
@@ -137,12 +137,12 @@ class Syncing:
     ) -> None:
         if have is not None and have.kind != item.kind:
             if have.kind == stat.S_IFDIR and not self._delete:
-                raise OSError(errno.EISDIR, "is a directory: only --delete replaces it", self._sink.shown(names))
+                raise OSError(errno.EISDIR, "is a directory: only --delete replaces it", self._receiver.shown(names))
             self._remove(names, have)
             have = None
         if item.kind == stat.S_IFDIR:
             if have is None and self._act("mkdir", names):
-                self._sink.mkdir(names)
+                self._receiver.mkdir(names)
             elif have is None:
                 self._new.add(names)
             pending.append(names)
@@ -153,24 +153,24 @@ class Syncing:
             self._file(names, item, have)
         elif (have is None or have.rdev != item.rdev) and self._act("mknod", names):
             if have is not None:
-                self._sink.remove(names, have, self._remote.report)
-            self._sink.mknod(names, item)
+                self._receiver.remove(names, have, self._remote.report)
+            self._receiver.mknod(names, item)
 
     def _link(self, names: Names, item: Item, have: Item | None) -> None:
-        target = self._source.readlink(names)
-        if have is not None and self._sink.readlink(names) == target:
+        target = self._sender.readlink(names)
+        if have is not None and self._receiver.readlink(names) == target:
             return
         if self._act("link", names):
             if have is not None:
-                self._sink.remove(names, have, self._remote.report)
-            self._sink.symlink(names, target, item)
+                self._receiver.remove(names, have, self._remote.report)
+            self._receiver.symlink(names, target, item)
 
     def _file(self, names: Names, item: Item, have: Item | None) -> None:
         if have is None or not same_content(item, have):
             if self._act("copy", names):
-                self._sink.copy(names, self._source, self._bar.moved)
-        elif not same_attributes(item, have, self._sink) and self._act("attributes", names):
-            self._sink.set_attributes(names, item)
+                self._receiver.copy(names, self._sender, self._bar.moved)
+        elif not same_attributes(item, have, self._receiver) and self._act("attributes", names):
+            self._receiver.set_attributes(names, item)
 
 
 @remote_command(
@@ -199,11 +199,11 @@ def sync(remote: Remote, source: str, destination: str, delete: bool, dry: bool,
     copied = Copied()
     with Bar(enabled=not (quiet or tell or dry)) as bar, ExitStack() as stack:
         reading, top, name = _source(remote, given)
-        sink, have = _sink(remote, to, name, copied, dry, stack)
-        Syncing(remote, reading, sink, bar, delete=delete, dry=dry, tell=tell or dry).run(top, have)
+        receiver, have = _receiver(remote, to, name, copied, dry, stack)
+        Syncing(remote, reading, receiver, bar, delete=delete, dry=dry, tell=tell or dry).run(top, have)
 
 
-def _source(remote: Remote, given: Location | str) -> tuple[Source, Item, str]:
+def _source(remote: Remote, given: Location | str) -> tuple[Sender, Item, str]:
     """The side that is read, the attributes of its top, and the name that it has at the
     destination; empty for its content.
     """
@@ -212,24 +212,24 @@ def _source(remote: Remote, given: Location | str) -> tuple[Source, Item, str]:
         item = of_host(path)
         text = given.replace(os.altsep, os.sep) if os.altsep else given
         name = "" if text.endswith(os.sep) else inner_name(text, os.sep)
-        reading: Source = HostSource(path)
+        reading: Sender = HostSender(path)
     else:
         client = remote.client(given.address)
         path = client.realpath(given.path)
         item = of_server(client.stat(path))
         name = "" if given.path.endswith("/") else inner_name(given.path)
-        reading = ServerSource(client, path, lambda one: str(Location(given.address, one)))
+        reading = ServerSender(client, path, lambda one: str(Location(given.address, one)))
     if item.kind != stat.S_IFDIR:
         raise NotADirectoryError(errno.ENOTDIR, "is not a directory: cp, get and put copy files", str(given))
     return reading, item, name
 
 
-def _sink(
+def _receiver(
     remote: Remote, to: Location | str, name: str, copied: Copied, dry: bool, stack: ExitStack
-) -> tuple[Sink, Item | None]:
+) -> tuple[Receiver, Item | None]:
     """The side that is written, made if it is not there, and the attributes of its top before."""
     if isinstance(to, str):
-        return _host_sink(to, checked_name(name, to) if name else "", copied, dry, stack)
+        return _host_receiver(to, checked_name(name, to) if name else "", copied, dry, stack)
     client = remote.client(to.address)
     path = directory_at(client, to.path) or client.realpath(to.path)
     path = join(path, name) if name else path
@@ -239,10 +239,10 @@ def _sink(
     if have is None and not dry:
         client.makedirs(path, 0o777)
     uid = remote.uid if remote.uid is not None else user_id()
-    return ServerSink(client, path, copied, owners=uid == 0), have
+    return ServerReceiver(client, path, copied, owners=uid == 0), have
 
 
-def _host_sink(to: str, name: str, copied: Copied, dry: bool, stack: ExitStack) -> tuple[Sink, Item | None]:
+def _host_receiver(to: str, name: str, copied: Copied, dry: bool, stack: ExitStack) -> tuple[Receiver, Item | None]:
     """A directory of this host: ``to`` may be a link, ``name`` in it may not."""
     path = os.path.join(to, name) if name else to
     have = None
@@ -252,8 +252,8 @@ def _host_sink(to: str, name: str, copied: Copied, dry: bool, stack: ExitStack) 
             raise NotADirectoryError(errno.ENOTDIR, "is not a directory of this host", path)
         have = Item(found.st_mode, found.st_size, found.st_mtime_ns, found.st_uid, found.st_gid, 0)
     if have is None and dry:
-        return HostSink(stack.enter_context(Destination(os.curdir))), None  # of which nothing is asked
+        return HostReceiver(stack.enter_context(Destination(os.curdir))), None  # of which nothing is asked
     os.makedirs(to, exist_ok=True)
     typed = stack.enter_context(Destination(to, copied))
     top = directory_target(Target(typed, name)) if name else typed
-    return HostSink(stack.enter_context(top)), have
+    return HostReceiver(stack.enter_context(top)), have

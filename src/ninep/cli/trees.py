@@ -66,7 +66,7 @@ def of_host(path: str) -> Item:
 # -- what is read ---------------------------------------------------------------------------------
 
 
-class Source(ABC):
+class Sender(ABC):
     """The side that is read."""
 
     @abstractmethod
@@ -80,11 +80,11 @@ class Source(ABC):
         """The target of a link."""
 
     @abstractmethod
-    def to_server(self, names: Names, sink: ServerSink, progress: Progress) -> None:
+    def to_server(self, names: Names, receiver: ServerReceiver, progress: Progress) -> None:
         """Copy a file."""
 
 
-class HostSource(Source):
+class HostSender(Sender):
     """A directory of this host."""
 
     def __init__(self, top: str) -> None:
@@ -107,13 +107,18 @@ class HostSource(Source):
     def readlink(self, names: Names) -> str:
         return from_host(os.readlink(self._path(names)))
 
-    def to_server(self, names: Names, sink: ServerSink, progress: Progress) -> None:
-        sink.client.put(
-            self._path(names), sink.path(names), follow=False, keep=sink.keep, copied=sink.copied, progress=progress
+    def to_server(self, names: Names, receiver: ServerReceiver, progress: Progress) -> None:
+        receiver.client.put(
+            self._path(names),
+            receiver.path(names),
+            follow=False,
+            keep=receiver.keep,
+            copied=receiver.copied,
+            progress=progress,
         )
 
 
-class ServerSource(Source):
+class ServerSender(Sender):
     """A directory of a server. ``shown``: how errors name a path of it."""
 
     def __init__(self, client: Client, top: str, shown: Callable[[str], str]) -> None:
@@ -146,14 +151,14 @@ class ServerSource(Source):
         with self._naming(path):
             return self.client.readlink(path)
 
-    def to_server(self, names: Names, sink: ServerSink, progress: Progress) -> None:
-        sink.client.copy_from(
+    def to_server(self, names: Names, receiver: ServerReceiver, progress: Progress) -> None:
+        receiver.client.copy_from(
             self.client,
             self.path(names),
-            sink.path(names),
+            receiver.path(names),
             follow=False,
-            keep=sink.keep,
-            copied=sink.copied,
+            keep=receiver.keep,
+            copied=receiver.copied,
             progress=progress,
             shown=self._shown,
         )
@@ -162,7 +167,7 @@ class ServerSource(Source):
 # -- what is written ------------------------------------------------------------------------------
 
 
-class Sink(ABC):
+class Receiver(ABC):
     """The side that is written."""
 
     keep: Keep
@@ -187,7 +192,7 @@ class Sink(ABC):
         """Make a directory."""
 
     @abstractmethod
-    def copy(self, names: Names, source: Source, progress: Progress) -> None:
+    def copy(self, names: Names, sender: Sender, progress: Progress) -> None:
         """Copy a file, in the place of one that is there."""
 
     @abstractmethod
@@ -207,7 +212,7 @@ class Sink(ABC):
         """Give a file or directory the permissions, times and owners of ``item``."""
 
 
-class ServerSink(Sink):
+class ServerReceiver(Receiver):
     """A directory of a server. ``owners``: also owners and groups are set."""
 
     def __init__(self, client: Client, top: str, copied: Copied, *, owners: bool) -> None:
@@ -236,8 +241,8 @@ class ServerSink(Sink):
     def mkdir(self, names: Names) -> None:
         self.client.mkdir(self.path(names), 0o700)
 
-    def copy(self, names: Names, source: Source, progress: Progress) -> None:
-        source.to_server(names, self, progress)
+    def copy(self, names: Names, sender: Sender, progress: Progress) -> None:
+        sender.to_server(names, self, progress)
 
     def symlink(self, names: Names, target: str, item: Item) -> None:
         self.client.symlink(target, self.path(names))
@@ -271,7 +276,7 @@ class ServerSink(Sink):
         )
 
 
-class HostSink(Sink):
+class HostReceiver(Receiver):
     """A directory of this host, of which only the top may be reached through links."""
 
     keep = Keep(times=True, owner=_effective_user is not None and _effective_user() == 0)
@@ -308,22 +313,22 @@ class HostSink(Sink):
         with self._folder(names[:-1]) as folder:
             folder.make_directory(self._host(names)[-1])
 
-    def copy(self, names: Names, source: Source, progress: Progress) -> None:
+    def copy(self, names: Names, sender: Sender, progress: Progress) -> None:
         """As declared above. Sources on this host have no business here."""
-        if not isinstance(source, ServerSource):
-            raise TypeError(source)
+        if not isinstance(sender, ServerSender):
+            raise TypeError(sender)
         *above, name = self._host(names)
         if not above:
-            self._get(source, names, self._top, name, progress)
+            self._get(sender, names, self._top, name, progress)
             return
         with (
             self._top.folder(tuple(above[:-1])) as parent,
             Destination.below(parent, above[-1]) as destination,
         ):
-            self._get(source, names, destination, name, progress)
+            self._get(sender, names, destination, name, progress)
 
-    def _get(self, source: ServerSource, names: Names, destination: Destination, name: str, progress: Progress) -> None:
-        source.client.get(source.path(names), Target(destination, name), keep=self.keep, progress=progress)
+    def _get(self, sender: ServerSender, names: Names, destination: Destination, name: str, progress: Progress) -> None:
+        sender.client.get(sender.path(names), Target(destination, name), keep=self.keep, progress=progress)
 
     def symlink(self, names: Names, target: str, item: Item) -> None:
         name = self._host(names)[-1]

@@ -21,7 +21,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
 
 from ninep.wire.codec import HEADER_SIZE, header
@@ -34,6 +34,20 @@ PAYLOADS: Final = frozenset({Rread.number, Twrite.number, Rreaddir.number})
 
 RawFrame: TypeAlias = tuple[int, int, int, Buffer, int]
 """size, type, tag, the buffer that contains the frame, and the offset of the frame in it."""
+
+
+def frames_of(buffers: Iterable[Buffer]) -> Iterator[RawFrame]:
+    """The frames that are sent together. The fixed fields of each are in one buffer; its data may be
+    buffers of their own, and empty.
+    """
+    at = 0
+    for buffer in buffers:
+        length = len(buffer)
+        while at < length:
+            size, number, tag = header(buffer, at)
+            yield size, number, tag, buffer, at
+            at += size
+        at -= length
 
 
 class BadFrame(ValueError):

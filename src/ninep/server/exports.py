@@ -62,7 +62,7 @@ class Export:
     removed: bool = False
     """It is served no more."""
 
-    def admit(self, access: Access) -> None:
+    def set_access(self, access: Access) -> None:
         """Who may attach from now on."""
         self.access = access
 

@@ -12,13 +12,12 @@ from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 
-from ninep.protocol.framing import RawFrame
+from ninep.protocol.framing import RawFrame, frames_of
 from ninep.server.counters import Counters, Histogram
 from ninep.server.observer import Observed, Observer
 from ninep.server.offload import Offload
 from ninep.server.session import Session
 from ninep.transport.peers import Peer
-from ninep.wire.codec import header
 from ninep.wire.messages import Tversion
 from ninep.wire.types import Buffer
 
@@ -55,17 +54,12 @@ class CountingObserver(Observer):
     def replies(self, connection: Observed, replies: Sequence[Buffer]) -> None:
         """Bytes, and times by export and type."""
         del connection
-        counters, now, at = self._counters, monotonic(), 0
-        for buffer in replies:
-            length = len(buffer)
-            counters.sent += length
-            while at < length:  # the data of a reply may be buffers of their own, and empty
-                size, _, tag = header(buffer, at)
-                at += size
-                asked = self._asked.pop(tag, None)
-                if asked is not None:
-                    counters.took(asked[0], asked[1], now - asked[2])
-            at -= length
+        counters, now = self._counters, monotonic()
+        counters.sent += sum(map(len, replies))
+        for _, _, tag, _, _ in frames_of(replies):
+            asked = self._asked.pop(tag, None)
+            if asked is not None:
+                counters.took(asked[0], asked[1], now - asked[2])
 
     def asked(self, peer: Peer, opcode: int, frame: bytes, size: int) -> None:
         """By opcode, and bytes."""

@@ -41,7 +41,7 @@ from ninep.server.signals import asked_to_end
 from ninep.server.slices import Slices
 from ninep.server.trace import TracingObserver
 from ninep.server.trace import log as trace_log
-from ninep.server.traffic import Looking
+from ninep.server.traffic import TrafficCounters
 from ninep.server.transport import Transport
 from ninep.server.usage import Arrival
 from ninep.server.write_coalescer import WriteCoalescer
@@ -105,7 +105,7 @@ class Server:
         self._shares = Shares(self.exports)
         self._arrivals: dict[Connection, Arrival] = {}
         self._arrived = count(1)
-        self.looking = Looking(lambda: list(self._connections))
+        self.traffic = TrafficCounters(lambda: list(self._connections))
         self._coalescer = WriteCoalescer()
         self._context = Context(
             exports=self.exports,
@@ -362,7 +362,7 @@ class Server:
         self.admission.leave(connection)
         self._connections.discard(connection)
         self._arrivals.pop(connection, None)
-        self.looking.forget(connection)
+        self.traffic.forget(connection)
         self._shares.forget(connection)
         self._coalescer.shared = len(self._connections) > 1
         log.debug("disconnected %s", connection.peer)
@@ -429,7 +429,7 @@ class Server:
             self._closed.set()
 
     async def _end_connections(self, grace: float) -> None:
-        self.looking.end()
+        self.traffic.end()
         if self._tidying is not None:
             self._tidying.cancel()
         for listener in self._listeners:

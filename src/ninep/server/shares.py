@@ -20,7 +20,7 @@ from typing import Final, NamedTuple, Protocol, Self
 
 from ninep.linux import NO_ID
 from ninep.node import User
-from ninep.protocol.framing import RawFrame
+from ninep.protocol.framing import RawFrame, frames_of
 from ninep.server.exports import Exports
 from ninep.server.observer import Observed, Observer
 from ninep.server.throttle import Group, Throttle
@@ -136,15 +136,10 @@ class Share(Observer):
     def replies(self, connection: Observed, replies: Sequence[Buffer]) -> None:
         """What reads did not get is taken back."""
         del connection
-        left = 0
-        for buffer in replies if self._reads else ():
-            if left or not len(buffer):  # the data of the one before it
-                left -= len(buffer)
-                continue
-            left = _number(buffer, 0) - len(buffer)
-            charge = self._reads.pop(buffer[5] | buffer[6] << 8, None)
+        for _, number, tag, buffer, start in frames_of(replies) if self._reads else ():
+            charge = self._reads.pop(tag, None)
             if charge is not None:
-                got = _number(buffer, HEADER_SIZE) if buffer[4] in REPLIES_WITH_DATA else 0
+                got = _number(buffer, start + HEADER_SIZE) if number in REPLIES_WITH_DATA else 0
                 charge.take_back(charge.octets - got)
 
     def _due(self) -> None:

@@ -137,7 +137,7 @@ def client_status(server: Server, connection: Connection, arrival: Arrival, file
         **held._asdict(),
         "locks": locks,
         "requests": doing.requests,
-        **_traffic(server.looking.of(connection)),
+        **_traffic(server.traffic.of(connection)),
         "in_flight": connection.in_flight,
         "in_threads": [{"type": name, "seconds": round(now - began, 3)} for name, began in doing.in_threads if began],
         "paused": doing.paused,

@@ -14,8 +14,8 @@ from ninep.server.observer import Observed, Observer
 from ninep.transport.peers import Peer
 from ninep.wire.types import Buffer
 
-LOOKS_FOR: Final = 15.0
-"""Seconds after the last look."""
+COUNTS_FOR: Final = 15.0
+"""Seconds after the last request."""
 
 
 class Watched(Protocol):
@@ -60,22 +60,22 @@ class Traffic(Observer):
         self.sent_bytes += sum(map(len, replies))
 
 
-class Looking:
-    """The counts of all connections, begun by a look and given up some time after the last one."""
+class TrafficCounters:
+    """The counts of all connections, begun by a request and ended some time after the last one."""
 
     def __init__(self, connections: Callable[[], Iterable[Watched]]) -> None:
         self._connections = connections
         self._counts: dict[Watched, Traffic] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def look(self) -> None:
+    def request(self) -> None:
         """They are asked for: count from now on, if that has not begun."""
         for connection in self._connections():
             if connection not in self._counts:
                 self._counts[connection] = traffic = Traffic()
                 connection.watch(traffic)
         self._rest()
-        self._timer = asyncio.get_running_loop().call_later(LOOKS_FOR, self.end)
+        self._timer = asyncio.get_running_loop().call_later(COUNTS_FOR, self.end)
 
     def of(self, connection: Watched) -> Traffic | None:
         """What was counted of a connection."""
