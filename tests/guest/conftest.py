@@ -39,16 +39,24 @@ def all_devices() -> Iterator[Devices]:
 
 @contextmanager
 def running(machine: Machine) -> Iterator[None]:
-    """A running guest whose kernel has nothing to complain about at the end."""
+    """A running guest whose kernel has nothing to complain about at the end.
+
+    One that a test left with something mounted, as a test that failed does, is stopped: the next
+    test begins with a new one.
+    """
     if not machine.alive:
         try:
             machine.start()
         except Unavailable as missing:
             pytest.skip(f"no guest: {missing}")
         machine.kernel_complaints()
-    yield
-    if machine.alive:
-        assert machine.kernel_complaints() == []
+    try:
+        yield
+        if machine.alive:
+            assert machine.kernel_complaints() == []
+    finally:
+        if machine.alive and machine.mounted():
+            machine.stop()
 
 
 @pytest.fixture

@@ -76,6 +76,11 @@ class Machine(Guest):
             if self.alive:
                 self.run("cd / && umount " + " ".join(folders)).check()
 
+    def mounted(self) -> list[str]:
+        """The folders in which 9P servers and virtiofs are mounted now."""
+        lines = self.run("cat /proc/mounts").check().output.splitlines()
+        return [folder for _, folder, kind, *_ in map(str.split, lines) if kind in ("9p", "virtiofs")]
+
     def scenario(self, *arguments: str, limit: float = 500) -> Finished:
         """Run the scenario in the guest; see scenario/__main__.py for its arguments."""
         return self.run(["/usr/bin/python3", "-m", "scenario", *arguments], limit=limit, cwd="/run")

@@ -26,8 +26,8 @@ SOME = "mapped-xattr"  # the tag of a device for what no security model has a pa
 WRITER = """
 import os, sys
 name, lines = sys.argv[1], int(sys.argv[2])
-held = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
 try:
+    held = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for number in range(lines):
         os.write(held, b"%d\\n" % number)
         os.fstat(held)
@@ -195,11 +195,12 @@ def mounted(guest: Machine, tag: str, at: str) -> None:
 def begin(guest: Machine, name: str, lines: int) -> None:
     """Start WRITER in the guest, and wait until it has written something."""
     guest.run(["/bin/sh", "-c", 'cat >/tmp/writer.py <<"END"\n' + WRITER + "END"]).check()
-    guest.run(f"python3 /tmp/writer.py {name} {lines} >/tmp/said 2>&1 &").check()
+    guest.run(f"rm -f /tmp/said {name}").check()
+    guest.run(f"(python3 /tmp/writer.py {name} {lines} >/tmp/saying 2>&1; mv /tmp/saying /tmp/said) &").check()
     guest.run(f"until [ -s {name} ]; do sleep 0.1; done", limit=PROMPT).check()
 
 
 def ended(guest: Machine) -> str:
-    """What WRITER said at its end, which is waited for."""
-    guest.run("until [ -s /tmp/said ]; do sleep 0.1; done", limit=PROMPT).check()
+    """What WRITER said; waits until its process has ended, and with it what it held open."""
+    guest.run("until [ -e /tmp/said ]; do sleep 0.1; done", limit=PROMPT).check()
     return guest.run("cat /tmp/said").check().output
