@@ -9,6 +9,7 @@ from tests.support.fuse_kernel import OFFERED, ROOT, Kernel, entry_of, refused
 
 from ninep.layers.id_map import IdMap, Ranges
 from ninep.linux import NO_ID, O_RDWR, S_IFDIR, S_IFIFO, S_IFREG, Errno
+from ninep.node import Node, User
 from ninep.testing.faults import Faults
 from ninep.transport.fuse import MountOptions
 from ninep.wire import posix_acl
@@ -16,6 +17,16 @@ from ninep.wire.fuse import FATTR_MODE, SETXATTR_ACL_KILL_SGID, SETXATTR_EXT, In
 from ninep.wire.posix_acl import ACCESS, DEFAULT, GROUP_OBJ, MASK, OTHER, USER, USER_OBJ, AclEntry
 
 OPTIONS = MountOptions(posix_acl=True)
+
+
+class Below:
+    """A layer that keeps the root which the others wrap."""
+
+    root: Node
+
+    def __call__(self, root: Node, _user: User) -> Node:
+        self.root = root
+        return root
 
 
 def acl(user: int, group: int, other: int, mask: int | None = None, **named: int) -> bytes:
@@ -173,3 +184,23 @@ def test_ids_inside_are_shifted(kernels: Callable[..., Kernel]) -> None:
     setxattr(kernel, directory, DEFAULT, acl(7, 5, 0, 7, u1000=6))
     made = kernel.create(directory, b"f", 0o660)
     assert getxattr(kernel, made.nodeid, ACCESS) == acl(6, 5, 0, 6, u1000=6)
+
+
+def test_an_id_that_the_mount_cannot_name_is_inherited_as_it_is(kernels: Callable[..., Kernel]) -> None:
+    """As on a mount with mapped ids of the host (posix_acl_create of fs/posix_acl.c copies kernel ids)."""
+    ranges, below = Ranges.parse("0:100000:65534"), Below()
+    kernel = kernels(layers=[below, IdMap(ranges, ranges)], options=OPTIONS)
+    below.root.setxattr(DEFAULT, acl(7, 5, 0, 7, u12=6, u13=4, u100005=2), 0)
+    shown = [entry.id for entry in posix_acl.unpack(getxattr(kernel, ROOT, DEFAULT)) if entry.tag == USER]
+    assert shown == [65534, 65534, 5]
+    made = kernel.create(ROOT, b"f", 0o660)
+    directory = kernel.mkdir(ROOT, b"d", 0o777)
+    for node in (made.nodeid, directory):
+        kernel.setattr(node, FATTR_MODE, mode=0o750)
+    kernel.ask(Opcode.MKNOD, ROOT, S_IFIFO | 0o622, 0, 0, 0, b"p")
+    unnamed = entry_of(kernel.ask(Opcode.TMPFILE, ROOT, O_RDWR, S_IFREG | 0o600, 0, 0, b"/"))
+    kernel.ask(Opcode.LINK, ROOT, unnamed.nodeid, b"u")
+    assert below.root.walk(b"d").getxattr(DEFAULT) == below.root.getxattr(DEFAULT)
+    for name in (b"f", b"d", b"p", b"u"):
+        entries = posix_acl.unpack(below.root.walk(name).getxattr(ACCESS))
+        assert [(entry.id, entry.perm) for entry in entries if entry.tag == USER] == [(12, 6), (13, 4), (100_005, 2)]

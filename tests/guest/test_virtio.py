@@ -196,7 +196,9 @@ def begin(guest: Machine, name: str, lines: int) -> None:
     """Start WRITER in the guest, and wait until it has written something."""
     guest.run(["/bin/sh", "-c", 'cat >/tmp/writer.py <<"END"\n' + WRITER + "END"]).check()
     guest.run(f"rm -f /tmp/said {name}").check()
-    guest.run(f"(python3 /tmp/writer.py {name} {lines} >/tmp/saying 2>&1; mv /tmp/saying /tmp/said) &").check()
+    guest.run(
+        f"(python3 /tmp/writer.py {name} {lines} >/tmp/saying 2>&1; mv /tmp/saying /tmp/said) >/dev/null 2>&1 &"
+    ).check()
     guest.run(f"until [ -s {name} ]; do sleep 0.1; done", limit=PROMPT).check()
 
 

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from ninep import linux
 from ninep.drivers.memory import MemoryDriver, MemoryNode
 from ninep.errors import Refused
-from ninep.layers.base import Layer
+from ninep.layers.base import Layer, Wrapper
 from ninep.layers.id_map import OVERFLOW_ID, IdMap, Range, Ranges, Squash, peer_ids
 from ninep.linux import NO_ID, Errno
 from ninep.node import Changes, Identity, Node, User
+from ninep.testing.faults import Faults
 from ninep.testing.suite import Capabilities, DriverSuite
 from ninep.testing.suite.tree import in_buffers
 from ninep.wire import posix_acl
@@ -158,6 +159,47 @@ class TestIdMap:
         root.setxattr(name, posix_acl.pack([new, *less]), 0)
         given = [(entry.perm, entry.id) for entry in posix_acl.unpack(inside.getxattr(name))]
         assert given == [(4, 100_004), (1, 5), (1, 6), (1, 100_003)]
+
+    @pytest.mark.parametrize("layer", [SHIFT, Squash(), Squash(root_only=True)])
+    def test_what_a_new_file_inherits_stays_whose_it_is(self, inside: MemoryNode, layer: Layer) -> None:
+        """A client's kernel makes its ACL, of that of the directory as it sees it."""
+        access, default = b"system.posix_acl_access", b"system.posix_acl_default"
+        inside.setxattr(default, acl(0, 34), 0)
+        root = layer(inside, User())
+        shown = root.getxattr(default)
+        root.mkdir(b"d", 0o755, 5, 5)
+        made = root.walk(b"d")
+        made.setxattr(default, shown, 0)
+        made.setxattr(access, shown, 0)
+        unnamed, _ = root.tmpfile(linux.O_RDWR, 0o600, 5, 5)
+        unnamed.setxattr(access, shown, 0)
+        below = inside.walk(b"d")
+        assert below.getxattr(default) == below.getxattr(access) == acl(0, 34)
+        assert isinstance(unnamed, Wrapper)
+        assert unnamed.inner.getxattr(access) == acl(0, 34)
+
+    def test_what_differs_from_the_directory_is_not_inherited(self, inside: MemoryNode) -> None:
+        inside.setxattr(b"system.posix_acl_default", acl(12, 34), 0)
+        root = SHIFT(inside, User())
+        make(root, 5, 5)
+        for other in (acl(OVERFLOW_ID, 3), acl(OVERFLOW_ID, OVERFLOW_ID).replace(b"\2\0\4", b"\2\0\6")):
+            root.walk(b"f").setxattr(b"system.posix_acl_access", other, 0)
+            given = posix_acl.unpack(inside.walk(b"f").getxattr(b"system.posix_acl_access"))
+            assert given[1].id == OVERFLOW_ID
+            inside.walk(b"f").removexattr(b"system.posix_acl_access")
+
+    def test_a_removed_file_inherits_nothing(self, inside: MemoryNode) -> None:
+        faults = Faults()
+        root = SHIFT(faults(inside, User()), User())
+        make(root, 5, 5)
+        node = root.walk(b"f")
+        faults.fail("parent", Errno.ENOENT)
+        node.setxattr(b"system.posix_acl_access", acl(3, 4), 0)
+        assert inside.walk(b"f").getxattr(b"system.posix_acl_access") == acl(100_003, 200_004)
+        node.removexattr(b"system.posix_acl_access")
+        faults.fail("parent", Errno.EAGAIN)
+        with pytest.raises(Refused):
+            node.setxattr(b"system.posix_acl_access", acl(3, 4), 0)
 
     def test_a_stored_value_that_is_no_acl_is_replaced(self, inside: MemoryNode) -> None:
         inside.setxattr(b"system.posix_acl_default", b"garbage", 0)

@@ -19,6 +19,7 @@ from ninep.layers.id_map import OVERFLOW_ID, Ranges
 from ninep.linux import GETATTR_BASIC, NO_ID, O_RDWR, SETATTR_GID, SETATTR_MODE, SETATTR_SIZE, SETATTR_UID, Errno
 from ninep.node import Attributes, User
 from ninep.wire import messages as m
+from ninep.wire import posix_acl
 from ninep.wire.modes import DMDEVICE, DMDIR, DMNAMEDPIPE, DMSOCKET, DMSYMLINK
 
 pytestmark = pytest.mark.skipif(not may_become_another_user(), reason="only root's server has rights to give away")
@@ -168,6 +169,53 @@ def test_who_names_no_group(lab: Lab, policy: Policy, dialect: bytes) -> None:
     with session(lab, dialect, b"", 5) as client:
         for name in make_all(client, lab.model):
             assert owner(lab, name) == policy.owner(lab, dialect, 5, name), name
+
+
+def acl_of(*named: int) -> bytes:
+    """With an entry for each of these users."""
+    users = [posix_acl.AclEntry(posix_acl.USER, 6, uid) for uid in named]
+    base = [posix_acl.AclEntry(tag, 7, NO_ID) for tag in (posix_acl.GROUP_OBJ, posix_acl.MASK, posix_acl.OTHER)]
+    return posix_acl.pack([posix_acl.AclEntry(posix_acl.USER_OBJ, 7, NO_ID), *users, *base])
+
+
+def get_acl(client: Attacker, name: bytes) -> bytes:
+    size = client.rpc(m.Txattrwalk(SPARE, FILE, name)).size
+    value = bytes(client.rpc(m.Tread(FILE, 0, size)).data)
+    client.clunk(FILE)
+    return value
+
+
+def set_acl(client: Attacker, name: bytes, value: bytes) -> None:
+    client.walk(SPARE, FILE)
+    client.rpc(m.Txattrcreate(FILE, name, len(value), 0))
+    client.rpc(m.Twrite(FILE, 0, value))
+    client.clunk(FILE)
+
+
+@pytest.mark.parametrize("model", ["passthrough", *MAPPED])
+def test_whom_an_acl_names_that_is_inherited(lab: Lab, policy: Policy) -> None:
+    """A client's kernel gives a new file what the directory's default ACL shows it
+    (v9fs_set_create_acl of fs/9p/acl.c): users whom it could not name stay who they are.
+    """
+    stored = acl_of(0, 3, 65533, 100_003)
+    driver = next(iter(lab.server.exports)).driver
+    with session(lab, LINUX, b"", 5) as client:
+        client.rpc(m.Tmkdir(0, b"dir", 0o777, NO_ID))
+        root = driver.attach(User())
+        above = root.walk(b"dir")
+        above.setxattr(posix_acl.DEFAULT, stored, 0)
+        client.walk(0, SPARE, b"dir")
+        shown = get_acl(client, posix_acl.DEFAULT)
+        assert (shown != stored) == ("map_uids" in policy.options)
+        client.rpc(m.Tmkdir(SPARE, b"below", 0o777, NO_ID))
+        client.clunk(SPARE)
+        client.walk(0, SPARE, b"dir", b"below")
+        for name in (posix_acl.DEFAULT, posix_acl.ACCESS):
+            set_acl(client, name, shown)
+        made = above.walk(b"below")
+        assert made.getxattr(posix_acl.DEFAULT) == made.getxattr(posix_acl.ACCESS) == stored
+        for node in (made, above, root):
+            node.release()
 
 
 def test_the_group_of_the_directory(labs: Callable[..., Lab], dialect: bytes, model: str) -> None:

@@ -11,7 +11,9 @@ Rules
 * A client that names no id (``NO_ID``) is outside all ranges, and is squashed wherever root is:
   below these layers ``NO_ID`` would mean the user and group of the server process. In a chown
   ``NO_ID`` leaves the owner or the group alone, as -1 does in chown(2).
-* An entry that an ACL has already stays whose it is when the client sends it back.
+* An entry that an ACL has already stays whose it is when the client sends it back. So does what a new
+  file gets of its directory's default ACL: that is made by the client's kernel, which sees the
+  overflow id, while on the host the file system inherits ids that a mount does not map as they are.
 * Where privileges are dropped, root stays root if the map has it, and does not if it is squashed or
   unmapped.
 
@@ -25,9 +27,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
-from ninep.errors import Refused, linux_errno
+from ninep.errors import Refused
 from ninep.layers import LayerType, Settings
-from ninep.layers.acl import ACL_NAMES, keeping, translate
+from ninep.layers.acl import ACL_NAMES, EntryIds, acl_of, default_above, given_acl, translate
 from ninep.layers.base import FileWrapper, Wrapper
 from ninep.linux import GETATTR_BASIC, NO_ID, S_ISGID, Errno
 from ninep.node import Attributes, Buffer, Changes, Identity, Node, OpenFile, Qid, User
@@ -37,7 +39,6 @@ from ninep.wire import posix_acl
 OVERFLOW_ID: Final = 65534
 ALL_IDS: Final = NO_ID  # the number of ids: NO_ID itself is not one
 _SQUASHED: Final = (0, NO_ID)  # root, and a user without a number
-_NO_ACL: Final = frozenset({Errno.ENODATA, Errno.EOPNOTSUPP})
 
 
 class Range(NamedTuple):
@@ -126,20 +127,8 @@ class _Table:
         return number if number == NO_ID else OVERFLOW_ID
 
 
-class Ids(Protocol):
+class Ids(EntryIds, Protocol):
     """How a policy translates ids."""
-
-    def shown_uid(self, uid: int) -> int:
-        """The client's uid for one of the driver."""
-
-    def shown_gid(self, gid: int) -> int:
-        """The client's gid for one of the driver."""
-
-    def given_uid(self, uid: int) -> int:
-        """The driver's owner of a new file, for the uid that the client gave."""
-
-    def given_gid(self, gid: int) -> int:
-        """The same for the group."""
 
     def chowned(self, changes: Changes) -> Changes:
         """The changes that a chown makes."""
@@ -342,7 +331,9 @@ class IdMapped(Wrapper):
         return super().create(name, flags, mode, self.ids.given_uid(uid), self._group(gid))
 
     def tmpfile(self, flags: int, mode: int, uid: int, gid: int) -> tuple[Node, OpenFile]:
-        return super().tmpfile(flags, mode, self.ids.given_uid(uid), self._group(gid))
+        default = acl_of(self.inner, posix_acl.DEFAULT)
+        node, file = self.inner.tmpfile(flags, mode, self.ids.given_uid(uid), self._group(gid))
+        return IdMappedUnnamed(node, self.layer, self.ids, default), self.wrap_file(file)
 
     def mkdir(self, name: bytes, mode: int, uid: int, gid: int) -> Qid:
         return super().mkdir(name, mode, self.ids.given_uid(uid), self._group(gid))
@@ -364,22 +355,25 @@ class IdMapped(Wrapper):
 
     def setxattr(self, name: bytes, value: bytes, flags: int) -> None:
         if name in ACL_NAMES:
-            value = self._given_acl(name, value)
+            value = given_acl(value, acl_of(self.inner, name), self.default_above, self.ids)
         super().setxattr(name, value, flags)
 
-    def _given_acl(self, name: bytes, value: bytes) -> bytes:
-        ids = self.ids
-        try:
-            stored = self.inner.getxattr(name)
-        except OSError as error:
-            if linux_errno(error) not in _NO_ACL:
-                raise
-            stored = b""
-        return translate(
-            value,
-            keeping(stored, posix_acl.USER, ids.shown_uid, ids.given_uid),
-            keeping(stored, posix_acl.GROUP, ids.shown_gid, ids.given_gid),
-        )
+    def default_above(self) -> bytes:
+        """The default ACL of the directory, with the driver's ids; empty if there is none."""
+        return default_above(self.inner)
+
+
+class IdMappedUnnamed(IdMapped):
+    """A file without a name, which no directory is found from: it knows what it inherits."""
+
+    __slots__ = ("_default",)
+
+    def __init__(self, inner: Node, layer: object, ids: Ids, default: bytes) -> None:
+        super().__init__(inner, layer, ids)
+        self._default = default
+
+    def default_above(self) -> bytes:
+        return self._default
 
 
 class IdMappedFile(FileWrapper):
