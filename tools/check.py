@@ -31,6 +31,7 @@ PACKAGES = {
     "peer": ("diod", "attr", "acl"),
     "wine": ("wine", "wine64", "binutils-mingw-w64-x86-64", "ntfs-3g"),
     "debian": ("mmdebstrap",),
+    "cluster": ("redis-server", "haproxy", "fuse3"),
 }
 
 CHECKS: dict[str, Sequence[str]] = {
@@ -41,13 +42,19 @@ CHECKS: dict[str, Sequence[str]] = {
     "mypy win32": ("mypy", "--platform", "win32"),
     "layers": ("lint-imports",),
     "docs": ("sphinx-build", "-q", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html"),
-    "pytest": ("pytest", "-q", "--durations=15", "-m", "not guest and not wine", "-n", "2"),
+    "pytest": ("pytest", "-q", "--durations=15", "-m", "not guest and not wine and not cluster", "-n", "2"),
     # there is one Wine
     "pytest under Wine": ("pytest", "-q", "--durations=5", "-m", "wine and not guest"),
+    "pytest over clusters": ("pytest", "-q", "--durations=15", "-m", "cluster and not guest", "-n", "2"),
     "pytest in a guest": ("pytest", "-q", "--durations=15", "-m", "guest", "-n", "2", "--dist", "worksteal"),
 }
 # The markers whose tests must run after --install: see tests/conftest.py.
-REQUIRED = {"pytest": "peer,fuzz", "pytest under Wine": "wine", "pytest in a guest": "guest,peer,wine"}
+REQUIRED = {
+    "pytest": "peer,fuzz",
+    "pytest under Wine": "wine",
+    "pytest over clusters": "cluster",
+    "pytest in a guest": "guest,peer,wine",
+}
 
 
 def main() -> int:
@@ -90,7 +97,9 @@ def make_environment() -> None:
     """Make `.venv` with the project and its development tools."""
     if not (VENV / "bin" / "python").exists():
         run([sys.executable, "-m", "venv", str(VENV)])
-    step("pip", ("python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "-e", ".[dev,fuzz,docs]"))
+    step(
+        "pip", ("python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "-e", ".[dev,fuzz,docs,engines]")
+    )
 
 
 def passes(name: str, argv: Sequence[str]) -> bool:
