@@ -7,7 +7,9 @@ import stat
 from pathlib import Path
 
 import pytest
+from tests.client.conftest import InThread
 
+from ninep.drivers.local import LocalDriver
 from ninep.linux import S_IFIFO
 
 SECOND = 10**9
@@ -244,3 +246,42 @@ def test_wrong_command_lines(ninep, server, tmp_path):
     assert ninep("sync", "host:port", tmp_path).status == 2
     done = ninep("sync", __file__, server)
     assert (done.status, "is not a directory" in done.err) == (1, True)
+
+
+@pytest.fixture
+def served(tmp_path):
+    """A folder of this host with another in it, and the addresses of servers of both."""
+    (tmp_path / "outer/inner").mkdir(parents=True)
+    (tmp_path / "outer/zoo").mkdir()
+    (tmp_path / "outer/zoo/file").write_bytes(b"1")
+    folders = (tmp_path / "outer", tmp_path / "outer/inner")
+    threads = [InThread(LocalDriver(str(folder), security_model="none")) for folder in folders]
+    yield tmp_path / "outer", *(f"127.0.0.1:{thread.port()}" for thread in threads)
+    for thread in threads:
+        thread.stop()
+
+
+@pytest.mark.parametrize("dialect", ["9P2000.L", "9P2000.u", "9P2000"])
+@pytest.mark.parametrize("way", ["to a server", "from a server", "between servers"])
+def test_a_destination_in_the_source_is_met_once(ninep, served, dialect, way):
+    folder, outer, inner = served
+    source, to = {
+        "to a server": (folder, f"{inner}/new"),
+        "from a server": (outer, folder / "inner/new"),
+        "between servers": (outer, f"{inner}/new"),
+    }[way]
+    done = ninep("sync", "--dialect", dialect, f"{source}/", f"{to}/")
+    assert done.status == 1
+    assert done.err.count("a directory cannot be copied into itself") == len(done.err.splitlines()) == 1
+    assert sorted(os.listdir(folder / "inner/new")) == ["inner", "zoo"]
+    assert (folder / "inner/new/zoo/file").read_bytes() == b"1"
+    assert os.listdir(folder / "inner/new/inner") == []
+
+
+def test_a_folder_onto_itself(ninep, served):
+    folder, outer, _ = served
+    for source, to in ((folder, outer), (outer, folder)):
+        done = ninep("sync", "--delete", f"{source}/", f"{to}/")
+        assert done.status == 1
+        assert "a directory cannot be copied into itself" in done.err
+    assert (folder / "zoo/file").read_bytes() == b"1"

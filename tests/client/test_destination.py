@@ -8,6 +8,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from tests.client.test_copying import FakeTree, picture, remote_picture
 from tests.support.client import PATIENCE
 
 from ninep.client import destination
+from ninep.client.blocking import Client
 from ninep.client.copied import Copied
 from ninep.client.destination import Destination, Folder, typed_target
 from ninep.client.local import Keep
@@ -421,3 +423,114 @@ def test_what_this_host_serves_is_not_copied_onto_or_into_itself(tmp_path, diale
     finally:
         server.stop()
     assert (served / "copy" / "file").read_bytes() == b"content"
+
+
+DIALECTS = pytest.mark.parametrize("dialect", ["9P2000.L", "9P2000.u", "9P2000"])
+INSIDE = "a directory cannot be copied into itself"
+
+
+@contextmanager
+def client_of(folder: Path, dialect: str, model: str = "none") -> Iterator[Client]:
+    """Of a server of this folder."""
+    server = InThread(LocalDriver(str(folder), security_model=model))
+    try:
+        with Blocking().connect(server.socket(), dialect=dialect, timeout=PATIENCE) as client:
+            yield client
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def around(tmp_path) -> Path:
+    """A folder of this host in which another one is served."""
+    (tmp_path / "src/served/old").mkdir(parents=True)
+    (tmp_path / "src/zoo").mkdir()
+    for name in ("a", "served/b", "zoo/c"):
+        (tmp_path / "src" / name).write_bytes(name.encode())
+    return tmp_path / "src"
+
+
+@DIALECTS
+@pytest.mark.parametrize("model", ["none", "mapped-owner"])
+@pytest.mark.parametrize("target", ["new", "", "old", "old/below"])
+def test_a_folder_around_the_served_one_is_copied_once(around, dialect, model, target):
+    """It meets its own destination, which the copy fills, on the way down."""
+    errors: list[OSError] = []
+    with client_of(around / "served", dialect, model) as client:
+        client.put(around, target, recursive=True, onerror=errors.append)
+    assert [(error.errno, INSIDE in error.strerror) for error in errors] == [(errno.EINVAL, True)]
+    assert errors[0].filename == os.path.join(around / "served", target).rstrip("/")
+    made = around / "served" / target
+    assert (made / "a").read_bytes() == b"a"
+    assert (made / "zoo/c").read_bytes() == b"zoo/c"
+    assert not any(path.relative_to(made).parts.count("served") > 1 for path in made.rglob("*"))
+
+
+@DIALECTS
+@pytest.mark.usefixtures("host")
+@pytest.mark.parametrize("target", ["new", "old", "old/below"])
+def test_a_served_folder_is_copied_once_to_a_place_in_it(around, dialect, target):
+    errors: list[OSError] = []
+    made = around / "served" / target
+    with client_of(around, dialect) as client:
+        client.get("/", made, recursive=True, onerror=errors.append)
+    assert [(error.errno, INSIDE in error.strerror) for error in errors] == [(errno.EINVAL, True)]
+    assert errors[0].filename == f"/served/{target}"
+    assert (made / "a").read_bytes() == b"a"
+    assert (made / "zoo/c").read_bytes() == b"zoo/c"
+    assert not any(path.relative_to(made).parts.count("served") > 1 for path in made.rglob("*"))
+
+
+@DIALECTS
+@pytest.mark.usefixtures("host")
+def test_a_served_folder_is_not_copied_onto_itself(around, dialect):
+    before = around.stat().st_mtime_ns
+    with client_of(around, dialect) as client:
+        with pytest.raises(OSError, match=INSIDE):
+            client.get("/", around, recursive=True)
+        with pytest.raises(OSError, match=INSIDE):
+            client.get("/zoo", around / "zoo", recursive=True)
+    assert around.stat().st_mtime_ns == before
+    assert (around / "zoo/c").read_bytes() == b"zoo/c"
+
+
+@DIALECTS
+def test_one_folder_by_two_servers_is_copied_once(around, dialect):
+    errors: list[OSError] = []
+    with client_of(around, dialect) as source, client_of(around / "served", dialect) as client:
+        client.copy_from(source, "/", "new", recursive=True, onerror=errors.append)
+    assert [INSIDE in error.strerror for error in errors] == [True]
+    assert sorted(os.listdir(around / "served/new")) == ["a", "served", "zoo"]
+    assert sorted(os.listdir(around / "served/new/served")) == ["b", "old"]
+
+
+@DIALECTS
+@pytest.mark.parametrize("dereference", [False, True])
+def test_a_file_of_a_tree_that_the_server_has_under_another_name(around, dialect, dereference):
+    """A hard link, or a link that is followed: opened for writing it would be emptied first."""
+    (around / "served/src/zoo").mkdir(parents=True)
+    (around / "served/src/hard").write_bytes(b"content")
+    os.link(around / "served/src/hard", around / "hard")
+    (around / "served/src/zoo/soft").write_bytes(b"content")
+    (around / "zoo/soft").symlink_to(around / "served/src/zoo/soft")
+    errors: list[OSError] = []
+    with client_of(around / "served", dialect) as client:
+        client.put(around, "src", recursive=True, dereference=dereference, onerror=errors.append)
+    onto = [str(error.filename) for error in errors if "onto itself" in error.strerror]
+    assert onto == ["/src/hard", "/src/zoo/soft"][: 1 + dereference]
+    assert (around / "hard").read_bytes() == (around / "served/src/hard").read_bytes() == b"content"
+    if dereference:
+        assert (around / "served/src/zoo/soft").read_bytes() == b"content"
+
+
+@DIALECTS
+def test_a_directory_of_a_tree_that_the_server_has_too(around, dialect):
+    (around / "served/dir").mkdir()
+    (around / "served/dir/file").write_bytes(b"content")
+    (around / "dir").symlink_to(around / "served/dir")
+    errors: list[OSError] = []
+    with client_of(around / "served", dialect) as client:
+        client.put(around, "/", recursive=True, dereference=True, onerror=errors.append)
+    assert [INSIDE in error.strerror for error in errors] == [True, True]
+    assert sorted(error.filename for error in errors) == sorted(["/dir", str(around / "served")])
+    assert (around / "dir/file").read_bytes() == b"content"

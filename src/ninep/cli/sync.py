@@ -33,6 +33,7 @@ from ninep.client.copied import Copied
 from ninep.client.destination import Destination, Target, checked_name, directory_target
 from ninep.client.errors import ServerPath
 from ninep.client.identity import user_id
+from ninep.client.overlap import INTO_ITSELF, same_time
 from ninep.client.paths import join
 
 SECOND: Final = 1_000_000_000
@@ -78,6 +79,8 @@ class Syncing:
         self._tell = tell
         self._new: set[Names] = set()
         """Directories that a dry run did not make."""
+        self._since: int | None = None
+        """The mtime of the receiver's top at the beginning, in seconds; None in a dry run."""
         self._changed: set[Names] = set()
         """Directories in which something was made or removed: their times are to be set."""
 
@@ -86,6 +89,9 @@ class Syncing:
         directories: list[tuple[Names, Item, Item | None]] = [((), top, have)]
         if have is None:
             self._new.add(())
+        if not self._dry:
+            self._since = self._receiver.mtime() // SECOND
+            self._refuse_receiver((), top)
         pending: list[Names] = [()]
         while pending:
             with self._remote.below():
@@ -141,6 +147,7 @@ class Syncing:
             self._remove(names, have)
             have = None
         if item.kind == stat.S_IFDIR:
+            self._refuse_receiver(names, item)
             if have is None and self._act("mkdir", names):
                 self._receiver.mkdir(names)
             elif have is None:
@@ -155,6 +162,26 @@ class Syncing:
             if have is not None:
                 self._receiver.remove(names, have, self._remote.report)
             self._receiver.mknod(names, item)
+
+    def _refuse_receiver(self, names: Names, item: Item) -> None:
+        """EINVAL for the directory that is written, which would go on without end (``client.overlap``).
+        Since the beginning its mtime has not become less.
+        """
+        if self._since is None or item.mtime_ns // SECOND < self._since:
+            return
+        mtime = self._receiver.mtime()
+        if not same_time(mtime, self._sender.mtime(names)):
+            return
+        try:
+            self._receiver.set_mtime(mtime + SECOND)
+        except PermissionError:
+            return
+        try:
+            seen = self._sender.mtime(names)
+        finally:
+            self._receiver.set_mtime(mtime)
+        if same_time(mtime, seen - SECOND):
+            raise OSError(errno.EINVAL, f"is where the copy goes: {INTO_ITSELF}", self._sender.shown(names))
 
     def _link(self, names: Names, item: Item, have: Item | None) -> None:
         target = self._sender.readlink(names)

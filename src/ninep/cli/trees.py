@@ -18,6 +18,7 @@ from ninep.client import local
 from ninep.client.destination import Destination, Folder, Target, checked_name
 from ninep.client.errors import ServerPath
 from ninep.client.local import Keep
+from ninep.client.overlap import mtime_of, set_mtime_of
 from ninep.client.paths import from_host, join, to_host
 from ninep.client.stat import FileStat, SetAttr
 
@@ -80,6 +81,14 @@ class Sender(ABC):
         """The target of a link."""
 
     @abstractmethod
+    def shown(self, names: Names) -> str:
+        """The path of an entry, for errors."""
+
+    @abstractmethod
+    def mtime(self, names: Names) -> int:
+        """The time of the last change of an entry, in nanoseconds."""
+
+    @abstractmethod
     def to_server(self, names: Names, receiver: ServerReceiver, progress: Progress) -> None:
         """Copy a file."""
 
@@ -106,6 +115,12 @@ class HostSender(Sender):
 
     def readlink(self, names: Names) -> str:
         return from_host(os.readlink(self._path(names)))
+
+    def shown(self, names: Names) -> str:
+        return self._path(names)
+
+    def mtime(self, names: Names) -> int:
+        return os.stat(self._path(names), follow_symlinks=False).st_mtime_ns
 
     def to_server(self, names: Names, receiver: ServerReceiver, progress: Progress) -> None:
         receiver.client.put(
@@ -151,6 +166,14 @@ class ServerSender(Sender):
         with self._naming(path):
             return self.client.readlink(path)
 
+    def shown(self, names: Names) -> str:
+        return self._shown(self.path(names))
+
+    def mtime(self, names: Names) -> int:
+        path = self.path(names)
+        with self._naming(path):
+            return self.client.stat(path).st_mtime_ns
+
     def to_server(self, names: Names, receiver: ServerReceiver, progress: Progress) -> None:
         receiver.client.copy_from(
             self.client,
@@ -186,6 +209,14 @@ class Receiver(ABC):
     @abstractmethod
     def readlink(self, names: Names) -> str:
         """The target of a link."""
+
+    @abstractmethod
+    def mtime(self) -> int:
+        """The time of the last change of the top, in nanoseconds."""
+
+    @abstractmethod
+    def set_mtime(self, mtime: int) -> None:
+        """Set it."""
 
     @abstractmethod
     def mkdir(self, names: Names) -> None:
@@ -237,6 +268,12 @@ class ServerReceiver(Receiver):
 
     def readlink(self, names: Names) -> str:
         return self.client.readlink(self.path(names))
+
+    def mtime(self) -> int:
+        return self.client.stat(self._top).st_mtime_ns
+
+    def set_mtime(self, mtime: int) -> None:
+        self.client.utime(self._top, atime=None, mtime=mtime)
 
     def mkdir(self, names: Names) -> None:
         self.client.mkdir(self.path(names), 0o700)
@@ -308,6 +345,12 @@ class HostReceiver(Receiver):
     def readlink(self, names: Names) -> str:
         with self._folder(names[:-1]) as folder:
             return from_host(os.readlink(folder.at(to_host(names[-1])), dir_fd=folder.fd))
+
+    def mtime(self) -> int:
+        return mtime_of(self._top)
+
+    def set_mtime(self, mtime: int) -> None:
+        set_mtime_of(self._top, mtime)
 
     def mkdir(self, names: Names) -> None:
         with self._folder(names[:-1]) as folder:

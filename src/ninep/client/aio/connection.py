@@ -17,7 +17,7 @@ import errno
 import socket
 import ssl
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from functools import partial
 from typing import Final, ParamSpec, TypeAlias, TypeVar, cast
 
@@ -39,6 +39,8 @@ T = TypeVar("T")
 
 Stream: TypeAlias = AsyncGenerator[T, None]
 """The type of verbs that yield."""
+Done: TypeAlias = Awaitable[None]
+"""What a verb without a result returns."""
 
 
 class _Wire(asyncio.BufferedProtocol):

@@ -40,6 +40,8 @@ T = TypeVar("T")
 
 Stream: TypeAlias = Generator[T, None, None]
 """The type of verbs that yield."""
+Done: TypeAlias = None
+"""What a verb without a result returns."""
 
 
 class Connection:

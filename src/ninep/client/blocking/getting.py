@@ -24,8 +24,9 @@ from ninep.client.copied import Copied
 from ninep.client.destination import Destination, Folder, PartialFile, SpecialFile, Target
 from ninep.client.errors import ServerPath, about, refusal
 from ninep.client.local import NOTHING, Keep
+from ninep.client.overlap import INTO_ITSELF, mtime_of, same_time, set_mtime_of
 from ninep.client.paths import RemotePath, text_of
-from ninep.client.stat import DirEntry, FileStat
+from ninep.client.stat import SECOND, DirEntry, FileStat
 from ninep.linux import Errno
 
 Problem: TypeAlias = Callable[[OSError], object]
@@ -58,13 +59,14 @@ class _Pending(NamedTuple):
 class _Queue:
     """The queue of a tree copy, of bounded size."""
 
-    def __init__(self, top: _Pending, found: FileStat) -> None:
+    def __init__(self, top: _Pending, found: FileStat, since: int) -> None:
         self.directories = [top]
         # Links are made last, followed by the attributes of directories, innermost first: a mode
         # without write permission would prevent making entries.
         self.links: list[tuple[DirEntry, tuple[str, ...]]] = []
         self.made: list[tuple[FileStat, tuple[str, ...]]] = [(found, top.names)]
         self.held = MemoryBudget()
+        self.since = since
 
 
 class Getting(Opener, NameCalls, AttributeCalls, TreeWalk):
@@ -115,7 +117,9 @@ class Getting(Opener, NameCalls, AttributeCalls, TreeWalk):
                 copy_target.destination.close()
 
     def _get_tree(self, path: str, top: Destination, found: FileStat, job: _Job) -> None:
-        queue = _Queue(_Pending(path, ()), found)
+        run = self.connection.run
+        queue = _Queue(_Pending(path, ()), found, run(mtime_of, top) // SECOND)
+        self._refuse_destination(path, found, top, queue)
         while queue.directories:
             try:
                 self._get_directory(queue.directories.pop(), top, queue, job)
@@ -129,7 +133,7 @@ class Getting(Opener, NameCalls, AttributeCalls, TreeWalk):
         if job.keep != NOTHING:
             for original, names in reversed(queue.made):
                 try:
-                    self.connection.run(_keep_directory, top, names, original, job.keep)
+                    run(_keep_directory, top, names, original, job.keep)
                 except OSError as error:
                     self._report(error, job)
 
@@ -161,6 +165,7 @@ class Getting(Opener, NameCalls, AttributeCalls, TreeWalk):
         elif entry.stat is None:
             self.stat(entry.path)  # raises the error of the missing attributes
         elif entry.is_dir():
+            self._refuse_destination(entry.path, entry.stat, top, queue)
             queue.held.reserve(below.size())
             self.connection.run(folder.make_directory, name)
             if job.keep != NOTHING:
@@ -169,6 +174,29 @@ class Getting(Opener, NameCalls, AttributeCalls, TreeWalk):
             queue.directories.append(below)
         else:
             self._get_file(entry.path, Target(top, name), folder, entry.stat, job)
+
+    def _refuse_destination(self, path: str, found: FileStat, top: Destination, queue: _Queue) -> None:
+        """EINVAL for the directory that is copied to, which may be served by this host, under another
+        number, owner and mode: the copy would go on without end. Since the beginning its mtime has not
+        become less; it is given another for a moment, and if the server shows that, they are one.
+        """
+        if found.st_mtime_ns // SECOND < queue.since:
+            return
+        run = self.connection.run
+        mtime = run(mtime_of, top)
+        if not same_time((self.stat(path)).st_mtime_ns, mtime):
+            return
+        try:
+            run(set_mtime_of, top, mtime + SECOND)
+        except PermissionError:  # it is another user's, who may not be this server's
+            return
+        try:
+            seen = (self.stat(path)).st_mtime_ns
+        finally:
+            run(set_mtime_of, top, mtime)
+        if same_time(seen, mtime + SECOND):
+            with about(path):
+                raise refusal(Errno.EINVAL, f"is {top.path} of this host, where the copy goes: {INTO_ITSELF}")
 
     def _get_file(self, path: str, copy_target: Target, folder: Folder, found: FileStat, job: _Job) -> None:
         if not found.is_file():

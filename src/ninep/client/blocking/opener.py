@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from ninep.client.blocking.connection import Done
 from ninep.client.blocking.export import AttachedExport
 from ninep.client.blocking.file import File
 from ninep.client.copied import Copied, not_overwritten
@@ -39,16 +41,17 @@ class Opener(AttachedExport):
             fid, qid = self.verbs.walk(self.root, names)
             return self._open_fid(fid, qid, flags, text_of(path))
 
-    def open_copy(self, path: str, permissions: int, copied: Copied) -> File:
+    def open_copy(self, path: str, permissions: int, copied: Copied, check: Callable[[], Done] | None = None) -> File:
         """An empty file at ``path`` to copy to. An existing symbolic link is replaced, an existing
-        file truncated; EEXIST if it is in ``copied``.
+        file truncated; EEXIST if it is in ``copied``. ``check`` is called before that, and raises if the
+        file must stay.
         """
         with about(path):
             names = split(path)
             if not names:
                 raise refusal(Errno.EISDIR)
             flags = O_WRONLY | O_CREAT | O_TRUNC
-            return self._open_or_create(names, flags, permissions & PERMISSIONS, path, copied)
+            return self._open_or_create(names, flags, permissions & PERMISSIONS, path, copied, check)
 
     def refuse_if_made(self, path: str, qid_path: int, copied: Copied) -> None:
         """EEXIST if the file at ``path`` was made by the command that ``copied`` belongs to.
@@ -88,7 +91,13 @@ class Opener(AttachedExport):
         return File(self.verbs, fid, path, flags, iounit)
 
     def _open_or_create(
-        self, names: list[bytes], flags: int, mode: int, path: str, copied: Copied | None = None
+        self,
+        names: list[bytes],
+        flags: int,
+        mode: int,
+        path: str,
+        copied: Copied | None = None,
+        check: Callable[[], Done] | None = None,
     ) -> File:
         """Open the file if it exists, otherwise create it; it may be created or removed by others
         in between.
@@ -97,7 +106,7 @@ class Opener(AttachedExport):
             parent, _ = self.verbs.walk(self.root, names[:-1])
             try:
                 if not flags & O_EXCL:
-                    found = self._found(parent, names, copied)
+                    found = self._found(parent, names, copied, check)
                     if found is not None:
                         self.verbs.release(parent)
                         fid, qid = found
@@ -115,7 +124,9 @@ class Opener(AttachedExport):
             return File(self.verbs, parent, path, flags, iounit)
         raise refusal(Errno.EEXIST, f"{join_names(names)} comes and goes")
 
-    def _found(self, parent: int, names: list[bytes], copied: Copied | None) -> tuple[int, Qid | None] | None:
+    def _found(
+        self, parent: int, names: list[bytes], copied: Copied | None, check: Callable[[], Done] | None
+    ) -> tuple[int, Qid | None] | None:
         """The existing file, if there is one. For a copy, a link is removed, and a file made by the
         same copy is EEXIST.
         """
@@ -130,6 +141,8 @@ class Opener(AttachedExport):
         try:
             self.refuse_if_made(join_names(names), qid.path, copied)
             if not self._is_link(qid):
+                if check is not None:
+                    check()
                 return fid, qid
         except BaseException:
             self.verbs.release(fid)

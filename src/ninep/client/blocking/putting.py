@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Final, NamedTuple
 
 from ninep.client.blocking.attributes import AttributeCalls
@@ -23,12 +24,11 @@ from ninep.client.blocking.tree import MAX_DEPTH, TreeWalk
 from ninep.client.copied import Copied
 from ninep.client.errors import about, refusal
 from ninep.client.local import NOTHING, Entry, Keep
+from ninep.client.overlap import INTO_ITSELF, ONTO_ITSELF, same_time
 from ninep.client.paths import RemotePath, join, join_names, split, text_of
 from ninep.client.stat import SECOND, FileStat, SetAttr
 from ninep.linux import Errno
 
-_ONTO_ITSELF: Final = "a file cannot be copied onto itself"
-_INTO_ITSELF: Final = "a directory cannot be copied into itself"
 _SPECIAL: Final = frozenset({stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK})
 
 
@@ -41,6 +41,13 @@ class _Job(NamedTuple):
     dereference: bool
     copied: Copied
     source: Source
+
+
+class _Top(NamedTuple):
+    """The directory that a tree is copied to: its path, and its mtime at the beginning, in seconds."""
+
+    remote: str
+    since: int
 
 
 class _Pending(NamedTuple):
@@ -113,8 +120,6 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
     def _put(self, path: str, remote: str, recursive: bool, job: _Job) -> None:
         entry = job.source.entry(path, dereference=True)
         if not stat.S_ISDIR(entry.mode):
-            if not job.source.on_server:
-                self._refuse_same(entry, remote, job, _ONTO_ITSELF)
             self._put_file(entry, remote, job)
         elif recursive:
             self._refuse_inside(entry, remote, job)
@@ -127,7 +132,7 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
         """EINVAL if a directory would be copied into itself, by whatever address."""
         names = split(remote)
         for depth in range(len(names) + 1):
-            self._refuse_same(entry, join_names(names[:depth]), job, _INTO_ITSELF)
+            self._refuse_same(entry, join_names(names[:depth]), job, INTO_ITSELF)
 
     def _refuse_same(self, entry: Entry, remote: str, job: _Job, why: str) -> None:
         found = self._existing(remote)
@@ -143,12 +148,11 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
         if job.source.on_server:
             return job.source.is_same(entry, found)
         mtime = found.st_mtime_ns
-        unit = 1 if mtime % SECOND else SECOND  # 9P2000 has seconds
         kind = stat.S_IFMT(entry.mode)
         if (
             stat.S_IFMT(found.st_mode) != kind
             or (kind != stat.S_IFDIR and found.st_size != entry.size)
-            or entry.mtime_ns // unit != mtime // unit
+            or not same_time(mtime, entry.mtime_ns)
         ):
             return False
         other = mtime + SECOND
@@ -157,10 +161,12 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
             seen = job.source.entry(entry.path, dereference=True)
         finally:
             self.utime(remote, atime=None, mtime=mtime)
-        return seen.mtime_ns // unit == other // unit
+        return same_time(mtime, seen.mtime_ns - SECOND)
 
     def _put_tree(self, entry: Entry, remote: str, job: _Job) -> None:
         self._put_directory(entry, remote, job)
+        found = self._existing(remote)
+        top = None if found is None else _Top(remote, found.st_mtime_ns // SECOND)
         made = [(entry, remote)]
         pending = [_Pending(entry.path, remote, 0, (entry.identity,))]
         while pending:
@@ -172,7 +178,7 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
                 continue
             for path in paths:
                 try:
-                    self._put_child(path, directory, pending, made, job)
+                    self._put_child(path, directory, pending, made, top, job)
                 except OSError as error:
                     self._put_failed(error, job)
         for original, copy in reversed(made):
@@ -187,6 +193,7 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
         directory: _Pending,
         pending: list[_Pending],
         made: list[tuple[Entry, str]],
+        top: _Top | None,
         job: _Job,
     ) -> None:
         entry = job.source.entry(path, dereference=job.dereference)
@@ -197,12 +204,26 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
         if entry.identity in directory.above:
             with job.source.about(path):
                 raise refusal(Errno.ELOOP, "leads to a directory it is in")
+        if top is not None and self._is_target(entry, top, job):
+            with job.source.about(path):
+                raise refusal(Errno.EINVAL, f"is {top.remote} of the server, where the copy goes: {INTO_ITSELF}")
         if directory.depth > MAX_DEPTH:
             with job.source.about(path):
                 raise refusal(Errno.ELOOP, f"more than {MAX_DEPTH} directories deep")
         self._put_directory(entry, remote, job)
         made.append((entry, remote))
         pending.append(_Pending(path, remote, directory.depth + 1, (*directory.above, entry.identity)))
+
+    def _is_target(self, entry: Entry, top: _Top, job: _Job) -> bool:
+        """Whether a directory to be copied is the one that is copied to, so that the copy would go on
+        without end: its server's folder is below the source. Since the beginning that one's mtime has
+        not become less.
+        """
+        if entry.mtime_ns // SECOND < top.since:
+            return False
+        found = self._existing(top.remote)
+        now = job.source.entry(entry.path, dereference=job.dereference)
+        return found is not None and self._is_same(now, top.remote, found, job)
 
     def _put_directory(self, entry: Entry, remote: str, job: _Job) -> None:
         """Make a directory, writable for now, or accept an existing one, unless this copy made it
@@ -222,6 +243,9 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
                     raise refusal(Errno.ENOTDIR, words) from None
             if not stat.S_ISDIR(found.st_mode):
                 raise
+            if self._is_same(entry, remote, found, job):
+                with about(remote):
+                    raise refusal(Errno.EINVAL, INTO_ITSELF) from None
             if job.copied.remote_path(found.st_ino) != remote:
                 self.refuse_if_made(remote, found.st_ino, job.copied)
             job.copied.record_remote(found.st_ino, remote)
@@ -297,12 +321,11 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
         if kind != stat.S_IFREG:
             with job.source.about(entry.path):
                 raise refusal(Errno.EOPNOTSUPP, "special files are not copied")
-        if job.source.on_server:
-            self._refuse_same(entry, remote, job, _ONTO_ITSELF)
+        check = partial(self._refuse_same, entry, remote, job, ONTO_ITSELF)
         size = entry.size
         with (
             job.source.reading(entry) as pieces,
-            self.open_copy(remote, entry.mode & 0o777, job.copied) as file,
+            self.open_copy(remote, entry.mode & 0o777, job.copied, check) as file,
         ):
             if job.progress is not None:
                 job.progress(entry.path, 0, size)
