@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ import pytest
 from tests.serving import ORDINARY_USER, Server, may_become_another_user
 from tests.support.client import PATIENCE, RawClient
 
-from ninep.app import control, control_client
-from ninep.app.control_client import Asking, Refused
+from ninep.app import control, control_client, control_place
+from ninep.app.control_client import Asking, Refused, running
 from ninep.app.control_place import server_places, worker_places
 from ninep.app.control_protocol import LONGEST_REQUEST
 from ninep.wire import messages as m
@@ -140,6 +141,28 @@ class TestActs:
             asking.ask("lock-break", client="1", path="/file")
             assert waits.rpc(m.Tlock(1, 1, 0, 0, 0, 2, b"b")).status == 0
 
+    def test_what_is_no_socket_of_a_worker_is_left_alone(
+        self, begin: Callable[..., Server], place: str, tmp_path: Path
+    ) -> None:
+        """Connecting to a file is refused, as to a socket at which nobody listens."""
+        (tmp_path / "control.1").write_text("precious")
+        (tmp_path / "control.2").mkdir()
+        (tmp_path / "control.3").symlink_to("nowhere")
+        begin("--workers", "2")
+        with Asking(place) as asking:
+            assert len(asking.status()["processes"]) == 2
+        assert (tmp_path / "control.1").read_text() == "precious"
+        assert {"control.2", "control.3"} < set(os.listdir(tmp_path))
+
+    @pytest.mark.skipif(not may_become_another_user(), reason="needs root")
+    def test_nobody_else_is_believed_to_be_a_worker(self, begin: Callable[..., Server], place: str) -> None:
+        server = begin("--workers", "2")
+        with listener_of(ORDINARY_USER, f"{place}.1"), Asking(place) as asking:
+            found = asking.status()
+            assert len(found["processes"]) == 2
+            assert found["unanswered"] == []
+            server.wait_for(f"{place}.1 is no worker of this server: user {ORDINARY_USER} listens there")
+
     def test_drain(self, begin: Callable[..., Server], place: str) -> None:
         server = begin()
         with connect(server) as client, Asking(place) as asking:
@@ -225,6 +248,28 @@ class TestWorkers:
             until(lambda: len(asking.status()["processes"]) == 2)
         assert victim not in worker_places(place)
 
+    def test_what_is_no_socket_of_a_worker_is_left_alone(
+        self, begin: Callable[..., Server], place: str, tmp_path: Path
+    ) -> None:
+        """Connecting to a file is refused, as to a socket at which nobody listens."""
+        (tmp_path / "control.1").write_text("precious")
+        (tmp_path / "control.2").mkdir()
+        (tmp_path / "control.3").symlink_to("nowhere")
+        begin("--workers", "2")
+        with Asking(place) as asking:
+            assert len(asking.status()["processes"]) == 2
+        assert (tmp_path / "control.1").read_text() == "precious"
+        assert {"control.2", "control.3"} < set(os.listdir(tmp_path))
+
+    @pytest.mark.skipif(not may_become_another_user(), reason="needs root")
+    def test_nobody_else_is_believed_to_be_a_worker(self, begin: Callable[..., Server], place: str) -> None:
+        server = begin("--workers", "2")
+        with listener_of(ORDINARY_USER, f"{place}.1"), Asking(place) as asking:
+            found = asking.status()
+            assert len(found["processes"]) == 2
+            assert found["unanswered"] == []
+            server.wait_for(f"{place}.1 is no worker of this server: user {ORDINARY_USER} listens there")
+
     def test_drain(self, begin: Callable[..., Server], place: str) -> None:
         server = begin("--workers", "2")
         with connect(server) as client, Asking(place) as asking:
@@ -233,6 +278,44 @@ class TestWorkers:
             client.walk(0, 1)
         until(lambda: not server.running)
         server.stop()
+
+
+@contextmanager
+def listener_of(uid: int, path: str) -> Iterator[None]:
+    """A socket at which a process of this user listens (SO_PEERCRED: who called listen(2))."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(path)
+        os.seteuid(uid)
+        try:
+            sock.listen()
+        finally:
+            os.seteuid(0)
+        yield
+
+
+@pytest.mark.skipif(not may_become_another_user(), reason="needs root")
+def test_who_is_believed_to_be_a_server(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with listener_of(ORDINARY_USER, place):
+        Asking(place).close()  # root asks every user's
+        monkeypatch.setattr(control_place, "own_uid", lambda: 1000)
+        with pytest.raises(PermissionError, match=f"user {ORDINARY_USER} listens there"):
+            Asking(place)
+        monkeypatch.setattr(control_place, "own_uid", lambda: ORDINARY_USER)
+        Asking(place).close()
+    os.unlink(place)
+    with listener_of(0, place):
+        Asking(place).close()
+        with pytest.raises(PermissionError):
+            Asking(place, worker=True)
+
+
+def test_only_sockets_are_taken_for_what_servers_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    (tmp_path / "1.sock").write_text("precious")
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / "2.sock"))
+    assert set(running()) & {1, 2} == set()
+    assert os.listdir(tmp_path) == ["1.sock"]
 
 
 def _refused(server: Server) -> bool:

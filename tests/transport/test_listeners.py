@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import pytest
 import uvloop
+from tests.serving import ORDINARY_USER, may_become_another_user
 from tests.support.client import PATIENCE, RawClient
 
 from ninep.drivers.memory import MemoryDriver
@@ -24,7 +25,7 @@ from ninep.transport.busy_poll import POSSIBLE, SocketWriter
 from ninep.transport.inherited import Descriptor
 from ninep.transport.stdio import Stdio
 from ninep.transport.tcp import Tcp
-from ninep.transport.unix import Unix
+from ninep.transport.unix import Unix, remove_abandoned
 from ninep.transport.vsock import Vsock
 from ninep.transport.writer import LoopWriter
 
@@ -208,6 +209,19 @@ class TestUnix:
             other.bind(path)
             self.refused(run, path)
         assert os.path.lexists(path)
+
+    @pytest.mark.skipif(not may_become_another_user(), reason="needs root")
+    def test_nor_one_that_another_user_left_behind(self, run: Run[Address], path: str) -> None:
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(path)
+        os.chown(path, ORDINARY_USER, -1)
+        self.refused(run, path)
+        remove_abandoned(path)
+        assert os.path.lexists(path)
+        os.chown(path, os.geteuid(), -1)
+        remove_abandoned(path)
+        assert not os.path.lexists(path)
+        remove_abandoned(path)
 
     def refused(self, run: Run[Address], path: str) -> None:
         with pytest.raises(OSError, check=lambda error: error.errno == errno.EADDRINUSE):

@@ -22,7 +22,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final
 
 from ninep.app.control_commands import COMMANDS, Controlled, Failed, checked
-from ninep.app.control_place import NONE, default_place, own_uid, worker_place, worker_places
+from ninep.app.control_place import NONE, check_owner, default_place, own_uid, worker_place, worker_places
 from ninep.app.control_protocol import (
     LONGEST_REPLY,
     LONGEST_REQUEST,
@@ -147,8 +147,10 @@ async def _ask(place: str, line: bytes) -> Table | None:
             finally:
                 writer.close()
     except (ConnectionRefusedError, FileNotFoundError):
-        with suppress(OSError):
-            os.unlink(place)  # left by a worker that was killed
+        unix.remove_abandoned(place)  # left by a worker that was killed
+        return {}
+    except PermissionError as error:
+        log.warning("%s is no worker of this server: %s", place, error.strerror)
         return {}
     except (OSError, ValueError):  # TimeoutError among them
         return None
@@ -160,7 +162,13 @@ async def _open(place: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]
     reader = asyncio.StreamReader(limit=LONGEST_REPLY, loop=loop)
     protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
     transport, _ = await unix.dial(loop, lambda: protocol, unix.Unix(place))
-    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+    writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+    try:
+        check_owner(writer.get_extra_info("socket"), worker=True)
+    except OSError:
+        writer.close()
+        raise
+    return reader, writer
 
 
 # -- the sockets of a server that begins ---------------------------------------------------------------------------------------

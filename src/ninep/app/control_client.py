@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
+import socket
 from types import TracebackType
 from typing import Any, Self
 
-from ninep.app.control_place import server_places, worker_places
+from ninep.app.control_place import check_owner, server_places, worker_places
 from ninep.app.control_protocol import LONGEST_REPLY, Table, read_reply, request
 from ninep.transport import unix
+from ninep.transport.sockets import closed_on_error
 
 TIMEOUT = 10.0
 OTHERS_WITHIN = 1.0
@@ -21,11 +22,13 @@ class Refused(Exception):
 
 
 class Asking:
-    """A connection to the control socket of a server. ``OSError`` if no server answers."""
+    """A connection to the control socket of a server. ``OSError`` if no server answers, or one of
+    another user. ``worker``: of another worker of this server.
+    """
 
-    def __init__(self, path: str, timeout: float = TIMEOUT) -> None:
+    def __init__(self, path: str, timeout: float = TIMEOUT, *, worker: bool = False) -> None:
         self.path = path
-        self._sock = unix.connect(unix.Unix(path), timeout)
+        self._sock = _connected(path, timeout, worker=worker)
         self._lines = self._sock.makefile("rb")
 
     def __enter__(self) -> Self:
@@ -68,6 +71,13 @@ class Asking:
         self._sock.close()
 
 
+def _connected(path: str, timeout: float, *, worker: bool = False) -> socket.socket:
+    sock = unix.connect(unix.Unix(path), timeout)
+    with closed_on_error([sock]):
+        check_owner(sock, worker=worker)
+    return sock
+
+
 def running() -> dict[int, str]:
     """The control sockets of the servers of this user that are running, by process id. What was
     left by servers that were killed is removed.
@@ -75,10 +85,9 @@ def running() -> dict[int, str]:
     found = {}
     for pid, path in server_places().items():
         try:
-            unix.connect(unix.Unix(path), TIMEOUT).close()
+            _connected(path, TIMEOUT).close()
         except ConnectionRefusedError:
-            with suppress(OSError):
-                os.unlink(path)
+            unix.remove_abandoned(path)
         except OSError:
             continue
         else:
@@ -103,7 +112,7 @@ class OthersMetrics:
         texts = []
         for pid, place in places.items():
             try:
-                with Asking(place, timeout=OTHERS_WITHIN) as asking:
+                with Asking(place, timeout=OTHERS_WITHIN, worker=True) as asking:
                     self._last[pid] = asking.ask("metrics", here=True)["text"]
             except ConnectionRefusedError:  # it was killed
                 self._last.pop(pid, None)

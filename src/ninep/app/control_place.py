@@ -7,6 +7,7 @@ beside it, ``PATH.PID``, by which whichever of them is asked asks the others.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -16,6 +17,7 @@ from typing import Any, Final
 
 from ninep.host.runtime_places import runtime_folder, runtime_folders
 from ninep.options import BadOption
+from ninep.transport.peers import unix_peer
 
 NONE: Final = "none"
 own_uid: Any = getattr(os, "geteuid", int)
@@ -28,6 +30,16 @@ def parse_control(text: str) -> str:
     if text != NONE and not text.startswith("/"):
         raise BadOption(f"{text!r}: write the whole path of a socket, or {NONE}")
     return text
+
+
+def check_owner(sock: Any, *, worker: bool = False) -> None:
+    """``PermissionError`` unless the program that listens at the other end is this user's or root's: in a
+    folder that others may write in, they can make sockets, too. Root asks every user's server. ``worker``:
+    it should be one of the same server, so this user's.
+    """
+    owner, own = unix_peer(sock).uid, own_uid()
+    if owner != own and (worker or (own and owner)):
+        raise PermissionError(errno.EACCES, f"user {owner} listens there, who is neither you nor root")
 
 
 def default_place() -> str | None:

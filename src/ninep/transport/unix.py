@@ -1,7 +1,8 @@
 """Unix sockets: ``unix:PATH``.
 
-A unix socket left behind by a server that is gone is replaced (connecting is refused); one in use
-is not (EADDRINUSE). A socket that binding made is removed at the end.
+A unix socket left behind by a server of this user that is gone is replaced (connecting is refused);
+one in use, another user's and what is no socket are not (EADDRINUSE). A socket that binding made is
+removed at the end.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ def bind(address: Unix) -> Bound:
     return Bound(address, [sock], close)
 
 
+_own_uid: Final[Callable[[], int]] = getattr(os, "geteuid", int)
 _fchmod: Final[Callable[[int, int], None] | None] = getattr(os, "fchmod", None)
 
 
@@ -89,17 +91,18 @@ def _bind_or_replace(sock: socket.socket, path: str) -> None:
     try:
         sock.bind(path)
     except OSError as error:
-        if error.errno != errno.EADDRINUSE or not _abandoned(sock.family, path):
+        if error.errno != errno.EADDRINUSE or not abandoned(path):
             raise
         os.unlink(path)
         sock.bind(path)
 
 
-def _abandoned(family: int, path: str) -> bool:
-    """A socket that is not listened at any more."""
-    if not stat.S_ISSOCK(os.lstat(path).st_mode):
+def abandoned(path: str) -> bool:
+    """A socket of this user that is not listened at any more. ``OSError`` if there is nothing."""
+    found = os.lstat(path)  # connecting to what is no socket is refused as well (unix(7))
+    if not stat.S_ISSOCK(found.st_mode) or found.st_uid != _own_uid():
         return False
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
+    with socket.socket(_family(Unix(path)), socket.SOCK_STREAM) as probe:
         probe.setblocking(False)  # a server with a full backlog is alive, and would have us wait
         try:
             probe.connect(path)
@@ -108,6 +111,13 @@ def _abandoned(family: int, path: str) -> bool:
         except OSError:
             return False
         return False
+
+
+def remove_abandoned(path: str) -> None:
+    """Remove a socket that a server of this user left behind, and nothing else."""
+    with suppress(OSError):
+        if abandoned(path):
+            os.unlink(path)
 
 
 # -- connecting ---------------------------------------------------------------------------------------
