@@ -32,7 +32,7 @@ this page.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 from ninep.errors import Refused
@@ -366,6 +366,15 @@ class Driver(ABC):
     @abstractmethod
     def attach(self, user: User) -> Node:
         """The root node for this user, to be released like any node."""
+
+    def prepare(self, *, writable: bool) -> None:
+        """Called once before the first attach, and may wait. ``writable``: clients may change
+        something, so this may as well.
+        """
+
+    def storage(self) -> Mapping[str, str]:
+        """What the storage is and was found to do, as words for people, by name. Must not wait."""
+        return {}
 
     def source(self) -> Source | None:
         """The folder of the host that is served, if there is one."""

@@ -21,7 +21,9 @@ CLIENT = {
 }  # fmt: skip
 PROCESS = {
     "pid": 5, "connections": 1, "addresses": ["127.0.0.1:564"], "draining": False, "more": False, "monotonic": 1.0, "near": [],
-    "exports": [{"name": "src", "source": "/srv", "owners": "none", "attaches": 2, "locks": 1}], "clients": [CLIENT],
+    "exports": [{"name": "src", "source": "/srv", "owners": "none", "attaches": 2, "locks": 1,
+                 "storage": {"file system": "fuse", "locks": "yes"}}],
+    "clients": [CLIENT],
     "held": [{"client": "3", "export": "src", "path": "/f", "qid_path": 1, "kind": "write", "start": 0, "end": None, "owner": "h", "process": 7}],
     "slow": [{"storage": "export 'src'", "seconds": 4.0, "ago": 61.0}],
 }  # fmt: skip
@@ -40,6 +42,7 @@ def test_a_status_as_lines() -> None:
         "",
         "EXPORT  SOURCE  OWNERS  ATTACHES  LOCKS",
         "src     /srv    none           2      1",
+        "storage of src: file system fuse, locks yes",
         "",
         "CLIENT  PEER           USERS            DIALECT   MSIZE  FIDS  OPEN  LOCKS  REQUESTS  REQ/S  IN/S  OUT/S  CONNECTED  STATE",
         ("3       192.0.2.1:900  a\\x1b(1000)@src  9P2000.L   128K     2     1      1        30     10  2.0K      -      1m00s  "

@@ -13,8 +13,9 @@ import pytest
 
 from ninep import host
 from ninep.host import Volume
+from ninep.options import BadOption
 from ninep.security.attr_cache import RACY, AttrCache
-from ninep.security.filesystems import LONGEST_STEP, SKEW, Filesystems, long_ago
+from ninep.security.filesystems import LONGEST_STEP, SKEW, Coherence, Filesystems, long_ago
 
 NOW = 1_700_000_000_123_456_789
 SECOND = 10**9
@@ -94,3 +95,68 @@ def test_files_without_a_name_by_device(tmp_path: Path) -> None:
         assert filesystems.unnamed(dir) is False, "never where a program answers"
     finally:
         host.close(dir)
+
+
+class TestCoherence:
+    """What is kept where other computers write, too."""
+
+    @staticmethod
+    def cache(rule: str, **volume: object) -> AttrCache[str]:
+        filesystems = Filesystems()
+        filesystems.rule_by(Coherence.parse(rule))
+        filesystems.learn(1, DISK._replace(slow=True, **volume))  # type: ignore[arg-type]
+        filesystems.settled(inode(NOW), RACY)  # the latest time that was seen there
+        return AttrCache[str](filesystems)
+
+    LONG_AGO = NOW - 3600 * SECOND
+
+    @pytest.mark.parametrize(
+        ("rule", "ctime", "kept"),
+        [
+            ("auto", True, True),
+            ("auto", False, False),
+            ("strict", True, False),
+            ("close-to-open", True, True),
+            ("close-to-open", False, False),
+            ("5", True, True),
+            ("5", False, True),
+        ],
+    )
+    def test_what_was_read_is_kept_as_the_rule_says(
+        self, clock: SimpleNamespace, rule: str, ctime: bool, kept: bool
+    ) -> None:
+        known, found = self.cache(rule, ctime=ctime), inode(self.LONG_AGO)
+        known.store_read(found, "read")
+        assert (known.get(found) == "read") is kept
+
+    def test_seconds_end(self, clock: SimpleNamespace) -> None:
+        known, found = self.cache("5", ctime=False), inode(self.LONG_AGO)
+        known.store_read(found, "read")
+        clock.now += 5 * SECOND
+        assert known.get(found) == "read"
+        clock.now += 1
+        assert known.get(found) is None
+
+    def test_our_own_change_counts_at_once(self, clock: SimpleNamespace) -> None:
+        """The ctime of a FUSE file system need not move with it."""
+        known, found = self.cache("5", ctime=False), inode(self.LONG_AGO)
+        known.store_read(found, "read")
+        known.store_written(found, "ours")
+        assert known.get(found) == "ours"
+
+    def test_a_disk_is_no_matter_of_the_rule(self, clock: SimpleNamespace) -> None:
+        filesystems = Filesystems()
+        filesystems.rule_by(Coherence.parse("strict"))
+        filesystems.learn(1, DISK)
+        known, found = AttrCache[str](filesystems), inode(self.LONG_AGO)
+        known.store_read(found, "read")
+        assert known.get(found) == "read"
+
+    @pytest.mark.parametrize("text", ["auto", "strict", "close-to-open", "0.5", "30"])
+    def test_is_written_as_it_is_read(self, text: str) -> None:
+        assert str(Coherence.parse(text)) == text
+
+    @pytest.mark.parametrize("text", ["", "loose", "0", "-1", "nan", "3601", "inf"])
+    def test_what_is_no_rule(self, text: str) -> None:
+        with pytest.raises(BadOption):
+            Coherence.parse(text)

@@ -74,7 +74,7 @@ class ExportOptions(OptionSet):
         AUTO,
         MODEL,
         "What of the guest's owners, modes and links is real on the host. auto: mapped-owner, or "
-        "mapped-xattr where there are no permission bits.",
+        "mapped-xattr where there are no permission bits, mapped-file on a network or FUSE file system without extended attributes.",
         group=EXPORTS,
         short="s",
     )
@@ -268,6 +268,7 @@ def build(config: ExportConfig, workers: int = 1) -> Export:
     """
     layers = config.layers()
     driver = config.driver.open(config.rest, config.options(config.driver.options), config.choice())
+    driver.prepare(writable=not config.get("read_only"))
     return Export(
         config.name,
         driver,

@@ -56,6 +56,7 @@ def lines(status: Table, rate: Mapping[str, Rates], now: float, most: int | None
     yield from _server(status, now)
     yield ""
     yield from _columns(EXPORTS, _exports(processes))
+    yield from _storage(processes)
     clients = [client for process in processes for client in process["clients"]]
     if most is not None:
         clients.sort(key=lambda client: -rate[client["id"]].requests if client["id"] in rate else 0.0)
@@ -102,6 +103,15 @@ def _exports(processes: Sequence[Table]) -> list[tuple[str, ...]]:
         )
         for name, some in together.items()
     ]
+
+
+def _storage(processes: Sequence[Table]) -> Iterator[str]:
+    """What was found of the storage of each export by trying it; nothing where nothing was tried."""
+    shown = {export["name"]: export.get("storage", {}) for process in processes for export in process["exports"]}
+    for name, found in shown.items():
+        if len(found) > 1:
+            words = ", ".join(f"{key} {value}" for key, value in found.items())
+            yield f"storage of {printable(name) or '-'}: {printable(words)}"
 
 
 def _client(client: Table, rate: Rates | None, now: float) -> tuple[str, ...]:

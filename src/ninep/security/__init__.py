@@ -61,6 +61,8 @@ def suitable_model(volume: Volume) -> str:
     model can keep owners out of sight.
     """
     name = _SUITABLE.get((volume.posix_owners, volume.xattrs))
+    if name is None and volume.slow and volume.posix_owners:  # a cluster or FUSE
+        name = "mapped-file"
     if name is None:
         raise Unsuitable(
             f"its filesystem ({volume.kind}) has no extended attributes to keep the guest's owners in; choose a security model: "

@@ -7,7 +7,8 @@ was read within a tick of the last change may have been changed again without a 
 * an answer read when ctime was younger than ``RACY``, or than the filesystem's own steps
   (``filesystems``), is not kept;
 * what this server wrote itself is kept for ``RACY`` after the write, then read again once.
-  Meanwhile a change by a host process in the same tick would go unseen, for 20 ms.
+  Meanwhile a change by a host process in the same tick would go unseen, for 20 ms;
+* where a rule of seconds holds (``filesystems.Coherence``), both are kept for so long.
 
 Bounded: two generations of ``SIZE`` entries each; what is not used while one fills is dropped with
 the other. An entry takes about 300 bytes.
@@ -56,11 +57,14 @@ class AttrCache(Generic[V]):
         """``value`` was read just now, after ``found``."""
         if self._filesystems.settled(found, RACY):
             self._keep((found.st_ino, found.st_dev), (found.st_ctime_ns, 0, value))
+        elif span := self._filesystems.keeps_for(found.st_dev):
+            self._keep((found.st_ino, found.st_dev), (found.st_ctime_ns, time.time_ns() + span, value))
 
     def store_written(self, found: Stat, value: V) -> None:
         """We set this value ourselves; ``found`` is the state after that."""
-        if self._filesystems.keeps(found.st_dev):
-            self._keep((found.st_ino, found.st_dev), (found.st_ctime_ns, time.time_ns() + RACY, value))
+        span = self._filesystems.keeps_for(found.st_dev) or (RACY if self._filesystems.keeps(found.st_dev) else 0)
+        if span:
+            self._keep((found.st_ino, found.st_dev), (found.st_ctime_ns, time.time_ns() + span, value))
 
     def _keep(self, key: tuple[int, int], entry: tuple[int, int, V]) -> None:
         recent = self._recent

@@ -8,6 +8,8 @@
   multiple of 10 ms is taken for one of the long steps: others hardly ever are. Where the clock is
   another computer's, it is compared with itself: the latest time that was seen there. Where ctime
   does not move with each change (FUSE, FAT) nothing is kept.
+* Where other computers write too, how long what was read may be kept is a rule of the export
+  (``Coherence``), and for such devices alone.
 * Whether a file without a name (O_TMPFILE) can be given one that stays. Some programs behind FUSE
   say so and lose it at the close. So the first one of each device is closed and looked at, and
   where a program or another computer answers there is none.
@@ -16,10 +18,11 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import Final, NamedTuple
 
 from ninep import host
 from ninep.host import Handle, Stat, Volume
+from ninep.options import BadOption
 
 STEP: Final = 10_000_000
 """Nanoseconds: times of filesystems with longer steps than the kernel's are multiples of this."""
@@ -27,6 +30,43 @@ LONGEST_STEP: Final = 2_000_000_000
 """Nanoseconds: FAT."""
 SKEW: Final = 3_000_000_000
 """Nanoseconds that the clocks of the servers of one filesystem may differ."""
+
+
+STRICT: Final = "strict"
+CLOSE_TO_OPEN: Final = "close-to-open"
+BY_KIND: Final = "auto"
+RULES: Final = (BY_KIND, STRICT, CLOSE_TO_OPEN)
+MOST_SECONDS: Final = 3600
+
+
+class Coherence(NamedTuple):
+    """What may be kept of owners, modes and listings on a file system that other computers write,
+    too. Sizes and times are always asked.
+    """
+
+    rule: str = BY_KIND
+    """``STRICT``: nothing. ``CLOSE_TO_OPEN``: for as long as ctime stands, where it moves with each
+    change. ``BY_KIND``: the second on file systems whose kind is known for that, else the first.
+    """
+    seconds: float = 0.0
+    """Besides, for so long, whatever ctime says of a change elsewhere."""
+
+    @classmethod
+    def parse(cls, text: str) -> Coherence:
+        """A word of ``RULES``, or seconds. ``BadOption``."""
+        if text in RULES:
+            return cls(text)
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = -1.0
+        if not 0 < seconds <= MOST_SECONDS:
+            raise BadOption(f"{text!r} is not one of {', '.join(RULES)}, or seconds up to {MOST_SECONDS}")
+        return cls(CLOSE_TO_OPEN, seconds)
+
+    def __str__(self) -> str:
+        """As it is written."""
+        return f"{self.seconds:g}" if self.seconds else self.rule
 
 
 def long_ago(changed: int, ctime: int, least: int) -> bool:
@@ -52,10 +92,15 @@ class Filesystem:
 class Filesystems:
     """The devices of one export, as far as they are known."""
 
-    __slots__ = ("_by_device",)
+    __slots__ = ("_by_device", "coherence")
 
     def __init__(self) -> None:
         self._by_device: dict[int, Filesystem] = {}
+        self.coherence = Coherence()
+
+    def rule_by(self, coherence: Coherence) -> None:
+        """The rule of the export."""
+        self.coherence = coherence
 
     def learn(self, device: int, volume: Volume) -> None:
         """A device was looked at."""
@@ -71,7 +116,7 @@ class Filesystems:
         ctime = found.st_ctime_ns
         if known is None or not (known.volume.slow or not known.volume.ctime):
             return long_ago(ctime, ctime, least)
-        if not known.volume.ctime:
+        if not self._by_ctime(known.volume):
             return False
         latest = known.latest
         known.latest = max(ctime, latest)
@@ -80,7 +125,18 @@ class Filesystems:
     def keeps(self, device: int) -> bool:
         """Whether a ctime of this device, unchanged, says that the file is."""
         known = self._by_device.get(device)
-        return known is None or known.volume.ctime
+        return known is None or self._by_ctime(known.volume)
+
+    def keeps_for(self, device: int) -> int:
+        """Nanoseconds for which what was read there is kept, if its ctime stands."""
+        seconds = self.coherence.seconds
+        if not seconds:
+            return 0
+        known = self._by_device.get(device)
+        return int(seconds * 1e9) if known is not None and known.volume.slow else 0
+
+    def _by_ctime(self, volume: Volume) -> bool:
+        return volume.ctime and not (volume.slow and self.coherence.rule == STRICT)
 
     def unnamed(self, dir: Handle) -> bool | None:
         """Whether a file without a name that is made in this directory can be given one that stays;

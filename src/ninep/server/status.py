@@ -55,6 +55,7 @@ def _export(server: Server, export: Export) -> Table:
         "owners": None if source is None else export.owners(source),
         "attaches": server.counters.attaches[export.name],
         "locks": len(export.locks),
+        "storage": dict(export.driver.storage()),
     }
 
 

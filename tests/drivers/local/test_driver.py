@@ -12,7 +12,8 @@ from tests.support.descriptors import open_descriptors
 
 from ninep import host
 from ninep.drivers.local import ExportError, LocalDriver, new_handle_cache
-from ninep.linux import GETATTR_BASIC, Errno
+from ninep.errors import Refused
+from ninep.linux import GETATTR_BASIC, LOCK_WRLCK, O_CREAT, O_RDWR, Errno
 from ninep.node import User
 from ninep.security import MODELS, Unsuitable
 
@@ -142,3 +143,65 @@ class TestMadeAgain:
 
         monkeypatch.setattr(driver, "_choose", choose)
         assert refusal(driver.attach, User()) is Errno.ENOENT
+
+
+def test_a_cluster_without_attributes_keeps_owners_in_hidden_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = host.volume
+    monkeypatch.setattr(host, "volume", lambda *a, **b: real(*a, **b)._replace(xattrs=False, slow=True))
+    assert LocalDriver(str(tmp_path)).security_model == "mapped-file"
+
+
+class TestPrepare:
+    """What the file system can do is tried once before it is served."""
+
+    @pytest.fixture
+    def slow(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalDriver:
+        real = host.volume
+        monkeypatch.setattr(host, "volume", lambda *a, **b: real(*a, **b)._replace(slow=True))
+        return LocalDriver(str(tmp_path), "none")
+
+    def test_a_slow_one_is_tried(self, tmp_path: Path, slow: LocalDriver) -> None:
+        assert list(slow.storage()) == ["file system"]
+        slow.prepare(writable=True)
+        assert slow.storage()["locks"] == "yes"
+        assert not list(tmp_path.iterdir())
+
+    def test_a_read_only_one_is_left_alone(self, tmp_path: Path, slow: LocalDriver) -> None:
+        before = tmp_path.stat().st_mtime_ns
+        slow.prepare(writable=False)
+        assert tmp_path.stat().st_mtime_ns == before
+        assert list(slow.storage()) == ["file system"]
+
+    def test_a_disk_is_known_by_its_kind(self, tmp_path: Path) -> None:
+        before = tmp_path.stat().st_mtime_ns
+        LocalDriver(str(tmp_path), "none").prepare(writable=True)
+        assert tmp_path.stat().st_mtime_ns == before
+
+    def test_one_that_lets_nothing_be_made_is_served_all_the_same(
+        self, slow: LocalDriver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object) -> None:
+            raise Refused(Errno.EDQUOT)
+
+        monkeypatch.setattr(host, "make_dir", refuse)
+        slow.prepare(writable=True)
+        assert list(slow.storage()) == ["file system"]
+
+    def test_one_without_locks_is_not_asked_for_any(
+        self, tmp_path: Path, slow: LocalDriver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = []
+
+        def lock(*arguments: object) -> None:
+            asked.append(arguments)
+            raise Refused(Errno.EOPNOTSUPP)
+
+        monkeypatch.setattr(host, "lock", lock)
+        slow.prepare(writable=True)
+        root = slow.attach(User())
+        _, file = root.create(b"file", O_CREAT | O_RDWR, 0o644, os.geteuid(), os.getegid())
+        asked.clear()
+        file.lock(LOCK_WRLCK, 0, 8)
+        assert not asked

@@ -13,8 +13,8 @@ ctime   whether ctime moves with each change: what may be kept of its files
         (``security.filesystems``)
 ======  ========================================================================================
 
-A later need, such as how a filesystem locks or numbers its directories' entries, is one more field
-of ``host.Volume`` and one more row here.
+The file system of the export itself is tried besides, if it is slow and clients may write
+(``probe``): what was found counts more than its kind.
 
 Device numbers are used again after an unmount, so a record counts as long as the table of mounts
 stands still. A node that has a path handle keeps its device.
@@ -23,25 +23,41 @@ stands still. A node that has a path handle keeps its device.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from ninep import host
+from ninep.drivers.local.host_locks import HostLocks
+from ninep.drivers.local.probe import NO, YES, Found
 from ninep.errors import Refused
 from ninep.host import Handle, Stat, Volume
 from ninep.linux import S_ISVTX, Errno
 from ninep.node import Node, check_may_wait
-from ninep.security.filesystems import Filesystems
+from ninep.security.filesystems import CLOSE_TO_OPEN, Filesystems
 
 N = TypeVar("N", bound=Node)
 _OTHERS_WRITE = 0o022
 
 
 class DeviceTable(Generic[N]):
-    """The devices of one export. ``fast`` and ``slow``: the classes of nodes."""
+    """The devices of one export. ``fast`` and ``slow``: the classes of nodes; ``locks``: whether the
+    host is asked for byte-range locks.
+    """
 
-    __slots__ = ("_fast", "_filesystems", "_known", "_me", "_pseudo", "_slow")
+    __slots__ = ("_fast", "_filesystems", "_known", "_me", "_pseudo", "_slow", "found", "locks")
 
-    def __init__(self, filesystems: Filesystems, fast: type[N], slow: type[N], *, pseudo: bool) -> None:
+    def __init__(
+        self,
+        filesystems: Filesystems,
+        fast: type[N],
+        slow: type[N],
+        *,
+        pseudo: bool,
+        locks: HostLocks | None = None,
+    ) -> None:
+        self.locks = locks or HostLocks()
+        self.found: dict[int, tuple[Found, ...]] = {}
+        """What was found by trying, by device."""
         self._filesystems = filesystems
         self._fast = fast
         self._slow = slow
@@ -56,6 +72,16 @@ class DeviceTable(Generic[N]):
         if volume.pseudo and not self._pseudo:
             raise Refused(Errno.EACCES, f"{volume.kind} is mounted here, which is not served")
         return self._slow if volume.slow or volume.pseudo else self._fast
+
+    def learn(self, number: int, volume: Volume, found: Sequence[Found]) -> None:
+        """What was found by trying on a device counts, whatever its kind says."""
+        answers = {one.name: one.answer for one in found}
+        self.found[number] = tuple(found)
+        self.locks.learn(number, answers.get("locks") != NO)
+        asked = self._filesystems.coherence.rule == CLOSE_TO_OPEN
+        tells = answers.get("ctime tells")
+        ctime = (volume.ctime and tells != NO) or (asked and tells == YES)
+        self.register(number, volume._replace(ctime=ctime))
 
     def nodes(self, number: int, path_handle: Handle) -> type[N]:
         """The class of the nodes of a device, of which ``open_path`` is one. Waits, unless what is

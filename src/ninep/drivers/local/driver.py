@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import suppress
 from pathlib import PurePath
@@ -10,9 +11,12 @@ from typing import Final
 from ninep import host
 from ninep.drivers.local.devices import DeviceTable
 from ninep.drivers.local.handle_cache import HandleCache, self_closing
+from ninep.drivers.local.host_locks import AUTO as AUTO_LOCKS
+from ninep.drivers.local.host_locks import LOCKS, HostLocks
 from ninep.drivers.local.node import LocalNode
 from ninep.drivers.local.node_table import NodeTable
 from ninep.drivers.local.per_call_handles import shared_handle_cache
+from ninep.drivers.local.probe import lines, probe
 from ninep.drivers.local.qids import MULTIDEVS
 from ninep.drivers.local.slow import SlowNode
 from ninep.drivers.local.writeout import SlowWriteoutNode, WriteoutNode
@@ -23,6 +27,9 @@ from ninep.linux import S_IFDIR, S_IFMT, Errno
 from ninep.node import Driver, Source, User
 from ninep.options import BadOption
 from ninep.security import AUTO, Choice, SecurityModel, Unsuitable
+from ninep.security.filesystems import Coherence
+
+log = logging.getLogger("ninep.drivers")
 
 
 class ExportError(OSError):
@@ -57,6 +64,9 @@ class LocalDriver(Driver):
             makes), ``devices`` (clients of passthrough and none may make device nodes that are ones
             for the host too; EPERM otherwise).
         writeout: ``immediate``: the host begins to write data back after each write (``writeout``).
+        coherence: what may be kept of a file system that other computers write, too
+            (``ninep.security.filesystems.Coherence``). locks: ``auto``, ``host`` or ``server``: who
+            keeps byte-range locks (``host_locks``).
 
     Raises:
         ExportError: the folder is missing or its filesystem unfit for the model.
@@ -77,9 +87,13 @@ class LocalDriver(Driver):
         *,
         pseudo_filesystems: bool = False,
         writeout: str | None = None,
+        coherence: Coherence | None = None,
+        locks: str = AUTO_LOCKS,
         **model_options: object,
     ) -> None:
         choose = security_model if isinstance(security_model, Choice) else Choice(security_model, model_options)
+        if locks not in LOCKS:
+            raise BadOption(f"locks: {locks!r} is not one of {', '.join(LOCKS)}")
         if multidevs not in MULTIDEVS:
             raise BadOption(f"multidevs: {multidevs!r} is not one of {', '.join(MULTIDEVS)}")
         opened, self.volume = _open(path)
@@ -95,6 +109,8 @@ class LocalDriver(Driver):
         except Unsuitable as error:
             raise ExportError(f"cannot export {path}: {error}") from error
         self.security_model = model.name
+        if coherence is not None:
+            model.filesystems.rule_by(coherence)
         found = host.stat(root)
         self._path = path
         self._real = PurePath(os.path.realpath(path))
@@ -103,7 +119,7 @@ class LocalDriver(Driver):
             _check_writeout(writeout, root)
         kinds: tuple[type[LocalNode], type[LocalNode]]
         kinds = (LocalNode, SlowNode) if writeout is None else (WriteoutNode, SlowWriteoutNode)
-        devices = DeviceTable[LocalNode](model.filesystems, *kinds, pseudo=pseudo_filesystems)
+        devices = DeviceTable[LocalNode](model.filesystems, *kinds, pseudo=pseudo_filesystems, locks=HostLocks(locks))
         self._table = table = NodeTable(
             model, MULTIDEVS[multidevs](found.st_dev), handles or shared_handle_cache(), devices
         )
@@ -113,6 +129,22 @@ class LocalDriver(Driver):
         table, device, ino = self._table, found.st_dev, found.st_ino
         kind = table.devices.register(device, volume)
         return kind(table, None, b"/", device, ino, table.qids.path(device, ino))
+
+    def prepare(self, *, writable: bool) -> None:
+        """Try what the file system can do, if every call may wait there. An ordinary one is known
+        by its kind, and not written to.
+        """
+        volume, root = self.volume, self._table.root
+        if not volume.slow or volume.read_only or not writable:
+            return
+        try:
+            found = probe(root.get_path_handle())
+        except OSError as error:
+            log.info("%s: cannot try what its file system can do: %s", self._path, error)
+            return
+        self._table.devices.learn(root.dev, volume, found)
+        for line in lines(found):
+            log.info("%s (%s): %s", self._path, volume.kind, line)
 
     def attach(self, user: User) -> LocalNode:  # noqa: ARG002 - who may attach is decided above, and as whom here below
         host.mounts.watch()
@@ -150,6 +182,12 @@ class LocalDriver(Driver):
 
     def source(self) -> Source:
         return Source(os.path.abspath(self._path), self._table.model.name, lineage(self._path), areas(self._path))
+
+    def storage(self) -> dict[str, str]:
+        """The kind of file system, and the answers of ``probe``."""
+        table = self._table
+        found = table.devices.found.get(table.root.dev, ())
+        return {"file system": self.volume.kind, **{one.name: one.answer for one in found}}
 
     def close(self) -> None:
         self._table.close()

@@ -149,6 +149,15 @@ class LocalFile(CachedFile):
     # -- locks ---------------------------------------------------------------------------------------------------------
 
     def lock(self, kind: int, start: int, length: int) -> None:
+        rule = self._node.table.devices.locks
+        if not rule.asks(self._node.dev):
+            return
+        try:
+            self._lock(kind, start, length)
+        except OSError as error:
+            raise rule.refusal(error) from None
+
+    def _lock(self, kind: int, start: int, length: int) -> None:
         """The host wants a handle open for writing for a write lock; flock(2) clients have one for
         reading only.
         """
@@ -162,6 +171,8 @@ class LocalFile(CachedFile):
             host.lock(self._locks, kind, start, length)
 
     def test_lock(self, kind: int, start: int, length: int) -> tuple[int, int, int, int] | None:
+        if not self._node.table.devices.locks.asks(self._node.dev):
+            return None
         return host.test_lock(self.handle if self._locks == NO_HANDLE else self._locks, kind, start, length)
 
     def close(self) -> None:
@@ -261,6 +272,8 @@ class IdleFile(LocalFile):
         super().lock(kind, start, length)
 
     def test_lock(self, kind: int, start: int, length: int) -> tuple[int, int, int, int] | None:
+        if not self._node.table.devices.locks.asks(self._node.dev):
+            return None
         return host.test_lock(self.get_handle() if self._locks == NO_HANDLE else self._locks, kind, start, length)
 
     def _close_handle(self) -> None:

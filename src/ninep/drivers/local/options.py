@@ -7,9 +7,11 @@ from typing import Final
 
 from ninep.drivers import DriverType
 from ninep.drivers.local.driver import WRITEOUT, LocalDriver
+from ninep.drivers.local.host_locks import AUTO, LOCKS
 from ninep.drivers.local.qids import MULTIDEVS
-from ninep.options import FLAG, OptionSet, choice, option
+from ninep.options import FLAG, OptionSet, choice, option, parsed
 from ninep.security import Choice
+from ninep.security.filesystems import Coherence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +39,33 @@ class LocalOptions(OptionSet):
         "option of the same name). Linux only. It is no fsync.",
         group="Exports",
     )
+    coherence: Coherence = option(
+        Coherence(),
+        parsed("auto|strict|close-to-open|SECONDS", Coherence.parse, Coherence),
+        "What may be kept of owners, modes and listings where other computers write too (FUSE, NFS, CephFS and so on). strict: nothing. "
+        "close-to-open: for as long as ctime stands, if it moves with each change there. SECONDS: besides, for so long, whatever others do. auto: "
+        "close-to-open on file systems whose kind has such a ctime (NFS, CephFS), else strict.",
+        group="Exports",
+    )
+    locks: str = option(
+        AUTO,
+        choice(LOCKS),
+        "Who keeps byte-range locks beside the server's own table. host: its file system, which on a cluster excludes clients of other servers; "
+        "what it cannot lock is ENOLCK. server: that table alone. auto: the host where it can.",
+        group="Exports",
+    )
 
 
 def open_folder(target: str, options: LocalOptions, model: Choice) -> LocalDriver:
     """``ExportError`` if the folder is missing or unfit."""
     return LocalDriver(
-        target, model, options.multidevs, pseudo_filesystems=options.pseudo_filesystems, writeout=options.writeout
+        target,
+        model,
+        options.multidevs,
+        pseudo_filesystems=options.pseudo_filesystems,
+        writeout=options.writeout,
+        coherence=options.coherence,
+        locks=options.locks,
     )
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from array import array
 from bisect import bisect_right
 from collections import OrderedDict
@@ -53,10 +54,14 @@ class PackedListing:
     in ``data`` are numbers: 1, 2, 3 ...
     """
 
-    __slots__ = ("__weakref__", "cookies", "data", "ends", "stamp")
+    __slots__ = ("__weakref__", "cookies", "data", "ends", "stamp", "until")
 
-    def __init__(self, stamp: Stamp, data: bytes, ends: array[int], cookies: array[int] | None = None) -> None:
+    def __init__(
+        self, stamp: Stamp, data: bytes, ends: array[int], cookies: array[int] | None = None, until: int = 0
+    ) -> None:
         self.stamp = stamp
+        self.until = until
+        """When it ends, in ns since 1970, though the stamp stands; 0: never."""
         self.data = data
         self.ends = ends
         self.cookies = array("Q") if cookies is None else cookies
@@ -87,10 +92,11 @@ class Recorder:
     budget is given back when it goes.
     """
 
-    __slots__ = ("_cookies", "_ends", "_listings", "_parts", "_size", "_taken", "cookie", "stamp")
+    __slots__ = ("_cookies", "_ends", "_listings", "_parts", "_size", "_taken", "_until", "cookie", "stamp")
 
-    def __init__(self, listings: Listings, stamp: Stamp) -> None:
+    def __init__(self, listings: Listings, stamp: Stamp, until: int = 0) -> None:
         self._listings = listings
+        self._until = until
         self._taken = 0
         self.stamp = stamp
         self.cookie = 0
@@ -127,7 +133,7 @@ class Recorder:
         """What was recorded; None if that is not all, because some entries were not shown."""
         if self.cookie != len(self._ends) or len(self._ends) != len(self._cookies):
             return None
-        return PackedListing(self.stamp, b"".join(self._parts), self._ends, self._cookies)
+        return PackedListing(self.stamp, b"".join(self._parts), self._ends, self._cookies, self._until)
 
 
 class Reader(Protocol):
@@ -156,14 +162,19 @@ class Listings:
         listing = self._kept.get(key)
         if listing is None:
             return None
-        if listing.stamp != (found.st_mtime_ns, found.st_ctime_ns):
+        late = listing.until and time.time_ns() > listing.until
+        if late or listing.stamp != (found.st_mtime_ns, found.st_ctime_ns):
             self._drop(key)
             return None
         self._kept.move_to_end(key)
         return listing
 
-    def recorder(self, found: Stat) -> Recorder | None:
-        """Record the listing that begins now; None if the directory changed just before."""
+    def recorder(self, found: Stat, span: int = 0) -> Recorder | None:
+        """Record the listing that begins now, to be kept for ``span`` nanoseconds, or for as long as
+        its times stand; None if the directory changed just before.
+        """
+        if span:
+            return Recorder(self, (found.st_mtime_ns, found.st_ctime_ns), time.time_ns() + span)
         changed = max(found.st_mtime_ns, found.st_ctime_ns)
         if not long_ago(changed, found.st_ctime_ns, QUIET):
             return None
