@@ -118,6 +118,19 @@ def test_it_can_be_run_as_a_module(module: str) -> None:
 
 def test_what_there_is_can_be_found() -> None:
     assert {name for name in dir(ninep) if not name.startswith("__")} == set(ninep.__all__)
+
+
+def test_the_import_loads_nothing_that_an_interpreter_does_without() -> None:
+    """Neither modules of the package nor typing, which costs more than all else of it."""
+    program = "import sys; before = {*sys.modules}; import ninep; print(*sorted({*sys.modules} - before))"
+    source = str(Path(ninep.__file__).parent.parent)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {source!r}); {program}"],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert done.stdout.split() == ["__future__", "ninep"]
     text = pydoc.plaintext.document(ninep)
     assert "class Server" in text
     assert "connect(" in text

@@ -7,10 +7,10 @@ other module of the package. ``docs/design.md`` describes the packages and which
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
-
+TYPE_CHECKING = False  # for type checkers; typing itself is more than half of what the import would cost
 if TYPE_CHECKING:
+    from typing import Any, Final
+
     from ninep.app.config import ServerConfig
     from ninep.app.exports import ExportConfig
     from ninep.app.run import run
@@ -119,6 +119,8 @@ def __getattr__(name: str) -> Any:
     module = _MODULES.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - not part of what the import costs
+
     value = getattr(import_module(module), _NAMES.get(name, name))
     globals()[name] = value
     return value

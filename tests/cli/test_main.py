@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 
+import click
 import pytest
 from tests.cli.conftest import one_line
 from tests.support.client import PATIENCE
@@ -30,6 +31,16 @@ def test_help_teaches(ninep):
         text = done.out.decode()
         assert "HOST:PORT/PATH" in text
         assert all(f"  {name} " in text for name in COMMANDS)
+
+
+@pytest.mark.parametrize("width", [30, 60, 80])
+def test_the_table_is_written_as_click_writes_one(width):
+    """Where every line fits, and where some are wrapped."""
+    ours, clicks = (click.HelpFormatter(width=width) for _ in range(2))
+    program.format_commands(click.Context(program), ours)
+    with clicks.section("Commands"):
+        clicks.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+    assert ours.getvalue() == clicks.getvalue()
 
 
 @pytest.mark.parametrize("name", CLIENT_COMMANDS)
