@@ -249,6 +249,11 @@ class HostModule(Protocol):
     def stat_same_mount(self, dir: Handle, name: bytes) -> Stat:
         """The same, with EXDEV as in ``open_path``; twice the price."""
 
+    def stat_below(self, dir: Handle, folder: bytes, name: bytes) -> Stat | None:
+        """The stat of ``name`` in the folder ``folder`` of a directory; no link is followed and no
+        mount crossed. None if there is no such folder or no such name in it.
+        """
+
     def birth_time(self, handle: Handle) -> int | None:
         """Birth time in ns, or None where the filesystem keeps none (statx(2) STATX_BTIME)."""
 

@@ -12,14 +12,17 @@ mounted there.
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import select
 import sys
 import threading
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
-from ninep.host import _libc
+from ninep.host import _libc, _steps
 from ninep.host._api import Handle, Stat
 from ninep.host._posix import open_fd, stat_at
 
@@ -30,6 +33,8 @@ SEES_MOUNTS: Final = _libc.HAS_OPENAT2
 
 _PATH_FLAGS: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _HOW: Final = _libc.open_how(_PATH_FLAGS, _libc.RESOLVE_NO_XDEV)
+_HOW_BELOW: Final = _libc.open_how(_PATH_FLAGS, _libc.RESOLVE_NO_XDEV | _libc.RESOLVE_NO_SYMLINKS)
+_NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EXDEV, errno.ELOOP})
 _openat2, _OPENAT2, _SIZE = _libc.openat2, _libc.OPENAT2, _libc.OPEN_HOW_SIZE
 
 
@@ -52,8 +57,22 @@ def _stat_same(dir: Handle, name: bytes) -> Stat:
         os.close(handle)
 
 
+def _stat_below(dir: Handle, folder: bytes, name: bytes) -> Stat | None:
+    """One openat2(2) for both names. What is not there is no exception, which would take 1 us."""
+    handle: Handle = _openat2(_OPENAT2, dir, folder + b"/" + name, _HOW_BELOW, _SIZE)
+    if handle < 0:
+        if ctypes.get_errno() in _NOT_THERE:
+            return None
+        raise _libc.failed()
+    try:
+        return os.fstat(handle)
+    finally:
+        os.close(handle)
+
+
 open_path = _open_path_same if SEES_MOUNTS else open_path_across
 stat_same_mount = _stat_same if SEES_MOUNTS else stat_at
+stat_below = _stat_below if SEES_MOUNTS else partial(_steps.stat_below, open_path_across, stat_at, os.close)
 
 
 class Mounts:

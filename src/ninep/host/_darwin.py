@@ -32,7 +32,7 @@ from typing import Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 from ninep import linux
 from ninep.errors import Refused
-from ninep.host import _posix
+from ninep.host import _posix, _steps
 from ninep.host._api import Handle, Listing, NoMounts, ObjectRef, Stat, Volume
 from ninep.host._lacking import allocate, copy_file_range, sync_file_range, sync_filesystem
 from ninep.host._posix import (
@@ -102,6 +102,7 @@ __all__ = [
     "set_xattr",
     "stat",
     "stat_at",
+    "stat_below",
     "stat_same_mount",
     "statfs",
     "sync",
@@ -206,6 +207,10 @@ def open_path(dir: Handle, name: bytes) -> Handle:
 
 
 open_path_across = open_path
+
+
+def stat_below(dir: Handle, folder: bytes, name: bytes) -> Stat | None:
+    return _steps.stat_below(open_path, stat_at, close, dir, folder, name)
 
 
 def reopen_path(handle: Handle) -> Handle:

@@ -77,6 +77,7 @@ OPENAT2: Final = ctypes.c_long(437)
 _open_how = Struct("=QQQ")  # struct open_how: flags, mode, resolve (openat2(2))
 OPEN_HOW_SIZE: Final = ctypes.c_size_t(_open_how.size)
 RESOLVE_NO_XDEV: Final = 1
+RESOLVE_NO_SYMLINKS: Final = 4
 openat2 = _libc["syscall"]
 """openat2(2): called with ``OPENAT2``, a directory, a name, what ``open_how`` made, and
 ``OPEN_HOW_SIZE``, by those who need it often: a Python function around it, and arguments whose

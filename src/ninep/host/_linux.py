@@ -30,7 +30,7 @@ from ninep.errors import Refused
 from ninep.host import _libc, _posix
 from ninep.host._api import LISTING_SIZE, Entry, Handle, Listing, ObjectRef, Volume
 from ninep.host._buffers import BIG, big_buffer
-from ninep.host._crossings import SEES_MOUNTS, mounts, open_path, open_path_across, stat_same_mount
+from ninep.host._crossings import SEES_MOUNTS, mounts, open_path, open_path_across, stat_below, stat_same_mount
 from ninep.host._filesystems import WITHOUT_OWNERS, kind_of
 from ninep.host._posix import (
     SnapshotListing,
@@ -110,6 +110,7 @@ __all__ = [
     "set_xattr",
     "stat",
     "stat_at",
+    "stat_below",
     "stat_same_mount",
     "statfs",
     "sync",

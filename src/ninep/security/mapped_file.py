@@ -174,7 +174,7 @@ class MappedFile(Mapped):
         """
         if slot is not None:
             self._unrecord(slot)
-            self._records.write(slot, attrs)
+            self._records.create(slot, attrs)
 
     @staticmethod
     def _unrecord(slot: Slot | None) -> None:

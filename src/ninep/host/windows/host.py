@@ -28,7 +28,7 @@ from typing import Final
 
 from ninep import linux
 from ninep.errors import Refused
-from ninep.host import _lacking
+from ninep.host import _lacking, _steps
 from ninep.host._api import NO_HANDLE, Handle, Listing, NoMounts, ObjectRef, Stat, Volume
 from ninep.host.windows import info, links, remove, rename
 from ninep.host.windows.api import END, Access, Attribute, Info, NtCalls, Options
@@ -222,6 +222,9 @@ class NtHost:
             return stat_of(self._calls, handle)
 
     stat_same_mount = stat_at
+
+    def stat_below(self, dir: Handle, folder: bytes, name: bytes) -> Stat | None:
+        return _steps.stat_below(self.open_path, self.stat_at, self.close, dir, folder, name)
 
     def birth_time(self, handle: Handle) -> int | None:
         """Any program may set a CreationTime, and Wine makes one up: it says nothing about

@@ -28,6 +28,7 @@ open_dir = _host.open_dir
 stat = _host.stat
 stat_at = _host.stat_at
 stat_same_mount = _host.stat_at
+stat_below = _host.stat_below
 birth_time = _host.birth_time
 generation = _host.generation
 linux_rdev = _host.linux_rdev
@@ -113,6 +114,7 @@ __all__ = [
     "set_xattr",
     "stat",
     "stat_at",
+    "stat_below",
     "stat_same_mount",
     "statfs",
     "sync",
