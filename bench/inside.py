@@ -293,7 +293,7 @@ async def parts(options: argparse.Namespace) -> str:
     entry = made._dispatcher.table[frame[4]]  # noqa: SLF001
     fields = entry.fixed(frame, 7)
     reply = entry.inline(session, *fields)
-    pin = session.fids[FILE].node.get_path_handle()
+    path_handle = session.fids[FILE].node.get_path_handle()
 
     def whole() -> None:
         space(len(frame))
@@ -303,7 +303,7 @@ async def parts(options: argparse.Namespace) -> str:
         "a whole getattr, without sockets and event loop": whole,
         "framing": lambda: receiver.lone(len(frame)),
         "unpacking the request": lambda: entry.fixed(frame, 7),
-        "fstat, and the object Python makes of it": lambda: os.fstat(pin),
+        "fstat, and the object Python makes of it": lambda: os.fstat(path_handle),
         "the handler: fid, node, security model, fields, with that fstat": lambda: entry.inline(session, *fields),
         "packing the reply": lambda: entry.pack(1, *reply),
     }

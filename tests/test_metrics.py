@@ -210,7 +210,7 @@ def test_an_event_loop_that_hangs_is_not_healthy_and_a_server_that_drains_not_re
     assert asyncio.run(ask()) == ["503 Service Unavailable"] * 2
 
 
-def test_readers_that_say_nothing_keep_nobody_from_his_files(serve: Serve, export: Path) -> None:
+def test_idle_readers_keep_no_client_from_its_files(serve: Serve, export: Path) -> None:
     server = serve(export, "--metrics", "0")
     (port,) = ports(server)
     idle = [socket.create_connection(("127.0.0.1", port), PATIENCE) for _ in range(30)]

@@ -2,6 +2,7 @@
 is no person spoken of as one.
 """
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,3 +60,32 @@ def test_only_words_of_the_field(found: set[tuple[str, str]]) -> None:
 
 def test_no_exception_outlives_its_word(found: set[tuple[str, str]]) -> None:
     assert KEPT.keys() - found == set()
+
+
+def functions(top: Path) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    for path in sorted(top.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield path.relative_to(TOP).as_posix(), node
+
+
+def test_names_of_tests_have_the_same_words() -> None:
+    """But for the user nobody, whom hosts have."""
+    found = {(path, node.name) for path, node in functions(TOP / "tests") if words(node.name) & (PERSONS | PRIVATE)}
+    assert found == {("tests/threats/test_t11_identity.py", "test_root_that_runs_as_the_user_nobody")}
+
+
+QUESTIONS = re.compile(r"_*(is|has|are|was|may|can|must|needs|keeps|should|unused)(_|$)")
+
+
+def test_a_question_is_answered_by_true_or_false() -> None:
+    """A function that raises instead is named ``check_``, one that makes sure ``require_`` or
+    ``reserve_``.
+    """
+    assert QUESTIONS.match("may_wait")
+    assert not QUESTIONS.match("canonical")
+    asking = [(path, node) for path, node in functions(TOP / "src") if QUESTIONS.match(node.name)]
+    assert len(asking) > 50
+    assert {
+        (path, node.name) for path, node in asking if node.returns is None or ast.unparse(node.returns) != "bool"
+    } == set()

@@ -278,7 +278,7 @@ class Node(ABC):
         """
         raise Refused(Errno.EROFS)
 
-    def may_remove(self) -> None:
+    def check_remove(self) -> None:
         """Called when a file is opened with remove-on-close: raises now (EROFS) if ``remove`` would
         be refused in any case.
 

@@ -180,7 +180,7 @@ class TestCommandLine:
         assert settings.exports[0].get("fmode") == 0o600
         assert settings.exports[0].get("allow") == (parse_rule("uid:1"),)
 
-    def test_read_only_there_lets_nobody_write(self, write: Write) -> None:
+    def test_read_only_there_lets_no_client_write(self, write: Write) -> None:
         assert [one.get("read_only") for one in self.settings(write).exports] == [False, False]
         settings = self.settings(write, options={"read_only": True})
         assert [one.get("read_only") for one in settings.exports] == [True, True]

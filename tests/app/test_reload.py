@@ -143,7 +143,7 @@ class TestExports:
             assert [client.reply(tag).data for tag in tags] == [b"x" * 4096] * 8
             assert client.ended()
 
-    def test_nothing_changed_and_nobody_notices(self, start: Start) -> None:
+    def test_nothing_changed_and_no_client_notices(self, start: Start) -> None:
         one = start()
         with one.connect(b"a") as client:
             client.create(0, 1, b"f", b"x")

@@ -114,7 +114,7 @@ def test_the_client_is_told_what_the_disk_says(base: Path, disk: Faulty, request
 
 
 @pytest.mark.parametrize("held", ["WRITE", "FSYNC", "GETATTR"])
-def test_a_disk_that_does_not_answer_keeps_nobody_else_waiting(base: Path, disk: Faulty, held: str) -> None:
+def test_a_disk_that_does_not_answer_delays_no_other_client(base: Path, disk: Faulty, held: str) -> None:
     with Lab(base) as lab:
         client = lab.client()
         client.create(ROOT, FILE, b"file")

@@ -89,7 +89,7 @@ ASKS: dict[str, m.Message] = {
 
 @pytest.mark.parametrize("model", ["passthrough", "none", "mapped-owner", "mapped-xattr", "mapped-file"])
 @pytest.mark.parametrize("verb", ASKS)
-def test_a_leased_file_keeps_nobody_else_waiting(base: Path, model: str, verb: str) -> None:
+def test_a_leased_file_delays_no_other_client(base: Path, model: str, verb: str) -> None:
     (base / "export").mkdir()
     (base / "export" / "file").write_bytes(b"content")
     with Lab(base, model) as lab:

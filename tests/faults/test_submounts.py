@@ -60,7 +60,7 @@ def others_are_served(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_mount_that_does_not_answer_keeps_nobody_else_waiting(base: Path, disk: Faulty, model: str) -> None:
+def test_a_mount_that_does_not_answer_delays_no_other_client(base: Path, disk: Faulty, model: str) -> None:
     """The first step into it, and then every request for what is below."""
     with Lab(base, model) as lab:
         client = lab.client()

@@ -252,7 +252,7 @@ def test_memory_that_stays_mapped(monkeypatch: pytest.MonkeyPatch) -> None:
     finds_in_vhost_user("descriptors are open", "boot")
 
 
-def test_a_request_that_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_of_vhost_user_that_is_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Device, "request", lambda _self, _message, descriptors: vhost.close_all(descriptors))
     finds_in_vhost_user("is not answered", "config")
 

@@ -77,7 +77,7 @@ def test_open_root(folder: Path) -> None:
     assert refusal(linux.open_root, str(folder / "file")) is Errno.ENOTDIR
 
 
-def test_pins_are_of_the_thing_itself(root: Handle) -> None:
+def test_path_handles_are_of_the_link_itself(root: Handle) -> None:
     kinds = {
         name: stat.S_IFMT(linux.stat(linux.open_path(root, name)).st_mode)
         for name in (b"file", b"link", b"dir", b"fifo")
@@ -88,7 +88,7 @@ def test_pins_are_of_the_thing_itself(root: Handle) -> None:
     assert refusal(linux.open_path, linux.open_path(root, b"link"), b"x") is Errno.ENOTDIR
 
 
-def test_a_pin_again_does_not_need_the_name(root: Handle, folder: Path) -> None:
+def test_another_path_handle_does_not_need_the_name(root: Handle, folder: Path) -> None:
     handle = linux.open_file(place(root, b"file"), O_RDONLY)
     os.unlink(folder / "file")
     assert linux.stat(linux.reopen_path(handle)).st_ino == linux.stat(handle).st_ino
@@ -101,7 +101,7 @@ def test_open_file(root: Handle) -> None:
     assert refusal(linux.open_file, place(root, b"fifo"), O_RDONLY) is Errno.ENXIO
 
 
-def test_open_file_goes_by_the_pin(root: Handle, folder: Path) -> None:
+def test_open_file_goes_by_the_path_handle(root: Handle, folder: Path) -> None:
     seen = place(root, b"file")
     os.rename(folder / "file", folder / "moved")
     os.rename(folder / "fifo", folder / "file")
@@ -124,7 +124,7 @@ def test_flags_that_count(root: Handle) -> None:
     assert linux.stat(linux.open_file(place(root, b"file"), O_RDWR | O_TRUNC)).st_size == 0
 
 
-def test_noatime_of_somebody_elses_file(root: Handle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_noatime_of_a_file_of_another_user(root: Handle, monkeypatch: pytest.MonkeyPatch) -> None:
     really_open = linux.open_fd
 
     def refusing(path: bytes, flags: int, *arguments: int, **keywords: int) -> Handle:

@@ -29,7 +29,7 @@ def opened() -> Iterator[Callable[[int], int]]:
 
 
 @needs_linux
-def test_nobody_changes_the_size_of_sealed_memory(opened: Callable[[int], int]) -> None:
+def test_the_size_of_sealed_memory_cannot_be_changed(opened: Callable[[int], int]) -> None:
     descriptor = opened(shared.sealed_memory("test", 8192))
     assert shared.cannot_shrink(descriptor)
     assert shared.file_size(descriptor)[1] == 8192
@@ -107,7 +107,7 @@ def test_signals_of_an_eventfd_add_up_and_a_full_one_is_left_alone(opened: Calla
     assert os.eventfd_read(event) == 2**64 - 2
 
 
-def test_a_signal_to_a_pipe_that_nobody_reads_is_no_error(opened: Callable[[int], int]) -> None:
+def test_a_signal_to_a_pipe_without_a_reader_is_no_error(opened: Callable[[int], int]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     shared.signal(opened(writing))

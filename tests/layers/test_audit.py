@@ -96,6 +96,6 @@ def test_denials_are_records_and_other_failures_are_none(records: list[dict[str,
     assert records == [{"action": "mkdir", "result": "EROFS", "path": "/d", "mode": "755", "by": 1000}]
 
 
-def test_nothing_is_made_of_a_record_that_nobody_wants() -> None:
+def test_nothing_is_made_of_a_record_without_a_handler() -> None:
     assert audit.log.getEffectiveLevel() > logging.INFO
     audit.record("attach", path=object())

@@ -54,7 +54,7 @@ MUTATIONS: dict[str, Callable[[Node, Node], object]] = {
     "rename": lambda root, file: root.rename(b"f", root, b"new"),
     "rename, exchanging": lambda root, file: root.rename(b"f", root, b"d", linux.RENAME_EXCHANGE),
     "remove": lambda root, file: file.remove(),
-    "may_remove": lambda root, file: file.may_remove(),
+    "check_remove": lambda root, file: file.check_remove(),
     "move": lambda root, file: file.move(None, b"new"),
     "setxattr": lambda root, file: file.setxattr(b"user.b", b"", 0),
     "removexattr": lambda root, file: file.removexattr(b"user.a"),

@@ -67,7 +67,7 @@ def test_a_link_and_a_device(root: LocalNode, folder: Path) -> None:
     assert (folder / METADATA / "c").read_bytes() == b"virtfs.uid=3\nvirtfs.gid=4\nvirtfs.mode=8576\nvirtfs.rdev=259\n"
 
 
-def test_nobody_is_not_written(root: LocalNode, folder: Path) -> None:
+def test_no_id_is_not_written(root: LocalNode, folder: Path) -> None:
     make(root, b"file", 0o600, NO_ID, NO_ID)
     assert (folder / METADATA / "file").read_bytes() == b"virtfs.mode=33152\n"
 

@@ -68,7 +68,7 @@ def test_a_device_is_an_empty_file(root: LocalNode, folder: Path) -> None:
     }
 
 
-def test_nobody_is_not_written(root: LocalNode, folder: Path) -> None:
+def test_no_id_is_not_written(root: LocalNode, folder: Path) -> None:
     root.create(b"file", NEW, 0o600, NO_ID, NO_ID)[1].close()
     assert tags(folder / "file") == {MODE: b"\x80\x81\0\0"}
 

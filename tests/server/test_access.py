@@ -52,7 +52,7 @@ def test_admission_is_narrowed_for_the_kind_that_a_rule_names(rules: list[str], 
     ("rules", "named"),
     [([], set(ALL)), (["uid:1000"], {USER}), (["192.168.7.0/24"], {NEAR}), (["loopback", "cid:3"], {HERE, HERE6, VM})],
 )
-def test_the_list_of_an_export_lets_in_nobody_else(rules: list[str], named: set[Peer]) -> None:
+def test_the_list_of_an_export_lets_in_no_other(rules: list[str], named: set[Peer]) -> None:
     assert admitted(*rules, closed=True) == named
 
 
@@ -75,7 +75,7 @@ def test_the_list_of_an_export_lets_in_nobody_else(rules: list[str], named: set[
         "host.example",
     ],
 )
-def test_what_names_nobody_is_refused_with_a_sentence(text: str) -> None:
+def test_what_names_no_peer_is_refused_with_a_sentence(text: str) -> None:
     with pytest.raises(BadRule, match=r"."):
         parse_rule(text)
 

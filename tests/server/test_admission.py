@@ -59,9 +59,9 @@ def in_loop(test: Callable[..., Any]) -> Callable[[], None]:
 
 @in_loop
 async def test_a_peer_that_may_not_come_is_closed_at_once() -> None:
-    admission, stranger = Admission(Access(), Limits()), Candidate(Peer("far", ip_address("203.0.113.1")))
-    assert not admission.enter(stranger)
-    assert stranger.closed.is_set()
+    admission, unrelated = Admission(Access(), Limits()), Candidate(Peer("far", ip_address("203.0.113.1")))
+    assert not admission.enter(unrelated)
+    assert unrelated.closed.is_set()
     assert (len(admission), admission.refused) == (0, 1)
 
 
@@ -204,9 +204,9 @@ async def test_one_that_gets_on_or_waits_for_an_answer_stays() -> None:
 async def test_after_the_attach_there_is_no_limit_of_time_unless_asked_for() -> None:
     admission, mount = Admission(Access(), Limits(version_within=0.01, attach_within=0.01)), Candidate(attached=True)
     admission.enter(mount)
-    stranger = Candidate()
-    admission.enter(stranger)  # whose time is up only after all that could be up for the mount
-    await stranger.closed.wait()
+    unrelated = Candidate()
+    admission.enter(unrelated)  # whose time is up only after all that could be up for the mount
+    await unrelated.closed.wait()
     assert not mount.closed.is_set()
 
 

@@ -37,7 +37,7 @@ def test_one_that_takes_everything_leaves_the_others_their_promise() -> None:
     assert not other.use(1)
 
 
-def test_what_is_not_used_any_more_is_taken_back_when_somebody_needs_it() -> None:
+def test_what_is_not_used_any_more_is_taken_back_when_it_is_needed() -> None:
     budget = Budget(50)
     hog, other = Connection(budget), Connection(budget)
     while hog.use(1):

@@ -62,7 +62,7 @@ class TestSlowAndFast:
         hold.go.set()
         client.reply(slow)
 
-    def test_an_fsync_delays_nobody(self, served: Served, client: RawClient) -> None:
+    def test_an_fsync_delays_no_other_request(self, served: Served, client: RawClient) -> None:
         hold = served.faults.hold("file.fsync")
         slow = client.send(m.Tfsync(1))
         assert hold.reached.wait(PATIENCE)

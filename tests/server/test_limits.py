@@ -29,7 +29,7 @@ def test_what_is_no_limit_is_refused_with_a_sentence(text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_a_limit_that_nobody_could_be_served_with_is_refused(name: str) -> None:
+def test_a_limit_that_no_client_could_be_served_with_is_refused(name: str) -> None:
     row = ROWS[name]
     low = row.metadata["low"]
     Limits(**{row.name: low})

@@ -25,12 +25,12 @@ LIMIT = 6
 class Open:
     """A file open on a host that excludes by open file, as open-file-description locks do."""
 
-    everyone: list[Open]
+    all_owners: list[Open]
 
-    def __init__(self, everyone: list[Open]) -> None:
-        self.everyone = everyone
+    def __init__(self, all_owners: list[Open]) -> None:
+        self.all_owners = all_owners
         self.held: dict[int, int] = {}
-        everyone.append(self)
+        all_owners.append(self)
 
     def lock(self, kind: int, start: int, length: int) -> None:
         bytes_ = range(start, min(start + length, SIZE) if length else SIZE)
@@ -38,13 +38,13 @@ class Open:
             for at in bytes_:
                 self.held.pop(at, None)
             return
-        for other in self.everyone:
+        for other in self.all_owners:
             if other is not self and any(at in other.held and WRITE in {kind, other.held[at]} for at in bytes_):
                 raise Refused(Errno.EAGAIN)
         self.held |= dict.fromkeys(bytes_, kind)
 
     def test_lock(self, kind: int, start: int, length: int) -> tuple[int, int, int, int] | None:
-        for other in self.everyone:
+        for other in self.all_owners:
             for at in range(start, min(start + length, SIZE) if length else SIZE):
                 if other is not self and at in other.held and WRITE in {kind, other.held[at]}:
                     return other.held[at], at, 1, -1
@@ -62,9 +62,9 @@ class Locks(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.everyone: list[Open] = []
-        self.host = Open(self.everyone)
-        self.files = [Open(self.everyone) for _ in range(5)]
+        self.all_owners: list[Open] = []
+        self.host = Open(self.all_owners)
+        self.files = [Open(self.all_owners) for _ in range(5)]
         self.fids = [object() for _ in range(5)]
         self.table = LockTable()
         self.model: list[dict[tuple[int, int], tuple[int, int]]] = [{} for _ in range(SIZE)]

@@ -116,7 +116,7 @@ class Life(RuleBasedStateMachine):
 
     @precondition(lambda self: self.strangers)
     @rule(data=st.data())
-    def stranger_ends(self, data: st.DataObject) -> None:
+    def unrelated_ends(self, data: st.DataObject) -> None:
         one = data.draw(st.sampled_from(sorted(self.strangers, key=lambda one: one.tag)))
         self.strangers.remove(one)
         assert self.requests.leave(one)
@@ -130,7 +130,7 @@ class Life(RuleBasedStateMachine):
         self.came = []
 
     @invariant()
-    def nobody_runs_too_early_or_waits_for_nothing(self) -> None:
+    def none_runs_too_early_or_waits_for_nothing(self) -> None:
         for i, one in enumerate(self.came):
             in_the_way = any(conflicts(one, earlier) for earlier in self.came[:i])
             assert self.begun(one) == (not in_the_way), f"{one.tag} {'runs' if self.begun(one) else 'waits'}"

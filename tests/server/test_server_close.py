@@ -126,7 +126,7 @@ def test_an_export_that_is_removed_is_closed_when_its_last_client_has_ended() ->
     asyncio.run(main())
 
 
-def test_nobody_attaches_what_is_removed_meanwhile() -> None:
+def test_no_client_attaches_what_is_removed_meanwhile() -> None:
     driver, other = Slow(), Export("other", Noted())
     slow = Export("slow", driver, inline=False)
 

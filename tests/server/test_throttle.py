@@ -180,7 +180,7 @@ def test_other_limits_begin_with_nothing_counted() -> None:
     assert throttle.groups({}, 0, 0.0) == []
 
 
-def test_users_that_nobody_counts_for_are_forgotten_and_too_many_share_a_group() -> None:
+def test_users_without_requests_are_forgotten_and_too_many_share_a_group() -> None:
     throttle = Throttle(Rates(user=(Limit("iops-total", 1),)))
     for uid in range(MOST_USERS):
         throttle.groups({}, uid, 0.0)[0].put(0, 0.0, writes=False)

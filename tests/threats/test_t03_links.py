@@ -93,7 +93,7 @@ def attack(lab: Lab, dialect: bytes, verb: str, meddle: Callable[[Path], None], 
     return set()
 
 
-def test_every_verb_works_where_nobody_meddles(lab: Lab, dialect: bytes) -> None:
+def test_every_verb_works_where_nothing_is_replaced_meanwhile(lab: Lab, dialect: bytes) -> None:
     for verb in VERBS[dialect]:
         assert not attack(lab, dialect, verb, lambda _: None, late=False), verb
 

@@ -89,7 +89,7 @@ def test_truncating_and_attributes_do_not_open_one(lab: Lab, kind: str) -> None:
     assert (after.st_mode, after.st_rdev, after.st_mtime_ns) == (before.st_mode, before.st_rdev, before.st_mtime_ns)
 
 
-def test_a_fifo_that_somebody_reads_gets_nothing(lab: Lab, dialect: bytes) -> None:
+def test_a_fifo_with_a_reader_gets_nothing(lab: Lab, dialect: bytes) -> None:
     name = special(lab.top, "fifo")
     reader = os.open(lab.top / "fifo", os.O_RDONLY | os.O_NONBLOCK)
     with lab.client(dialect) as client:

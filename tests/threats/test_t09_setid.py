@@ -15,7 +15,7 @@ from tests.threats.verbs import FILE, ROOT, SPARE, TAKEN, UNTOUCHED, setattr_
 from ninep.linux import GETATTR_BASIC, NO_ID, O_RDWR, O_TRUNC, SETATTR_GID, SETATTR_MODE, SETATTR_SIZE, SETATTR_UID
 from ninep.wire import messages as m
 
-SOMEBODY = 1000
+OTHER_USER = 1000
 SETID = {0o6755: 0o0755, 0o4711: 0o0711, 0o2755: 0o0755, 0o2745: 0o2745, 0o6745: 0o2745, 0o7777: 0o1777, 0o0755: 0o0755}
 """Mode before, and after; 02000 without group execution is mandatory locking and stays."""
 Change = Callable[[Attacker], object]
@@ -33,7 +33,7 @@ CHANGES: dict[str, tuple[tuple[bytes, ...], Change]] = {
 }  # fmt: skip
 
 
-def as_somebody(lab: Lab, dialect: bytes, uid: int = SOMEBODY) -> Attacker:
+def as_other_user(lab: Lab, dialect: bytes, uid: int = OTHER_USER) -> Attacker:
     client = lab.connect()
     client.version(dialect)
     client.attach(uname=b"somebody", n_uname=uid)
@@ -68,7 +68,7 @@ def test_the_bits_are_gone(lab: Lab, root: Attacker, change: str, dialect: bytes
     for before, after in SETID.items():
         root.rpc(setattr_(SETATTR_MODE, mode=before))
         assert mode(root) == before
-        with as_somebody(lab, dialect) as client:
+        with as_other_user(lab, dialect) as client:
             client.walk(ROOT, FILE, b"program")
             CHANGES[change][1](client)
         assert mode(root) == after, (oct(before), oct(mode(root)))
@@ -77,7 +77,7 @@ def test_the_bits_are_gone(lab: Lab, root: Attacker, change: str, dialect: bytes
 
 
 def test_a_file_that_was_open_before_it_got_the_bits(lab: Lab, root: Attacker, dialect: bytes) -> None:
-    with as_somebody(lab, dialect) as client:
+    with as_other_user(lab, dialect) as client:
         client.walk(ROOT, FILE, b"program")
         client.open(FILE, 2)
         root.rpc(setattr_(SETATTR_MODE, mode=0o6755))
@@ -92,7 +92,7 @@ def test_a_file_that_was_open_before_it_got_the_bits(lab: Lab, root: Attacker, d
 def test_another_name_of_the_file_shows_it_too(lab: Lab, root: Attacker) -> None:
     root.rpc(m.Tlink(ROOT, FILE, b"other"))
     root.rpc(setattr_(SETATTR_MODE, mode=0o6755))
-    with as_somebody(lab, LINUX) as client:
+    with as_other_user(lab, LINUX) as client:
         client.walk(ROOT, FILE, b"other")
         client.open(FILE, 2)
         client.rpc(m.Twrite(FILE, 0, TAKEN))
@@ -101,7 +101,7 @@ def test_another_name_of_the_file_shows_it_too(lab: Lab, root: Attacker) -> None
 
 def test_root_keeps_them_as_on_any_file_system(lab: Lab, root: Attacker) -> None:
     root.rpc(setattr_(SETATTR_MODE, mode=0o6755))
-    with as_somebody(lab, LINUX, uid=0) as client:
+    with as_other_user(lab, LINUX, uid=0) as client:
         client.walk(ROOT, FILE, b"program")
         client.open(FILE, 2)
         client.rpc(m.Twrite(FILE, 0, TAKEN))
@@ -127,7 +127,7 @@ def test_no_client_gives_a_file_of_the_host_such_bits(lab: Lab, root: Attacker) 
 
 
 @pytest.mark.parametrize("model", MAPPED)
-@pytest.mark.parametrize("uid", [0, SOMEBODY])
+@pytest.mark.parametrize("uid", [0, OTHER_USER])
 @pytest.mark.parametrize(("change", "dialect"), cases(owners=False))
 def test_what_a_guest_writes_has_no_rights_on_the_host(
     lab: Lab, root: Attacker, change: str, dialect: bytes, uid: int
@@ -137,7 +137,7 @@ def test_what_a_guest_writes_has_no_rights_on_the_host(
     """
     program = lab.top / "program"
     program.chmod(0o6755)
-    with as_somebody(lab, dialect, uid) as client:
+    with as_other_user(lab, dialect, uid) as client:
         client.walk(ROOT, FILE, b"program")
         CHANGES[change][1](client)
     assert not program.stat().st_mode & 0o6000
@@ -154,7 +154,7 @@ def test_the_hosts_bits_show_until_a_guest_changes_the_mode(lab: Lab, root: Atta
     root.walk(ROOT, SPARE, b"host's")
     shown = lambda: root.rpc(m.Tgetattr(SPARE, GETATTR_BASIC)).attributes
     assert shown().mode & 0o7777 == 0o6755
-    with as_somebody(lab, LINUX) as client:
+    with as_other_user(lab, LINUX) as client:
         client.walk(ROOT, FILE, b"host's")
         client.rpc(setattr_(SETATTR_UID, uid=7))
     assert (shown().uid, shown().mode & 0o7777) == (7, 0o755)

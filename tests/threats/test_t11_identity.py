@@ -103,7 +103,7 @@ def test_root_is_squashed(labs: Callable[..., Lab]) -> None:
             client.clunk(FILE, 0)
 
 
-def test_everybody_is_who_the_kernel_says(labs: Callable[..., Lab]) -> None:
+def test_every_user_is_who_the_kernel_says(labs: Callable[..., Lab]) -> None:
     """``squash=peer``: what a client claims to be does not count."""
     lab = labs("mapped-xattr", squash="peer")
     with lab.connect() as client:
@@ -204,7 +204,7 @@ def test_the_hosts_bits_count(host_users: Lab, act: str) -> None:
                 fill(host_users.top)
 
 
-def test_nobody_acts_through_what_another_user_opened(host_users: Lab) -> None:
+def test_no_user_acts_through_what_another_opened(host_users: Lab) -> None:
     """Nodes are shared by all who hold a file: an open handle of one user is no right
     of another.
     """
@@ -237,7 +237,7 @@ def test_folders_that_only_one_may_enter(host_users: Lab) -> None:
         client.refuses(m.Tunlinkat(B, b"private", 0x200), *NONE)
 
 
-def test_nobody_becomes_root_or_a_stranger(host_users: Lab) -> None:
+def test_no_client_becomes_root_or_another_user(host_users: Lab) -> None:
     with host_users.connect() as client:
         client.version()
         client.refuses(m.Tattach(0, m.NOFID, b"", b"", 54321), Errno.EPERM)
@@ -253,7 +253,7 @@ def test_nobody_becomes_root_or_a_stranger(host_users: Lab) -> None:
 
 
 @needs_root
-def test_root_that_runs_as_nobody(labs: Callable[..., Lab]) -> None:
+def test_root_that_runs_as_the_user_nobody(labs: Callable[..., Lab]) -> None:
     lab = labs("passthrough", run_as_user=True, squash="root", anon=(OVERFLOW_ID, OVERFLOW_ID))
     fill(lab.top)
     with lab.client(LINUX) as client:

@@ -241,7 +241,7 @@ def test_idle_connections(base: Path) -> None:
 
 
 @pytest.mark.timeout(3600 if LONG else 900)
-def test_requests_whose_replies_nobody_reads(tmp_path: Path) -> None:
+def test_requests_whose_replies_are_not_read(tmp_path: Path) -> None:
     """The server reads no more when it cannot answer, and answers all when the client comes round
     to reading.
     """

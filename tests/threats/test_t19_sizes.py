@@ -130,7 +130,7 @@ def test_what_stays_is_listed_once_while_others_come_and_go(
 
 
 @pytest.mark.parametrize("cold", [False, True], ids=["cached", "cold"])
-def test_large_reads_that_nobody_takes(tmp_path: Path, cold: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_reads_whose_replies_are_not_read(tmp_path: Path, cold: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty connections ask for everything and read nothing: each has what is in front of its
     socket, and what was granted to it.
     """

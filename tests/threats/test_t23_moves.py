@@ -84,7 +84,7 @@ class Mover:
         self.moves += 1
 
 
-class Inhabitant:
+class Occupant:
     """Lives in one of the folders, and visits whichever a name leads to."""
 
     def __init__(self, lab: Lab, dialect: bytes, kind: str, which: int) -> None:
@@ -248,7 +248,7 @@ def test_fids_follow_and_nothing_is_made_elsewhere(lab: Lab, dialect: bytes, kin
             builder.clunk(10)
     folders = {os.stat(lab.top / "a" / name.decode()).st_ino: which for which, name in enumerate(PLACES[:2])}
     mover = Mover(lab, dialect)
-    people = [Inhabitant(lab, dialect, kind, which) for which in range(2)]
+    people = [Occupant(lab, dialect, kind, which) for which in range(2)]
     until = time.monotonic() + SECONDS
     with restless(), beside(mover.run, *(one.run for one in people)) as failures:
         while not failures and (

@@ -249,7 +249,7 @@ def test_a_lock_ends_with_its_connection(locked: Lab) -> None:
         assert locks(other, 1, LOCK_UNLCK, 0, 0) == LOCK_SUCCESS
 
 
-def test_nobody_waits_in_the_server(locked: Lab) -> None:
+def test_no_lock_waits_in_the_server(locked: Lab) -> None:
     """A flood of locks with the blocking flag: each is answered at once, and others are served."""
     with locked.client() as client, locked.client() as other:
         open_file(client)
@@ -278,14 +278,14 @@ def test_a_client_is_not_named_across_exports(labs: Callable[..., Lab]) -> None:
     twice = ServerConfig([ExportConfig(str(lab.top), name, security_model="passthrough") for name in ("one", "two")])
     both = {export.name.encode(): export for export in exports_of(twice)}
     lab.server.exports.replace([*lab.server.exports, *both.values()])
-    with lab.connect() as client, lab.connect() as stranger:
-        for which, aname in ((client, b"one"), (stranger, b"two")):
+    with lab.connect() as client, lab.connect() as unrelated:
+        for which, aname in ((client, b"one"), (unrelated, b"two")):
             which.version()
             which.attach(aname=aname)
             open_file(which)
         assert locks(client, 1, LOCK_WRLCK, 3, 4, 4711, name=b"the name of a host") == LOCK_SUCCESS
-        assert locks(stranger, 1, LOCK_WRLCK, 0, 0) == LOCK_BLOCKED
-        told = stranger.rpc(m.Tgetlock(1, LOCK_UNLCK, 0, 0, 1, b"me"))
+        assert locks(unrelated, 1, LOCK_WRLCK, 0, 0) == LOCK_BLOCKED
+        told = unrelated.rpc(m.Tgetlock(1, LOCK_UNLCK, 0, 0, 1, b"me"))
         assert (told.type, told.start, told.length) == (LOCK_WRLCK, 3, 4)
         assert (told.client_id, told.proc_id) != (b"the name of a host", 4711)
         assert told.client_id == b"host"

@@ -90,7 +90,7 @@ def test_real_ones_are_for_those_who_may_be_root(
         labs(model, xattrs="all", **users)
 
 
-def test_whoever_runs_as_another_user_has_not_the_servers_capabilities(labs: Callable[..., Lab]) -> None:
+def test_run_as_user_has_not_the_servers_capabilities(labs: Callable[..., Lab]) -> None:
     """setfsuid(2) leaves CAP_SYS_ADMIN and CAP_SETFCAP, which are what the kernel asks for here: a
     program that puts these together.
     """

@@ -186,12 +186,12 @@ def _refused(run: Run[Any], address: TlsListener, host: str = "127.0.0.1", **fil
 
 
 def test_a_server_that_cannot_be_verified_is_refused(run: Run[Any], authority: Authority, tmp_path: Path) -> None:
-    stranger = Authority(tmp_path, "stranger")
+    another = Authority(tmp_path, "another")
 
     def use(address: TlsListener) -> None:
-        unknown = _refused(run, address, tls_ca=str(stranger.ca))
+        unknown = _refused(run, address, tls_ca=str(another.ca))
         reason = "unable to get local issuer certificate"
-        assert unknown == {f"the server's certificate is not valid: {reason} (trusted are the CAs of {stranger.ca})"}
+        assert unknown == {f"the server's certificate is not valid: {reason} (trusted are the CAs of {another.ca})"}
         assert all("this system; name another with --tls-ca" in words for words in _refused(run, address))
         wrong = _refused(run, address, "127.0.0.1", tls_ca=str(authority.ca))
         assert wrong == {
@@ -221,7 +221,7 @@ def test_files_of_tls_are_for_tls() -> None:
 
 def test_a_client_shows_its_certificate(run: Run[Any], authority: Authority, tmp_path: Path) -> None:
     cert, key = authority.issue("alice", "alice@example.org", common="alice")
-    wrong, wrong_key = Authority(tmp_path, "stranger").issue("mallory", "mallory", common="alice")
+    wrong, wrong_key = Authority(tmp_path, "another").issue("mallory", "mallory", common="alice")
     ca = str(authority.ca)
 
     def use(address: TlsListener) -> None:

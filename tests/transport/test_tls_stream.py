@@ -280,7 +280,7 @@ def test_a_handshake_that_does_not_end_is_closed_in_time(
     assert caplog.text.count("no Tversion within 0.2 s") == 3
 
 
-def test_handshakes_that_do_not_end_keep_nobody_out(run: Run, authority: Authority) -> None:
+def test_handshakes_that_do_not_end_keep_no_client_out(run: Run, authority: Authority) -> None:
     """More of them than connections may be: the oldest makes room, as one that has not attached."""
     lab = Lab(authority, Limits(connections=8, peer_connections=8, version_within=PATIENCE))
 

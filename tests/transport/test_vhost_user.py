@@ -82,7 +82,7 @@ class TestAddresses:
             parse(f"vhost-user:{rest}")
         assert sentence in str(caught.value)
 
-    def test_that_nobody_connects_to(self) -> None:
+    def test_without_a_connection(self) -> None:
         with pytest.raises(BadAddress, match="not a transport of 9P"):
             parse("vhost-user:///run/vm.sock")
 

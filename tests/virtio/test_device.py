@@ -154,7 +154,7 @@ def test_a_driver_that_has_served_no_request_may_be_followed_by_another(pair: Pa
     assert pair.told == ["start 0 at 0", "stop 0", "end", "start 0 at 0"]
 
 
-def test_a_ring_that_somebody_wrote_while_it_was_stopped_is_another(running: Pair) -> None:
+def test_a_ring_that_was_written_while_it_was_stopped_is_another(running: Pair) -> None:
     running.front.stop()
     running.front.driver.put(running.front.driver.used_at + 2, "H", 7)
     running.front.start()

@@ -34,12 +34,12 @@ from ninep.host._crossings import SEES_MOUNTS, mounts, open_path, open_path_acro
 from ninep.host._filesystems import WITHOUT_OWNERS, kind_of
 from ninep.host._posix import (
     SnapshotListing,
+    check_regular,
     close,
     host_flags,
     make_dir,
     make_node,
     make_symlink,
-    must_be_regular,
     open_at,
     open_fd,
     raise_handle_limit,
@@ -195,7 +195,7 @@ def open_file(place: ObjectRef, flags: int) -> Handle:
     has a lease EAGAIN: without it open(2) waits until that process has given it up, 45 s perhaps
     (fcntl(2), F_SETLEASE; /proc/sys/fs/lease-break-time).
     """
-    must_be_regular(os.fstat(place.path_handle).st_mode)
+    check_regular(os.fstat(place.path_handle).st_mode)
     wanted = host_flags(flags & ~(linux.O_CREAT | linux.O_EXCL)) & ~os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         return open_fd(_OWN % place.path_handle, wanted, dir_fd=_own.fds)

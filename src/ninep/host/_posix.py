@@ -106,7 +106,7 @@ def open_at(dir: Handle, name: bytes, flags: int, mode: int = 0) -> Handle:
     if wanted & os.O_EXCL and wanted & os.O_CREAT:
         return handle  # ours and new: nothing to look at
     try:
-        must_be_regular(os.fstat(handle).st_mode)
+        check_regular(os.fstat(handle).st_mode)
         if wanted & os.O_TRUNC:
             os.ftruncate(handle, 0)
     except OSError:
@@ -321,7 +321,7 @@ class SnapshotListing:
 # -- a place by its name; ``held`` is what the path handle shows --------------------------------------------------------------
 
 
-def must_be_regular(mode: int) -> None:
+def check_regular(mode: int) -> None:
     """EISDIR, ELOOP or ENXIO for what is no regular file."""
     if not st.S_ISREG(mode):
         if st.S_ISDIR(mode):
@@ -336,7 +336,7 @@ def look(place: ObjectRef) -> Stat:
     return stat_at(place.dir, place.name)
 
 
-def must_be_same(held: Stat, found: Stat) -> None:
+def check_same(held: Stat, found: Stat) -> None:
     """ESTALE unless both are the same object."""
     if (held.st_dev, held.st_ino) != (found.st_dev, found.st_ino):
         raise Refused(Errno.ESTALE)
@@ -346,11 +346,11 @@ def open_by_name(place: ObjectRef, held: Stat, flags: int) -> Handle:
     """Looks before and afterwards: a device that was swapped in meanwhile is opened without waiting
     and closed at once, without a byte read or written.
     """
-    must_be_regular(held.st_mode)
-    must_be_same(held, look(place))
+    check_regular(held.st_mode)
+    check_same(held, look(place))
     handle = open_at(place.dir, place.name, flags & ~(_CREATION | linux.O_TRUNC))
     try:
-        must_be_same(held, os.fstat(handle))
+        check_same(held, os.fstat(handle))
         if flags & linux.O_TRUNC:
             os.ftruncate(handle, 0)
     except OSError:
@@ -360,7 +360,7 @@ def open_by_name(place: ObjectRef, held: Stat, flags: int) -> Handle:
 
 
 def read_link_by_name(place: ObjectRef, held: Stat) -> bytes:
-    must_be_same(held, look(place))
+    check_same(held, look(place))
     if not st.S_ISLNK(held.st_mode):
         raise Refused(Errno.EINVAL)
     return os.readlink(place.name, dir_fd=place.dir)
@@ -370,17 +370,17 @@ def chmod_by_name(place: ObjectRef, held: Stat, mode: int) -> None:
     """Python has the call that does not follow a link on macOS only."""
     if st.S_ISLNK(held.st_mode):
         raise Refused(Errno.EOPNOTSUPP)
-    must_be_same(held, look(place))
+    check_same(held, look(place))
     os.chmod(place.name, mode & linux.PERMISSIONS, dir_fd=place.dir, follow_symlinks=False)
 
 
 def chown_by_name(place: ObjectRef, held: Stat, uid: int, gid: int) -> None:
-    must_be_same(held, look(place))
+    check_same(held, look(place))
     os.chown(place.name, uid, gid, dir_fd=place.dir, follow_symlinks=False)
 
 
 def utimes_by_name(place: ObjectRef, held: Stat, atime: int | None, mtime: int | None) -> None:
-    must_be_same(held, look(place))
+    check_same(held, look(place))
     os.utime(place.name, ns=both_times(held, atime, mtime), dir_fd=place.dir, follow_symlinks=False)
 
 
@@ -399,10 +399,10 @@ def make_link_by_name(place: ObjectRef, held: Stat, dir: Handle, name: bytes) ->
     """What was linked is looked at afterwards, and the new name taken back if it was another
     object.
     """
-    must_be_same(held, look(place))
+    check_same(held, look(place))
     os.link(place.name, name, src_dir_fd=place.dir, dst_dir_fd=dir, follow_symlinks=False)
     try:
-        must_be_same(held, stat_at(dir, name))
+        check_same(held, stat_at(dir, name))
     except Refused:
         os.unlink(name, dir_fd=dir)
         raise

@@ -148,8 +148,8 @@ class Wrapper(Node):
     def remove(self) -> None:
         self.inner.remove()
 
-    def may_remove(self) -> None:
-        self.inner.may_remove()
+    def check_remove(self) -> None:
+        self.inner.check_remove()
 
     def move(self, newdir: Node | None, newname: bytes) -> None:
         self.inner.move(None if newdir is None else self.unwrap(newdir), newname)
@@ -272,7 +272,7 @@ class DirWrapper(OpenDir):
 
 NODE_VERBS = (
     "clone", "release", "walk", "parent", "getattr", "setattr", "statfs", "readlink", "fsync", "syncfs", "open", "opendir",
-    "create", "tmpfile", "mkdir", "symlink", "mknod", "link", "unlink", "rename", "remove", "may_remove", "move", "getxattr", "listxattr",
+    "create", "tmpfile", "mkdir", "symlink", "mknod", "link", "unlink", "rename", "remove", "check_remove", "move", "getxattr", "listxattr",
     "setxattr", "removexattr",
 )  # fmt: skip
 FILE_VERBS = (

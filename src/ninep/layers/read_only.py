@@ -40,7 +40,9 @@ class ReadOnly(Wrapper):
     def wrap_file(self, file: OpenFile) -> OpenFile:
         return ReadOnlyFile(file, self)
 
-    setattr = create = tmpfile = mkdir = symlink = mknod = link = unlink = rename = remove = may_remove = move = _refuse
+    setattr = create = tmpfile = mkdir = symlink = mknod = link = unlink = rename = remove = check_remove = move = (
+        _refuse
+    )
     setxattr = removexattr = _refuse
 
 

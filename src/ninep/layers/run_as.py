@@ -108,14 +108,14 @@ class RunAsNode(Around):
         return [name for name in names if not name.startswith(b"trusted.")] if self.identity.uid else names
 
     def setxattr(self, name: bytes, value: bytes, flags: int) -> None:
-        self._may_set(name)
+        self._check_set(name)
         super().setxattr(name, value, flags)
 
     def removexattr(self, name: bytes) -> None:
-        self._may_set(name)
+        self._check_set(name)
         super().removexattr(name)
 
-    def _may_set(self, name: bytes) -> None:
+    def _check_set(self, name: bytes) -> None:
         """EPERM, where the kernel would not say it: it asks for capabilities that do not go with
         the uid (capabilities(7), CAP_SYS_ADMIN and CAP_SETFCAP), and a thread that acts as a user
         still has them.

@@ -59,7 +59,7 @@ def _extension(node: Node, a: Attributes) -> bytes:
     return b"HARDLINKCOUNT %d" % a.nlink
 
 
-def _keeps_type(asked: int, present: int, extended: bool) -> None:
+def _check_type_kept(asked: int, present: int, extended: bool) -> None:
     kinds = KINDS if extended else DMDIR
     if asked & kinds != present & kinds and (asked & kinds or present & DMDIR):
         raise Refused(Errno.EPERM, "the type of a file cannot be changed")
@@ -154,7 +154,7 @@ def changes_of(stat: Stat, mode: int | None, extended: bool, by: int) -> Changes
     permissions = None
     if stat.mode != LEAVE32:
         if mode is not None:
-            _keeps_type(stat.mode, mode_to_wire(mode, extended), extended)
+            _check_type_kept(stat.mode, mode_to_wire(mode, extended), extended)
         permissions = permissions_from_wire(stat.mode, extended) & PERMISSIONS
     changes = Changes(
         size=None if stat.length == LEAVE64 else stat.length,

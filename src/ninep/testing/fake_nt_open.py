@@ -237,14 +237,14 @@ class Opening:
         if file is None:
             file, link = self._made(where, disposition, attributes, options)
         else:
-            self._may_open(file, link, access)
+            self._check_access(file, link, access)
             if disposition == Disposition.CREATE and not where.stream:
                 fail(Status.OBJECT_NAME_COLLISION)
         stream, new_stream = self._stream(file, where.stream, disposition)
         if not where.stream:
-            self._must_be(file, options)
+            self._check_options(file, options)
         if not made:
-            self._may_write(file, access, new_stream)
+            self._check_writable(file, access, new_stream)
         if not (made or new_stream):
             self._check_sharing(file, stream, access, share)
         if new_stream:
@@ -293,7 +293,7 @@ class Opening:
         return file, directory.volume.link(directory, where.name, file)
 
     @staticmethod
-    def _may_open(file: File, link: Link | None, access: int) -> None:
+    def _check_access(file: File, link: Link | None, access: int) -> None:
         if link is not None and link.delete_pending:
             fail(Status.DELETE_PENDING)
         if file.denied & access:
@@ -315,14 +315,14 @@ class Opening:
         return stream, stream is None
 
     @staticmethod
-    def _must_be(file: File, options: int) -> None:
+    def _check_options(file: File, options: int) -> None:
         if options & Options.DIRECTORY_FILE and not file.is_dir:
             fail(Status.NOT_A_DIRECTORY)
         if options & Options.NON_DIRECTORY_FILE and file.is_dir:
             fail(Status.FILE_IS_A_DIRECTORY)
 
     @staticmethod
-    def _may_write(file: File, access: int, new_stream: bool) -> None:
+    def _check_writable(file: File, access: int, new_stream: bool) -> None:
         if file.attributes & Attribute.READONLY and not file.is_dir and (new_stream or access & WRITING):
             fail(Status.ACCESS_DENIED)
 

@@ -121,7 +121,7 @@ def test_a_filesystem_that_cannot_tell_is_asked_once(file: LocalNode, monkeypatc
     opened.close()
 
 
-def test_into_buffers_where_nobody_can_tell(file: LocalNode, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_into_buffers_without_preadv2(file: LocalNode, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def cannot(handle: host.Handle, buffers: list[memoryview], offset: int) -> int:

@@ -94,7 +94,7 @@ def evict(node: LocalNode) -> None:
     raise AssertionError("the path handle was not taken")
 
 
-def test_the_pin_comes_back_by_name(few: LocalNode, folder: Path) -> None:
+def test_the_path_handle_is_reopened_by_name(few: LocalNode, folder: Path) -> None:
     (folder / "file").write_bytes(b"data")
     node = few.walk(b"file")
     evict(node)
@@ -148,7 +148,7 @@ def test_a_link_that_took_the_name_of_a_directory(few: LocalNode, folder: Path, 
     assert refusal(lambda: node.getattr(GETATTR_BASIC)) is Errno.ESTALE
 
 
-def test_unlinked_files_keep_their_pins(few: LocalNode, folder: Path) -> None:
+def test_unlinked_files_keep_their_path_handles(few: LocalNode, folder: Path) -> None:
     (folder / "file").write_bytes(b"data")
     node = few.walk(b"file")
     evict(node)
@@ -159,7 +159,7 @@ def test_unlinked_files_keep_their_pins(few: LocalNode, folder: Path) -> None:
     assert node.getattr(GETATTR_BASIC).nlink == 0
 
 
-def test_more_unlinked_files_than_pins(few: LocalNode, folder: Path) -> None:
+def test_more_unlinked_files_than_path_handles(few: LocalNode, folder: Path) -> None:
     """A quarter of the path handles is for them. Beyond that what is open cannot be removed, and
     what is not goes with its name.
     """
@@ -205,7 +205,7 @@ def test_an_open_file_finds_back_through_its_handle(few: LocalNode, folder: Path
     file.close()
 
 
-def test_the_root_keeps_its_pin(few: LocalNode, folder: Path) -> None:
+def test_the_root_keeps_its_path_handle(few: LocalNode, folder: Path) -> None:
     for number in range(3 * LIMIT):
         (folder / str(number)).write_bytes(b"")
         few.walk(b"%d" % number)
@@ -213,7 +213,7 @@ def test_the_root_keeps_its_pin(few: LocalNode, folder: Path) -> None:
     assert few.walk(b"5").getattr(GETATTR_BASIC).size == 0
 
 
-def test_a_pin_in_use_survives_being_taken_away(few: LocalNode, folder: Path) -> None:
+def test_a_path_handle_in_use_survives_being_reclaimed(few: LocalNode, folder: Path) -> None:
     (folder / "file").write_bytes(b"data")
     node = few.walk(b"file")
     path_handle = node.get_path_handle()
@@ -225,7 +225,7 @@ def test_a_pin_in_use_survives_being_taken_away(few: LocalNode, folder: Path) ->
         os.fstat(number)
 
 
-def test_emfile_gives_pins_back(attach: Callable[..., LocalNode], folder: Path) -> None:
+def test_emfile_gives_path_handles_back(attach: Callable[..., LocalNode], folder: Path) -> None:
     import resource
 
     root = attach(handles=100_000)
@@ -279,7 +279,7 @@ def brief(attach: Callable[..., LocalNode], model: str, monkeypatch: pytest.Monk
     return root
 
 
-def test_brief_pins_leave_nothing_open(brief: LocalNode) -> None:
+def test_brief_path_handles_leave_nothing_open(brief: LocalNode) -> None:
     before = open_descriptors()
     brief.mkdir(b"d", 0o755, 0, 0)
     directory = brief.walk(b"d")
@@ -298,5 +298,5 @@ def test_brief_pins_leave_nothing_open(brief: LocalNode) -> None:
     assert not open_descriptors() - before
 
 
-def test_kept_pins_elsewhere(attach: Callable[..., LocalNode]) -> None:
+def test_kept_path_handles_elsewhere(attach: Callable[..., LocalNode]) -> None:
     assert type(attach().table.handles) is (PerCallHandles if host.HANDLES_BLOCK_RENAME else HandleCache)

@@ -96,7 +96,9 @@ def files(root: LocalNode, count: int) -> list[LocalNode]:
     return made
 
 
-def test_pins_are_taken_without_asking(roots: tuple[LocalNode, LocalNode], slow: Slow, handles: HandleCache) -> None:
+def test_path_handles_are_reclaimed_without_a_system_call(
+    roots: tuple[LocalNode, LocalNode], slow: Slow, handles: HandleCache
+) -> None:
     hung, good = roots
     assert (hung.inline, good.inline) == (False, True)
     theirs = files(hung, LIMIT // 2)

@@ -69,7 +69,7 @@ def test_many_files_few_handles(few: LocalNode, folder: Path) -> None:
     assert not few.table.handles._files
 
 
-def test_pins_go_first(few: LocalNode, folder: Path) -> None:
+def test_path_handles_go_first(few: LocalNode, folder: Path) -> None:
     file = opened(few, b"file")
     for number in range(2 * LIMIT):
         (folder / f"{number}").touch()

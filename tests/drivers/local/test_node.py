@@ -278,9 +278,7 @@ def test_sizes(root: LocalNode) -> None:
     ("mode", "left"), [(0o6755, 0o755), (0o4644, 0o644), (0o2644, 0o2644), (0o2654, 0o654), (0o1755, 0o1755)]
 )
 @pytest.mark.parametrize("deed", ["write", "truncate open", "truncate", "chown", "open truncating"])
-def test_privilege_bits_go_when_somebody_else_changes_the_file(
-    root: LocalNode, mode: int, left: int, deed: str
-) -> None:
+def test_privilege_bits_go_when_another_user_changes_the_file(root: LocalNode, mode: int, left: int, deed: str) -> None:
     node, file = root.create(b"file", NEW, 0o600, *ME)
     file.write(0, b"old")
     node.setattr(Changes(mode=mode, by=0))
@@ -451,7 +449,7 @@ def test_a_removed_root_is_enoent(root: LocalNode, folder: Path) -> None:
     assert refused(Errno.ENOENT, root.create, b"x", NEW, 0o600, *ME)
 
 
-def test_nobody_owns_what_nobody_made(root: LocalNode) -> None:
+def test_what_is_made_without_ids_belongs_to_the_server(root: LocalNode) -> None:
     node, file = root.create(b"file", NEW, 0o600, NO_ID, NO_ID)
     file.close()
     assert node.getattr(GETATTR_BASIC)[5:7] == ME

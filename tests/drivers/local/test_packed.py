@@ -335,7 +335,7 @@ class TestSeek:
                 assert names or not left or len(found) > 50
         directory.close()
 
-    def test_numbers_that_nobody_was_given(self, root: LocalNode) -> None:
+    def test_numbers_that_were_never_given(self, root: LocalNode) -> None:
         directory = root.opendir()
         for cookie in (703, 5000, (1 << 31) - 1):
             assert packed_from(directory, cookie) == []

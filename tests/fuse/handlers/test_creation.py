@@ -146,7 +146,7 @@ def test_ids_are_shifted(kernels: Callable[..., Kernel]) -> None:
     root.release()
 
 
-def test_everybody_is_the_peer(kernels: Callable[..., Kernel]) -> None:
+def test_every_user_is_the_peer(kernels: Callable[..., Kernel]) -> None:
     audit = Audit()
     export = Export("", MemoryDriver(clock=lambda: 0), [peer_ids, audit], trusting=False)
     kernel = Kernel(export=export)

@@ -73,7 +73,7 @@ def test_values(kernel: Kernel) -> None:
 
 
 @pytest.mark.parametrize("name", [b"system.posix_acl_access", b"system.posix_acl_default"])
-def test_lists_that_nobody_would_check_are_not_set(kernel: Kernel, name: bytes) -> None:
+def test_lists_that_no_kernel_would_check_are_not_set(kernel: Kernel, name: bytes) -> None:
     with refused(Errno.EOPNOTSUPP):
         set_(kernel, name, b"\2\0\0\0")
     with refused(Errno.EOPNOTSUPP):

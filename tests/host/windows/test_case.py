@@ -1,12 +1,12 @@
 """A rename that changes the case of a name only, while clients hold the file by both spellings."""
 
 import pytest
-from tests.host.windows.test_driver import FAKED, attached, close_pins_where_they_belong
+from tests.host.windows.test_driver import FAKED, attached, close_path_handles_where_they_belong
 
 from ninep.linux import GETATTR_BASIC
 from ninep.node import Changes
 
-__all__ = ["close_pins_where_they_belong"]
+__all__ = ["close_path_handles_where_they_belong"]
 
 
 @pytest.mark.parametrize("kind", ["ntfs", "share"])

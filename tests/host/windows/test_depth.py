@@ -3,7 +3,7 @@
 import pytest
 from tests.host.windows.box import FAKES
 from tests.host.windows.outside import junction_data
-from tests.host.windows.test_driver import FAKED, attached, close_pins_where_they_belong
+from tests.host.windows.test_driver import FAKED, attached, close_path_handles_where_they_belong
 
 from ninep.drivers.local import LocalNode
 from ninep.host.windows.api import Attribute, Tag
@@ -13,7 +13,7 @@ from ninep.server.handlers.walk import _along
 from ninep.testing.fake_nt import FakeNt
 from ninep.testing.suite.tree import refuses
 
-__all__ = ["close_pins_where_they_belong"]
+__all__ = ["close_path_handles_where_they_belong"]
 
 DEPTH = 24
 NAMES = [b"dir%d" % number for number in range(DEPTH)]

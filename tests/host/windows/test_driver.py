@@ -29,7 +29,7 @@ FAKED: list[tuple[FakeNt, NtHost]] = []
 
 
 @pytest.fixture(scope="module", autouse=True)
-def close_pins_where_they_belong() -> Iterator[None]:
+def close_path_handles_where_they_belong() -> Iterator[None]:
     """A pin closes itself when it is collected, which a traceback may put off until the
     next test.
     """

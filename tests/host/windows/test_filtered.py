@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from tests.host.windows.box import Box, refused
 from tests.host.windows.outside import symlink_data
-from tests.host.windows.test_driver import FAKED, attached, close_pins_where_they_belong
+from tests.host.windows.test_driver import FAKED, attached, close_path_handles_where_they_belong
 
 from ninep import host as host_module
 from ninep import linux
@@ -24,7 +24,7 @@ from ninep.node import Node, WouldBlock, serve_in_this_thread
 from ninep.testing.fake_nt import FakeNt
 from ninep.testing.fake_nt_volume import File
 
-__all__ = ["close_pins_where_they_belong"]
+__all__ = ["close_path_handles_where_they_belong"]
 
 CLOUD_7 = 0x9000701A
 FILTERED = [Tag.CLOUD, CLOUD_7, 0x9000F01A, Tag.DEDUP, Tag.WIM, Tag.WOF, Tag.HSM, Tag.PROJFS]

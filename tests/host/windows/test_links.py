@@ -165,7 +165,7 @@ def test_a_link_that_cannot_be_made_leaves_nothing(box: Box) -> None:
     assert box.outside.names() == set()
 
 
-def test_nobody_opens_a_link_half_made(ntfs: Box) -> None:
+def test_no_link_can_be_opened_half_made(ntfs: Box) -> None:
     """For a moment it is an empty file: with nothing shared until it is done."""
     seen = []
 

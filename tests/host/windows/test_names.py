@@ -129,7 +129,7 @@ def test_what_is_no_name(name: bytes, code: Errno) -> None:
 
 
 @pytest.mark.parametrize("spelling", ["end\uf02e", "end\uf020", "\uf043ON", "\uf06eul.txt"])
-def test_nobody_makes_a_name_that_windows_programs_misread(spelling: str) -> None:
+def test_no_name_is_made_that_windows_programs_misread(spelling: str) -> None:
     """It can be looked up and removed (another program may have made it), not made."""
     assert names.host_name(spelling.encode())
     with pytest.raises(Refused) as refused:

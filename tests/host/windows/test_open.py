@@ -231,7 +231,7 @@ def test_write_through_is_asked_for(ntfs: Box) -> None:
     ntfs.host.close(handle)
 
 
-def test_an_open_file_is_pinned_again(box: Box) -> None:
+def test_another_path_handle_of_an_open_file(box: Box) -> None:
     handle = box.host.open_at(box.root, b"file", NEW)
     pin = box.host.reopen_path(handle)
     assert box.host.stat(pin).st_ino == box.host.stat(handle).st_ino
@@ -239,7 +239,7 @@ def test_an_open_file_is_pinned_again(box: Box) -> None:
     box.host.close(handle)
 
 
-def test_an_open_file_without_a_name_is_pinned_again(ntfs: Box) -> None:
+def test_another_path_handle_of_an_open_file_without_a_name(ntfs: Box) -> None:
     handle = ntfs.host.open_at(ntfs.root, b"file", NEW)
     ntfs.host.write(handle, b"abc", 0)
     ntfs.host.remove_file(ntfs.root, b"file")

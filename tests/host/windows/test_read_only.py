@@ -5,7 +5,7 @@ decides, the attribute stays as it is.
 from collections.abc import Iterator
 
 import pytest
-from tests.host.windows.test_driver import FAKED, attached, close_pins_where_they_belong
+from tests.host.windows.test_driver import FAKED, attached, close_path_handles_where_they_belong
 
 from ninep.errors import linux_errno
 from ninep.host.windows.api import Attribute, Info
@@ -15,7 +15,7 @@ from ninep.node import Changes, Node
 from ninep.testing.fake_nt_volume import File
 from ninep.testing.suite.tree import refuses
 
-__all__ = ["close_pins_where_they_belong"]
+__all__ = ["close_path_handles_where_they_belong"]
 
 MAPPED = ("mapped-xattr", "mapped-file")
 KINDS = ("ntfs", "refs", "by-name", "share")

@@ -133,7 +133,7 @@ def test_a_full_directory_is_not_even_moved() -> None:
         assert box.outside.names() == {"dir"}
 
 
-def test_a_pin_survives_the_removal(ntfs: Box) -> None:
+def test_a_path_handle_survives_the_removal(ntfs: Box) -> None:
     ntfs.outside.write("file", b"xyz")
     place = ntfs.place(b"file")
     ntfs.host.remove_file(ntfs.root, b"file")

@@ -4,7 +4,7 @@ exports of a volume.
 
 import pytest
 from tests.host.windows.outside import junction_data
-from tests.host.windows.test_driver import attached, close_pins_where_they_belong
+from tests.host.windows.test_driver import attached, close_path_handles_where_they_belong
 
 from ninep import linux
 from ninep.host import NO_HANDLE, ObjectRef, iterate
@@ -14,7 +14,7 @@ from ninep.linux import GETATTR_BASIC
 from ninep.testing.fake_nt import FakeNt
 from ninep.testing.fake_nt_volume import Volume
 
-__all__ = ["close_pins_where_they_belong"]
+__all__ = ["close_path_handles_where_they_belong"]
 
 
 class MountedNt(FakeNt):

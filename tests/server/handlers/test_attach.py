@@ -51,13 +51,13 @@ class TestAttach:
         with refused(Errno.EINVAL):
             any_client.attach(m.NOFID)
 
-    def test_a_user_name_that_nobody_has(self, any_client: RawClient) -> None:
+    def test_a_user_name_that_does_not_exist(self, any_client: RawClient) -> None:
         # Each fid would keep it: a million of them, 64 KiB each.
         any_client.attach(1, uname=b"u" * 255)
         with refused(Errno.EINVAL):
             any_client.attach(2, uname=b"u" * 256)
 
-    def test_with_an_afid_that_nobody_began(self, any_client: RawClient) -> None:
+    def test_with_an_afid_that_was_never_begun(self, any_client: RawClient) -> None:
         for afid in (0, 5):
             with refused(Errno.EACCES):
                 any_client.rpc(m.Tattach(1, afid, b"root", b"", 0))

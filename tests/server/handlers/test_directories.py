@@ -531,7 +531,7 @@ class TestCookies:
             ]
             reader.clunk(2)
 
-    def test_that_nobody_was_given(self, reader: RawClient) -> None:
+    def test_that_was_never_given(self, reader: RawClient) -> None:
         for cookie in (501, 100_000, (1 << 31) - 1, 1 << 31, 1 << 62):
             assert reader.entries(1, cookie) == []
         assert len(self.everything(reader)) == 500

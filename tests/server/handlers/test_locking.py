@@ -71,7 +71,7 @@ class TestBetweenClients:
         assert lock(two, second) == expected
 
     @pytest.mark.parametrize("flags", [0, linux.LOCK_FLAG_BLOCK, linux.LOCK_FLAG_RECLAIM])
-    def test_nobody_waits(self, one: RawClient, two: RawClient, flags: int) -> None:
+    def test_no_lock_waits(self, one: RawClient, two: RawClient, flags: int) -> None:
         # Linux polls, also for F_SETLKW.
         assert lock(one, WRITE, flags=flags) == SUCCESS
         assert lock(two, WRITE, flags=flags) == BLOCKED
@@ -98,7 +98,7 @@ class TestBetweenClients:
         assert lock(one, WRITE, 5, 10, **other) == BLOCKED  # type: ignore[arg-type]
         assert lock(one, WRITE, 10, 10, **other) == SUCCESS  # type: ignore[arg-type]
 
-    def test_the_same_name_and_number_on_another_connection_is_somebody_else(
+    def test_the_same_name_and_number_on_another_connection_is_another_owner(
         self, one: RawClient, two: RawClient
     ) -> None:
         assert lock(one, WRITE, proc=7, name=b"a") == SUCCESS
@@ -200,7 +200,7 @@ class TestGetlock:
         assert lock(one, WRITE, 10, 10) == SUCCESS
         assert held(two, kind=READ) == (WRITE, 10, 10, 1)
 
-    def test_the_question_comes_back_where_nobody_is(self, one: RawClient) -> None:
+    def test_getlock_without_a_conflict(self, one: RawClient) -> None:
         reply = one.rpc(m.Tgetlock(FILE, WRITE, 3, 4, 5, b"me"))
         assert reply == m.Rgetlock(UNLOCK, 3, 4, 5, b"me")
 

@@ -31,7 +31,7 @@ FILE_VERBS = (
 DIR_VERBS = ("read", "read_packed", "fsync")
 
 
-def _may_wait(verb: Callable[..., Any]) -> Callable[..., Any]:
+def _check_first(verb: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(verb)
     def guarded(*args: Any, **named: Any) -> Any:
         check_may_wait()
@@ -45,7 +45,7 @@ def in_workers(*verbs: str) -> Callable[[C], C]:
 
     def decorate(cls: C) -> C:
         for verb in verbs:
-            setattr(cls, verb, _may_wait(getattr(cls, verb)))
+            setattr(cls, verb, _check_first(getattr(cls, verb)))
         return cls
 
     return decorate

@@ -327,7 +327,7 @@ class NtHost:
     def truncate(self, handle: Handle, size: int, /) -> None:
         """A size that is the old one is a change too, for clients that keep the contents."""
         calls = self._calls
-        self._must_be_here(handle)
+        self._check_here(handle)
         before = self._growth.size(handle)
         self._growth.before_truncate(handle, before, size)
         try:
@@ -405,13 +405,13 @@ class NtHost:
     def read_into_now(self, handle: Handle, buffers: Sequence[memoryview], offset: int, /) -> int:
         return scatter(buffers, self.read_now(handle, length(buffers), offset))
 
-    def _must_be_here(self, handle: Handle) -> None:
+    def _check_here(self, handle: Handle) -> None:
         """Changing contents that are elsewhere fetches them first."""
         if handle in self._recalled:
             check_may_wait()
 
     def write(self, handle: Handle, data: Buffer, offset: int, /) -> int:
-        self._must_be_here(handle)
+        self._check_here(handle)
         if handle not in self._appending:
             self._growth.before_write(handle, offset, len(data))
         try:

@@ -52,7 +52,7 @@ def _remove(calls: NtCalls, dir: Handle, name: bytes, move_out: MoveOut, *, dire
 
 
 def _discard_moved_out(calls: NtCalls, handle: Handle, dir: Handle, name: bytes, move_out: MoveOut) -> None:
-    must_be_empty(calls, handle)
+    check_empty(calls, handle)
     moved = move_out(handle)
     try:
         discard_plainly(calls, handle)
@@ -62,7 +62,7 @@ def _discard_moved_out(calls: NtCalls, handle: Handle, dir: Handle, name: bytes,
         raise
 
 
-def must_be_empty(calls: NtCalls, handle: Handle) -> None:
+def check_empty(calls: NtCalls, handle: Handle) -> None:
     """ENOTEMPTY for a directory with entries."""
     if not is_directory(calls, handle):
         return

@@ -48,7 +48,7 @@ from ninep.host.windows.open import (
     refuse_alias,
     scratch,
 )
-from ninep.host.windows.remove import MoveOut, basic, discard, must_be_empty, unlocked
+from ninep.host.windows.remove import MoveOut, basic, check_empty, discard, unlocked
 from ninep.host.windows.stat import identity
 from ninep.host.windows.status import NtError, Status
 from ninep.linux import RENAME_NOREPLACE, Errno
@@ -192,7 +192,7 @@ def _move_over(calls: NtCalls, source: Handle, old: Name, new: Name, move_out: M
     with scratch(calls, *new, _MOVE) as target, contextlib.ExitStack() as undo:
         if _replaced_unlocked(calls, source, target, new):
             return
-        must_be_empty(calls, target)
+        check_empty(calls, target)
         if not move_out(target):
             give_name(calls, target, Info.RENAME, 0, Name(new.dir, own_name()), here=True)
         undo.callback(give_name, calls, target, Info.RENAME, 0, new)

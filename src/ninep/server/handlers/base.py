@@ -77,7 +77,7 @@ def open_(session: Session, fid: int, mode: int) -> tuple[Qid, int]:
     """Open with a mode byte. Remove-on-clunk is remembered; a directory can only be read."""
     held = session.fid(fid)
     if mode & ORCLOSE:
-        held.node.may_remove()
+        held.node.check_remove()
     reply = open_fid(session, held, flags_of(mode))
     held.remove_on_clunk = bool(mode & ORCLOSE)
     return reply

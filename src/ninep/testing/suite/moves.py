@@ -223,7 +223,7 @@ class RemoveMoveTests:
 
     def test_may_remove_refuses_nothing_that_can_be_removed(self, tree: ScratchTree) -> None:
         node = tree.file(b"f")
-        node.may_remove()
+        node.check_remove()
         assert tree.names() == [b"f"]
 
     def test_removed_twice(self, tree: ScratchTree) -> None:

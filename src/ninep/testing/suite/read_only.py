@@ -41,7 +41,7 @@ MUTATIONS: dict[str, Callable[[ScratchTree, Node], object]] = {
     "rename": lambda tree, _: tree.root.rename(b"f", tree.root, b"new"),
     "rename, exchanging": lambda tree, _: tree.root.rename(b"f", tree.root, b"d", RENAME_EXCHANGE),
     "remove": lambda _, file: file.remove(),
-    "may_remove": lambda _, file: file.may_remove(),
+    "check_remove": lambda _, file: file.check_remove(),
     "move": lambda _, file: file.move(None, b"new"),
     "open to write": lambda _, file: file.open(O_WRONLY),
     "open to read and write": lambda _, file: file.open(O_RDWR),
