@@ -49,6 +49,22 @@ def test_below_the_server_nothing_is_swallowed() -> None:
     assert "server/connection.py" in swallowing  # the exit is recognised
 
 
+def test_structures_of_c_are_of_the_wire_of_rings_and_of_the_host() -> None:
+    """Bytes are laid out where messages, rings and system calls are declared, and nowhere else."""
+    floors = {"struct": ("wire/", "virtio/", "host/"), "ctypes": ("host/",)}
+    using = {
+        (name, library)
+        for name, tree in modules()
+        for node in ast.walk(tree)
+        for library in floors
+        if (isinstance(node, ast.ImportFrom) and node.module == library)
+        or (isinstance(node, ast.Import) and any(alias.name.partition(".")[0] == library for alias in node.names))
+    }
+    outside = {(name, library) for name, library in using if not name.startswith((*floors[library], "testing/"))}
+    assert outside == set()
+    assert {("wire/layouts.py", "struct"), ("host/_libc.py", "ctypes")} <= using  # they are recognised
+
+
 def imports() -> dict[str, set[str]]:
     """The modules of the project that each module imports anywhere, also for type
     checkers alone.

@@ -24,7 +24,8 @@ from ninep.drivers.memory import MemoryDriver
 from ninep.linux import GETATTR_BASIC
 from ninep.server.limits import Limits
 from ninep.server.server import Server
-from ninep.transport.tls_stream import names, reason
+from ninep.transport.tls_reasons import reason
+from ninep.transport.tls_stream import names
 from ninep.wire import messages as m
 from ninep.wire.codec import codec
 

@@ -8,6 +8,7 @@ server could let such a call wait for ever.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import stat
@@ -79,6 +80,11 @@ else:
 
     def _unavailable(*_: object) -> OSError:
         return OSError(errno.ENOSYS, "memory is shared by memfd_create(2) and seals, which Linux alone has")
+
+
+def address_of(memory: memoryview) -> int:
+    """Where writable memory lies in this process, for what has to be aligned."""
+    return ctypes.addressof(ctypes.c_char.from_buffer(memory))
 
 
 def file_size(descriptor: int) -> tuple[tuple[int, int], int]:

@@ -18,11 +18,11 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import struct
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Final
 
+from ninep.host.sockets import set_receive_timeout
 from ninep.transport.writer import StreamControl
 from ninep.wire.types import Buffer
 
@@ -119,9 +119,7 @@ class SocketWriter(StreamControl):
             # A socket object of our own, because event loops guard theirs; the same open socket
             # underneath.
             sock = self._socket = socket.socket(fileno=os.dup(self._fileno))
-            # struct timeval, socket(7) SO_RCVTIMEO
-            wait = struct.pack("@ll", int(RECEIVE_TIMEOUT), int(RECEIVE_TIMEOUT % 1 * 1e6))
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, wait)
+            set_receive_timeout(sock, RECEIVE_TIMEOUT)
             self._send = sock.send
             self._send_all = getattr(sock, "sendmsg", no_sendmsg)
         sock.setblocking(True)  # for ``recv``; the loop is not at work now

@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from struct import Struct
 from typing import Any
+
+from ninep.host.sockets import peer_credentials
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -102,31 +101,8 @@ def _tcp(host: str, port: int) -> Peer:
 
 def unix_peer(sock: Any) -> Peer:
     """The process at the other end of a unix socket."""
-    for name, ask in _CREDENTIALS:
-        option = getattr(socket, name, None)
-        if option is not None:
-            with suppress(OSError):  # a socketpair of some systems has none: nothing is known then
-                return ask(sock, option)
-    return Peer(f"unix socket {sock.fileno()}")
-
-
-_UCRED = Struct("=iII")
-_XUCRED = Struct("=IIhxx16I")
-
-
-def _ucred(sock: Any, option: int) -> Peer:
-    """unix(7): who called connect(2), not who writes now."""
-    pid, uid, gid = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, option, _UCRED.size))
-    return Peer(f"unix uid={uid} pid={pid}", uid=uid, gid=gid)
-
-
-def _xucred(sock: Any, option: int) -> Peer:
-    """unix(4) of macOS and FreeBSD; level 0 is SOL_LOCAL."""
-    _version, uid, count, *groups = _XUCRED.unpack(sock.getsockopt(0, option, _XUCRED.size))
-    return Peer(f"unix uid={uid}", uid=uid, gid=groups[0] if count else None)
-
-
-_CREDENTIALS: tuple[tuple[str, Callable[[Any, int], Peer]], ...] = (
-    ("SO_PEERCRED", _ucred),
-    ("LOCAL_PEERCRED", _xucred),
-)
+    found = peer_credentials(sock)
+    if found is None:
+        return Peer(f"unix socket {sock.fileno()}")
+    pid = "" if found.pid is None else f" pid={found.pid}"
+    return Peer(f"unix uid={found.uid}{pid}", uid=found.uid, gid=found.gid)

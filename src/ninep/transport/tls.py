@@ -22,7 +22,8 @@ from ninep.transport import Address, BadAddress, Bound, TransportType, tcp
 from ninep.transport.hints import BRIDGE, Hint, Mount
 from ninep.transport.sockets import closed_on_error
 from ninep.transport.stream import MakeConnection
-from ninep.transport.tls_stream import TlsProtocol, reason
+from ninep.transport.tls_reasons import reason
+from ninep.transport.tls_stream import TlsProtocol
 
 FILE: Final[Kind[str]] = text("the name of a file", "FILE")
 CERTIFICATE, KEY = b"-----BEGIN CERTIFICATE-----", b"PRIVATE KEY-----"

@@ -11,10 +11,10 @@ memoryview of format H); places in the rings are indices modulo the size. One th
 
 from __future__ import annotations
 
-import ctypes
 import threading
 
 from ninep.host.memory_order import IN_ORDER
+from ninep.host.shared import address_of
 from ninep.virtio.chains import MAX_CHAIN, Chain, ChainReader, Memory, Region
 from ninep.virtio.errors import RingError
 from ninep.virtio.inflight import Inflight
@@ -193,6 +193,6 @@ class SplitQueue:
 def _part(name: str, part: memoryview, size: int, alignment: int) -> memoryview:
     if len(part) < size:
         raise RingError(f"the {name} has {len(part)} bytes, not {size}")
-    if ctypes.addressof(ctypes.c_char.from_buffer(part)) % alignment:
+    if address_of(part) % alignment:
         raise RingError(f"the {name} is not aligned to {alignment} bytes")
     return part[:size]

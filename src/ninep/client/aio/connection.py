@@ -25,7 +25,7 @@ from ninep.client.address import Address
 from ninep.client.errors import ProtocolError, named_timeout
 from ninep.client.exchange import Call, Exchange, answer_of
 from ninep.transport.connecting import dial
-from ninep.transport.tls_stream import reason
+from ninep.transport.tls_reasons import reason
 from ninep.wire.dialect import Dialect
 from ninep.wire.messages import Message
 
