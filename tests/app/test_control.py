@@ -155,7 +155,7 @@ class TestActs:
         assert {"control.2", "control.3"} < set(os.listdir(tmp_path))
 
     @pytest.mark.skipif(not may_become_another_user(), reason="needs root")
-    def test_nobody_else_is_believed_to_be_a_worker(self, begin: Callable[..., Server], place: str) -> None:
+    def test_no_other_user_is_believed_to_be_a_worker(self, begin: Callable[..., Server], place: str) -> None:
         server = begin("--workers", "2")
         with listener_of(ORDINARY_USER, f"{place}.1"), Asking(place) as asking:
             found = asking.status()
@@ -262,7 +262,7 @@ class TestWorkers:
         assert {"control.2", "control.3"} < set(os.listdir(tmp_path))
 
     @pytest.mark.skipif(not may_become_another_user(), reason="needs root")
-    def test_nobody_else_is_believed_to_be_a_worker(self, begin: Callable[..., Server], place: str) -> None:
+    def test_no_other_user_is_believed_to_be_a_worker(self, begin: Callable[..., Server], place: str) -> None:
         server = begin("--workers", "2")
         with listener_of(ORDINARY_USER, f"{place}.1"), Asking(place) as asking:
             found = asking.status()

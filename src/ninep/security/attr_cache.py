@@ -57,12 +57,12 @@ class AttrCache(Generic[V]):
         """``value`` was read just now, after ``found``."""
         if self._filesystems.settled(found, RACY):
             self._keep((found.st_ino, found.st_dev), (found.st_ctime_ns, 0, value))
-        elif span := self._filesystems.keeps_for(found.st_dev):
+        elif span := self._filesystems.attr_timeout(found.st_dev):
             self._keep((found.st_ino, found.st_dev), (found.st_ctime_ns, time.time_ns() + span, value))
 
     def store_written(self, found: Stat, value: V) -> None:
         """We set this value ourselves; ``found`` is the state after that."""
-        span = self._filesystems.keeps_for(found.st_dev) or (RACY if self._filesystems.keeps(found.st_dev) else 0)
+        span = self._filesystems.attr_timeout(found.st_dev) or (RACY if self._filesystems.keeps(found.st_dev) else 0)
         if span:
             self._keep((found.st_ino, found.st_dev), (found.st_ctime_ns, time.time_ns() + span, value))
 

@@ -127,7 +127,7 @@ class Filesystems:
         known = self._by_device.get(device)
         return known is None or self._by_ctime(known.volume)
 
-    def keeps_for(self, device: int) -> int:
+    def attr_timeout(self, device: int) -> int:
         """Nanoseconds for which what was read there is kept, if its ctime stands."""
         seconds = self.coherence.seconds
         if not seconds:

@@ -84,7 +84,7 @@ def test_what_is_missing_is_said_with_what_is_done_instead(
     assert not list(tmp_path.iterdir())
 
 
-def test_locks_that_exclude_nobody_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_locks_that_exclude_no_process_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "lock", lambda *_: None)
     assert answers(tmp_path)["locks"] == NO
 

@@ -122,7 +122,7 @@ class LocalDir(OpenDir):
         if packed is not None and not self._table.adopt(packed.cookies):
             packed = None
         self._packed = None if packed is None else ref(packed)
-        span = 0 if node.inline else node.table.model.filesystems.keeps_for(node.dev)
+        span = 0 if node.inline else node.table.model.filesystems.attr_timeout(node.dev)
         self._recorder = None if packed or not (node.inline or span) else listings.recorder(found, span)
 
     def _read_and_pack(self, cookie: int, room: int) -> bytes | None:
