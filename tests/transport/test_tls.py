@@ -9,6 +9,7 @@ import re
 import shutil
 import ssl
 import subprocess
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -298,26 +299,88 @@ def test_renewed_certificates_are_for_new_connections(run: Run[Any], authority: 
 # -- openssl
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the program openssl")
+needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the program openssl")
+REQUEST = b"".join(codec(extended=False).encode(0xFFFF, m.Tversion(8192, b"9P2000.L")))
+REPLY = REQUEST[:4] + b"\x65" + REQUEST[5:]
+
+
+class OpenSSL:
+    """``openssl s_client``. What is sent at once is one piece, whose first letter can be a command to it."""
+
+    def __init__(self, authority: Authority, address: TlsListener, *options: str) -> None:
+        self.process = subprocess.Popen(
+            ["openssl", "s_client", *options, "-verify_return_error", "-CAfile", str(authority.ca),
+             "-connect", f"127.0.0.1:{address.port}", "-verify_ip", "127.0.0.1"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def send(self, data: bytes) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
+
+    def ask(self) -> None:
+        """A request and its reply."""
+        self.send(REQUEST)
+        assert self.process.stdout is not None
+        assert self.process.stdout.read(len(REPLY)) == REPLY
+
+    def end(self) -> str:
+        """The end of its input, and what it said to stderr."""
+        _, said = self.process.communicate(timeout=PATIENCE)
+        return said.decode()
+
+
+@needs_openssl
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 def test_openssl_is_answered(run: Run[Any], authority: Authority, version: str) -> None:
     """``s_client`` closes its side when its input ends: the reply that is owed still comes."""
 
     def use(address: TlsListener) -> None:
-        request = b"".join(codec(extended=False).encode(0xFFFF, m.Tversion(8192, b"9P2000.L")))
-        process = subprocess.Popen(
-            ["openssl", "s_client", "-quiet", "-verify_return_error", "-CAfile", str(authority.ca), version,
-             "-connect", f"127.0.0.1:{address.port}", "-verify_ip", "127.0.0.1"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        with process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.write(request)
-            process.stdin.flush()
-            assert process.stdout.read(21) == request[:4] + b"\x65" + request[5:]
-            process.stdin.close()
-            process.terminate()
+        openssl = OpenSSL(authority, address, version, "-brief")
+        openssl.ask()
+        openssl.end()
+
+    run(with_server(authority.listen(), use))
+
+
+@needs_openssl
+def test_renegotiation_is_refused(run: Run[Any], authority: Authority) -> None:
+    """That of TLS 1.2 (RFC 5246, 7.2.2: the alert no_renegotiation). Other clients notice nothing."""
+
+    def use(address: TlsListener) -> None:
+        with connect(url(address), tls_ca=str(authority.ca)) as other:
+            openssl = OpenSSL(authority, address, "-tls1_2", "-brief")
+            openssl.ask()
+            openssl.send(b"R\n")
+            openssl.process.wait(PATIENCE)
+            said = openssl.end()
+            assert "RENEGOTIATING" in said
+            assert "no renegotiation" in said
+            other.write_bytes("/file", b"still here")
+
+    run(with_server(authority.listen(), use))
+
+
+@needs_openssl
+@pytest.mark.parametrize(("command", "answered"), [(b"K\n", True), (b"k\n", False)])
+def test_keys_are_updated(run: Run[Any], authority: Authority, tmp_path: Path, command: bytes, answered: bool) -> None:
+    """KeyUpdate of TLS 1.3 (RFC 8446, 4.6.3), with and without the wish that the server updates its own."""
+    messages = tmp_path / "messages"
+
+    def updates(direction: str) -> int:
+        return messages.read_text().count(f"{direction} TLS 1.3, Handshake [length 0005], KeyUpdate")
+
+    def use(address: TlsListener) -> None:
+        openssl = OpenSSL(authority, address, "-tls1_3", "-brief", "-msg", "-msgfile", str(messages))
+        for number in (1, 2, 3):
+            openssl.ask()
+            openssl.send(command)
+            while updates(">>>") < number:
+                time.sleep(0.01)
+        openssl.ask()
+        openssl.end()
+        assert updates("<<<") == (3 if answered else 0)
 
     run(with_server(authority.listen(), use))
 

@@ -1,5 +1,5 @@
 """TLS under a connection, and clients that do it wrong: 9P without TLS, garbage, handshakes that never
-end, renegotiation, half closes, replies that are not read.
+end, half closes, replies that are not read. (Renegotiation: ``test_tls``, with openssl's client.)
 """
 
 from __future__ import annotations
