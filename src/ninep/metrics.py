@@ -47,6 +47,7 @@ from ninep.server.access import Access
 from ninep.server.connection import Connection
 from ninep.server.counters import SECONDS, Counters, Histogram
 from ninep.server.server import Server
+from ninep.transport import handed_on
 from ninep.transport.peers import Peer
 from ninep.transport.tcp import Tcp
 from ninep.wire.messages import BY_NUMBER
@@ -314,19 +315,34 @@ def registry_of(server: Server) -> CollectorRegistry:
     return registry
 
 
+PLACE = "metrics"
+"""What its sockets are called from one process to the next (``handed_on``)."""
+
+
 class MetricsEndpoint:
     """An HTTP endpoint."""
 
     def __init__(self, sock: socket.socket, access: Access) -> None:
         self._sock = sock
         self._access = access
+        self._http: _Http | None = None
         host, port = sock.getsockname()[:2]
         self.address = Tcp(host, port)
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """What it listens at."""
+        return [self._sock]
+
+    def leave(self) -> None:
+        """Another process answers there now."""
+        if self._http is not None:
+            threading.Thread(target=self._http.shutdown, name="ninep-leave", daemon=True).start()
 
     @contextmanager
     def of(self, server: Server, others: Others | None = None) -> Iterator[None]:
         """Serve the metrics of a server, and of its other workers, as long as the ``with`` lasts."""
-        http = _Http(self._sock, self._access)
+        self._http = http = _Http(self._sock, self._access)
         http.set_app(_Application(server, registry_of(server), others))
         thread = threading.Thread(target=http.serve_forever, args=(POLL,), name="ninep-metrics", daemon=True)
         thread.start()
@@ -340,6 +356,9 @@ class MetricsEndpoint:
 
 def metrics_endpoint(address: Tcp, access: Access) -> MetricsEndpoint:
     """An endpoint, which processes that are forked later share. ``OSError`` if the address is taken."""
+    there = handed_on.take(address, PLACE)
+    if there:
+        return MetricsEndpoint(there[0], access)
     sock = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -34,7 +34,7 @@ from ninep.app.control_protocol import (
     reply,
     request,
 )
-from ninep.transport import Bound, unix
+from ninep.transport import Bound, handed_on, unix
 from ninep.transport.peers import unix_peer
 
 log = logging.getLogger("ninep.serve")
@@ -180,7 +180,7 @@ def control_socket(asked: str | None, *, needed: bool = False) -> Bound | None:
     themselves; without a place it is in a folder of its own, whose name no other process knows.
     """
     if asked is not None and asked != NONE:
-        return unix.bind(unix.Unix(asked))
+        return _asked(asked)
     try:
         place = None if asked == NONE else default_place()
         if place is not None:
@@ -188,6 +188,16 @@ def control_socket(asked: str | None, *, needed: bool = False) -> Bound | None:
     except OSError as error:
         log.info("there is no control socket: %s", error.strerror or error)
     return _private() if needed else None
+
+
+def _asked(path: str) -> Bound:
+    """At a path that may still be that of the server whose place this one takes, until it serves."""
+    before = handed_on.taken()
+    if before is None:
+        return unix.bind(unix.Unix(path))
+    bound, put = unix.replacing(path)
+    before.on_serving(put)
+    return bound
 
 
 def _private() -> Bound:

@@ -44,6 +44,8 @@ class Controlled:
     server: Server
     drain: Callable[[], None]
     """Accept nothing more, and end with the last connection."""
+    upgrade: Callable[[], Awaitable[str]]
+    """Put another process in the place of this one: why it does not serve, or nothing."""
     reload: Callable[[], Awaitable[str]] | None = None
     """Read the configuration again: what is wrong with it, or nothing. None: there is none to read."""
     metrics: Callable[[], str] | None = None
@@ -187,6 +189,14 @@ async def reload(controlled: Controlled) -> Table:
     return {}
 
 
+async def upgrade(controlled: Controlled) -> Table:
+    """Put another process in the place of this one."""
+    why = await controlled.upgrade()
+    if why:
+        raise Failed(why)
+    return {}
+
+
 async def metrics(controlled: Controlled) -> Table:
     """The metrics of one process."""
     if controlled.metrics is None:
@@ -210,4 +220,5 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "drain": Command(drain, {}, _as_it_is, everywhere=False),
     "metrics": Command(metrics, {}, _as_it_is, everywhere=False),
     "reload": Command(reload, {}, _as_it_is, everywhere=False),
+    "upgrade": Command(upgrade, {}, _as_it_is, everywhere=False),
 }

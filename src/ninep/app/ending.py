@@ -11,6 +11,7 @@ Rules
   it was ignored at the start (nohup(1)).
 * With a configuration file SIGHUP asks to read it again (``reload``), unless the process had a
   controlling terminal at its start and has none any more.
+* SIGUSR2 asks for another process in the place of this one (``upgrade``).
 * A second one asks not to wait for requests in flight.
 * An event loop that does not react within ``LOOP_ANSWERS``, and a clean end that takes longer than
   ``ENDS_WITHIN`` (after a second signal ``HURRIES``), are cut short: all sockets are closed, exit
@@ -35,6 +36,8 @@ from ninep.host.terminal import controlling_terminal
 
 ENDING: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
 _HANGUP: Final = getattr(signal, "SIGHUP", None)
+_UPGRADE: Final = getattr(signal, "SIGUSR2", None)
+HEARD: Final = ENDING if _UPGRADE is None else (*ENDING, _UPGRADE)
 _BLOCK: Final = getattr(signal, "SIG_BLOCK", 0)
 _mask: Any = getattr(signal, "pthread_sigmask", None)
 _wait: Any = getattr(signal, "sigwait", None)
@@ -61,7 +64,7 @@ class Hangup:
 class EndSignals:
     """Handles the signals from now on, for the running event loop: the first calls ``stop`` there,
     the second ``hurry``. To be made in the main thread, before any thread that serves. ``reload``:
-    what SIGHUP calls there.
+    what SIGHUP calls there. ``upgrade``: what SIGUSR2 calls.
     """
 
     def __init__(
@@ -69,10 +72,12 @@ class EndSignals:
         stop: Callable[[], None],
         hurry: Callable[[], None] = _nothing,
         reload: Callable[[], None] | None = None,
+        upgrade: Callable[[], None] = _nothing,
     ) -> None:
         self._stop = stop
         self._hurry = hurry
         self._reload = reload or _nothing
+        self._upgrade = upgrade
         self._hangup = Hangup() if reload is not None else None
         self._loop = asyncio.get_running_loop()
         self._answered = threading.Event()
@@ -87,8 +92,8 @@ class EndSignals:
 
     def _end(self) -> None:
         """What follows a signal."""
-        while self._is_reload(self._heard.get()):
-            self._call(self._reload)
+        while (act := self._meant(self._heard.get())) is not None:
+            self._call(act)
         began = monotonic()
         deadline = began + ENDS_WITHIN
         self._call(self._stopped)
@@ -99,13 +104,17 @@ class EndSignals:
                 _cut_short()
             with suppress(Empty):
                 number = self._heard.get(timeout=min(left, LOOP_ANSWERS / 10))
-                if not hurried and not self._is_reload(number):
+                if not hurried and self._meant(number) is None:
                     hurried = True
                     deadline = min(deadline, monotonic() + HURRIES)
                     self._call(self._hurry)
 
-    def _is_reload(self, number: int) -> bool:
-        return self._hangup is not None and number == _HANGUP and not self._hangup.of_terminal()
+    def _meant(self, number: int) -> Callable[[], None] | None:
+        """What a signal asks for; None: the end."""
+        if number == _UPGRADE:
+            return self._upgrade
+        reload = self._hangup is not None and number == _HANGUP and not self._hangup.of_terminal()
+        return self._reload if reload else None
 
     def _stopped(self) -> None:
         self._answered.set()
@@ -124,7 +133,7 @@ def _wait_for_signals(heard: Queue[int]) -> Callable[[], None]:
     """Prepare, in the main thread; the function is for a thread of its own, and puts each signal
     into a queue.
     """
-    numbers = {number for number in ENDING if number != _HANGUP or signal.getsignal(number) is not signal.SIG_IGN}
+    numbers = {number for number in HEARD if number != _HANGUP or signal.getsignal(number) is not signal.SIG_IGN}
     if _wait is None:
         return _read_signals(heard, numbers)
     _mask(_BLOCK, numbers)
@@ -187,4 +196,4 @@ def hear_no_more_signals() -> None:
     system can do that.
     """
     if _mask is not None:
-        _mask(_BLOCK, set(ENDING))
+        _mask(_BLOCK, set(HEARD))

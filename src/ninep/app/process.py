@@ -34,6 +34,11 @@ def run_in_loop(listen: Iterable[Address], main: Callable[[], Coroutine[Any, Any
     return uvloop.run(main())
 
 
+def cannot_listen(address: Address, error: OSError) -> OSError:
+    """With a sentence."""
+    return OSError(error.errno, f"cannot listen on {address}: {error.strerror or error}")
+
+
 def exit_without_hung_threads(wait: float = 1.0) -> None:
     """End the process although a thread waits for a device that does not answer: Python would wait
     for it before it ends.

@@ -43,6 +43,9 @@ T = TypeVar("T")
 FIXED: Final = ("workers", "metrics", "control", "log_format", "audit_log", "audit_size", "pcap", "ready_fd")
 
 
+OTHER_SERVES: Final = "another process serves now, and this one ends with its last connection"
+
+
 class NotReloaded(Exception):
     """Nothing has changed; the text says why, a line each."""
 
@@ -200,6 +203,7 @@ class Reload:
         """What each address of the configuration became; None: the server has not begun."""
         self._again = False
         self._running: asyncio.Task[None] | None = None
+        self._ended = False
         self._why = ""
         """Why the last one changed nothing; empty: it was good."""
         self.count = 0
@@ -207,7 +211,10 @@ class Reload:
 
     def ask(self) -> None:
         """Reload, soon. In the event loop."""
-        if self._running is None and self._listening is not None:
+        if self._ended:
+            self._why = OTHER_SERVES
+            say_why(OTHER_SERVES)
+        elif self._running is None and self._listening is not None:
             self._running = asyncio.get_running_loop().create_task(self._run())
         else:
             self._again = True
@@ -218,6 +225,10 @@ class Reload:
         while self._running is not None:
             await asyncio.shield(self._running)
         return self._why
+
+    def end(self) -> None:
+        """Another process serves now: this one changes no more."""
+        self._ended = True
 
     def begin(self, listening: Sequence[Address]) -> None:
         """The server listens; ``listening`` is what the addresses of the configuration became."""

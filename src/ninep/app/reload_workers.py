@@ -23,6 +23,7 @@ from ninep.app.config import ServerConfig
 from ninep.app.ending import Hangup
 from ninep.app.logging import set_level
 from ninep.app.reload import (
+    OTHER_SERVES,
     Built,
     NotReloaded,
     begin_notify,
@@ -124,11 +125,19 @@ class ParentReload:
         self._served = served
         self._change = change
         self._hangup = Hangup()
+        self._ended = False
+
+    def end(self) -> None:
+        """Another process serves now: this one changes no more."""
+        self._ended = True
 
     def hangup(self) -> bool:
         """SIGHUP: true asks to end."""
         if self._hangup.of_terminal():
             return True
+        if self._ended:
+            say_why(OTHER_SERVES)
+            return False
         begin_notify()
         try:
             self._begin()
@@ -235,8 +244,12 @@ class WorkerReload:
         listening: dict[int, Address],
         control: socket.socket,
         give_up: Callable[[], None],
+        leave: Callable[[], None],
     ) -> None:
-        """``listening`` is kept up to date. ``give_up``: end this process cleanly."""
+        """``listening`` is kept up to date. ``give_up``: end this process cleanly. ``leave``: another
+        server listens now.
+        """
+        self.leave = leave
         self._now = built
         self._server = server
         self._listening = listening

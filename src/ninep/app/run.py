@@ -13,25 +13,23 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ninep.app import ready
 from ninep.app.announce import announce
 from ninep.app.build import check_handles, exports_of, server_of
 from ninep.app.config import ServerConfig
-from ninep.app.control import answering, control_socket, path_of
-from ninep.app.control_client import OthersMetrics
+from ninep.app.control import answering, control_socket
 from ninep.app.control_commands import Controlled
-from ninep.app.ending import EndSignals, hear_no_more_signals, signal_self
-from ninep.app.process import exit_without_hung_threads, run_in_loop
+from ninep.app.ending import HEARD, EndSignals, hear_no_more_signals
+from ninep.app.process import cannot_listen, exit_without_hung_threads, run_in_loop
 from ninep.app.reload import Reload
-from ninep.app.reload_workers import ParentReload, Served, WorkerReload
+from ninep.app.run_workers import run_workers
+from ninep.app.upgrade import Upgrade, of_metrics, of_place
 from ninep.server.exports import Export
 from ninep.server.server import Server
-from ninep.server.worker import DRAIN, say, when_parent_ends
-from ninep.server.worker_change import Change
-from ninep.server.workers import Pool
-from ninep.transport import Address, Bound, listeners
+from ninep.transport import Bound, handed_on
 from ninep.transport.kept import drop_rest
 from ninep.transport.service_manager import notify
 
@@ -51,6 +49,9 @@ def run(settings: ServerConfig, again: ReadAgain | None = None) -> int:
     """Serve until a signal; the exit status. ``OSError`` with a sentence if it cannot begin.
     ``again``: SIGHUP makes it serve what that returns then.
     """
+    before = handed_on.taken(HEARD)
+    if before is not None:  # the addresses were written there by the process before
+        settings = replace(settings, ready_fd=None)
     ready.check(settings.ready_fd)
     check_handles(settings)
     endpoint = _metrics(settings)
@@ -59,7 +60,7 @@ def run(settings: ServerConfig, again: ReadAgain | None = None) -> int:
     control = _control(settings)
     try:
         if settings.workers > 1:
-            return _run_workers(settings, exports, endpoint, control, again)
+            return run_workers(settings, exports, endpoint, control, again)
         run_in_loop(settings.listen, lambda: _serve(settings, exports, endpoint, control, again))
     finally:
         if control is not None:
@@ -77,10 +78,6 @@ def _control(settings: ServerConfig) -> Bound | None:
         ) from error
 
 
-def _cannot_listen(address: Address, error: OSError) -> OSError:
-    return OSError(error.errno, f"cannot listen on {address}: {error.strerror or error}")
-
-
 async def _serve(
     settings: ServerConfig,
     exports: Sequence[Export],
@@ -92,23 +89,27 @@ async def _serve(
     async with server_of(settings, exports) as server:
         reload = Reload(again, settings, exports, server) if again is not None else None
         # Before the first client: what it makes begin are threads, which would get signals.
-        EndSignals(stopped.set, server.hurry, reload.ask if reload is not None else None)
+        drain = _drains(server, stopped)
+        upgrade = _upgrade(settings, server, endpoint, reload, lambda: drain(leave=True))
+        EndSignals(stopped.set, server.hurry, reload.ask if reload is not None else None, upgrade.ask)
         listening = []
         for address in settings.listen:
             try:
                 listening.append(await server.listen(address))
             except OSError as error:
-                raise _cannot_listen(address, error) from error
+                raise cannot_listen(address, error) from error
         drop_rest()
         announce(settings, exports, listening, [] if endpoint is None else [endpoint.address])
         if reload is not None:
             reload.begin(listening)
         controlled = Controlled(
-            server=server, drain=_drains(server, stopped), reload=None if reload is None else reload.now
+            server=server, drain=drain, upgrade=upgrade.now, reload=None if reload is None else reload.now
         )
         with endpoint.of(server) if endpoint else nullcontext():
             async with answering(controlled, control):
+                handed_on.serves()
                 await (stopped.wait() if server.accepting else _until_idle(server, stopped))
+        upgrade.forget()
         log.info("stopping")
         notify("STOPPING=1")
     hear_no_more_signals()
@@ -129,25 +130,34 @@ def _metrics(settings: ServerConfig) -> MetricsEndpoint | None:
     try:
         return metrics_endpoint(settings.metrics, settings.access)
     except OSError as error:
-        raise _cannot_listen(settings.metrics, error) from error
+        raise cannot_listen(settings.metrics, error) from error
 
 
-def _own_metrics(server: Server) -> Callable[[], str]:
-    def text() -> str:
-        from ninep.metrics import text_of  # noqa: PLC0415 - as above
+def _upgrade(
+    settings: ServerConfig,
+    server: Server,
+    endpoint: MetricsEndpoint | None,
+    reload: Reload | None,
+    drain: Callable[[], None],
+) -> Upgrade:
+    """The upgrade of a server of one process."""
 
-        return text_of(server)
+    def sockets() -> list[tuple[str, Sequence[socket.socket]]]:
+        found = [of_place(one.asked or one.address, one.sockets) for one in server.listeners]
+        return found + of_metrics(settings, endpoint)
 
-    return text
+    def leave() -> None:
+        if reload is not None:
+            reload.end()
+        if endpoint is not None:
+            endpoint.leave()
+        drain()
+
+    loop = asyncio.get_running_loop()
+    return Upgrade(settings, sockets, loop.add_reader, loop.remove_reader, leave)
 
 
-async def _parent_reloads() -> str:
-    """Of a worker: the parent is asked, and says in the log what became of it."""
-    os.kill(os.getppid(), _HANG_UP)
-    return ""
-
-
-def _drains(server: Server, stopped: asyncio.Event) -> Callable[[], None]:
+def _drains(server: Server, stopped: asyncio.Event) -> Callable[..., None]:
     """What accepts nothing more and ends with the last connection."""
     waiting: list[asyncio.Task[None]] = []
 
@@ -155,10 +165,10 @@ def _drains(server: Server, stopped: asyncio.Event) -> Callable[[], None]:
         await server.wait_idle()
         stopped.set()
 
-    def drain() -> None:
+    def drain(*, leave: bool = False) -> None:
         if not waiting:
             log.info("draining: accepting nothing more")
-            server.drain()
+            server.drain(leave=leave)
             waiting.append(asyncio.get_running_loop().create_task(end()))
 
     return drain
@@ -170,68 +180,3 @@ async def _until_idle(server: Server, stopped: asyncio.Event) -> None:
     await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
     for task in ending:
         task.cancel()
-
-
-def _run_workers(
-    settings: ServerConfig,
-    exports: Sequence[Export],
-    endpoint: MetricsEndpoint | None,
-    control: Bound | None,
-    again: ReadAgain | None,
-) -> int:
-    bound: list[Bound] = []
-    for address in settings.listen:
-        try:
-            bound.append(listeners.bind(address))
-        except OSError as error:
-            raise _cannot_listen(address, error) from error
-
-    drop_rest()  # workers keep none
-    served = Served.begin(settings, exports, bound)
-
-    def work(parent: socket.socket, _number: int) -> None:
-        ready.close_in_worker(settings.ready_fd)
-        reloads = again is not None
-        run_in_loop(served.settings.listen, lambda: _work(served, parent, endpoint, control, reloads=reloads))
-
-    def all_serve() -> None:
-        announce(settings, exports, [one.address for one in bound], [] if endpoint is None else [endpoint.address])
-        log.info("workers: %s", ", ".join(str(worker.pid) for worker in pool.workers))
-
-    def change(one: Change) -> None:
-        pool.change(one)
-
-    reload = None if again is None else ParentReload(again, served, change)
-    pool = Pool(list(served.sockets.values()), settings.workers, work, None if reload is None else reload.hangup)
-    status = pool.run(all_serve, lambda: notify("STOPPING=1"))
-    hear_no_more_signals()
-    for one in served.bound.values():
-        one.close()
-    return status
-
-
-async def _work(
-    served: Served, parent: socket.socket, endpoint: MetricsEndpoint | None, control: Bound | None, *, reloads: bool
-) -> None:
-    stopped = asyncio.Event()
-    built = served.built()
-    async with server_of(served.settings, built.exports) as server:
-        EndSignals(stopped.set, server.hurry)
-        when_parent_ends(parent, signal_self)
-        listening = dict(served.listening)
-        follower = WorkerReload(built, server, listening, parent, signal_self)
-        server.serve_for(parent, stopped.set, listening, follower)
-        log.info("worker %d serves", os.getpid())
-        others = None if control is None else OthersMetrics(path_of(control))
-        controlled = Controlled(
-            server=server,
-            drain=lambda: say(parent, DRAIN),
-            reload=_parent_reloads if reloads else None,
-            metrics=_own_metrics(server) if endpoint else None,
-            pid=os.getppid(),
-            workers=served.settings.workers,
-        )
-        with endpoint.of(server, others) if endpoint else nullcontext():
-            async with answering(controlled, control):
-                await stopped.wait()
-    hear_no_more_signals()

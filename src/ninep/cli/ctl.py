@@ -14,6 +14,7 @@ Examples:
   ninep ctl kick 3                          end the connection of client 3, as 'ninep status' names it
   ninep ctl lock-break 3 /mail/inbox.lock   take from client 3 its locks on a file
   ninep ctl reload                          read the configuration file again
+  ninep ctl upgrade                         start the program anew, without refusing a connection
   ninep ctl drain                           take no new clients, end with the last one
 """
 
@@ -59,6 +60,20 @@ def reload(path: str | None, pid: int | None) -> None:
     """
     with asking(path, pid) as server:
         server.ask("reload")
+
+
+@ctl.command()
+@server_options
+def upgrade(path: str | None, pid: int | None) -> None:
+    """Start the program anew in the place of this server, as SIGUSR2 does.
+
+    The new process has the same command line, reads its configuration file, and gets the sockets that
+    are listened at: no connection is refused. Those that there are stay with the old process, which ends
+    with the last. If the new one cannot serve nothing has changed, and the exit status is 1 (with
+    --workers the server's log alone says that).
+    """
+    with asking(path, pid) as server:
+        server.ask("upgrade")
 
 
 @ctl.command()

@@ -151,6 +151,11 @@ class Server:
         return [listener.address for listener in self._listeners]
 
     @property
+    def listeners(self) -> Sequence[Listener]:
+        """What it accepts connections with."""
+        return tuple(self._listeners)
+
+    @property
     def slow_jobs(self) -> Iterable[SlowJob]:
         """What took long in worker threads, lately."""
         return self._workers.slow
@@ -167,16 +172,17 @@ class Server:
             found.abort()
         return found is not None
 
-    def drain(self) -> None:
+    def drain(self, *, leave: bool = False) -> None:
         """Accept nothing more. What is connected stays until it ends; a listener that would take
-        its connections with it (devices, mounts) keeps its socket and takes no more.
+        its connections with it (devices, mounts) keeps its socket and takes no more. ``leave``: another
+        process listens at the addresses now.
         """
         self.draining = True
         for listener in list(self._listeners):
             row = transport_of(listener.address)
             if row.accept is None and row.listen is None:
                 self._listeners.remove(listener)
-                listener.close()
+                (listener.leave if leave and listener.leave is not None else listener.close)()
 
     def instrumented(self) -> list[Connection]:
         """The connections, if they are instrumented: to be read, from any thread."""

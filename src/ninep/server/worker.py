@@ -4,15 +4,16 @@ between them. See ``workers``.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from time import monotonic
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, NoReturn, Protocol
 
 CONNECTION: Final = b"+"
 PING: Final = b"?"
@@ -25,6 +26,8 @@ ABANDON: Final = b"A"
 """What the parent sends for a change that all make or none (``worker_change``): to prepare it, with
 the descriptor of a file that says what it is; to make it; to forget it.
 """
+LEAVE: Final = b"L"
+"""Another server listens where this one did (``Pool.leave``)."""
 READY: Final = b"!"
 ANSWER: Final = b"."
 ENDED: Final = b"-"
@@ -45,6 +48,10 @@ KILLED_WITHIN: Final = 2.0
 MOST_SAID: Final = 1 << 12
 """Bytes and descriptors that are received at once: more than there can be."""
 
+ENDING: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
+_fork: Callable[[], int] | None = getattr(os, "fork", None)
+_mask: Any = getattr(signal, "pthread_sigmask", None)
+_BLOCK, _UNBLOCK, _SET = (getattr(signal, name, 0) for name in ("SIG_BLOCK", "SIG_UNBLOCK", "SIG_SETMASK"))
 _KILL: Final = getattr(signal, "SIGKILL", signal.SIGTERM)
 _send: Any = getattr(socket, "send_fds", None)
 _receive: Any = getattr(socket, "recv_fds", None)
@@ -187,6 +194,42 @@ def need_handles(any_one: socket.socket) -> None:
             opened.callback(os.close, os.dup(any_one.fileno()))
 
 
+def fork_worker(place: int, become: Callable[[socket.socket, int], NoReturn], any_one: socket.socket) -> Worker:
+    """Start a worker: ``become`` is called in it, with its line to this process and ``place``.
+    ``OSError``.
+    """
+    if _fork is None or not can_hand_over():
+        raise OSError(errno.ENOSYS, "several workers need fork(2), which this system does not have")
+    need_handles(any_one)
+    ours, theirs = socket.socketpair()
+    # A worker that is asked to end while it begins must not have our handlers any more, which do nothing.
+    before = _mask(_BLOCK, ENDING)
+    try:
+        pid = _fork()
+        if pid == 0:
+            ours.close()
+            become(theirs, place)
+    except OSError:
+        ours.close()
+        theirs.close()
+        raise
+    finally:
+        _mask(_SET, before)
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    return Worker(pid, ours, place, theirs)
+
+
+def reset_signals(heard: Iterable[int], ignored: Iterable[int]) -> None:
+    """In a worker that begins: the handlers are the parent's."""
+    signal.set_wakeup_fd(-1)
+    for number in heard:
+        signal.signal(number, signal.SIG_DFL)
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+    _mask(_UNBLOCK, ENDING)
+
+
 def how_ended(status: int) -> str:
     """A process, by its status of wait(2)."""
     code = os.waitstatus_to_exitcode(status)
@@ -210,6 +253,9 @@ class Follower(Protocol):
     def abandon(self) -> None:
         """Forget it."""
 
+    def leave(self) -> None:
+        """Another server answers at the addresses of this one now."""
+
 
 def follow(follower: Follower, asked: Asked) -> None:
     """Call what was asked for; nothing for a question."""
@@ -219,6 +265,8 @@ def follow(follower: Follower, asked: Asked) -> None:
         follower.commit()
     elif asked.what == ABANDON:
         follower.abandon()
+    elif asked.what == LEAVE:
+        follower.leave()
 
 
 def take_messages(control: socket.socket) -> list[Handed | Asked] | None:

@@ -41,24 +41,27 @@ import os
 import selectors
 import signal
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
+from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 from ninep.server.worker import (
     ANSWER,
     DRAIN,
     ENDED,
+    ENDING,
+    LEAVE,
     PING,
     READY,
     TAKEN_WITHIN,
     Handed,
     Work,
     Worker,
-    can_hand_over,
+    fork_worker,
     how_ended,
-    need_handles,
+    reset_signals,
 )
 from ninep.server.worker_change import Change, Changing
 from ninep.transport import nothing
@@ -76,14 +79,10 @@ GIVE_UP: Final = 6
 ENDS_WITHIN: Final = 18.0
 """A worker ends by itself before that, whatever hangs (``app.ending``)."""
 HURRIES: Final = 4.0
-ENDING: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
 _CHILD: Final = getattr(signal, "SIGCHLD", None)
 _HANGUP: Final[Any] = getattr(signal, "SIGHUP", None)
 _HEARD: Final = (*ENDING, _CHILD) if _CHILD is not None else ENDING
 _NO_HANG: Final = getattr(os, "WNOHANG", 0)
-_fork: Callable[[], int] | None = getattr(os, "fork", None)
-_mask: Any = getattr(signal, "pthread_sigmask", None)
-_BLOCK, _UNBLOCK, _SET = (getattr(signal, name, 0) for name in ("SIG_BLOCK", "SIG_UNBLOCK", "SIG_SETMASK"))
 
 
 class Pool:
@@ -95,8 +94,12 @@ class Pool:
         count: int,
         work: Work,
         hangup: Callable[[], bool] | None = None,
+        asked: Mapping[int, Callable[[], None]] = MappingProxyType({}),
     ) -> None:
-        """``hangup``: called after SIGHUP, when all workers serve; true asks to end."""
+        """``hangup``: called after SIGHUP, when all workers serve; true asks to end. ``asked``: called after
+        these other signals.
+        """
+        self._asked = asked
         self._listening = dict(enumerate(listening))
         self._hangup = hangup
         self._hung_up = False
@@ -127,29 +130,9 @@ class Pool:
     # -- starting --------------------------------------------------------------------------------------------------------
 
     def _start(self, place: int) -> None:
-        if _fork is None or not can_hand_over():
-            raise OSError(errno.ENOSYS, "several workers need fork(2), which this system does not have")
-        need_handles(self._wake)
-        ours, theirs = socket.socketpair()
-        # A worker that is asked to end while it begins must not have our handlers any more, which
-        # do nothing.
-        before = _mask(_BLOCK, ENDING)
-        try:
-            pid = _fork()
-            if pid == 0:
-                ours.close()
-                self._become_worker(theirs, place)
-        except OSError:
-            ours.close()
-            theirs.close()
-            raise
-        finally:
-            _mask(_SET, before)
-        ours.setblocking(False)
-        theirs.setblocking(False)
-        worker = Worker(pid, ours, place, theirs)
+        worker = fork_worker(place, self._become_worker, self._wake)
         self.workers.append(worker)
-        self._selector.register(ours, selectors.EVENT_READ, worker)
+        self._selector.register(worker.control, selectors.EVENT_READ, worker)
 
     def _become_worker(self, control: socket.socket, place: int) -> NoReturn:
         """In the child: let go of what is the parent's, work, and never return into the parent's
@@ -157,12 +140,7 @@ class Pool:
         """
         status = 1
         try:
-            signal.set_wakeup_fd(-1)
-            for number in _HEARD:
-                signal.signal(number, signal.SIG_DFL)
-            if self._hangup is not None:
-                signal.signal(_HANGUP, signal.SIG_IGN)
-            _mask(_UNBLOCK, ENDING)
+            reset_signals(_HEARD, self._asked if self._hangup is None else (*self._asked, _HANGUP))
             self._selector.close()
             for worker in (*self.workers, *self.aside):
                 worker.close()
@@ -197,7 +175,7 @@ class Pool:
         ``announce`` is called when all of them serve, ``ends`` when the end begins.
         """
         self._announce = announce
-        for number in _HEARD:
+        for number in (*_HEARD, *self._asked):
             if number != _HANGUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1)
                 signal.signal(number, lambda *_: None)
         self._wake.setblocking(False)
@@ -213,6 +191,8 @@ class Pool:
                     self._hear(key.data)
                 elif key.data is None:
                     self._signalled()
+                elif callable(key.data):
+                    key.data()
                 else:
                     self._accept(key.data)
             self._look_after()
@@ -250,7 +230,22 @@ class Pool:
                 self._replace(place)
         self._listen(bool(self.workers) and not self._resting and not self._draining)
 
-    def _drain(self) -> None:
+    def watch(self, descriptor: int, call: Callable[[], None]) -> None:
+        """Call a function when a descriptor can be read, until ``unwatch``."""
+        self._selector.register(descriptor, selectors.EVENT_READ, call)
+
+    def unwatch(self, descriptor: int) -> None:
+        """Call it no more."""
+        self._selector.unregister(descriptor)
+
+    def leave(self) -> None:
+        """Another server listens at the addresses now: as ``drain``, and the workers are told."""
+        self.drain()
+        for worker in (*self.workers, *self.aside):
+            with suppress(OSError):
+                worker.send(LEAVE)
+
+    def drain(self) -> None:
         """Accept nothing more, and end when no worker has a connection left."""
         self._draining = True
         self._listen(False)
@@ -372,7 +367,7 @@ class Pool:
                     "worker %d answers again: it serves its %d connections to their end", worker.pid, worker.connections
                 )
         if DRAIN in said:
-            self._drain()
+            self.drain()
         if READY in said:
             worker.ready = True
             self._unready = 0
@@ -384,7 +379,9 @@ class Pool:
         """Hear signals; the exit statuses of workers that have ended."""
         with suppress(BlockingIOError):
             for number in self._woken.recv(64):
-                if number == _HANGUP and self._hangup is not None:
+                if number in self._asked:
+                    self._asked[number]()
+                elif number == _HANGUP and self._hangup is not None:
                     self._hung_up = True
                 else:
                     self._signals += number in ENDING
@@ -473,7 +470,7 @@ class Pool:
                 deadline = min(deadline, monotonic() + HURRIES)
 
     def _ask_to_end(self) -> None:
-        self._drain()
+        self.drain()
         self._tell(signal.SIGTERM)
         for worker in (*self.workers, *self.aside):
             if not worker.owes:  # who does not answer now, hangs

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, NamedTuple
 
@@ -59,6 +59,13 @@ class Address:
         return False
 
     @property
+    def place(self) -> str:
+        """What of it can be listened at once only: that of two addresses that exclude each other is the
+        same.
+        """
+        return str(self)
+
+    @property
     def export(self) -> str:
         """The name of the export that an empty aname means to clients of this address; empty: the
         one that has no name.
@@ -91,6 +98,12 @@ class Listener:
     close: Callable[[], None]
     accepting: bool = False
     """More connections may come; false for one that was handed over as it is."""
+    asked: Address | None = None
+    """As it stands in the configuration."""
+    sockets: Sequence[socket.socket] = ()
+    """What listens, if other processes can do that too."""
+    leave: Callable[[], None] | None = None
+    """As ``close``, but what binding made stays: another process listens there now."""
 
 
 class TransportType(NamedTuple):
@@ -112,6 +125,8 @@ class TransportType(NamedTuple):
     """Take an address. None: what it accepts comes from ``listen`` alone and cannot be shared
     between workers.
     """
+    adopt: Callable[[Any, list[socket.socket]], Bound] = Bound
+    """As ``bind``, with sockets that are bound already, by a server in whose place this one is."""
     listen: Callable[[Any, Any], Awaitable[Listener]] | None = None
     """Accept connections in the running loop, each made by the second argument
     (``stream.MakeConnection``). None: on the sockets of ``bind``.

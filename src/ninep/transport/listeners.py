@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from ninep.transport import BACKLOG, Address, Bound, Listener, TransportType, nothing, transport_of
+from ninep.transport import BACKLOG, Address, Bound, Listener, TransportType, handed_on, nothing, transport_of
 from ninep.transport.kept import Kept, take
 from ninep.transport.peers import peer_of
 from ninep.transport.service_manager import stores
@@ -29,7 +29,8 @@ def bind(address: Address) -> Bound:
     row = transport_of(address)
     if row.bind is None:
         raise OSError(errno.EINVAL, f"{address} cannot be shared")
-    return row.bind(address)
+    there = handed_on.take(address)
+    return row.adopt(address, there) if there else row.bind(address)
 
 
 async def listen(address: Address, make: MakeConnection, *, busy_poll: bool = True) -> Listener:
@@ -44,12 +45,16 @@ async def listen(address: Address, make: MakeConnection, *, busy_poll: bool = Tr
     served = [await accept(sock, make, bound.address, busy_poll=busy_poll) for sock in bound.sockets]
 
     def close() -> None:
+        leave()
+        bound.close()
+
+    def leave() -> None:
         for one in served:
             if one is not None:
                 one.close()
-        bound.close()
 
-    return Listener(bound.address, close, accepting)
+    own = row.accept is None and accepting
+    return Listener(bound.address, close, accepting, address, bound.sockets if own else (), leave if own else None)
 
 
 class Served(Protocol):

@@ -122,6 +122,11 @@ def bind(address: Tcp) -> Bound:
     return Bound(Tcp(address.host, port), sockets)
 
 
+def adopt(address: Tcp, sockets: list[socket.socket]) -> Bound:
+    """Sockets that are bound."""
+    return Bound(Tcp(address.host, sockets[0].getsockname()[1]), sockets)
+
+
 def _set_reuse(sock: socket.socket) -> None:
     """Take a port that is in TIME_WAIT, but never one that is in use: on Windows SO_REUSEADDR would
     share that too.
@@ -161,6 +166,7 @@ TRANSPORT: Final = TransportType(
     remote=lambda address: not stays_here(address.host),
     parse=parse,
     bind=bind,
+    adopt=adopt,
     parse_remote=parse_remote,
     connect=connect,
     dial=lambda loop, make, address: loop.create_connection(make, address.host, address.port),

@@ -73,6 +73,11 @@ class Tls(Address):
         """The address of TCP under it."""
         return tcp.Tcp(self.host, self.port)
 
+    @property
+    def place(self) -> str:
+        """That of TCP."""
+        return self.tcp.place
+
     def __str__(self) -> str:
         return f"tls:{self.tcp}"
 
@@ -216,7 +221,15 @@ def client_context(address: TlsServer) -> ssl.SSLContext:
 def bind(address: TlsListener) -> Bound:
     """Sockets as of TCP. The files are read first."""
     certificates = Certificates(server_context(address.options))
-    bound = tcp.bind(address.tcp)
+    return _over(address, tcp.bind(address.tcp), certificates)
+
+
+def adopt(address: TlsListener, sockets: list[socket.socket]) -> Bound:
+    """Sockets that are bound."""
+    return _over(address, tcp.adopt(address.tcp, sockets), Certificates(server_context(address.options)))
+
+
+def _over(address: TlsListener, bound: Bound, certificates: Certificates) -> Bound:
     became = bound.address
     port = became.port if isinstance(became, tcp.Tcp) else address.port
     return Bound(replace(address, port=port, certificates=certificates), bound.sockets, bound.close)
@@ -330,6 +343,7 @@ TRANSPORT: Final = TransportType(
     remote=lambda address: not address.options.client_ca and not tcp.stays_here(address.host),
     parse=parse,
     bind=bind,
+    adopt=adopt,
     parse_remote=parse_remote,
     connect=connect,
     dial=dial,

@@ -55,15 +55,41 @@ def bind(address: Unix) -> Bound:
     """A listening socket at the path."""
     sock = _bound(address.path, address.mode)
     sock.listen(BACKLOG)
-    made = os.stat(address.path)
+    return adopt(address, [sock])
+
+
+def adopt(address: Unix, sockets: list[socket.socket]) -> Bound:
+    """A socket that is bound to the path; another in its place if the path was removed."""
+    try:
+        made = os.stat(address.path)
+    except FileNotFoundError:
+        for sock in sockets:
+            sock.close()
+        return bind(address)
+    return Bound(address, sockets, lambda: _remove(address.path, made))
+
+
+def _remove(path: str, made: os.stat_result) -> None:
+    """Remove what was made, and nothing else."""
+    with suppress(FileNotFoundError):
+        now = os.stat(path)
+        if (now.st_dev, now.st_ino) == (made.st_dev, made.st_ino):
+            os.unlink(path)
+
+
+def replacing(path: str) -> tuple[Bound, Callable[[], None]]:
+    """A listening socket for a path where another process listens, and what puts it there."""
+    beside = f"{path}.new"
+    with suppress(FileNotFoundError):
+        os.unlink(beside)
+    sockets = bind(Unix(beside)).sockets
+    made = os.stat(beside)
 
     def close() -> None:
-        with suppress(FileNotFoundError):
-            now = os.stat(address.path)
-            if (now.st_dev, now.st_ino) == (made.st_dev, made.st_ino):
-                os.unlink(address.path)
+        for name in (beside, path):
+            _remove(name, made)
 
-    return Bound(address, [sock], close)
+    return Bound(Unix(path), sockets, close), lambda: os.replace(beside, path)
 
 
 _own_uid: Final[Callable[[], int]] = getattr(os, "geteuid", int)
@@ -155,6 +181,7 @@ TRANSPORT: Final = TransportType(
     remote=lambda _: False,
     parse=parse,
     bind=bind,
+    adopt=adopt,
     parse_remote=parse_remote,
     connect=connect,
     dial=dial,
