@@ -212,14 +212,16 @@ def test_no_more_threads_than_a_connection_may_have() -> None:
 
 def test_nothing_is_taken_while_too_much_is_in_flight() -> None:
     async def main() -> None:
-        link = Link("waits", limits=Limits(in_flight=4))
+        link = Link("waits", limits=Limits(in_flight=4, threads=4))
         await link.init()
-        hold = link.faults.hold("getattr")
+        holds = [link.faults.hold("getattr", at=number) for number in (1, 2, 3, 4)]
         sent = [link.send(Opcode.GETATTR, ROOT, 0, 0, 0) for _ in range(10)]
-        await asyncio.to_thread(hold.reached.wait)
+        for hold in holds:
+            await asyncio.to_thread(hold.reached.wait)
         assert link.paused
         assert link.connection.in_flight == 4
-        hold.go.set()
+        for hold in holds:
+            hold.go.set()
         for unique in sent:
             await link.reply(unique)
         assert not link.paused

@@ -55,7 +55,19 @@ Room = Sequence[memoryview]
 class Request:
     """A request that was not answered at once."""
 
-    __slots__ = ("entries", "fields", "future", "gid", "nodeid", "opened", "session", "target", "uid", "unique")
+    __slots__ = (
+        "entries",
+        "fields",
+        "future",
+        "gid",
+        "interrupted",
+        "nodeid",
+        "opened",
+        "session",
+        "target",
+        "uid",
+        "unique",
+    )
 
     def __init__(
         self, session: Session, target: Compiled, unique: int, nodeid: int, uid: int, gid: int, fields: tuple[Any, ...]
@@ -68,6 +80,7 @@ class Request:
         self.gid = gid
         self.fields = fields
         self.future: Future[Buffer] | None = None
+        self.interrupted = False  # it waits for no lock any more
         row = target.row
         nodes = [session.nodes.get(nodeid)] + [session.nodes.get(fields[at]) for at in row.nodes]
         self.entries: list[Entry] = [entry for entry in nodes if entry is not None]
@@ -324,16 +337,18 @@ class Dispatcher:
         request.let_go()
 
     def _interrupt(self, unique: int) -> None:
-        """EINTR for a request that has not begun, or waits for a lock; any other is answered soon."""
+        """EINTR for a request that waits for a lock, or comes to. Any other is answered as if nothing
+        were: programs know EINTR of waits (signal(7)), not of ftruncate(2) or msync(2), and whether
+        the signal ends the process, no request says.
+        """
         request = self.in_flight.get(unique)
         if request is None:
             return
-        if request in self.running:
-            if request.future is None or not request.future.cancel():
-                return
-            self.running.discard(request)
-        self._withdraw(request)
-        self.out.append([codec.pack_error(unique, Errno.EINTR)])
+        request.interrupted = True
+        refusal = self._why_not_to_wait(request)
+        if request in self.waiting and refusal is not None:
+            self._withdraw(request)
+            self._refuse(request.target.opcode, unique, refusal, ())
 
     # -- requests that waited ----------------------------------------------------------------------------------------------
 
@@ -353,11 +368,12 @@ class Dispatcher:
         try:
             body = result()
         except Conflict:
-            if current and len(self.waiting) < MOST_WAITING:
+            refusal = self._why_not_to_wait(request)
+            if current and refusal is None:
                 self.waiting[request] = None
                 return
-            if current:
-                self._refuse(request.target.opcode, request.unique, _too_many_waiting(), ())
+            if current and refusal is not None:
+                self._refuse(request.target.opcode, request.unique, refusal, ())
         except Exception as error:  # noqa: BLE001 - the one exit
             if current:
                 self._refuse(request.target.opcode, request.unique, error, ())
@@ -370,6 +386,11 @@ class Dispatcher:
             self.in_flight.pop(request.unique, None)
         else:
             self._end(request.session)
+
+    def _why_not_to_wait(self, request: Request) -> Refused | None:
+        if request.interrupted:
+            return Refused(Errno.EINTR, "the wait for a lock was interrupted")
+        return _too_many_waiting() if len(self.waiting) >= MOST_WAITING else None
 
     def _wait(self, request: Request) -> int:
         if request.unique in self.in_flight:

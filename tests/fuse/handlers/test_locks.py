@@ -147,6 +147,22 @@ def test_a_request_that_waits_can_be_interrupted(kernel: Kernel, files: tuple[in
     assert in_the_way(kernel, files[0], ONE) == (0, OFFSET_MAX, LOCK_UNLCK)
 
 
+def test_an_interrupt_comes_before_the_wait(kernels: Callable[..., Kernel]) -> None:
+    """While a thread still looks whether the range is free."""
+    kernel = kernels(layers=[LAYERS["waits"]])
+    made = kernel.create(ROOT, b"f")
+    two = kernel.open(made.nodeid, 2)
+    lock(kernel, made.fh, ONE)
+    unique = wait_for(kernel, two, TWO)
+    request = kernel.dispatcher.next()
+    kernel.send(Opcode.INTERRUPT, 0, unique)
+    kernel.dispatcher.finish(request, request.call)
+    kernel.collect()
+    with refused(Errno.EINTR):
+        kernel.reply(unique)
+    assert not kernel.dispatcher.waiting
+
+
 def test_so_many_wait_and_no_more(kernel: Kernel, files: tuple[int, int]) -> None:
     lock(kernel, files[0], ONE)
     for owner in range(MOST_WAITING):
