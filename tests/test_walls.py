@@ -161,6 +161,7 @@ OF_THE_SYSTEM = {
     ("app/logging.py", "propagate"),
     ("cli/waiting.py", "daemon"),
     ("client/aio/names.py", "filename"),
+    ("drivers/objects/bucket.py", "daemon"),  # of a Timer
     ("client/blocking/names.py", "filename"),
     ("client/destination.py", "filename filename2 strerror"),
     ("client/errors.py", "filename filename2"),
@@ -181,6 +182,9 @@ RECORDS = {
     ("drivers/memory/inode.py", "size"),
     ("drivers/memory/node.py", "atime ctime gid linkable mode mtime nlink rdev refs target uid"),
     ("drivers/memory/opened.py", "atime refs"),
+    # What metadata say of an object, which nodes change; of a node, what the table of all guards.
+    ("drivers/objects/node.py", "atime ctime gid mode mtime uid xattrs"),
+    ("drivers/objects/tree.py", "deleted key refs"),
     # A fid, an open handle, a session: the handler of the one request that has them commits there.
     ("fuse/handlers/beginning.py", "flags minor"),
     ("fuse/handlers/creation.py", "file"),

@@ -37,7 +37,11 @@ class DriverType(NamedTuple):
 DRIVERS: Final[Registry[DriverType]] = Registry(
     "ninep.drivers",
     "a driver",
-    {"file": "ninep.drivers.local.options:DRIVER", "mem": "ninep.drivers.memory.options:DRIVER"},
+    {
+        "file": "ninep.drivers.local.options:DRIVER",
+        "mem": "ninep.drivers.memory.options:DRIVER",
+        "s3": "ninep.drivers.objects.options:DRIVER",
+    },
     lambda thing: isinstance(thing, DriverType),
 )
 FOLDER: Final = "file"

@@ -1,0 +1,75 @@
+"""Reading an object in ranges, ahead of a reader that goes through it."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from typing import Final
+
+from ninep.drivers.objects.bucket import Bucket
+
+FIRST: Final = 256 << 10
+"""Bytes of the first range of a reader; each next one has twice as many, up to ..."""
+LARGEST: Final = 4 << 20
+
+
+class Ahead:
+    """The ranges that one open file has asked for. May be used from several threads at once."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self._lock = threading.Lock()
+        self._what: tuple[str, str, int] = ("", "", 0)
+        self._ranges: dict[int, tuple[int, Future[bytes]]] = {}
+        """Where they begin: how long they are, and their bytes."""
+        self._next = 0
+        """Where the last range ends: a read from there on goes through the file."""
+        self._step = FIRST
+
+    def read(self, key: str, etag: str, size: int, offset: int, count: int) -> memoryview:
+        """Up to ``count`` bytes of this object, of ``size`` bytes; at least one, if there is one."""
+        with self._lock:
+            if self._what != (key, etag, size):
+                self._what, self._ranges, self._next, self._step = (key, etag, size), {}, 0, FIRST
+            start, length, data = self._range(offset, count)
+            self._go_on(offset)
+        try:
+            found = memoryview(data.result())[offset - start :][:count]
+        except OSError:
+            with self._lock:
+                self._ranges.pop(start, None)  # the next read asks again
+            raise
+        if len(found) < count and start + length < size:
+            rest = self.read(key, etag, size, start + length, count - len(found))
+            return memoryview(b"".join((found, rest)))
+        return found
+
+    def _range(self, offset: int, count: int) -> tuple[int, int, Future[bytes]]:
+        """The range with this byte; asked for now, if it was not."""
+        for start, (length, data) in self._ranges.items():
+            if start <= offset < start + length:
+                return start, length, data
+        if offset != self._next:  # somewhere else: what is asked for, and no more
+            self._ranges.clear()
+            self._step = FIRST
+        return self._ask(offset, max(count, self._step if offset == self._next else 0))
+
+    def _ask(self, offset: int, count: int) -> tuple[int, int, Future[bytes]]:
+        key, etag, size = self._what
+        count = min(count, size - offset)
+        data = self._bucket.pool.submit(self._bucket.store.get, key, offset, count, etag)
+        self._ranges[offset] = count, data
+        self._next = offset + count
+        return offset, count, data
+
+    def _go_on(self, offset: int) -> None:
+        """Forget what is behind the reader, ask for what is ahead."""
+        size, ahead = self._what[2], self._bucket.settings.read_ahead
+        for start, (length, _) in list(self._ranges.items()):
+            if start + length + LARGEST < offset:
+                del self._ranges[start]
+        while len(self._ranges) > 1 or offset == 0 or self._step > FIRST:
+            if self._next >= size or self._next >= offset + ahead:
+                return
+            self._step = min(self._step * 2, LARGEST)
+            self._ask(self._next, min(self._step, ahead))

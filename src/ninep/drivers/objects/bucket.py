@@ -1,0 +1,283 @@
+"""What all nodes of one export share: the store, the tables, threads, and what was asked of names."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+from ninep.drivers.objects.held import Held
+from ninep.drivers.objects.metadata import Marks
+from ninep.drivers.objects.spool import Budget
+from ninep.drivers.objects.store import Info, Store
+from ninep.drivers.objects.tree import Entry, Folder, Tree, name_of, parent_of
+from ninep.errors import Refused
+from ninep.linux import NAME_MAX, NO_ID, S_IFDIR, S_IFREG, Errno
+
+log = logging.getLogger("ninep.objects")
+
+KEY_MAX: Final = 1024
+"""Bytes of a key."""
+AHEAD: Final = 32
+"""Files whose metadata are asked for before the client does."""
+AGAIN: Final = 5.0
+"""Seconds until what could not be put is tried again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How an export behaves; ``options`` says what each means."""
+
+    uid: int = 0
+    gid: int = 0
+    file_mode: int = 0o644
+    dir_mode: int = 0o755
+    part_size: int = 8 << 20
+    read_ahead: int = 16 << 20
+    connections: int = 32
+    cache: float = 5.0
+    spool_folder: str = ""
+    spool_limit: int = 1 << 30
+    write_back: bool = False
+    exclusive: bool = True
+    conditions: bool = True
+    metadata: bool = True
+    rename_limit: int = 10_000
+
+
+class Bucket:
+    """The state of one export."""
+
+    def __init__(
+        self, store: Store, settings: Settings, *, has_prefix: bool = True, clock: Callable[[], int] = time.time_ns
+    ) -> None:
+        self.store = store
+        self.has_root_marker = has_prefix
+        """The root can have an object of its own; a whole bucket has no name for one."""
+        self.settings = settings
+        self.clock = clock
+        self.tree = Tree()
+        self.budget = Budget(settings.spool_limit, settings.spool_folder)
+        self.pool = ThreadPoolExecutor(settings.connections, "objects")
+        """For single requests: a job of it never waits for another."""
+        self.unsent = Unsent()
+        self._root: Held | None = None
+
+    @property
+    def root(self) -> Held:
+        """Of the export."""
+        assert self._root is not None  # noqa: S101 - the driver sets it at once
+        return self._root
+
+    def begin(self, root: Held) -> None:
+        """This is the root."""
+        self._root = root
+
+    def close(self) -> None:
+        self.unsent.close()
+        self.pool.shutdown(wait=True, cancel_futures=True)
+        self.store.close()
+
+    # -- names ---------------------------------------------------------------------------------------------------------
+
+    def key(self, directory: str, name: bytes) -> str:
+        """ENAMETOOLONG; EILSEQ: keys are UTF-8."""
+        if len(name) > NAME_MAX:
+            raise Refused(Errno.ENAMETOOLONG)
+        try:
+            key = f"{directory}/{name.decode()}" if directory else name.decode()
+        except UnicodeDecodeError as error:
+            raise Refused(Errno.EILSEQ, "keys of objects are UTF-8") from error
+        if len(key.encode()) + 1 > KEY_MAX:
+            raise Refused(Errno.ENAMETOOLONG, "keys of objects have 1024 bytes")
+        return key
+
+    def defaults(self, kind: int, uid: int = NO_ID, gid: int = NO_ID, mode: int | None = None) -> Marks:
+        """Attributes of what has none in its metadata, and of what is new."""
+        chosen, now = self.settings, self.clock()
+        if mode is None:
+            mode = chosen.dir_mode if kind == S_IFDIR else chosen.file_mode
+        uid, gid = chosen.uid if uid == NO_ID else uid, chosen.gid if gid == NO_ID else gid
+        return Marks(kind | mode, uid, gid, now, now, now)
+
+    def marks(self, info: Info, *, is_dir: bool) -> Marks:
+        default = self.defaults(S_IFDIR if is_dir else S_IFREG)
+        return Marks.read(info.metadata or {}, info.modified or default.mtime, default)
+
+    # -- asking the store ------------------------------------------------------------------------------------------------
+
+    def folder(self, key: str, *, whole: bool = False) -> Folder:
+        """The listing of a directory, at most ``cache`` seconds old: whole, or its first page."""
+        folder, started = self.tree.folder(key), time.monotonic()
+        if folder.loaded and started - folder.loaded < self.settings.cache and (folder.complete or not whole):
+            return folder
+        prefix = key + "/" if key else ""
+        entries: dict[str, Entry] = {}
+        after, more = "", True
+        while more:
+            page = self.store.listing(prefix, after)
+            for info in page.objects:
+                if name := _visible(info.key[len(prefix) :]):
+                    entries[name] = Entry(
+                        False, info if self.settings.metadata else info._replace(metadata={}), started
+                    )
+            for one in page.prefixes:
+                if name := _visible(one[len(prefix) : -1]):
+                    entries[name] = Entry(True)
+            after = page.after
+            more = whole and bool(after)
+        self.tree.install(key, entries, started, complete=not after)
+        return self.tree.folder(key)
+
+    def find(self, key: str) -> Entry:
+        """What a name is, with its metadata. ENOENT."""
+        folder = self.folder(parent_of(key))
+        entry = folder.entries.get(name_of(key))
+        if entry is None:
+            if folder.complete:
+                raise Refused(Errno.ENOENT)
+            return self.ask(key)
+        if entry.known and (not self.settings.metadata or time.monotonic() - entry.asked < self.settings.cache):
+            return entry
+        return self._details(folder, key)
+
+    def _details(self, folder: Folder, key: str) -> Entry:
+        """Ask for the metadata of one, and, where a client lists the directory, of those behind it."""
+        directory, name = parent_of(key), name_of(key)
+        if not folder.was_read:
+            return self.ask(key)
+        with self.tree.lock:
+            for one in (name, *folder.following(name, AHEAD)):
+                if one not in folder.asking:
+                    folder.asking[one] = self.pool.submit(self._ask_ahead, folder, directory, one)
+            mine = folder.asking[name]
+        return mine.result()
+
+    def _ask_ahead(self, folder: Folder, directory: str, name: str) -> Entry:
+        try:
+            return self.ask(f"{directory}/{name}" if directory else name)
+        finally:
+            with self.tree.lock:
+                folder.asking.pop(name, None)
+
+    def ask(self, key: str) -> Entry:
+        """Ask the store what a key is: an object, or a directory. ENOENT."""
+        started = time.monotonic()
+        known = self.tree.folder(parent_of(key)).entries.get(name_of(key))
+        if known is None or not known.is_dir:
+            info = self._head(key)
+            if info is not None:
+                entry = Entry(False, info, started)
+                self.tree.note(key, entry)
+                return entry
+        info = self._head(key + "/")
+        if info is None:
+            page = self.store.listing(key + "/", limit=1)
+            if not page.objects and not page.prefixes:
+                raise Refused(Errno.ENOENT)
+            info = Info(key + "/", 0, "", 0, {})
+        entry = Entry(True, info, started)
+        self.tree.note(key, entry)
+        return entry
+
+    def root_entry(self) -> Entry:
+        """The root, which is there in any case."""
+        info = self._head("") if self.has_root_marker else None
+        return Entry(True, info or Info("", 0, "", 0, {}), time.monotonic())
+
+    def _head(self, key: str) -> Info | None:
+        try:
+            return self.store.head(key)
+        except Refused as error:
+            if error.code is Errno.ENOENT:
+                return None
+            raise
+
+
+def _visible(name: str) -> str:
+    """The name, if it can be one: empty names and dots of other programs are not shown."""
+    return "" if name in {".", ".."} or "\0" in name or len(name.encode()) > NAME_MAX else name
+
+
+class Unsent:
+    """Nodes whose content could not be put yet, or was not to be waited for: put by threads of its
+    own, and again until the store takes it.
+    """
+
+    def __init__(self, threads: int = 8) -> None:
+        self._lock = threading.Lock()
+        self._nodes: dict[Held, None] = {}
+        self._pool = ThreadPoolExecutor(threads, "objects-put")
+        self._timer: threading.Timer | None = None
+        self._ended = False
+        self._failed: OSError | None = None
+
+    def add(self, node: Held, *, at_once: bool) -> None:
+        """Keep a node, and put it at once or in some seconds."""
+        with self._lock:
+            if node not in self._nodes:
+                self._nodes[node] = None
+                node.clone()
+            if self._ended:
+                return
+            if at_once:
+                self._pool.submit(self._put, node)
+            elif self._timer is None:
+                self._timer = threading.Timer(AGAIN, self._retry)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def _retry(self) -> None:
+        with self._lock:
+            self._timer = None
+            nodes = [] if self._ended else list(self._nodes)
+            for node in nodes:
+                self._pool.submit(self._put, node)
+
+    def _put(self, node: Held) -> None:
+        try:
+            node.settle()
+        except OSError as error:
+            log.error("%r could not be put: %s", node.key, error)  # noqa: TRY400 - the trace says nothing
+            with self._lock:
+                self._failed = error
+            if node.unsaved:
+                self.add(node, at_once=False)
+                return
+        self.discard(node)
+
+    def discard(self, node: Held) -> None:
+        """It has been put, or there is nothing to be put any more."""
+        with self._lock:
+            known = node in self._nodes
+            self._nodes.pop(node, None)
+        if known:
+            node.release()
+
+    def flush(self) -> None:
+        """Put all now. The first error, also of one that was put before; each is raised once."""
+        with self._lock:
+            nodes = list(self._nodes)
+        jobs: list[Future[None]] = [self._pool.submit(self._put, node) for node in nodes]
+        for job in jobs:
+            job.result()
+        with self._lock:
+            failed, self._failed = self._failed, None
+        if failed is not None:
+            raise Refused(getattr(failed, "code", Errno.EIO), str(failed))
+
+    def close(self) -> None:
+        """Put what there is, once; what cannot be put is logged, and lost."""
+        with self._lock:
+            self._ended = True
+            if self._timer is not None:
+                self._timer.cancel()
+        try:
+            self.flush()
+        except OSError as error:
+            log.error("lost at the end of the server: %s", error)  # noqa: TRY400 - the trace says nothing
+        self._pool.shutdown(wait=True)

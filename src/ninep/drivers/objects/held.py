@@ -1,0 +1,131 @@
+"""What the other modules know of a node: its state, and the verbs that they call."""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Self
+
+from ninep.drivers.objects.metadata import Marks
+from ninep.drivers.objects.spool import Spool
+from ninep.drivers.objects.store import NO_TEXT, Info
+from ninep.linux import O_ACCMODE, O_RDONLY, S_IFDIR
+from ninep.node import Node
+
+
+class Held(Node):
+    """An object or a directory that fids hold. What is stated of its content is guarded by ``lock``,
+    its name and references by the lock of the tables.
+    """
+
+    def __init__(self, key: str, number: int, marks: Marks, info: Info | None = None) -> None:
+        self.key = key
+        """Without the ``/`` of a directory; empty for the root."""
+        self.number = number
+        """The qid path."""
+        self.marks = marks
+        self.size = info.size if info is not None else 0
+        self.etag = info.etag if info is not None else ""
+        """Empty: the store has no such object (yet), or the directory no marker."""
+        self.headers: Mapping[str, str] = info.headers if info is not None else NO_TEXT
+        self.asked = time.monotonic()
+        self.refs = 0
+        self.files = 0
+        """Open files."""
+        self.writers = 0
+        self.spool: Spool | None = None
+        """The content, while it is written, or has no name any more."""
+        self.dirty = False
+        """The store has not what ``spool`` has."""
+        self.marks_dirty = False
+        self.changes = 0
+        """Since it was put."""
+        self.generation = 0
+        """How often another client of the store replaced it."""
+        self.deleted = False
+        self.lock = threading.RLock()
+
+    @property
+    def is_dir(self) -> bool:
+        return self.marks.kind == S_IFDIR
+
+    @property
+    def object_key(self) -> str:
+        return self.key + "/" if self.is_dir and self.key else self.key
+
+    @property
+    def unsaved(self) -> bool:
+        """The store has not what it should have."""
+        return (self.dirty or self.marks_dirty) and not self.deleted
+
+    def put_as(self, etag: str) -> None:
+        """The store has it under this ETag now."""
+        self.etag = etag
+
+    def begin(self, spool: Spool, *, dirty: bool) -> None:
+        """A new file: its content is here."""
+        self.spool, self.dirty = spool, dirty
+        self.size = spool.size
+
+    def expire(self) -> None:
+        """What is known of it is too old."""
+        self.asked = float("-inf")
+
+    def opened(self, flags: int) -> None:
+        """One open file more."""
+        self.files += 1
+        self.writers += flags & O_ACCMODE != O_RDONLY
+
+    def closed(self, flags: int) -> None:
+        """And one less."""
+        self.files -= 1
+        self.writers -= flags & O_ACCMODE != O_RDONLY
+
+    def drop_spool(self) -> None:
+        """Keep no local copy that is not needed; with ``lock`` held."""
+        if not self.files and not self.dirty and not self.deleted:
+            self.spool = None
+
+    @abstractmethod
+    def clone(self) -> Self:
+        """As of every node."""
+
+    @abstractmethod
+    def refresh(self) -> None:
+        """Ask the store again, if that was too long ago and nothing is being written here. ENOENT if
+        the name is gone.
+        """
+
+    @abstractmethod
+    def at(self, key: str) -> Held:
+        """The node of any key of this export, held. ENOENT."""
+
+    @abstractmethod
+    def new(self, key: str, marks: Marks) -> Held:
+        """A node of this export that neither the tables nor the store have yet."""
+
+    @abstractmethod
+    def writable(self) -> Spool:
+        """The local copy, to be changed; with ``lock`` held."""
+
+    @abstractmethod
+    def changed(self, by: int) -> None:
+        """The local copy was changed; with ``lock`` held."""
+
+    @abstractmethod
+    def truncate(self, size: int, by: int) -> None:
+        """Set the size of the local copy."""
+
+    @abstractmethod
+    def settle(self) -> None:
+        """Put what the store has not. On an error it is still to be put, unless another client
+        replaced the object: then what was written here is given up.
+        """
+
+    @abstractmethod
+    def keep_for_readers(self) -> None:
+        """Its name is about to go: those who have it open need the content. What does not fit is
+        ESTALE for them.
+        """

@@ -1,0 +1,135 @@
+"""Making and removing names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ninep.drivers.objects import content
+from ninep.drivers.objects.bucket import Bucket
+from ninep.drivers.objects.held import Held
+from ninep.drivers.objects.opened import ObjectFile
+from ninep.drivers.objects.spool import Spool
+from ninep.drivers.objects.store import Changed, Info
+from ninep.drivers.objects.tree import parent_of
+from ninep.errors import Refused
+from ninep.linux import NO_ID, O_EXCL, PATH_MAX, PERMISSIONS, S_IFMT, S_IFREG, S_ISGID, Errno
+from ninep.node import Node, OpenFile
+from ninep.wire.types import Qid
+
+
+def _new(bucket: Bucket, directory: Held, key: str, mode: int, uid: int, gid: int, rdev: int = 0) -> Held:
+    """A node that the store has not yet."""
+    if gid == NO_ID and directory.marks.mode & S_ISGID:
+        gid = directory.marks.gid
+    marks = bucket.defaults(mode & S_IFMT, uid, gid, mode & PERMISSIONS)
+    return directory.new(key, replace(marks, rdev=rdev))
+
+
+def _put_new(bucket: Bucket, node: Held, spool: Spool) -> None:
+    """EEXIST if the store has one of its key."""
+    try:
+        node.put_as(content.put(bucket, node, spool))
+    except Changed as error:
+        bucket.tree.stale(parent_of(node.key))
+        raise Refused(Errno.EEXIST) from error
+
+
+def create(
+    bucket: Bucket, directory: Held, key: str, flags: int, mode: int, uid: int, gid: int
+) -> tuple[Node, OpenFile]:
+    """``Node.create``. An exclusive one asks the store at once; others are in the store when they are
+    closed.
+    """
+    with bucket.tree.names(key):
+        try:
+            existing = directory.walk(key.rpartition("/")[2].encode())
+        except Refused as error:
+            if error.code is not Errno.ENOENT or directory.deleted:
+                raise
+        else:
+            try:
+                if flags & O_EXCL:
+                    raise Refused(Errno.EEXIST)
+                return existing, existing.open(flags, uid)
+            except OSError:
+                existing.release()
+                raise
+        node = _new(bucket, directory, key, S_IFREG | mode & PERMISSIONS, uid, gid)
+        spool = Spool(bucket.budget)
+        at_once = bool(flags & O_EXCL) and bucket.settings.exclusive
+        if at_once:
+            _put_new(bucket, node, spool)
+        node.begin(spool, dirty=not at_once)
+        node = bucket.tree.enter(node)
+        with node.lock:
+            node.opened(flags)
+        bucket.tree.changed(key, content.entry_of(bucket, node), bucket.clock())
+        return node, ObjectFile(bucket, node, flags)
+
+
+def make(
+    bucket: Bucket, directory: Held, key: str, mode: int, uid: int, gid: int, *, target: bytes = b"", rdev: int = 0
+) -> Qid:
+    """A directory, link, device or empty file. EEXIST."""
+    if len(target) >= PATH_MAX:
+        raise Refused(Errno.ENAMETOOLONG)
+    with bucket.tree.names(key):
+        try:
+            bucket.find(key)
+        except Refused as error:
+            if error.code is not Errno.ENOENT:
+                raise
+        else:
+            raise Refused(Errno.EEXIST)
+        if bucket.tree.nodes.get(key) is not None:
+            raise Refused(Errno.EEXIST)
+        node = _new(bucket, directory, key, mode, uid, gid, rdev)
+        spool = Spool(bucket.budget)
+        spool.write(0, target)
+        node.begin(spool, dirty=False)
+        _put_new(bucket, node, spool)
+        bucket.tree.changed(key, content.entry_of(bucket, node), bucket.clock())
+        if node.is_dir:
+            bucket.tree.empty(key, node.asked)
+        return node.qid
+
+
+def unlink(bucket: Bucket, key: str, *, directory: bool) -> None:
+    """Remove a name. The directory that it was in gets a marker, if it has none, so that it stays."""
+    with bucket.tree.names(key):
+        node = bucket.root.at(key)
+        try:
+            if node.is_dir != directory:
+                raise Refused(Errno.ENOTDIR if directory else Errno.EISDIR)
+            if directory:
+                check_empty(bucket, key)
+            ensure_marker(bucket, parent_of(key))
+            node.keep_for_readers()
+            if node.etag or node.is_dir:
+                bucket.store.delete(node.object_key)
+            bucket.tree.forget(node)
+            bucket.tree.changed(key, None, bucket.clock())
+        finally:
+            node.release()
+
+
+def check_empty(bucket: Bucket, key: str) -> None:
+    """ENOTEMPTY if the directory has names, by what the store has now."""
+    page = bucket.store.listing(key + "/", limit=2)
+    if page.prefixes or any(info.key != key + "/" for info in page.objects) or bucket.tree.below(key):
+        raise Refused(Errno.ENOTEMPTY)
+
+
+def ensure_marker(bucket: Bucket, key: str) -> None:
+    """Without an object of its own a directory would go with its last name."""
+    if not key:
+        return
+    node = bucket.root.at(key)
+    try:
+        with node.lock:
+            if not node.etag:
+                info = Info(node.object_key, 0, "", 0, node.marks.write())
+                node.put_as(bucket.store.put(info, b"", etag=None))
+                bucket.tree.note(key, content.entry_of(bucket, node))
+    finally:
+        node.release()

@@ -1,0 +1,164 @@
+"""Renaming: the store copies, then the old objects are deleted. Whatever stops it in between leaves
+both, never neither.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import replace
+from typing import Final, TypeVar
+
+from ninep.drivers.objects import content, making
+from ninep.drivers.objects.bucket import Bucket
+from ninep.drivers.objects.held import Held
+from ninep.drivers.objects.store import Info
+from ninep.drivers.objects.tree import Entry, parent_of
+from ninep.errors import Refused
+from ninep.linux import Errno
+
+log = logging.getLogger("ninep.objects")
+
+REPORT: Final = 10.0
+"""Seconds between two lines of the log about one rename."""
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def rename(bucket: Bucket, old: str, new: str) -> None:
+    """Rename, with errors in the order in which the kernel finds them (fs/namei.c)."""
+    with bucket.tree.names(old, new):
+        node = bucket.root.at(old)
+        try:
+            if node.is_dir and (new + "/").startswith(old + "/") and new != old:
+                raise Refused(Errno.EINVAL, "into itself")
+            if new == old:
+                return
+            replaced = _replaced(bucket, node, new)
+            try:
+                making.ensure_marker(bucket, parent_of(old))
+                (_move_tree if node.is_dir else _move_file)(bucket, node, new, replaced)
+            finally:
+                if replaced is not None:
+                    replaced.release()
+        finally:
+            node.release()
+
+
+def _replaced(bucket: Bucket, node: Held, new: str) -> Held | None:
+    """What has the new name, held, if it can be replaced."""
+    try:
+        there = bucket.root.at(new)
+    except Refused as error:
+        if error.code is Errno.ENOENT:
+            return None
+        raise
+    try:
+        if there.is_dir != node.is_dir:
+            raise Refused(Errno.ENOTDIR if node.is_dir else Errno.EISDIR)
+        if there.is_dir:
+            making.check_empty(bucket, new)
+        there.keep_for_readers()
+    except OSError:
+        there.release()
+        raise
+    return there
+
+
+def _move_file(bucket: Bucket, node: Held, new: str, replaced: Held | None) -> None:
+    old = node.key
+    with node.lock:
+        sent = bool(node.etag)
+        if sent:
+            node.settle()
+            marks = replace(node.marks, ctime=bucket.clock())
+            info = Info(new, node.size, "", 0, marks.write(), node.headers)
+            etag = node.etag if bucket.settings.conditions else None
+            made = bucket.store.copy(old, info, etag, replace=True)
+            bucket.store.delete(old)
+        else:  # it will be put under its new name, over what is there now
+            made = replaced.etag if replaced is not None else ""
+        if replaced is not None:
+            bucket.tree.forget(replaced)
+        bucket.tree.moved(old, new, [old])
+        node.put_as(made)
+        _renamed(bucket, old, new, content.entry_of(bucket, node))
+
+
+def _renamed(bucket: Bucket, old: str, new: str, entry: Entry) -> None:
+    now = bucket.clock()
+    bucket.tree.changed(old, None, now)
+    bucket.tree.changed(new, entry, now)
+
+
+def _move_tree(bucket: Bucket, node: Held, new: str, replaced: Held | None) -> None:
+    old = node.key
+    making.ensure_marker(bucket, old)
+    for inner in bucket.tree.below(old):
+        inner.settle()
+    objects = _all_below(bucket, old)
+    conditions = bucket.settings.conditions
+
+    def copy(info: Info) -> str:
+        target = info._replace(key=new + info.key[len(old) :])
+        return bucket.store.copy(info.key, target, info.etag if conditions else None, replace=False)
+
+    def uncopy(info: Info) -> None:
+        bucket.store.delete(new + info.key[len(old) :])
+
+    try:
+        etags = _each(bucket, f"renaming {old!r}: copies", copy, objects)
+    except OSError:
+        try:
+            _each(bucket, f"renaming {old!r}: copies given up", uncopy, objects)
+        except OSError as error:
+            log.error("renaming %r failed; copies of some of it stay below %r: %s", old, new, error)  # noqa: TRY400 - the trace says nothing
+        raise
+    if replaced is not None:
+        bucket.tree.forget(replaced)
+    keys = sorted({key for info in objects for key in _and_above(info.key.rstrip("/"), old)})
+    bucket.tree.moved(old, new, keys)
+    copies = {new + info.key[len(old) :]: etag for info, etag in zip(objects, etags, strict=True)}
+    for inner in [node, *bucket.tree.below(new)]:
+        inner.put_as(copies.get(inner.object_key, inner.etag))
+    _renamed(bucket, old, new, content.entry_of(bucket, node))
+    # The markers last: until then what is left is a directory.
+    objects.sort(key=lambda info: (info.key.endswith("/"), -len(info.key)))
+    _each(bucket, f"renaming {old!r}: old objects deleted", lambda info: bucket.store.delete(info.key), objects)
+
+
+def _and_above(key: str, top: str) -> list[str]:
+    found = [key]
+    while key != top:
+        key = parent_of(key)
+        found.append(key)
+    return found
+
+
+def _all_below(bucket: Bucket, key: str) -> list[Info]:
+    """All objects of a directory, its marker too. EXDEV if there are too many: programs then copy."""
+    found: list[Info] = []
+    after, more = "", True
+    while more:
+        page = bucket.store.listing(key + "/", after, deep=True)
+        found += page.objects
+        if len(found) > bucket.settings.rename_limit:
+            raise Refused(Errno.EXDEV, "more objects than --s3-rename-limit")
+        after = page.after
+        more = bool(after)
+    return found
+
+
+def _each(bucket: Bucket, what: str, act: Callable[[T], R], things: Sequence[T]) -> list[R]:
+    """Do it with all, many at once; say how far it is. The first error, when all have ended."""
+    jobs: list[Future[R]] = [bucket.pool.submit(act, thing) for thing in things]
+    said = time.monotonic()
+    waiting = set(jobs)
+    while waiting:
+        _, waiting = wait(waiting, timeout=REPORT)
+        if waiting and time.monotonic() - said >= REPORT:
+            said = time.monotonic()
+            log.info("%s: %d of %d", what, len(jobs) - len(waiting), len(jobs))
+    return [job.result() for job in jobs]

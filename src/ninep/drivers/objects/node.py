@@ -1,0 +1,433 @@
+"""The nodes: one for each object or directory that fids hold."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Sequence
+from typing import Final, Self
+
+from ninep.drivers.objects import content, making, moves
+from ninep.drivers.objects.bucket import Bucket
+from ninep.drivers.objects.held import Held
+from ninep.drivers.objects.metadata import NANO, Marks
+from ninep.drivers.objects.opened import ObjectDir, ObjectFile
+from ninep.drivers.objects.spool import Spool
+from ninep.drivers.objects.store import Changed, Info
+from ninep.drivers.objects.tree import Entry, name_of, parent_of
+from ninep.errors import Refused
+from ninep.linux import (
+    GETATTR_BASIC,
+    NAME_MAX,
+    NO_ID,
+    O_TRUNC,
+    PERMISSIONS,
+    S_IFDIR,
+    S_IFLNK,
+    S_IFMT,
+    S_IFREG,
+    S_ISGID,
+    S_ISUID,
+    S_IXGRP,
+    XATTR_CREATE,
+    XATTR_REPLACE,
+    Errno,
+)
+from ninep.node import NOW, Changes, Node, OpenFile
+from ninep.wire.types import QT_DIR, QT_SYMLINK, Attributes, Qid, Statfs
+
+BLOCK: Final = 4096
+ROOM: Final = 1 << 38
+"""Blocks that df shows: a store has no size. 1 PiB."""
+MAGIC: Final = 0x01021997
+NAMESPACES: Final = (b"user.", b"trusted.", b"security.")
+QID_TYPES: Final = {S_IFDIR: QT_DIR, S_IFLNK: QT_SYMLINK}
+UNCHANGED: Final = Changes()[:7]
+
+
+class ObjectNode(Held):
+    """Its verbs."""
+
+    def __init__(self, bucket: Bucket, key: str, marks: Marks, info: Info | None = None) -> None:
+        super().__init__(key, bucket.tree.numbers.of(key), marks, info)
+        self.bucket = bucket
+
+    # -- identity ------------------------------------------------------------------------------------------------------
+
+    @property
+    def version(self) -> int:
+        if self.is_dir:
+            return self.bucket.tree.folder(self.key).version
+        return zlib.crc32(f"{self.etag}/{self.changes}".encode())
+
+    @property
+    def qid(self) -> Qid:  # type: ignore[override]  # always fresh; mypy wants attributes to stay writable
+        return Qid(QID_TYPES.get(self.marks.kind, 0), self.version, self.number)
+
+    @property
+    def name(self) -> bytes:
+        return name_of(self.key).encode() or b"/"
+
+    @property
+    def pathname(self) -> bytes:
+        return b"/" + self.key.encode()
+
+    def clone(self) -> Self:
+        with self.bucket.tree.lock:
+            self.refs += 1
+        return self
+
+    def release(self) -> None:
+        self.bucket.tree.release(self)
+
+    # -- names ---------------------------------------------------------------------------------------------------------
+
+    def _directory(self) -> None:
+        if not self.is_dir:
+            raise Refused(Errno.ENOTDIR)
+        if self.deleted:
+            raise Refused(Errno.ENOENT, "the directory is deleted")
+
+    def walk(self, name: bytes) -> Held:
+        self._directory()
+        return self.at(self.bucket.key(self.key, name))
+
+    def parent(self) -> Held:
+        return self.at(parent_of(self.key))
+
+    def at(self, key: str) -> Held:
+        bucket = self.bucket
+        if not key:
+            return bucket.root.clone()
+        node = bucket.tree.hold(key)
+        if node is not None:
+            try:
+                node.refresh()
+            except OSError:
+                node.release()
+                if not node.deleted:
+                    raise
+            else:
+                return node
+        entry = bucket.find(key)
+        assert entry.info is not None  # noqa: S101 - found with its metadata
+        info = entry.info._replace(size=0) if entry.is_dir else entry.info
+        return bucket.tree.enter(ObjectNode(bucket, key, bucket.marks(info, is_dir=entry.is_dir), info))
+
+    def new(self, key: str, marks: Marks) -> Held:
+        return ObjectNode(self.bucket, key, marks)
+
+    # -- attributes ----------------------------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        if self.deleted or time.monotonic() - self.asked < self.bucket.settings.cache:
+            return
+        if not self.lock.acquire(blocking=False):
+            return  # it is being put: what is known here is what will be there
+        try:
+            if self.unsaved or self.spool is not None:
+                return
+            self._take(self._there())
+        finally:
+            self.lock.release()
+
+    def _there(self) -> Entry:
+        if not self.key:
+            return self.bucket.root_entry()
+        try:
+            entry = self.bucket.find(self.key)
+        except Refused as error:
+            if error.code is Errno.ENOENT:
+                self.bucket.tree.forget(self)
+            raise
+        if entry.is_dir != self.is_dir:
+            self.bucket.tree.forget(self)
+            raise Refused(Errno.ENOENT, "another thing has its name now")
+        return entry
+
+    def _take(self, entry: Entry) -> None:
+        info = entry.info
+        assert info is not None  # noqa: S101 - found with its metadata
+        if info.etag != self.etag and not self.is_dir:
+            self.generation += 1
+        self.marks = self.bucket.marks(info, is_dir=self.is_dir)
+        self.etag, self.headers = info.etag, info.headers
+        self.size = 0 if self.is_dir else info.size
+        self.asked = time.monotonic()
+
+    def getattr(self, mask: int) -> Attributes:  # noqa: ARG002 - all there is, is returned in any case
+        self.refresh()
+        marks, mtime, ctime = self.marks, self.marks.mtime, self.marks.ctime
+        if self.is_dir:
+            touched = self.bucket.tree.folder(self.key).touched
+            mtime, ctime = (touched or mtime), max(ctime, touched)
+        return Attributes(
+            GETATTR_BASIC, QID_TYPES.get(marks.kind, 0), self.version, self.number, marks.mode, marks.uid, marks.gid,
+            0 if self.deleted else 1, marks.rdev, self.size, BLOCK, -(-self.size // 512), *divmod(marks.atime, NANO),
+            *divmod(mtime, NANO), *divmod(ctime, NANO),
+        )  # fmt: skip
+
+    def setattr(self, changes: Changes) -> None:
+        self._check_changes(changes)
+        if changes[:7] == UNCHANGED:
+            return
+        with self.lock:
+            self.refresh()
+            before = self.marks.copy(), self.dirty, self.changes
+            try:
+                if changes.size is not None:
+                    self.truncate(changes.size, changes.by)
+                self._apply(changes)
+                self.marks_dirty = True
+                if not self.writers:
+                    self.settle()
+            except OSError:
+                if changes.size is None:
+                    self.marks, self.dirty, self.changes = before
+                    self.marks_dirty = False
+                raise
+            finally:
+                self.drop_spool()
+            if self.is_dir and changes.mtime is not None:
+                self.bucket.tree.timed(self.key)
+
+    def _apply(self, changes: Changes) -> None:
+        marks, now = self.marks, self.bucket.clock()
+        if changes.uid is not None or changes.gid is not None:
+            marks.uid = marks.uid if changes.uid is None else changes.uid
+            marks.gid = marks.gid if changes.gid is None else changes.gid
+            self.drop_privileges(changes.by)
+        if changes.mode is not None:
+            marks.mode = marks.kind | changes.mode & PERMISSIONS
+        if changes.atime is not None:
+            marks.atime = now if changes.atime == NOW else changes.atime
+        if changes.mtime is not None:
+            marks.mtime = now if changes.mtime == NOW else changes.mtime
+        marks.ctime = now
+
+    def _check_changes(self, changes: Changes) -> None:
+        kind = self.marks.kind
+        if changes.size is not None and kind != S_IFREG:
+            raise Refused(Errno.EISDIR if kind == S_IFDIR else Errno.EINVAL)
+        if changes.mode is not None and kind == S_IFLNK:
+            raise Refused(Errno.EOPNOTSUPP, "a link has no permissions")
+        for moment in (changes.atime, changes.mtime):
+            if moment is not None and moment != NOW and not -(1 << 63) <= moment // NANO < 1 << 63:
+                raise Refused(Errno.EINVAL, "the time does not fit in a field of 9P")
+        if not self.key and not self.bucket.has_root_marker:
+            raise Refused(Errno.EOPNOTSUPP, "a bucket has no attributes: serve a prefix of it")
+
+    def drop_privileges(self, by: int) -> None:
+        """After a change by a user other than root (notify_change in fs/attr.c)."""
+        if by != 0 and self.marks.is_file:
+            self.marks.mode &= ~(S_ISUID | (S_ISGID if self.marks.mode & S_IXGRP else 0))
+
+    def statfs(self) -> Statfs:
+        return Statfs(MAGIC, BLOCK, ROOM, ROOM, ROOM, ROOM, ROOM, 0, NAME_MAX)
+
+    def readlink(self) -> bytes:
+        if self.marks.kind != S_IFLNK:
+            raise Refused(Errno.EINVAL)
+        self.refresh()
+        return self.bucket.store.get(self.key, 0, self.size, self.etag)
+
+    # -- content -------------------------------------------------------------------------------------------------------
+
+    def writable(self) -> Spool:
+        if self.spool is None:
+            if self.deleted:
+                raise Refused(Errno.ESTALE, "the file is deleted")
+            self.spool = content.load(self.bucket, self)
+        return self.spool
+
+    def changed(self, by: int) -> None:
+        assert self.spool is not None  # noqa: S101 - it was changed
+        self.size = self.spool.size
+        self.dirty = True
+        self.changes += 1
+        self.marks.mtime = self.marks.ctime = self.bucket.clock()
+        self.drop_privileges(by)
+
+    def truncate(self, size: int, by: int) -> None:
+        with self.lock:
+            if size == 0 and self.spool is None and not self.deleted:
+                self.spool = Spool(self.bucket.budget)
+            self.writable().truncate(size)
+            self.changed(by)
+
+    def settle(self) -> None:
+        with self.lock:
+            if not self.unsaved:
+                self.dirty = self.marks_dirty = False
+                return
+            try:
+                if self.dirty:
+                    assert self.spool is not None  # noqa: S101 - it was changed
+                    self.etag = content.put(self.bucket, self, self.spool)
+                else:
+                    self.etag = content.put_marks(self.bucket, self)
+            except Changed:
+                self._give_up()
+                raise
+            self.dirty = self.marks_dirty = False
+            self.changes = 0
+            self.asked = time.monotonic()
+            self.bucket.tree.note(self.key, content.entry_of(self.bucket, self))
+
+    def _give_up(self) -> None:
+        self.spool = None
+        self.dirty = self.marks_dirty = False
+        self.generation += 1
+        self.expire()
+        self.bucket.tree.stale(parent_of(self.key))
+
+    def keep_for_readers(self) -> None:
+        with self.lock:
+            if self.files and self.spool is None and self.marks.is_file:
+                try:
+                    self.spool = content.load(self.bucket, self)
+                except Refused:
+                    return
+
+    def fsync(self) -> None:
+        self.settle()
+
+    def syncfs(self) -> None:
+        with self.bucket.tree.lock:
+            nodes = list(self.bucket.tree.nodes.values())
+        for node in nodes:
+            if node.unsaved:
+                self.bucket.unsent.add(node, at_once=False)
+        self.bucket.unsent.flush()
+
+    # -- opening -------------------------------------------------------------------------------------------------------
+
+    def open(self, flags: int, by: int = NO_ID) -> ObjectFile:
+        kind = self.marks.kind
+        if kind != S_IFREG:
+            raise Refused({S_IFDIR: Errno.EISDIR, S_IFLNK: Errno.ELOOP}.get(kind, Errno.ENXIO))
+        with self.lock:
+            self.refresh()
+            if self.deleted and self.spool is None:
+                raise Refused(Errno.ESTALE, "the file is deleted")
+            if flags & O_TRUNC:
+                self.truncate(0, by)
+            self.opened(flags)
+        return ObjectFile(self.bucket, self, flags)
+
+    def opendir(self) -> ObjectDir:
+        self._directory()
+        return ObjectDir(self.bucket, self)
+
+    # -- making, removing, renaming ------------------------------------------------------------------------------------
+
+    def create(self, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[Node, OpenFile]:
+        self._directory()
+        return making.create(self.bucket, self, self.bucket.key(self.key, name), flags, mode, uid, gid)
+
+    def mkdir(self, name: bytes, mode: int, uid: int, gid: int) -> Qid:
+        self._directory()
+        return making.make(self.bucket, self, self.bucket.key(self.key, name), S_IFDIR | mode & PERMISSIONS, uid, gid)
+
+    def symlink(self, name: bytes, target: bytes, uid: int, gid: int) -> Qid:
+        self._directory()
+        return making.make(self.bucket, self, self.bucket.key(self.key, name), S_IFLNK | 0o777, uid, gid, target=target)
+
+    def mknod(self, name: bytes, mode: int, rdev: int, uid: int, gid: int) -> Qid:
+        self._directory()
+        kind = mode & S_IFMT or S_IFREG
+        if kind in {S_IFDIR, S_IFLNK}:
+            raise Refused(Errno.EPERM)
+        return making.make(
+            self.bucket, self, self.bucket.key(self.key, name), kind | mode & PERMISSIONS, uid, gid, rdev=rdev
+        )
+
+    def link(self, target: Node, name: bytes) -> None:  # noqa: ARG002
+        raise Refused(Errno.EOPNOTSUPP, "an object has one name")
+
+    def unlink(self, name: bytes, directory: bool) -> None:
+        self._directory()
+        making.unlink(self.bucket, self.bucket.key(self.key, name), directory=directory)
+
+    def rename(self, name: bytes, newdir: Node, newname: bytes, flags: int = 0) -> None:
+        self._directory()
+        if not isinstance(newdir, ObjectNode) or newdir.bucket is not self.bucket:
+            raise Refused(Errno.EXDEV)
+        newdir._directory()
+        if flags:
+            raise Refused(Errno.EINVAL, "not in one step")
+        moves.rename(self.bucket, self.bucket.key(self.key, name), self.bucket.key(newdir.key, newname))
+
+    def _named(self) -> None:
+        if not self.key:
+            raise Refused(Errno.EBUSY, "the root")
+        if self.deleted:
+            raise Refused(Errno.ENOENT, "deleted")
+
+    def remove(self) -> None:
+        self._named()
+        making.unlink(self.bucket, self.key, directory=self.is_dir)
+
+    def move(self, newdir: Node | None, newname: bytes) -> None:
+        self._named()
+        if newdir is not None and (not isinstance(newdir, ObjectNode) or newdir.bucket is not self.bucket):
+            raise Refused(Errno.EXDEV)
+        directory = parent_of(self.key)
+        if isinstance(newdir, ObjectNode):
+            newdir._directory()
+            directory = newdir.key
+        moves.rename(self.bucket, self.key, self.bucket.key(directory, newname))
+
+    # -- extended attributes -------------------------------------------------------------------------------------------
+
+    def _permitted(self, name: bytes, *, change: bool) -> dict[bytes, bytes]:
+        if not name.startswith(NAMESPACES) or name in NAMESPACES:
+            raise Refused(Errno.EOPNOTSUPP)
+        if name.startswith(b"user.") and self.marks.kind not in {S_IFREG, S_IFDIR}:
+            raise Refused(Errno.EPERM if change else Errno.ENODATA)
+        self.refresh()
+        return self.marks.xattrs
+
+    def getxattr(self, name: bytes) -> bytes:
+        value = self._permitted(name, change=False).get(name)
+        if value is None:
+            raise Refused(Errno.ENODATA)
+        return value
+
+    def listxattr(self) -> Sequence[bytes]:
+        self.refresh()
+        return list(self.marks.xattrs)
+
+    def setxattr(self, name: bytes, value: bytes, flags: int) -> None:
+        with self.lock:
+            xattrs = self._permitted(name, change=True)
+            if len(name) > NAME_MAX:
+                raise Refused(Errno.ERANGE)
+            if flags & ~(XATTR_CREATE | XATTR_REPLACE):
+                raise Refused(Errno.EINVAL)
+            if name in xattrs and flags & XATTR_CREATE:
+                raise Refused(Errno.EEXIST)
+            if name not in xattrs and flags & XATTR_REPLACE:
+                raise Refused(Errno.ENODATA)
+            self._put_xattrs({**xattrs, name: bytes(value)})
+
+    def removexattr(self, name: bytes) -> None:
+        with self.lock:
+            xattrs = self._permitted(name, change=True)
+            if name not in xattrs:
+                raise Refused(Errno.ENODATA)
+            self._put_xattrs({one: value for one, value in xattrs.items() if one != name})
+
+    def _put_xattrs(self, xattrs: dict[bytes, bytes]) -> None:
+        self._check_changes(Changes(touch=True))
+        before = self.marks.copy()
+        self.marks.xattrs = xattrs
+        self.marks.ctime = self.bucket.clock()
+        self.marks_dirty = True
+        try:
+            self.marks.write()
+            if not self.writers:
+                self.settle()
+        except OSError:
+            self.marks, self.marks_dirty = before, False
+            raise
