@@ -61,7 +61,7 @@ class SeaweedFS(Service):
     @contextmanager
     def mounted(self, at: Path) -> Iterator[Path]:
         """Its file tree by FUSE; needs /dev/fuse."""
-        at.mkdir(exist_ok=True)
+        at.mkdir(parents=True, exist_ok=True)
         filer = f"127.0.0.1:{self.ports['filer']}.{self.ports['filer.grpc']}"
         argv = [
             self._weed,

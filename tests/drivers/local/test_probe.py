@@ -29,6 +29,7 @@ from ninep.drivers.local.probe import (
     probe,
 )
 from ninep.errors import Refused
+from ninep.host import iterate
 from ninep.linux import Errno
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="asks for what Linux has")
@@ -115,9 +116,32 @@ def test_a_listing_that_forgets_its_place_is_noticed(tmp_path: Path, monkeypatch
             self.close = listing.close
 
         def read(self, cookie: int, size: int = 1 << 15) -> Any:
-            return self._listing.read(0 if size < 1 << 15 else cookie, size)
+            return self._listing.read(0 if size < 1 << 10 else cookie, size)
 
     monkeypatch.setattr(host, "open_dir", lambda place: Forgets(real(place)))
+    assert answers(tmp_path)["directory cookies"] == NO
+
+
+def test_a_listing_that_counts_what_is_there_now_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One who removes what was read would miss the rest (SeaweedFS, after a jump back)."""
+    real = host.open_dir
+
+    class ByIndex:
+        """A cookie is a place in what is there now."""
+
+        def __init__(self, place: Any) -> None:
+            self._place = place
+
+        def read(self, cookie: int, size: int = 1 << 15) -> Any:
+            listing = real(self._place)
+            every = [(entry[0], number, *entry[2:]) for number, entry in enumerate(iterate(listing), 1)]
+            listing.close()
+            return every[cookie : cookie + size // 64]
+
+        def close(self) -> None:
+            """Nothing is open."""
+
+    monkeypatch.setattr(host, "open_dir", ByIndex)
     assert answers(tmp_path)["directory cookies"] == NO
 
 

@@ -29,8 +29,9 @@ from typing import Generic, TypeVar
 from ninep import host
 from ninep.drivers.local.host_locks import HostLocks
 from ninep.drivers.local.probe import NO, YES, Found
+from ninep.drivers.local.whole_listing import WholeListing
 from ninep.errors import Refused
-from ninep.host import Handle, Stat, Volume
+from ninep.host import Handle, Listing, Stat, Volume
 from ninep.linux import S_ISVTX, Errno
 from ninep.node import Node, check_may_wait
 from ninep.security.filesystems import CLOSE_TO_OPEN, Filesystems
@@ -44,7 +45,7 @@ class DeviceTable(Generic[N]):
     host is asked for byte-range locks.
     """
 
-    __slots__ = ("_fast", "_filesystems", "_known", "_me", "_pseudo", "_slow", "found", "locks")
+    __slots__ = ("_fast", "_filesystems", "_known", "_me", "_pseudo", "_slow", "_unstable", "found", "locks")
 
     def __init__(
         self,
@@ -56,6 +57,8 @@ class DeviceTable(Generic[N]):
         locks: HostLocks | None = None,
     ) -> None:
         self.locks = locks or HostLocks()
+        self._unstable: set[int] = set()
+        """Devices whose directory cookies lead elsewhere when entries are removed."""
         self.found: dict[int, tuple[Found, ...]] = {}
         """What was found by trying, by device."""
         self._filesystems = filesystems
@@ -78,10 +81,16 @@ class DeviceTable(Generic[N]):
         answers = {one.name: one.answer for one in found}
         self.found[number] = tuple(found)
         self.locks.learn(number, answers.get("locks") != NO)
+        if answers.get("directory cookies") == NO:
+            self._unstable.add(number)
         asked = self._filesystems.coherence.rule == CLOSE_TO_OPEN
         tells = answers.get("ctime tells")
         ctime = (volume.ctime and tells != NO) or (asked and tells == YES)
         self.register(number, volume._replace(ctime=ctime))
+
+    def listing(self, number: int, listing: Listing) -> Listing:
+        """A directory of that device, as it is to be read."""
+        return WholeListing(listing) if number in self._unstable else listing
 
     def nodes(self, number: int, path_handle: Handle) -> type[N]:
         """The class of the nodes of a device, of which ``open_path`` is one. Waits, unless what is

@@ -395,7 +395,7 @@ class LocalNode(TableEntry):
         except OSError as error:
             listing = self.table.handles.retry(error, host.open_dir, ref)
         self.table.handles.count_opened(1)
-        return self.dir_type(self, listing)
+        return self.dir_type(self, self.table.devices.listing(self.dev, listing))
 
     # -- making --------------------------------------------------------------------------------------------------------
 

@@ -50,6 +50,9 @@ _CONTENT: Final = b"content"
 _ENTRIES: Final = 48
 _BATCH: Final = 256
 """Bytes of a batch of a listing: so small that there are many."""
+_PART: Final = 1024
+"""The same, for some part of the directory."""
+_NO_UTF8: Final = b"\xff\xfe"
 _HOLE: Final = 1 << 20
 _NUMBERS: Final = 1 << 63
 _NANOSECONDS: Final = 1_123_456_789_987_654_321
@@ -154,25 +157,55 @@ def _kept_here(ino: int) -> bool:
 
 
 def _cookies(scratch: Scratch) -> str:
+    """That of each entry leads to what follows, also when what was read has been removed."""
     host.make_dir(scratch.dir, b"listing", 0o700)
     dir = host.open_path(scratch.dir, b"listing")
     try:
-        for number in range(_ENTRIES):
-            host.close(host.open_at(dir, b"%d-%s" % (number, b"n" * 24), O_RDWR | O_CREAT | O_EXCL, 0o600))
+        names = {b"%d-%s" % (number, b"n" * 24) for number in range(_ENTRIES)}
+        for name in names:
+            host.close(host.open_at(dir, name, O_RDWR | O_CREAT | O_EXCL, 0o600))
         ref = ObjectRef(dir, scratch.dir, b"listing")
-        listing, again = host.open_dir(ref), host.open_dir(ref)
-        try:
-            entries = list(iterate(listing))
-            seekable = all(
-                _same(again.read(entries[at][1], _BATCH), entries[at + 1 :]) for at in range(_ENTRIES - 1, 0, -5)
-            )
-        finally:
-            again.close()
-            listing.close()
-        whole = len({entry[3] for entry in entries}) == len(entries) == _ENTRIES + 2
-        return YES if whole and seekable and all(0 < entry[1] < _NUMBERS for entry in entries) else NO
+        # At first, since the kernel keeps a listing that was read whole.
+        return YES if _stays(dir, ref, names) and _leads(ref) else NO
     finally:
         host.close(dir)
+
+
+def _stays(dir: Handle, ref: ObjectRef, names: set[bytes]) -> bool:
+    """A reader removes most of what it was given, is given more, and goes back to where it was: as
+    one who has a reply with fewer entries than the host's batch, and ``rm -r``.
+    """
+    listing = host.open_dir(ref)
+    try:
+        batch = listing.read(0, _PART)
+        removed = batch[: len(batch) * 7 // 8]
+        gone = {entry[3] for entry in removed} - {b".", b".."}
+        for name in gone:
+            host.remove_file(dir, name)
+        listing.read(batch[-1][1], _PART)
+        seen: list[bytes] = []
+        cookie = removed[-1][1]
+        while batch := listing.read(cookie, _PART):
+            cookie = batch[-1][1]
+            seen += [entry[3] for entry in batch]
+    finally:
+        listing.close()
+    rest = [name for name in seen if name not in (b".", b"..")]
+    return len(rest) == len(names) - len(gone) and set(rest) == names - gone
+
+
+def _leads(ref: ObjectRef) -> bool:
+    listing, again = host.open_dir(ref), host.open_dir(ref)
+    try:
+        entries = list(iterate(listing))
+        return (
+            len({entry[3] for entry in entries}) == len(entries)
+            and all(0 < entry[1] < _NUMBERS for entry in entries)
+            and all(_same(again.read(entries[at][1], _BATCH), entries[at + 1 :]) for at in range(len(entries))[::-5])
+        )
+    finally:
+        again.close()
+        listing.close()
 
 
 def _same(some: Sequence[tuple[int, int, int, bytes]], wanted: Sequence[tuple[int, int, int, bytes]]) -> bool:
@@ -249,6 +282,15 @@ def _copy(scratch: Scratch) -> str:
         host.close(source)
 
 
+def _any_bytes(scratch: Scratch) -> str:
+    host.close(scratch.make(_NO_UTF8))
+    listing = host.open_dir(ObjectRef(scratch.dir, NO_HANDLE, b""))
+    try:
+        return YES if any(entry[3] == _NO_UTF8 for entry in iterate(listing)) else NO
+    finally:
+        listing.close()
+
+
 def _inodes(scratch: Scratch) -> str:
     host.close(scratch.make(b"here"))
     before = scratch.stat(b"here").st_ino
@@ -269,12 +311,13 @@ CAPABILITIES: Final = (
     Capability("xattrs", _xattrs, "mapped-file keeps owners in hidden files; clients have no attributes"),
     Capability("rename over", _rename, "a file that is replaced ends for those who have it open"),
     Capability("locks", _locks, "locks hold among the clients of this server alone (--locks)"),
-    Capability("directory cookies", _cookies, "listings that others change meanwhile may miss or repeat entries"),
+    Capability("directory cookies", _cookies, "a listing is read whole when it begins, up to 100,000 entries"),
     Capability("times", _times, "nothing is kept for as long as a time stands"),
     Capability("ctime tells", _ctime, "owners and modes are read anew each time (--coherence)"),
     Capability("sparse files", _sparse, "holes are read as zeros"),
     Capability("hard links", _links, "link fails with the file system's own error"),
     Capability("copy_file_range", _copy, "copies are reads and writes"),
+    Capability("names of any bytes", _any_bytes, "the file system changes or refuses names that are no UTF-8"),
     Capability("stable inodes", _inodes, "a file that is renamed is another one for clients"),
 )
 
