@@ -240,6 +240,7 @@ class TestWorkers:
 
     def test_a_socket_that_a_killed_one_left_is_removed(self, begin: Callable[..., Server], place: str) -> None:
         server = begin("--workers", "2")
+        until(lambda: len(worker_places(place)) == 2)
         victim = next(iter(worker_places(place)))
         os.kill(victim, signal.SIGKILL)
         server.wait_for("starting another")
