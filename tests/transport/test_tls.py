@@ -5,6 +5,7 @@ certificates of clients, renewal.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import shutil
 import ssl
@@ -89,6 +90,7 @@ def test_an_address_with_its_files_can_be_read_again() -> None:
         ("tls:,cert=c.pem", "empty option|expected"),
         ("tls:127.0.0.1:5640,crt=c.pem", "did you mean 'cert'"),
         ("tls:127.0.0.1:5640,cert=a,cert=b", "exclude each other"),
+        ("tls:127.0.0.1:5640,cert=a,crl=b", "it needs client-ca=FILE"),
     ],
 )
 def test_an_address_that_cannot_be_is_refused_with_a_sentence(text: str, words: str) -> None:
@@ -125,6 +127,8 @@ def test_files_that_cannot_be_used_are_told_in_a_sentence(authority: Authority, 
         check=True,
         capture_output=True,
     )
+    both = tmp_path / "both.pem"
+    both.write_bytes(authority.revoke("crl").read_bytes() + cert.read_bytes())
     broken = tmp_path / "broken.pem"
     broken.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     cases = {
@@ -135,6 +139,12 @@ def test_files_that_cannot_be_used_are_told_in_a_sentence(authority: Authority, 
         f"cert={cert},key={other}": f"{other}: this key does not belong to the certificate in {cert}",
         f"cert={cert},key={secret}": f"{secret}: the key is encrypted, and a server cannot ask for a pass phrase",
         f"cert={cert},key={key},client-ca={empty}": f"{empty}: it has no certificate in PEM form",
+        f"cert={cert},key={key},client-ca={cert},crl={empty}": (
+            f"{empty}: it has no list of revoked certificates in PEM form"
+        ),
+        f"cert={cert},key={key},client-ca={cert},crl={both}": (
+            f"{both}: it has a certificate, which belongs into the file of client-ca"
+        ),
     }
     for options, words in cases.items():
         with pytest.raises(OSError) as caught:  # noqa: PT011 - the words are what is tested
@@ -267,6 +277,37 @@ def test_a_rule_names_certificates(run: Run[Any], authority: Authority, name: st
 
 
 # -- renewal
+
+
+def test_a_certificate_that_is_revoked(run: Run[Any], authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
+    """It is refused from the moment that the list is read again; other certificates are not."""
+    files = {}
+    for name in ("alice", "bob"):
+        cert, key = authority.issue(name, common=name)
+        files[name] = {"tls_ca": str(authority.ca), "tls_cert": str(cert), "tls_key": str(key)}
+    crl = authority.revoke("crl")
+    listen = f"{authority.listen(clients=True)},crl={crl}"
+
+    def use(address: TlsListener) -> None:
+        renew = transport_of(address).renew
+        assert renew is not None
+        with connect(url(address), **files["alice"]) as alice:
+            authority.revoke("crl", Path(files["alice"]["tls_cert"]))
+            renew(address)()
+            with pytest.raises(OSError, match="the certificate here is revoked"):
+                connect(url(address), **files["alice"])
+            with connect(url(address), **files["bob"]) as bob:
+                assert bob.listdir("/") == []
+            assert alice.listdir("/") == [], "who is connected stays"
+        authority.revoke("crl", days=-1)
+        renew(address)()
+        with pytest.raises(OSError, match="list of revoked ones there, has expired"):
+            connect(url(address), **files["bob"])
+
+    with caplog.at_level(logging.WARNING, "ninep.server"):
+        run(with_server(listen, use))
+    assert "certificate revoked" in caplog.text
+    assert "CRL has expired" in caplog.text
 
 
 def _shown(address: TlsListener) -> str:

@@ -26,7 +26,7 @@ from ninep.transport.tls_reasons import reason
 from ninep.transport.tls_stream import TlsProtocol
 
 FILE: Final[Kind[str]] = text("the name of a file", "FILE")
-CERTIFICATE, KEY = b"-----BEGIN CERTIFICATE-----", b"PRIVATE KEY-----"
+CERTIFICATE, KEY, CRL = b"-----BEGIN CERTIFICATE-----", b"PRIVATE KEY-----", b"-----BEGIN X509 CRL-----"
 """What is in files of these in PEM form (RFC 7468)."""
 
 
@@ -38,6 +38,9 @@ class TlsOptions(OptionSet):
     key: str = option("", FILE, "Its private key, in PEM form and not encrypted; may be in the file of cert.")
     client_ca: str = option(
         "", FILE, "Certificates of CAs: serve only clients that show a certificate which one of them has signed."
+    )
+    crl: str = option(
+        "", FILE, "Lists of revoked certificates, in PEM form, of the CAs that sign those of clients (with client-ca)."
     )
 
 
@@ -125,6 +128,8 @@ def parse(rest: str) -> TlsListener:
     address = tcp.parse(server)
     if not options.cert:
         raise BadAddress("a certificate is needed: tls:HOST:PORT,cert=FILE,key=FILE")
+    if options.crl and not options.client_ca:
+        raise BadAddress("crl is about certificates of clients: it needs client-ca=FILE")
     return TlsListener(address.host, address.port, options)
 
 
@@ -139,15 +144,16 @@ def parse_remote(rest: str) -> TlsServer:
 # -- certificates -------------------------------------------------------------------------------------
 
 
-def _check_pem(path: str, mark: bytes, sentence: str) -> None:
-    """``OSError`` with a sentence for a file without what it should have."""
+def _check_pem(path: str, mark: bytes, sentence: str) -> bytes:
+    """The content. ``OSError`` with a sentence for a file without what it should have."""
     try:
         with open(path, "rb") as file:
-            content = file.read(1 << 20)
+            content = file.read(1 << 26)
     except OSError as error:
         raise OSError(error.errno, f"{path}: {error.strerror}") from error
     if mark not in content:
         raise OSError(errno.EINVAL, f"{path}: {sentence}")
+    return content
 
 
 def _encrypted() -> NoReturn:
@@ -181,6 +187,17 @@ def _load_ca(context: ssl.SSLContext, path: str) -> None:
         raise OSError(errno.EINVAL, f"{path}: a certificate is damaged ({reason(error)})") from error
 
 
+def _load_crl(context: ssl.SSLContext, path: str) -> None:
+    content = _check_pem(path, CRL, "it has no list of revoked certificates in PEM form")
+    if CERTIFICATE in content:  # it would become a CA that is trusted
+        raise OSError(errno.EINVAL, f"{path}: it has a certificate, which belongs into the file of client-ca")
+    try:
+        context.load_verify_locations(path)
+    except ssl.SSLError as error:
+        raise OSError(errno.EINVAL, f"{path}: a list is damaged ({reason(error)})") from error
+    context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+
+
 def _context(protocol: int) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -197,6 +214,8 @@ def server_context(options: TlsOptions) -> ssl.SSLContext:
     if options.client_ca:
         _load_ca(context, options.client_ca)
         context.verify_mode = ssl.CERT_REQUIRED
+    if options.crl:
+        _load_crl(context, options.crl)
     return context
 
 
