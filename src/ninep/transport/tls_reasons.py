@@ -16,7 +16,8 @@ _REASONS: Final = {
     "TLSV1_ALERT_UNKNOWN_CA": "the other side does not know the CA of the certificate here",
     "SSLV3_ALERT_BAD_CERTIFICATE": "the other side does not accept the certificate here",
     "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "the other side does not accept the certificate here",
-    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "the certificate here has expired",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "the certificate here, or a list of revoked ones there, has expired",
+    "SSLV3_ALERT_CERTIFICATE_REVOKED": "the certificate here is revoked",
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the other side asks for a certificate",
     "TLSV1_ALERT_PROTOCOL_VERSION": "the other side has no TLS 1.2 or newer",
 }
