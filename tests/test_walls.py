@@ -172,7 +172,7 @@ OF_THE_SYSTEM = {
     ("host/_libc.py", "argtypes restype"),
     ("host/windows/calls.py", "argtypes restype"),
     ("logs.py", "args message msg"),  # of a LogRecord
-    ("transport/tls.py", "minimum_version num_tickets sslsocket_class verify_mode"),  # of an SSLContext
+    ("transport/tls.py", "minimum_version num_tickets sslsocket_class verify_flags verify_mode"),  # of an SSLContext
     ("would_block.py", "loops"),  # of threading.local
 }
 """Fields of objects of Python's library that are there to be written."""

@@ -16,7 +16,9 @@ from ninep.cli.main import COMMANDS, LazyGroup, main
 from ninep.cli.main import ninep as program
 
 CLIENT_COMMANDS = [
-    name for name in COMMANDS if name not in {"serve", "config", "status", "top", "ctl", "probe", "trace", "completion"}
+    name
+    for name in COMMANDS
+    if name not in {"serve", "config", "status", "top", "ctl", "tls", "probe", "trace", "completion"}
 ]
 
 

@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "status": ("ninep.cli.status", "Show what a running serve is doing."),
     "top": ("ninep.cli.status", "The same, again and again."),
     "ctl": ("ninep.cli.ctl", "Act on a running serve."),
+    "tls": ("ninep.cli.tls", "Make certificates for serve and its clients."),
     "probe": ("ninep.cli.probe", "Try what the file system of a folder can do."),
     "trace": ("ninep.cli.trace", "Show the messages of a capture of packets."),
     "ls": ("ninep.cli.listing", "List directories."),
