@@ -16,6 +16,10 @@ Rules
 * A fid's number is free when the reply to its Tclunk or Tremove arrived, whatever the reply is, so
   that no request can refer to a fid that still denotes its former file at the server.
 
+* With a ``state``, what the server has of this client is noted, so that ``recovery`` can make it again
+  on another connection: ``restart`` takes the requests in flight out, ``queue`` sends those of the
+  recovery, ``resume`` sends what is safe to repeat and fails the others.
+
 It has no sockets, no clock, and no paths.
 """
 
@@ -26,6 +30,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from ninep.client.errors import ProtocolError, refusal, refusal_in_words
+from ninep.client.state import ServerState, outcome_unknown
 from ninep.linux import LOCK_GRACE
 from ninep.protocol.framing import BadFrame, Receiver
 from ninep.wire.codec import HEADER_SIZE, Malformed, codec
@@ -81,16 +86,23 @@ class Call:
     was flushed first.
     """
 
-    __slots__ = ("abandoned", "reply", "request", "tag", "undo", "waiter")
+    __slots__ = ("abandoned", "failure", "reply", "request", "tag", "undo", "waiter")
 
     def __init__(self, request: Message, tag: int, undo: Message | None) -> None:
         self.request = request
         self.tag = tag
         self.undo = undo
         self.reply: Message | None = None
+        self.failure: OSError | None = None
+        """Instead of a reply: why there is none, though the connection works."""
         self.abandoned = False
         self.waiter: Any = None
         """For the I/O code: the object that it waits for."""
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing more to wait for."""
+        return self.reply is not None or self.failure is not None
 
     @property
     def refused(self) -> bool:
@@ -107,6 +119,8 @@ def answer_of(call: Call, expected: type[R]) -> R:
     """
     reply = call.reply
     call.undo = None
+    if call.failure is not None:
+        raise call.failure
     if isinstance(reply, Rlerror):
         raise refusal(reply.ecode)
     if isinstance(reply, Rerror):
@@ -192,7 +206,9 @@ class Fids:
 class Exchange:
     """The requests and replies of one connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, state: ServerState | None = None) -> None:
+        self.state = state
+        """None: nothing is kept, and a lost connection is the end."""
         self.msize = _FIRST_FRAMES
         self.dialect = Dialect.UNKNOWN
         self.fids = Fids()
@@ -200,15 +216,35 @@ class Exchange:
         """Bytes to send, in order. The I/O code removes what it sent."""
         self.calls: dict[int, Call] = {}
         """The requests in flight, by tag."""
+        self.lost = False
+        """There is no connection; a recovery is due or at work."""
         self._codec = codec(extended=True)
         self._receiver = Receiver(_FIRST_FRAMES)
         self._free_tags: deque[int] = deque()
         self._next_tag = 0
+        self.interrupted: list[Call] = []
+        """In flight when the connection was lost; they wait for ``resume``."""
+        self._restoring = False
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
     def request(self, message: Message, undo: Message | None = None) -> Call:
-        """Queue a request. ``Malformed`` if a field does not fit; nothing is queued then."""
+        """Queue a request. ``Malformed`` if a field does not fit; nothing is queued then.
+
+        The call is ``done`` at once if its fid did not survive the loss of a connection.
+        """
+        if self.state is not None and self.state.troubled and (refused := self.state.refusal(message)) is not None:
+            return self._fail(Call(message, NOTAG, undo), refused)
+        return self.queue(message, undo)
+
+    def queue(self, message: Message, undo: Message | None = None) -> Call:
+        """As ``request``, whatever became of its fid."""
+        call = Call(message, NOTAG, undo)
+        self._put(call)
+        return call
+
+    def _put(self, call: Call) -> None:
+        message = call.request
         tag = NOTAG if isinstance(message, Tversion) else self._allocate_tag()
         try:
             frame = self._codec.encode(tag, message)
@@ -218,8 +254,32 @@ class Exchange:
         if len(frame) > 1 and len(frame[1]) < JOIN_BELOW:
             frame = [b"".join(frame)]
         self.outgoing += frame
-        call = self.calls[tag] = Call(message, tag, undo)
+        call.tag = tag
+        self.calls[tag] = call
+        if self.state is not None:
+            self.state.sent(message)
+
+    def _fail(self, call: Call, failure: OSError) -> Call:
+        """It ends without a reply. A fid that the server has is released; its number is free then."""
+        call.failure = failure
+        request = call.request
+        if isinstance(request, (Tclunk, Tremove)):
+            self.forget(request)
+        else:
+            self._free_newfid(call)
         return call
+
+    def forget(self, request: Message) -> None:
+        """A fid is given up of which the server may know nothing any more."""
+        fid, state = getattr(request, "fid", NOFID), self.state
+        held = None if state is None else state.held.get(fid)
+        if state is None or held is None or not isinstance(request, (Tclunk, Tremove)):
+            return
+        if held.lost is None and not self.lost:
+            self.queue(Tclunk(fid))  # its reply ends it
+            return
+        state.forget(fid)
+        self.fids.free(fid)
 
     def abandon(self, call: Call) -> Call | None:
         """Give up waiting for the reply. Returns the Tflush that was queued, or None if nothing has
@@ -228,11 +288,68 @@ class Exchange:
         if call.abandoned:
             return None
         call.abandoned = True
+        if self.lost:
+            return None
         if self.calls.get(call.tag) is call:
             return None if isinstance(call.request, (Tversion, Tflush)) else self.request(Tflush(call.tag))
         if call.undo is not None and call.reply is not None and not call.refused:
             self.request(call.undo)  # the reply arrived but was not used
         return None
+
+    # -- another connection --------------------------------------------------------------------------------------------
+
+    def lose(self) -> None:
+        """The connection is lost: what is abandoned or forgotten from now on sends nothing."""
+        if not self.lost:
+            self.interrupted += self.calls.values()
+        self.lost = True
+        self.outgoing.clear()
+
+    def restart(self) -> None:
+        """Another connection, for the requests of a recovery."""
+        self.calls.clear()
+        self.outgoing.clear()
+        self._receiver = Receiver(self.msize)
+        self._free_tags.clear()
+        self._next_tag = 0
+        self._restoring = True
+
+    def resume(self, done: list[Call]) -> None:
+        """The server has all again that there is a way to give it. Requests that were in flight are
+        sent again, in their order; those that may not be end, and are appended to ``done``.
+        """
+        self._restoring = self.lost = False
+        interrupted, self.interrupted = self.interrupted, []
+        for call in interrupted:
+            if call.abandoned or isinstance(call.request, Tflush):
+                self._discard(call)
+                continue
+            failure = self._obstacle(call.request)
+            if failure is None:
+                self._put(call)
+            else:
+                done.append(self._fail(call, failure))
+
+    def later(self, request: Message) -> None:
+        """Queue a request at ``resume``; nobody waits for its reply."""
+        self.interrupted.append(Call(request, NOTAG, None))
+
+    def _discard(self, call: Call) -> None:
+        """Nobody waits for the reply to a request that was in flight."""
+        if isinstance(call.request, (Tclunk, Tremove)):
+            self.forget(call.request)
+        elif call.reply is None:
+            self._free_newfid(call)
+        elif not call.refused and call.undo is not None:
+            self.request(call.undo)  # what it made was made again
+
+    def _obstacle(self, request: Message) -> OSError | None:
+        state = self.state
+        if state is None:
+            return None
+        if state.unrepeatable(request):
+            return outcome_unknown(type(request).__name__)
+        return state.refusal(request) if state.troubled else None
 
     def agree(self, dialect: Dialect, msize: int) -> None:
         """Use a negotiated version."""
@@ -290,6 +407,12 @@ class Exchange:
         if number == request.number + 1 and (check := CHECKS.get(type(request))) and (wrong := check(request, reply)):
             raise ProtocolError(f"the server answered {type(request).__name__} with {wrong}")
         call.reply = reply
+        if self._restoring:
+            self._remove(call)
+            done.append(call)
+            return
+        if self.state is not None:
+            self.state.note(request, None if call.refused else reply)
         if isinstance(request, Tflush):
             self._flushed(request.oldtag, done)
         self._free_fids(call)

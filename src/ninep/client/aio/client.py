@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -14,6 +15,7 @@ from ninep.client.aio.verbs import Verbs
 from ninep.client.errors import no_such_export
 from ninep.client.identity import group_id, user_id, user_name
 from ninep.client.paths import RemotePath, encode
+from ninep.client.recovery import Redial
 from ninep.transport.connecting import with_files
 from ninep.wire.dialect import Dialect
 
@@ -104,6 +106,8 @@ async def connect(
     tls_ca: str | None = None,
     tls_cert: str | None = None,
     tls_key: str | None = None,
+    reconnect: float = 0,
+    on_reconnect: Callable[[str], object] | None = None,
 ) -> AsyncClient:
     """Connect to a server and attach an export.
 
@@ -116,15 +120,23 @@ async def connect(
     of the CAs that may have signed the server's (default: those that the system trusts), ``tls_cert``
     and ``tls_key`` have what is shown to a server that asks.
 
+    With ``reconnect``, a lost connection is made again at the same address, for at most so many
+    seconds, and files stay open: what is safe to repeat is repeated, the rest raises
+    ``OutcomeUnknown``, ``NotWritten`` or ESTALE (the page "Several gateways" has the rules).
+    ``on_reconnect`` is called with a sentence when that begins, and when it is done.
+
     Raises ``OSError`` if the connection or the attach fails, ``DialectError`` if the server
     supports none of the dialects, ``TimeoutError`` after ``timeout``.
     """
     dialects = PREFERENCE if dialect is None else (Dialect(dialect.encode()),)
     if isinstance(address, socket.socket):
+        if reconnect:
+            raise ValueError("reconnect needs an address; a socket cannot be connected again")
         connection = await AsyncConnection.over_socket(address, timeout)
     else:
         parsed = with_files(parse_address(address) if isinstance(address, str) else address, tls_ca, tls_cert, tls_key)
-        connection = await open_connection(parsed, timeout)
+        redial = Redial(parsed, reconnect, on_reconnect) if reconnect else None
+        connection = await open_connection(parsed, timeout, redial)
     try:
         verbs = await negotiate(connection, dialects, msize)
         return await _attached(verbs, aname, uname, n_uname, gid, owns_connection=True)
@@ -160,4 +172,6 @@ async def _attached(
     except FileNotFoundError as error:
         words = await words_of_attach(verbs.connection, name, encode(aname)) if owns_connection else ""
         raise no_such_export(aname, error, words or error.strerror or "") from None
+    if owns_connection:
+        verbs.connection.reconnects()
     return AsyncClient(verbs, root, group_id() if gid is None else gid, owns_connection=owns_connection)

@@ -4,7 +4,8 @@ deadlines.
 Any number of tasks may have requests outstanding. If a waiting task is cancelled, or its deadline
 passes, its request is flushed; the connection stays usable. The connection ends (and every waiting
 task gets an exception with the reason) when the server closes it, violates the protocol, or does
-not answer a flush within another deadline.
+not answer a flush within another deadline; with a ``Redial`` it is then made again, and requests
+wait for that.
 
 The verbs use only the public methods; ``blocking.connection`` has the same ones, so that the verbs
 are written once.
@@ -24,6 +25,8 @@ from typing import Final, ParamSpec, TypeAlias, TypeVar, cast
 from ninep.client.address import Address
 from ninep.client.errors import ProtocolError, named_timeout
 from ninep.client.exchange import Call, Exchange, answer_of
+from ninep.client.recovery import Redial, limit, pauses, restore
+from ninep.client.state import ServerState
 from ninep.transport.connecting import dial
 from ninep.transport.tls_reasons import reason
 from ninep.wire.dialect import Dialect
@@ -48,25 +51,31 @@ class _Wire(asyncio.BufferedProtocol):
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+        self.replaced = False
+        """Its transport was given up: what still comes from it is of no interest."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are not subclasses
-        self._connection.made(cast("asyncio.WriteTransport", transport))
+        self._connection.made(cast("asyncio.WriteTransport", transport), self)
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the exchange determines the size
-        return self._connection.exchange.room()
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return memoryview(bytearray(sizehint or 1)) if self.replaced else self._connection.exchange.room()
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._connection.received(nbytes)
+        if not self.replaced:
+            self._connection.received(nbytes)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._connection.lost(exc)
+        if not self.replaced:
+            self._connection.lost(exc)
 
     def pause_writing(self) -> None:
-        self._connection.writable.clear()
+        if not self.replaced:
+            self._connection.writable.clear()
 
     def resume_writing(self) -> None:
-        self._connection.writable.set()
+        if not self.replaced:
+            self._connection.writable.set()
 
 
 class AsyncConnection:
@@ -74,8 +83,8 @@ class AsyncConnection:
     verbs of ``AsyncClient`` use it.
     """
 
-    def __init__(self, timeout: float | None = None, peer: str = "") -> None:
-        self.exchange = Exchange()
+    def __init__(self, timeout: float | None = None, peer: str = "", redial: Redial | None = None) -> None:
+        self.exchange = Exchange(None if redial is None else ServerState())
         self.timeout = timeout
         """Maximum seconds for a request, or None."""
         self.peer = peer
@@ -87,6 +96,18 @@ class AsyncConnection:
         self._gone = asyncio.Event()
         self._slots: deque[asyncio.Future[None]] = deque()
         self._error: ConnectionError | None = None
+        self._wire: _Wire | None = None
+        self._redial: Redial | None = None
+        """Set when there is something to come back to; see ``reconnects``."""
+        self._wanted = redial
+        self._broken: ConnectionError | None = None
+        """Why the connection was lost that is to be replaced, or the one that was to replace it."""
+        self._back = asyncio.Event()
+        """Cleared while the connection is being made again."""
+        self._back.set()
+        self._times = 0
+        """How often it was made again."""
+        self._reconnecting: asyncio.Task[None] | None = None
 
     # -- making one ----------------------------------------------------------------------------------------------------
 
@@ -136,6 +157,10 @@ class AsyncConnection:
         """Whether the connection has ended."""
         return self._error is not None
 
+    def reconnects(self) -> None:
+        """From now on a lost connection is made again, if that was asked for."""
+        self._redial = self._wanted
+
     async def call(self, request: Message, answer: type[M], undo: Message | None = None) -> M:
         """Send a request and wait for its reply. An error reply is raised as ``OSError``."""
         return await self.finish(await self.start(request, undo), answer)
@@ -144,7 +169,9 @@ class AsyncConnection:
         """Send a request. ``finish`` its call, or ``abandon`` it."""
         while True:
             self._check_open()
-            if not self.writable.is_set():
+            if not self._back.is_set():
+                await self._back.wait()
+            elif not self.writable.is_set():
                 await self.writable.wait()
             elif len(self.exchange.calls) >= MAX_IN_FLIGHT:
                 slot: asyncio.Future[None] = self._loop.create_future()
@@ -154,6 +181,8 @@ class AsyncConnection:
                 break
         call = self.exchange.request(request, undo)
         call.waiter = self._loop.create_future()
+        if call.done:
+            call.waiter.set_result(None)
         self._send()
         return call
 
@@ -161,17 +190,21 @@ class AsyncConnection:
         """Wait for the reply. ``TimeoutError`` after ``timeout`` seconds; the request is flushed
         then.
         """
-        try:
-            if not call.waiter.done():
+        while not call.waiter.done():
+            times = self._times
+            try:
                 async with asyncio.timeout(self.timeout):
                     await call.waiter
-        except TimeoutError:
-            self.abandon([call])
-            raise TimeoutError(errno.ETIMEDOUT, f"no answer from the server within {self.timeout:g} s") from None
-        except asyncio.CancelledError:
-            self.abandon([call])
-            raise
-        if call.reply is None:
+            except TimeoutError:
+                if not call.done and (times != self._times or not self._back.is_set()):
+                    call.waiter = self._loop.create_future()  # the time without a connection does not count
+                    continue
+                self.abandon([call])
+                raise TimeoutError(errno.ETIMEDOUT, f"no answer from the server within {self.timeout:g} s") from None
+            except asyncio.CancelledError:
+                self.abandon([call])
+                raise
+        if not call.done:
             self._check_open()
         return answer_of(call, answer)
 
@@ -183,11 +216,14 @@ class AsyncConnection:
             flush = self.exchange.abandon(call)
             if flush is not None and self.timeout is not None:
                 self._loop.call_later(self.timeout, self._check_flushed, flush)
-        self._send()
+        if not self.exchange.lost:
+            self._send()
 
     def detach(self, request: Message) -> None:
         """Send a request and ignore its reply, even an error."""
-        if self._error is None:
+        if self.exchange.lost:
+            self.exchange.later(request)
+        elif self._error is None:
             self.exchange.request(request)
             self._send()
 
@@ -196,7 +232,7 @@ class AsyncConnection:
         error to raise.
         """
         error = ProtocolError(why)
-        self._fail(error)
+        self._end(error)
         return error
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -214,6 +250,9 @@ class AsyncConnection:
             if self._transport is not None:
                 self._transport.close()
             self._wake_all()
+        if self._reconnecting is not None and not self._reconnecting.done():
+            self._reconnecting.cancel()
+            self._gone.set()
         if self._reading is not None:
             self._reading.cancel()
         if self._reading is not None or self._transport is None:
@@ -222,9 +261,10 @@ class AsyncConnection:
 
     # -- called by the socket ------------------------------------------------------------------------------------------
 
-    def made(self, transport: asyncio.WriteTransport) -> None:
+    def made(self, transport: asyncio.WriteTransport, wire: _Wire | None = None) -> None:
         """The transport is connected."""
         self._transport = transport
+        self._wire = wire
         transport.set_write_buffer_limits(WRITE_BUFFER)
 
     def received(self, count: int) -> None:
@@ -233,7 +273,8 @@ class AsyncConnection:
 
     def lost(self, error: Exception | None) -> None:
         """The transport is closed."""
-        self._gone.set()
+        if self._redial is None or self._error is not None:
+            self._gone.set()
         if self._error is None:
             why = f": TLS: {reason(error)}" if isinstance(error, ssl.SSLError) else f": {error}" if error else ""
             self._fail(ConnectionResetError(errno.ECONNRESET, f"the server closed the connection{why}"))
@@ -248,9 +289,7 @@ class AsyncConnection:
             take(done)
         except ProtocolError as error:
             self._fail(error)
-        for call in done:
-            if call.waiter is not None and not call.waiter.done():
-                call.waiter.set_result(None)
+        _wake(done)
         if self.exchange.outgoing and self._error is None:
             self._send()
         if self._slots and len(self.exchange.calls) < MAX_IN_FLIGHT:
@@ -272,16 +311,111 @@ class AsyncConnection:
             self._fail(ConnectionAbortedError(errno.ETIMEDOUT, "the server does not answer, not even a flush"))
 
     def _fail(self, error: ConnectionError) -> None:
+        """The transport is of no use any more. That ends the connection, unless there is to be
+        another.
+        """
+        if self._error is not None or self._broken is not None:
+            return
+        if self._redial is None or (isinstance(error, ProtocolError) and not self.exchange.lost):
+            self._end(error)
+            return
+        self._broken = error
+        self._drop()
+        if self.exchange.lost:
+            _wake(self.exchange.calls.values())  # those of the recovery, which fails
+        else:
+            self.exchange.lose()
+            self._back.clear()
+            self._reconnecting = self._loop.create_task(self._reconnect(self._redial, error))
+
+    def _end(self, error: ConnectionError) -> None:
         if self._error is None:
             self._error = error
             if self._transport is not None:
                 self._transport.abort()
             self._wake_all()
 
+    def _drop(self) -> None:
+        if self._wire is not None:
+            self._wire.replaced = True
+        if self._transport is not None:
+            self._transport.abort()
+        self._transport = self._wire = None
+
+    # -- another connection --------------------------------------------------------------------------------------------
+
+    async def _reconnect(self, redial: Redial, why: ConnectionError) -> None:
+        """Connect again and make the state again (``recovery``). If that fails for too long, the
+        connection has ended.
+        """
+        last: OSError = why
+        redial.lost(why)
+        try:
+            for pause in pauses(redial.seconds, self._loop.time):
+                await asyncio.sleep(pause)
+                try:
+                    await self._attempt(redial)
+                except OSError as error:
+                    last = error
+                    self._drop()
+                else:
+                    redial.say("connected again")
+                    return
+        finally:
+            if not self._back.is_set():
+                self._gone.set()
+                self._end(redial.gave_up(why, last))
+
+    async def _attempt(self, redial: Redial) -> None:
+        seconds = limit(self.timeout)
+        self.exchange.restart()
+        self._broken = None
+        self.writable.set()
+        with named_timeout(seconds):
+            async with asyncio.timeout(seconds):
+                await dial(self._loop, lambda: _Wire(self), redial.address, seconds)
+        await self._restore(self.exchange.state or ServerState(), seconds)
+        done: list[Call] = []
+        self.exchange.resume(done)
+        self._times += 1
+        self._back.set()
+        self._send()
+        _wake(done)
+        self._wake_slots()
+
+    async def _restore(self, state: ServerState, seconds: float) -> None:
+        steps = restore(state, self.dialect, self.msize)
+        step = next(steps)
+        while True:
+            if isinstance(step, float):
+                await asyncio.sleep(step)
+                replies = []
+            else:
+                replies = await self._answers([self.exchange.queue(request) for request in step], seconds)
+            try:
+                step = steps.send(replies)
+            except StopIteration:
+                return
+
+    async def _answers(self, calls: list[Call], seconds: float) -> list[Message]:
+        for call in calls:
+            call.waiter = self._loop.create_future()
+        self._send()
+        with named_timeout(seconds):
+            async with asyncio.timeout(seconds):
+                for call in calls:
+                    if self._broken is None:
+                        await call.waiter
+        if self._broken is not None:
+            raise self._broken
+        return [call.reply for call in calls if call.reply is not None]
+
+    # -- waiting tasks -------------------------------------------------------------------------------------------------
+
     def _wake_all(self) -> None:
-        for call in self.exchange.calls.values():
-            if call.waiter is not None and not call.waiter.done():
-                call.waiter.set_result(None)
+        _wake(self.exchange.calls.values())
+        _wake(self.exchange.interrupted)
+        self._back.set()
         self.writable.set()
         self._wake_slots()
 
@@ -292,11 +426,20 @@ class AsyncConnection:
                 slot.set_result(None)
 
 
-async def open_connection(address: Address, timeout: float | None = None) -> AsyncConnection:
+def _wake(calls: Iterable[Call]) -> None:
+    """The tasks that wait for these calls."""
+    for call in calls:
+        if call.waiter is not None and not call.waiter.done():
+            call.waiter.set_result(None)
+
+
+async def open_connection(
+    address: Address, timeout: float | None = None, redial: Redial | None = None
+) -> AsyncConnection:
     """Connect to a server. ``OSError`` if that fails; ``TimeoutError`` after ``timeout``
     seconds.
     """
-    connection = AsyncConnection(timeout, str(address))
+    connection = AsyncConnection(timeout, str(address), redial)
     loop = asyncio.get_running_loop()
     with named_timeout(timeout):
         async with asyncio.timeout(timeout):

@@ -5,7 +5,7 @@ The public methods are those of ``aio.connection``, without ``async``. Threads m
 connection, one request at a time; for parallel requests use a connection for each thread. If the
 deadline of a request passes, or it is interrupted (Ctrl-C), it is flushed and the connection stays
 usable. The connection ends when the server closes it, violates the protocol or does not answer a
-flush within another deadline.
+flush within another deadline; with a ``Redial``, whichever thread finds it lost then connects again.
 
 The socket itself never blocks: replies are received while a long message is sent, otherwise two
 full buffers would wait for each other.
@@ -25,6 +25,8 @@ from typing import Final, ParamSpec, TypeAlias, TypeVar
 from ninep.client.address import Address
 from ninep.client.errors import ProtocolError, named_timeout
 from ninep.client.exchange import Call, Exchange, answer_of
+from ninep.client.recovery import Redial, limit, pauses, restore
+from ninep.client.state import ServerState
 from ninep.transport.connecting import connect
 from ninep.wire.dialect import Dialect
 from ninep.wire.messages import Message
@@ -49,18 +51,30 @@ class Connection:
     use it.
     """
 
-    def __init__(self, sock: socket.socket, timeout: float | None = None, peer: str = "") -> None:
-        self.exchange = Exchange()
+    def __init__(
+        self, sock: socket.socket, timeout: float | None = None, peer: str = "", redial: Redial | None = None
+    ) -> None:
+        self.exchange = Exchange(None if redial is None else ServerState())
         self.timeout = timeout
         """Maximum seconds for a request, or None."""
         self.peer = peer
         self._socket = sock
         self._lock = threading.RLock()
-        self._pending: Callable[[], int] = getattr(sock, "pending", int)
+        self._pending: Callable[[], int]
         """How many bytes a socket of TLS has decrypted already, which no selector tells."""
         self._unsent: deque[memoryview] = deque()
         self._flushes: deque[tuple[float, Call]] = deque()
         self._error: ConnectionError | None = None
+        self._redial: Redial | None = None
+        """Set when there is something to come back to; see ``reconnects``."""
+        self._wanted = redial
+        self._broken: ConnectionError | None = None
+        """Why the connection was lost that is to be replaced, or the one that was to replace it."""
+        self._use(sock)
+
+    def _use(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._pending = getattr(sock, "pending", int)
         sock.setblocking(False)
         self._selector = selectors.DefaultSelector()
         self._waiting_for = READ
@@ -88,6 +102,10 @@ class Connection:
         """Whether the connection has ended."""
         return self._error is not None
 
+    def reconnects(self) -> None:
+        """From now on a lost connection is made again, if that was asked for."""
+        self._redial = self._wanted
+
     def call(self, request: Message, answer: type[M], undo: Message | None = None) -> M:
         """Send a request and wait for its reply. An error reply is raised as ``OSError``."""
         return self.finish(self.start(request, undo), answer)
@@ -96,11 +114,13 @@ class Connection:
         """Send a request. ``finish`` its call, or ``abandon`` it."""
         with self._lock:
             deadline = self._deadline()
-            while self._unsent or len(self.exchange.calls) >= MAX_IN_FLIGHT:
-                self._check_open()
+            while True:
+                if self._check_open():
+                    deadline = self._deadline()
+                if not self._unsent and len(self.exchange.calls) < MAX_IN_FLIGHT:
+                    break
                 if not self._pump(deadline):
                     raise self._late()
-            self._check_open()
             call = self.exchange.request(request, undo)
             self._send()
             return call
@@ -126,12 +146,15 @@ class Connection:
                 flush = self.exchange.abandon(call)
                 if flush is not None and self.timeout is not None:
                     self._flushes.append((time.monotonic() + self.timeout, flush))
-            self._send()
+            if not self.exchange.lost:
+                self._send()
 
     def detach(self, request: Message) -> None:
         """Send a request and ignore its reply, even an error."""
         with self._lock:
-            if self._error is None:
+            if self.exchange.lost:
+                self.exchange.later(request)
+            elif self._error is None:
                 self.exchange.request(request)
                 self._send()
 
@@ -140,7 +163,7 @@ class Connection:
         error to raise.
         """
         error = ProtocolError(why)
-        self._fail(error)
+        self._end(error)
         return error
 
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -156,10 +179,10 @@ class Connection:
         with self._lock:
             deadline = time.monotonic() + 1
             try:
-                while self._error is None and self._unsent and self._pump(deadline):
+                while self._error is None and not self.exchange.lost and self._unsent and self._pump(deadline):
                     pass
             finally:
-                self._fail(ConnectionAbortedError(errno.ECONNABORTED, "the connection was closed"))
+                self._end(ConnectionAbortedError(errno.ECONNABORTED, "the connection was closed"))
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -168,17 +191,23 @@ class Connection:
 
     def _wait(self, call: Call) -> None:
         deadline = self._deadline()
-        while call.reply is None:
-            self._check_open()
-            if not self._pump(deadline):
+        while not call.done:
+            if self._check_open():
+                deadline = self._deadline()
+            elif not self._pump(deadline):
                 raise self._late()
 
     def _late(self) -> TimeoutError:
         return TimeoutError(errno.ETIMEDOUT, f"no answer from the server within {self.timeout:g} s")
 
-    def _check_open(self) -> None:
+    def _check_open(self) -> bool:
+        """Raises if the connection has ended. If it was lost, makes another; True then."""
+        if self._error is None and self.exchange.lost and self._redial is not None:
+            self._reconnect(self._redial)
+            return True
         if self._error is not None:
             raise type(self._error)(*self._error.args) from self._error
+        return False
 
     def _pump(self, deadline: float | None) -> bool:
         """Wait until bytes can be transferred, and transfer them. False if the deadline passed
@@ -200,9 +229,9 @@ class Connection:
         events = ready[0][1]
         if events & selectors.EVENT_WRITE:
             self._write()
-        if events & selectors.EVENT_READ and self._error is None:
+        if events & selectors.EVENT_READ and self._connected:
             self._read()
-            while self._error is None and self._pending():
+            while self._connected and self._pending():
                 self._read()
         return True
 
@@ -259,19 +288,101 @@ class Connection:
         reason = f": {error.strerror}" if error is not None else ""
         self._fail(ConnectionResetError(errno.ECONNRESET, f"the server closed the connection{reason}"))
 
+    @property
+    def _connected(self) -> bool:
+        return self._error is None and self._broken is None
+
     def _fail(self, error: ConnectionError) -> None:
+        """The socket is of no use any more. That ends the connection, unless there is to be another."""
+        if not self._connected:
+            return
+        if self._redial is None or (isinstance(error, ProtocolError) and not self.exchange.lost):
+            self._end(error)
+            return
+        self._broken = error
+        self._drop()
+        self.exchange.lose()
+
+    def _end(self, error: ConnectionError) -> None:
         if self._error is None:
             self._error = error
-            self._unsent.clear()
-            self._flushes.clear()
-            self._selector.close()
-            self._socket.close()
+            self._drop()
+
+    def _drop(self) -> None:
+        self._unsent.clear()
+        self._flushes.clear()
+        self._selector.close()
+        self._socket.close()
+
+    # -- another connection --------------------------------------------------------------------------------------------
+
+    def _reconnect(self, redial: Redial) -> None:
+        """Connect again and make the state again (``recovery``). If that fails for too long, the
+        connection has ended.
+        """
+        why: OSError = self._broken or ConnectionResetError(errno.ECONNRESET, "the connection was lost")
+        last = why
+        redial.lost(why)
+        self._error = ConnectionAbortedError(errno.ECONNABORTED, "interrupted while the connection was made again")
+        for pause in pauses(redial.seconds, time.monotonic):
+            time.sleep(pause)
+            try:
+                self._attempt(redial)
+            except OSError as error:
+                last = error
+                self._drop()
+            else:
+                redial.say("connected again")
+                return
+        self._error = redial.gave_up(why, last)
+        self._check_open()
+
+    def _attempt(self, redial: Redial) -> None:
+        seconds = limit(self.timeout)
+        with named_timeout(seconds):
+            self._use(connect(redial.address, seconds))
+        self.exchange.restart()
+        self._broken, interrupted = None, self._error
+        self._error = None
+        try:
+            self._restore(self.exchange.state or ServerState(), seconds)
+        except BaseException:
+            self._error = interrupted
+            self._drop()
+            raise
+        self.exchange.resume([])
+        self._send()
+
+    def _restore(self, state: ServerState, seconds: float) -> None:
+        steps = restore(state, self.dialect, self.msize)
+        step = next(steps)
+        while True:
+            if isinstance(step, float):
+                time.sleep(step)
+                replies = []
+            else:
+                replies = self._answers([self.exchange.queue(request) for request in step], seconds)
+            try:
+                step = steps.send(replies)
+            except StopIteration:
+                return
+
+    def _answers(self, calls: list[Call], seconds: float) -> list[Message]:
+        self._send()
+        deadline = time.monotonic() + seconds
+        for call in calls:
+            while call.reply is None:
+                if self._broken is not None:
+                    raise self._broken
+                if not self._pump(deadline):
+                    raise TimeoutError(errno.ETIMEDOUT, f"no answer from the server within {seconds:g} s")
+        return [call.reply for call in calls if call.reply is not None]
 
 
-def open_connection(address: Address, timeout: float | None = None) -> Connection:
+def open_connection(address: Address, timeout: float | None = None, redial: Redial | None = None) -> Connection:
     """Connect to a server. ``OSError`` if that fails; ``TimeoutError`` after ``timeout``
     seconds.
     """
     with named_timeout(timeout):
         sock = connect(address, timeout)
-    return Connection(sock, timeout, str(address))
+    return Connection(sock, timeout, str(address), redial)
