@@ -12,7 +12,8 @@ Rules
   files. When all are busy, the reader that has been there longest makes room for a new one, so slow
   readers do not stop scrapes either: that takes milliseconds.
 * There are ``/metrics``, ``/healthz`` (200 if the event loop answers within ``HEALTHY_WITHIN``, else
-  503) and ``/readyz`` (200 until the end begins or the server drains); other paths are 404.
+  503) and ``/readyz`` (200 unless the end has begun, the server drains, or the storage of an export does
+  not answer or has an error: ``server.storage_probe``); other paths are 404.
 * The peers that may connect are those of the exports: this machine, and the networks that
   ``--allow`` names.
 
@@ -47,6 +48,7 @@ from ninep.server.access import Access
 from ninep.server.connection import Connection
 from ninep.server.counters import SECONDS, Counters, Histogram
 from ninep.server.server import Server
+from ninep.server.storage_probe import StorageProbe
 from ninep.transport import handed_on
 from ninep.transport.peers import Peer
 from ninep.transport.tcp import Tcp
@@ -273,6 +275,7 @@ class _Application:
         self._server = server
         self._registry = registry
         self._others = others
+        self._probe = StorageProbe()
         self._loop = asyncio.get_running_loop()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
@@ -283,7 +286,8 @@ class _Application:
         if path == "/healthz":
             return _say(start_response, self._answers(), "ok", "the event loop does not answer")
         if path == "/readyz":
-            return _say(start_response, self._server.ready, "ok", "ending")
+            trouble = self._trouble()
+            return _say(start_response, not trouble, "ok", trouble)
         start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
         return [b"there are /metrics, /healthz and /readyz\n"]
 
@@ -293,6 +297,12 @@ class _Application:
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Together([generate_latest(self._registry).decode(), *self._others()]))
         return registry
+
+    def _trouble(self) -> str:
+        """Why a new client should go to another server; empty if it is welcome."""
+        if not self._server.ready:
+            return "ending"
+        return self._probe.trouble(self._server.exports)
 
     def _answers(self) -> bool:
         """The event loop runs what it is given."""

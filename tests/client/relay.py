@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -54,11 +55,8 @@ class Relay:
         with self._lock:
             sockets, self._sockets = self._sockets, []
         for one in sockets:
-            with one:
-                try:
-                    one.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
+            with one, suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
         while True:
@@ -81,7 +79,7 @@ class Relay:
 
     def _carry(self, source: socket.socket, sink: socket.socket, left: list[int]) -> None:
         buffer = b""
-        try:
+        with suppress(OSError):
             while data := source.recv(1 << 16):
                 buffer += data
                 while len(buffer) >= 4 and len(buffer) >= (size := struct.unpack_from("<I", buffer)[0]):
@@ -89,14 +87,10 @@ class Relay:
                     with self._lock:
                         if left[0] == 0:
                             sink.sendall(frame[: self._piece])
-                            raise ConnectionResetError  # noqa: TRY301
+                            raise ConnectionResetError
                         left[0] -= 1
                         self.messages += 1
                         sink.sendall(frame)
-        except OSError:
-            pass
         for one in (source, sink):
-            try:
+            with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass

@@ -9,7 +9,7 @@ import click
 from ninep.cli.copying import WITH_SPECIALS, copying_options, directory_at, inner_name, location_of, needing_r
 from ninep.cli.params import LOCATION
 from ninep.cli.progress import Bar
-from ninep.cli.remote import Remote, remote_command
+from ninep.cli.remote import RECONNECT, Remote, remote_command
 from ninep.client.address import Location
 from ninep.client.copied import Copied
 from ninep.client.local import Keep
@@ -25,6 +25,7 @@ def destination_of(text: str, source: Location) -> Location:
     "ninep cp HOST:5640/file HOST:5640/copy",
     "ninep cp -r HOST:5640/dir OTHER:5640/backup/",
     "ninep cp HOST:5640/a/*.c /b",
+    reconnect=RECONNECT,
 )
 @click.argument("sources", nargs=-1, required=True, type=LOCATION, metavar="SOURCE...")
 @click.argument("destination")

@@ -21,7 +21,20 @@ from ninep.transport import BadAddress
 if TYPE_CHECKING:
     from ninep.client.blocking import Client
 
-CONNECTION: Final = ("aname", "uname", "uid", "dialect", "msize", "timeout", "tls_ca", "tls_cert", "tls_key")
+CONNECTION: Final = (
+    "aname",
+    "uname",
+    "uid",
+    "dialect",
+    "msize",
+    "timeout",
+    "tls_ca",
+    "tls_cert",
+    "tls_key",
+    "reconnect",
+)
+RECONNECT: Final = 30.0
+"""Seconds that commands that copy wait for another connection, unless told otherwise."""
 DIALECTS: Final = ("9P2000.L", "9P2000.u", "9P2000")
 
 
@@ -70,6 +83,8 @@ class Remote:
                         tls_ca=options["tls_ca"],
                         tls_cert=options["tls_cert"],
                         tls_key=options["tls_key"],
+                        reconnect=options["reconnect"],
+                        on_reconnect=lambda words: self._tell(address, words),
                     )
                 self._stack.enter_context(client)
             except BadAddress as error:  # one that has no use for --tls-ca
@@ -80,6 +95,9 @@ class Remote:
                 raise
             self._clients[address] = client
         return client
+
+    def _tell(self, address: Address, words: str) -> None:
+        click.echo(f"{self.command}: {printable(str(address))}: {printable(words)}", err=True)
 
     def expand(self, locations: Iterable[Location]) -> Iterator[Location]:
         """The locations with patterns replaced by what matches them (``globs``)."""
@@ -135,6 +153,17 @@ class Remote:
         self._stack.close()
 
 
+def _reconnect_option(default: float) -> Callable[[Any], Any]:
+    return click.option(
+        "--reconnect",
+        type=click.FloatRange(min=0),
+        default=default,
+        show_default=True,
+        metavar="SECONDS",
+        help="Connect again for so long when the connection is lost, and continue; 0: that is an error.",
+    )
+
+
 _OPTIONS: Final = (
     click.option("--tls-key", metavar="FILE", help="The private key of --tls-cert, if it is not in the same file."),
     click.option("--tls-cert", metavar="FILE", help="For tls://: the certificate to show to the server, in PEM form."),
@@ -164,11 +193,11 @@ class RemoteCommand(click.Command):
                 formatter.write_dl(records)
 
 
-def remote_command(*examples: str) -> Callable[[Callable[..., None]], click.Command]:
+def remote_command(*examples: str, reconnect: float = 0) -> Callable[[Callable[..., None]], click.Command]:
     """Decorator for a command with the options of a connection.
 
     The function gets a ``Remote`` as its first argument. An ``OSError`` that it raises is reported.
-    ``examples`` are shown at the end of the help.
+    ``examples`` are shown at the end of the help; ``reconnect`` is the default of that option.
     """
 
     def decorate(function: Callable[..., None]) -> click.Command:
@@ -181,7 +210,7 @@ def remote_command(*examples: str) -> Callable[[Callable[..., None]], click.Comm
         # the connection
         own = getattr(function, "__click_params__", [])
         decorated: Any = run
-        for option in _OPTIONS:
+        for option in (_reconnect_option(reconnect), *_OPTIONS):
             option(decorated)
         decorated.__click_params__ += own
         epilog = "\b\nExamples:\n" + "".join(f"  {example}\n" for example in examples)

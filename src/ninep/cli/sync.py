@@ -14,7 +14,7 @@ from ninep.cli import output
 from ninep.cli.copying import directory_at, inner_name, location_of
 from ninep.cli.params import complete
 from ninep.cli.progress import Bar
-from ninep.cli.remote import Remote, remote_command
+from ninep.cli.remote import RECONNECT, Remote, remote_command
 from ninep.cli.show import printable
 from ninep.cli.trees import (
     HostReceiver,
@@ -204,6 +204,7 @@ class Syncing:
     "ninep sync src/ HOST:5640/project           the content of src",
     "ninep sync --delete HOST:5640/project backup    backup/project, and nothing else in it",
     "ninep sync -n --delete src/ HOST:5640/project   only say what would be done",
+    reconnect=RECONNECT,
 )
 @click.argument("source", shell_complete=complete("dir"))
 @click.argument("destination", shell_complete=complete("dir"))

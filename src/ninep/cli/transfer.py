@@ -13,7 +13,7 @@ from ninep.cli import output
 from ninep.cli.copying import WITH_SPECIALS, copying_options, directory_at, inner_name, location_of, needing_r
 from ninep.cli.params import LOCATION, complete
 from ninep.cli.progress import Bar
-from ninep.cli.remote import Remote, remote_command
+from ninep.cli.remote import RECONNECT, Remote, remote_command
 from ninep.client.address import Location
 from ninep.client.copied import Copied
 from ninep.client.destination import Destination, Target
@@ -24,6 +24,7 @@ from ninep.client.paths import from_host, join
 @remote_command(
     "ninep cat HOST:5640/file",
     "ninep cat HOST:5640/disk.img | zstd > disk.img.zst",
+    reconnect=RECONNECT,
 )
 @click.argument("locations", nargs=-1, required=True, type=LOCATION, metavar="LOCATION...")
 def cat(remote: Remote, locations: tuple[Location, ...]) -> None:
@@ -41,6 +42,7 @@ def cat(remote: Remote, locations: tuple[Location, ...]) -> None:
     "ninep get HOST:5640/file",
     "ninep get HOST:5640/file other-name",
     "ninep get -r HOST:5640/dir HOST:5640/file backup/",
+    reconnect=RECONNECT,
 )
 @click.argument(
     "sources", nargs=-1, required=True, metavar="LOCATION... [DESTINATION]", shell_complete=complete("file")
@@ -93,6 +95,7 @@ def get(
     "ninep put file HOST:5640/dir",
     "ninep put -r src tests HOST:5640/project",
     "tar c . | ninep put - HOST:5640/backup.tar",
+    reconnect=RECONNECT,
 )
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...", shell_complete=complete("file"))
 @click.argument("destination", type=LOCATION)

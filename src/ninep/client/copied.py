@@ -60,6 +60,11 @@ class Copied:
         """Record a new file, link or directory of the server."""
         self._remote[qid_path] = path
 
+    def forget_remote(self, path: str) -> None:
+        """The file at ``path`` is to be made once more."""
+        for qid_path in [made for made, known in self._remote.items() if known == path]:
+            del self._remote[qid_path]
+
     def remote_path(self, qid_path: int) -> str | None:
         """The path of the file with this qid that this command has made, if any."""
         return self._remote.get(qid_path)

@@ -85,6 +85,10 @@ class OutcomeUnknown(OSError):
     """
 
 
+class ListingLost(OSError):
+    """ESTALE: a listing was at an offset that means nothing at another server."""
+
+
 def not_written() -> NotWritten:
     """With its text."""
     words = "data written before the connection was lost and not synced may be missing: write the file again"
@@ -254,7 +258,7 @@ class ServerState:
                 words = (
                     "the connection was lost, and a listing cannot go on at another server: read the directory again"
                 )
-                return OSError(errno.ESTALE, words)
+                return ListingLost(errno.ESTALE, words)
         return None
 
     def unrepeatable(self, request: Message) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from ninep.transport import BACKLOG, Address, BadAddress, Bound, TransportType, forms, parse_number
 from ninep.transport.sockets import closed_on_error
@@ -25,6 +28,23 @@ class Tcp(Address):
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class TcpServers(Tcp):
+    """An address to connect to that stands for several servers of the same files: the first that takes the
+    connection is it.
+    """
+
+    others: tuple[Tcp, ...]
+
+    @property
+    def each(self) -> tuple[Tcp, ...]:
+        """All of them, in order."""
+        return (Tcp(self.host, self.port), *self.others)
+
+    def __str__(self) -> str:
+        return ",".join(map(str, self.each))
 
 
 # -- reading ------------------------------------------------------------------------------------------
@@ -51,8 +71,13 @@ def parse(text: str, default_port: int | None = DEFAULT_PORT) -> Tcp:
 
 def parse_remote(text: str) -> Tcp:
     """An address to connect to: without a host it is this computer, without a port the
-    usual one.
+    usual one. Several are separated by commas.
     """
+    first, *more = [_parse_one(part.removeprefix("tcp:")) for part in text.split(",")]
+    return TcpServers(first.host, first.port, tuple(more)) if more else first
+
+
+def _parse_one(text: str) -> Tcp:
     host, port = _host_and_port(text)
     if port == 0:
         raise BadAddress("'0' is not a port number (1 to 65535)")
@@ -154,11 +179,37 @@ def stays_here(host: str) -> bool:
 # -- connecting ---------------------------------------------------------------------------------------
 
 
+ONE_OF_SEVERAL: Final = 5.0
+"""Seconds for a server before the next one is tried."""
+
+
+def _each(address: Tcp) -> tuple[Tcp, ...]:
+    return address.each if isinstance(address, TcpServers) else (address,)
+
+
 def connect(address: Tcp, timeout: float | None) -> socket.socket:
     """A connected socket."""
+    *several, last = _each(address)
+    for one in several:
+        with suppress(OSError):
+            return _connect(one, ONE_OF_SEVERAL if timeout is None else min(timeout, ONE_OF_SEVERAL))
+    return _connect(last, timeout)
+
+
+def _connect(address: Tcp, timeout: float | None) -> socket.socket:
     sock = socket.create_connection((address.host, address.port), timeout)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
+
+
+async def _dial(loop: Any, make: Callable[[], Any], address: Tcp) -> None:
+    *several, last = _each(address)
+    for one in several:
+        with suppress(OSError):
+            async with asyncio.timeout(ONE_OF_SEVERAL):
+                await loop.create_connection(make, one.host, one.port)
+                return
+    await loop.create_connection(make, last.host, last.port)
 
 
 TRANSPORT: Final = TransportType(
@@ -169,7 +220,7 @@ TRANSPORT: Final = TransportType(
     adopt=adopt,
     parse_remote=parse_remote,
     connect=connect,
-    dial=lambda loop, make, address: loop.create_connection(make, address.host, address.port),
+    dial=_dial,
     hints=tcp_hints,
     peers=frozenset({"network"}),
 )

@@ -28,6 +28,7 @@ from ninep.client.exchange import Call, Exchange, answer_of
 from ninep.client.recovery import Redial, limit, pauses, restore
 from ninep.client.state import ServerState
 from ninep.transport.connecting import dial
+from ninep.transport.sockets import notice_loss
 from ninep.transport.tls_reasons import reason
 from ninep.wire.dialect import Dialect
 from ninep.wire.messages import Message
@@ -265,6 +266,8 @@ class AsyncConnection:
         """The transport is connected."""
         self._transport = transport
         self._wire = wire
+        if self._wanted is not None:
+            notice_loss(transport.get_extra_info("socket"))
         transport.set_write_buffer_limits(WRITE_BUFFER)
 
     def received(self, count: int) -> None:

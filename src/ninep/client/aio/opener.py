@@ -13,6 +13,7 @@ from ninep.client.copied import Copied, not_overwritten
 from ninep.client.errors import about, can_mean_missing, refusal
 from ninep.client.opening import flags_of
 from ninep.client.paths import RemotePath, join_names, split, text_of
+from ninep.client.state import OutcomeUnknown
 from ninep.linux import O_CREAT, O_EXCL, O_TRUNC, O_WRONLY, PERMISSIONS, Errno
 from ninep.wire.dialect import Dialect
 from ninep.wire.types import QT_DIR, QT_SYMLINK, Qid
@@ -119,8 +120,11 @@ class Opener(AttachedExport):
                 iounit, qid = await self.verbs.create(parent, names[-1], flags & ~O_TRUNC, mode, self.gid)
             except BaseException as error:
                 self.verbs.release(parent)
-                if isinstance(error, FileExistsError) and error.filename is None and not flags & O_EXCL:
-                    continue
+                again = isinstance(error, OutcomeUnknown) or (
+                    isinstance(error, FileExistsError) and error.filename is None
+                )
+                if again and not flags & O_EXCL:
+                    continue  # whoever made it, it is opened as it is now
                 raise
             if copied is not None:
                 copied.record_remote(qid.path, join_names(names))

@@ -17,6 +17,7 @@ from ninep.client.blocking.verbs import Listed, Verbs
 from ninep.client.errors import can_mean_missing, refusal
 from ninep.client.paths import decode, encode, legal_entry
 from ninep.client.stat import NOW, SECOND, FileStat, SetAttr, Time, from_record, kind_of_mode
+from ninep.client.state import ListingLost
 from ninep.linux import O_ACCMODE, O_APPEND, O_TRUNC, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Errno
 from ninep.wire.codec import IOHDRSZ, Malformed, unpack_stat
 from ninep.wire.dialect import Dialect
@@ -137,7 +138,15 @@ class BaseVerbs(Verbs):
     def entries(self, fid: int) -> Stream[list[Listed]]:
         connection = self.connection
         offset = 0
-        while data := bytes((connection.call(Tread(fid, offset, connection.msize - IOHDRSZ), Rread)).data):
+        seen = self.listing()
+        while True:
+            try:
+                data = bytes((connection.call(Tread(fid, offset, connection.msize - IOHDRSZ), Rread)).data)
+            except ListingLost:
+                offset = 0
+                continue
+            if not data:
+                return
             offset += len(data)
             position = 0
             batch = []
@@ -152,7 +161,7 @@ class BaseVerbs(Verbs):
                     raise connection.broken(f"the server lists an entry called {decode(record.name)!r}")
                 stat = from_record(record, self._extended)
                 batch.append(Listed(record.name, record.qid.path, kind_of_mode(stat.st_mode), stat))
-            yield batch
+            yield self.unseen(batch, seen)
 
     # -- names ---------------------------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from ninep.client.exchange import Call, Exchange, answer_of
 from ninep.client.recovery import Redial, limit, pauses, restore
 from ninep.client.state import ServerState
 from ninep.transport.connecting import connect
+from ninep.transport.sockets import notice_loss
 from ninep.wire.dialect import Dialect
 from ninep.wire.messages import Message
 
@@ -75,6 +76,8 @@ class Connection:
     def _use(self, sock: socket.socket) -> None:
         self._socket = sock
         self._pending = getattr(sock, "pending", int)
+        if self._wanted is not None:
+            notice_loss(sock)
         sock.setblocking(False)
         self._selector = selectors.DefaultSelector()
         self._waiting_for = READ

@@ -13,6 +13,7 @@ from ninep.client.blocking.verbs import Listed, Verbs
 from ninep.client.errors import refusal
 from ninep.client.paths import decode, legal_entry
 from ninep.client.stat import NOW, SECOND, FileStat, FileSystem, LockInfo, SetAttr, Time, from_attributes, kind_of_qid
+from ninep.client.state import ListingLost
 from ninep.linux import (
     AT_REMOVEDIR,
     GETATTR_ALL,
@@ -149,7 +150,15 @@ class LinuxVerbs(Verbs):
         connection = self.connection
         count = min(connection.msize - IOHDRSZ, LISTING_REPLY)
         cookie = kept = replies = 0
-        while data := (connection.call(Treaddir(fid, cookie, count), Rreaddir)).data:
+        seen = self.listing()
+        while True:
+            try:
+                data = (connection.call(Treaddir(fid, cookie, count), Rreaddir)).data
+            except ListingLost:
+                cookie = kept = replies = 0
+                continue
+            if not data:
+                return
             try:
                 entries = unpack_dirents(data)
             except Malformed as error:
@@ -161,7 +170,7 @@ class LinuxVerbs(Verbs):
                 if not legal_entry(entry.name):
                     raise connection.broken(f"the server lists an entry called {decode(entry.name)!r}")
                 batch.append(Listed(entry.name, entry.qid_path, kind_of_qid(entry.type, entry.qid_type), None))
-            yield batch
+            yield self.unseen(batch, seen)
             cookie = entries[-1].cookie
             if cookie == kept:
                 raise connection.broken(f"the server's listing comes back to offset {cookie}")

@@ -27,8 +27,11 @@ from ninep.client.local import NOTHING, Entry, Keep
 from ninep.client.overlap import INTO_ITSELF, ONTO_ITSELF, same_time
 from ninep.client.paths import RemotePath, join, join_names, split, text_of
 from ninep.client.stat import SECOND, FileStat, SetAttr
+from ninep.client.state import NotWritten
 from ninep.linux import Errno
 
+_RESTARTS: Final = 5
+"""How often one file is begun, at most, if connections are lost."""
 _SPECIAL: Final = frozenset({stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK})
 
 
@@ -321,6 +324,18 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
         if kind != stat.S_IFREG:
             with job.source.about(entry.path):
                 raise refusal(Errno.EOPNOTSUPP, "special files are not copied")
+        for left in reversed(range(_RESTARTS)):
+            try:
+                self._put_content(entry, remote, job)
+                break
+            except NotWritten:
+                if not left:
+                    raise
+                job.copied.forget_remote(join_names(split(remote)))  # some of it may be missing: from the start
+        if job.keep != NOTHING:
+            self.setattr(remote, _kept(entry, job.keep))
+
+    def _put_content(self, entry: Entry, remote: str, job: _Job) -> None:
         check = partial(self._refuse_same, entry, remote, job, ONTO_ITSELF)
         size = entry.size
         with (
@@ -333,8 +348,6 @@ class Putting(Opener, NameCalls, AttributeCalls, TreeWalk):
                 file.write(data)
                 if job.progress is not None:
                     job.progress(entry.path, file.tell(), size)
-        if job.keep != NOTHING:
-            self.setattr(remote, _kept(entry, job.keep))
 
     def _put_failed(self, error: OSError, job: _Job) -> None:
         """Report the error of an entry to ``onerror``, or raise it. Without a connection the copy

@@ -322,6 +322,19 @@ class Verbs(ABC):
         exists. Returns iounit and qid.
         """
 
+    def listing(self) -> set[bytes] | None:
+        """For a listing that may have to begin again at another server: the names that it had already."""
+        return None if self.connection.exchange.state is None else set()
+
+    @staticmethod
+    def unseen(batch: list[Listed], seen: set[bytes] | None) -> list[Listed]:
+        """The entries that the listing has not had; they are added."""
+        if seen is None:
+            return batch
+        fresh = [entry for entry in batch if entry.name not in seen]
+        seen.update(entry.name for entry in fresh)
+        return fresh
+
     @abstractmethod
     def entries(self, fid: int) -> Stream[list[Listed]]:
         """The entries of an opened directory, in batches, without ``.`` and ``..``."""

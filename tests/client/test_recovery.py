@@ -1,0 +1,235 @@
+"""A connection that is lost and made again: at every message, and in the middle of each, with both
+clients.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from tests.client.conftest import InThread
+from tests.client.relay import Relay
+from tests.support.client import PATIENCE
+
+from ninep.client.blocking import connect as connect_directly
+from ninep.client.state import KEPT_BYTES, NotWritten, OutcomeUnknown
+
+DATA = bytes(range(256)) * 40  # several messages at the msize of these tests
+
+
+@pytest.fixture
+def relayed(face: Any, memory: InThread) -> Iterator[Callable[..., tuple[Any, Relay]]]:
+    """`relayed(cut=..., ...)`: a client that reconnects, and the relay that it goes through."""
+    opened: list[Any] = []
+    port = memory.port()
+
+    def begin(dialect: str = "9P2000.L", **options: Any) -> tuple[Any, Relay]:
+        relay = Relay(port, **options)
+        relay.__enter__()
+        opened.append(relay)
+        client = face.connect(
+            f"127.0.0.1:{relay.port}", dialect=dialect, msize=4096, reconnect=PATIENCE, timeout=PATIENCE
+        )
+        opened.append(client)
+        return client, relay
+
+    yield begin
+    for thing in reversed(opened):
+        thing.__exit__(None, None, None)
+
+
+@contextmanager
+def may_be_unknown() -> Iterator[list[str]]:
+    """What happens in the block is done, or it is said that this is not known."""
+    outcome: list[str] = ["done"]
+    try:
+        yield outcome
+    except (OutcomeUnknown, NotWritten):
+        outcome[0] = "unknown"
+
+
+def use(client: Any, truth: Any) -> None:
+    """Everything that a connection can be lost in. `truth` is a client of the same folder, whose
+    connection stays.
+    """
+    with may_be_unknown() as made:
+        client.mkdir("d")
+    if made == ["unknown"] and not truth.exists("d"):
+        truth.mkdir("d")
+
+    client.write_bytes("d/f", DATA)
+    assert truth.read_bytes("d/f") == DATA
+    with client.open("d/f", "r+b") as file:
+        assert file.pread(len(DATA), 0) == DATA
+        file.pwrite(b"new", 5000)
+        file.fsync()
+        file.pwrite(b"end", len(DATA))
+        assert file.stat().st_size == len(DATA) + 3
+    expected = DATA[:5000] + b"new" + DATA[5003:] + b"end"
+    assert truth.read_bytes("d/f") == expected
+
+    with may_be_unknown() as appended, client.open("d/f", "ab") as file:
+        file.write(b"tail")
+    assert truth.read_bytes("d/f") in {expected + b"tail", *([expected] if appended == ["unknown"] else [])}
+
+    with may_be_unknown() as renamed:
+        client.rename("d/f", "d/g")
+    where = [name for name in ("f", "g") if truth.exists(f"d/{name}")]
+    assert where == ["g"] or (renamed == ["unknown"] and where == ["f"])
+    assert client.listdir("d") == where
+
+    with may_be_unknown() as removed:
+        client.remove(f"d/{where[0]}")
+    assert not truth.exists(f"d/{where[0]}") or removed == ["unknown"]
+    assert client.stat("d").is_dir()
+
+
+def clean(truth: Any) -> None:
+    if truth.exists("d"):
+        for name in truth.listdir("d"):
+            truth.remove(f"d/{name}")
+        truth.rmdir("d")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("dialect", "piece"), [("9P2000.L", 0), ("9P2000.L", 5), ("9P2000.L", 9), ("9P2000.u", 0), ("9P2000", 0)]
+)
+def test_a_cut_at_every_message(relayed: Any, memory: InThread, dialect: str, piece: int) -> None:
+    with connect_directly(memory.socket(), timeout=PATIENCE) as truth:
+        client, whole = relayed(dialect)
+        before = whole.messages
+        use(client, truth)
+        assert whole.connections == 1
+        for cut in range(before, whole.messages):
+            clean(truth)
+            client, relay = relayed(dialect, cut=cut, piece=piece)
+            use(client, truth)
+            client.close()
+            relay.cut()
+            # the last request is a Tclunk, whose reply nobody waits for
+            assert relay.connections == 2 or cut >= whole.messages - 2, f"not cut at {cut}"
+
+
+@pytest.mark.parametrize("again", range(1, 9))
+def test_a_cut_while_the_state_is_made_again(relayed: Any, memory: InThread, again: int) -> None:
+    client, relay = relayed(cut=40, again=(again, again))
+    with connect_directly(memory.socket(), timeout=PATIENCE) as truth:
+        use(client, truth)
+    assert relay.connections == 4
+
+
+# -- what is found, or not, afterwards --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def opened(relayed: Any, memory: InThread) -> Iterator[tuple[Any, Relay, Any]]:
+    """A file `f`, open for reading and writing; the relay; and a client whose connection stays."""
+    with connect_directly(memory.socket(), timeout=PATIENCE) as truth:
+        truth.write_bytes("f", b"content")
+        client, relay = relayed()
+        with client.open("f", "r+b") as file:
+            yield file, relay, truth
+
+
+def test_another_file_of_the_name_is_stale(opened: Any) -> None:
+    file, relay, truth = opened
+    truth.remove("f")
+    truth.write_bytes("f", b"another")
+    relay.cut()
+    for _ in range(2):
+        with pytest.raises(OSError, match="f is not the same file any more") as caught:
+            file.pread(7, 0)
+        assert caught.value.errno == errno.ESTALE
+    with pytest.raises(OSError, match="not the same"):
+        file.close()
+
+
+def test_a_file_that_this_client_renamed_is_found(relayed: Any) -> None:
+    client, relay = relayed()
+    client.mkdir("a")
+    client.write_bytes("a/f", b"content")
+    with client.open("a/f") as file:
+        client.rename("a", "b")
+        relay.cut()
+        assert file.pread(7, 0) == b"content"
+
+
+def test_a_lock_is_taken_again(opened: Any) -> None:
+    file, relay, truth = opened
+    file.lock(0, 10)
+    relay.cut()
+    assert file.pread(7, 0) == b"content"
+    with truth.open("f", "r+b") as other, pytest.raises(BlockingIOError):
+        other.lock(5, 1, wait=False, owner=12345)
+
+
+def test_a_lock_that_another_has_now(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ninep.client.recovery.LOCK_TRIES", 1)
+    file, relay, truth = opened
+    file.lock(0, 10)
+    relay.refusing.set()
+    relay.cut()
+    with truth.open("f", "r+b") as other:
+        other.lock(5, 1, owner=12345)  # waits until the server has seen the end of the connection
+        relay.refusing.clear()
+        with pytest.raises(OSError, match="a lock was lost") as caught:
+            file.pread(7, 0)
+    assert caught.value.errno == errno.EIO
+    with pytest.raises(OSError, match="a lock was lost"):
+        file.close()
+
+
+def test_what_was_written_and_not_synced_is_written_again(opened: Any) -> None:
+    file, relay, truth = opened
+    file.pwrite(b"C", 0)
+    truth.write_bytes("f", b"lost...")  # as if the server's machine had lost what it had not synced
+    relay.cut()
+    file.fsync()
+    assert truth.read_bytes("f") == b"Cost..."
+    truth.write_bytes("f", b"content")
+    relay.cut()
+    assert file.pread(7, 0) == b"content"  # what is synced is not written again
+
+
+def test_more_than_is_kept_is_reported_once(opened: Any) -> None:
+    file, relay, _truth = opened
+    for start in range(0, KEPT_BYTES + 1, 1 << 20):
+        file.pwrite(bytes(1 << 20), start)
+    relay.cut()
+    with pytest.raises(NotWritten):
+        file.fsync()
+    file.fsync()
+
+
+def test_a_listing_begins_again_and_gives_each_name_once(relayed: Any) -> None:
+    client, relay = relayed()
+    names = {f"a name of some length, and a number, {number}" for number in range(150)}
+    for name in names:
+        client.write_bytes(name, b"")
+    entries = iter(client.scandir("/"))
+    first = next(entries).name
+    relay.cut()
+    rest = [entry.name for entry in entries]
+    assert len(rest) == len(names) - 1
+    assert {first, *rest} == names
+
+
+def test_no_server_in_time(face: Any, memory: InThread) -> None:
+    said: list[str] = []
+    with Relay(memory.port()) as relay:
+        client = face.connect(f"127.0.0.1:{relay.port}", reconnect=0.3, on_reconnect=said.append, timeout=PATIENCE)
+        relay.refusing.set()
+        relay.cut()
+        with pytest.raises(ConnectionResetError, match="no server took over within"):
+            client.stat("/")
+        client.close()
+    assert said == ["connection lost (the server closed the connection), trying again for 0.3 s"]
+
+
+def test_a_socket_cannot_be_connected_again(face: Any, memory: InThread) -> None:
+    with memory.socket() as sock, pytest.raises(ValueError, match="reconnect needs an address"):
+        face.connect(sock, reconnect=1)
