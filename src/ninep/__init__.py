@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ninep.client.aio import AsyncClient, AsyncFile
     from ninep.client.aio import connect as aconnect
     from ninep.client.blocking import Client, File, connect
-    from ninep.client.errors import DialectError, ProtocolError
+    from ninep.client.errors import DialectError, NotWritten, OutcomeUnknown, ProtocolError
     from ninep.drivers.local import LocalDriver
     from ninep.drivers.memory import MemoryDriver
     from ninep.drivers.synthetic import SyntheticDriver
@@ -53,8 +53,10 @@ __all__ = [
     "LocalDriver",
     "MemoryDriver",
     "Node",
+    "NotWritten",
     "OpenDir",
     "OpenFile",
+    "OutcomeUnknown",
     "ProtocolError",
     "Qid",
     "Ranges",
@@ -94,6 +96,8 @@ _MODULES: Final = {
     "Node": "ninep.node",
     "OpenDir": "ninep.node",
     "OpenFile": "ninep.node",
+    "NotWritten": "ninep.client.errors",
+    "OutcomeUnknown": "ninep.client.errors",
     "ProtocolError": "ninep.client.errors",
     "Qid": "ninep.node",
     "Ranges": "ninep.layers.id_map",

@@ -34,5 +34,5 @@ class Gateway(Service):
 
     def ctl(self, *command: str) -> str:
         """`ninep ctl`, and what it says."""
-        argv = [*NINEP, "ctl", "--control", str(self.control), *command]
+        argv = [*NINEP, "ctl", *command, "--control", str(self.control)]
         return subprocess.run(argv, check=True, capture_output=True, text=True).stdout

@@ -20,7 +20,8 @@ frontend clients
 backend gateways
     balance leastconn
     option httpchk GET /readyz
-    default-server check inter 200ms fall 2 rise 1 on-marked-down shutdown-sessions
+    option srvtcpka
+    default-server check inter 200ms fall 2 rise 1 tcp-ut 15s
 {servers}"""
 
 

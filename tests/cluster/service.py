@@ -71,6 +71,11 @@ class Service:
         """Whether its process lives."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._ended.pid
+
     def start(self) -> None:
         """Start it and wait until it is ready.
 

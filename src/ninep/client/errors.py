@@ -30,6 +30,22 @@ class DialectError(ConnectionError):
     """The server supports none of the requested dialects."""
 
 
+class NotWritten(OSError):
+    """EIO: what was written before the connection was lost and not synced (fsync) may be missing on the
+    server, and this client has no copy. Reported once for a file, by its next write, fsync or close.
+    """
+
+
+class OutcomeUnknown(OSError):
+    """EIO: the connection was lost before the reply to a request that must not be sent twice (create,
+    rename, remove, append ...). It may have been performed. The connection works again.
+    """
+
+
+class ListingLost(OSError):
+    """ESTALE: a listing was at an offset that means nothing at another server."""
+
+
 class UnknownErrorText(OSError):
     """An error with an unknown text (plain 9P2000): EIO, with the text. Many servers report a
     missing file this way.

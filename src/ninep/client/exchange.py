@@ -331,11 +331,11 @@ class Exchange:
                 done.append(self._fail(call, failure))
 
     def later(self, request: Message) -> None:
-        """Queue a request at ``resume``; nobody waits for its reply."""
+        """Queue a request at ``resume``; its reply is ignored."""
         self.interrupted.append(Call(request, NOTAG, None))
 
     def _discard(self, call: Call) -> None:
-        """Nobody waits for the reply to a request that was in flight."""
+        """The reply to a request that was in flight is of no interest."""
         if isinstance(call.request, (Tclunk, Tremove)):
             self.forget(call.request)
         elif call.reply is None:

@@ -47,7 +47,7 @@ from ninep.wire.messages import (
     Twalk,
     Twrite,
 )
-from ninep.wire.types import QT_DIR, Qid
+from ninep.wire.types import Qid
 
 TOGETHER: Final = 48
 """Requests of one step."""
@@ -121,11 +121,7 @@ def restore(state: ServerState, dialect: Dialect, msize: int) -> Restoring:
     yield from _open(state)
     yield from _lock(state)
     yield from _write(state)
-    state.troubled = any(held.lost or held.missing or held.restarted for held in state.held.values())
-
-
-def _lose(held: Held, error: OSError) -> None:
-    held.lost = error
+    state.made_again()
 
 
 def _refused(reply: Message) -> OSError | None:
@@ -187,14 +183,14 @@ def _walk(below: dict[int, Held], root: int, qid: Qid) -> Restoring:
             for (fid, held, names, before), reply in zip(left, replies, strict=True):
                 step = names[:MAX_WALK]
                 if not isinstance(reply, Rwalk) or len(reply.qids) < len(step):
-                    _lose(held, _stale(held))
+                    held.lose(_stale(held))
                     continue
                 made.add(fid)
                 last = reply.qids[-1] if reply.qids else before
                 if len(names) > MAX_WALK:
                     further.append((fid, held, names[MAX_WALK:], last))
                 elif not _same(last, held.qid):
-                    _lose(held, _stale(held))
+                    held.lose(_stale(held))
             left = further
         yield from _released([fid for fid, held in batch if held.lost and fid in made])
 
@@ -214,17 +210,17 @@ def _open(state: ServerState) -> Restoring:
         failed = []
         for (fid, held), reply in zip(batch, replies, strict=True):
             if not isinstance(reply, Rlopen | Ropen):
-                _lose(held, _refused(reply) or _stale(held))
+                held.lose(_refused(reply) or _stale(held))
                 failed.append(fid)
             elif not _same(reply.qid, held.qid):
-                _lose(held, _stale(held))
+                held.lose(_stale(held))
                 failed.append(fid)
             else:
-                held.restarted = bool(held.qid.type & QT_DIR)
+                held.opened_again()
         yield from _released(failed)
     attributes = [(fid, held) for fid, held in state.held.items() if held.attribute and not held.lost]
     for _, held in attributes:
-        _lose(held, OSError(errno.EIO, "the connection was lost; the extended attribute has to be read or set again"))
+        held.lose(OSError(errno.EIO, "the connection was lost; the extended attribute has to be read or set again"))
     yield from _released([fid for fid, _ in attributes])
 
 
@@ -248,7 +244,7 @@ def _lock(state: ServerState) -> Restoring:
         wanted = waiting
     words = "a lock was lost with the connection, and another has it now"
     for held, _ in wanted:
-        _lose(held, OSError(errno.EIO, words))
+        held.lose(OSError(errno.EIO, words))
     yield from _released(list(dict.fromkeys(lock.fid for _, lock in wanted)))
 
 

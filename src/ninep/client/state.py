@@ -23,7 +23,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from ninep.linux import LOCK_SUCCESS, LOCK_UNLCK, O_ACCMODE, O_APPEND, O_CREAT, O_EXCL, O_TRUNC, SETATTR_SIZE
+from ninep.client.errors import ListingLost, NotWritten, OutcomeUnknown
+from ninep.linux import LOCK_SUCCESS, LOCK_UNLCK, O_APPEND, O_CREAT, O_EXCL, O_TRUNC, SETATTR_SIZE
 from ninep.wire.messages import (
     Message,
     Rattach,
@@ -56,7 +57,7 @@ from ninep.wire.messages import (
     Txattrwalk,
 )
 from ninep.wire.modes import LEAVE32, LEAVE64
-from ninep.wire.types import Qid
+from ninep.wire.types import QT_DIR, Qid
 
 KEPT_BYTES: Final = 8 << 20
 """Written and not synced, of all files of a connection."""
@@ -71,22 +72,6 @@ NOT_REPEATED: Final = frozenset(
     {Tlcreate, Tcreate, Tmkdir, Tsymlink, Tmknod, Tlink, Trename, Trenameat, Tunlinkat, Tremove}
 )
 """Requests that do something else, or fail, when they are performed twice."""
-
-
-class NotWritten(OSError):
-    """EIO: what was written before the connection was lost and not synced (fsync) may be missing on the
-    server, and this client has no copy. Reported once for a file, by its next write, fsync or close.
-    """
-
-
-class OutcomeUnknown(OSError):
-    """EIO: the connection was lost before the reply to a request that must not be sent twice (create,
-    rename, remove, append ...). It may have been performed. The connection works again.
-    """
-
-
-class ListingLost(OSError):
-    """ESTALE: a listing was at an offset that means nothing at another server."""
 
 
 def not_written() -> NotWritten:
@@ -115,15 +100,16 @@ class Held:
     restarted: bool = False
     """A directory opened again: cookies of its old listing mean nothing."""
     missing: bool = False
-    """What it wrote may be missing, and nobody was told yet."""
+    """What it wrote may be missing, and its user was not told yet."""
     lost: OSError | None = None
 
-    @property
-    def writes(self) -> bool:
-        """Whether it is open for writing."""
-        opened = self.opened
-        flags = 0 if opened is None else opened.flags if isinstance(opened, Tlopen) else opened.mode
-        return bool(flags & O_ACCMODE)  # the two lowest bits are the same in both
+    def lose(self, error: OSError) -> None:
+        """It could not be made again."""
+        self.lost = error
+
+    def opened_again(self) -> None:
+        """It is open at another server."""
+        self.restarted = bool(self.qid.type & QT_DIR)
 
     @property
     def appends(self) -> bool:
@@ -271,6 +257,10 @@ class ServerState:
                 return True
             return isinstance(request, Twrite) and (held.appends or self.locked(held))
         return type(request) in NOT_REPEATED
+
+    def made_again(self) -> None:
+        """All that could be made again at another server is there."""
+        self.troubled = any(held.lost or held.missing or held.restarted for held in self.held.values())
 
     def missed(self, held: Held) -> None:
         """Some of what was written to the file may be missing: all who wrote shall know."""

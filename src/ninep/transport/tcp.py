@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import socket
 from collections.abc import Callable
@@ -203,6 +202,8 @@ def _connect(address: Tcp, timeout: float | None) -> socket.socket:
 
 
 async def _dial(loop: Any, make: Callable[[], Any], address: Tcp) -> None:
+    import asyncio  # noqa: PLC0415 - the blocking client does without
+
     *several, last = _each(address)
     for one in several:
         with suppress(OSError):

@@ -13,10 +13,9 @@ from typing import Final
 
 from ninep.client.aio.connection import Stream
 from ninep.client.aio.verbs import Listed, Verbs
-from ninep.client.errors import can_mean_missing, refusal
+from ninep.client.errors import ListingLost, can_mean_missing, refusal
 from ninep.client.paths import decode, encode, legal_entry
 from ninep.client.stat import NOW, SECOND, FileStat, SetAttr, Time, from_record, kind_of_mode
-from ninep.client.state import ListingLost
 from ninep.linux import O_ACCMODE, O_APPEND, O_TRUNC, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Errno
 from ninep.wire.codec import IOHDRSZ, Malformed, unpack_stat
 from ninep.wire.dialect import Dialect

@@ -21,12 +21,11 @@ from ninep.client.aio.opener import Opener
 from ninep.client.aio.sources import HostSource, ServerSource, Source
 from ninep.client.aio.tree import MAX_DEPTH, TreeWalk
 from ninep.client.copied import Copied
-from ninep.client.errors import about, refusal
+from ninep.client.errors import NotWritten, about, refusal
 from ninep.client.local import NOTHING, Entry, Keep
 from ninep.client.overlap import INTO_ITSELF, ONTO_ITSELF, same_time
 from ninep.client.paths import RemotePath, join, join_names, split, text_of
 from ninep.client.stat import SECOND, FileStat, SetAttr
-from ninep.client.state import NotWritten
 from ninep.linux import Errno
 
 _RESTARTS: Final = 5

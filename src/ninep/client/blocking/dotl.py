@@ -10,10 +10,9 @@ from typing import Final
 
 from ninep.client.blocking.connection import Stream
 from ninep.client.blocking.verbs import Listed, Verbs
-from ninep.client.errors import refusal
+from ninep.client.errors import ListingLost, refusal
 from ninep.client.paths import decode, legal_entry
 from ninep.client.stat import NOW, SECOND, FileStat, FileSystem, LockInfo, SetAttr, Time, from_attributes, kind_of_qid
-from ninep.client.state import ListingLost
 from ninep.linux import (
     AT_REMOVEDIR,
     GETATTR_ALL,

@@ -11,10 +11,9 @@ from ninep.client.blocking.connection import Done
 from ninep.client.blocking.export import AttachedExport
 from ninep.client.blocking.file import File
 from ninep.client.copied import Copied, not_overwritten
-from ninep.client.errors import about, can_mean_missing, refusal
+from ninep.client.errors import OutcomeUnknown, about, can_mean_missing, refusal
 from ninep.client.opening import flags_of
 from ninep.client.paths import RemotePath, join_names, split, text_of
-from ninep.client.state import OutcomeUnknown
 from ninep.linux import O_CREAT, O_EXCL, O_TRUNC, O_WRONLY, PERMISSIONS, Errno
 from ninep.wire.dialect import Dialect
 from ninep.wire.types import QT_DIR, QT_SYMLINK, Qid
@@ -121,7 +120,7 @@ class Opener(AttachedExport):
                     isinstance(error, FileExistsError) and error.filename is None
                 )
                 if again and not flags & O_EXCL:
-                    continue  # whoever made it, it is opened as it is now
+                    continue  # made by this client or another: it is opened as it is now
                 raise
             if copied is not None:
                 copied.record_remote(qid.path, join_names(names))
