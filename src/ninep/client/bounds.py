@@ -16,6 +16,8 @@ from ninep.client.stat import DirEntry
 
 MAX_HELD: Final = 1 << 29
 """Estimated bytes: about 1.5 million names, or half a million with their attributes."""
+MAX_NAMES: Final = 250_000
+"""Some 30 MB."""
 _ENTRY: Final = 300
 _STAT: Final = 700
 
@@ -62,3 +64,28 @@ class MemoryBudget:
             self.free(size)
             raise
         return found
+
+
+class NamesSeen:
+    """The names that a listing has given, for one that may have to begin again; of a listing with more
+    than ``MAX_NAMES`` none: that one cannot.
+    """
+
+    def __init__(self) -> None:
+        self._names: set[bytes] | None = set()
+
+    @property
+    def complete(self) -> bool:
+        """Whether all are known."""
+        return self._names is not None
+
+    def add(self, name: bytes) -> bool:
+        """The listing has this name. Whether it is new."""
+        if self._names is None:
+            return True
+        before = len(self._names)
+        self._names.add(name)
+        new = len(self._names) > before
+        if len(self._names) > MAX_NAMES:
+            self._names = None
+        return new

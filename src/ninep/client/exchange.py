@@ -289,6 +289,8 @@ class Exchange:
             return None
         call.abandoned = True
         if self.lost:
+            if call.undo is not None and call.reply is not None and not call.refused:
+                self.later(call.undo)
             return None
         if self.calls.get(call.tag) is call:
             return None if isinstance(call.request, (Tversion, Tflush)) else self.request(Tflush(call.tag))

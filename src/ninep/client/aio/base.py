@@ -136,11 +136,12 @@ class BaseVerbs(Verbs):
     async def entries(self, fid: int) -> Stream[list[Listed]]:
         connection = self.connection
         offset = 0
-        seen = self.listing()
+        seen = self.names_seen()
         while True:
             try:
                 data = bytes((await connection.call(Tread(fid, offset, connection.msize - IOHDRSZ), Rread)).data)
-            except ListingLost:
+            except ListingLost as error:
+                self.check_restart(error, seen)
                 offset = 0
                 continue
             if not data:

@@ -148,11 +148,12 @@ class LinuxVerbs(Verbs):
         connection = self.connection
         count = min(connection.msize - IOHDRSZ, LISTING_REPLY)
         cookie = kept = replies = 0
-        seen = self.listing()
+        seen = self.names_seen()
         while True:
             try:
                 data = (await connection.call(Treaddir(fid, cookie, count), Rreaddir)).data
-            except ListingLost:
+            except ListingLost as error:
+                self.check_restart(error, seen)
                 cookie = kept = replies = 0
                 continue
             if not data:

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from ninep.client.aio.connection import AsyncConnection, Stream
-from ninep.client.errors import refusal
+from ninep.client.bounds import NamesSeen
+from ninep.client.errors import ListingLost, refusal
 from ninep.client.exchange import Call
 from ninep.client.stat import FileStat, FileSystem, LockInfo, SetAttr
 from ninep.linux import NO_ID, O_DIRECTORY, Errno
@@ -321,18 +322,20 @@ class Verbs(ABC):
         exists. Returns iounit and qid.
         """
 
-    def listing(self) -> set[bytes] | None:
-        """For a listing that may have to begin again at another server: the names that it had already."""
-        return None if self.connection.exchange.state is None else set()
+    def names_seen(self) -> NamesSeen | None:
+        """For a listing that may have to begin again at another server."""
+        return None if self.connection.exchange.state is None else NamesSeen()
 
     @staticmethod
-    def unseen(batch: list[Listed], seen: set[bytes] | None) -> list[Listed]:
-        """The entries that the listing has not had; they are added."""
-        if seen is None:
-            return batch
-        fresh = [entry for entry in batch if entry.name not in seen]
-        seen.update(entry.name for entry in fresh)
-        return fresh
+    def unseen(batch: list[Listed], seen: NamesSeen | None) -> list[Listed]:
+        """The entries that the listing has not given already."""
+        return batch if seen is None else [entry for entry in batch if seen.add(entry.name)]
+
+    @staticmethod
+    def check_restart(error: ListingLost, seen: NamesSeen | None) -> None:
+        """Raise the error if the listing cannot begin again."""
+        if seen is None or not seen.complete:
+            raise error
 
     @abstractmethod
     def entries(self, fid: int) -> Stream[list[Listed]]:

@@ -1,0 +1,116 @@
+"""What is known of a server's state, from requests and replies."""
+
+from __future__ import annotations
+
+import pytest
+
+from ninep.client.bounds import MAX_NAMES, NamesSeen
+from ninep.client.state import ServerState
+from ninep.linux import LOCK_RDLCK, LOCK_UNLCK, LOCK_WRLCK, O_CREAT, O_EXCL, O_RDWR
+from ninep.wire.messages import (
+    Message,
+    Rattach,
+    Rclunk,
+    Rfsync,
+    Rlcreate,
+    Rlock,
+    Rrenameat,
+    Rwalk,
+    Rwrite,
+    Tattach,
+    Tclunk,
+    Tfsync,
+    Tlcreate,
+    Tlock,
+    Tlopen,
+    Trenameat,
+    Twalk,
+    Twrite,
+)
+from ninep.wire.types import Qid
+
+DIRECTORY, FILE = Qid(0x80, 0, 1), Qid(0, 0, 2)
+
+
+@pytest.fixture
+def state() -> ServerState:
+    """Fid 0 is the root, 1 the new file d/f, open for reading and writing."""
+    state = ServerState()
+    granted: list[tuple[Message, Message]] = [
+        (Tattach(0, 0xFFFFFFFF, b"u", b"", 0), Rattach(DIRECTORY)),
+        (Twalk(0, 1, [b"x", b"..", b"d"]), Rwalk([DIRECTORY] * 3)),
+        (Tlcreate(1, b"f", O_RDWR | O_CREAT | O_EXCL, 0o644, 0), Rlcreate(FILE, 0)),
+    ]
+    for request, reply in granted:
+        state.sent(request)
+        state.note(request, reply)
+    return state
+
+
+def test_a_file_that_was_created_is_opened_the_next_time(state: ServerState) -> None:
+    assert state.held[1].names == (b"d", b"f")
+    assert state.held[1].qid == FILE
+    assert state.held[1].opened == Tlopen(1, O_RDWR)
+
+
+def test_a_renamed_directory(state: ServerState) -> None:
+    state.note(Trenameat(0, b"d", 0, b"e"), Rrenameat())
+    assert state.held[1].names == (b"e", b"f")
+
+
+def lock(kind: int, start: int, length: int, owner: int = 7) -> Tlock:
+    return Tlock(1, kind, 0, start, length, owner, b"host")
+
+
+@pytest.mark.parametrize(
+    ("later", "left"),
+    [
+        (lock(LOCK_UNLCK, 0, 0), []),
+        (lock(LOCK_UNLCK, 20, 10), [(10, 10), (30, 0)]),
+        (lock(LOCK_UNLCK, 0, 15), [(15, 0)]),
+        (lock(LOCK_RDLCK, 50, 0), [(10, 40), (50, 0)]),
+        (lock(LOCK_UNLCK, 0, 0, owner=8), [(10, 0)]),
+    ],
+)
+def test_locks_that_are_left(state: ServerState, later: Tlock, left: list[tuple[int, int]]) -> None:
+    state.note(lock(LOCK_WRLCK, 10, 0), Rlock(0))
+    state.note(later, Rlock(0))
+    assert [(one.start, one.length) for one in state.held[1].locks] == left
+
+
+def written(state: ServerState, data: bytes) -> None:
+    state.note(Twrite(1, 0, data), Rwrite(len(data)))
+
+
+def test_an_fsync_is_about_what_was_written_before_it_was_sent(state: ServerState) -> None:
+    written(state, b"first")
+    early, late = Tfsync(1), Tfsync(1)
+    state.sent(early)
+    written(state, b"second")
+    state.note(early, Rfsync())
+    assert len(state.unsynced[FILE.path].requests) == 2
+    state.sent(late)
+    state.note(late, Rfsync())
+    assert not state.unsynced
+
+
+def test_what_a_closed_file_wrote_is_not_kept(state: ServerState) -> None:
+    written(state, b"data")
+    state.note(Tclunk(1), Rclunk())
+    assert not state.unsynced
+
+
+def test_the_callers_buffer_may_change(state: ServerState) -> None:
+    buffer = bytearray(b"data")
+    state.note(Twrite(1, 0, memoryview(buffer)), Rwrite(3))
+    buffer[:] = b"else"
+    assert state.unsynced[FILE.path].requests == [Twrite(1, 0, b"dat")]
+
+
+def test_an_endless_listing_is_not_remembered() -> None:
+    seen = NamesSeen()
+    assert [seen.add(name) for name in (b"a", b"b", b"a")] == [True, True, False]
+    for number in range(MAX_NAMES):
+        seen.add(b"%d" % number)
+    assert not seen.complete
+    assert seen.add(b"a")
