@@ -50,7 +50,7 @@ def fake(monkeypatch):
     def begin(rules):
         def connect(address, aname="", **options):
             servers.append(server.__enter__())
-            return real(server.socket, aname, **{**options, "dialect": "9P2000.L"})
+            return real(server.socket, aname, **{**options, "dialect": "9P2000.L", "reconnect": 0})
 
         server = FakeServer(
             {

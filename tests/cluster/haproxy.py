@@ -19,6 +19,7 @@ frontend clients
     default_backend gateways
 backend gateways
     balance leastconn
+    option redispatch 1
     option httpchk GET /readyz
     option srvtcpka
     default-server check inter 200ms fall 2 rise 1 tcp-ut 15s

@@ -7,7 +7,7 @@ from ninep.transport.addresses import DEFAULT, Location, parse, parse_location, 
 from ninep.transport.hyperv import WILDCARDS, HyperV
 from ninep.transport.inherited import Descriptor, Systemd
 from ninep.transport.stdio import Stdio
-from ninep.transport.tcp import Tcp
+from ninep.transport.tcp import Tcp, TcpServers
 from ninep.transport.unix import Unix
 from ninep.transport.vsock import Vsock
 
@@ -137,6 +137,8 @@ def test_spellings_of_other_programs(text: str, own: str) -> None:
         ("host", Tcp("host", 5640), "/"),
         ("host/dir", Tcp("host", 5640), "/dir"),
         ("5641/dir", Tcp("127.0.0.1", 5641), "/dir"),
+        ("a:564,b/dir", TcpServers("a", 564, (Tcp("b", 5640),)), "/dir"),
+        ("tcp:a:564,tcp:[::1]:564/dir", TcpServers("a", 564, (Tcp("::1", 564),)), "/dir"),
         (":5641/dir", Tcp("127.0.0.1", 5641), "/dir"),
         ("tcp:host:564/a:b", Tcp("host", 564), "/a:b"),
         ("tcp://host/a//b/", Tcp("host", 5640), "/a//b/"),
@@ -160,6 +162,8 @@ def test_locations(text: str, address: Tcp | Unix | Vsock | HyperV, path: str) -
         ("/dir", "no server"),
         ("host:/dir", ": host/dir$"),
         ("host:0", "not a port number"),
+        ("host,", "after the last"),
+        ("host,,other/x", "between two commas"),
         ("C:\\x", "path on this computer"),
         ("C:/x", "path on this computer"),
         ("https://host/x", "not a transport of 9P"),

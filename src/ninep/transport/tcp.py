@@ -72,7 +72,10 @@ def parse_remote(text: str) -> Tcp:
     """An address to connect to: without a host it is this computer, without a port the
     usual one. Several are separated by commas.
     """
-    first, *more = [_parse_one(part.removeprefix("tcp:")) for part in text.split(",")]
+    parts = text.split(",")
+    if len(parts) > 1 and not all(parts):
+        raise BadAddress("there is nothing between two commas, or after the last")
+    first, *more = [_parse_one(part.removeprefix("tcp:")) for part in parts]
     return TcpServers(first.host, first.port, tuple(more)) if more else first
 
 
