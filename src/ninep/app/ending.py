@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 import signal
 import socket
 import threading
@@ -32,6 +31,7 @@ from queue import Empty, Queue
 from time import monotonic
 from typing import Any, Final
 
+from ninep.app.cut_short import cut_short
 from ninep.host.terminal import controlling_terminal
 
 ENDING: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
@@ -101,7 +101,7 @@ class EndSignals:
         while not self._closed:
             left = (deadline if self._answered.is_set() else min(deadline, began + LOOP_ANSWERS)) - monotonic()
             if left <= 0:
-                _cut_short()
+                cut_short()
             with suppress(Empty):
                 number = self._heard.get(timeout=min(left, LOOP_ANSWERS / 10))
                 if not hurried and self._meant(number) is None:
@@ -160,29 +160,6 @@ def _read_signals(heard: Queue[int], numbers: set[signal.Signals]) -> Callable[[
                         heard.put(number)
 
     return read
-
-
-def _cut_short() -> None:
-    """End although the main thread hangs; it can hold the lock of the log, and standard error can
-    be a pipe that is not read.
-    """
-    with suppress(OSError, ValueError):
-        if select.select([], [2], [], 0)[1]:
-            os.write(2, b"ninep: something waits for a device that does not answer: ending without it\n")
-    _close_sockets()
-    os._exit(1)
-
-
-def _close_sockets() -> None:
-    """A thread that waits in the kernel and cannot be killed keeps the process's descriptors open:
-    clients would wait for replies, and no other process could listen at the address. Only sockets
-    are closed, because the closing of a file can wait, too; and none is shut down, because a
-    listening socket may also be another process's.
-    """
-    with suppress(OSError):  # a system that lists no descriptors there
-        for name in os.listdir("/dev/fd"):
-            with suppress(OSError):  # ENOTSOCK, which says so without asking what the descriptor leads to
-                socket.socket(fileno=int(name)).close()
 
 
 def signal_self() -> None:

@@ -16,13 +16,13 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ninep.app import ready
+from ninep.app import ready, starting
 from ninep.app.announce import announce
 from ninep.app.build import check_handles, exports_of, server_of
 from ninep.app.config import ServerConfig
 from ninep.app.control import answering, control_socket
 from ninep.app.control_commands import Controlled
-from ninep.app.ending import HEARD, EndSignals, hear_no_more_signals
+from ninep.app.ending import EndSignals, hear_no_more_signals
 from ninep.app.process import cannot_listen, exit_without_hung_threads, run_in_loop
 from ninep.app.reload import Reload
 from ninep.app.run_workers import run_workers
@@ -49,7 +49,15 @@ def run(settings: ServerConfig, again: ReadAgain | None = None) -> int:
     """Serve until a signal; the exit status. ``OSError`` with a sentence if it cannot begin.
     ``again``: SIGHUP makes it serve what that returns then.
     """
-    before = handed_on.taken(HEARD)
+    starting.begin()
+    try:
+        return _run(settings, again)
+    finally:
+        starting.end()
+
+
+def _run(settings: ServerConfig, again: ReadAgain | None) -> int:
+    before = handed_on.taken()
     if before is not None:  # the addresses were written there by the process before
         settings = replace(settings, ready_fd=None)
     ready.check(settings.ready_fd)
@@ -91,6 +99,7 @@ async def _serve(
         # Before the first client: what it makes begin are threads, which would get signals.
         drain = _drains(server, stopped)
         upgrade = _upgrade(settings, server, endpoint, reload, lambda: drain(leave=True))
+        starting.hand_over()
         EndSignals(stopped.set, server.hurry, reload.ask if reload is not None else None, upgrade.ask)
         listening = []
         for address in settings.listen:

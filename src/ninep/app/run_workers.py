@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from ninep.app import ready
+from ninep.app import ready, starting
 from ninep.app.announce import announce
 from ninep.app.build import server_of
 from ninep.app.config import ServerConfig
@@ -79,6 +79,7 @@ class _Parent:
         self._served = Served.begin(settings, exports, bound)
         self._reload = None if again is None else ParentReload(again, self._served, self._change)
         self._upgrade = Upgrade(settings, self._sockets, self._watch, self._unwatch, self._leave)
+        starting.hand_over()
         self._pool = Pool(
             list(self._served.sockets.values()),
             settings.workers,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ninep import __version__
+from ninep.app import starting
 from ninep.cli import output
 from ninep.cli.output import OutputGone
 
@@ -127,9 +128,20 @@ def _cannot_write(error: OSError) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program. Returns its exit status."""
     output.prepare()
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] != ["serve"]:
+        return _main(given)
+    starting.begin()  # before the import of all that a server needs
+    try:
+        return _main(given)
+    finally:
+        starting.end()
+
+
+def _main(arguments: Sequence[str]) -> int:
     stdout = sys.stdout
     try:
-        status = ninep.main(None if arguments is None else list(arguments), prog_name="ninep", standalone_mode=False)
+        status = ninep.main(arguments, prog_name="ninep", standalone_mode=False)
         output.flush()
     except click.UsageError as error:
         name = _name(error.ctx)

@@ -181,6 +181,7 @@ class Pool:
         self._wake.setblocking(False)
         self._woken.setblocking(False)
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        _mask(_UNBLOCK, ENDING)  # what came since the start of the program
         self._selector.register(self._woken, selectors.EVENT_READ, None)
         for sock in self._listening.values():
             sock.setblocking(False)

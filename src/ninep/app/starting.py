@@ -1,0 +1,102 @@
+"""Signals while ``ninep serve`` starts: from the first line of the program until something hears them
+that can end a server (``ending``, ``server.workers``).
+
+Without this, SIGHUP, which asks a running server to read its configuration again, would end one that
+is not so far, and SIGTERM would leave behind what was made already.
+
+Rules
+
+* The signals are blocked in all threads. What comes is given to who hears signals next: the start goes
+  on to its end, and then the server ends, or reads its configuration.
+* A start that does not get so far within ``STARTS_WITHIN`` after SIGTERM or SIGINT, or a second one of
+  these, is cut short: exit status 1.
+* A start that fails is not asked to end any more.
+
+Light, since it comes before all that takes time; nothing is done where there is no sigwait(3).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import Any, Final
+
+from ninep.app.cut_short import cut_short
+
+STARTS_WITHIN: Final = 5.0
+_names: Final = ("SIGTERM", "SIGINT", "SIGHUP")
+_HANGUP: Final = getattr(signal, "SIGHUP", None)
+_WAKE: Final = getattr(signal, "SIGUSR1", None)
+_mask: Any = getattr(signal, "pthread_sigmask", None)
+_wait: Any = getattr(signal, "sigwait", None)
+_to_thread: Any = getattr(signal, "pthread_kill", None)
+_BLOCK, _SET = (getattr(signal, name, 0) for name in ("SIG_BLOCK", "SIG_SETMASK"))
+
+
+class _Start:
+    """The time between."""
+
+    def __init__(self) -> None:
+        # Ignored at the start: nohup(1).
+        numbers = {getattr(signal, name) for name in _names}
+        self._numbers = {one for one in numbers if one != _HANGUP or signal.getsignal(one) is not signal.SIG_IGN}
+        self._before = _mask(_BLOCK, {*self._numbers, _WAKE})
+        self._heard: list[int] = []
+        self._over = False
+        self._timer = threading.Timer(STARTS_WITHIN, cut_short)
+        self._timer.daemon = True
+        self._thread = threading.Thread(target=self._hear, name="ninep-start", daemon=True)
+        self._thread.start()
+
+    def _hear(self) -> None:
+        while not self._over:
+            number = _wait({*self._numbers, _WAKE})
+            if number == _WAKE:
+                continue
+            if number != _HANGUP:
+                if self._timer.is_alive():
+                    cut_short()
+                self._timer.start()
+            self._heard.append(number)
+
+    def _stop(self, mask: set[int]) -> None:
+        self._over = True
+        _to_thread(self._thread.ident, _WAKE)
+        self._thread.join()
+        self._timer.cancel()
+        _mask(_SET, mask)
+
+    def hand_over(self) -> None:
+        """The signals stay blocked, and those that came wait for who hears them next."""
+        self._stop(self._before | self._numbers)
+        for number in self._heard:
+            os.kill(os.getpid(), number)
+
+    def end(self) -> None:
+        """As it was before."""
+        self._stop(self._before)
+
+
+class _Current:
+    start: _Start | None = None
+
+
+def begin() -> None:
+    """A server starts; to be called in the main thread. Nothing if that was said already."""
+    if _wait is not None and _Current.start is None and threading.current_thread() is threading.main_thread():
+        _Current.start = _Start()
+
+
+def hand_over() -> None:
+    """Whoever calls this hears the signals from here on, with those that came: they are blocked."""
+    start, _Current.start = _Current.start, None
+    if start is not None:
+        start.hand_over()
+
+
+def end() -> None:
+    """If nothing has come of it, signals do what they did before."""
+    start, _Current.start = _Current.start, None
+    if start is not None:
+        start.end()
