@@ -17,8 +17,10 @@ import pytest
 from tests.serving import Server as Program
 from tests.support.virtio_client import Ring
 
+from ninep.host.shared import map_shared
 from ninep.linux import GETATTR_BASIC, Errno
 from ninep.transport import kept
+from ninep.virtio.journal import SIZE, Journal
 from ninep.wire import messages as m
 from ninep.wire.codec import codec
 
@@ -50,10 +52,13 @@ class Manager:
         self.store: dict[str, list[int]] = {}
         self._changed = threading.Condition()
         self._barriers = 0
+        self.reads = threading.Event()
+        self.reads.set()
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self) -> None:
         while True:
+            self.reads.wait()
             data, descriptors, _, _ = socket.recv_fds(self.socket, 4096, 16)
             if not data:
                 return
@@ -67,6 +72,19 @@ class Manager:
                 elif "BARRIER" in words:
                     self._barriers += 1
                 self._changed.notify_all()
+
+    def until_complete(self) -> None:
+        """All is stored that the journals of the front ends name."""
+        with self._changed:
+            assert self._changed.wait_for(self._complete, 60), list(self.store)
+
+    def _complete(self) -> bool:
+        journals = {name.rpartition(".")[0]: numbers[0] for name, numbers in self.store.items() if "journal" in name}
+        return bool(journals) and all(
+            f"{name}.{number}" in self.store
+            for name, descriptor in journals.items()
+            for number in Journal(map_shared(descriptor, SIZE)).numbers
+        )
 
     def until_empty(self) -> None:
         with self._changed:
@@ -129,6 +147,7 @@ def test_a_server_that_dies_with_a_request_in_flight(manager: Manager, options: 
     client.create(0, 1, b"f", b"hello")
     client.send(m.Tfsync(1, 0))
     assert client.read(1) == b"hello"  # it has been passed: the order in the ring tells nothing
+    manager.until_complete()
     os.kill(first.pid, signal.SIGKILL)
     first.stop(check=False)
     assert len(ring.front.driver.requests) == 1
@@ -182,6 +201,45 @@ def test_a_restart_and_another(manager: Manager, options: list[str], tmp_path: P
         ring.close()
         idle.close()
         manager.until_empty()
+
+
+def test_a_manager_that_does_not_read_for_a_while(manager: Manager, options: list[str], tmp_path: Path) -> None:
+    """The queue of its socket holds a few datagrams (net.unix.max_dgram_qlen), and a descriptor that it
+    does not get is a front end that is lost with the process.
+    """
+    with Program(*options):
+        manager.reads.clear()
+        rings = [Ring(f"{tmp_path}/vm.sock") for _ in range(3)]
+        for number, ring in enumerate(rings):
+            ring.client().create(0, 1, b"%d" % number, b"hello")
+        manager.reads.set()
+    for _ in range(2):
+        with again(manager, options):
+            for number, ring in enumerate(rings):
+                assert refused(ring.front.call(C.encode(9, m.Tgetattr(0, GETATTR_BASIC))[0], 200))
+                ring.client().walk(0, 1, b"%d" % number)
+    for ring in rings:
+        ring.close()
+
+
+def test_one_of_which_something_is_missing_is_let_go(manager: Manager, options: list[str], tmp_path: Path) -> None:
+    """And no other: the server begins."""
+    with Program(*options):
+        rings = [Ring(f"{tmp_path}/vm.sock") for _ in range(2)]
+        for ring in rings:
+            ring.client()
+        manager.until_complete()
+        first = next(name for name in manager.store if name.endswith(".socket")).rpartition(".")[0]
+        lost = next(name for name in manager.store if name.startswith(first) and name[len(first) + 1 :].isdecimal())
+    os.close(manager.store.pop(lost).pop())
+    with again(manager, options) as second:
+        assert rings[0].front.socket.recv(1) == b""
+        assert refused(rings[1].front.call(C.encode(9, m.Tgetattr(0, GETATTR_BASIC))[0], 200))
+        rings[1].client()
+        rings[1].close()
+        manager.until_empty()
+    assert "1 of its descriptors are missing" in second.said()
+    rings[0].close()
 
 
 def test_one_that_nothing_listens_for_any_more_is_let_go(manager: Manager, options: list[str], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ninep.app import ready, starting
 from ninep.app.announce import announce
@@ -31,12 +31,14 @@ from ninep.server.exports import Export
 from ninep.server.server import Server
 from ninep.transport import Bound, handed_on
 from ninep.transport.kept import drop_rest
-from ninep.transport.service_manager import notify
+from ninep.transport.service_manager import flush, notify
 
 if TYPE_CHECKING:
     from ninep.metrics import MetricsEndpoint
 
 log = logging.getLogger("ninep.serve")
+TOLD_WITHIN: Final = 5.0
+"""Seconds for the service manager to take what it is told."""
 T = TypeVar("T")
 _HANG_UP: Any = getattr(signal, "SIGHUP", None)
 
@@ -73,6 +75,7 @@ def _run(settings: ServerConfig, again: ReadAgain | None) -> int:
     finally:
         if control is not None:
             control.close()
+        flush(TOLD_WITHIN)
     exit_without_hung_threads()
     return 0
 

@@ -60,6 +60,11 @@ class Kept:
         """Requests were made of it, in an earlier process."""
         return bool(self._journal.entries)
 
+    def check(self) -> None:
+        """``ValueError`` if a descriptor was not stored that a request had."""
+        if missing := self._journal.numbers - self._descriptors.keys():
+            raise ValueError(f"{len(missing)} of its descriptors are missing")
+
     @property
     def address(self) -> str:
         """Where it connected."""
@@ -160,9 +165,11 @@ def take(address: str) -> list[tuple[socket.socket, Kept]]:
             kept = Kept(name, parts[JOURNAL], numbers)
             if kept.address != address:
                 continue
+            kept.check()
             taken.append((socket.socket(fileno=parts[SOCKET]), kept))
         except (KeyError, ValueError, OSError) as error:
             log.warning("what is stored of a front end cannot be used: %s", error)
+            _let_go(name, parts)
         del _stored()[name]
     return taken
 
@@ -171,10 +178,14 @@ def drop_rest() -> None:
     """Let go of front ends whose address is listened at no more."""
     for name, parts in _stored().items():
         log.warning("a front end that was kept is let go: nothing listens at its address any more")
-        for what, descriptor in parts.items():
-            service_manager.remove(f"{PREFIX}.{name}.{what}")
-            os.close(descriptor)
+        _let_go(name, parts)
     _stored().clear()
+
+
+def _let_go(name: str, parts: dict[str, int]) -> None:
+    for what, descriptor in parts.items():
+        service_manager.remove(f"{PREFIX}.{name}.{what}")
+        os.close(descriptor)
 
 
 def _stored() -> dict[str, dict[str, int]]:

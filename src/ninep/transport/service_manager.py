@@ -5,15 +5,22 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
+import threading
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
+log = logging.getLogger("ninep.server")
+
 FIRST: Final = 3
 """SD_LISTEN_FDS_START."""
 
+MOST_WAITING: Final = 4096
+"""Datagrams that a manager has not taken; each may have a descriptor."""
 _send: Any = getattr(socket, "send_fds", None)
 
 
@@ -25,20 +32,79 @@ class HandedOver(NamedTuple):
 
 
 def notify(state: str, descriptors: Sequence[int] = ()) -> None:
-    """One datagram to ``$NOTIFY_SOCKET``, with descriptors. Nothing if there is none; failures do
-    not matter.
+    """One datagram to ``$NOTIFY_SOCKET``, with descriptors. Nothing if there is none. What a manager
+    does not take at once is sent later, in its order; other failures do not matter.
     """
     path = os.environ.get("NOTIFY_SOCKET", "")
-    family = getattr(socket, "AF_UNIX", None)
-    if family is None or path[:1] not in {"/", "@"}:
-        return
+    if getattr(socket, "AF_UNIX", None) is not None and path[:1] in {"/", "@"}:
+        _later.send(path, state.encode(), descriptors)
+
+
+def flush(timeout: float) -> None:
+    """Wait for so many seconds at most until all has been sent."""
+    if not _later.flush(timeout):
+        log.warning("the service manager does not read what it is told: some of that is lost")
+
+
+def _send_to(path: str, state: bytes, descriptors: Sequence[int], *, wait: bool) -> None:
+    family: Any = getattr(socket, "AF_UNIX", None)
     with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as sock:
-        sock.setblocking(False)  # a manager that does not read must not keep the server from serving
+        sock.setblocking(wait)
         sock.connect("\0" + path[1:] if path.startswith("@") else path)
-        if descriptors:
-            _send(sock, [state.encode()], descriptors)
-        else:
-            sock.send(state.encode())
+        try:
+            if descriptors:
+                _send(sock, [state], descriptors)
+            else:
+                sock.send(state)
+        except BlockingIOError:
+            raise _Full from None
+
+
+class _Full(Exception):
+    """The queue of the manager's socket (net.unix.max_dgram_qlen of unix(7))."""
+
+
+class _Later:
+    """What the manager did not take at once. A descriptor that it does not store is a connection that
+    ends with this process; and an event loop must not wait for a manager that does not read. So a
+    thread waits, which is there while there is something to send.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: deque[tuple[str, bytes, list[int]]] = deque()
+
+    def send(self, path: str, state: bytes, descriptors: Sequence[int]) -> None:
+        with self._changed:
+            if not self._waiting:
+                with suppress(_Full):
+                    _send_to(path, state, descriptors, wait=False)
+                    return
+            if len(self._waiting) == MOST_WAITING:
+                log.warning("the service manager does not read what it is told: %r is lost", state)
+                return
+            self._waiting.append((path, state, [os.dup(one) for one in descriptors]))
+            if len(self._waiting) == 1:
+                threading.Thread(target=self._run, name="ninep-notify", daemon=True).start()
+
+    def _run(self) -> None:
+        left = True
+        while left:
+            path, state, descriptors = self._waiting[0]
+            _send_to(path, state, descriptors, wait=True)
+            for one in descriptors:
+                os.close(one)
+            with self._changed:
+                self._waiting.popleft()
+                left = bool(self._waiting)
+                self._changed.notify_all()
+
+    def flush(self, timeout: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._waiting, timeout)
+
+
+_later: Final = _Later()
 
 
 def stores() -> bool:
