@@ -43,28 +43,33 @@ class _Start:
         self._numbers = {one for one in numbers if one != _HANGUP or signal.getsignal(one) is not signal.SIG_IGN}
         self._before = _mask(_BLOCK, {*self._numbers, _WAKE})
         self._heard: list[int] = []
-        self._over = False
-        self._timer = threading.Timer(STARTS_WITHIN, cut_short)
-        self._timer.daemon = True
+        self._over = threading.Event()
+        self._limit: threading.Thread | None = None
         self._thread = threading.Thread(target=self._hear, name="ninep-start", daemon=True)
         self._thread.start()
 
     def _hear(self) -> None:
-        while not self._over:
+        while not self._over.is_set():
             number = _wait({*self._numbers, _WAKE})
             if number == _WAKE:
                 continue
             if number != _HANGUP:
-                if self._timer.is_alive():
+                if self._limit is not None:
                     cut_short()
-                self._timer.start()
+                self._limit = threading.Thread(target=self._wait_for_end, name="ninep-start", daemon=True)
+                self._limit.start()
             self._heard.append(number)
 
+    def _wait_for_end(self) -> None:
+        if not self._over.wait(STARTS_WITHIN):
+            cut_short()
+
     def _stop(self, mask: set[int]) -> None:
-        self._over = True
+        self._over.set()
         _to_thread(self._thread.ident, _WAKE)
         self._thread.join()
-        self._timer.cancel()
+        if self._limit is not None:
+            self._limit.join()
         _mask(_SET, mask)
 
     def hand_over(self) -> None:
@@ -89,7 +94,7 @@ def begin() -> None:
 
 
 def hand_over() -> None:
-    """Whoever calls this hears the signals from here on, with those that came: they are blocked."""
+    """The caller hears the signals from here on, with those that came: they are blocked."""
     start, _Current.start = _Current.start, None
     if start is not None:
         start.hand_over()

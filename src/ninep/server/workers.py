@@ -178,13 +178,11 @@ class Pool:
         for number in (*_HEARD, *self._asked):
             if number != _HANGUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1)
                 signal.signal(number, lambda *_: None)
-        self._wake.setblocking(False)
-        self._woken.setblocking(False)
+        for sock in (self._wake, self._woken, *self._listening.values()):
+            sock.setblocking(False)
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
         _mask(_UNBLOCK, ENDING)  # what came since the start of the program
         self._selector.register(self._woken, selectors.EVENT_READ, None)
-        for sock in self._listening.values():
-            sock.setblocking(False)
         self._reap()  # what died before there was a handler
         while not self._signals and not self._failed and not self._drained():
             for key, _ in self._selector.select(self._timeout()):
