@@ -1,13 +1,13 @@
 """Signals while ``ninep serve`` starts: from the first line of the program until something hears them
 that can end a server (``ending``, ``server.workers``).
 
-Without this, SIGHUP, which asks a running server to read its configuration again, would end one that
-is not so far, and SIGTERM would leave behind what was made already.
+Without this, SIGHUP and SIGUSR2, which ask a running server to read its configuration again or to start
+another in its place, would end one that is not so far, and SIGTERM would leave behind what was made already.
 
 Rules
 
 * The signals are blocked in all threads. What comes is given to who hears signals next: the start goes
-  on to its end, and then the server ends, or reads its configuration.
+  on to its end, and then the server does what was asked.
 * A start that does not get so far within ``STARTS_WITHIN`` after SIGTERM or SIGINT, or a second one of
   these, is cut short: exit status 1.
 * A start that fails is not asked to end any more.
@@ -24,12 +24,14 @@ from typing import Any, Final
 
 from ninep.app.cut_short import cut_short
 
-STARTS_WITHIN: Final = 5.0
-_names: Final = ("SIGTERM", "SIGINT", "SIGHUP")
+STARTS_WITHIN: Final = 15.0
+_names: Final = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR2")
 _HANGUP: Final = getattr(signal, "SIGHUP", None)
+_ENDING: Final = frozenset(getattr(signal, name, None) for name in _names[:2])
 _WAKE: Final = getattr(signal, "SIGUSR1", None)
 _mask: Any = getattr(signal, "pthread_sigmask", None)
 _wait: Any = getattr(signal, "sigwait", None)
+_pending: Any = getattr(signal, "sigpending", None)
 _to_thread: Any = getattr(signal, "pthread_kill", None)
 _BLOCK, _SET = (getattr(signal, name, 0) for name in ("SIG_BLOCK", "SIG_SETMASK"))
 
@@ -53,7 +55,7 @@ class _Start:
             number = _wait({*self._numbers, _WAKE})
             if number == _WAKE:
                 continue
-            if number != _HANGUP:
+            if number in _ENDING:
                 if self._limit is not None:
                     cut_short()
                 self._limit = threading.Thread(target=self._wait_for_end, name="ninep-start", daemon=True)
@@ -64,23 +66,26 @@ class _Start:
         if not self._over.wait(STARTS_WITHIN):
             cut_short()
 
-    def _stop(self, mask: set[int]) -> None:
+    def _stop(self) -> None:
         self._over.set()
         _to_thread(self._thread.ident, _WAKE)
         self._thread.join()
         if self._limit is not None:
             self._limit.join()
-        _mask(_SET, mask)
 
     def hand_over(self) -> None:
         """The signals stay blocked, and those that came wait for who hears them next."""
-        self._stop(self._before | self._numbers)
+        self._stop()
+        _mask(_SET, self._before | self._numbers)
         for number in self._heard:
             os.kill(os.getpid(), number)
 
     def end(self) -> None:
-        """As it was before."""
-        self._stop(self._before)
+        """As it was before; what came is forgotten, also what the thread has not taken."""
+        self._stop()
+        while pending := _pending() & self._numbers:
+            _wait(pending)
+        _mask(_SET, self._before)
 
 
 class _Current:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ninep import __version__
-from ninep.app import starting
 from ninep.cli import output
 from ninep.cli.output import OutputGone
 
@@ -131,6 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     if given[:1] != ["serve"]:
         return _main(given)
+    from ninep.app import starting  # noqa: PLC0415 - no other command needs it
+
     starting.begin()  # before the import of all that a server needs
     try:
         return _main(given)

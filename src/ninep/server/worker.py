@@ -50,6 +50,7 @@ MOST_SAID: Final = 1 << 12
 
 ENDING: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
 _fork: Callable[[], int] | None = getattr(os, "fork", None)
+_HANGUP: Final = getattr(signal, "SIGHUP", None)
 _mask: Any = getattr(signal, "pthread_sigmask", None)
 _BLOCK, _UNBLOCK, _SET = (getattr(signal, name, 0) for name in ("SIG_BLOCK", "SIG_UNBLOCK", "SIG_SETMASK"))
 _KILL: Final = getattr(signal, "SIGKILL", signal.SIGTERM)
@@ -218,6 +219,16 @@ def fork_worker(place: int, become: Callable[[socket.socket, int], NoReturn], an
     ours.setblocking(False)
     theirs.setblocking(False)
     return Worker(pid, ours, place, theirs)
+
+
+def hear_signals(numbers: Iterable[int]) -> None:
+    """In the parent: they write to the descriptor of ``signal.set_wakeup_fd`` from now on, also those that
+    came since the start of the program, which were blocked. SIGHUP stays ignored if it is: nohup(1).
+    """
+    heard = {one for one in numbers if signal.getsignal(one) is not signal.SIG_IGN or one != _HANGUP}
+    for number in heard:
+        signal.signal(number, lambda *_: None)
+    _mask(_UNBLOCK, heard)
 
 
 def reset_signals(heard: Iterable[int], ignored: Iterable[int]) -> None:

@@ -60,6 +60,7 @@ from ninep.server.worker import (
     Work,
     Worker,
     fork_worker,
+    hear_signals,
     how_ended,
     reset_signals,
 )
@@ -175,13 +176,10 @@ class Pool:
         ``announce`` is called when all of them serve, ``ends`` when the end begins.
         """
         self._announce = announce
-        for number in (*_HEARD, *self._asked):
-            if number != _HANGUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1)
-                signal.signal(number, lambda *_: None)
         for sock in (self._wake, self._woken, *self._listening.values()):
             sock.setblocking(False)
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
-        _mask(_UNBLOCK, ENDING)  # what came since the start of the program
+        hear_signals((*_HEARD, *self._asked))
         self._selector.register(self._woken, selectors.EVENT_READ, None)
         self._reap()  # what died before there was a handler
         while not self._signals and not self._failed and not self._drained():
