@@ -187,6 +187,24 @@ def test_times_by_export_and_type(serve: Serve, export: Path) -> None:
     assert found["request_seconds_sum other Tfsync"] > 0
 
 
+def test_bytes_and_errors_by_export(serve: Serve, export: Path) -> None:
+    """All that the client counts are of the export, but for Tversion, Tattach and a fid that is none."""
+    server = serve(export, "--metrics", "0", "--export", f"other={export}")
+    (port,) = ports(server)
+    with Counting(server.port) as client:
+        use(client, b"other")
+        found = numbers(port)
+    sums = {
+        name: found[f"export_{name}_total"] + found[f"export_{name}_total other"]
+        for name in ("received_bytes", "sent_bytes")
+    }
+    assert sums == {"received_bytes": client.sent, "sent_bytes": client.received}
+    assert found["export_sent_bytes_total other"] > 100_000
+    assert found["export_received_bytes_total other"] > 100_000
+    assert found["export_received_bytes_total"] < 100
+    assert (found["export_errors_total other"], found["export_errors_total"]) == (2, 1)
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 def test_healthy_and_ready(serve: Serve, export: Path, path: str) -> None:
     server = serve(export, "--metrics", "0")

@@ -30,6 +30,7 @@ import ipaddress
 import socket
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version as version_of
@@ -46,7 +47,7 @@ from prometheus_client.samples import Sample
 
 from ninep.server.access import Access
 from ninep.server.connection import Connection
-from ninep.server.counters import SECONDS, Counters, Histogram
+from ninep.server.counters import SECONDS, Answered, Counters, Histogram
 from ninep.server.server import Server
 from ninep.server.storage_probe import StorageProbe
 from ninep.transport import handed_on
@@ -87,6 +88,11 @@ GAUGES: Final[Sequence[tuple[str, str, Callable[[Connection], int]]]] = (
     ("requests_in_flight", "Requests not answered yet.", lambda one: one.in_flight),
     ("requests_in_threads", "Requests that worker threads are busy with.", lambda one: one.in_threads),
     ("slow_sessions", "Sessions whose storage answers slowly at the moment.", lambda one: one.slow),
+)
+EXPORTS: Final[Sequence[tuple[str, str, Callable[[Answered], int]]]] = (
+    ("received_bytes", "Bytes of requests to an export.", lambda answered: answered.received),
+    ("sent_bytes", "Bytes of replies of an export.", lambda answered: answered.sent),
+    ("errors", "Error replies of an export.", lambda answered: answered.errors),
 )
 TIMES: Final[Sequence[tuple[str, str, Callable[[Counters], Histogram]]]] = (
     ("batch_seconds", "What one connection kept the event loop for, at a time.", lambda counters: counters.batches),
@@ -137,23 +143,35 @@ class ServerCollector(Collector):
             histogram = HistogramMetricFamily(f"ninep_{name}", meaning)
             _add(histogram, [], times(counters))
             yield histogram
-        operations = HistogramMetricFamily(
-            "ninep_fuse_seconds", "From a request of FUSE to its reply.", labels=["opcode"]
-        )
-        for name, operation in tuple(counters.operations.items()):
-            _add(operations, [name], operation.times)
-        yield operations
-        requests = HistogramMetricFamily(
-            "ninep_request_seconds", "From a request of 9P to its reply.", labels=["export", "type"]
-        )
-        for (export_name, kind), histogram_of in tuple(counters.times.items()):
-            message = BY_NUMBER.get(kind)
-            if message is not None:
-                _add(requests, [_shown(export_name), message.__name__], histogram_of)
-        yield requests
+        yield from _of_requests(counters)
         info = GaugeMetricFamily("ninep_build_info", "The version, as a label.", labels=["version", "python"])
         info.add_metric([version_of("ninep"), ".".join(map(str, sys.version_info[:3]))], 1)
         yield info
+
+
+def _of_requests(counters: Counters) -> Iterator[Metric]:
+    """By opcode, or by export and type."""
+    operations = HistogramMetricFamily("ninep_fuse_seconds", "From a request of FUSE to its reply.", labels=["opcode"])
+    for name, operation in tuple(counters.operations.items()):
+        _add(operations, [name], operation.times)
+    yield operations
+    requests = HistogramMetricFamily(
+        "ninep_request_seconds", "From a request of 9P to its reply.", labels=["export", "type"]
+    )
+    answered = tuple(counters.answered.items())
+    for (export_name, kind), histogram_of in answered:
+        message = BY_NUMBER.get(kind)
+        if message is not None:
+            _add(requests, [_shown(export_name), message.__name__], histogram_of)
+    yield requests
+    for name, meaning, of_answered in EXPORTS:
+        counter = CounterMetricFamily(f"ninep_export_{name}", meaning, labels=["export"])
+        sums: Counter[str] = Counter()
+        for (export_name, _), one in answered:
+            sums[export_name] += of_answered(one)
+        for export_name, count in sums.items():
+            counter.add_metric([_shown(export_name)], count)
+        yield counter
 
 
 def _shown(name: str) -> str:

@@ -101,12 +101,14 @@ def numbers(program: Program) -> dict[tuple[str, str], float]:
 
 
 def series(samples: dict[tuple[str, str], float]) -> int:
-    """How many there are, without the times, of which there is a histogram for each export and type
-    of message and no more, whatever clients send.
+    """How many there are, without those by export: a histogram for each export and type of message, three
+    counters for each export and no more, whatever clients send.
     """
     times = [name for name, _ in samples if name.startswith("ninep_request_seconds")]
     assert len(times) <= (len(MODELS) + 2) * len(TYPES) * TIMES
-    return len(samples) - len(times)
+    exports = [name for name, _ in samples if name.startswith("ninep_export_")]
+    assert len(exports) <= (len(MODELS) + 2) * 3
+    return len(samples) - len(times) - len(exports)
 
 
 def attack(client: RawClient, evil: bytes, dialect: bytes) -> None:

@@ -49,6 +49,23 @@ class Histogram:
             self.add(seconds)
 
 
+class Answered(Histogram):
+    """Requests of 9P of one type to one export: their times, bytes and errors."""
+
+    __slots__ = ("errors", "received", "sent")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.received = self.sent = self.errors = 0
+
+    def answer(self, seconds: float, received: int, sent: int, *, failed: bool) -> None:
+        """One was answered."""
+        self.add(seconds)
+        self.received += received
+        self.sent += sent
+        self.errors += failed
+
+
 class Operation:
     """One kind of request of FUSE."""
 
@@ -65,6 +82,7 @@ class Counters:
 
     __slots__ = (
         "_guard",
+        "answered",
         "attaches",
         "batches",
         "connections",
@@ -77,7 +95,6 @@ class Counters:
         "sent",
         "slow",
         "threads",
-        "times",
     )
 
     def __init__(self) -> None:
@@ -96,9 +113,9 @@ class Counters:
         """By type."""
         self.operations: dict[str, Operation] = {}
         """Of FUSE, by the name of the opcode; ``other`` for those that are none."""
-        self.times: dict[tuple[str, int], Histogram] = {}
-        """From a request of 9P to its reply, in whatever thread, by export and type; none of those that
-        are answered in place.
+        self.answered: dict[tuple[str, int], Answered] = {}
+        """Requests of 9P, from each to its reply, in whatever thread, by export and type; none of those
+        that are answered in place.
         """
         self.received = 0
         self.sent = 0
@@ -126,12 +143,12 @@ class Counters:
             found = self.operations[name] = Operation()
         return found
 
-    def took(self, export: str, number: int, seconds: float) -> None:
-        """A request of 9P was answered. Called in the event loop."""
-        found = self.times.get((export, number))
+    def of(self, export: str, number: int) -> Answered:
+        """Where a request of 9P that is answered is added. Called in the event loop."""
+        found = self.answered.get((export, number))
         if found is None:
-            found = self.times[export, number] = Histogram()
-        found.add(seconds)
+            found = self.answered[export, number] = Answered()
+        return found
 
     def beyond(self, limit: str) -> None:
         """Something was beyond a limit."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from ninep.protocol.framing import RawFrame, frames_of
 from ninep.server.counters import Counters, Histogram
@@ -18,10 +18,13 @@ from ninep.server.observer import Observed, Observer
 from ninep.server.offload import Offload
 from ninep.server.session import Session
 from ninep.transport.peers import Peer
-from ninep.wire.messages import Tversion
+from ninep.wire.messages import Rerror, Rlerror, Tversion
 from ninep.wire.types import Buffer
 
 T = TypeVar("T")
+Asked = tuple[str, int, int, float]
+"""A request: its export, type and size, and when it came."""
+ERRORS: Final = frozenset({Rerror.number, Rlerror.number})
 
 
 class CountingObserver(Observer):
@@ -29,8 +32,8 @@ class CountingObserver(Observer):
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
-        self._asked: dict[int, tuple[str, int, float]] = {}
-        """By tag: the export, the type, and when the request came."""
+        self._asked: dict[int, Asked] = {}
+        """By tag."""
 
     in_place = True
 
@@ -52,14 +55,15 @@ class CountingObserver(Observer):
         return _count(frames, self._counters.requests, self._asked, connection.session)
 
     def replies(self, connection: Observed, replies: Sequence[Buffer]) -> None:
-        """Bytes, and times by export and type."""
+        """Bytes, and by export and type times, bytes and errors."""
         del connection
         counters, now = self._counters, monotonic()
         counters.sent += sum(map(len, replies))
-        for _, _, tag, _, _ in frames_of(replies):
+        for size, number, tag, _, _ in frames_of(replies):
             asked = self._asked.pop(tag, None)
             if asked is not None:
-                counters.took(asked[0], asked[1], now - asked[2])
+                export, kind, received, came = asked
+                counters.of(export, kind).answer(now - came, received, size, failed=number in ERRORS)
 
     def asked(self, peer: Peer, opcode: int, frame: bytes, size: int) -> None:
         """By opcode, and bytes."""
@@ -87,7 +91,7 @@ class CountingObserver(Observer):
 
 
 def _count(
-    frames: Iterator[RawFrame], requests: list[int], asked: dict[int, tuple[str, int, float]], session: Session
+    frames: Iterator[RawFrame], requests: list[int], asked: dict[int, Asked], session: Session
 ) -> Iterator[RawFrame]:
     fids = session.fids
     for frame in frames:
@@ -96,7 +100,7 @@ def _count(
         if number == Tversion.number:
             asked.clear()  # what was asked before is not answered
         held = fids.get(int.from_bytes(buffer[start + 7 : start + 11], "little")) if size >= 11 else None
-        asked[tag] = "" if held is None else held.export.name, number, monotonic()
+        asked[tag] = "" if held is None else held.export.name, number, size, monotonic()
         yield frame
 
 
