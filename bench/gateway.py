@@ -5,7 +5,7 @@ Starts `ninep serve` on a temporary folder, or on a JuiceFS mount with Redis (th
 
 * the memory that a connection, a fid and an open file take (resident memory of the server),
 * the processor time of the server (and of the JuiceFS mount and Redis) for each operation, and from it the
-  operations per second that one core carries: processor time does not depend on what else the machine does,
+  operations per second that one core carries: processor time depends little on what else the machine does,
 * the commands that Redis gets for each operation.
 """
 

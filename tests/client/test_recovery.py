@@ -4,8 +4,10 @@ clients.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +16,7 @@ from tests.client.conftest import InThread
 from tests.client.relay import Relay
 from tests.support.client import PATIENCE
 
+from ninep.client import aio
 from ninep.client.blocking import connect as connect_directly
 from ninep.client.errors import NotWritten, OutcomeUnknown
 from ninep.client.state import KEPT_BYTES
@@ -121,6 +124,44 @@ def test_a_cut_while_the_state_is_made_again(relayed: Any, memory: InThread, aga
     with connect_directly(memory.socket(), timeout=PATIENCE) as truth:
         use(client, truth)
     assert relay.connections == 4
+
+
+def test_many_tasks_and_many_cuts(memory: InThread) -> None:
+    async def task(client: aio.AsyncClient, number: int) -> bytes:
+        async with await client.open(f"f{number}", "w+b") as file:
+            for record in range(40):
+                await file.pwrite(b"%8d" % record, 8 * record)
+                if record % 8 == number % 8:
+                    await file.fsync()
+                assert await file.pread(8, 8 * record) == b"%8d" % record
+            return await file.pread(1 << 20, 0)
+
+    async def run(port: int) -> list[bytes]:
+        client = await aio.connect(f"127.0.0.1:{port}", reconnect=PATIENCE, timeout=PATIENCE)
+        try:
+            return await asyncio.gather(*(task(client, number) for number in range(20)))
+        finally:
+            await client.close()
+
+    # the first messages after a loss make 20 files again: version, attach, walks and opens
+    with Relay(memory.port(), cut=150, piece=3, again=(120, 200, 90, 150, 300, 95, 400)) as relay:
+        found = asyncio.run(run(relay.port))
+        assert relay.connections == 9
+    assert found == [b"".join(b"%8d" % record for record in range(40))] * 20
+
+
+def test_threads_that_share_a_client(memory: InThread) -> None:
+    with Relay(memory.port(), cut=100, again=(90, 150)) as relay:
+        with connect_directly(f"127.0.0.1:{relay.port}", reconnect=PATIENCE, timeout=PATIENCE) as client:
+
+            def work(number: int) -> bytes:
+                client.write_bytes(f"f{number}", b"%d" % number * 100)
+                return b"".join(client.read_bytes(f"f{number}") for _ in range(5))
+
+            with ThreadPoolExecutor(8) as pool:
+                found = list(pool.map(work, range(8)))
+        assert relay.connections == 4
+    assert found == [b"%d" % number * 500 for number in range(8)]
 
 
 # -- what is found, or not, afterwards --------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from tests.cluster.gateway import Gateway
 from tests.cluster.haproxy import HAProxy
 from tests.cluster.juicefs import JuiceFS, Redis
 from tests.cluster.mounts import needs_fuse
+from tests.cluster.seaweedfs import SeaweedFS
 from tests.cluster.service import Service, wait_until
 from tests.support.client import PATIENCE
 
@@ -51,6 +52,20 @@ def site(tmp_path: Path) -> Iterator[Site]:
         one, two = (stack.enter_context(Gateway(mount, tmp_path / f"{mount.name}.run")) for mount in mounts)
         proxy = HAProxy(tmp_path, [(gateway.port, gateway.health) for gateway in (one, two)])
         yield Site((one, two), stack.enter_context(proxy), mounts, (first, second))
+
+
+@pytest.fixture
+def seaweed_site(tmp_path: Path) -> Iterator[Site]:
+    """The same over two mounts of SeaweedFS."""
+    needs_fuse()
+    with SeaweedFS(tmp_path / "engine") as engine, ExitStack() as stack:
+        mounts: list[Path] = []
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            mounts.append(stack.enter_context(engine.mounted(tmp_path / name / "mount")))
+        one, two = (stack.enter_context(Gateway(mount, mount.parent / "run")) for mount in mounts)
+        proxy = HAProxy(tmp_path, [(gateway.port, gateway.health) for gateway in (one, two)])
+        yield Site((one, two), stack.enter_context(proxy), (mounts[0], mounts[1]), (engine, engine))
 
 
 def connections(gateway: Gateway) -> int:
@@ -95,7 +110,9 @@ class Writer(threading.Thread):
         assert self.failure is None, self.failure
 
 
-def test_a_gateway_killed_under_load_loses_nothing_synced(site: Site) -> None:
+@pytest.mark.parametrize("engine", ["site", "seaweed_site"])
+def test_a_gateway_killed_under_load_loses_nothing_synced(request: pytest.FixtureRequest, engine: str) -> None:
+    site = request.getfixturevalue(engine)
     clients = [site.client() for _ in range(4)]
     assert [connections(gateway) for gateway in site.gateways] == [2, 2]  # they are spread
     writers = [Writer(client, f"f{number}") for number, client in enumerate(clients)]
