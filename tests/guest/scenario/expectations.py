@@ -118,6 +118,16 @@ ROWS = (
         model=("mapped-owner",),
     ),
     Row(("acl*",), "the model none has no ACLs", dialect=NINEP, model=("none",)),
+    # --- what an object store does not do (docs/object-stores.md)
+    Row(
+        ("write_through_a_link*", "link_counts", "tar*"),
+        "an object has one name: hard links are EOPNOTSUPP",
+        model=("objects",),
+    ),
+    Row(("odd_names",), "keys are UTF-8", model=("objects",)),
+    Row(("path_of_path_max", "deeper*"), "a key has 1,024 bytes", model=("objects",)),
+    Row(("holes_and_large*",), "a file is no larger than the spool", model=("objects",)),
+    Row(("server_*_hidden",), "it has no files and attributes of its own", model=("objects",)),
     # --- what an ordinary user on the host may not do
     Row(
         ("chown*", "made_by*", "tar_with_owners", "a_users_link*", "set_group_id*", "set_id*", "others_are*"),

@@ -21,6 +21,14 @@ AT_ONCE: Final = 8
 """Parts of one object on their way."""
 
 
+class Short(Refused):
+    """The store took all parts, and made less of them."""
+
+    def __init__(self, info: Info, there: Info) -> None:
+        super().__init__(Errno.EIO, f"{info.key!r}: the store has {there.size} bytes of {info.size}: it lost a part")
+        self.etag = there.etag
+
+
 def load(bucket: Bucket, node: Held) -> Spool:
     """A local copy of what the store has. ESTALE if that is not what the node was read from; EFBIG
     and ENOSPC if there is no room.
@@ -95,7 +103,7 @@ def _put_parts(bucket: Bucket, info: Info, spool: Spool, etag: str | None, *, ne
         raise
     there = store.head(info.key)
     if there.etag == made and there.size != info.size:
-        raise Refused(Errno.EIO, f"{info.key!r}: the store has {there.size} bytes of {info.size}: it lost a part")
+        raise Short(info, there)
     return made
 
 

@@ -116,7 +116,8 @@ def unlink(bucket: Bucket, key: str, *, directory: bool) -> None:
 def check_empty(bucket: Bucket, key: str) -> None:
     """ENOTEMPTY if the directory has names, by what the store has now."""
     page = bucket.store.listing(key + "/", limit=2)
-    if page.prefixes or any(info.key != key + "/" for info in page.objects) or bucket.tree.below(key):
+    unsent = any(not inner.is_dir and not inner.etag for inner in bucket.tree.below(key))
+    if unsent or page.prefixes or any(info.key != key + "/" for info in page.objects):
         raise Refused(Errno.ENOTEMPTY)
 
 

@@ -103,16 +103,16 @@ def _move_tree(bucket: Bucket, node: Held, new: str, replaced: Held | None) -> N
 
     def copy(info: Info) -> str:
         target = info._replace(key=new + info.key[len(old) :])
+        if info.key.endswith("/"):  # SeaweedFS copies no marker of a directory
+            there = bucket.store.head(info.key)
+            return bucket.store.put(there._replace(key=target.key), b"", etag=None)
         return bucket.store.copy(info.key, target, info.etag if conditions else None, replace=False)
-
-    def uncopy(info: Info) -> None:
-        bucket.store.delete(new + info.key[len(old) :])
 
     try:
         etags = _each(bucket, f"renaming {old!r}: copies", copy, objects)
     except OSError:
         try:
-            _each(bucket, f"renaming {old!r}: copies given up", uncopy, objects)
+            _delete(bucket, f"renaming {old!r}: copies given up", [new + info.key[len(old) :] for info in objects])
         except OSError as error:
             log.error("renaming %r failed; copies of some of it stay below %r: %s", old, new, error)  # noqa: TRY400 - the trace says nothing
         raise
@@ -124,9 +124,17 @@ def _move_tree(bucket: Bucket, node: Held, new: str, replaced: Held | None) -> N
     for inner in [node, *bucket.tree.below(new)]:
         inner.put_as(copies.get(inner.object_key, inner.etag))
     _renamed(bucket, old, new, content.entry_of(bucket, node))
-    # The markers last: until then what is left is a directory.
-    objects.sort(key=lambda info: (info.key.endswith("/"), -len(info.key)))
-    _each(bucket, f"renaming {old!r}: old objects deleted", lambda info: bucket.store.delete(info.key), objects)
+    _delete(bucket, f"renaming {old!r}: old objects deleted", [info.key for info in objects])
+
+
+def _delete(bucket: Bucket, what: str, keys: list[str]) -> None:
+    """Files first, then the markers of directories, the deepest first: until then what is left is a
+    directory, and SeaweedFS deletes no marker above others.
+    """
+    _each(bucket, what, bucket.store.delete, [key for key in keys if not key.endswith("/")])
+    markers = [key for key in keys if key.endswith("/")]
+    for depth in sorted({key.count("/") for key in markers}, reverse=True):
+        _each(bucket, what, bucket.store.delete, [key for key in markers if key.count("/") == depth])
 
 
 def _and_above(key: str, top: str) -> list[str]:

@@ -266,6 +266,9 @@ class ObjectNode(Held):
                     self.etag = content.put(self.bucket, self, self.spool)
                 else:
                     self.etag = content.put_marks(self.bucket, self)
+            except content.Short as error:
+                self.etag = error.etag  # that is ours, and the next attempt replaces it
+                raise
             except Changed:
                 self._give_up()
                 raise

@@ -40,11 +40,11 @@ class S3Options(OptionSet):
     s3_cache: int = option(
         5, number(0, 86400), "s3: seconds until changes by other clients of the store are seen.", group=GROUP
     )
-    s3_metadata: bool = option(
-        True,
+    s3_no_metadata: bool = option(
+        False,
         FLAG,
-        "s3: ask for owners, modes, links and times of each file (a request for each); no: all files "
-        "have the defaults, and the time of the object.",
+        "s3: do not ask for owners, modes, links and times of each file (a request for each): all have "
+        "the defaults, and the time of the object.",
         group=GROUP,
     )
     s3_part_size: int = option(
@@ -66,14 +66,14 @@ class S3Options(OptionSet):
         "lost if the server is.",
         group=GROUP,
     )
-    s3_exclusive: bool = option(
-        True,
+    s3_no_exclusive: bool = option(
+        False,
         FLAG,
-        "s3: an exclusive create asks the store at once; no: only this server, and the store when the file is closed.",
+        "s3: an exclusive create asks the store when the file is closed, not at once.",
         group=GROUP,
     )
-    s3_conditions: bool = option(
-        True, FLAG, "s3: replace no object that another client changed; no: for stores without If-Match.", group=GROUP
+    s3_no_conditions: bool = option(
+        False, FLAG, "s3: replace what another client changed: for stores without If-Match.", group=GROUP
     )
     s3_rename_limit: int = option(
         10_000, number(1, 1 << 30), "s3: the most objects below a folder that is renamed.", group=GROUP
@@ -99,9 +99,9 @@ class S3Options(OptionSet):
             spool_folder=self.s3_spool,
             spool_limit=self.s3_spool_limit,
             write_back=self.s3_write_back,
-            exclusive=self.s3_exclusive,
-            conditions=self.s3_conditions,
-            metadata=self.s3_metadata,
+            exclusive=not self.s3_no_exclusive,
+            conditions=not self.s3_no_conditions,
+            metadata=not self.s3_no_metadata,
             rename_limit=self.s3_rename_limit,
         )
 

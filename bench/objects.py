@@ -1,0 +1,191 @@
+"""A bucket as a folder, against the library itself, `rclone mount` and `s3fs` on the same store.
+
+    python bench/objects.py [--files 2000] [--mib 64] [--only NAME ...]
+
+It starts SeaweedFS with its S3 gateway (extra `engines`), serves a prefix of a bucket by FUSE
+(`ninep serve s3://... --listen fuse:`), once as it is by default and once with `--s3-write-back
+--s3-no-exclusive`, and prints seconds and their ratios. Needs root and /dev/fuse; what is not
+installed is left out. `s3fs` and `rclone` are Debian's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.cluster.mounts import is_mounted, unmounted
+from tests.cluster.s3 import BUCKET, ENVIRONMENT, client
+from tests.cluster.seaweedfs import KEY, SECRET, SeaweedFS
+from tests.cluster.service import Service
+
+PART = 8 << 20
+
+
+def library(caller: Any, mib: int) -> dict[str, float]:
+    """The same requests by botocore alone: parts and ranges of 8 MiB, eight at once."""
+    data = os.urandom(mib << 20)
+    with ThreadPoolExecutor(8) as pool:
+        begun = time.perf_counter()
+        upload = caller.create_multipart_upload(Bucket=BUCKET, Key="direct")["UploadId"]
+        names = {"Bucket": BUCKET, "Key": "direct", "UploadId": upload}
+
+        def put(at: int) -> dict[str, Any]:
+            number = at // PART + 1
+            reply = caller.upload_part(PartNumber=number, Body=data[at : at + PART], **names)
+            return {"PartNumber": number, "ETag": reply["ETag"]}
+
+        parts = list(pool.map(put, range(0, len(data), PART)))
+        caller.complete_multipart_upload(MultipartUpload={"Parts": parts}, **names)
+        written = time.perf_counter()
+
+        def get(at: int) -> bytes:
+            span = f"bytes={at}-{at + PART - 1}"
+            return bytes(caller.get_object(Bucket=BUCKET, Key="direct", Range=span)["Body"].read())
+
+        assert b"".join(pool.map(get, range(0, len(data), PART))) == data
+        read = time.perf_counter()
+    return {"write": written - begun, "read": read - written}
+
+
+def ninep(endpoint: str, at: Path, *options: str) -> Service:
+    argv = [str(Path(sys.executable).with_name("ninep")), "serve", f"s3://{BUCKET}/{at.name}"]
+    argv += ["--s3-endpoint", endpoint, "--listen", f"fuse:{at}", *options]
+    return Service(argv, lambda: is_mounted(at), ENVIRONMENT)
+
+
+def rclone(endpoint: str, at: Path, *options: str) -> Service:
+    remote = f":s3,provider=Other,env_auth=true,endpoint='{endpoint}':{BUCKET}/{at.name}"
+    argv = ["rclone", "mount", remote, str(at), "--cache-dir", f"{at}.cache", *options]
+    return Service(argv, lambda: is_mounted(at), ENVIRONMENT, stop_by=signal.SIGINT)
+
+
+def s3fs(endpoint: str, at: Path) -> Service:
+    secret = at.with_name(at.name + ".secret")
+    secret.write_text(f"{KEY}:{SECRET}\n")
+    secret.chmod(0o600)
+    argv = [
+        "s3fs",
+        f"{BUCKET}:/{at.name}",
+        str(at),
+        "-f",
+        "-o",
+        f"url={endpoint},use_path_request_style,passwd_file={secret}",
+    ]
+    return Service(argv, lambda: is_mounted(at))
+
+
+MOUNTS: dict[str, Callable[[str, Path], Service]] = {
+    "ninep": ninep,
+    "ninep-write-back": lambda endpoint, at: ninep(endpoint, at, "--s3-write-back", "--s3-no-exclusive"),
+    "rclone": lambda endpoint, at: rclone(endpoint, at, "--vfs-cache-mode", "off"),
+    "rclone-writes": lambda endpoint, at: rclone(endpoint, at, "--vfs-cache-mode", "writes"),
+    "s3fs": s3fs,
+}
+
+
+@contextmanager
+def mounted(name: str, endpoint: str, at: Path) -> Iterator[Path]:
+    at.mkdir()
+    with MOUNTS[name](endpoint, at), unmounted(at):
+        yield at
+
+
+def jobs(folder: Path, mib: int) -> dict[str, str]:
+    """Shell commands, in `folder` of the mount."""
+    source = folder.parent
+    return {
+        "write": f"dd if={source}/random of=big bs=1M count={mib} conv=fsync status=none",
+        "tar x": f"mkdir t && tar xf {source}/files.tar -C t",
+        "ls -lR": "ls -lR t > /dev/null",
+        "git clone": f"git clone -q --no-hardlinks file://{source}/repository c",
+        "git status": "git -C c status --porcelain",
+    }
+
+
+def measure(at: Path, mib: int, limit: float) -> dict[str, float]:
+    found = {}
+    for job, command in jobs(at, mib).items():
+        begun = time.perf_counter()
+        try:
+            done = subprocess.run(["sh", "-c", command], cwd=at, capture_output=True, timeout=limit, check=False)
+        except subprocess.TimeoutExpired:
+            print(f"  {job}: longer than {limit:.0f} s", flush=True)
+            continue
+        if done.returncode:
+            print(f"  {job}: {done.stderr.decode()[-300:].strip()}", flush=True)
+            continue
+        found[job] = time.perf_counter() - begun
+    return found
+
+
+def reread(name: str, endpoint: str, top: Path) -> float:
+    """Reading what another client has put: nothing of it is known here."""
+    at = top / f"{name}-again"
+    at.mkdir()
+    with MOUNTS[name](endpoint, at), unmounted(at):
+        begun = time.perf_counter()
+        subprocess.run(["dd", f"if={at}/big", "of=/dev/null", "bs=1M", "status=none"], check=True, timeout=300)
+        return time.perf_counter() - begun
+
+
+def sources(top: Path, files: int, mib: int) -> None:
+    (top / "random").write_bytes(os.urandom(mib << 20))
+    tree = top / "files"
+    for number in range(files):
+        file = tree / f"d{number % 40}" / f"f{number}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(os.urandom(200 + number * 37 % 8000))
+    subprocess.run(["tar", "cf", str(top / "files.tar"), "-C", str(tree), "."], check=True)
+    for words in (
+        ["init", "-q", "."],
+        ["add", "."],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "all"],
+    ):
+        subprocess.run(["git", *words], cwd=tree, check=True)
+    tree.rename(top / "repository")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, default=2000)
+    parser.add_argument("--mib", type=int, default=64)
+    parser.add_argument("--limit", type=float, default=300, help="seconds for one job")
+    parser.add_argument("--only", nargs="*", default=list(MOUNTS))
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, SeaweedFS(Path(folder) / "store") as store:
+        top = Path(folder)
+        sources(top, chosen.files, chosen.mib)
+        caller = client(store.endpoint)
+        caller.create_bucket(Bucket=BUCKET)
+        seconds = {"library": library(caller, chosen.mib)}
+        for name in chosen.only:
+            if name.split("-")[0] != "ninep" and which(name.split("-")[0]) is None:
+                continue
+            print(name, flush=True)
+            with mounted(name, store.endpoint, top / name) as at:
+                seconds[name] = measure(at, chosen.mib, chosen.limit)
+            caller.put_object(Bucket=BUCKET, Key=f"{name}-again/big", Body=(top / "random").read_bytes())
+            seconds[name]["read"] = reread(name, store.endpoint, top)
+        base = seconds["ninep"] if "ninep" in seconds else seconds["library"]
+        for name, found in seconds.items():
+            line = "  ".join(
+                f"{job} {time_:.2f} s ({time_ / base[job]:.2f})" if job in base else f"{job} {time_:.2f} s"
+                for job, time_ in found.items()
+            )
+            print(f"{name}: {line}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,299 @@
+"""The rules of docs/object-stores.md: what is asked of the store, other clients of it, and failures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from tests.drivers.objects.store_in_memory import StoreInMemory
+
+from ninep.drivers.objects.bucket import Settings
+from ninep.drivers.objects.driver import ObjectDriver
+from ninep.errors import Refused
+from ninep.linux import O_APPEND, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, Errno
+from ninep.node import Changes, Node, User
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def store() -> StoreInMemory:
+    return StoreInMemory()
+
+
+@pytest.fixture
+def gateway(store: StoreInMemory) -> Iterator[Callable[..., Node]]:
+    """Gateways of one bucket: the root of each. They believe what they know for no time at all."""
+    drivers = []
+
+    def begin(**settings: Any) -> Node:
+        driver = ObjectDriver(store, Settings(**{"cache": 0.0, **settings}))
+        drivers.append(driver)
+        return driver.attach(User())
+
+    yield begin
+    store.fault = lambda method, key: None
+    for driver in drivers:
+        driver.close()
+
+
+def refused(*codes: Errno) -> Any:
+    return pytest.raises(Refused, check=lambda refusal: refusal.code in codes)
+
+
+def write(root: Node, name: bytes, content: bytes, flags: int = O_RDWR) -> None:
+    node, file = root.create(name, flags, 0o644, 1, 2)
+    try:
+        assert file.write(0, content) == len(content)
+    finally:
+        file.close()
+        node.release()
+
+
+def names(node: Node) -> list[bytes]:
+    return [entry.name for entry in node.opendir().read(0, 1 << 20)][2:]
+
+
+class TestBucketsOfOthers:
+    def test_folders_are_what_keys_have_in_common(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
+        store.add("a/b/c", b"content", modified=5_000_000_000)
+        root = gateway(uid=7, file_mode=0o640)
+        a = root.walk(b"a").walk(b"b").walk(b"c").getattr(0)
+        assert (a.size, a.uid, a.mode & 0o7777, a.mtime_sec) == (7, 7, 0o640, 5)
+        assert (names(root), names(root.walk(b"a"))) == ([b"a"], [b"b"])
+
+    def test_a_folder_stays_when_its_last_file_goes(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
+        store.add("a/b", b"content")
+        root = gateway()
+        root.walk(b"a").unlink(b"b", directory=False)
+        assert list(store.objects) == ["a/"]
+        assert names(root) == [b"a"]
+
+    def test_names_that_cannot_be_are_not_shown(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
+        for key in ("/x", "a//b", "./c", "../d", "e/.", "x" * 300, "good"):
+            store.add(key)
+        assert sorted(names(gateway())) == [b"a", b"e", b"good"]
+
+    def test_what_it_says_of_its_content_stays(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
+        store.add("f", b"content", colour="red")
+        root = gateway()
+        node = root.walk(b"f")
+        node.setattr(Changes(mode=0o600))
+        write(root, b"f", b"other")
+        info, body = store.objects["f"]
+        assert (body, info.metadata["colour"], info.headers["ContentType"]) == (b"otherntent"[:7], "red", "text/plain")
+
+
+class TestRequests:
+    def test_a_small_file_is_one_put(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
+        write(gateway(), b"f", b"content")
+        assert (store.count("put"), store.objects["f"][1]) == (1, b"content")
+
+    def test_an_exclusive_one_asks_the_store_at_once(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
+        one, two = gateway(), gateway()
+        _, file = one.create(b"lock", O_RDWR | O_EXCL, 0o644, 0, 0)
+        with refused(Errno.EEXIST):
+            two.create(b"lock", O_RDWR | O_EXCL, 0o644, 0, 0)
+        file.close()
+
+    def test_a_large_file_is_put_in_parts(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
+        content = bytes(range(256)) * 4096 * 11
+        write(gateway(part_size=MIB), b"f", content)
+        assert (store.count("part"), store.objects["f"][1]) == (11, content)
+
+    def test_reading_through_it_asks_ahead(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
+        content = bytes(range(256)) * 4096 * 10
+        store.add("f", content)
+        file = gateway().walk(b"f").open(O_RDONLY)
+        read = b"".join(bytes(file.read(at, 100_000)) for at in range(0, len(content), 100_000))
+        assert read == content
+        assert store.count("get") < 12
+
+    def test_reading_here_and_there_asks_for_little(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
+        content = bytes(range(256)) * 4096 * 10
+        store.add("f", content)
+        file = gateway().walk(b"f").open(O_RDONLY)
+        for at in (5_000_000, 1_000_000, 9_000_000):
+            assert bytes(file.read(at, 4096)) == content[at : at + 4096]
+        assert store.count("get") == 3
+
+    def test_renaming_a_tree_has_a_bound(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
+        for number in range(4):
+            store.add(f"d/{number}")
+        root = gateway(rename_limit=3)
+        with refused(Errno.EXDEV):
+            root.rename(b"d", root, b"e")
+        assert store.count("copy") == 0
+
+
+class TestTwoGateways:
+    @pytest.mark.parametrize("flags", [O_WRONLY, O_WRONLY | O_TRUNC, O_WRONLY | O_APPEND])
+    def test_no_update_is_lost(self, store: StoreInMemory, gateway: Callable[..., Node], flags: int) -> None:
+        store.add("f", b"start")
+        one, two = gateway().walk(b"f").open(flags), gateway().walk(b"f").open(flags)
+        one.write(0, b"one")
+        two.write(0, b"two")
+        one.close()
+        after = store.objects["f"][1]
+        with refused(Errno.ESTALE):
+            two.close()
+        assert store.objects["f"][1] == after
+
+    def test_of_two_new_files_of_one_name_one_stays(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
+        _, one = gateway().create(b"f", O_RDWR, 0o644, 0, 0)
+        _, two = gateway().create(b"f", O_RDWR, 0o644, 0, 0)
+        one.write(0, b"one")
+        two.write(0, b"two")
+        two.fsync(datasync=False)
+        with refused(Errno.ESTALE):
+            one.fsync(datasync=False)
+        one.close()
+        two.close()
+        assert store.objects["f"][1] == b"two"
+
+    def test_a_reader_gets_no_mixture(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
+        store.add("f", b"1" * 20 * MIB)
+        file = gateway(read_ahead=0).walk(b"f").open(O_RDONLY)
+        file.read(0, 100)
+        store.add("f", b"2" * 20 * MIB)
+        with refused(Errno.ESTALE):
+            file.read(15 * MIB, 100)
+
+    def test_each_sees_what_the_other_did(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
+        one, two = gateway(), gateway()
+        write(one, b"f", b"content")
+        node = two.walk(b"f")
+        assert node.getattr(0).size == 7
+        one.unlink(b"f", directory=False)
+        with refused(Errno.ENOENT):
+            node.getattr(0)
+        with refused(Errno.ENOENT):
+            two.walk(b"f")
+
+
+class TestFailures:
+    def test_closing_says_it_and_it_is_put_later(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
+        root = gateway()
+        node, file = root.create(b"f", O_RDWR, 0o644, 0, 0)
+        file.write(0, b"content")
+        store.fault = fail_on("put")
+        with refused(Errno.EIO):
+            file.fsync(datasync=False)
+        with refused(Errno.EIO):
+            file.close()
+        node.release()
+        store.fault = lambda method, key: None
+        root.syncfs()
+        assert store.objects["f"][1] == b"content"
+
+    def test_a_part_that_is_refused(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
+        _, file = gateway(part_size=MIB).create(b"f", O_RDWR, 0o644, 0, 0)
+        file.write(0, bytes(3 * MIB))
+        store.fault = fail_on("part")
+        with refused(Errno.EIO):
+            file.fsync(datasync=False)
+        assert (store.uploads, store.objects) == ({}, {})
+        store.fault = lambda method, key: None
+        file.close()
+        assert len(store.objects["f"][1]) == 3 * MIB
+
+    def test_a_part_that_is_lost(
+        self, store: StoreInMemory, gateway: Callable[..., Node], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        complete = store.complete
+
+        def lose(key: str, upload: str, parts: list[str], **conditions: Any) -> str:
+            del store.uploads[upload][1][2]
+            return complete(key, upload, parts, **conditions)
+
+        _, file = gateway(part_size=MIB).create(b"f", O_RDWR, 0o644, 0, 0)
+        file.write(0, bytes(3 * MIB))
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "complete", lose)
+            with refused(Errno.EIO):
+                file.fsync(datasync=False)
+        file.close()
+        assert len(store.objects["f"][1]) == 3 * MIB
+
+    def test_a_reply_that_was_lost_is_no_conflict(
+        self, store: StoreInMemory, gateway: Callable[..., Node], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put = store.put
+
+        def twice(info: Any, body: Any, **conditions: Any) -> str:
+            put(info, body, **conditions)
+            return put(info, body, **conditions)  # as the library does, which had no reply
+
+        monkeypatch.setattr(store, "put", twice)
+        write(gateway(), b"f", b"content", O_RDWR | O_EXCL)
+        assert store.objects["f"][1] == b"content"
+
+    @pytest.mark.parametrize("method", ["copy", "delete"])
+    def test_a_rename_leaves_both_never_neither(
+        self, store: StoreInMemory, gateway: Callable[..., Node], method: str
+    ) -> None:
+        root = gateway()
+        root.mkdir(b"d", 0o755, 0, 0)
+        for number in range(5):
+            write(root.walk(b"d"), b"%d" % number, b"content %d" % number)
+        store.fault = fail_on(method, after=2)
+        with refused(Errno.EIO):
+            root.rename(b"d", root, b"e")
+        for number in range(5):
+            found = [store.objects[key][1] for key in (f"d/{number}", f"e/{number}") if key in store.objects]
+            assert b"content %d" % number in found
+
+    def test_the_spool_is_bounded(self, gateway: Callable[..., Node]) -> None:
+        root = gateway(spool_limit=MIB)
+        write(root, b"f", bytes(MIB // 2))
+        _, file = root.create(b"g", O_RDWR, 0o644, 0, 0)
+        with refused(Errno.EFBIG):
+            file.write(MIB, b"x")
+        file.write(0, bytes(MIB // 2))
+        _, other = root.create(b"h", O_RDWR, 0o644, 0, 0)
+        with refused(Errno.ENOSPC):
+            other.write(0, bytes(MIB))
+        file.close()
+        other.write(0, bytes(MIB))
+        other.close()
+
+
+class TestWriteBack:
+    def test_closing_does_not_wait_and_syncfs_does(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
+        root = gateway(write_back=True)
+        for number in range(20):
+            write(root, b"%d" % number, b"content")
+        root.syncfs()
+        assert len(store.objects) == 20
+
+    def test_what_failed_is_said_once(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
+        root = gateway(write_back=True)
+        store.fault = fail_on("put")
+        write(root, b"f", b"content")
+        with refused(Errno.EIO):
+            root.syncfs()
+        store.fault = lambda method, key: None
+        root.syncfs()
+        assert store.objects["f"][1] == b"content"
+
+
+def test_many_at_once_in_one_folder(store: StoreInMemory, gateway: Callable[..., Node]) -> None:
+    root = gateway()
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda number: write(root, b"%d" % number, b"%d" % number), range(200)))
+    assert {key: body for key, (_, body) in store.objects.items()} == {str(n): b"%d" % n for n in range(200)}
+
+
+def fail_on(method: str, after: int = 0) -> Callable[[str, str], None]:
+    """A fault: this method is refused, but the first times."""
+    left = [after]
+
+    def fault(asked: str, key: str) -> None:
+        if asked == method:
+            left[0] -= 1
+            if left[0] < 0:
+                raise Refused(Errno.EIO, f"{key!r}: the store answers 503")
+
+    return fault
