@@ -1,6 +1,6 @@
 """A bucket as a folder, against the library itself, `rclone mount` and `s3fs` on the same store.
 
-    python bench/objects.py [--files 2000] [--mib 64] [--only NAME ...]
+    python bench/objects.py [--files 2000] [--mib 64] [--rounds 5] [--only NAME ...]
 
 It starts SeaweedFS with its S3 gateway (extra `engines`), serves a prefix of a bucket by FUSE
 (`ninep serve s3://... --listen fuse:`), once as it is by default and once with `--s3-write-back
@@ -102,11 +102,10 @@ def mounted(name: str, endpoint: str, at: Path) -> Iterator[Path]:
         yield at
 
 
-def jobs(folder: Path, mib: int) -> dict[str, str]:
+def jobs(folder: Path) -> dict[str, str]:
     """Shell commands, in `folder` of the mount."""
     source = folder.parent
     return {
-        "write": f"dd if={source}/random of=big bs=1M count={mib} conv=fsync status=none",
         "tar x": f"mkdir t && tar xf {source}/files.tar -C t",
         "ls -lR": "ls -lR t > /dev/null",
         "git clone": f"git clone -q --no-hardlinks file://{source}/repository c",
@@ -114,9 +113,9 @@ def jobs(folder: Path, mib: int) -> dict[str, str]:
     }
 
 
-def measure(at: Path, mib: int, limit: float) -> dict[str, float]:
+def measure(at: Path, limit: float) -> dict[str, float]:
     found = {}
-    for job, command in jobs(at, mib).items():
+    for job, command in jobs(at).items():
         begun = time.perf_counter()
         try:
             done = subprocess.run(["sh", "-c", command], cwd=at, capture_output=True, timeout=limit, check=False)
@@ -130,14 +129,25 @@ def measure(at: Path, mib: int, limit: float) -> dict[str, float]:
     return found
 
 
-def reread(name: str, endpoint: str, top: Path) -> float:
-    """Reading what another client has put: nothing of it is known here."""
-    at = top / f"{name}-again"
-    at.mkdir()
-    with MOUNTS[name](endpoint, at), unmounted(at):
-        begun = time.perf_counter()
-        subprocess.run(["dd", f"if={at}/big", "of=/dev/null", "bs=1M", "status=none"], check=True, timeout=300)
-        return time.perf_counter() - begun
+def sequential(caller: Any, endpoint: str, top: Path, mib: int, rounds: int) -> None:
+    """Reading and writing one file, the library and the mount in turn: the best of each."""
+    at = top / "sequential"
+    found: dict[str, list[float]] = {}
+    with mounted("ninep", endpoint, at):
+        for number in range(rounds):
+            for job, seconds in library(caller, mib).items():
+                found.setdefault(f"library {job}", []).append(seconds)
+            caller.put_object(Bucket=BUCKET, Key=f"{at.name}/in{number}", Body=(top / "random").read_bytes())
+            for job, words in (
+                ("read", [f"if={at}/in{number}", "of=/dev/null"]),
+                ("write", [f"if={top}/random", f"of={at}/out{number}", "conv=fsync"]),
+            ):
+                begun = time.perf_counter()
+                subprocess.run(["dd", *words, "bs=1M", "status=none"], check=True, timeout=300)
+                found.setdefault(f"ninep {job}", []).append(time.perf_counter() - begun)
+    for job in ("read", "write"):
+        direct, ours = min(found[f"library {job}"]), min(found[f"ninep {job}"])
+        print(f"{job} of {mib} MiB: {direct / ours:.2f} of the library's speed", flush=True)
 
 
 def sources(top: Path, files: int, mib: int) -> None:
@@ -161,6 +171,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=2000)
     parser.add_argument("--mib", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=5, help="of reading and writing one file")
     parser.add_argument("--limit", type=float, default=300, help="seconds for one job")
     parser.add_argument("--only", nargs="*", default=list(MOUNTS))
     chosen = parser.parse_args()
@@ -170,27 +181,22 @@ def main() -> None:
         sources(top, chosen.files, chosen.mib)
         caller = client(store.endpoint)
         caller.create_bucket(Bucket=BUCKET)
-        seconds = {"library": library(caller, chosen.mib)}
+        sequential(caller, store.endpoint, top, chosen.mib, chosen.rounds)
+        seconds: dict[str, dict[str, float]] = {}
         for name in chosen.only:
             if name.split("-")[0] != "ninep" and which(name.split("-")[0]) is None:
                 continue
             print(name, flush=True)
             with mounted(name, store.endpoint, top / name) as at:
-                seconds[name] = measure(at, chosen.mib, chosen.limit)
-            caller.put_object(Bucket=BUCKET, Key=f"{name}-again/big", Body=(top / "random").read_bytes())
-            seconds[name]["read"] = reread(name, store.endpoint, top)
-            report(name, seconds)
+                seconds[name] = measure(at, chosen.limit)
+            report(seconds[name], next(iter(seconds.values())))
 
 
-def report(name: str, seconds: dict[str, dict[str, float]]) -> None:
-    """Seconds, and in brackets the ratio to the first mount (of its reading and writing: to the library)."""
-    library, first = seconds["library"], next(iter(list(seconds.values())[1:]))
-    base = first | library if seconds[name] is first else first
-    for job, time_ in seconds[name].items():
-        print(
-            f"  {job:12} {time_:7.2f} s  ({time_ / base[job]:.2f})" if job in base else f"  {job} {time_:.2f} s",
-            flush=True,
-        )
+def report(found: dict[str, float], first: dict[str, float]) -> None:
+    """Seconds, and in brackets the ratio to the first mount."""
+    for job, seconds in found.items():
+        ratio = f"({seconds / first[job]:.2f})" if job in first else ""
+        print(f"  {job:12} {seconds:7.2f} s  {ratio}", flush=True)
 
 
 if __name__ == "__main__":

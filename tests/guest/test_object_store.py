@@ -33,11 +33,14 @@ def test_the_scenario(guest: Machine, gateway: Server) -> None:
 
 def test_a_tree_of_files(guest: Machine, gateway: Server) -> None:
     """`tar x`, and the tree is what was packed; `rm -r` leaves nothing."""
+    make = (
+        "mkdir -p /run/tree && cd /run/tree && for i in $(seq 1 100); do mkdir -p d$((i % 7)) && echo $i > d$((i % 7))/f$i"
+        " && chmod $((600 + i % 2 * 44)) d$((i % 7))/f$i; done && ln -s d1/f1 link && tar cf /run/tree.tar ."
+    )
+    describe = "find . -type f | sort | xargs stat -c '%n %a %Y %s %u'"
+    guest.run(make).check()
     with guest.served(gateway.port, Mount()) as (folder,):
-        guest.run(
-            "mkdir -p /run/tree && cd /run/tree && for i in $(seq 1 100); do mkdir -p d$((i % 7)) &&"
-            " echo $i > d$((i % 7))/f$i && chmod $((600 + i % 2 * 44)) d$((i % 7))/f$i; done &&"
-            f" ln -s d1/f1 link && tar cf /run/tree.tar . && mkdir {folder}/t && cd {folder}/t && tar xf /run/tree.tar"
-            f" && diff -r /run/tree {folder}/t && tar df /run/tree.tar"
-            f' && cd / && rm -r {folder}/t && test -z "$(ls -A {folder})"'
-        ).check()
+        guest.run(f"mkdir {folder}/t && cd {folder}/t && tar xf /run/tree.tar && diff -r /run/tree .").check()
+        made, found = (guest.run(f"cd {at} && {describe}").check().output for at in ("/run/tree", f"{folder}/t"))
+        assert found == made
+        guest.run(f'rm -r {folder}/t && test -z "$(ls -A {folder})"').check()
