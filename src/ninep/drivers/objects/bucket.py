@@ -64,7 +64,7 @@ class Bucket:
         self.budget = Budget(settings.spool_limit, settings.spool_folder)
         self.pool = ThreadPoolExecutor(settings.connections, "objects")
         """For single requests: a job of it never waits for another."""
-        self.unsent = Unsent()
+        self.unsent = Unsent(max(2, settings.connections // 8))
         self._root: Held | None = None
 
     @property
@@ -205,10 +205,11 @@ def _visible(name: str) -> str:
 
 class Unsent:
     """Nodes whose content could not be put yet, or was not to be waited for: put by threads of its
-    own, and again until the store takes it.
+    own, and again until the store takes it. Few threads: each takes the interpreter's lock from those
+    that answer clients.
     """
 
-    def __init__(self, threads: int = 8) -> None:
+    def __init__(self, threads: int) -> None:
         self._lock = threading.Lock()
         self._nodes: dict[Held, None] = {}
         self._pool = ThreadPoolExecutor(threads, "objects-put")
