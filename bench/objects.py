@@ -3,8 +3,8 @@
     python bench/objects.py [--files 2000] [--mib 64] [--rounds 5] [--only NAME ...]
 
 It starts SeaweedFS with its S3 gateway (extra `engines`), serves a prefix of a bucket by FUSE
-(`ninep serve s3://... --listen fuse:`), once as it is by default and once with `--s3-write-back
---s3-no-exclusive`, and prints seconds and their ratios. Needs root and /dev/fuse; what is not
+(`ninep serve s3://... --listen fuse:`) as it is by default and with the options that wait less, and
+prints seconds and their ratios. Needs root and /dev/fuse; what is not
 installed is left out. `s3fs` and `rclone` are Debian's.
 """
 
@@ -88,6 +88,7 @@ def s3fs(endpoint: str, at: Path) -> Service:
 
 MOUNTS: dict[str, Callable[[str, Path], Service]] = {
     "ninep": ninep,
+    "ninep-no-exclusive": lambda endpoint, at: ninep(endpoint, at, "--s3-no-exclusive"),
     "ninep-write-back": lambda endpoint, at: ninep(endpoint, at, "--s3-write-back", "--s3-no-exclusive"),
     "rclone": lambda endpoint, at: rclone(endpoint, at, "--vfs-cache-mode", "off"),
     "rclone-writes": lambda endpoint, at: rclone(endpoint, at, "--vfs-cache-mode", "writes"),
