@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -277,6 +278,26 @@ class TestWriteBack:
         store.fault = lambda method, key: None
         root.syncfs()
         assert store.objects["f"][1] == b"content"
+
+
+def test_what_is_removed_while_it_is_put_does_not_come_back(store: StoreInMemory, gateway: Callable[..., Node]) -> None:
+    root = gateway(write_back=True)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait(method: str, key: str) -> None:
+        if method == "put":
+            begun.set()
+            assert go_on.wait(60)
+
+    store.fault = wait
+    write(root, b"f", b"content")
+    assert begun.wait(60)
+    with ThreadPoolExecutor(1) as pool:
+        removed = pool.submit(root.unlink, b"f", directory=False)
+        go_on.set()
+        removed.result()
+    root.syncfs()
+    assert store.objects == {}
 
 
 def test_many_at_once_in_one_folder(store: StoreInMemory, gateway: Callable[..., Node]) -> None:

@@ -105,9 +105,10 @@ def unlink(bucket: Bucket, key: str, *, directory: bool) -> None:
                 check_empty(bucket, key)
             ensure_marker(bucket, parent_of(key))
             node.keep_for_readers()
-            if node.etag or node.is_dir:
-                bucket.store.delete(node.object_key)
-            bucket.tree.forget(node)
+            with node.lock:  # what is being put at this moment is deleted afterwards
+                if node.etag or node.is_dir:
+                    bucket.store.delete(node.object_key)
+                bucket.tree.forget(node)
             bucket.tree.changed(key, None, bucket.clock())
         finally:
             node.release()
