@@ -97,6 +97,7 @@ def _put_parts(bucket: Bucket, info: Info, spool: Spool, etag: str | None, *, ne
     upload = store.begin(info)
     try:
         parts = _upload(bucket, info.key, upload, spool, step)
+        _check(bucket, info.key, etag, new=new)
         made = store.complete(info.key, upload, parts, etag=etag, new=new)
     except OSError:
         store.abort(info.key, upload)
@@ -105,6 +106,22 @@ def _put_parts(bucket: Bucket, info: Info, spool: Spool, etag: str | None, *, ne
     if there.etag == made and there.size != info.size:
         raise Short(info, there)
     return made
+
+
+def _check(bucket: Bucket, key: str, etag: str | None, *, new: bool) -> None:
+    """``Changed`` if the store has not what it should have. Not all stores that have conditions have
+    them where parts are completed: there this leaves a moment, and the others none.
+    """
+    if etag is None and not new:
+        return
+    there: str | None = None
+    try:
+        there = bucket.store.head(key).etag
+    except Refused as error:
+        if error.code is not Errno.ENOENT:
+            raise
+    if there != etag:
+        raise Changed(key)
 
 
 def _upload(bucket: Bucket, key: str, upload: str, spool: Spool, step: int) -> list[str]:
