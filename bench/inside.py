@@ -21,10 +21,11 @@ import sys
 import time
 import timeit
 from collections.abc import Callable, Sequence
+from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from bench import tree
+from bench import ring, tree
 from ninep.drivers.local import LocalDriver
 from ninep.server.connection import Connection
 from ninep.server.context import Context
@@ -34,6 +35,7 @@ from ninep.server.instrumented import CountingObserver
 from ninep.server.observer import Observer
 from ninep.server.offload import Offload
 from ninep.server.slices import Slices
+from ninep.server.transport import Transport
 from ninep.wire.buffers import behind, scatter
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -155,19 +157,23 @@ def connection(
     makes what looks at its messages.
     """
     sink = sink or Sink()
-    exports = Exports([Export("", LocalDriver(root, security_model=model))])
-    context = Context(
-        exports=exports,
-        workers=Offload(1, "worker"),
-        slices=Slices(math.inf),
-        observe=observe,
-    )
-    made = Connection(sink, context=context, on_begin=lambda _: None, on_end=lambda _: None)
+    made = bare(root, model, sink, observe)
     for frame in SETUP:
         feed(made, frame)
     if sink.errors:
         raise RuntimeError(f"{sink.errors} errors while setting up")
     return made, sink
+
+
+def bare(root: str, model: str, transport: Transport, observe: Observe = lambda: None) -> Connection:
+    """A connection that was asked nothing yet."""
+    context = Context(
+        exports=Exports([Export("", LocalDriver(root, security_model=model))]),
+        workers=Offload(1, "worker"),
+        slices=Slices(math.inf),
+        observe=observe,
+    )
+    return Connection(transport, context=context, on_begin=lambda _: None, on_end=lambda _: None)
 
 
 def feed(made: Connection, frame: bytes) -> None:
@@ -202,6 +208,9 @@ def main() -> None:
     p.add_argument(
         "--parts", action="store_true", help="the parts of a getattr instead; also written to bench/out/parts.md"
     )
+    p.add_argument("--ring", action="store_true", help="through a virtio device (bench/ring.py) instead")
+    p.add_argument("--outstanding", type=int, default=1, help="requests outstanding, with --ring and for one request")
+    p.add_argument("--count", type=int, default=0, help="serve so many of each, and do not look at the clock")
     p.add_argument("--in-place", action="store_true", help="reads and writes in a transport's own memory instead")
     p.add_argument("--metrics", action="store_true", help="count as a server with --metrics does")
     p.add_argument("--dir", default=os.path.join(HERE, "out", "tree"))
@@ -215,7 +224,9 @@ def main() -> None:
         # for
     ):
         tree.warm(data, program)
-    if options.in_place:
+    if options.ring:
+        asyncio.run(through_ring(options))
+    elif options.in_place:
         print(asyncio.run(in_place(options)))
     elif options.parts:
         table = asyncio.run(parts(options))
@@ -236,6 +247,30 @@ async def operations(options: argparse.Namespace) -> None:
         print(f"{key:<10} {best * 1e6:9.2f} us for {len(frames)} request(s), {sink.errors} errors")
         if options.profile:
             show(lambda frames=frames: repeat(made, frames, options.seconds))  # type: ignore[misc]
+
+
+async def through_ring(options: argparse.Namespace) -> None:
+    """A line for each kind of operation, by requests on a ring. With --count, for counting the
+    instructions or system calls of the process: what N requests take more than none.
+    """
+    made: list[Connection] = []
+
+    def make(transport: Any) -> Connection:
+        made.append(bare(options.dir, options.model, transport))
+        return made[-1]
+
+    for key in [k for k in options.only.split(",") if k] or list(SEQUENCES):
+        frames = SEQUENCES[key]
+        driver = ring.Driver(make, options.outstanding if len(frames) == 1 else 1)
+        for frame in SETUP:
+            await driver.run([frame], 1)
+        if options.count:
+            await driver.run(frames, options.count)
+            print(f"{key:<10} {options.count} times {len(frames)} request(s), {driver.errors} errors")
+        else:
+            best = await ring.measure(driver, frames, options.seconds * options.rounds)
+            print(f"{key:<10} {best * 1e6:9.2f} us for {len(frames)} request(s), {driver.errors} errors")
+        driver.close()
 
 
 async def in_place(options: argparse.Namespace) -> str:
