@@ -12,6 +12,7 @@ The only legal outcomes: those of ``memory``; and
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Final
 
 from fuzz.conversation import LIMITS, Conversation, finish, listen
@@ -70,7 +71,9 @@ class Messages(Conversation):
             data += frame[WRITE_HEADER:]
             frame = frame[:WRITE_HEADER]
             payload = [memoryview(data)[at : at + each] for at in range(0, len(data), each)]
+        began = monotonic()
         written = self.connection.message(frame, payload, views)
+        self.connection.took(monotonic() - began)
         reply = bytes(place[:written])
         assert written <= len(place), "a reply beyond its place"
         del views, payload

@@ -219,7 +219,7 @@ def test_a_store_outside_of_the_used_ring(monkeypatch: pytest.MonkeyPatch) -> No
     finds_in_ring("wrote something else", "two", "direct")
 
 
-@pytest.mark.parametrize(("part", "seed"), [("_two", "two"), ("_table", "many")])
+@pytest.mark.parametrize(("part", "seed"), [("_new", "two"), ("_table", "many")])
 def test_a_ring_that_raises_something_else(monkeypatch: pytest.MonkeyPatch, part: str, seed: str) -> None:
     monkeypatch.setattr(ChainReader, part, lambda *_: 1 // 0)
     with pytest.raises(ZeroDivisionError):

@@ -115,7 +115,9 @@ class Guest:
         space, payload = bytearray([UNTOUCHED]) * total, bytearray()
         if data is not None:
             frame, payload = frame[:WRITE_HEADER], bytearray(frame[WRITE_HEADER:])
+        began = connection_module.monotonic()
         written = self.connection.message(frame, None if data is None else views(payload, data), views(space, room))
+        self.connection.took(connection_module.monotonic() - began)
         reply = bytes(space[:written])
         self.replies += reply
         payload[:] = bytes(len(payload))

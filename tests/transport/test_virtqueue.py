@@ -31,7 +31,7 @@ class Guest:
         os.set_blocking(self.kicked, False)
         self.signals = 0
         self.errors: list[RingError] = []
-        self.queue = Virtqueue(serve or (lambda _: 0), self.errors.append, lambda: idle)
+        self.queue = Virtqueue(serve or (lambda _: 0), lambda _: None, self.errors.append, lambda: idle)
 
     def start(self) -> None:
         self.queue.start(self.driver.device(), self.kicked, self.signalled)
@@ -211,9 +211,9 @@ class TestWaiting:
             await self.kicks(guest, WARM_UP - 1)
             waited = 0
 
-            def poll(milliseconds: int) -> list[tuple[int, int]]:
+            def poll(seconds: float, most: int) -> list[tuple[int, int]]:
                 nonlocal waited
-                assert milliseconds == virtqueue.KICK_TIMEOUT
+                assert (seconds, most) == (virtqueue.KICK_TIMEOUT, 1)
                 assert guest.driver.take() is not None, "answered before it waits"
                 waited += 1
                 if waited > 3:
@@ -226,7 +226,7 @@ class TestWaiting:
             await until(lambda: waited > 0)
             assert waited == 4, "all in one turn of the loop"
             assert guest.queue._prompt == 0, "the last one did not come"
-            guest.queue._poll = lambda _: []
+            guest.queue._poll = lambda *_: []
             await self.kicks(guest, 1)
             guest.close()
 

@@ -35,7 +35,7 @@ from ninep.server.connection_state import ConnectionState
 from ninep.server.context import Context
 from ninep.server.dispatcher import Dispatcher
 from ninep.server.flow import Flow, Reason
-from ninep.server.in_place import check, joined, leaves_data, serve
+from ninep.server.in_place import impossible, joined, leaves_data, serve
 from ninep.server.latency_guard import LATE, LATE_EACH, LatencyGuard
 from ninep.server.observer import Observer, together
 from ninep.server.refusals import refusal
@@ -48,7 +48,8 @@ from ninep.server.threads import AT_ONCE, Threads
 from ninep.server.transport import GONE, Transport
 from ninep.server.write_coalescer import BYTES_A_WRITE, JOIN_BELOW, MOST_A_WRITE, REPLIES_A_WRITE, deliver
 from ninep.transport.peers import Peer
-from ninep.wire.codec import READ_HEADER
+from ninep.wire.buffers import length
+from ninep.wire.codec import HEADER_SIZE, READ_HEADER, header
 from ninep.wire.types import Buffer
 
 log = logging.getLogger("ninep.server")
@@ -86,6 +87,8 @@ class Connection(ConnectionState):
         self._coalescer = context.coalescer
         self._slices = context.slices
         self._latency = LatencyGuard()
+        self._accounted = 0.0
+        """Seconds that ``took`` need not account for."""
 
     def watch(self, observer: Observer | None) -> None:
         """From now on this looks on, too; None: no longer."""
@@ -135,7 +138,7 @@ class Connection(ConnectionState):
 
     def message(self, frame: bytes, payload: Sequence[memoryview] | None, reply: Sequence[memoryview]) -> int:
         """One whole T-message of a transport that has a place for its reply. Not while it is
-        paused.
+        paused. ``took`` accounts for it.
 
         Args:
             frame: the bytes of the message, copied.
@@ -150,10 +153,16 @@ class Connection(ConnectionState):
         Raises:
             BadFrame: the size of the message is not what it says, or is beyond msize.
         """
-        size, number, tag = check(frame, payload, self._receiver.msize)
+        size = len(frame)
+        if payload is not None:
+            size += length(payload)
+        if size > self._receiver.msize or len(frame) < HEADER_SIZE:
+            raise impossible(size, self._receiver.msize)
+        said, number, tag = header(frame, 0)
+        if said != size:
+            raise impossible(size, self._receiver.msize, said)
         dispatcher, observer = self._dispatcher, self._observer
         entry = dispatcher.table[number]
-        began = monotonic()
         if (
             entry is None
             or not dispatcher.session.inline
@@ -161,14 +170,12 @@ class Connection(ConnectionState):
             or len(reply[0]) < READ_HEADER
             or (payload is not None and not leaves_data(entry, frame))
             or (observer is not None and not observer.in_place)
+            or self._latency.watching
         ):
-            self._serve_new(iter((joined(frame, payload, size),)), size)
-            self.send()
-            if not self._slices.one(monotonic() - began):
-                self._wait_for_slice()
+            self._apart(size, joined(frame, payload, size))
             return 0
-        before = self._latency.before(began) if self._latency.watching else None
         written = serve(dispatcher, entry, size, tag, frame, payload, reply)
+        self._placed += 1
         if not written:
             self.send()
         if self._owed:
@@ -177,14 +184,28 @@ class Connection(ConnectionState):
                 self._flow.hold(Reason.IN_FLIGHT)
         if observer is not None:
             observer.placed(number, size, written)
-        elapsed = monotonic() - began
-        if elapsed > COUNTED or observer is not None:
-            self._end_batch(1, began, before, interrupted=True)
-        else:
-            self._served += 1
-        if not self._slices.one(elapsed):
-            self._wait_for_slice()
         return written
+
+    def took(self, seconds: float) -> None:
+        """So long were the messages since the last call: account for them. To be called when it is
+        more than ``COUNTED``.
+        """
+        seconds -= self._accounted
+        count, self._placed, self._accounted = self._placed, 0, 0.0
+        self._served += count
+        if count and (seconds > COUNTED or self._observer is not None):
+            self._account(count, monotonic(), seconds, None)
+        if not self._slices.one(seconds):
+            self._wait_for_slice()
+
+    def _apart(self, size: int, frame: RawFrame) -> None:
+        """Serve a message that is special as a batch of its own."""
+        began = monotonic()
+        self._serve_new(iter((frame,)), size)
+        self.send()
+        elapsed = monotonic() - began
+        if elapsed > COUNTED:
+            self._accounted += elapsed
 
     def _serve_new(self, frames: Iterator[RawFrame], size: int) -> bool:
         observer = self._observer
@@ -357,13 +378,16 @@ class Connection(ConnectionState):
                 self.send()
         self._served += count
         self._most = REPLIES_A_WRITE if count <= 2 * REPLIES_A_WRITE else min(count // 2, MOST_A_WRITE)
-        elapsed = monotonic() - began
+        now = monotonic()
+        self._account(count, now, now - began, before)
+
+    def _account(self, count: int, now: float, elapsed: float, before: int | None) -> None:
         if self._observer is not None:
             self._observer.batch(elapsed)
         if elapsed > COUNTED:
             self._slices.used(elapsed)
             if elapsed > LATE and elapsed > LATE_EACH * count:
-                self._late(began + elapsed, before, elapsed)
+                self._late(now, before, elapsed)
 
     def _bad_frame(self, error: BadFrame) -> None:
         log.warning("closing %s: %s", self.peer, error)

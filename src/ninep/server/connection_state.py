@@ -22,6 +22,8 @@ class ConnectionState:
         self._flow = flow
         self._owed = dispatcher.tags.owed
         self._served = self._drained = 0
+        self._placed = 0
+        """Served since they were last accounted for, and not among the others."""
 
     @property
     def session(self) -> Session:
@@ -46,7 +48,11 @@ class ConnectionState:
     @property
     def progress(self) -> tuple[int, int] | None:
         """Changes with each whole request and reply taken; None while a request is in flight or waits."""
-        return None if self._owed or Reason.THROTTLED in self._flow.reasons else (self._served, self._drained)
+        return (
+            None
+            if self._owed or Reason.THROTTLED in self._flow.reasons
+            else (self._served + self._placed, self._drained)
+        )
 
     @property
     def in_flight(self) -> int:
@@ -71,7 +77,7 @@ class ConnectionState:
     def doing(self) -> Doing:
         """What it has done, and what it waits for."""
         running = [(one.entry.row.message.__name__, one.future) for one in list(self._dispatcher.requests.running)]
-        return doing(self._served, self._flow.reasons, running)
+        return doing(self._served + self._placed, self._flow.reasons, running)
 
     @property
     def slow(self) -> bool:

@@ -27,17 +27,11 @@ VIEWED: Final = 4096
 """Bytes from which on the data of a request is a view of its frame and not another copy."""
 
 
-def check(frame: bytes, payload: Sequence[memoryview] | None, msize: int) -> tuple[int, int, int]:
-    """The header of the message: its size, which is what it says it is, type and tag. ``BadFrame``."""
-    size = len(frame)
-    if payload is not None:
-        size += length(payload)
-    if size > msize or len(frame) < HEADER_SIZE:
-        raise BadFrame(f"a message of {size} bytes; {HEADER_SIZE} to {msize} are possible")
-    found: tuple[int, int, int] = header(frame, 0)
-    if found[0] != size:
-        raise BadFrame(f"a message of {size} bytes that says {found[0]}")
-    return found
+def impossible(size: int, msize: int, said: int | None = None) -> BadFrame:
+    """What is wrong with a message of a size that is not what it says, or beyond msize."""
+    if said is not None:
+        return BadFrame(f"a message of {size} bytes that says {said}")
+    return BadFrame(f"a message of {size} bytes; {HEADER_SIZE} to {msize} are possible")
 
 
 def joined(frame: bytes, payload: Sequence[memoryview] | None, size: int) -> RawFrame:

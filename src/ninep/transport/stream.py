@@ -44,6 +44,9 @@ class Connection(Protocol):
         written.
         """
 
+    def took(self, seconds: float) -> None:
+        """So long were the messages since the last call: when it is more than 100 us."""
+
     def made(self, peer: Peer, export: str = "") -> None:
         """The stream stands. ``export``: what an empty aname means to its clients, if not the usual."""
 

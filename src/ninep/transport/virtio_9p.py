@@ -91,7 +91,7 @@ class Virtio9P:
         """The oldtag of each Tflush among them, by its tag."""
         self._held: list[tuple[Chain, bytes]] = []
         """Replies that came while the ring was stopped."""
-        self._queue = Virtqueue(self._serve, self._break, self._idle)
+        self._queue = Virtqueue(self._serve, self._took, self._break, self._idle)
         self.broken: Callable[[int, RingError], None] = lambda *_: None
         """Called when the driver broke the rules: ``Device.broken``."""
         self.session_ended: Callable[[], None] = nothing
@@ -167,6 +167,10 @@ class Virtio9P:
             return None
         taken = self._take(tag, chain) if self._again else self._chains.pop(tag, None)
         return None if taken is None else written
+
+    def _took(self, seconds: float) -> None:
+        if self._connection is not None:
+            self._connection.took(seconds)
 
     def _version(self, frame: bytes) -> Connection | None:
         """A session begins, nothing of the one before will be answered. None: the client may not

@@ -118,7 +118,7 @@ class _Ring:
     def __init__(
         self, serve: Callable[[_Ring, Chain], None], broken: Callable[[RingError], None], idle: Callable[[], bool]
     ) -> None:
-        self.queue = Virtqueue(partial(serve, self), broken, idle)
+        self.queue = Virtqueue(partial(serve, self), lambda _: None, broken, idle)
         self.chains: dict[int, deque[Chain]] = {}
         self.held: list[tuple[Chain, bytes]] = []
         """Replies that came while it was stopped."""

@@ -4,8 +4,8 @@ made available, and signals the driver.
 * While chains are served no kick is asked for. A driver whose next chain came promptly the last
   times is waited for without the event loop, as a socket is (``busy_poll``), if that has nothing
   else to do: first the ring is looked at for some microseconds, because a kick costs the guest an
-  exit from the virtual machine, and waking costs the host more than a request; then poll(2) waits
-  for the kick, at most ``KICK_TIMEOUT`` milliseconds.
+  exit from the virtual machine, and waking costs the host more than a request; then epoll_wait(2)
+  waits for the kick, at most ``KICK_TIMEOUT`` seconds: edge-triggered, so that it need not be read.
 * Several chains are returned under one signal, but not all of a long batch: the guest can work on
   the first ones meanwhile.
 * A turn ends after ``LONGEST`` seconds, whatever the driver does; the event loop runs, and the next
@@ -20,6 +20,7 @@ import asyncio
 import os
 import select
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Any, Final
 
@@ -27,19 +28,28 @@ from ninep.transport import nothing
 from ninep.virtio.ring import Chain, RingError, SplitQueue
 
 # Calls that other systems do not have.
-_make_poll: Any = getattr(select, "poll", None)
-_POLLIN: Final = getattr(select, "POLLIN", 0)
+_make_epoll: Any = getattr(select, "epoll", None)
+_EDGE: Final = getattr(select, "EPOLLIN", 0) | getattr(select, "EPOLLET", 0)
 CHAINS_A_SIGNAL: Final = 8
 """So many chains are returned under one signal at most."""
+STRIDE: Final = 4
+"""The clock is read after so many chains that took less than ``CHEAP`` seconds together, otherwise
+after each.
+"""
+CHEAP: Final = 0.0002
+COUNTED: Final = 0.0001
+"""Seconds up to which what was served is not accounted for."""
 LONGEST: Final = 0.002
 """Seconds until the event loop runs again."""
 POLL: Final = 0.00005
 """Seconds for which the ring is looked at before the loop sleeps."""
-KICK_TIMEOUT: Final = 5
-"""Milliseconds for which a kick is waited for without the loop. Longer than a tick of most kernels: a
+KICK_TIMEOUT: Final = 0.005
+"""Seconds for which a kick is waited for without the loop. Longer than a tick of most kernels: a
 timer that is due before the next tick has to be set in the hardware, which costs a microsecond or
 more (docs/performance-data.md).
 """
+KICKS: Final = 4096
+"""Bytes that are read of the kick descriptor: an eventfd has 8, a pipe in its place 8 for each."""
 PROMPT: Final = 0.0005
 """Seconds from sleeping to the next kick: a driver that takes longer does not only wait for us."""
 WARM_UP: Final = 8
@@ -57,6 +67,7 @@ class Virtqueue:
     Args:
         serve: called with each chain. How many bytes it has written there, and the chain goes back;
             None: it comes back by ``push``. ``RingError`` if it cannot be a chain of this device.
+        took: called with the seconds that chains took, when they are more than ``COUNTED``.
         broken: called when the driver broke the rules of the ring, which is stopped then.
         idle: whether the thread may wait here, because nothing else is to be expected of the loop.
     """
@@ -64,26 +75,32 @@ class Virtqueue:
     __slots__ = (
         "_broken",
         "_call",
+        "_epoll",
         "_idle",
-        "_interrupted",
         "_kick",
         "_loop",
         "_pause",
         "_paused",
         "_poll",
         "_prompt",
-        "_pushed",
         "_queue",
         "_serve",
         "_serving",
         "_skip",
         "_slept",
+        "_spent",
+        "_took",
     )
 
     def __init__(
-        self, serve: Callable[[Chain], int | None], broken: Callable[[RingError], None], idle: Callable[[], bool]
+        self,
+        serve: Callable[[Chain], int | None],
+        took: Callable[[float], object],
+        broken: Callable[[RingError], None],
+        idle: Callable[[], bool],
     ) -> None:
         self._serve = serve
+        self._took = took
         self._broken = broken
         self._idle = idle
         self._loop = asyncio.get_running_loop()
@@ -91,13 +108,12 @@ class Virtqueue:
         self._kick = -1
         self._call: Callable[[], None] = nothing
         self._serving = self._paused = False
-        self._interrupted = False
-        """The turn must not go on: paused, or stopped."""
-        self._pushed = self._prompt = 0
-        self._poll: Callable[[int], object] = _no_kick
+        self._prompt = 0
+        self._epoll: Any = None
+        self._poll: Callable[[float, int], object] = _no_kick
         self._pause, self._skip = WARM_UP, 0
         """Waits without a look at the ring after the next that finds nothing; and now."""
-        self._slept = 0.0
+        self._slept = self._spent = 0.0
 
     @property
     def running(self) -> bool:
@@ -107,9 +123,9 @@ class Virtqueue:
     def start(self, queue: SplitQueue, kick: int, call: Callable[[], None]) -> None:
         """The ring runs: wait on ``kick``; ``call`` signals the driver."""
         self._queue, self._kick, self._call = queue, kick, call
-        poll = _make_poll()
-        poll.register(kick, _POLLIN)
-        self._poll = poll.poll
+        self._epoll = _make_epoll()
+        self._epoll.register(kick, _EDGE)
+        self._poll = self._epoll.poll
         self._loop.add_reader(kick, self._kicked)
         self._loop.call_soon(self._run)
 
@@ -117,15 +133,18 @@ class Virtqueue:
         """Touch the ring no more. What was pushed is returned."""
         queue = self._queue
         if queue is not None:
-            if self._pushed:
+            if queue.pushed:
                 self._publish(queue)
             self._queue = None
-            self._interrupted = True
+            queue.interrupted = True
             self._loop.remove_reader(self._kick)
+            self._epoll.close()
 
     def pause(self) -> None:
         """Serve no more chains until ``resume``."""
-        self._paused = self._interrupted = True
+        self._paused = True
+        if self._queue is not None:
+            self._queue.interrupted = True
 
     def resume(self) -> None:
         """Serve again."""
@@ -138,12 +157,12 @@ class Virtqueue:
         """
         if self._queue is not None:
             self._queue.push(head, written)
-            self._pushed += 1
 
     def flush(self) -> None:
         """The chains that were pushed outside of ``serve`` go to the driver."""
-        if self._pushed and not self._serving and self._queue is not None:
-            self._publish(self._queue)
+        queue = self._queue
+        if queue is not None and queue.pushed and not self._serving:
+            self._publish(queue)
 
     def fail(self, error: RingError) -> None:
         """The driver broke a rule that ``serve`` or a reply found out about."""
@@ -151,7 +170,6 @@ class Virtqueue:
             self._end(self._queue, error)
 
     def _publish(self, queue: SplitQueue, *, kicks: bool = False) -> None:
-        self._pushed = 0
         if queue.publish(kicks=kicks):
             self._call()
 
@@ -170,11 +188,11 @@ class Virtqueue:
         if queue is None or self._paused or self._serving:
             return
         self._serving = True
-        self._interrupted = False
+        queue.interrupted = False
         failed: RingError | None = _FAILED
         try:
             queue.disable_kicks()
-            if self._turn(queue, (now or monotonic()) + LONGEST):
+            if self._turn(queue, now or monotonic()):
                 self._loop.call_soon(self._run)
             failed = None
         except RingError as error:
@@ -184,30 +202,33 @@ class Virtqueue:
             if failed is not None:
                 self._end(queue, failed)
 
-    def _turn(self, queue: SplitQueue, until: float) -> bool:
+    def _turn(self, queue: SplitQueue, began: float) -> bool:
         """Serve until there is nothing more, or the time is over: then True."""
-        pop, push, serve = queue.pop, queue.push, self._serve
+        until = began + LONGEST
+        serve, run, most = self._serve, queue.serve, 1
         while True:
-            chain = pop()
-            while chain is not None:
-                written = serve(chain)
-                if written is not None:
-                    push(chain.head, written)
-                    self._pushed += 1
-                if self._interrupted or self._pushed >= CHAINS_A_SIGNAL:
-                    break
-                chain = pop()
+            more = run(serve, most)
+            now = monotonic()
+            self._spent += now - began
+            if self._spent > COUNTED:
+                self._took(self._spent)
+                self._spent = 0.0
             if self._queue is not queue:
                 return False
-            if self._interrupted:
+            if queue.interrupted:
                 self._publish(queue)
                 return False
-            if chain is not None:
-                self._publish(queue)
-            elif not self._more(queue):
+            most = STRIDE if now - began < CHEAP else 1
+            began = now
+            if more:
+                if queue.pushed >= CHAINS_A_SIGNAL or now >= until:
+                    self._publish(queue)
+            elif self._more(queue):
+                began = monotonic()
+            else:
                 self._slept = monotonic()
                 return False
-            if monotonic() >= until:
+            if began >= until:
                 return True
 
     def _more(self, queue: SplitQueue) -> bool:
@@ -216,10 +237,9 @@ class Virtqueue:
         """
         waits = self._prompt >= WARM_UP and self._idle()
         if waits and not self._skip:
-            if self._pushed:
+            if queue.pushed:
                 self._publish(queue)
             return self._look(queue) or queue.has_more() or self._wait(queue)
-        self._pushed = 0
         if queue.publish(kicks=True):
             self._call()
         return queue.has_more() or (waits and self._wait(queue))
@@ -240,21 +260,22 @@ class Virtqueue:
         """Wait for the kick that was asked for: whether it came in time."""
         if self._skip:
             self._skip -= 1
-        if not self._poll(KICK_TIMEOUT):
+        if not self._poll(KICK_TIMEOUT, 1):
             self._prompt = 0
-            return False
-        os.read(self._kick, 8)
+            with suppress(OSError):  # EAGAIN: there is none
+                os.read(self._kick, KICKS)  # those that were waited for, or the loop would be woken by them
+            return queue.has_more()
         queue.disable_kicks()
         return True
 
     def _end(self, queue: SplitQueue, error: RingError) -> None:
         if self._queue is queue:
-            self._pushed = 0  # nothing of this ring can be relied on
+            queue.discard()  # nothing of this ring can be relied on
             self.stop()
             self._broken(error)
 
 
-def _no_kick(_: int) -> None:
+def _no_kick(_: float, __: int) -> None:
     """Before the first start."""
 
 

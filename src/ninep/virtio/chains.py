@@ -18,30 +18,26 @@ MAX_CHAIN: Final = 1024
 """Descriptors of an indirect table at most: as many buffers as preadv(2) takes (IOV_MAX)."""
 
 FEW: Final = 16 * 12
-"""Bytes of a table for which it takes less time to read one descriptor after the other."""
+"""Bytes of a short table, for which it takes less time to read one descriptor after the other."""
 
 NEXT, WRITE, INDIRECT = 1, 2, 4  # VIRTQ_DESC_F_*
 
 KNOWN: Final = 256
-"""Tables whose buffers are kept by ``ChainReader``."""
+"""Short tables that ``ChainReader`` keeps."""
 
+_copy: Final = Struct("16s").unpack_from
 _fetch: Final = Struct("<QIHH").unpack_from  # a descriptor: address, length, flags, next
 _fetch_each: Final = Struct("<QIHH").iter_unpack
-_fetch_two: Final = Struct("<QIIQII").unpack_from  # two of them, flags and next as one number
-_FIRST_READABLE: Final = NEXT | 1 << 16
 _READABLE_TAILS: Final = b"".join((NEXT | n << 16).to_bytes(4, "little") for n in range(1, MAX_CHAIN))
 _WRITABLE_TAILS: Final = b"".join((NEXT | WRITE | n << 16).to_bytes(4, "little") for n in range(1, MAX_CHAIN))
 """Flags and next of descriptors in order."""
 
-_LENGTH_AND_FLAGS: Final = (1 << 48) - 1
-_TWO: Final = 32 | INDIRECT << 32
-"""Length and flags of an indirect table of two descriptors."""
-
-_Buffers: TypeAlias = tuple[tuple[memoryview], tuple[memoryview], int, int]
-"""A readable one, a writable one, and their sizes."""
-
 Region: TypeAlias = tuple[int, int, memoryview]
 """Its first address, the one after its last, its bytes (writable, format B)."""
+
+
+_Place: TypeAlias = tuple[Callable[[memoryview, int], tuple[bytes]], memoryview, int]
+"""What copies a table, and from where."""
 
 
 class Memory(Protocol):
@@ -69,78 +65,79 @@ class Chain:
     readable_size: int
     writable_size: int
 
+    def __init__(self, head: int) -> None:
+        """The rest is set later."""
+        self.head = head
+
 
 class ChainReader:
     """Reads the chains of one queue.
 
-    Drivers use the same buffers again and again. So the buffers of tables with one each way are
-    kept by what the table says, all of it and as it was copied, until the next chain after the
-    regions were replaced.
+    Drivers use the same buffers again and again. So the chains of short tables are kept by what the
+    table says, all of it and as it was copied, and where tables are by their descriptor; until the next
+    chain after the regions were replaced.
     """
 
     def __init__(self, memory: Memory, descriptors: memoryview, *, indirect: bool) -> None:
         """``descriptors``: the queue's table. ``indirect``: INDIRECT_DESC was negotiated."""
         self._memory = memory
         self._descriptors = descriptors
-        self._words = descriptors.cast("Q")
         self._indirect = indirect
-        self._usual = _TWO if indirect else -1
-        self._known: dict[bytes, _Buffers] = {}
-        self._mapped: Sequence[Region] | None = None
-        """The regions that ``_known`` is of."""
+        self._tables: dict[bytes, _Place] = {}
+        self._known: dict[bytes, Chain] = {}
+        self._mapped: Sequence[Region] = ()
+        """The regions that ``_tables`` and ``_known`` are of."""
 
     def read(self, head: int) -> Chain:
         """The chain that begins with a descriptor of the queue's table. The usual chain is an
-        indirect table: one buffer each way, or more in order.
+        indirect table: one buffer each way, or more in order. Do not change it: it may come again.
         """
-        chain = Chain()
-        chain.head = head
-        table: memoryview | bytes = self._descriptors
-        address = self._words[2 * head]
-        rest = self._words[2 * head + 1]  # length, flags and next
-        if rest & _LENGTH_AND_FLAGS == self._usual:
-            for low, high, whole in self._memory.mapped:
-                if low <= address and address + 32 <= high:
-                    table = whole[address - low : address - low + 32].tobytes()
-                    break
-            else:
-                table = self._memory.view(address, 32).tobytes()
-            known = self._known.get(table)
-            if known is None or self._memory.mapped is not self._mapped:
-                known = self._two(table)
-            if known is not None:
-                chain.readable, chain.writable, chain.readable_size, chain.writable_size = known
-                return chain
-            descriptor = _fetch(table, 0)
-        else:
-            size = rest & 0xFFFFFFFF
-            flags = rest >> 32 & 0xFFFF
-            descriptor = address, size, flags, rest >> 48
-            if flags & INDIRECT:
-                low, _, whole = region = self._table(address, size, flags)
-                table = whole[address - low : address - low + size].tobytes()
-                if (_few if size <= FEW else _many)(chain, table, region):
-                    return chain
-                descriptor = _fetch(table, 0)
-        self._fill(chain, self._linked(table, descriptor))
-        return chain
+        (descriptor,) = _copy(self._descriptors, 16 * head)
+        if self._memory.mapped is self._mapped:
+            place = self._tables.get(descriptor)
+            if place is not None:
+                copy, whole, at = place
+                (table,) = copy(whole, at)
+                chain = self._known.get(table)
+                return chain if chain is not None and chain.head == head else self._new(head, table)
+        return self._read(head, _fetch(descriptor, 0), descriptor)
 
-    def _two(self, table: bytes) -> _Buffers | None:
-        """The buffers of a table with one each way, both in one region. None for any other table."""
+    def _read(self, head: int, fields: tuple[int, int, int, int], descriptor: bytes) -> Chain:
+        """The same for any descriptor."""
+        address, size, flags, _ = fields
+        if not flags & INDIRECT:
+            return self._fill(head, self._linked(self._descriptors, fields))
+        low, _, whole = region = self._table(address, size, flags)
+        if size <= FEW:
+            place = _copier(size), whole, address - low
+            self._keep(descriptor, place)
+            return self._new(head, *place[0](*place[1:]))
+        table = whole[address - low : address - low + size].tobytes()
+        chain = Chain(head)
+        return chain if _many(chain, table, region) else self._fill(head, self._linked(table, _fetch(table, 0)))
+
+    def _keep(self, descriptor: bytes, place: _Place) -> None:
+        """Where a table is, if that is in one of the regions."""
         mapped = self._memory.mapped
-        if mapped is not self._mapped or len(self._known) >= KNOWN:
-            self._known.clear()
+        if mapped is not self._mapped:
             self._mapped = mapped
-        first, length, tail, second, room, last = _fetch_two(table)
-        stop = first + length
-        end = second + room
-        if tail == _FIRST_READABLE and last & 0xFFFF == WRITE and length and room:
-            for low, high, whole in mapped:
-                if low <= first and stop <= high and low <= second and end <= high:
-                    found = (whole[first - low : stop - low],), (whole[second - low : end - low],), length, room
-                    self._known[table] = found
-                    return found
-        return None
+            self._known.clear()
+            self._tables.clear()
+        elif len(self._tables) >= KNOWN:
+            self._tables.clear()
+        if any(place[1] is whole for _, _, whole in mapped):
+            self._tables[descriptor] = place
+
+    def _new(self, head: int, table: bytes) -> Chain:
+        """The chain of a short table."""
+        chain = Chain(head)
+        for region in self._mapped:
+            if _few(chain, table, region):
+                if len(self._known) >= KNOWN:
+                    self._known.clear()
+                self._known[table] = chain
+                return chain
+        return self._fill(head, self._linked(table, _fetch(table, 0)))
 
     def _table(self, address: int, size: int, flags: int) -> Region:
         """Check the descriptor of an indirect table: the region it lies in. The flag WRITE has no
@@ -194,8 +191,8 @@ class ChainReader:
                     raise RingError(f"a chain is longer than its table of {length} descriptors")
             descriptor = _fetch(table, 16 * following)
 
-    def _fill(self, chain: Chain, descriptors: Sequence[tuple[int, int, int, int]]) -> None:
-        """Set the buffers of a chain."""
+    def _fill(self, head: int, descriptors: Sequence[tuple[int, int, int, int]]) -> Chain:
+        """The chain of these buffers."""
         if len(descriptors) > MAX_CHAIN:
             raise RingError(f"a chain of {len(descriptors)} buffers, at most {MAX_CHAIN}")
         low = high = 0
@@ -215,8 +212,10 @@ class ChainReader:
             else:
                 readable.append(whole[address - low : stop - low])
                 sizes[0] += size
+        chain = Chain(head)
         chain.readable, chain.writable = readable, writable
         chain.readable_size, chain.writable_size = sizes
+        return chain
 
 
 def _few(chain: Chain, table: bytes, region: Region) -> bool:
@@ -286,6 +285,12 @@ def _many(chain: Chain, table: bytes, region: Region) -> bool:
     chain.readable_size = sum(sent)
     chain.writable_size = sum(room)
     return True
+
+
+@cache
+def _copier(size: int) -> Callable[[memoryview, int], tuple[bytes]]:
+    """What copies so many bytes: for less than a slice of a view costs."""
+    return Struct(f"{size}s").unpack_from
 
 
 @cache

@@ -12,6 +12,7 @@ memoryview of format H); places in the rings are indices modulo the size. One th
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from ninep.host.memory_order import IN_ORDER
 from ninep.host.shared import address_of
@@ -60,6 +61,8 @@ class SplitQueue:
         """The index of the next chain to pop: what GET_VRING_BASE is answered."""
         self.outstanding: set[int] = set()
         """The heads popped and not pushed yet."""
+        self.interrupted = False
+        """``serve`` is to take no more chains."""
         self._seen = self.next_available  # the available index, when last looked at
         self._used_index = self._used[1]  # as published
         self._batch: list[int] = []  # heads pushed and not published yet
@@ -116,6 +119,31 @@ class SplitQueue:
             self._inflight.put(head)
         self._elements[(self._used_index + len(batch)) & self._mask] = head | written << 32
         batch.append(head)
+
+    @property
+    def pushed(self) -> int:
+        """Chains that wait for ``publish``."""
+        return len(self._batch)
+
+    def discard(self) -> None:
+        """What was pushed and not published never will be."""
+        self._batch = []
+
+    def serve(self, handle: Callable[[Chain], int | None], most: int) -> bool:
+        """Pop chains, at most so many, for ``handle``, which returns how many bytes it has written to
+        one: that is pushed; or None. False: there are no more at the moment.
+        """
+        pop, push = self.pop, self.push
+        while True:
+            chain = pop()
+            if chain is None:
+                return False
+            written = handle(chain)
+            if written is not None:
+                push(chain.head, written)
+            most -= 1
+            if not most or self.interrupted:
+                return True
 
     def publish(self, *, kicks: bool = False) -> bool:
         """Make the pushed chains visible. True: the driver wants a signal.
