@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from ninep.app.build import exports_of
-from ninep.app.config import ServerConfig
 from ninep.app.exports import ExportConfig, build, export_rows, merged, parse_export
 from ninep.drivers import find_driver
 from ninep.drivers.local.writeout import WriteoutNode
@@ -19,7 +17,6 @@ from ninep.layers.read_only import read_only
 from ninep.node import User
 from ninep.options import BadOption
 from ninep.server.throttle import Limit, Rates
-from ninep.transport.addresses import parse
 
 
 @pytest.mark.parametrize(
@@ -166,13 +163,6 @@ def test_limits_are_those_of_a_process_or_its_part_of_them() -> None:
 def test_limits_are_words_of_an_export() -> None:
     name, target, options = parse_export("a=mem:,throttle=bps-read=1M,throttle=iops-total=5")
     assert ExportConfig(target, name, **options).rates().export == (Limit("bps-read", 1 << 20), Limit("iops-total", 5))
-
-
-@pytest.mark.parametrize("address", ["virtiofs:/tmp/socket,tag=a", "fuse:/mnt"])
-def test_limits_are_refused_where_requests_are_not_counted(address: str) -> None:
-    settings = ServerConfig(exports=[ExportConfig("mem:", throttle="iops-total=1")], listen=(parse(address),))
-    with pytest.raises(BadOption, match="requests of FUSE are not counted"):
-        exports_of(settings)
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="sync_file_range(2) is Linux's")

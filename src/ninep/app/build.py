@@ -17,7 +17,6 @@ from ninep.server.limits import Limits
 from ninep.server.pcap import PcapFile
 from ninep.server.protocols import check_protocol
 from ninep.server.server import Server
-from ninep.transport import Address, transport_of
 
 HANDLES = 24
 """Descriptors of a process that serves a few clients: its event loop, its listeners and exports,
@@ -48,21 +47,9 @@ def check_together(settings: ServerConfig, exports: Sequence[Export]) -> None:
         overlap.check(exports, permitted=settings.allow_overlap)
         for address in settings.listen:
             check_protocol(address, Exports(exports))
-            _check_throttle(settings, address)
     except ValueError as error:
         hint = ", or permit it with --allow-overlap" if isinstance(error, overlap.Overlap) else ""
         raise BadOption(f"{error}{hint}") from error
-
-
-def _check_throttle(settings: ServerConfig, address: Address) -> None:
-    """``ValueError`` for an export with limits at an address that carries another protocol than 9P."""
-    for config in settings.exports if transport_of(address).protocol else ():
-        only = len(settings.exports) == 1 and not address.export
-        if (only or config.name.strip("/") == address.export.strip("/")) and any(config.rates()):
-            raise BadOption(
-                f"the export {config.name!r} has limits (throttle), which {address} cannot keep: requests of FUSE are not counted. "
-                "Leave them out, or serve it over 9P"
-            )
 
 
 def check_handles(settings: ServerConfig) -> None:

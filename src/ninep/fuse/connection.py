@@ -14,10 +14,11 @@ from collections.abc import Callable, Collection, Hashable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from time import monotonic
-from typing import Final
+from typing import ClassVar, Final
 
-from ninep.fuse.dispatcher import FORGET_AT_ONCE, Dispatcher, Request, Room
+from ninep.fuse.dispatcher import FORGET_AT_ONCE, LATER, Dispatcher, Request, Room
 from ninep.fuse.session import Session
+from ninep.fuse.throttling import FuseShare
 from ninep.fuse.usage import shown
 from ninep.fuse.watch import Watch
 from ninep.server.context import Context
@@ -66,6 +67,9 @@ class FuseConnection:
         self._context = context
         self._on_begin = on_begin
         self._on_end = on_end
+        self._share: FuseShare | None = None
+        self._held: bytes | None = None
+        """A request that waited for limits which there are no more."""
         self._observer = self._first_observer = observer = context.observe()
         self._watch = None if observer is None else Watch(observer)
         self._flow = Flow(transport, None if observer is None else observer.paused)
@@ -96,7 +100,7 @@ class FuseConnection:
     @property
     def progress(self) -> object:
         """Changes whenever a request arrived; None while one is in flight."""
-        return None if self._dispatcher.in_flight else self._served
+        return None if self._dispatcher.in_flight or Reason.THROTTLED in self._flow.reasons else self._served
 
     @property
     def in_flight(self) -> int:
@@ -137,6 +141,29 @@ class FuseConnection:
         else:
             self._watch.observer = self._observer
 
+    share: ClassVar = FuseShare
+    """What counts its requests, where the export has limits (``server.shares``)."""
+
+    def throttle(self, share: FuseShare | None) -> None:
+        """From now on this counts requests; None: no longer."""
+        if share is None and self._share is not None:
+            self._held = self._share.take()
+        self._share = share
+
+    def delay(self) -> None:
+        """The next request waits, until ``go_on``."""
+        self._flow.hold(Reason.THROTTLED)
+
+    def go_on(self) -> None:
+        """Its time has come."""
+        self._flow.lift(Reason.THROTTLED)
+        held, self._held = self._held, None
+        if held is None and self._share is not None:
+            held = self._share.take()
+        if held is not None and self._transport is not GONE:
+            self._message(held, None, ())
+        self._go_on()
+
     # -- the transport's calls -------------------------------------------------------------------------------------------
 
     def made(self, peer: Peer) -> None:
@@ -150,6 +177,11 @@ class FuseConnection:
         before it. ``room``: where the reply may be written at once. The bytes that it took; 0: it comes by
         ``write_all``; -1: there is none. Malformed: the transport is to be closed.
         """
+        if self._share is not None and not self._share.admits(frame, payload):
+            return LATER
+        return self._message(frame, payload, room)
+
+    def _message(self, frame: bytes, payload: Sequence[memoryview] | None, room: Room) -> int:
         began = monotonic()
         before = self._latency.before(began) if self._latency.watching else None
         dispatcher, watch = self._dispatcher, self._watch
@@ -160,6 +192,8 @@ class FuseConnection:
             written = dispatcher.dispatch(frame, payload, room if watch.in_place else ())
             if written:
                 watch.placed(self.peer, frame, written)
+        if self._share is not None and written > 0:
+            self._share.placed(frame, written)
         self._served += 1
         if dispatcher.waiting and dispatcher.session.unlocked:
             dispatcher.retry()  # before the next request, or an owner that unlocks and locks again keeps out all others
@@ -222,6 +256,8 @@ class FuseConnection:
         out = self._dispatcher.out
         if self._watch is not None and out:
             self._watch.replies(self.peer, out)
+        if self._share is not None:
+            self._share.replies(out)
         for reply in out:
             self._transport.write_all(reply)
         out.clear()

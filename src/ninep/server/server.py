@@ -261,7 +261,7 @@ class Server:
         """The limits of exports (``Export.throttle``) are others: what waits for them is looked at
         again.
         """
-        self._shares.changed([one for one in self._connections if isinstance(one, Connection)])
+        self._shares.changed(list(self._connections))
 
     async def adopt(self, sock: socket.socket, address: Address | None = None) -> None:
         """Serve a connection that another process or program accepted. ``address``: where, if that
@@ -354,8 +354,7 @@ class Server:
         self._coalescer.shared = len(self._connections) > 1
         self._idle.clear()
         log.debug("connected %s", connection.peer)
-        if isinstance(connection, Connection):
-            self._shares.begin(connection)
+        self._shares.begin(connection)
         if self._closing:
             connection.stop()
 

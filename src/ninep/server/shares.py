@@ -3,7 +3,7 @@
 Rules
 
 * Counted is what names a fid of the export: reads and writes by their data, all others as
-  operations (``KINDS``). A read counts what it asks for when it comes, and what it did not get is
+  operations (``KINDS``; requests of FUSE: ``fuse.throttling``). A read counts what it asks for when it comes, and what it did not get is
   taken back with its reply.
 * A request that has to wait is held back before it is served, and nothing more is read from its
   connection until its time has come: what was served is answered, what is in worker threads goes on.
@@ -15,19 +15,20 @@ Rules
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Iterable, Iterator, Sequence
-from typing import Final, NamedTuple, Protocol, Self
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import Any, Final, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from ninep.linux import NO_ID
 from ninep.node import User
 from ninep.protocol.framing import RawFrame, frames_of
-from ninep.server.exports import Exports
+from ninep.server.exports import Export, Exports
 from ninep.server.observer import Observed, Observer
 from ninep.server.throttle import Group, Throttle
 from ninep.wire import messages as m
 from ninep.wire.codec import HEADER_SIZE, IOHDRSZ
 from ninep.wire.types import Buffer
 
+T = TypeVar("T")
 READ: Final = 1
 WRITE: Final = 2
 CHANGES: Final = (
@@ -56,7 +57,7 @@ def _number(buffer: Buffer, start: int) -> int:
 class Delayed(Observed, Protocol):
     """What is asked of a connection."""
 
-    def throttle(self, share: Observer | None) -> None:
+    def throttle(self, share: Any) -> None:
         """From now on this sees all its requests; None: no longer."""
 
     def delay(self) -> None:
@@ -79,68 +80,56 @@ class Charge(NamedTuple):
             group.take_back(octets, operations, writes=self.writes)
 
 
-class Share(Observer):
-    """Of one connection."""
+class Waiting(Generic[T]):
+    """The requests of one connection that are counted, each served when its time has come. A protocol
+    says by ``_count`` what a request ``T`` counts.
+    """
 
     def __init__(self, connection: Delayed, loop: asyncio.AbstractEventLoop) -> None:
         self._connection: Delayed | None = connection
         self._loop = loop
         self._own: dict[Throttle, Group] = {}
         self._reads: dict[int, Charge] = {}
-        """What reads in flight were counted as, by tag."""
-        self._held: RawFrame | None = None
+        """What reads in flight were counted as, by the number that their replies have."""
+        self._held: T | None = None
         """The request that waits."""
         self._charge: Charge | None = None
         """What that was counted as; None: it has yet to be counted."""
         self._timer: asyncio.TimerHandle | None = None
 
-    def requests(self, connection: Observed, frames: Iterator[RawFrame]) -> Iterator[RawFrame]:
-        """Those whose time has come; it stops where one has to wait, and goes on there."""
-        del connection
-        return _Frames(self, frames)
-
-    def next(self, frames: Iterator[RawFrame]) -> RawFrame:
+    def next(self, requests: Iterator[T]) -> T:
         """The next request. ``StopIteration`` if it has to wait, or there is none."""
-        frame = self._held
-        if frame is None or self._charge is None:
-            frame = self._held or next(frames)
+        request = self._held
+        if request is None or self._charge is None:
+            request = self._held or next(requests)
             self._charge = None
-            if KINDS[frame[1]]:
-                wait = self._count(frame)
-                if wait > 0 and self._connection is not None:
-                    self._held = frame
-                    self._timer = self._loop.call_later(wait, self._due)
-                    self._connection.delay()
-                    raise StopIteration
+            wait = self._count(request)
+            if wait > 0 and self._connection is not None:
+                self._held = request
+                self._timer = self._loop.call_later(wait, self._due)
+                self._connection.delay()
+                raise StopIteration
         self._held = self._charge = None
-        return frame
+        return request
 
-    def _count(self, frame: RawFrame) -> float:
+    def _count(self, request: T) -> float:
         """Count a request. In how many seconds it may be served."""
-        _size, number, tag, buffer, start = frame
-        session = self._connection.session if self._connection is not None else None
-        fid = session.fids.get(_number(buffer, start + FID_AT)) if session is not None else None
-        if session is None or fid is None or not fid.export.throttle.active:
-            return 0.0
+        raise NotImplementedError
+
+    def _put(self, export: Export, user: Hashable, octets: int, *, writes: bool, reads: int | None = None) -> float:
+        """Count so much. ``reads``: the number of the reply, which says how much of it was got."""
         now = self._loop.time()
-        groups = fid.export.throttle.groups(self._own, _key(fid.user), now)
-        writes = KINDS[number] == WRITE
-        octets = 0
-        if number in WITH_DATA:
-            octets = min(_number(buffer, start + COUNT_AT), session.msize - IOHDRSZ)
+        groups = export.throttle.groups(self._own, user, now)
         charge = self._charge = Charge(groups, octets, writes)
-        if octets and not writes and any(group.octets for group in groups):
-            self._reads[tag] = charge
+        if reads is not None and octets and any(group.octets for group in groups):
+            self._reads[reads] = charge
         return max(group.put(octets, now, writes=writes) for group in groups)
 
-    def replies(self, connection: Observed, replies: Sequence[Buffer]) -> None:
-        """What reads did not get is taken back."""
-        del connection
-        for _, number, tag, buffer, start in frames_of(replies) if self._reads else ():
-            charge = self._reads.pop(tag, None)
-            if charge is not None:
-                got = _number(buffer, start + HEADER_SIZE) if number in REPLIES_WITH_DATA else 0
-                charge.take_back(charge.octets - got)
+    def _got(self, number: int, octets: int) -> None:
+        """The reply to a read has so many bytes of data: what it did not get is taken back."""
+        charge = self._reads.pop(number, None)
+        if charge is not None:
+            charge.take_back(charge.octets - octets)
 
     def _due(self) -> None:
         self._timer = None
@@ -173,6 +162,35 @@ class Share(Observer):
             self._charge = None
 
 
+class Share(Waiting[RawFrame], Observer):
+    """Of one connection that carries 9P."""
+
+    def requests(self, connection: Observed, frames: Iterator[RawFrame]) -> Iterator[RawFrame]:
+        """Those whose time has come; it stops where one has to wait, and goes on there."""
+        del connection
+        return _Frames(self, frames)
+
+    def _count(self, request: RawFrame) -> float:
+        _size, number, tag, buffer, start = request
+        if not KINDS[number] or self._connection is None:
+            return 0.0
+        session = self._connection.session
+        fid = session.fids.get(_number(buffer, start + FID_AT))
+        if fid is None or not fid.export.throttle.active:
+            return 0.0
+        writes = KINDS[number] == WRITE
+        octets = 0
+        if number in WITH_DATA:
+            octets = min(_number(buffer, start + COUNT_AT), session.msize - IOHDRSZ)
+        return self._put(fid.export, _key(fid.user), octets, writes=writes, reads=None if writes else tag)
+
+    def replies(self, connection: Observed, replies: Sequence[Buffer]) -> None:
+        """What reads did not get is taken back."""
+        del connection
+        for _, number, tag, buffer, start in frames_of(replies) if self._reads else ():
+            self._got(tag, _number(buffer, start + HEADER_SIZE) if number in REPLIES_WITH_DATA else 0)
+
+
 def _key(user: User) -> Hashable:
     """Who has one group: by number, where there is one."""
     return user.uname if user.uid == NO_ID else user.uid
@@ -199,12 +217,15 @@ class Shares:
 
     def __init__(self, exports: Exports) -> None:
         self._exports = exports
-        self._of: dict[Delayed, Share] = {}
+        self._of: dict[Delayed, Waiting[Any]] = {}
 
     def begin(self, connection: Delayed) -> None:
-        """A connection is new."""
+        """A connection is new. One that carries another protocol than 9P has ``share``: what makes its
+        ``Waiting``.
+        """
         if self._throttled():
-            share = self._of[connection] = Share(connection, asyncio.get_running_loop())
+            make: Callable[..., Waiting[Any]] = getattr(connection, "share", Share)
+            share = self._of[connection] = make(connection, asyncio.get_running_loop())
             connection.throttle(share)
 
     def forget(self, connection: Delayed) -> None:
