@@ -147,6 +147,18 @@ def acl_decides_who_reads(place: Place) -> None:
 
 
 @check
+def acl_mask_is_the_group_of_the_mode(place: Place) -> None:
+    os.chmod(place.here, 0o755)
+    put(place.path("f"), b"", 0o600)
+    os.setxattr(place.path("f"), ACCESS, READABLE_BY_1000)
+    os.chmod(place.path("f"), 0o600)
+    assert stat.S_IMODE(os.stat(place.path("f")).st_mode) == 0o600
+    fails_with(errno.EACCES, as_user, 1000, lambda: get(place.path("f")))
+    os.chmod(place.path("f"), 0o640)
+    assert as_user(1000, lambda: get(place.path("f"))) == b""
+
+
+@check
 def acl_default_is_inherited(place: Place) -> None:
     os.mkdir(place.path("d"))
     default = acl((USER_OBJ, 7, NOBODY), (USER, 6, 1000), (GROUP_OBJ, 5, NOBODY), (MASK, 7, NOBODY), (OTHER, 0, NOBODY))

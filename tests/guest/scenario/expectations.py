@@ -98,7 +98,7 @@ ROWS = (
     ),
     # --- what a model does not do
     Row(
-        ("rename2_exchanges", "unnamed*"),
+        ("rename2_exchanges*", "unnamed*"),
         "owners stand under names: nothing exchanges both at once, and without a name there is no place",
         model=("mapped-file",),
     ),

@@ -233,6 +233,21 @@ def copy_within_the_mount(place: Place) -> None:
 
 
 @check
+def copy_of_a_range(place: Place) -> None:
+    """Over other content, and no further than the end of the source."""
+    put(place.path("f"), b"0123456789" * 1000)
+    put(place.path("g"), b"x" * 8000)
+    source = os.open(place.path("f"), os.O_RDONLY)
+    target = os.open(place.path("g"), os.O_RDWR)
+    assert os.copy_file_range(source, target, 5, 1003, 10) == 5
+    assert os.copy_file_range(source, target, 100, 9995, 7998) == 5
+    assert os.copy_file_range(source, target, 100, 10_000, 0) == 0
+    os.close(source)
+    os.close(target)
+    assert get(place.path("g")) == b"x" * 10 + b"34567" + b"x" * 7983 + b"56789"
+
+
+@check
 def write_through_a_link_to_the_same_file(place: Place) -> None:
     put(place.path("f"), b"one")
     os.link(place.path("f"), place.path("g"))

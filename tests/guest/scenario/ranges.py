@@ -80,6 +80,27 @@ def rename2_exchanges(place: Place) -> None:
 
 
 @check
+def rename2_exchanges_directories(place: Place) -> None:
+    os.makedirs(place.path("d", "in"))
+    os.makedirs(place.path("e", "of", "e"))
+    call("renameat2", AT_FDCWD, place.path("d"), AT_FDCWD, place.path("e", "of"), RENAME_EXCHANGE)
+    assert (os.listdir(place.path("d")), os.listdir(place.path("e", "of"))) == (["e"], ["in"])
+    fails_with(
+        errno.EINVAL, call, "renameat2", AT_FDCWD, place.path("e"), AT_FDCWD, place.path("e", "of"), RENAME_EXCHANGE
+    )
+
+
+@check
+def unnamed_file_is_gone_with_its_last_user(place: Place) -> None:
+    fd = os.open(place.here, os.O_TMPFILE | os.O_RDWR | os.O_EXCL, 0o600)
+    os.write(fd, b"content")
+    os.lseek(fd, 0, os.SEEK_SET)
+    assert os.read(fd, 100) == b"content"
+    os.close(fd)
+    assert os.listdir(place.here) == []
+
+
+@check
 def unnamed_file_is_named(place: Place) -> None:
     fd = os.open(place.here, os.O_TMPFILE | os.O_RDWR, 0o640)
     os.write(fd, b"content")
