@@ -136,7 +136,7 @@ class Virtqueue:
             if queue.pushed:
                 self._publish(queue)
             self._queue = None
-            queue.interrupted = True
+            queue.interrupt()
             self._loop.remove_reader(self._kick)
             self._epoll.close()
 
@@ -144,7 +144,7 @@ class Virtqueue:
         """Serve no more chains until ``resume``."""
         self._paused = True
         if self._queue is not None:
-            self._queue.interrupted = True
+            self._queue.interrupt()
 
     def resume(self) -> None:
         """Serve again."""
@@ -188,7 +188,7 @@ class Virtqueue:
         if queue is None or self._paused or self._serving:
             return
         self._serving = True
-        queue.interrupted = False
+        queue.go_on()
         failed: RingError | None = _FAILED
         try:
             queue.disable_kicks()

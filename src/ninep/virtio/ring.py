@@ -62,7 +62,7 @@ class SplitQueue:
         self.outstanding: set[int] = set()
         """The heads popped and not pushed yet."""
         self.interrupted = False
-        """``serve`` is to take no more chains."""
+        """``serve`` takes no more chains."""
         self._seen = self.next_available  # the available index, when last looked at
         self._used_index = self._used[1]  # as published
         self._batch: list[int] = []  # heads pushed and not published yet
@@ -124,6 +124,14 @@ class SplitQueue:
     def pushed(self) -> int:
         """Chains that wait for ``publish``."""
         return len(self._batch)
+
+    def interrupt(self) -> None:
+        """Have ``serve`` take no more chains, until ``go_on``."""
+        self.interrupted = True
+
+    def go_on(self) -> None:
+        """It may take them again."""
+        self.interrupted = False
 
     def discard(self) -> None:
         """What was pushed and not published never will be."""
