@@ -24,13 +24,14 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent
 VENV = TOP / ".venv"
 
-# Debian and Ubuntu packages, by the pytest marker of the tests that need them.
+# Debian and Ubuntu packages, by the pytest marker of the tests that need them, if they have one.
 PACKAGES = {
     "venv": ("python3-venv",),
     "guest": ("qemu-system-x86", "busybox-static", "kmod", "e2fsprogs", "zstd", "debian-archive-keyring"),
     "peer": ("diod", "attr", "acl"),
     "wine": ("wine", "wine64", "binutils-mingw-w64-x86-64", "ntfs-3g"),
     "debian": ("mmdebstrap",),
+    "": ("openssl", "socat", "tshark"),
     "cluster": ("redis-server", "haproxy", "fuse3"),
 }
 

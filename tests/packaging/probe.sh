@@ -41,6 +41,16 @@ wait_for sh -c 'ninep ls unix:/run/ninep/9p.sock 2>/dev/null | grep -q more'
 say exports sh -c 'ninep ls unix:/run/ninep/9p.sock 2>/dev/null'
 say same status test "$pid" = "$(systemctl show -P MainPID ninep.service)"
 
+# another process in the place of this one: systemd follows it, and the service stays
+cp /tmp/right.toml /etc/ninep/ninep.toml
+say upgrade status ninep ctl upgrade
+wait_for sh -c '! test -d "/proc/$0"' "$pid"
+say follows status test "$pid" != "$(systemctl show -P MainPID ninep.service)"
+say upgraded systemctl is-active ninep.service
+say serves user ninep cat ${at}/renamed
+say restarts systemctl show -P NRestarts ninep.service
+pid=$(systemctl show -P MainPID ninep.service)
+
 # what is not in its directories cannot be written, and /home cannot be seen
 mkdir -p /srv/files /home/somebody
 chown ninep: /srv/files

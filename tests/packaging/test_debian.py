@@ -124,6 +124,12 @@ def test_reload(seen: dict[str, str]) -> None:
     assert (seen["reload"], seen["exports"], seen["same"]) == ("0", "files more", "0")
 
 
+def test_upgrade(seen: dict[str, str]) -> None:
+    assert seen["upgrade"] == "0"
+    assert seen["follows"] == "0", "systemd has the new process as the main one"
+    assert (seen["upgraded"], seen["serves"], seen["restarts"]) == ("active", "hello", "0")
+
+
 def test_the_template_writes_in_its_directories_alone(seen: dict[str, str]) -> None:
     assert seen["template"] == "active"
     assert (seen["denied"], seen["granted"]) == ("1", "0")
