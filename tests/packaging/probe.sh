@@ -103,9 +103,12 @@ Group=root
 CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_FSETID CAP_SETUID CAP_SETGID
 SystemCallFilter=@setuid setfsuid setfsgid
 ReadWritePaths=/srv/files
+RuntimeDirectory=
+RuntimeDirectory=ninep-root
+StateDirectory=
 T
 cat > /etc/ninep/root.toml <<'T'
-listen = ["unix:/run/ninep/root.sock"]
+listen = ["unix:/run/ninep-root/root.sock"]
 [exports.""]
 target = "/srv/files"
 security-model = "passthrough"
@@ -114,10 +117,11 @@ T
 systemctl daemon-reload
 systemctl start ninep@root.service || journalctl --no-pager -u ninep@root | tail -20
 chmod 777 /srv/files
-ninep put --uid 1 /tmp/file unix:/run/ninep/root.sock:/real
+ninep put --uid 1 /tmp/file unix:/run/ninep-root/root.sock:/real
 say run_as stat -c %u /srv/files/real
-ninep chown --uid 0 33:34 unix:/run/ninep/root.sock:/real
+ninep chown --uid 0 33:34 unix:/run/ninep-root/root.sock:/real
 say real stat -c '%u %g' /srv/files/real
+say beside user ninep cat ${at}/renamed --aname files
 systemctl stop ninep@root.service
 
 # a crash

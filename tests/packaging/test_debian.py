@@ -144,6 +144,7 @@ def test_a_front_end_is_stored_over_a_restart(seen: dict[str, str]) -> None:
 def test_real_owners(seen: dict[str, str]) -> None:
     """With the drop-in of docs/service.md."""
     assert (seen["run_as"], seen["real"]) == ("1", "33 34")
+    assert seen["beside"] == "hello", "the other service has its directories still"
 
 
 def test_ends(seen: dict[str, str]) -> None:
