@@ -272,6 +272,16 @@ def test_no_server_in_time(face: Any, memory: InThread) -> None:
     assert said == ["connection lost (the server closed the connection), trying again for 0.3 s"]
 
 
+def test_a_server_that_ends_each_connection(face: Any, memory: InThread) -> None:
+    # after version, attach and their replies, in the first request of the client
+    with Relay(memory.port(), cut=4, again=(4,) * 10_000) as relay:
+        client = face.connect(f"127.0.0.1:{relay.port}", reconnect=0.5, timeout=PATIENCE)
+        with pytest.raises(ConnectionResetError, match="no server took over within"):
+            client.stat("f")
+        assert relay.connections > 2
+        client.close()
+
+
 def test_a_socket_cannot_be_connected_again(face: Any, memory: InThread) -> None:
     with memory.socket() as sock, pytest.raises(ValueError, match="reconnect needs an address"):
         face.connect(sock, reconnect=1)

@@ -218,6 +218,8 @@ class Exchange:
         """The requests in flight, by tag."""
         self.lost = False
         """There is no connection; a recovery is due or at work."""
+        self.answered = 0
+        """How many requests were, without those of recoveries; with a ``state``."""
         self._codec = codec(extended=True)
         self._receiver = Receiver(_FIRST_FRAMES)
         self._free_tags: deque[int] = deque()
@@ -414,6 +416,7 @@ class Exchange:
             done.append(call)
             return
         if self.state is not None:
+            self.answered += 1
             self.state.note(request, None if call.refused else reply)
         if isinstance(request, Tflush):
             self._flushed(request.oldtag, done)

@@ -91,18 +91,30 @@ class Unfit(OSError):
     """This server does not have what is to be taken over."""
 
 
-def pauses(seconds: float, now: Callable[[], float]) -> Iterator[float]:
-    """How long to wait before each attempt, until ``seconds`` have passed by the clock ``now``; with
-    chance, so that the clients of one server do not all come back at once.
+class Attempts:
+    """When to connect again, of one connection. Time runs anew only if the server has answered a request
+    since the last loss: one that accepts and ends each connection is given up, too.
     """
-    end = now() + seconds
-    pause = FIRST_PAUSE
-    while True:
-        left = end - now()
-        yield min(random.uniform(0, pause), max(0.0, left))  # noqa: S311 - no secret
-        if now() >= end:
+
+    def __init__(self) -> None:
+        self._answered = -1
+        self._end = 0.0
+        self._pause = FIRST_PAUSE
+
+    def pauses(self, seconds: float, answered: int, now: Callable[[], float]) -> Iterator[float]:
+        """How long to wait before each attempt, until ``seconds`` have passed by the clock ``now``; with
+        chance, so that the clients of one server do not all come back at once. ``answered``: how many
+        requests were, by now.
+        """
+        if answered != self._answered:
+            self._answered, self._end, self._pause = answered, now() + seconds, FIRST_PAUSE
+        elif now() >= self._end:
             return
-        pause = min(2 * pause, LONGEST_PAUSE)
+        while True:
+            yield min(random.uniform(0, self._pause), max(0.0, self._end - now()))  # noqa: S311 - no secret
+            if now() >= self._end:
+                return
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
 
 def limit(timeout: float | None) -> float:

@@ -25,7 +25,7 @@ from typing import Final, ParamSpec, TypeAlias, TypeVar, cast
 from ninep.client.address import Address
 from ninep.client.errors import ProtocolError, named_timeout
 from ninep.client.exchange import Call, Exchange, answer_of
-from ninep.client.recovery import Redial, limit, pauses, restore
+from ninep.client.recovery import Attempts, Redial, limit, restore
 from ninep.client.state import ServerState
 from ninep.transport.connecting import dial
 from ninep.transport.sockets import notice_loss
@@ -101,6 +101,7 @@ class AsyncConnection:
         self._redial: Redial | None = None
         """Set when there is something to come back to; see ``reconnects``."""
         self._wanted = redial
+        self._attempts = Attempts()
         self._broken: ConnectionError | None = None
         """Why the connection was lost that is to be replaced, or the one that was to replace it."""
         self._back = asyncio.Event()
@@ -354,7 +355,7 @@ class AsyncConnection:
         last: OSError = why
         redial.lost(why)
         try:
-            for pause in pauses(redial.seconds, self._loop.time):
+            for pause in self._attempts.pauses(redial.seconds, self.exchange.answered, self._loop.time):
                 await asyncio.sleep(pause)
                 try:
                     await self._attempt(redial)

@@ -25,7 +25,7 @@ from typing import Final, ParamSpec, TypeAlias, TypeVar
 from ninep.client.address import Address
 from ninep.client.errors import ProtocolError, named_timeout
 from ninep.client.exchange import Call, Exchange, answer_of
-from ninep.client.recovery import Redial, limit, pauses, restore
+from ninep.client.recovery import Attempts, Redial, limit, restore
 from ninep.client.state import ServerState
 from ninep.transport.connecting import connect
 from ninep.transport.sockets import notice_loss
@@ -69,6 +69,7 @@ class Connection:
         self._redial: Redial | None = None
         """Set when there is something to come back to; see ``reconnects``."""
         self._wanted = redial
+        self._attempts = Attempts()
         self._broken: ConnectionError | None = None
         """Why the connection was lost that is to be replaced, or the one that was to replace it."""
         self._use(sock)
@@ -327,7 +328,7 @@ class Connection:
         last = why
         redial.lost(why)
         self._error = ConnectionAbortedError(errno.ECONNABORTED, "interrupted while the connection was made again")
-        for pause in pauses(redial.seconds, time.monotonic):
+        for pause in self._attempts.pauses(redial.seconds, self.exchange.answered, time.monotonic):
             time.sleep(pause)
             try:
                 self._attempt(redial)
