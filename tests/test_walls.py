@@ -176,55 +176,13 @@ OF_THE_SYSTEM = {
     ("would_block.py", "loops"),  # of threading.local
 }
 """Fields of objects of Python's library that are there to be written."""
-RECORDS = {
-    # An inode of the memory driver is what inodes are: numbers, which the verbs of nodes change.
-    ("drivers/memory/__init__.py", "nlink"),
-    ("drivers/memory/inode.py", "size"),
-    ("drivers/memory/node.py", "atime ctime gid linkable mode mtime nlink rdev refs target uid"),
-    ("drivers/memory/opened.py", "atime refs"),
-    # What metadata say of an object, which nodes change; of a node, what the table of all guards.
-    ("drivers/objects/node.py", "atime ctime gid mode mtime uid xattrs"),
-    ("drivers/objects/tree.py", "deleted key refs"),
-    # A fid, an open handle, a session: the handler of the one request that has them commits there.
-    ("fuse/handlers/beginning.py", "flags minor"),
-    ("fuse/handlers/creation.py", "file"),
-    ("fuse/handlers/directories.py", "directory entries"),
-    ("fuse/handlers/files.py", "file plain version"),
-    ("fuse/handlers/locks.py", "unlocked"),
-    ("server/handlers/attach.py", "attached inline slow_driver threadsafe"),
-    ("server/handlers/attributes.py", "xattr"),
-    ("server/handlers/base.py", "file flags node remove_on_clunk"),
-    ("server/handlers/directories.py", "entries remove_on_clunk"),
-    ("server/handlers/files.py", "directory file flags node stats"),
-    ("server/handlers/walk.py", "node"),
-    # A request that waits, from the dispatcher to the thread and back; counters; a worker process,
-    # which has one parent; what a back end was told of a queue.
-    ("client/aio/connection.py", "outgoing waiter"),
-    ("client/exchange.py", "data"),
-    ("drivers/local/directory.py", "here until"),
-    ("fuse/connection.py", "future observer"),
-    ("fuse/dispatcher.py", "peer unlocked"),
-    ("server/admission.py", "connections"),
-    ("server/connection.py", "future"),
-    ("server/dispatcher.py", "exports msize peer"),
-    ("server/entries.py", "here long_names_logged"),
-    ("server/in_place.py", "out"),
-    ("server/instrumented.py", "pauses received requests sent slow"),
-    ("server/locks.py", "count"),
-    ("server/server.py", "shared"),
-    ("server/threads.py", "future"),
-    ("server/workers.py", "asked_to_end connections owes ready since"),
-    ("virtio/device.py", "addresses base enabled size"),
-    ("virtio/rings.py", "broken enabled told"),
-}
-"""Fields of records: objects without rules of their own, which one other module fills."""
 
 
 def test_fields_are_written_where_their_class_is() -> None:
-    """``x.field = ...`` of another object stands in the module of a class that has the field, or in
-    the lists above.
+    """``x.field = ...`` of an object of the project stands in the module of a class that has the
+    field: who is to change it has a method for it.
     """
-    listed = {(name, field) for name, fields in OF_THE_SYSTEM | RECORDS for field in fields.split()}
+    listed = {(name, field) for name, fields in OF_THE_SYSTEM for field in fields.split()}
     assert {
         found for name, tree in modules() if not name.startswith("testing/") for found in foreign(name, tree)
     } == listed

@@ -99,6 +99,10 @@ class Call:
         self.waiter: Any = None
         """For the I/O code: the object that it waits for."""
 
+    def wait_by(self, waiter: Any) -> None:
+        """The I/O code waits by this."""
+        self.waiter = waiter
+
     @property
     def done(self) -> bool:
         """Whether there is nothing more to wait for."""
@@ -283,6 +287,11 @@ class Exchange:
         state.forget(fid)
         self.fids.free(fid)
 
+    def take_outgoing(self) -> list[Buffer]:
+        """The bytes to send, which the I/O code sends now."""
+        taken, self.outgoing = self.outgoing, []
+        return taken
+
     def abandon(self, call: Call) -> Call | None:
         """Give up waiting for the reply. Returns the Tflush that was queued, or None if nothing has
         to be flushed.
@@ -358,7 +367,8 @@ class Exchange:
     def agree(self, dialect: Dialect, msize: int) -> None:
         """Use a negotiated version."""
         self.dialect = dialect
-        self.msize = self._receiver.msize = msize
+        self.msize = msize
+        self._receiver.set_msize(msize)
         self._codec = dialect.codec
 
     def _allocate_tag(self) -> int:
@@ -434,7 +444,7 @@ class Exchange:
         if number in _PAYLOADS:
             reply = self._codec.decode(frame)[1]
             if isinstance(reply, (Rread, Rreaddir)):
-                reply.data = bytes(reply.data)  # the only copy, because the buffer is reused
+                return type(reply)(bytes(reply.data))  # the only copy, because the buffer is reused
             return reply
         return self._codec.decode(bytes(frame))[1]
 

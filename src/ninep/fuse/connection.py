@@ -139,7 +139,7 @@ class FuseConnection:
         if self._observer is None or self._watch is None:
             self._watch = None if self._observer is None else Watch(self._observer)
         else:
-            self._watch.observer = self._observer
+            self._watch.set_observer(self._observer)
 
     share: ClassVar = FuseShare
     """What counts its requests, where the export has limits (``server.shares``)."""
@@ -273,8 +273,9 @@ class FuseConnection:
             self._close(dispatcher.over.pop())
         while dispatcher.ready and len(dispatcher.running) < self._context.limits.threads:
             request = dispatcher.next()
-            request.future = self._context.workers.submit(request.storage, request.call)
-            request.future.add_done_callback(lambda future, request=request: self._soon(self._done, request, future))  # type: ignore[misc]
+            future = self._context.workers.submit(request.storage, request.call)
+            request.run(future)
+            future.add_done_callback(lambda future, request=request: self._soon(self._done, request, future))  # type: ignore[misc]
         if dispatcher.waiting and self._retry is None:
             self._retry_after = FIRST_RETRY
             self._retry = self._loop.call_later(FIRST_RETRY, self._retry_locks)
@@ -288,7 +289,7 @@ class FuseConnection:
 
     def _done(self, request: Request, future: Future[Buffer]) -> None:
         """A request came back from its thread."""
-        request.future = None
+        request.returned()
         self._dispatcher.finish(request, future.result)
         if self._dispatcher.waiting and self.session.unlocked:
             self._dispatcher.retry()

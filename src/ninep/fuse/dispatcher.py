@@ -87,6 +87,14 @@ class Request:
         handles = [session.opened.get(fields[at]) for at in row.handles]
         self.opened: list[Opened] = [opened for opened in handles if opened is not None]
 
+    def run(self, future: Future[Buffer]) -> None:
+        """A thread has it, and this is to be its result."""
+        self.future = future
+
+    def returned(self) -> None:
+        """It came back."""
+        self.future = None
+
     def hold(self) -> None:
         """Keep what it uses."""
         for entry in self.entries:
@@ -156,7 +164,8 @@ class Dispatcher:
 
     def meet(self, peer: Peer) -> None:
         """The process at the other end."""
-        self._peer = self.session.peer = peer
+        self._peer = peer
+        self.session.meet(peer)
 
     def _in_use(self) -> int:
         """Requests that take memory for their data, or threads. Those that wait for locks do not, and
@@ -404,7 +413,7 @@ class Dispatcher:
 
     def retry(self) -> None:
         """Try the requests that wait for locks again, in the order in which they came."""
-        self.session.unlocked = False
+        self.session.set_unlocked(False)
         for request in list(self.waiting):
             try:
                 inline = request.target.inline

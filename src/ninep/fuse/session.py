@@ -24,7 +24,7 @@ from itertools import islice
 from typing import Final
 
 from ninep.errors import Refused
-from ninep.linux import GETATTR_BASIC, GETATTR_BTIME, NO_ID, Errno
+from ninep.linux import GETATTR_BASIC, GETATTR_BTIME, NO_ID, O_WRONLY, Errno
 from ninep.node import Attributes, Node, OpenDir, OpenFile, User
 from ninep.server.budgets import PROMISED_DIRECTORIES, PROMISED_FIDS, Allowance, Budgets
 from ninep.server.entries import EntryListing
@@ -54,6 +54,12 @@ class Entry:
         self.version: int | None = None
         """The qid version at the last open: whether the kernel's pages are still those."""
 
+    def note_open(self, version: int) -> bool:
+        """It is opened at this qid version. False if the version was another at the last open."""
+        same = self.version == version
+        self.version = version
+        return same
+
 
 class Opened:
     """What a handle (``fh``) stands for: an open file or directory."""
@@ -73,13 +79,22 @@ class Opened:
         "uid",
     )
 
-    def __init__(self, entry: Entry, export: Export, flags: int, uid: int) -> None:
+    def __init__(
+        self,
+        entry: Entry,
+        export: Export,
+        flags: int,
+        uid: int,
+        *,
+        file: OpenFile | None = None,
+        directory: OpenDir | None = None,
+    ) -> None:
         self.entry = entry
         self.export = export
         self.flags = flags
         self.uid = uid
-        self.file: OpenFile | None = None
-        self.directory: OpenDir | None = None
+        self.file = file
+        self.directory = directory
         self.entries: EntryListing | None = None
         self.plain: OpenFile | None = None
         """Of a file opened O_APPEND: the same without it, for pages that were written through a
@@ -92,6 +107,19 @@ class Opened:
         self.closed = False
         self.keeps = True
         """It has a handle of the host all the time (see ``OpenFile.idle``)."""
+
+    def listing(self, directory: OpenDir) -> EntryListing:
+        """The numbered entries of its directory."""
+        if self.entries is None:
+            self.entries = EntryListing(directory, self.export)
+        return self.entries
+
+    def without_append(self) -> OpenFile:
+        """The file once more, without O_APPEND, for pages of the kernel's cache."""
+        with self.guard:
+            if self.plain is None:
+                self.plain = self.entry.node.open(O_WRONLY, self.uid)
+            return self.plain
 
     @property
     def storage(self) -> Hashable:
@@ -153,6 +181,19 @@ class Session:
         )
 
     # -- beginning -------------------------------------------------------------------------------------------------------
+
+    def meet(self, peer: Peer) -> None:
+        """The process at the other end is known."""
+        self.peer = peer
+
+    def agree(self, flags: Init, minor: int) -> None:
+        """What both sides know, and the version that they speak."""
+        self.flags = flags
+        self.minor = minor
+
+    def set_unlocked(self, value: bool) -> None:
+        """Some range was unlocked since those that wait for locks were tried, or was not."""
+        self.unlocked = value
 
     def attach(self) -> None:
         """Node id 1 becomes the root of the export. EACCES for a peer that may not have it."""

@@ -23,6 +23,11 @@ class Watch:
         """Replies may be put where they belong: they are told by ``placed``."""
         self._asked: dict[int, tuple[int, float]] = {}
 
+    def set_observer(self, observer: Observer) -> None:
+        """Another one looks on from now."""
+        self.observer = observer
+        self.in_place = observer.in_place
+
     def asked(self, peer: Peer, frame: bytes, size: int) -> None:
         """A request came; ``size``: with data that ``frame`` does not have."""
         _, opcode, unique, *_ = unpack_header(frame)

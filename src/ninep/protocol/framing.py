@@ -63,13 +63,17 @@ class Receiver:
 
     def __init__(self, msize: int) -> None:
         self.msize = msize
-        """The largest frame that may arrive, in bytes; to be set when a version was negotiated."""
+        """The largest frame that may arrive, in bytes."""
         self._buffer = bytearray(SMALL)
         self._view = memoryview(self._buffer)
         self._first = self._view[:SMALL]
         self._start = 0
         self._end = 0
         self._kept = False
+
+    def set_msize(self, msize: int) -> None:
+        """A version was negotiated: the largest frame from now on."""
+        self.msize = msize
 
     def space(self, sizehint: int = 0) -> memoryview:  # noqa: ARG002 - the signature of asyncio's get_buffer
         """The part of the buffer that the next bytes are to be written to; never empty."""

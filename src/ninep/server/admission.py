@@ -91,7 +91,7 @@ class Admission:
         if why:
             self.close(candidate, limit, why)
             return False
-        self._counters.connections += 1
+        self._counters.admitted()
         self._accounts[account] += 1
         self._account_of[candidate] = account
         self._timers[candidate] = None

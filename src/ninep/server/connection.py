@@ -433,7 +433,7 @@ class Connection(ConnectionState):
 
     def _done(self, request: Request, future: Future[tuple[Any, ...]]) -> None:
         """A request came back from its thread."""
-        request.future = None  # which knows this request: a reference cycle that would keep what was read
+        request.returned()
         if not self._dispatcher.finish(request, future.result):
             return  # withdrawn before it began
         self._start_waiting()

@@ -76,6 +76,10 @@ class Operation:
         self.times = Histogram()
         """From the request to its reply, in whatever thread; none of those that have no reply."""
 
+    def requested(self) -> None:
+        """One more came."""
+        self.requests += 1
+
 
 class Counters:
     """The numbers of one server process."""
@@ -134,6 +138,26 @@ class Counters:
         """An attach succeeded."""
         with self._guard:
             self.attaches[export] += 1
+
+    def admitted(self) -> None:
+        """A connection was admitted."""
+        self.connections += 1
+
+    def add_received(self, size: int) -> None:
+        """So many bytes of requests came."""
+        self.received += size
+
+    def add_sent(self, size: int) -> None:
+        """So many bytes of replies went."""
+        self.sent += size
+
+    def paused(self) -> None:
+        """A connection is not read from for a while."""
+        self.pauses += 1
+
+    def slowed(self) -> None:
+        """Storage turned out to be slow."""
+        self.slow += 1
 
     def operation(self, opcode: int) -> Operation:
         """Of FUSE. Called in the event loop."""

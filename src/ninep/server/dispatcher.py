@@ -80,9 +80,10 @@ class Dispatcher:
         """The client is known, before its first frame, and which export an empty aname means to
         it.
         """
-        self._peer = self.session.peer = peer
+        self._peer = peer
         if export:
-            self._exports = self.session.exports = self._exports.preferring(export)
+            self._exports = self._exports.preferring(export)
+        self.session.meet(peer, self._exports)
 
     def replies_wait(self, wait: bool) -> None:
         """The client takes no replies at the moment, or does so again."""
@@ -245,7 +246,7 @@ class Dispatcher:
         self.session = Session(self._exports, self._limits, dialect, msize, self._peer, self._budgets)
         self.requests.begin(self.session)
         self.table = TABLES[dialect]
-        self.receiver.msize = msize
+        self.receiver.set_msize(msize)
         self.room.end()
         self.room = self._room_for(max(msize, MIN_MSIZE))
         self._flush_reply: Callable[[int], bytes] = dialect.codec.table[Rflush.number].pack  # type: ignore[assignment]

@@ -74,7 +74,7 @@ class EntryListing:
                     raise Refused(Errno.EINVAL, f"{count} bytes are too few for an entry")
                 break
         self._next = number if pieces else 0
-        self._table.here = self._next
+        self._table.move_to(self._next)
         return b"".join(pieces)
 
     def _number(self, after: int, entries: Sequence[Dirent]) -> Sequence[Dirent]:
@@ -111,8 +111,7 @@ class EntryListing:
     def _tell(self, entries: Sequence[Dirent]) -> None:
         export = self._export
         name = next((entry[5] for entry in entries if len(entry[5]) > NAME_MAX), None)
-        if name is not None and not export.long_names_logged:
-            export.long_names_logged = True
+        if name is not None and export.logs_long_names():
             log.warning(LONG_NAMES, len(name), name[:40])
 
     def close(self) -> None:

@@ -66,6 +66,12 @@ class Export:
         """Who may attach from now on."""
         self.access = access
 
+    def logs_long_names(self) -> bool:
+        """Whether names that were left out of a listing are to be logged: once."""
+        first = not self.long_names_logged
+        self.long_names_logged = True
+        return first
+
     def remove(self) -> None:
         """It is served no more: an attach is refused from now on."""
         self.removed = True

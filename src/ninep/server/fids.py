@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from ninep.errors import Refused
 from ninep.linux import O_ACCMODE, O_RDONLY, O_WRONLY, XATTR_REPLACE, Errno
 from ninep.node import WouldBlock
+from ninep.server.entries import EntryListing
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from ninep.node import Node, OpenDir, OpenFile, User
-    from ninep.server.entries import EntryListing
     from ninep.server.exports import Export
     from ninep.server.listing import StatListing
 
@@ -109,6 +109,36 @@ class Fid:
     def readable(self) -> bool:
         """Opened for reading."""
         return self.file is not None and self.flags & O_ACCMODE != O_WRONLY
+
+    def become(self, node: Node) -> None:
+        """Stand for another node, of which the fid gets the reference."""
+        self.node, old = node, self.node
+        old.release()
+
+    def open(self, file: OpenFile, flags: int) -> None:
+        """Hold a file that was opened from it with these flags."""
+        self.file = file
+        self.flags = flags
+
+    def open_directory(self, directory: OpenDir, stats: StatListing | None) -> None:
+        """Hold a directory that was opened from it; ``stats`` where it is read as stat records."""
+        self.directory = directory
+        self.flags = O_RDONLY
+        self.stats = stats
+
+    def set_xattr(self, xattr: XattrValue | XattrBuffer) -> None:
+        """Hold an attribute to be read or written."""
+        self.xattr = xattr
+
+    def set_remove_on_clunk(self, value: bool) -> None:
+        """Remove the file when the fid is clunked (ORCLOSE), or do not."""
+        self.remove_on_clunk = value
+
+    def listing(self, directory: OpenDir) -> EntryListing:
+        """The numbered entries of its open directory."""
+        if self.entries is None:
+            self.entries = EntryListing(directory, self.export)
+        return self.entries
 
     def commit(self) -> None:
         """Set the attribute that was written, if there is one."""

@@ -107,5 +107,5 @@ def _place(dispatcher: Dispatcher, answer: Frame, reply: Sequence[memoryview]) -
         head, data = answer
         if len(head) + len(data) <= length(reply):
             return scatter(reply, head) + scatter(behind(reply, len(head)), data)
-        dispatcher.out += answer
+        dispatcher.out.extend(answer)
     return 0

@@ -41,12 +41,12 @@ class CountingObserver(Observer):
         """One request, and bytes."""
         counters = self._counters
         counters.requests[number] += 1
-        counters.received += size
-        counters.sent += reply
+        counters.add_received(size)
+        counters.add_sent(reply)
 
     def received(self, size: int) -> None:
         """Bytes."""
-        self._counters.received += size
+        self._counters.add_received(size)
 
     def requests(self, connection: Observed, frames: Iterator[RawFrame]) -> Iterator[RawFrame]:
         """By type, and when they came. The iterator knows no connection: a batch that is broken off
@@ -58,7 +58,7 @@ class CountingObserver(Observer):
         """Bytes, and by export and type times, bytes and errors."""
         del connection
         counters, now = self._counters, monotonic()
-        counters.sent += sum(map(len, replies))
+        counters.add_sent(sum(map(len, replies)))
         for size, number, tag, _, _ in frames_of(replies):
             asked = self._asked.pop(tag, None)
             if asked is not None:
@@ -68,13 +68,13 @@ class CountingObserver(Observer):
     def asked(self, peer: Peer, opcode: int, frame: bytes, size: int) -> None:
         """By opcode, and bytes."""
         del peer, frame
-        self._counters.received += size
-        self._counters.operation(opcode).requests += 1
+        self._counters.add_received(size)
+        self._counters.operation(opcode).requested()
 
     def answered(self, peer: Peer, opcode: int, unique: int, error: int | None, size: int, seconds: float) -> None:
         """Times, by opcode, and bytes."""
         del peer, unique, error
-        self._counters.sent += size
+        self._counters.add_sent(size)
         self._counters.operation(opcode).times.add(seconds)
 
     def batch(self, seconds: float) -> None:
@@ -83,11 +83,11 @@ class CountingObserver(Observer):
 
     def paused(self) -> None:
         """Pauses."""
-        self._counters.pauses += 1
+        self._counters.paused()
 
     def slow(self) -> None:
         """Slow storage."""
-        self._counters.slow += 1
+        self._counters.slowed()
 
 
 def _count(

@@ -54,6 +54,10 @@ class FileLocks:
         self.owners: dict[Owner, list[Range]] = {first.owner: [first]}
         self.count = 1
 
+    def add(self, more: int) -> None:
+        """There are so many ranges more than before; less than 0: fewer."""
+        self.count += more
+
     def touched(self, owner: Owner, start: int, end: int) -> tuple[int, int]:
         """Which of an owner's ranges have something between ``start`` and ``end``: from the first
         index to before the second.

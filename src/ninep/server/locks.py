@@ -368,7 +368,7 @@ class LockTable:
             self._count(locks, owner.session, change.more)
 
     def _count(self, locks: FileLocks, session: object, more: int) -> None:
-        locks.count += more
+        locks.add(more)
         count = self._counts.get(session, 0) + more
         if count:
             self._counts[session] = count

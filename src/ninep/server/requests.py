@@ -40,6 +40,14 @@ class Request(InFlight):
         self.reads = {fields[i] for i in entry.row.reads}
         self.excludes = {fields[i] for i in entry.row.excludes}
 
+    def run(self, future: Future[tuple[Any, ...]]) -> None:
+        """A thread has it, and this is to be its result."""
+        self.future = future
+
+    def returned(self) -> None:
+        """It came back. Its future knows it: a reference cycle that would keep what was read."""
+        self.future = None
+
     def storage(self) -> Hashable:
         """What it may have to wait for: that of its fids. Tattach has none yet, but the name of an
         export.

@@ -351,7 +351,7 @@ class Server:
         self._arrivals[connection] = Arrival(next(self._arrived), time())
         if self._tidying is None:
             self._tidying = asyncio.get_running_loop().call_later(TIDY, self._tidy)
-        self._coalescer.shared = len(self._connections) > 1
+        self._coalescer.share(len(self._connections) > 1)
         self._idle.clear()
         log.debug("connected %s", connection.peer)
         self._shares.begin(connection)
@@ -369,7 +369,7 @@ class Server:
         self._arrivals.pop(connection, None)
         self.traffic.forget(connection)
         self._shares.forget(connection)
-        self._coalescer.shared = len(self._connections) > 1
+        self._coalescer.share(len(self._connections) > 1)
         log.debug("disconnected %s", connection.peer)
         for retiring in list(self._retiring):
             retiring.ended(connection)

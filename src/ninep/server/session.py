@@ -134,6 +134,20 @@ class Session:
         """Storage that was slow for a while gets another try in the event loop."""
         self.inline = not self.slow_driver
 
+    def meet(self, peer: Peer, exports: Exports) -> None:
+        """The client is known, and which exports it can attach."""
+        self.peer = peer
+        self.exports = exports
+
+    def attach(self, export: Export, *, inline: bool) -> None:
+        """A Tattach succeeded, with a root that is ``inline`` or not."""
+        self.attached = True
+        self.counters.attached(export.name)
+        self.threadsafe &= export.driver.threadsafe or not inline
+        if not inline:
+            self.inline = False
+            self.slow_driver = True
+
     # -- fids ----------------------------------------------------------------------------------------------------------
 
     def fid(self, number: int) -> Fid:

@@ -55,10 +55,11 @@ class Threads:
         requests = self._requests
         while requests.ready and len(requests.running) < self._most:
             request = requests.next()
-            request.future = self._workers.submit(
+            future = self._workers.submit(
                 request.storage(), request.entry.row.handler, request.session, *request.fields
             )
-            request.future.add_done_callback(partial(self._soon, done, request))
+            request.run(future)
+            future.add_done_callback(partial(self._soon, done, request))
 
     def leave_behind(self) -> None:
         """Wait no longer for the requests that are running."""

@@ -120,6 +120,28 @@ class Worker:
         self.since = self.began
         """... and since when; or when it answered the last one."""
 
+    def serves(self) -> None:
+        """It said that it is ready."""
+        self.ready = True
+
+    def took_connection(self) -> None:
+        """A connection was handed to it."""
+        self.connections += 1
+
+    def ended(self, connections: int) -> None:
+        """It said that so many of its connections have ended."""
+        self.connections -= connections
+
+    def answered(self, messages: int) -> None:
+        """It said that it has taken so many messages."""
+        self.owes -= messages
+        self.since = monotonic()
+
+    def ask_to_end(self) -> None:
+        """A clean end: it has no connection any more."""
+        self.asked_to_end = True
+        os.kill(self.pid, signal.SIGTERM)
+
     def late(self, now: float) -> bool:
         """It has owed an answer for so long that no connection should wait for it."""
         return self.owes > 0 and now - self.since > TAKEN_WITHIN
@@ -150,8 +172,10 @@ class Worker:
 
     def take_back(self) -> list[Handed]:
         """The connections that it has not received, and will not receive now. What else it was sent
-        and has not received, but for questions, it is sent again.
+        and has not received, but for questions, it is sent again; and one question, if nothing else is.
+        It owes its answers since when it did before.
         """
+        since = self.since
         back: list[Handed] = []
         again: list[Asked] = []
         while True:
@@ -173,6 +197,10 @@ class Worker:
                 self.send(asked.what, [asked.descriptor] if asked.descriptor >= 0 else [])
             if asked.descriptor >= 0:
                 os.close(asked.descriptor)
+        if not self.owes:
+            with suppress(OSError):
+                self.send(PING)
+        self.since = since
         return back
 
     def kill(self) -> None:

@@ -216,8 +216,7 @@ class Pool:
                     worker.send(PING)
         for worker in self.aside:
             if not worker.owes and not worker.connections and not worker.asked_to_end:
-                worker.asked_to_end = True
-                os.kill(worker.pid, signal.SIGTERM)
+                worker.ask_to_end()
         self._resting = self._resting if now < self._resting else 0.0
         self._go_on_changing()
         if self._changing is None:
@@ -323,7 +322,7 @@ class Pool:
                 except OSError as error:  # it has just died, or its line is full: the next one
                     log.warning("worker %d takes no connection: %s", worker.pid, error.strerror)
                 else:
-                    worker.connections += 1
+                    worker.took_connection()
                     return
 
     def _pass_on(self, worker: Worker) -> None:
@@ -334,12 +333,7 @@ class Pool:
         others = [one for one in self.workers if one is not worker and not one.owes]
         if not others:
             return
-        since = worker.since
         back = worker.take_back()
-        if not worker.owes:  # the question was taken back too
-            with suppress(OSError):
-                worker.send(PING)
-        worker.since = since
         if back:
             log.warning("worker %d does not answer: %d connections go to others", worker.pid, len(back))
         for handed in back:
@@ -352,13 +346,12 @@ class Pool:
             said = worker.control.recv(4096)
         except OSError:  # EAGAIN; ECONNRESET: its end is noticed by SIGCHLD
             return
-        worker.connections -= said.count(ENDED)
+        worker.ended(said.count(ENDED))
         if self._changing is not None:
             self._changing.hear(worker, said)
         answers = said.count(ANSWER)
         if answers:
-            worker.owes -= answers
-            worker.since = monotonic()
+            worker.answered(answers)
             if worker.aside:
                 log.warning(
                     "worker %d answers again: it serves its %d connections to their end", worker.pid, worker.connections
@@ -366,7 +359,7 @@ class Pool:
         if DRAIN in said:
             self.drain()
         if READY in said:
-            worker.ready = True
+            worker.serves()
             self._unready = 0
             if self._announce is not None and all(one.ready for one in self.workers):
                 self._announce()

@@ -71,6 +71,10 @@ class WriteCoalescer:
         self.shared = False
         """There are several connections: replies go through here."""
 
+    def share(self, shared: bool) -> None:
+        """Whether there are several connections now."""
+        self.shared = shared
+
     def add(self, sender: Sender, now: float) -> None:
         """A connection has replies at ``now`` (seconds, monotonic): they are sent at the end of
         this round of the loop, or before.

@@ -225,22 +225,22 @@ class Device:
         ring = self._idle(state.ring)
         size = state.number
         if not 0 < size <= self._profile.queue_size or size & (size - 1):
-            ring.size = 0
+            ring.set_size(0)
             raise _Failed(f"a ring of {size} descriptors: a power of two, at most {self._profile.queue_size}")
-        ring.size = size
+        ring.set_size(size)
         self._rings.start_if_ready(ring)
 
     def _set_vring_base(self, state: m.VringState, _descriptors: list[int]) -> None:
         if state.number > 0xFFFF:
             raise _Failed(f"index {state.number} to begin at")
         ring = self._idle(state.ring)
-        ring.base = state.number
+        ring.set_base(state.number)
 
     def _set_vring_addr(self, addresses: m.VringAddresses, _descriptors: list[int]) -> None:
         ring = self._ring(addresses.ring)
         if ring.running and addresses != ring.addresses:
             raise _Failed(f"ring {ring.index} runs")
-        ring.addresses = addresses
+        ring.set_addresses(addresses)
         self._rings.start_if_ready(ring)
 
     def _get_vring_base(self, state: m.VringState, _descriptors: list[int]) -> m.VringState:
@@ -279,7 +279,7 @@ class Device:
 
     def _set_vring_enable(self, state: m.VringState, _descriptors: list[int]) -> None:
         ring = self._ring(state.ring)
-        ring.enabled = bool(state.number)
+        ring.set_enabled(bool(state.number))
         if ring.enabled:
             self._rings.start_if_ready(ring)
         else:

@@ -125,9 +125,8 @@ class Rings:
             if not resumed:
                 self._make(ring, setup, parts)
         except (BadMemory, RingError) as error:
-            if ring.told != str(error):
-                ring.told = str(error)
-                log.warning("%s: ring %d does not start: %s", self._name, ring.index, ring.told)
+            if ring.set_start_error(str(error)):
+                log.warning("%s: ring %d does not start: %s", self._name, ring.index, str(error))
             return
         self._run(ring, resumed=resumed)
 
@@ -196,13 +195,13 @@ class Rings:
     def disable_all(self) -> None:
         """Stop all until they are enabled."""
         for ring in self._all:
-            ring.enabled = False
+            ring.set_enabled(False)
             self.stop(ring)
 
     def broken(self, ring: Vring, error: RingError) -> None:
         """A ring that the role serves no longer, because the driver broke its rules."""
         ring.stopped()
-        ring.broken = True
+        ring.set_broken()
         log.warning(
             "%s: ring %d is broken, and served no more until the guest resets it: %s",
             self._name,

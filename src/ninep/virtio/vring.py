@@ -54,7 +54,7 @@ class Vring:
         "running",
         "setup",
         "size",
-        "told",
+        "start_error",
     )
 
     def __init__(self, index: int) -> None:
@@ -72,6 +72,32 @@ class Vring:
         self.enabled: bool | None = None
         """None: SET_VRING_ENABLE has not come yet."""
         self.close()
+
+    def set_size(self, size: int) -> None:
+        """SET_VRING_NUM; 0: none yet."""
+        self.size = size
+
+    def set_base(self, base: int) -> None:
+        """SET_VRING_BASE: the index to begin at."""
+        self.base = base
+
+    def set_addresses(self, addresses: VringAddresses) -> None:
+        """SET_VRING_ADDR."""
+        self.addresses = addresses
+
+    def set_enabled(self, enabled: bool) -> None:
+        """SET_VRING_ENABLE."""
+        self.enabled = enabled
+
+    def set_broken(self) -> None:
+        """The driver broke its rules: it starts no more until it is set up afresh."""
+        self.broken = True
+
+    def set_start_error(self, why: str) -> bool:
+        """It could not start. Whether that is to be logged: not the same again."""
+        changed = why != self.start_error
+        self.start_error = why
+        return changed
 
     def close(self) -> None:
         """Close its descriptors."""
@@ -91,7 +117,7 @@ class Vring:
         self.setup: Setup | None = None
         self.parts: Parts | None = None
         self.broken = False
-        self.told = ""
+        self.start_error: str = ""
         """Why it could not start, as logged."""
         self._used_index = 0
 
@@ -145,7 +171,7 @@ class Vring:
         if self.queue is None:
             raise RuntimeError("a ring that was not made")
         self.running = True
-        self.told = ""
+        self.start_error = ""
         return self.queue
 
     def stopped(self) -> None:

@@ -210,6 +210,14 @@ class CookieTable:
             return None
         return cookies[after - first : last - first]
 
+    def move_to(self, number: int) -> None:
+        """The reader goes on after this number."""
+        self.here = number
+
+    def keep_to(self, number: int) -> None:
+        """The reader has a batch at hand that ends with this number; 0: none."""
+        self.until = number
+
     def restart(self) -> None:
         """Remove all numbers and start again from 1."""
         with self._pool.guard:

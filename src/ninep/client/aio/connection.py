@@ -182,7 +182,7 @@ class AsyncConnection:
             else:
                 break
         call = self.exchange.request(request, undo)
-        call.waiter = self._loop.create_future()
+        call.wait_by(self._loop.create_future())
         if call.done:
             call.waiter.set_result(None)
         self._send()
@@ -300,8 +300,7 @@ class AsyncConnection:
             self._wake_slots()
 
     def _send(self) -> None:
-        buffers = self.exchange.outgoing
-        self.exchange.outgoing = []
+        buffers = self.exchange.take_outgoing()
         if self._transport is not None:
             for buffer in buffers:
                 self._transport.write(buffer)

@@ -111,7 +111,7 @@ class LocalDir(OpenDir):
         if not data:
             return None
         self._next = last
-        self._table.here = last
+        self._table.move_to(last)
         return data
 
     def _begin(self) -> None:
@@ -153,7 +153,7 @@ class LocalDir(OpenDir):
         self._recorder = recorder
         if parts:
             self._next = cookie
-            self._table.here = cookie
+            self._table.move_to(cookie)
         return b"".join(parts)
 
     def _record(self, recorder: Recorder, pieces: Sequence[bytes], before: int, cookie: int) -> bool:
@@ -199,10 +199,10 @@ class LocalDir(OpenDir):
             start = end = len(batch) if same_batch else 0
             batch = [*batch, *more] if same_batch else more
         self._next = taken[-1][3] if taken else 0
-        self._table.here = self._next
+        self._table.move_to(self._next)
         if end < len(batch) or (batch and self._room < FULL) or self._unseen is not _UNSEEN:
             self._rest = (batch, end, self._next)
-            self._table.until = batch[-1][3] if batch else 0
+            self._table.keep_to(batch[-1][3] if batch else 0)
             self._node.table.listings.reading(self)
         elif self._rest is not _NOTHING or self._unseen is not _UNSEEN:
             self.forget()
@@ -219,7 +219,7 @@ class LocalDir(OpenDir):
     def forget(self) -> None:
         """For ``Listings``: keep no entries at hand."""
         self._rest, self._unseen = _NOTHING, _UNSEEN
-        self._table.until = 0
+        self._table.keep_to(0)
 
     def _find(self, cookie: int) -> tuple[list[Dirent], int]:
         """Go on after ``cookie``: in the batch at hand, else where the host finds it."""

@@ -54,8 +54,7 @@ class MemoryDriver(Driver):
         self.space = Space(capacity, inodes)
         superblock = Superblock(self.space, clock, uid, gid)
         self.space.reserve(0, files=1)
-        root = Inode(superblock, S_IFDIR | mode & PERMISSIONS, uid, gid)
-        root.nlink = 2
+        root = Inode(superblock, S_IFDIR | mode & PERMISSIONS, uid, gid, links=2)
         self._root = MemoryNode(superblock, root, None)
 
     def attach(self, user: User) -> MemoryNode:  # noqa: ARG002 - the same root for all users

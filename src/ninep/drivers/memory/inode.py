@@ -17,6 +17,7 @@ from ninep.linux import (
     FALLOC_FL_KEEP_SIZE,
     FALLOC_FL_PUNCH_HOLE,
     FALLOC_FL_ZERO_RANGE,
+    PERMISSIONS,
     S_IFDIR,
     S_IFLNK,
     S_IFMT,
@@ -79,15 +80,25 @@ class Inode:
         "superblock", "target", "uid", "version", "xattrs",
     )  # fmt: skip
 
-    def __init__(self, superblock: Superblock, mode: int, uid: int, gid: int) -> None:
+    def __init__(
+        self,
+        superblock: Superblock,
+        mode: int,
+        uid: int,
+        gid: int,
+        *,
+        target: bytes = b"",
+        rdev: int = 0,
+        links: int = 0,
+    ) -> None:
         self.superblock = superblock
         self.number = superblock.next_number()
         self.version = 0
         self.mode = mode
         self.uid = uid
         self.gid = gid
-        self.rdev = 0
-        self.nlink = 0
+        self.rdev = rdev
+        self.nlink = links
         self.linkable = False
         """Without a name, and to be given one (I_LINKABLE of fs/namei.c)."""
         self.refs = 0
@@ -95,7 +106,7 @@ class Inode:
         self.xattrs: dict[bytes, bytes] = {}
         self.content = Sparse()
         self.entries = Entries() if mode & S_IFMT == S_IFDIR else NO_ENTRIES
-        self.target = b""
+        self.target = target
 
     @property
     def is_dir(self) -> bool:
@@ -104,6 +115,10 @@ class Inode:
     @property
     def qid(self) -> Qid:
         return Qid(QID_TYPES.get(self.mode & S_IFMT, 0), self.version & 0xFFFFFFFF, self.number)
+
+    def ref(self) -> None:
+        """Add a reference."""
+        self.refs += 1
 
     def release(self) -> None:
         """Remove one reference. The space of an inode without references and names is freed."""
@@ -121,6 +136,40 @@ class Inode:
         """Record a change of the content: times and version."""
         self.version += 1
         self.mtime = self.ctime = self.superblock.clock()
+
+    def changed(self, now: int | None = None) -> None:
+        """Record a change of what is not content: ctime."""
+        self.ctime = self.superblock.clock() if now is None else now
+
+    def accessed(self) -> None:
+        """Its content is read. As relatime: one change of atime after each change of mtime is enough
+        to tell "read since".
+        """
+        if self.atime <= self.mtime:
+            self.atime = self.superblock.clock()
+
+    def add_links(self, count: int) -> None:
+        """Names, and the ``.`` and ``..`` of directories; less than 0: fewer."""
+        self.nlink += count
+
+    def set_linkable(self, value: bool) -> None:
+        """A file without a name can be given one, or has got it."""
+        self.linkable = value
+
+    def set_owner(self, uid: int | None, gid: int | None, by: int) -> None:
+        """chown(2)."""
+        self.uid = self.uid if uid is None else uid
+        self.gid = self.gid if gid is None else gid
+        self.drop_privileges(by)
+
+    def set_mode(self, mode: int) -> None:
+        """chmod(2)."""
+        self.mode = self.mode & S_IFMT | mode & PERMISSIONS
+
+    def set_times(self, atime: int | None, mtime: int | None) -> None:
+        """utimensat(2); None leaves one."""
+        self.atime = self.atime if atime is None else atime
+        self.mtime = self.mtime if mtime is None else mtime
 
     def drop_privileges(self, by: int) -> None:
         """Clear SUID, and SGID if the group may execute, after a change of content or owner by a
@@ -158,7 +207,7 @@ class Inode:
             space.reserve(content.growth(offset, count))
             content.allocate(offset, count)
         if not mode & FALLOC_FL_KEEP_SIZE:
-            content.size = max(content.size, offset + count)
+            content.extend(offset + count)
         self.drop_privileges(by)
         self.modified()
 

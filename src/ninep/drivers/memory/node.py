@@ -65,7 +65,7 @@ class MemoryNode(Entry):
     # -- life ----------------------------------------------------------------------------------------------------------
 
     def clone(self) -> MemoryNode:
-        self.inode.refs += 1
+        self.inode.ref()
         return self
 
     def release(self) -> None:
@@ -124,18 +124,13 @@ class MemoryNode(Entry):
         if size is not None:
             inode.truncate(size, by)
         if uid is not None or gid is not None:
-            inode.uid = inode.uid if uid is None else uid
-            inode.gid = inode.gid if gid is None else gid
-            inode.drop_privileges(by)
+            inode.set_owner(uid, gid, by)
         if mode is not None:
-            inode.mode = inode.mode & S_IFMT | mode & PERMISSIONS
+            inode.set_mode(mode)
         now = self.superblock.clock()
-        if atime is not None:
-            inode.atime = now if atime == NOW else atime
-        if mtime is not None:
-            inode.mtime = now if mtime == NOW else mtime
+        inode.set_times(*(now if time == NOW else time for time in (atime, mtime)))
         if changes[:7] != UNCHANGED:
-            inode.ctime = now
+            inode.changed(now)
 
     def _check_changes(self, changes: Changes) -> None:
         """Raise the error of the changes, before anything is changed."""
@@ -200,8 +195,8 @@ class MemoryNode(Entry):
         """Add an entry for an inode whose space is reserved."""
         node = MemoryNode(self.superblock, inode, self)
         self.inode.entries.add(node, name)
-        inode.nlink += 2 if inode.is_dir else 1
-        self.inode.nlink += inode.is_dir
+        inode.add_links(2 if inode.is_dir else 1)
+        self.inode.add_links(inode.is_dir)
         self.inode.modified()
         return node
 
@@ -209,17 +204,15 @@ class MemoryNode(Entry):
         self._room_for(name)
         superblock = self.superblock
         superblock.space.reserve(len(name) + len(target), files=1)
-        inode = self._new(mode, uid, gid)
-        inode.target = target
-        inode.rdev = rdev
-        return self._enter(name, inode)
+        return self._enter(name, self._new(mode, uid, gid, target, rdev))
 
-    def _new(self, mode: int, uid: int, gid: int) -> Inode:
+    def _new(self, mode: int, uid: int, gid: int, target: bytes = b"", rdev: int = 0) -> Inode:
         """An inode whose space is reserved, with its owner."""
         superblock = self.superblock
         if gid == NO_ID:
             gid = self.inode.gid if self.inode.mode & S_ISGID else superblock.gid
-        return Inode(superblock, mode, superblock.uid if uid == NO_ID else uid, gid)
+        uid = superblock.uid if uid == NO_ID else uid
+        return Inode(superblock, mode, uid, gid, target=target, rdev=rdev)
 
     def create(self, name: bytes, flags: int, mode: int, uid: int, gid: int) -> tuple[MemoryNode, MemoryFile]:
         existing = self._entries().names.get(name)
@@ -240,7 +233,7 @@ class MemoryNode(Entry):
         self.superblock.space.reserve(0, files=1)
         node = MemoryNode(self.superblock, self._new(S_IFREG | mode & PERMISSIONS, uid, gid), self)
         node.name_now = b"#%d" % node.inode.number
-        node.inode.linkable = True
+        node.inode.set_linkable(True)
         return node.clone(), MemoryFile(node.inode, flags)
 
     def mkdir(self, name: bytes, mode: int, uid: int, gid: int) -> Qid:
@@ -276,8 +269,8 @@ class MemoryNode(Entry):
             raise Refused(Errno.EMLINK)
         self.superblock.space.reserve(len(name))
         self._enter(name, inode)
-        inode.linkable = False
-        inode.ctime = self.superblock.clock()
+        inode.set_linkable(False)
+        inode.changed()
 
     # -- unmaking ------------------------------------------------------------------------------------------------------
 
@@ -292,11 +285,11 @@ class MemoryNode(Entry):
         inode, directory = self.inode, self.directory.inode
         directory.entries.remove(self)
         self.cookie = 0
-        inode.nlink -= 2 if inode.is_dir else 1
-        directory.nlink -= inode.is_dir
+        inode.add_links(-2 if inode.is_dir else -1)
+        directory.add_links(-inode.is_dir)
         self.superblock.space.free(len(self.name_now))
         directory.modified()
-        inode.ctime = self.superblock.clock()
+        inode.changed()
         if not inode.nlink and not inode.refs:
             inode.drop()
 
@@ -334,12 +327,12 @@ class MemoryNode(Entry):
         places = [(node.directory, node.name_now) for node in (self, other)]
         for node in (self, other):
             node.directory.inode.entries.remove(node)
-            node.directory.inode.nlink -= node.inode.is_dir
+            node.directory.inode.add_links(-node.inode.is_dir)
         for node, (directory, name) in zip((other, self), places, strict=True):
             directory.inode.entries.add(node, name)
-            directory.inode.nlink += node.inode.is_dir
+            directory.inode.add_links(node.inode.is_dir)
             node.directory = directory
-            node.inode.ctime = self.superblock.clock()
+            node.inode.changed()
         for directory in {id(directory): directory for directory, _ in places}.values():
             directory.inode.modified()
 
@@ -372,12 +365,12 @@ class MemoryNode(Entry):
         old.entries.remove(self)
         new.entries.add(self, newname)
         self.directory = newdir
-        old.nlink -= moving.is_dir
-        new.nlink += moving.is_dir
+        old.add_links(-moving.is_dir)
+        new.add_links(moving.is_dir)
         old.modified()
         if new is not old:
             new.modified()
-        moving.ctime = self.superblock.clock()
+        moving.changed()
 
     def is_below(self, node: MemoryNode) -> bool:
         """Whether this is ``node`` or below it."""
@@ -430,11 +423,11 @@ class MemoryNode(Entry):
             raise Refused(Errno.ENODATA)
         self.superblock.space.reserve(len(value) - len(before) if before is not None else len(name) + len(value))
         xattrs[name] = bytes(value)
-        self.inode.ctime = self.superblock.clock()
+        self.inode.changed()
 
     def removexattr(self, name: bytes) -> None:
         xattrs = self._xattr(name, change=True)
         if name not in xattrs:
             raise Refused(Errno.ENODATA)
         self.superblock.space.free(len(name) + len(xattrs.pop(name)))
-        self.inode.ctime = self.superblock.clock()
+        self.inode.changed()

@@ -39,7 +39,7 @@ class MemoryFile(OpenFile):
     __slots__ = ("flags", "inode", "reads", "writes")
 
     def __init__(self, inode: Inode, flags: int) -> None:
-        inode.refs += 1
+        inode.ref()
         self.inode = inode
         self.flags = flags
         access = flags & O_ACCMODE
@@ -57,10 +57,8 @@ class MemoryFile(OpenFile):
         if not self.reads:
             raise Refused(Errno.EBADF, "not open for reading")
         inode = self.inode
-        # As relatime: one change of atime after each change of mtime is enough to tell "read
-        # since".
-        if inode.atime <= inode.mtime and not self.flags & O_NOATIME:
-            inode.atime = inode.superblock.clock()
+        if not self.flags & O_NOATIME:
+            inode.accessed()
         return inode.content
 
     def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:

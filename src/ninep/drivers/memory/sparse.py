@@ -93,6 +93,10 @@ class Sparse:
             view = view[len(part) :]
             index, at = index + 1, 0
 
+    def extend(self, size: int) -> None:
+        """Be at least so long, with a hole at the end."""
+        self.size = max(self.size, size)
+
     def clear(self, offset: int, count: int) -> None:
         """Make a hole: bytes up to the end of a chunk take no memory any more."""
         end = offset + count

@@ -69,8 +69,7 @@ def init(
     if session.options.posix_acl:
         wanted |= ACLS
     session.attach()
-    session.flags = codec.unpack_init_flags(flags, more) & wanted
-    session.minor = min(minor, f.MINOR)
+    session.agree(codec.unpack_init_flags(flags, more) & wanted, min(minor, f.MINOR))
     log.info("mount %s: FUSE %d.%d export=%r", session.peer, major, session.minor, session.export.name)
     return codec.pack_init(
         session.minor, max_readahead, session.flags, max_write=session.max_write, background=BACKGROUND

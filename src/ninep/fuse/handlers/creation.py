@@ -126,7 +126,5 @@ def _opened(
     except BaseException:
         file.close()
         raise
-    opened = Opened(entry, session.export, flags, owner)
-    opened.file = file
-    fh = session.open(opened)
+    fh = session.open(Opened(entry, session.export, flags, owner, file=file))
     return pack_create(entry.nodeid, attributes, session.timeout, fh, open_flags_of(entry, flags))

@@ -14,7 +14,6 @@ from ninep.fuse.handlers.names import entered
 from ninep.fuse.session import Opened, Session
 from ninep.linux import DT_UNKNOWN, NAME_MAX, Errno
 from ninep.node import Node, OpenDir, WouldBlock, may_wait
-from ninep.server.entries import EntryListing
 from ninep.wire.codec import DIRENT_SIZE
 from ninep.wire.cookies import FAR, LAST_NUMBER
 from ninep.wire.fuse_codec import NO_ENTRY, dirent_size, entries_of, pack_dirent, pack_entry, pack_open
@@ -35,8 +34,7 @@ def opendir(session: Session, nodeid: int, uid: int, gid: int, flags: int, open_
         raise Refused(Errno.ENOTDIR)
     session.reserve_open()
     session.reserve_listing()
-    opened = Opened(entry, session.export, flags, session.owner(uid))
-    opened.directory = entry.node.opendir()
+    opened = Opened(entry, session.export, flags, session.owner(uid), directory=entry.node.opendir())
     return pack_open(session.open(opened), 0)
 
 
@@ -54,21 +52,15 @@ def _entries(opened: Opened, directory: OpenDir, offset: int, room: int) -> Iter
     if packed is None:
         if directory.packs:
             raise Refused(Errno.EINVAL, f"{room} bytes are too few for an entry")
-        packed = _numbered(opened, directory).read(offset, room)
+        packed = opened.listing(directory).read(offset, room)
     return entries_of(packed)
-
-
-def _numbered(opened: Opened, directory: OpenDir) -> EntryListing:
-    if opened.entries is None:
-        opened.entries = EntryListing(directory, opened.export)
-    return opened.entries
 
 
 def _far(session: Session, opened: Opened, directory: OpenDir, offset: int) -> bool:
     """Thousands of entries have to be counted to find the place."""
     if offset <= FAR or offset > LAST_NUMBER or not session.threadsafe:
         return False
-    return directory.is_far(offset) if directory.packs else _numbered(opened, directory).is_far(offset)
+    return directory.is_far(offset) if directory.packs else opened.listing(directory).is_far(offset)
 
 
 def _read(session: Session, fh: int, offset: int, size: int, parent: Node | None) -> bytes:

@@ -40,10 +40,7 @@ def open_flags_of(entry: Entry, flags: int) -> int:
     """
     if flags & (O_ACCMODE | O_APPEND) == O_WRONLY | O_APPEND:
         return f.FOPEN_DIRECT_IO
-    version = entry.node.qid.version
-    same = entry.version == version
-    entry.version = version
-    return f.FOPEN_KEEP_CACHE if same else 0
+    return f.FOPEN_KEEP_CACHE if entry.note_open(entry.node.qid.version) else 0
 
 
 def open_(session: Session, nodeid: int, uid: int, gid: int, flags: int, open_flags: int) -> bytes:
@@ -59,8 +56,8 @@ def open_(session: Session, nodeid: int, uid: int, gid: int, flags: int, open_fl
     session.reserve_open(idle=idle)
     owner = session.owner(uid)
     drops = flags & O_TRUNC and (open_flags & f.OPEN_KILL_SUIDGID or not session.flags & f.Init.HANDLE_KILLPRIV_V2)
-    opened = Opened(entry, session.export, flags, owner)
-    opened.file = file = node.open(flags & OPEN_FLAGS, (owner or NOT_ROOT) if drops else owner)
+    file = node.open(flags & OPEN_FLAGS, (owner or NOT_ROOT) if drops else owner)
+    opened = Opened(entry, session.export, flags, owner, file=file)
     if idle and not file.idle:
         try:
             session.reserve_open()
@@ -115,14 +112,6 @@ def read_into(
     return file.read_into(offset, first(place, count))
 
 
-def _without_append(opened: Opened) -> OpenFile:
-    """The file once more, without O_APPEND, for pages of the kernel's cache."""
-    with opened.guard:
-        if opened.plain is None:
-            opened.plain = opened.entry.node.open(O_WRONLY, opened.uid)
-        return opened.plain
-
-
 def _writable(
     session: Session, uid: int, fh: int, offset: int, size: int, flags: int, oflags: int, given: int
 ) -> tuple[OpenFile, int]:
@@ -139,7 +128,7 @@ def _writable(
     if not opened.flags & O_ACCMODE:
         raise Refused(Errno.EBADF, "not open for writing")
     if opened.flags & O_APPEND and (flags & f.WRITE_CACHE or not oflags & O_APPEND):
-        file = _without_append(opened)
+        file = opened.without_append()
     return file, (session.owner(uid) or NOT_ROOT) if flags & f.WRITE_KILL_SUIDGID else 0
 
 

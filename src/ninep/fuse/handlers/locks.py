@@ -102,7 +102,7 @@ def setlk(
     table, limit = session.export.locks, session.limits.locks
     if kind == LOCK_UNLCK:
         table.unlock(path, asked, limit, wait=wait)
-        session.unlocked = True
+        session.set_unlocked(True)
         return b""
     session.keep_handle(opened)
     if not table.lock(path, asked, limit, wait=wait):
@@ -125,4 +125,4 @@ def release_owner(session: Session, opened: Opened, owner: int, *, wait: bool) -
     table, path = session.export.locks, opened.entry.node.qid.path
     everything = Range(_owner(session, owner), LOCK_UNLCK, 0, END, opened, opened.file)
     table.unlock(path, everything, session.limits.locks, wait=wait)
-    session.unlocked = True
+    session.set_unlocked(True)

@@ -73,12 +73,7 @@ def attach(session: Session, fid: int, afid: int, uname: bytes, aname: bytes, n_
         node.release()
         raise Refused(Errno.ENOENT, "the export is served no more")
     session.bind(fid, node, user, export)
-    session.attached = True
-    session.counters.attached(export.name)
-    session.threadsafe &= export.driver.threadsafe or not node.inline
-    if not node.inline:
-        session.inline = False
-        session.slow_driver = True
+    session.attach(export, inline=node.inline)
     log.info("attach %s: %s export=%r", session.peer, who, export.name)
     return (node.qid,)
 

@@ -143,7 +143,7 @@ def xattrwalk(session: Session, fid: int, newfid: int, name: bytes) -> tuple[int
     value = node.getxattr(name) if name else b"".join([one + b"\0" for one in node.listxattr()])
     session.reserve_xattr(len(value))
     made = session.bind(newfid, node.clone(), held.user, held.export)
-    made.xattr = XattrValue(value)
+    made.set_xattr(XattrValue(value))
     session.hold(made)
     return (len(value),)
 
@@ -162,6 +162,6 @@ def xattrcreate(session: Session, fid: int, name: bytes, size: int, flags: int) 
     if size > XATTR_SIZE_MAX:
         raise Refused(Errno.E2BIG, f"an attribute of {size} bytes")
     session.reserve_xattr(size)
-    held.xattr = XattrBuffer(name, size, flags)
+    held.set_xattr(XattrBuffer(name, size, flags))
     session.hold(held)
     return ()

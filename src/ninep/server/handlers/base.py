@@ -79,7 +79,7 @@ def open_(session: Session, fid: int, mode: int) -> tuple[Qid, int]:
     if mode & ORCLOSE:
         held.node.check_remove()
     reply = open_fid(session, held, flags_of(mode))
-    held.remove_on_clunk = bool(mode & ORCLOSE)
+    held.set_remove_on_clunk(bool(mode & ORCLOSE))
     return reply
 
 
@@ -119,12 +119,11 @@ def create(session: Session, fid: int, name: bytes, perm: int, mode: int, extens
         # O_EXCL only.
         flags = flags_of(mode) | (O_EXCL if mode & OEXCL or not session.dialect.unix_files else 0)
         node, file = held.node.create(name, flags, permissions, held.user.uid, _group(held.node))
-        held.node, old = node, held.node
-        held.file, held.flags = file, flags
+        held.become(node)
+        held.open(file, flags)
         session.open(held)
-        old.release()
         reply = node.qid, session.iosize(4096)
-    held.remove_on_clunk = bool(mode & ORCLOSE)
+    held.set_remove_on_clunk(bool(mode & ORCLOSE))
     return reply
 
 
@@ -134,8 +133,7 @@ def _group(directory: Node) -> int:
 
 
 def _become(held: Fid, name: bytes, step: Steps) -> None:
-    held.node, old = step(held.node.walk, name), held.node
-    old.release()
+    held.become(step(held.node.walk, name))
 
 
 def _device(extension: bytes) -> tuple[int, int]:

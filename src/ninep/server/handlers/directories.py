@@ -5,7 +5,6 @@ from __future__ import annotations
 from ninep.errors import Refused
 from ninep.linux import AT_REMOVEDIR, PATH_MAX, PERMISSIONS, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK, Errno
 from ninep.node import WouldBlock, check_may_wait
-from ninep.server.entries import EntryListing
 from ninep.server.handlers import names
 from ninep.server.session import Session
 from ninep.wire.codec import READ_HEADER
@@ -34,9 +33,7 @@ def readdir_now(session: Session, fid: int, offset: int, count: int) -> tuple[Bu
         and offset <= LAST_NUMBER
     ):
         directory = held.directory
-        if not directory.packs and held.entries is None:
-            held.entries = EntryListing(directory, held.export)
-        if (held.entries or directory).is_far(offset):
+        if (directory if directory.packs else held.listing(directory)).is_far(offset):
             raise WouldBlock
     return readdir(session, fid, offset, count)
 
@@ -59,9 +56,7 @@ def readdir(session: Session, fid: int, offset: int, count: int) -> tuple[Buffer
         return (packed,)
     if directory.packs:
         raise Refused(Errno.EINVAL, f"{count} bytes are too few for an entry")
-    if held.entries is None:
-        held.entries = EntryListing(directory, held.export)
-    return (held.entries.read(offset, room),)
+    return (held.listing(directory).read(offset, room),)
 
 
 def mkdir(session: Session, fid: int, name: bytes, mode: int, gid: int) -> tuple[Qid]:
@@ -133,10 +128,10 @@ def remove(session: Session, fid: int) -> tuple[()]:
     except WouldBlock:
         raise
     except OSError:
-        held.remove_on_clunk = False
+        held.set_remove_on_clunk(False)
         session.discard(fid)
         raise
-    held.remove_on_clunk = False
+    held.set_remove_on_clunk(False)
     session.retire(fid)
     return ()
 

@@ -48,10 +48,10 @@ def open_fid(session: Session, held: Fid, flags: int) -> tuple[Qid, int]:
         if flags & (O_ACCMODE | O_TRUNC):
             raise Refused(Errno.EISDIR)
         session.reserve_listing()
-        held.directory = node.opendir()
+        directory, stats = node.opendir(), None
         if session.dialect.stat_records:
-            largest = session.msize - IOHDRSZ
-            held.stats = StatListing(node, held.directory, session.extended, largest, session.peer)
+            stats = StatListing(node, directory, session.extended, session.msize - IOHDRSZ, session.peer)
+        held.open_directory(directory, stats)
         iounit = 0
     else:
         if flags & O_ACCMODE == O_ACCMODE:
@@ -63,9 +63,8 @@ def open_fid(session: Session, held: Fid, flags: int) -> tuple[Qid, int]:
             except OverLimit:
                 file.close()
                 raise
-        held.file = file
+        held.open(file, flags)
         iounit = session.iosize(4096)
-    held.flags = flags
     session.open(held)
     return node.qid, iounit
 
@@ -88,10 +87,9 @@ def lcreate(session: Session, fid: int, name: bytes, flags: int, mode: int, gid:
     session.reserve_open()
     flags &= OPEN_FLAGS | O_EXCL
     node, file = held.node.create(name, flags, mode & PERMISSIONS, held.user.uid, gid)
-    held.node, old = node, held.node
-    held.file, held.flags = file, flags
+    held.become(node)
+    held.open(file, flags)
     session.open(held)
-    old.release()
     return node.qid, session.iosize(4096)
 
 

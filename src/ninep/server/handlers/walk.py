@@ -32,8 +32,7 @@ def walk(session: Session, fid: int, newfid: int, names: list[bytes]) -> tuple[l
     if newfid != fid:
         session.bind(newfid, node, start.user, start.export)
     else:
-        start.node, old = node, start.node
-        old.release()
+        start.become(node)
     return (qids,)
 
 
