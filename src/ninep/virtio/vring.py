@@ -57,6 +57,8 @@ class Vring:
         "start_error",
     )
 
+    start_error: str
+
     def __init__(self, index: int) -> None:
         self.index = index
         self.kick = self.call = self.err = NO_DESCRIPTOR
@@ -117,7 +119,7 @@ class Vring:
         self.setup: Setup | None = None
         self.parts: Parts | None = None
         self.broken = False
-        self.start_error: str = ""
+        self.start_error = ""
         """Why it could not start, as logged."""
         self._used_index = 0
 
