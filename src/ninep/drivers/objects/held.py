@@ -60,6 +60,23 @@ class Held(Node):
         """The store has not what it should have."""
         return (self.dirty or self.marks_dirty) and not self.deleted
 
+    def ref(self) -> None:
+        """One reference more; with the lock of the tables held."""
+        self.refs += 1
+
+    def unref(self) -> bool:
+        """And one less. Whether it was the last."""
+        self.refs -= 1
+        return not self.refs
+
+    def set_deleted(self) -> None:
+        """Its name is gone."""
+        self.deleted = True
+
+    def set_key(self, key: str) -> None:
+        """It has another name."""
+        self.key = key
+
     def put_as(self, etag: str) -> None:
         """The store has it under this ETag now."""
         self.etag = etag

@@ -17,7 +17,7 @@ from typing import Final, Self
 from urllib.parse import quote, unquote
 
 from ninep.errors import Refused
-from ninep.linux import PERMISSIONS, S_IFDIR, S_IFMT, S_IFREG, Errno
+from ninep.linux import PERMISSIONS, S_IFDIR, S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP, Errno
 
 NANO: Final = 1_000_000_000
 ROOM: Final = 2048
@@ -45,6 +45,32 @@ class Marks:
 
     def copy(self) -> Self:
         return replace(self, xattrs=dict(self.xattrs), others=dict(self.others))
+
+    def set_owner(self, uid: int | None, gid: int | None) -> None:
+        """None leaves one."""
+        self.uid = self.uid if uid is None else uid
+        self.gid = self.gid if gid is None else gid
+
+    def set_mode(self, mode: int) -> None:
+        """The permissions; the type stays."""
+        self.mode = self.kind | mode & PERMISSIONS
+
+    def drop_privileges(self) -> None:
+        """SUID, and SGID if the group may execute (notify_change in fs/attr.c)."""
+        self.mode &= ~(S_ISUID | (S_ISGID if self.mode & S_IXGRP else 0))
+
+    def set_times(self, atime: int | None, mtime: int | None) -> None:
+        """None leaves one."""
+        self.atime = self.atime if atime is None else atime
+        self.mtime = self.mtime if mtime is None else mtime
+
+    def set_xattrs(self, xattrs: dict[bytes, bytes]) -> None:
+        """All of them."""
+        self.xattrs = xattrs
+
+    def changed(self, now: int) -> None:
+        """Something of these was."""
+        self.ctime = now
 
     @classmethod
     def read(cls, metadata: Mapping[str, str], modified: int, default: Marks) -> Marks:

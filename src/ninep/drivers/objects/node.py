@@ -26,9 +26,6 @@ from ninep.linux import (
     S_IFLNK,
     S_IFMT,
     S_IFREG,
-    S_ISGID,
-    S_ISUID,
-    S_IXGRP,
     XATTR_CREATE,
     XATTR_REPLACE,
     Errno,
@@ -194,16 +191,12 @@ class ObjectNode(Held):
     def _apply(self, changes: Changes) -> None:
         marks, now = self.marks, self.bucket.clock()
         if changes.uid is not None or changes.gid is not None:
-            marks.uid = marks.uid if changes.uid is None else changes.uid
-            marks.gid = marks.gid if changes.gid is None else changes.gid
+            marks.set_owner(changes.uid, changes.gid)
             self.drop_privileges(changes.by)
         if changes.mode is not None:
-            marks.mode = marks.kind | changes.mode & PERMISSIONS
-        if changes.atime is not None:
-            marks.atime = now if changes.atime == NOW else changes.atime
-        if changes.mtime is not None:
-            marks.mtime = now if changes.mtime == NOW else changes.mtime
-        marks.ctime = now
+            marks.set_mode(changes.mode)
+        marks.set_times(*(now if time == NOW else time for time in (changes.atime, changes.mtime)))
+        marks.changed(now)
 
     def _check_changes(self, changes: Changes) -> None:
         kind = self.marks.kind
@@ -220,7 +213,7 @@ class ObjectNode(Held):
     def drop_privileges(self, by: int) -> None:
         """After a change by a user other than root (notify_change in fs/attr.c)."""
         if by != 0 and self.marks.is_file:
-            self.marks.mode &= ~(S_ISUID | (S_ISGID if self.marks.mode & S_IXGRP else 0))
+            self.marks.drop_privileges()
 
     def statfs(self) -> Statfs:
         return Statfs(MAGIC, BLOCK, ROOM, ROOM, ROOM, ROOM, ROOM, 0, NAME_MAX)
@@ -245,7 +238,9 @@ class ObjectNode(Held):
         self.size = self.spool.size
         self.dirty = True
         self.changes += 1
-        self.marks.mtime = self.marks.ctime = self.bucket.clock()
+        now = self.bucket.clock()
+        self.marks.set_times(None, now)
+        self.marks.changed(now)
         self.drop_privileges(by)
 
     def truncate(self, size: int, by: int) -> None:
@@ -424,8 +419,8 @@ class ObjectNode(Held):
     def _put_xattrs(self, xattrs: dict[bytes, bytes]) -> None:
         self._check_changes(Changes(touch=True))
         before = self.marks.copy()
-        self.marks.xattrs = xattrs
-        self.marks.ctime = self.bucket.clock()
+        self.marks.set_xattrs(xattrs)
+        self.marks.changed(self.bucket.clock())
         self.marks_dirty = True
         try:
             self.marks.write()

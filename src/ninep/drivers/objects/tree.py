@@ -142,26 +142,25 @@ class Tree:
         with self.lock:
             node = self.nodes.get(key)
             if node is not None:
-                node.refs += 1
+                node.ref()
             return node
 
     def enter(self, node: Held) -> Held:
         """Add a node, and hold it; or hold the one that was there first."""
         with self.lock:
             node = self.nodes.setdefault(node.key, node)
-            node.refs += 1
+            node.ref()
             return node
 
     def release(self, node: Held) -> None:
         with self.lock:
-            node.refs -= 1
-            if not node.refs and self.nodes.get(node.key) is node:
+            if node.unref() and self.nodes.get(node.key) is node:
                 del self.nodes[node.key]
 
     def forget(self, node: Held) -> None:
         """Its name is gone."""
         with self.lock:
-            node.deleted = True
+            node.set_deleted()
             if self.nodes.get(node.key) is node:
                 del self.nodes[node.key]
             self.numbers.removed(node.key)
@@ -181,7 +180,7 @@ class Tree:
             moving = [key for key in self.nodes if key == old or key.startswith(old + "/")]
             nodes = [self.nodes.pop(key) for key in moving]
             for key, node in zip(moving, nodes, strict=True):
-                node.key = new + key[len(old) :]
+                node.set_key(new + key[len(old) :])
                 self.nodes[node.key] = node
             for key in [key for key in self._folders if key in {old, new} or key.startswith((old + "/", new + "/"))]:
                 folder = self._folders.pop(key)
