@@ -199,7 +199,7 @@ class AsyncConnection:
                     await call.waiter
             except TimeoutError:
                 if not call.done and (times != self._times or not self._back.is_set()):
-                    call.waiter = self._loop.create_future()  # the time without a connection does not count
+                    call.wait_by(self._loop.create_future()  # the time without a connection does not count)
                     continue
                 self.abandon([call])
                 raise TimeoutError(errno.ETIMEDOUT, f"no answer from the server within {self.timeout:g} s") from None
@@ -402,7 +402,7 @@ class AsyncConnection:
 
     async def _answers(self, calls: list[Call], seconds: float) -> list[Message]:
         for call in calls:
-            call.waiter = self._loop.create_future()
+            call.wait_by(self._loop.create_future())
         self._send()
         with named_timeout(seconds):
             async with asyncio.timeout(seconds):
