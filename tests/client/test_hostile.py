@@ -55,6 +55,7 @@ from ninep.wire.messages import (
     Twrite,
     Txattrwalk,
 )
+from ninep.wire.modes import EXTENDED, PLAIN
 from ninep.wire.types import Attributes, Dirent, Stat
 
 # -- the beginning
@@ -245,10 +246,10 @@ def test_long_names_that_never_end(against, monkeypatch):
 @pytest.mark.parametrize("dialect", [b"9P2000.u", b"9P2000"])
 def test_listings_of_stat_records(against, dialect):
     extended = dialect == b"9P2000.u"
-    record = pack_stat(Stat(name=b"fine", length=3), extended)
+    record = pack_stat(Stat(name=b"fine", length=3), EXTENDED if extended else PLAIN)
     for data, wrong in (
         (record + record[:-1], "listing"),
-        (pack_stat(Stat(name=b"../x"), extended), "entry called"),
+        (pack_stat(Stat(name=b"../x"), EXTENDED if extended else PLAIN), "entry called"),
         (b"\0", "listing"),
     ):
         rules = {Twalk: walk_to(ROOT), Topen: Ropen(ROOT, 0), Tread: lambda t, data=data: Rread(data)}

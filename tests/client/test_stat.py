@@ -21,7 +21,7 @@ from ninep.linux import (
     O_TRUNC,
     O_WRONLY,
 )
-from ninep.wire.modes import DMDEVICE, DMDIR, DMSETUID, DMSYMLINK
+from ninep.wire.modes import DMDEVICE, DMDIR, DMSETUID, DMSYMLINK, EXTENDED, PLAIN
 from ninep.wire.types import Attributes, Qid, Stat
 
 
@@ -44,17 +44,17 @@ def test_a_record_of_9p2000_u():
     record = Stat(
         mode=DMSYMLINK | 0o777, extension=b"target", n_uid=1000, n_gid=100, uid=b"glenda", length=6, qid=Qid(2, 0, 9)
     )
-    found = from_record(record, extended=True)
+    found = from_record(record, EXTENDED)
     assert found.is_symlink()
     assert (found.target, found.st_uid, found.st_gid, found.user, found.st_ino) == ("target", 1000, 100, "glenda", 9)
-    found = from_record(Stat(mode=DMSETUID | 0o755, extension=b"HARDLINKCOUNT 4"), extended=True)
+    found = from_record(Stat(mode=DMSETUID | 0o755, extension=b"HARDLINKCOUNT 4"), EXTENDED)
     assert (found.st_mode, found.st_nlink) == (stat.S_IFREG | stat.S_ISUID | 0o755, 4)
-    found = from_record(Stat(mode=DMDEVICE | 0o600, extension=b"b 8 1"), extended=True)
+    found = from_record(Stat(mode=DMDEVICE | 0o600, extension=b"b 8 1"), EXTENDED)
     assert (stat.S_ISBLK(found.st_mode), found.st_rdev) == (True, 8 << 8 | 1)
 
 
 def test_a_record_of_plain_9p2000_has_names_only():
-    found = from_record(Stat(mode=DMDIR | DMSETUID | 0o755, uid=b"glenda", gid=b"10", mtime=7), extended=False)
+    found = from_record(Stat(mode=DMDIR | DMSETUID | 0o755, uid=b"glenda", gid=b"10", mtime=7), PLAIN)
     assert found.is_dir()
     assert stat.S_IMODE(found.st_mode) == 0o755
     assert (found.st_uid, found.user, found.st_gid, found.st_mtime) == (None, "glenda", 10, 7)

@@ -10,6 +10,7 @@ import pytest
 
 from ninep.drivers.local import LocalNode
 from ninep.server.stat_record import stat_of
+from ninep.wire.modes import EXTENDED
 
 LONG_AGO = 1_000_000_000 * 10**9
 
@@ -22,6 +23,6 @@ def test_a_stat_moves_no_access_time(attach: Callable[..., LocalNode], folder: P
     os.utime(folder / "link", ns=(LONG_AGO, LONG_AGO + 1))  # what relatime would move at the first access
     node = root.walk(b"link")
     before = os.stat(folder / "link")
-    assert stat_of(node, extended=True).extension == b"target"
+    assert stat_of(node, EXTENDED).extension == b"target"
     assert os.stat(folder / "link") == before
     node.release()

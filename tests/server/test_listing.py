@@ -10,6 +10,7 @@ from ninep.drivers.memory import MemoryDriver
 from ninep.node import User
 from ninep.server.listing import BATCH, LONGEST_ENTRY, LOOKS, StatListing
 from ninep.wire.codec import unpack_stat
+from ninep.wire.modes import EXTENDED, PLAIN
 
 TARGET = b"t" * 4000
 
@@ -19,7 +20,7 @@ def test_records_at_hand_are_few_however_large_they_are(target: bytes) -> None:
     root = MemoryDriver().attach(User())
     for number in range(200):
         root.symlink(b"%d" % number, target, 0, 0)
-    listing = StatListing(root, root.opendir(), extended=True)
+    listing = StatListing(root, root.opendir(), EXTENDED)
     names: list[bytes] = []
     offset = 0
     while data := listing.read(offset, len(target) + 500):
@@ -27,7 +28,7 @@ def test_records_at_hand_are_few_however_large_they_are(target: bytes) -> None:
         assert sum(map(len, listing._waiting)) <= BATCH + len(target) + LONGEST_ENTRY
         at = 0
         while at < len(data):
-            record, at = unpack_stat(data, at, len(data), extended=True)
+            record, at = unpack_stat(data, at, len(data), EXTENDED)
             names.append(record.name)
     assert sorted(names) == sorted(b"%d" % number for number in range(200))
 
@@ -37,7 +38,7 @@ def test_a_message_looks_at_some_entries_only_and_none_is_missed(extended: bool)
     root = MemoryDriver().attach(User())
     for number in range(5000):
         root.symlink(b"%d" % number, b"t", 0, 0)
-    listing = StatListing(root, root.opendir(), extended)
+    listing = StatListing(root, root.opendir(), EXTENDED if extended else PLAIN)
     names: list[bytes] = []
     offset = looks = 0
     while data := listing.read(offset, 1 << 20):
@@ -46,7 +47,7 @@ def test_a_message_looks_at_some_entries_only_and_none_is_missed(extended: bool)
         offset += len(data)
         at = 0
         while at < len(data):
-            record, at = unpack_stat(data, at, len(data), extended)
+            record, at = unpack_stat(data, at, len(data), EXTENDED if extended else PLAIN)
             names.append(record.name)
     assert sorted(names) == sorted(b"%d" % number for number in range(5000))
 
@@ -62,14 +63,14 @@ def test_a_record_larger_than_a_message_does_not_hide_the_entries_after_it(
     root.symlink(b"link", TARGET, 0, 0)
     root.mknod(b"n" * 255, 0o100644, 0, 0, 0)
     root.mknod(b"file", 0o100644, 0, 0, 0)
-    listing = StatListing(root, root.opendir(), extended=True, largest=largest)
+    listing = StatListing(root, root.opendir(), EXTENDED, largest=largest)
     found: dict[bytes, bool] = {}
     offset = 0
     while data := listing.read(offset, largest):
         offset += len(data)
         at = 0
         while at < len(data):
-            record, at = unpack_stat(data, at, len(data), extended=True)
+            record, at = unpack_stat(data, at, len(data), EXTENDED)
             found[record.name] = record.extension == TARGET
     assert found == shown
     assert len(caplog.messages) == (largest == 232)

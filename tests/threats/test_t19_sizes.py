@@ -21,6 +21,7 @@ from tests.threats.verbs import FILE, FOLDER, ROOT
 from ninep.linux import AT_REMOVEDIR, GETATTR_BASIC, Errno
 from ninep.wire import messages as m
 from ninep.wire.codec import unpack_dirents, unpack_stat
+from ninep.wire.modes import EXTENDED, PLAIN
 
 LONG = bool(os.environ.get("NINEP_LONG"))
 MANY = 1_000_000 if LONG else 20_000
@@ -57,7 +58,7 @@ def listed(client: RawClient, fid: int, count: int) -> Iterator[bytes]:
             offset += len(data)
             at = 0
             while at < len(data):
-                record, at = unpack_stat(data, at, len(data), client.judge.extended)
+                record, at = unpack_stat(data, at, len(data), EXTENDED if client.judge.extended else PLAIN)
                 yield record.name
 
 

@@ -33,6 +33,7 @@ from ninep.drivers.local import LocalDriver
 from ninep.drivers.memory import MemoryDriver
 from ninep.wire import messages as m
 from ninep.wire.codec import codec, pack_dirents, pack_stat
+from ninep.wire.modes import EXTENDED, PLAIN
 from ninep.wire.types import Attributes, Dirent, Qid, Stat, Statfs
 
 FACES: dict[str, Callable[[], Any]] = {"blocking": Blocking, "asyncio": Asynchronous}
@@ -114,7 +115,8 @@ class Honest:
     def read(self, t: m.Tread) -> m.Message:
         if self.fids.get(t.fid, FILE).type == 0x80:
             data = b"".join(
-                pack_stat(self.record(name, qid), self.extended) for name, qid in self.entries(t.fid).items()
+                pack_stat(self.record(name, qid), EXTENDED if self.extended else PLAIN)
+                for name, qid in self.entries(t.fid).items()
             )
             return m.Rread(data if not t.offset else b"")
         return m.Rread(b"evil"[t.offset :][: t.count])

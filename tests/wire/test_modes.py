@@ -13,6 +13,8 @@ from ninep.wire.modes import (
     DMSETVTX,
     DMSOCKET,
     DMSYMLINK,
+    EXTENDED,
+    PLAIN,
     major,
     makedev,
     minor,
@@ -37,20 +39,20 @@ from ninep.wire.modes import (
     ],
 )
 def test_modes_of_the_extended_encoding(mode, bits, extension):
-    assert mode_to_wire(mode, extended=True) == bits
-    assert mode_from_wire(bits, extension, extended=True) == mode
-    assert permissions_from_wire(bits, extended=True) == mode & 0o7777
+    assert mode_to_wire(mode, EXTENDED) == bits
+    assert mode_from_wire(bits, extension, EXTENDED) == mode
+    assert permissions_from_wire(bits, EXTENDED) == mode & 0o7777
 
 
 @pytest.mark.parametrize("mode", [0o100644, 0o040755])
 def test_modes_of_plain_9p2000(mode):
-    assert mode_from_wire(mode_to_wire(mode, extended=False), b"", extended=False) == mode
+    assert mode_from_wire(mode_to_wire(mode, PLAIN), b"", PLAIN) == mode
 
 
 def test_plain_9p2000_carries_nothing_else():
-    assert mode_to_wire(0o106755, extended=False) == 0o755
-    assert mode_to_wire(0o120777, extended=False) == 0o777
-    assert mode_from_wire(DMSETUID | DMSYMLINK | 0o755, b"", extended=False) == 0o100755
+    assert mode_to_wire(0o106755, PLAIN) == 0o755
+    assert mode_to_wire(0o120777, PLAIN) == 0o777
+    assert mode_from_wire(DMSETUID | DMSYMLINK | 0o755, b"", PLAIN) == 0o100755
 
 
 @pytest.mark.parametrize(

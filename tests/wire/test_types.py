@@ -8,6 +8,7 @@ from tests.wire.wire_reference import stat_record
 from tests.wire.wire_strategies import DIRENTS, STATS
 
 from ninep.wire.codec import DIRENT_SIZE, STAT_BASE, Malformed, pack_dirents, pack_stat, unpack_dirents, unpack_stat
+from ninep.wire.modes import EXTENDED, PLAIN
 from ninep.wire.types import Dirent, Stat
 
 RECORD = octets(f"4100 {STAT_FIXED} {STAT_NAMES} 0000 e8030000 64000000 e8030000")
@@ -21,27 +22,27 @@ FILE_BYTES = octets("00 01000000 0200000000000000 ffffffffffffff7f 08 0200 'f' f
 
 class TestStat:
     def test_record_of_9p2000_u(self) -> None:
-        assert pack_stat(STAT, extended=True) == RECORD
-        assert unpack_stat(RECORD, 0, len(RECORD), extended=True) == (STAT, len(RECORD))
+        assert pack_stat(STAT, EXTENDED) == RECORD
+        assert unpack_stat(RECORD, 0, len(RECORD), EXTENDED) == (STAT, len(RECORD))
 
     def test_record_of_9p2000(self) -> None:
-        assert pack_stat(STAT, extended=False) == PLAIN_RECORD
-        assert unpack_stat(PLAIN_RECORD, 0, len(PLAIN_RECORD), extended=False) == (PLAIN_STAT, len(PLAIN_RECORD))
+        assert pack_stat(STAT, PLAIN) == PLAIN_RECORD
+        assert unpack_stat(PLAIN_RECORD, 0, len(PLAIN_RECORD), PLAIN) == (PLAIN_STAT, len(PLAIN_RECORD))
 
     def test_the_smallest_record_is_stat_base_and_its_size(self) -> None:
-        assert len(pack_stat(Stat(), extended=False)) == STAT_BASE + 2
+        assert len(pack_stat(Stat(), PLAIN)) == STAT_BASE + 2
 
     def test_a_directorys_data_is_record_after_record(self) -> None:
-        data = PLAIN_RECORD + pack_stat(STAT._replace(name=b"second"), extended=False)
-        _, end = unpack_stat(data, 0, len(data), extended=False)
-        second, end = unpack_stat(data, end, len(data), extended=False)
+        data = PLAIN_RECORD + pack_stat(STAT._replace(name=b"second"), PLAIN)
+        _, end = unpack_stat(data, 0, len(data), PLAIN)
+        second, end = unpack_stat(data, end, len(data), PLAIN)
         assert (second.name, end) == (b"second", len(data))
 
     @given(STATS, st.booleans())
     def test_round_trip(self, stat: Stat, extended: bool) -> None:
-        record = pack_stat(stat, extended)
+        record = pack_stat(stat, EXTENDED if extended else PLAIN)
         assert record == stat_record(stat, extended)
-        back, end = unpack_stat(record, 0, len(record), extended)
+        back, end = unpack_stat(record, 0, len(record), EXTENDED if extended else PLAIN)
         assert end == len(record)
         assert back == (stat if extended else Stat(*stat[:11]))
 
@@ -50,16 +51,16 @@ class TestStat:
         record = RECORD if extended else PLAIN_RECORD
         for cut in range(len(record)):
             with pytest.raises(Malformed):
-                unpack_stat(record[:cut], 0, cut, extended)
+                unpack_stat(record[:cut], 0, cut, EXTENDED if extended else PLAIN)
             # the bytes are there, but they belong to what follows
             with pytest.raises(Malformed):
-                unpack_stat(record, 0, cut, extended)
+                unpack_stat(record, 0, cut, EXTENDED if extended else PLAIN)
 
     @pytest.mark.parametrize("size", [0, 1, 46, 0x40, 0x42, 0xFFFF])
     def test_a_record_with_a_wrong_size_is_refused(self, size: int) -> None:
         record = size.to_bytes(2, "little") + RECORD[2:] + bytes(0x10000)
         with pytest.raises(Malformed):
-            unpack_stat(record, 0, len(record), extended=True)
+            unpack_stat(record, 0, len(record), EXTENDED)
 
     @pytest.mark.parametrize("field", range(5))
     def test_a_string_that_reaches_over_the_end_is_refused(self, field: int) -> None:
@@ -67,11 +68,11 @@ class TestStat:
         at = 2 + 39 + 3 * field
         record[at : at + 2] = b"\xff\xff"
         with pytest.raises(Malformed):
-            unpack_stat(bytes(record), 0, len(record), extended=True)
+            unpack_stat(bytes(record), 0, len(record), EXTENDED)
 
     def test_an_extended_record_in_a_plain_session_is_refused(self) -> None:
         with pytest.raises(Malformed):
-            unpack_stat(RECORD, 0, len(RECORD), extended=False)
+            unpack_stat(RECORD, 0, len(RECORD), PLAIN)
 
 
 class TestDirents:

@@ -25,7 +25,7 @@ from ninep.linux import (
     NO_ID,
     S_IFMT,
 )
-from ninep.wire.modes import makedev, mode_from_wire
+from ninep.wire.modes import Encoding, makedev, mode_from_wire
 from ninep.wire.types import QT_DIR, QT_SYMLINK, Attributes, Qid, Stat
 
 SECOND: Final = 1_000_000_000
@@ -132,9 +132,9 @@ def _device(extension: bytes) -> int:
     return 0 if first is None or second is None else makedev(first, second)
 
 
-def from_record(record: Stat, extended: bool) -> FileStat:
+def from_record(record: Stat, encoding: Encoding) -> FileStat:
     """From a stat record (9P2000, 9P2000.u)."""
-    mode = mode_from_wire(record.mode, record.extension, extended)
+    mode = mode_from_wire(record.mode, record.extension, encoding)
     kind = mode & S_IFMT
     word, _, count = record.extension.partition(b" ")
     return FileStat(

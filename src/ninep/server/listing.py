@@ -22,7 +22,7 @@ from ninep.node import Node, OpenDir, WouldBlock
 from ninep.server.entries import LONGEST_ENTRY
 from ninep.server.stat_record import stat_of
 from ninep.wire.codec import pack_stat
-from ninep.wire.modes import mode_to_wire
+from ninep.wire.modes import Encoding, mode_to_wire
 from ninep.wire.types import QT_DIR, Qid, Stat
 
 log = logging.getLogger("ninep.server")
@@ -42,7 +42,7 @@ class StatListing:
     __slots__ = (
         "_cookie",
         "_directory",
-        "_extended",
+        "_encoding",
         "_guard",
         "_largest",
         "_left_out",
@@ -53,13 +53,13 @@ class StatListing:
     )
 
     def __init__(
-        self, node: Node, directory: OpenDir, extended: bool, largest: int = 1 << 32, peer: object = "?"
+        self, node: Node, directory: OpenDir, encoding: Encoding, largest: int = 1 << 32, peer: object = "?"
     ) -> None:
         """``peer``: for the log."""
         self._node = node
         self._peer = peer
         self._directory = directory
-        self._extended = extended
+        self._encoding = encoding
         self._largest = largest
         self._left_out = False
         self._guard = Lock()  # clients pipeline reads, and slow drivers are read in threads
@@ -118,7 +118,7 @@ class StatListing:
         try:
             node = self._node.walk(name)
             try:
-                record = stat_of(node, self._extended)
+                record = stat_of(node, self._encoding)
             finally:
                 node.release()
         except WouldBlock:
@@ -126,11 +126,11 @@ class StatListing:
         except OSError as error:
             if linux_errno(error) is Errno.ENOENT:
                 return 0
-            mode = mode_to_wire((kind or (DT_DIR if qid_type & QT_DIR else DT_UNKNOWN)) << 12, self._extended)
+            mode = mode_to_wire((kind or (DT_DIR if qid_type & QT_DIR else DT_UNKNOWN)) << 12, self._encoding)
             record = Stat(qid=Qid(qid_type, version, path), mode=mode, name=name)
-        packed = pack_stat(record, self._extended)
+        packed = pack_stat(record, self._encoding)
         if len(packed) > self._largest:
-            packed = pack_stat(record._replace(extension=b""), self._extended)
+            packed = pack_stat(record._replace(extension=b""), self._encoding)
             if len(packed) > self._largest:
                 self._warn(len(packed), name)
                 return 0

@@ -49,8 +49,8 @@ class Session:
         "attached",
         "counters",
         "dialect",
+        "encoding",
         "exports",
-        "extended",
         "fids",
         "idle",
         "inline",
@@ -77,7 +77,7 @@ class Session:
         self.exports = exports
         self.limits = limits
         self.dialect = dialect
-        self.extended = dialect.extended
+        self.encoding = dialect.encoding
         self.msize = msize
         self.peer = peer
         self.fids: dict[int, Fid] = {}

@@ -8,9 +8,6 @@ where the dialect has them.
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import or_
-
 from ninep.errors import Refused
 from ninep.linux import (
     GETATTR_BASIC,
@@ -35,7 +32,7 @@ from ninep.wire.modes import (
     DMEXCL,
     LEAVE32,
     LEAVE64,
-    TYPE_BITS,
+    Encoding,
     major,
     minor,
     mode_to_wire,
@@ -43,7 +40,6 @@ from ninep.wire.modes import (
 )
 from ninep.wire.types import Qid, Stat
 
-KINDS = DMDIR | reduce(or_, TYPE_BITS.values())
 NANO = 1_000_000_000
 LONGEST_ID = len(str(NO_ID))
 
@@ -59,21 +55,21 @@ def _extension(node: Node, a: Attributes) -> bytes:
     return b"HARDLINKCOUNT %d" % a.nlink
 
 
-def _check_type_kept(asked: int, present: int, extended: bool) -> None:
-    kinds = KINDS if extended else DMDIR
+def _check_type_kept(asked: int, present: int, encoding: Encoding) -> None:
+    kinds = encoding.kinds
     if asked & kinds != present & kinds and (asked & kinds or present & DMDIR):
         raise Refused(Errno.EPERM, "the type of a file cannot be changed")
     if asked & (DMAPPEND | DMEXCL):
         raise Refused(Errno.EPERM, "append-only and exclusive use are not kept here")
 
 
-def stat_of(node: Node, extended: bool) -> Stat:
+def stat_of(node: Node, encoding: Encoding) -> Stat:
     """The record of a node."""
     a = node.getattr(GETATTR_BASIC)
     kind = a.mode & S_IFMT
     return Stat(
         qid=Qid(a.qid_type, a.qid_version, a.qid_path),
-        mode=mode_to_wire(a.mode, extended),
+        mode=mode_to_wire(a.mode, encoding),
         atime=a.atime_sec & 0xFFFFFFFF,
         mtime=a.mtime_sec & 0xFFFFFFFF,
         length=0 if kind == S_IFDIR else a.size,
@@ -81,35 +77,35 @@ def stat_of(node: Node, extended: bool) -> Stat:
         uid=b"%d" % a.uid,
         gid=b"%d" % a.gid,
         muid=b"%d" % a.uid,
-        extension=_extension(node, a) if extended else b"",
+        extension=_extension(node, a) if encoding.unix_fields else b"",
         n_uid=a.uid,
         n_gid=a.gid,
         n_muid=a.uid,
     )
 
 
-def stat_size(stat: Stat, extended: bool) -> int:
+def stat_size(stat: Stat, encoding: Encoding) -> int:
     """How many bytes the record takes, its own size included."""
     size = 2 + STAT_BASE + len(stat.name) + len(stat.uid) + len(stat.gid) + len(stat.muid)
-    return size + 2 + len(stat.extension) + 12 if extended else size
+    return size + 2 + len(stat.extension) + encoding.ids.size if encoding.unix_fields else size
 
 
-def _identity(text: bytes, number: int, extended: bool) -> int | None:
+def _identity(text: bytes, number: int, encoding: Encoding) -> int | None:
     """A user or group that Twstat asks for, or None to leave it. EINVAL for a word: only numbers
     are known here.
     """
-    if extended and number != NO_ID:
+    if encoding.unix_fields and number != NO_ID:
         return number
     if not text:
         return None
-    if extended:  # .u clients send names beside the numbers; the numbers count
+    if encoding.unix_fields:  # .u clients send names beside the numbers; the numbers count
         return None
     if not text.isdigit() or len(text) > LONGEST_ID or int(text) >= NO_ID:
         raise Refused(Errno.EINVAL, f"{text!r} is not a numeric id")
     return int(text)
 
 
-def differing(changes: Changes, a: Attributes, extended: bool) -> Changes:
+def differing(changes: Changes, a: Attributes, encoding: Encoding) -> Changes:
     """What of the changes a file does not have already.
 
     A length that it has, which is 0 for a directory, is no change. And some clients send a record
@@ -131,7 +127,7 @@ def differing(changes: Changes, a: Attributes, extended: bool) -> Changes:
         uid = None
     if gid == a.gid:
         gid = None
-    shown = permissions_from_wire(mode_to_wire(a.mode, extended), extended)
+    shown = permissions_from_wire(mode_to_wire(a.mode, encoding), encoding)
     moved = shown & (S_ISUID | S_ISGID) and (size, uid, gid) != (None, None, None)
     if mode == shown and not moved:
         mode = None
@@ -142,7 +138,7 @@ def differing(changes: Changes, a: Attributes, extended: bool) -> Changes:
     return changes._replace(size=size, uid=uid, gid=gid, mode=mode, atime=atime, mtime=mtime)
 
 
-def changes_of(stat: Stat, mode: int | None, extended: bool, by: int) -> Changes | None:
+def changes_of(stat: Stat, mode: int | None, encoding: Encoding, by: int) -> Changes | None:
     """What a Twstat asks to change besides the name; None if nothing. The type, dev, qid, muid and
     extension of the record are not looked at: nothing changes them, and clients send there what
     they have.
@@ -154,12 +150,12 @@ def changes_of(stat: Stat, mode: int | None, extended: bool, by: int) -> Changes
     permissions = None
     if stat.mode != LEAVE32:
         if mode is not None:
-            _check_type_kept(stat.mode, mode_to_wire(mode, extended), extended)
-        permissions = permissions_from_wire(stat.mode, extended) & PERMISSIONS
+            _check_type_kept(stat.mode, mode_to_wire(mode, encoding), encoding)
+        permissions = permissions_from_wire(stat.mode, encoding) & PERMISSIONS
     changes = Changes(
         size=None if stat.length == LEAVE64 else stat.length,
-        uid=_identity(stat.uid, stat.n_uid, extended),
-        gid=_identity(stat.gid, stat.n_gid, extended),
+        uid=_identity(stat.uid, stat.n_uid, encoding),
+        gid=_identity(stat.gid, stat.n_gid, encoding),
         mode=permissions,
         atime=None if stat.atime == LEAVE32 else stat.atime * NANO,
         mtime=None if stat.mtime == LEAVE32 else stat.mtime * NANO,

@@ -44,6 +44,7 @@ from ninep.wire.layouts import (
     unpack_stat,
 )
 from ninep.wire.messages import BY_NUMBER, MAX_WALK, Message
+from ninep.wire.modes import EXTENDED, PLAIN, Encoding
 from ninep.wire.types import Buffer
 
 __all__ = [
@@ -70,9 +71,14 @@ __all__ = [
 class Codec:
     """All messages in one encoding. ``table[number]`` is the compiled form of a message type."""
 
-    def __init__(self, *, extended: bool) -> None:
-        self.extended = extended
-        self.table = {number: compile_message(cls, extended=extended) for number, cls in BY_NUMBER.items()}
+    def __init__(self, encoding: Encoding) -> None:
+        self.encoding = encoding
+        self.table = {number: compile_message(cls, encoding) for number, cls in BY_NUMBER.items()}
+
+    @property
+    def extended(self) -> bool:
+        """It is that of 9P2000.u and .L."""
+        return self.encoding.unix_fields
 
     def decode(self, frame: Buffer) -> tuple[int, Message]:
         """Unpack one whole frame: its tag and its message. ``Malformed`` for anything else.
@@ -108,4 +114,4 @@ class Codec:
 @cache
 def codec(*, extended: bool) -> Codec:
     """The codec of plain 9P2000 (``extended=False``) or of 9P2000.u and .L."""
-    return Codec(extended=extended)
+    return Codec(EXTENDED if extended else PLAIN)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias, get_type_hints
 
 from ninep.wire.layouts import HEADER_SIZE, Malformed, pack_stat, unpack_stat
 from ninep.wire.messages import MAX_WALK, Message
+from ninep.wire.modes import Encoding
 from ninep.wire.types import Attributes, Buffer, Kind, Qid, Statfs
 
 _U16 = struct.Struct("<H")
@@ -46,10 +47,10 @@ class _Source:
     use.
     """
 
-    def __init__(self, number: int, *, extended: bool) -> None:
+    def __init__(self, number: int, encoding: Encoding) -> None:
         self.number = number
-        self.extended = extended
         self.names: dict[str, Any] = {
+            "ENCODING": encoding,
             "U16": _U16.unpack_from,
             "P16": _U16.pack,
             "Malformed": Malformed,
@@ -187,7 +188,7 @@ class _Source:
         self.read += [
             "n, = U16(b, p); p += 2",
             "if p + n != e: raise Malformed('stat: wrong size')",
-            f"{name}, p = unpack_stat(b, p, e, {self.extended})",
+            f"{name}, p = unpack_stat(b, p, e, ENCODING)",
         ]
         self.fixed_size += 2
         self.sizes.append(f"len(record_{name})")
@@ -206,7 +207,7 @@ class _Source:
 
     def pack_source(self) -> str:
         records = "".join(
-            f"    record_{name} = pack_stat({name}, {self.extended})\n"
+            f"    record_{name} = pack_stat({name}, ENCODING)\n"
             for name in self.arguments
             if f"len(record_{name})" in self.sizes
         )
@@ -230,15 +231,15 @@ class _Source:
 _RECORDS: dict[str, type] = {"BIQ": Qid, "II" + "Q" * 6 + "I": Statfs}
 
 
-def compile_message(message: type[Message], *, extended: bool) -> Compiled:
+def compile_message(message: type[Message], encoding: Encoding) -> Compiled:
     """The functions of one message, in one of the two encodings."""
-    source = _Source(message.number, extended=extended)
+    source = _Source(message.number, encoding)
     hints = get_type_hints(message, include_extras=True)
     kinds: list[Kind] = []
     left_out: list[str] = []
     for field in dataclass_fields(message):  # type: ignore[arg-type]
         kind: Kind = hints[field.name].__metadata__[0]
-        if kind.extended and not extended:
+        if kind.extended and not encoding.unix_fields:
             left_out.append(field.name)
             source.names[f"D_{field.name}"] = field.default
             continue

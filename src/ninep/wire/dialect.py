@@ -17,6 +17,7 @@ from typing import Final, NamedTuple, Self
 
 from ninep.wire import messages as m
 from ninep.wire.codec import Codec, codec
+from ninep.wire.modes import EXTENDED, PLAIN, Encoding
 
 BASE_REQUESTS: Final[frozenset[type[m.Message]]] = frozenset(
     {
@@ -46,13 +47,13 @@ WORDS: Final = ErrorStyle(m.Rerror, lambda _code, words: (words,))
 
 
 class _Row(NamedTuple):
-    extended: bool
+    encoding: Encoding
     requests: frozenset[type[m.Message]]
     errors: ErrorStyle
     unix_files: bool
 
 
-NOTHING: Final = _Row(False, frozenset(), WORDS, False)
+NOTHING: Final = _Row(PLAIN, frozenset(), WORDS, False)
 
 
 class Dialect(Enum):
@@ -60,13 +61,13 @@ class Dialect(Enum):
     to an unknown string (version(5)).
     """
 
-    LINUX = b"9P2000.L", _Row(True, BASE_REQUESTS | LINUX_REQUESTS, NUMBER, True)
-    UNIX = b"9P2000.u", _Row(True, BASE_REQUESTS, WORDS_AND_NUMBER, True)
-    BASE = b"9P2000", _Row(False, BASE_REQUESTS, WORDS, False)
+    LINUX = b"9P2000.L", _Row(EXTENDED, BASE_REQUESTS | LINUX_REQUESTS, NUMBER, True)
+    UNIX = b"9P2000.u", _Row(EXTENDED, BASE_REQUESTS, WORDS_AND_NUMBER, True)
+    BASE = b"9P2000", _Row(PLAIN, BASE_REQUESTS, WORDS, False)
     UNKNOWN = b"unknown"
 
-    extended: bool
-    """Whether messages have the fields that plain 9P2000 lacks."""
+    encoding: Encoding
+    """Whether there are the fields, types and permissions that plain 9P2000 lacks."""
     requests: frozenset[type[m.Message]]
     """What a client may send besides Tversion and Tflush."""
     errors: ErrorStyle
@@ -81,8 +82,13 @@ class Dialect(Enum):
         """A member, whose value is the version string."""
         made = object.__new__(cls)
         made._value_ = version
-        made.extended, made.requests, made.errors, made.unix_files = row
+        made.encoding, made.requests, made.errors, made.unix_files = row
         return made
+
+    @property
+    def extended(self) -> bool:
+        """The encoding is that of 9P2000.u and .L."""
+        return self.encoding.unix_fields
 
     @property
     def codec(self) -> Codec:

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Sequence
 
 from ninep.linux import NO_ID
+from ninep.wire.modes import Encoding
 from ninep.wire.types import Buffer, Dirent, Qid, Stat
 
 HEADER_SIZE = 7
@@ -32,23 +33,20 @@ class Malformed(ValueError):
 
 _STAT_FIXED = struct.Struct("<HHIBIQIIIQ")  # its own size, then type .. length
 _U16 = struct.Struct("<H")
-_IDS = struct.Struct("<III")
 _NO_IDS = (NO_ID,) * 3
 
 
-def pack_stat(stat: Stat, extended: bool) -> bytes:
+def pack_stat(stat: Stat, encoding: Encoding) -> bytes:
     """A stat record with its ``size[2]`` in front, as in the data of a directory (stat(5))."""
-    strings = [stat.name, stat.uid, stat.gid, stat.muid]
-    if extended:
-        strings.append(stat.extension)
-    body = b"".join(_U16.pack(len(text)) + text for text in strings)
-    if extended:
-        body += _IDS.pack(stat.n_uid, stat.n_gid, stat.n_muid)
+    strings = (stat.name, stat.uid, stat.gid, stat.muid, stat.extension)[: encoding.strings]
+    body = b"".join([_U16.pack(len(text)) + text for text in strings])
+    if encoding.unix_fields:
+        body += encoding.ids.pack(stat.n_uid, stat.n_gid, stat.n_muid)
     size = _STAT_FIXED.size - 2 + len(body)
     return _STAT_FIXED.pack(size, stat.type, stat.dev, *stat.qid, stat.mode, stat.atime, stat.mtime, stat.length) + body
 
 
-def unpack_stat(buffer: Buffer, start: int, end: int, extended: bool) -> tuple[Stat, int]:
+def unpack_stat(buffer: Buffer, start: int, end: int, encoding: Encoding) -> tuple[Stat, int]:
     """The record at ``start``, and the offset of its end. ``Malformed`` if it is not a whole
     record.
     """
@@ -59,17 +57,17 @@ def unpack_stat(buffer: Buffer, start: int, end: int, extended: bool) -> tuple[S
             raise Malformed("stat record over the end")
         position = start + _STAT_FIXED.size
         strings = []
-        for _ in range(5 if extended else 4):
+        for _ in range(encoding.strings):
             (count,) = _U16.unpack_from(buffer, position)
             strings.append(bytes(buffer[position + 2 : position + 2 + count]))
             position += 2 + count
-        ids = _IDS.unpack_from(buffer, position) if extended else ()
+        ids = encoding.ids.unpack_from(buffer, position)
     except struct.error as error:
         raise Malformed(f"stat record: {error}") from None
-    if position + len(ids) * 4 != stop:
+    if position + encoding.ids.size != stop:
         raise Malformed("stat record: wrong size")
     qid = Qid(qtype, version, path)
-    if not extended:
+    if not ids:
         strings.append(b"")
     return Stat._make((kind, dev, qid, mode, atime, mtime, length, *strings, *(ids or _NO_IDS))), stop
 

@@ -8,7 +8,9 @@ read them.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from struct import Struct
+from typing import Final, NamedTuple
 
 from ninep.linux import (
     S_IFBLK,
@@ -38,14 +40,33 @@ DMSETUID: Final = 0x00080000
 DMSETGID: Final = 0x00040000
 DMSETVTX: Final = 0x00010000
 
-TYPE_BITS: Final = {
-    S_IFLNK: DMSYMLINK,
-    S_IFCHR: DMDEVICE,
-    S_IFBLK: DMDEVICE,
-    S_IFIFO: DMNAMEDPIPE,
-    S_IFSOCK: DMSOCKET,
-}
-PERMISSION_BITS: Final = ((S_ISUID, DMSETUID), (S_ISGID, DMSETGID), (S_ISVTX, DMSETVTX))
+
+class Encoding(NamedTuple):
+    """How messages, stat records and modes are encoded."""
+
+    unix_fields: bool
+    """There are the fields that plain 9P2000 lacks; users and groups are numbers."""
+    strings: int
+    """Of a stat record, from its name on; the fifth is the extension."""
+    ids: Struct
+    """The numbers at the end of a stat record."""
+    type_bits: Mapping[int, int]
+    """From a file type of Linux to its bit, besides DMDIR."""
+    kinds: int
+    """All bits of types."""
+    permission_bits: tuple[tuple[int, int], ...]
+    """From a bit of Linux to its bit, besides 0777."""
+
+
+PLAIN: Final = Encoding(False, 4, Struct("<"), {}, DMDIR, ())
+EXTENDED: Final = Encoding(
+    True,
+    5,
+    Struct("<III"),
+    {S_IFCHR: DMDEVICE, S_IFBLK: DMDEVICE, S_IFLNK: DMSYMLINK, S_IFIFO: DMNAMEDPIPE, S_IFSOCK: DMSOCKET},
+    DMDIR | DMDEVICE | DMSYMLINK | DMNAMEDPIPE | DMSOCKET,
+    ((S_ISUID, DMSETUID), (S_ISGID, DMSETGID), (S_ISVTX, DMSETVTX)),
+)
 
 # Values of a Twstat that leave a field unchanged.
 LEAVE16: Final = 0xFFFF
@@ -69,41 +90,34 @@ def makedev(major_number: int, minor_number: int) -> int:
     return low | (major_number & ~0xFFF) << 32 | (minor_number & ~0xFF) << 12
 
 
-def mode_to_wire(mode: int, extended: bool) -> int:
+def mode_to_wire(mode: int, encoding: Encoding) -> int:
     """``st_mode`` as DM* bits."""
     bits = mode & 0o777
     kind = mode & S_IFMT
-    if kind == S_IFDIR:
-        bits |= DMDIR
-    if extended:
-        bits |= TYPE_BITS.get(kind, 0)
-        for linux_bit, wire_bit in PERMISSION_BITS:
-            if mode & linux_bit:
-                bits |= wire_bit
+    bits |= DMDIR if kind == S_IFDIR else encoding.type_bits.get(kind, 0)
+    for linux_bit, wire_bit in encoding.permission_bits:
+        if mode & linux_bit:
+            bits |= wire_bit
     return bits
 
 
-def permissions_from_wire(bits: int, extended: bool) -> int:
+def permissions_from_wire(bits: int, encoding: Encoding) -> int:
     """The 12 permission bits of DM* bits."""
     mode = bits & 0o777
-    if extended:
-        for linux_bit, wire_bit in PERMISSION_BITS:
-            if bits & wire_bit:
-                mode |= linux_bit
+    for linux_bit, wire_bit in encoding.permission_bits:
+        if bits & wire_bit:
+            mode |= linux_bit
     return mode
 
 
-def mode_from_wire(bits: int, extension: bytes, extended: bool) -> int:
+def mode_from_wire(bits: int, extension: bytes, encoding: Encoding) -> int:
     """``st_mode`` of DM* bits. Block and character devices differ only in the first letter of the
     extension.
     """
-    permissions = permissions_from_wire(bits, extended)
+    permissions = permissions_from_wire(bits, encoding)
     if bits & DMDIR:
         return S_IFDIR | permissions
-    if extended:
-        if bits & DMDEVICE:
-            return (S_IFBLK if extension.startswith(b"b") else S_IFCHR) | permissions
-        for kind, wire_bit in TYPE_BITS.items():
-            if bits & wire_bit:
-                return kind | permissions
+    for kind, wire_bit in encoding.type_bits.items():
+        if bits & wire_bit:
+            return (S_IFBLK if kind == S_IFCHR and extension.startswith(b"b") else kind) | permissions
     return S_IFREG | permissions

@@ -35,7 +35,7 @@ from ninep.wire.messages import (
     Tstat,
     Twstat,
 )
-from ninep.wire.modes import DMLINK, LEAVE16, LEAVE32, LEAVE64, major, minor, mode_to_wire
+from ninep.wire.modes import DMLINK, EXTENDED, LEAVE16, LEAVE32, LEAVE64, Encoding, major, minor, mode_to_wire
 from ninep.wire.types import QT_DIR, Qid, Stat
 
 OTRUNC: Final = 0x10
@@ -63,8 +63,8 @@ class BaseVerbs(Verbs):
     """9P2000 and 9P2000.u."""
 
     @property
-    def _extended(self) -> bool:
-        return self.connection.dialect.extended
+    def _encoding(self) -> Encoding:
+        return self.connection.dialect.encoding
 
     # -- attributes ----------------------------------------------------------------------------------------------------
 
@@ -74,7 +74,7 @@ class BaseVerbs(Verbs):
     def stat_of(self, reply: Message) -> FileStat:
         if not isinstance(reply, Rstat):
             raise TypeError(type(reply))
-        return from_record(reply.stat, self._extended)
+        return from_record(reply.stat, self._encoding)
 
     def stat(self, fid: int) -> FileStat:
         return self.stat_of(self.connection.call(Tstat(fid), Rstat))
@@ -87,13 +87,13 @@ class BaseVerbs(Verbs):
         if changes.mode is not None:
             # servers refuse a mode whose type bits differ from the file's
             kind = (self.stat(fid)).st_mode & S_IFMT
-            record = record._replace(mode=mode_to_wire(kind | changes.mode & 0o7777, self._extended))
+            record = record._replace(mode=mode_to_wire(kind | changes.mode & 0o7777, self._encoding))
         if changes.size is not None:
             record = record._replace(length=changes.size)
         if changes.uid is not None:
-            record = record._replace(n_uid=changes.uid, uid=b"" if self._extended else b"%d" % changes.uid)
+            record = record._replace(n_uid=changes.uid, uid=b"" if self._encoding.unix_fields else b"%d" % changes.uid)
         if changes.gid is not None:
-            record = record._replace(n_gid=changes.gid, gid=b"" if self._extended else b"%d" % changes.gid)
+            record = record._replace(n_gid=changes.gid, gid=b"" if self._encoding.unix_fields else b"%d" % changes.gid)
         self._wstat(fid, record)
 
     def fsync(self, fid: int, datasync: bool) -> None:  # these dialects have one kind of sync
@@ -105,7 +105,7 @@ class BaseVerbs(Verbs):
         mode = flags & O_ACCMODE
         if flags & O_TRUNC:
             mode |= OTRUNC
-        if flags & O_APPEND and self._extended:
+        if flags & O_APPEND and self._encoding.unix_fields:
             mode |= OAPPEND
         return mode
 
@@ -117,7 +117,7 @@ class BaseVerbs(Verbs):
         self, fid: int, name: bytes, flags: int, mode: int, gid: int
     ) -> tuple[int, Qid]:  # the group is the directory's
         self._refuse_existing(fid, name)
-        request = Tcreate(fid, name, mode_to_wire(S_IFREG | mode, self._extended), self._open_mode(flags & ~O_TRUNC))
+        request = Tcreate(fid, name, mode_to_wire(S_IFREG | mode, self._encoding), self._open_mode(flags & ~O_TRUNC))
         created = self.connection.call(request, Rcreate)
         return created.iounit, created.qid
 
@@ -152,14 +152,14 @@ class BaseVerbs(Verbs):
             batch = []
             while position < len(data):
                 try:
-                    record, position = unpack_stat(data, position, len(data), self._extended)
+                    record, position = unpack_stat(data, position, len(data), self._encoding)
                 except Malformed as error:
                     raise connection.broken(f"the server sent a listing with a {error}") from None
                 if record.name in {b".", b".."}:
                     continue
                 if not legal_entry(record.name):
                     raise connection.broken(f"the server lists an entry called {decode(record.name)!r}")
-                stat = from_record(record, self._extended)
+                stat = from_record(record, self._encoding)
                 batch.append(Listed(record.name, record.qid.path, kind_of_mode(stat.st_mode), stat))
             yield self.unseen(batch, seen)
 
@@ -175,11 +175,11 @@ class BaseVerbs(Verbs):
     def _make_special(self, dirfid: int, name: bytes, mode: int, extension: bytes) -> None:
         if self.connection.dialect is Dialect.BASE:
             raise self.unsupported("links and devices")
-        self._make(dirfid, name, mode_to_wire(mode, extended=True), extension)
+        self._make(dirfid, name, mode_to_wire(mode, EXTENDED), extension)
 
     # the group is the directory's
     def mkdir(self, dirfid: int, name: bytes, mode: int, gid: int) -> None:
-        self._make(dirfid, name, mode_to_wire(S_IFDIR | mode & 0o7777, self._extended))
+        self._make(dirfid, name, mode_to_wire(S_IFDIR | mode & 0o7777, self._encoding))
 
     def symlink(self, dirfid: int, name: bytes, target: bytes, gid: int) -> None:
         self._make_special(dirfid, name, S_IFLNK | 0o777, target)

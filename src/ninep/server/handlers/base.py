@@ -42,6 +42,7 @@ from ninep.wire.modes import (
     DMNAMEDPIPE,
     DMSOCKET,
     DMSYMLINK,
+    EXTENDED,
     makedev,
     permissions_from_wire,
 )
@@ -101,7 +102,7 @@ def create(session: Session, fid: int, name: bytes, perm: int, mode: int, extens
         raise Refused(Errno.EINVAL, f"permissions {perm:#x}")
     if kind & SPECIAL:
         return _create_special(session, held, name, perm, extension)
-    permissions = permissions_from_wire(perm, session.extended)
+    permissions = permissions_from_wire(perm, session.encoding)
     if not session.dialect.unix_files:
         # open(5): a new file gets no permission for others that its directory does not give
         inherited = held.node.getattr(GETATTR_MODE).mode
@@ -147,7 +148,7 @@ def _device(extension: bytes) -> tuple[int, int]:
 def _create_special(session: Session, held: Fid, name: bytes, perm: int, extension: bytes) -> tuple[Qid, int]:
     uid, node = held.user.uid, held.node
     gid = _group(node)
-    permissions = permissions_from_wire(perm, extended=True)
+    permissions = permissions_from_wire(perm, EXTENDED)
     step = Steps()
     if perm & DMSYMLINK:
         check_target(extension)
@@ -174,8 +175,8 @@ def stat(session: Session, fid: int) -> tuple[Stat]:
     with a part of it, which would lead somewhere else: Linux's client needs a record even to remove
     the link.
     """
-    record = stat_of(session.fid(fid).node, session.extended)
-    size = HEADER_SIZE + 2 + stat_size(record, session.extended)
+    record = stat_of(session.fid(fid).node, session.encoding)
+    size = HEADER_SIZE + 2 + stat_size(record, session.encoding)
     if size > session.msize and record.extension:
         size -= len(record.extension)
         record = record._replace(extension=b"")
@@ -185,7 +186,7 @@ def stat(session: Session, fid: int) -> tuple[Stat]:
 
 def wstat_now(session: Session, fid: int, stat: Stat) -> tuple[()]:
     """Twstat in the event loop, unless it asks for an fsync."""
-    if not stat.name and changes_of(stat, None, session.extended, NO_ID) is None:
+    if not stat.name and changes_of(stat, None, session.encoding, NO_ID) is None:
         raise WouldBlock
     return wstat(session, fid, stat)
 
@@ -218,7 +219,7 @@ def _asked(session: Session, held: Fid, stat: Stat) -> Changes | None:
     if held.xattr is not None:
         raise Refused(Errno.EINVAL, "an attribute has no attributes")
     present = held.node.getattr(GETATTR_BASIC)
-    changes = changes_of(stat, present.mode, session.extended, held.user.uid)
+    changes = changes_of(stat, present.mode, session.encoding, held.user.uid)
     if stat.name and (
         changes is None or stat.name != held.node.name
     ):  # in a record sent back the root is called as Rstat calls it
@@ -227,7 +228,7 @@ def _asked(session: Session, held: Fid, stat: Stat) -> Changes | None:
         return None
     if changes.size is not None and changes.size > MAX_OFFSET:
         raise Refused(Errno.EINVAL, f"size {changes.size}")
-    return differing(changes, present, session.extended)
+    return differing(changes, present, session.encoding)
 
 
 def _check_free(held: Fid, name: bytes) -> None:

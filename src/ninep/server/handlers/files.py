@@ -50,7 +50,7 @@ def open_fid(session: Session, held: Fid, flags: int) -> tuple[Qid, int]:
         session.reserve_listing()
         directory, stats = node.opendir(), None
         if session.dialect.stat_records:
-            stats = StatListing(node, directory, session.extended, session.msize - IOHDRSZ, session.peer)
+            stats = StatListing(node, directory, session.encoding, session.msize - IOHDRSZ, session.peer)
         held.open_directory(directory, stats)
         iounit = 0
     else:
