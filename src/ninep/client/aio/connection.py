@@ -199,7 +199,7 @@ class AsyncConnection:
                     await call.waiter
             except TimeoutError:
                 if not call.done and (times != self._times or not self._back.is_set()):
-                    call.wait_by(self._loop.create_future()  # the time without a connection does not count)
+                    call.wait_by(self._loop.create_future())  # the time without a connection does not count
                     continue
                 self.abandon([call])
                 raise TimeoutError(errno.ETIMEDOUT, f"no answer from the server within {self.timeout:g} s") from None
