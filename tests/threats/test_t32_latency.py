@@ -238,6 +238,30 @@ def test_a_hundred_clients_at_once(measured: MeasuredLab) -> None:
     assert figure < BOUND
 
 
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("model", ["mapped-xattr"])
+def test_readers_of_a_directory_that_is_not_kept(measured: MeasuredLab) -> None:
+    """One request of each, all at once, and each looks at the host."""
+    furnish(measured)
+    clients = [session(measured, LINUX) for _ in range(64)]
+    more = len(clients) * 0.0001  # see ``slices.COUNTED``
+    turn = iter(range(100))
+
+    def send() -> float:
+        (measured.top / "big" / f"changed{next(turn)}").touch()
+        measured.measured.longest = 0.0
+        for client in clients:
+            client.send(m.Treaddir(LISTED, 0, 8192))
+        for client in clients:
+            client.receive_frame()
+        return measured.measured.longest - more
+
+    send()  # what is long is known when it has been done
+    figure = least(send)
+    print(figure + more)
+    assert figure < BOUND
+
+
 @pytest.mark.parametrize("model", ["none"])
 @pytest.mark.parametrize("how", ["unlock", "lock", "clunk", "version", "hang up"])
 def test_thousands_of_locks_given_back_at_once(measured: MeasuredLab, how: str) -> None:

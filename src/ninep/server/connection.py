@@ -16,9 +16,7 @@ What a frame means is for ``dispatcher``, which knows all cases. The two loops h
 way for a frame that is none of the special ones, while nothing is in flight: the same calls,
 without a request object (``tests/server/test_shortcuts.py`` holds them equal). When no more
 requests are taken is for ``flow``, what runs in threads for ``threads``, traces and metrics for
-``observer``; here it is all put together.
-
-Knows nothing of sockets: a transport gives it bytes and has ``write``, ``pause`` and ``resume``.
+``observer``. A transport gives it bytes and has ``write``, ``pause`` and ``resume``.
 """
 
 from __future__ import annotations
@@ -89,6 +87,7 @@ class Connection(ConnectionState):
         self._latency = LatencyGuard()
         self._accounted = 0.0
         """Seconds that ``took`` need not account for."""
+        self._heavy = False  # its last requests were long: see ``slices``
 
     def watch(self, observer: Observer | None) -> None:
         """From now on this looks on, too; None: no longer."""
@@ -123,7 +122,8 @@ class Connection(ConnectionState):
         """``count`` bytes were put there. True: nothing is in flight now, and more may come."""
         dispatcher = self._dispatcher
         frame = self._receiver.lone(count)
-        if frame is None or self._owed or self._out or self._observer is not None or not dispatcher.session.inline:
+        special = self._owed or self._out or self._heavy or self._observer is not None
+        if frame is None or special or not dispatcher.session.inline:
             return self._batch(count)
         entry = dispatcher.table[frame[4]]
         return self._batch(count) if entry is None else self._serve_lone(entry, count, frame)
@@ -138,20 +138,15 @@ class Connection(ConnectionState):
 
     def message(self, frame: bytes, payload: Sequence[memoryview] | None, reply: Sequence[memoryview]) -> int:
         """One whole T-message of a transport that has a place for its reply. Not while it is
-        paused. ``took`` accounts for it.
+        paused. ``took`` accounts for it. ``BadFrame`` for a size that is wrong or beyond msize.
 
         Args:
             frame: the bytes of the message, copied.
-            payload: the data of a Twrite that was left where it is; ``frame`` is the 23 bytes
-                before it then. Not used after the return, and by no other thread.
-            reply: where the R-message may be written at once; the same holds.
+            payload: the data of a Twrite that was left where it is, after the 23 bytes of ``frame``.
+            reply: where the R-message may be written. Neither is used after the return.
 
         Returns:
-            How many bytes of ``reply`` were written. 0: the R-message comes by ``Transport.write``
-            or ``write_all``, now or later.
-
-        Raises:
-            BadFrame: the size of the message is not what it says, or is beyond msize.
+            How many bytes of ``reply`` were written. 0: the R-message comes by the transport.
         """
         size = len(frame)
         if payload is not None:
@@ -213,7 +208,11 @@ class Connection(ConnectionState):
             observer.received(size)
             frames = observer.requests(self, frames)
         self._frames = frames
-        return self._serve()
+        heavy, self._heavy = self._heavy, False
+        if not heavy or self._slices.left:
+            return self._serve()
+        self._wait_for_slice()
+        return False
 
     def full(self) -> None:
         """The client does not take its replies fast enough: serve no more for now."""
@@ -299,6 +298,7 @@ class Connection(ConnectionState):
         self._served += 1
         elapsed = monotonic() - began
         if elapsed > COUNTED:
+            self._heavy = True
             self._slices.used(elapsed)
             if elapsed > LATE:
                 self._late(began + elapsed, before, elapsed)
@@ -385,6 +385,7 @@ class Connection(ConnectionState):
         if self._observer is not None:
             self._observer.batch(elapsed)
         if elapsed > COUNTED:
+            self._heavy = elapsed > COUNTED * count
             self._slices.used(elapsed)
             if elapsed > LATE and elapsed > LATE_EACH * count:
                 self._late(now, before, elapsed)

@@ -9,7 +9,9 @@ a batch is bounded by time, not by bytes:
   more connections in it each gets less, down to ``LEAST``, and not all of them get something in
   every iteration.
 * New batches of one iteration share another slice; those that come when it is used up are served
-  one request, the rest of them waits in the queue.
+  one request, the rest of them waits in the queue. All of them waits if the connection's last
+  requests took more than ``COUNTED`` each: so a hundred clients with one long request each, as a
+  page of a directory that is not kept, keep no other waiting for all of them.
 
 So whatever clients send, a request that arrives waits for the rest of one iteration and the queue's
 slice of the next: at most three slices, and one request (or ``STRIDE`` cheap ones) of each
