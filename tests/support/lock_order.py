@@ -11,6 +11,7 @@ import pytest
 
 from ninep.drivers.local.handle_cache import HandleCache
 from ninep.drivers.local.packed import Listings
+from ninep.drivers.local.slow import SlowFile, SlowIdleFile
 from ninep.logs import RateLimit
 from ninep.server.budgets import Budget
 from ninep.server.counters import Counters, Histogram
@@ -25,6 +26,8 @@ LOCKS: tuple[tuple[type, str, str], ...] = (
     (LockTable, "_guard", "lock table"),
     (StatListing, "_guard", "listing"),
     (HandleCache, "lock", "handle cache"),
+    (SlowFile, "_turn", "reading"),
+    (SlowIdleFile, "_turn", "reading"),
     (Listings, "_guard", "listings"),
     (CookiePool, "guard", "cookies"),
     (Session, "_guard", "session"),

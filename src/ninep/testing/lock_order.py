@@ -6,7 +6,7 @@ import threading
 from typing import Any, Final
 
 PROGRAM: Final = (
-    ("lock table", "listing"),
+    ("lock table", "listing", "reading"),
     ("handle cache",),
     ("listings",),
     ("cookies",),
