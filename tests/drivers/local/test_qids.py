@@ -66,11 +66,11 @@ def test_the_numbers_end_with_enfile() -> None:
     for device in range(65535):
         qids.path(device, 3)
 
-    class Full(dict[tuple[int, int], int]):
+    class Full(dict[int, tuple[int, int]]):
         def __len__(self) -> int:
             return 1 << 31  # as if so many files had been seen
 
-    qids._single = Full()
+    qids._taken = Full()
     with pytest.raises(Refused) as refused:
         qids.path(70000, 3)
     assert refused.value.code is Errno.ENFILE
@@ -91,3 +91,22 @@ def test_warn_says_it_once(caplog: pytest.LogCaptureFixture) -> None:
     assert [record.getMessage() for record in caplog.records] == [
         "several filesystems in one export: qid paths may clash (multidevs=warn)"
     ]
+
+
+RARE = [1 << 63 | number for number in (5, 6, 7 << 40, 8)]
+
+
+def test_inodes_of_64_bits_have_the_same_paths_in_every_server() -> None:
+    """SeaweedFS has such numbers; its mounts have another device number on each host."""
+    one, two = QidMap(40), QidMap(52)
+    paths = [one.path(40, ino) for ino in RARE]
+    assert [two.path(52, ino) for ino in reversed(RARE)] == paths[::-1]
+    assert len(set(paths)) == len(RARE)
+
+
+def test_two_of_one_hash_have_two_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ninep.drivers.local.qids._GOLDEN", 0)
+    qids = QidMap(1)
+    paths = [qids.path(1, ino) for ino in RARE]
+    assert len(set(paths)) == len(RARE)
+    assert [qids.path(1, ino) for ino in RARE] == paths

@@ -13,9 +13,10 @@ numbers are the hypervisor's own):
 One fault is not copied: a later key of a device may draw a suffix longer than the device's
 ``bits``, whose shift loses bits that the key does not tell apart. Such keys, longer ones than 16
 bits, and all beyond 65535, go to a table of single files under suffix 65536 (33 bits), which ends
-in ENFILE.
+in ENFILE. Their numbers are hashes of the inode number: SeaweedFS has inode numbers of 64 bits, and
+the servers of one cluster are to show the same paths.
 
-Numbers depend on the order of first sight and live as long as the server.
+Paths on other devices than the first depend on the order of first sight. They live as long as the server.
 """
 
 from __future__ import annotations
@@ -59,6 +60,10 @@ def suffix(index: int) -> tuple[int, int]:
 
 _FULL_BITS, _FULL_SUFFIX = suffix(_LAST_INDEX + 1)
 
+_NUMBERS: Final = 1 << 64 - _FULL_BITS
+_GOLDEN: Final = 0x9E3779B97F4A7C15
+"""2**64 divided by the golden ratio: multiplied by it, the upper bits of a product are a good hash."""
+
 
 class QidMap:
     """``multidevs=remap``: every device is welcome, no two files share a path."""
@@ -69,6 +74,7 @@ class QidMap:
         self._indices: dict[tuple[int, int], int] = {}
         self._affixes: dict[int, Affix] = {}
         self._single: dict[tuple[int, int], int] = {}
+        self._taken: dict[int, tuple[int, int]] = {}
 
     def path(self, device: int, ino: int) -> int:
         """The qid path of a file. ENFILE when the numbers are used up."""
@@ -97,10 +103,22 @@ class QidMap:
         given = self._suffix(device, ino >> 64 - self._bits[device])
         if given:
             return (ino << given[0] | given[1]) & _ALL
-        number = self._single.setdefault((device, ino), len(self._single))
-        if number >> 64 - _FULL_BITS:
-            raise Refused(Errno.ENFILE, "no qid path is left")
+        number = self._single.get((device, ino))
+        if number is None:
+            number = self._number(device, ino)
         return number << _FULL_BITS | _FULL_SUFFIX
+
+    def _number(self, device: int, ino: int) -> int:
+        """The number of a single file: a hash, so that it is the same in other servers of a cluster;
+        of several with one hash, the next that is free.
+        """
+        if len(self._taken) >= _NUMBERS:
+            raise Refused(Errno.ENFILE, "no qid path is left")
+        number = (ino ^ (device if device != self.root_device else 0)) * _GOLDEN >> 33 & _NUMBERS - 1
+        key = device, ino
+        while self._taken.setdefault(number, key) != key:
+            number = number + 1 & _NUMBERS - 1
+        return self._single.setdefault(key, number)
 
     def _next(self) -> int:
         return min(len(self._indices) + 1, _LAST_INDEX)
