@@ -5,6 +5,7 @@ All on the loopback interface, without authentication and without a manager, for
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -88,7 +89,7 @@ class CephFS:
 
     def _daemon(self, name: str, identity: str) -> Service:
         argv = [program(name), *self._options, "-f", "-i", identity]
-        return self._stack.enter_context(Service(argv, ready=lambda: True))
+        return self._stack.enter_context(Service(argv, ready=lambda: True, stop_by=signal.SIGKILL))
 
     def __enter__(self) -> Self:
         try:
@@ -104,7 +105,9 @@ class CephFS:
         self._stack.close()
 
     def _start(self) -> None:
-        monitor = Service([program("ceph-mon"), *self._options, "-f", "-i", "a"], ready=listens(self._port))
+        monitor = Service(
+            [program("ceph-mon"), *self._options, "-f", "-i", "a"], ready=listens(self._port), stop_by=signal.SIGKILL
+        )
         self._stack.enter_context(monitor)
         for number in range(STORES):
             identity = str(uuid.uuid4())
