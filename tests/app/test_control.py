@@ -150,13 +150,14 @@ class TestActs:
         (tmp_path / "control.3").symlink_to("nowhere")
         begin("--workers", "2")
         with Asking(place) as asking:
-            assert len(asking.status()["processes"]) == 2
+            until(lambda: len(asking.status()["processes"]) == 2)
         assert (tmp_path / "control.1").read_text() == "precious"
         assert {"control.2", "control.3"} < set(os.listdir(tmp_path))
 
     @pytest.mark.skipif(not may_become_another_user(), reason="needs root")
     def test_no_other_user_is_believed_to_be_a_worker(self, begin: Callable[..., Server], place: str) -> None:
         server = begin("--workers", "2")
+        until(lambda: len(worker_places(place)) == 2)
         with listener_of(ORDINARY_USER, f"{place}.1"), Asking(place) as asking:
             found = asking.status()
             assert len(found["processes"]) == 2
@@ -205,6 +206,7 @@ class TestReload:
 class TestWorkers:
     def test_one_answers_for_all(self, begin: Callable[..., Server], place: str) -> None:
         server = begin("--workers", "2")
+        until(lambda: len(worker_places(place)) == 2)
         some = [connect(server) for _ in range(4)]
         with Asking(place) as asking:
             found = asking.status()
@@ -258,13 +260,14 @@ class TestWorkers:
         (tmp_path / "control.3").symlink_to("nowhere")
         begin("--workers", "2")
         with Asking(place) as asking:
-            assert len(asking.status()["processes"]) == 2
+            until(lambda: len(asking.status()["processes"]) == 2)
         assert (tmp_path / "control.1").read_text() == "precious"
         assert {"control.2", "control.3"} < set(os.listdir(tmp_path))
 
     @pytest.mark.skipif(not may_become_another_user(), reason="needs root")
     def test_no_other_user_is_believed_to_be_a_worker(self, begin: Callable[..., Server], place: str) -> None:
         server = begin("--workers", "2")
+        until(lambda: len(worker_places(place)) == 2)
         with listener_of(ORDINARY_USER, f"{place}.1"), Asking(place) as asking:
             found = asking.status()
             assert len(found["processes"]) == 2

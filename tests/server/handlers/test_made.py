@@ -19,7 +19,21 @@ from tests.threats.verbs import setattr_
 from ninep.drivers.local import LocalDriver, new_handle_cache
 from ninep.linux import GETATTR_BASIC, O_CREAT, O_RDWR, SETATTR_GID, SETATTR_MODE
 from ninep.wire import messages as m
-from ninep.wire.modes import DMDEVICE, DMDIR, DMLINK, DMNAMEDPIPE, DMSOCKET, DMSYMLINK, major, minor, mode_to_wire
+from ninep.wire.modes import (
+    DMDEVICE,
+    DMDIR,
+    DMLINK,
+    DMNAMEDPIPE,
+    DMSOCKET,
+    DMSYMLINK,
+    EXTENDED,
+    major,
+    minor,
+    mode_to_wire,
+)
+from ninep.wire.modes import (
+    PLAIN as PLAIN_MODES,
+)
 
 pytestmark = pytest.mark.skipif(not may_become_another_user(), reason="gives files away: needs root")
 LINUX, UNIX, BASE = b"9P2000.L", b"9P2000.u", b"9P2000"
@@ -169,7 +183,7 @@ def test_what_was_made_is_what_was_asked_for(
     make(client, kind)
     seen, ended = look(client), seconds(folder)
     linux = dialect == LINUX
-    assert seen.mode == (kind.mode if linux else mode_to_wire(kind.mode, dialect == UNIX))
+    assert seen.mode == (kind.mode if linux else mode_to_wire(kind.mode, EXTENDED if dialect == UNIX else PLAIN_MODES))
     assert seen.owner == expected_owner(dialect, model, what, GROUP)
     if kind.length is not None:
         assert seen.length == kind.length
