@@ -195,10 +195,10 @@ def test_workers_that_cannot_serve_are_not_started_for_ever(export: Path) -> Non
     """One line says why, and the exit status is 1; nothing claims to listen."""
     patch = """
 import errno
-from ninep.app import run as running
+from ninep.app import run_workers as running
 async def fails(*_, **__):
     raise OSError(errno.ENOMEM, "no memory for it")
-running._work = fails
+running._work, _ = fails, running._work
 """
     done = subprocess.run(
         [*patched(patch), "serve", str(export), "--listen", "127.0.0.1:0", "--workers", "2"],
