@@ -92,10 +92,11 @@ class Canary:
                 content = os.readlink(os.fsencode(path))
             elif path.is_file():
                 content = hashlib.sha256(path.read_bytes()).digest()
+            size = 0 if path.is_dir() else found.st_size  # ntfs-3g says another one when it has read a directory again
             names = [] if path.is_symlink() else os.listxattr(path)
             attributes = [(name, os.getxattr(path, name)) for name in names]
             seen[str(path)] = (
-                found.st_mode, found.st_uid, found.st_gid, found.st_nlink, found.st_size, found.st_ino, found.st_rdev,
+                found.st_mode, found.st_uid, found.st_gid, found.st_nlink, size, found.st_ino, found.st_rdev,
                 found.st_mtime_ns, found.st_ctime_ns, content, attributes,
             )  # fmt: skip
         return seen
