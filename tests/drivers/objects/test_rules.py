@@ -174,6 +174,46 @@ class TestTwoGateways:
             two.walk(b"f")
 
 
+class TestRenamingFolders:
+    """A store copies their objects one by one, and deletes the old ones afterwards."""
+
+    @pytest.mark.parametrize("exclusive", [False, True], ids=["written", "made"])
+    def test_what_is_put_meanwhile_goes_along(
+        self, store: StoreInMemory, gateway: Callable[..., Node], exclusive: bool
+    ) -> None:
+        root = gateway()
+        root.mkdir(b"d", 0o755, 1, 2)
+        folder = root.walk(b"d")
+        write(folder, b"file", b"before")
+        node, putting = folder.walk(b"file"), threading.Event()
+
+        def put() -> None:
+            if exclusive:
+                write(folder, b"another", b"after", O_RDWR | O_EXCL)
+            else:
+                file = node.open(O_RDWR)
+                file.write(0, b"after!")
+                file.close()
+
+        writer = threading.Thread(target=put)
+
+        def fault(method: str, key: str) -> None:
+            if (method, key) == ("copy", "d/file"):
+                writer.start()
+            if (method, key) == ("delete", "d/file"):
+                putting.wait(0.2)  # it is not put until the folder has its new name
+            if method == "put" and writer.is_alive():
+                putting.set()
+
+        store.fault = fault
+        root.rename(b"d", root, b"e")
+        writer.join()
+        expected = (
+            {"e/": b"", "e/file": b"before", "e/another": b"after"} if exclusive else {"e/": b"", "e/file": b"after!"}
+        )
+        assert {key: body for key, (_, body) in store.objects.items()} == expected
+
+
 class TestFailures:
     def test_closing_says_it_and_it_is_put_later(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
         root = gateway()

@@ -10,7 +10,7 @@ from ninep.drivers.objects.held import Held
 from ninep.drivers.objects.opened import ObjectFile
 from ninep.drivers.objects.spool import Spool
 from ninep.drivers.objects.store import Changed, Info
-from ninep.drivers.objects.tree import parent_of
+from ninep.drivers.objects.tree import name_of, parent_of
 from ninep.errors import Refused
 from ninep.linux import NO_ID, O_EXCL, PATH_MAX, PERMISSIONS, S_IFMT, S_IFREG, S_ISGID, Errno
 from ninep.node import Node, OpenFile
@@ -25,10 +25,17 @@ def _new(bucket: Bucket, directory: Held, key: str, mode: int, uid: int, gid: in
     return directory.new(key, replace(marks, rdev=rdev))
 
 
-def _put_new(bucket: Bucket, node: Held, spool: Spool) -> None:
+def _key_in(directory: Held, node: Held) -> str:
+    """The key of a new node: that of the directory may have changed since it was made up."""
+    return f"{directory.key}/{name_of(node.key)}" if directory.key else name_of(node.key)
+
+
+def _put_new(bucket: Bucket, directory: Held, node: Held, spool: Spool) -> None:
     """EEXIST if the store has one of its key."""
     try:
-        node.put_as(content.put(bucket, node, spool))
+        with bucket.tree.moving.put(directory):
+            node.set_key(_key_in(directory, node))
+            node.put_as(content.put(bucket, node, spool))
     except Changed as error:
         bucket.tree.stale(parent_of(node.key))
         raise Refused(Errno.EEXIST) from error
@@ -58,12 +65,14 @@ def create(
         spool = Spool(bucket.budget)
         at_once = bool(flags & O_EXCL) and bucket.settings.exclusive
         if at_once:
-            _put_new(bucket, node, spool)
+            _put_new(bucket, directory, node, spool)
         node.begin(spool, dirty=not at_once)
-        node = bucket.tree.enter(node)
+        with bucket.tree.lock:
+            node.set_key(_key_in(directory, node))
+            node = bucket.tree.enter(node)
         with node.lock:
             node.opened(flags)
-        bucket.tree.changed(key, content.entry_of(bucket, node), bucket.clock())
+        bucket.tree.changed(node.key, content.entry_of(bucket, node), bucket.clock())
         return node, ObjectFile(bucket, node, flags)
 
 
@@ -87,10 +96,10 @@ def make(
         spool = Spool(bucket.budget)
         spool.write(0, target)
         node.begin(spool, dirty=False)
-        _put_new(bucket, node, spool)
-        bucket.tree.changed(key, content.entry_of(bucket, node), bucket.clock())
+        _put_new(bucket, directory, node, spool)
+        bucket.tree.changed(node.key, content.entry_of(bucket, node), bucket.clock())
         if node.is_dir:
-            bucket.tree.empty(key, node.asked)
+            bucket.tree.empty(node.key, node.asked)
         return node.qid
 
 
@@ -105,11 +114,11 @@ def unlink(bucket: Bucket, key: str, *, directory: bool) -> None:
                 check_empty(bucket, key)
             ensure_marker(bucket, parent_of(key))
             node.keep_for_readers()
-            with node.lock:  # what is being put at this moment is deleted afterwards
+            with node.lock, bucket.tree.moving.put(node):  # what is being put at this moment is deleted afterwards
                 if node.etag or node.is_dir:
                     bucket.store.delete(node.object_key)
                 bucket.tree.forget(node)
-            bucket.tree.changed(key, None, bucket.clock())
+            bucket.tree.changed(node.key, None, bucket.clock())
         finally:
             node.release()
 
@@ -130,8 +139,9 @@ def ensure_marker(bucket: Bucket, key: str) -> None:
     try:
         with node.lock:
             if not node.etag:
-                info = Info(node.object_key, 0, "", 0, node.marks.write())
-                node.put_as(bucket.store.put(info, b"", etag=None))
-                bucket.tree.note(key, content.entry_of(bucket, node))
+                with bucket.tree.moving.put(node):
+                    info = Info(node.object_key, 0, "", 0, node.marks.write())
+                    node.put_as(bucket.store.put(info, b"", etag=None))
+                bucket.tree.note(node.key, content.entry_of(bucket, node))
     finally:
         node.release()

@@ -39,7 +39,7 @@ def rename(bucket: Bucket, old: str, new: str) -> None:
             replaced = _replaced(bucket, node, new)
             try:
                 making.ensure_marker(bucket, parent_of(old))
-                (_move_tree if node.is_dir else _move_file)(bucket, node, new, replaced)
+                (_move_tree if node.is_dir else _move_file)(bucket, node, old, new, replaced)
             finally:
                 if replaced is not None:
                     replaced.release()
@@ -67,8 +67,8 @@ def _replaced(bucket: Bucket, node: Held, new: str) -> Held | None:
     return there
 
 
-def _move_file(bucket: Bucket, node: Held, new: str, replaced: Held | None) -> None:
-    old = node.key
+def _move_file(bucket: Bucket, node: Held, old: str, new: str, replaced: Held | None) -> None:
+    info, etag = Info(new, 0, "", 0), None
     with node.lock:
         sent = bool(node.etag)
         if sent:
@@ -76,15 +76,17 @@ def _move_file(bucket: Bucket, node: Held, new: str, replaced: Held | None) -> N
             marks = replace(node.marks, ctime=bucket.clock())
             info = Info(new, node.size, "", 0, marks.write(), node.headers)
             etag = node.etag if bucket.settings.conditions else None
-            made = bucket.store.copy(old, info, etag, replace=True)
-            bucket.store.delete(old)
-        else:  # it will be put under its new name, over what is there now
-            made = replaced.etag if replaced is not None else ""
-        if replaced is not None:
-            bucket.tree.forget(replaced)
-        bucket.tree.moved(old, new, [old])
-        node.put_as(made)
-        _renamed(bucket, old, new, content.entry_of(bucket, node))
+        with bucket.tree.moving.file(node, old, new):
+            if sent:
+                made = bucket.store.copy(old, info, etag, replace=True)
+                bucket.store.delete(old)
+            else:  # it will be put under its new name, over what is there now
+                made = replaced.etag if replaced is not None else ""
+            if replaced is not None:
+                bucket.tree.forget(replaced)
+            bucket.tree.moved(old, new, [old])
+            node.put_as(made)
+            _renamed(bucket, old, new, content.entry_of(bucket, node))
 
 
 def _renamed(bucket: Bucket, old: str, new: str, entry: Entry) -> None:
@@ -93,11 +95,15 @@ def _renamed(bucket: Bucket, old: str, new: str, entry: Entry) -> None:
     bucket.tree.changed(new, entry, now)
 
 
-def _move_tree(bucket: Bucket, node: Held, new: str, replaced: Held | None) -> None:
-    old = node.key
+def _move_tree(bucket: Bucket, node: Held, old: str, new: str, replaced: Held | None) -> None:
     making.ensure_marker(bucket, old)
     for inner in bucket.tree.below(old):
         inner.settle()
+    with bucket.tree.moving.tree(node, old, new):
+        _copy_and_delete(bucket, node, old, new, replaced)
+
+
+def _copy_and_delete(bucket: Bucket, node: Held, old: str, new: str, replaced: Held | None) -> None:
     objects = _all_below(bucket, old)
     conditions = bucket.settings.conditions
 

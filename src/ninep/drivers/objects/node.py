@@ -256,11 +256,12 @@ class ObjectNode(Held):
                 self.dirty = self.marks_dirty = False
                 return
             try:
-                if self.dirty:
-                    assert self.spool is not None  # noqa: S101 - it was changed
-                    self.etag = content.put(self.bucket, self, self.spool)
-                else:
-                    self.etag = content.put_marks(self.bucket, self)
+                with self.bucket.tree.moving.put(self):
+                    if self.dirty:
+                        assert self.spool is not None  # noqa: S101 - it was changed
+                        self.etag = content.put(self.bucket, self, self.spool)
+                    else:
+                        self.etag = content.put_marks(self.bucket, self)
             except content.Short as error:
                 self.etag = error.etag  # that is ours, and the next attempt replaces it
                 raise

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Final, NamedTuple
 
 from ninep.drivers.objects.held import Held
+from ninep.drivers.objects.moving import Moving
 from ninep.drivers.objects.store import Info
 
 STRIPES: Final = 256
@@ -130,6 +131,7 @@ class Tree:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.names = Names()
+        self.moving = Moving()
         self.numbers = Numbers()
         self.nodes: dict[str, Held] = {}
         self._folders: OrderedDict[str, Folder] = OrderedDict()
