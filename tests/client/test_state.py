@@ -6,7 +6,7 @@ import pytest
 
 from ninep.client.bounds import MAX_NAMES, NamesSeen
 from ninep.client.state import ServerState
-from ninep.linux import LOCK_RDLCK, LOCK_UNLCK, LOCK_WRLCK, O_CREAT, O_EXCL, O_RDWR
+from ninep.linux import LOCK_RDLCK, LOCK_UNLCK, LOCK_WRLCK, O_CREAT, O_EXCL, O_RDWR, O_TRUNC, O_WRONLY
 from ninep.wire.messages import (
     Message,
     Rattach,
@@ -14,6 +14,7 @@ from ninep.wire.messages import (
     Rfsync,
     Rlcreate,
     Rlock,
+    Rlopen,
     Rrenameat,
     Rwalk,
     Rwrite,
@@ -98,6 +99,15 @@ def test_what_a_closed_file_wrote_is_not_kept(state: ServerState) -> None:
     written(state, b"data")
     state.note(Tclunk(1), Rclunk())
     assert not state.unsynced
+
+
+def test_what_was_truncated_by_another_open_is_not_written_again(state: ServerState) -> None:
+    written(state, b"longer")
+    state.note(Twalk(0, 2, [b"d", b"f"]), Rwalk([DIRECTORY, FILE]))
+    state.note(Tlopen(2, O_WRONLY | O_TRUNC), Rlopen(FILE, 0))
+    state.note(Twrite(2, 0, b"short"), Rwrite(5))
+    assert not state.unsynced[FILE.path].requests
+    assert state.unsynced[FILE.path].missing
 
 
 def test_the_callers_buffer_may_change(state: ServerState) -> None:

@@ -9,8 +9,8 @@ Rules
   those by others are found at the next walk.
 * What was written and not yet synced is kept, in the order of the replies, until an fsync or the end
   of the last fid that wrote to the file; at most ``KEPT_BYTES`` of a connection. What cannot be kept
-  (more than that, appended, written while the file is locked: others may have written after it) is
-  remembered as missing.
+  (more than that, appended, written before the file was opened anew with O_TRUNC, or while it is locked:
+  others may have written after it) is remembered as missing.
 * A fid that could not be made again has ``lost``: why. Nothing is sent for it.
 
 It has no sockets and no clock.
@@ -305,10 +305,12 @@ def _open(state: ServerState, asked: Tlopen | Topen, got: Any) -> None:
     held = state.held.get(asked.fid)
     if held is not None:
         if isinstance(asked, Tlopen):
-            held.opened = Tlopen(asked.fid, asked.flags & ~NEVER_AGAIN)
+            held.opened, truncates = Tlopen(asked.fid, asked.flags & ~NEVER_AGAIN), asked.flags & O_TRUNC
         else:
-            held.opened = Topen(asked.fid, asked.mode & ~OTRUNC)
+            held.opened, truncates = Topen(asked.fid, asked.mode & ~OTRUNC), asked.mode & OTRUNC
         held.qid = got.qid
+        if truncates:  # by one fid, what others wrote: it is not to come back
+            state.drop_copies(held)
 
 
 def _create(state: ServerState, asked: Tlcreate | Tcreate, got: Any) -> None:
