@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ninep.client.bounds import MAX_NAMES, NamesSeen
-from ninep.client.state import ServerState
-from ninep.linux import LOCK_RDLCK, LOCK_UNLCK, LOCK_WRLCK, O_CREAT, O_EXCL, O_RDWR, O_TRUNC, O_WRONLY
+from ninep.client.state import EACH, KEPT_BYTES, ServerState
+from ninep.linux import LOCK_RDLCK, LOCK_UNLCK, LOCK_WRLCK, O_CREAT, O_EXCL, O_RDWR, O_TRUNC, O_WRONLY, SETATTR_SIZE
 from ninep.wire.messages import (
     Message,
     Rattach,
@@ -16,6 +16,7 @@ from ninep.wire.messages import (
     Rlock,
     Rlopen,
     Rrenameat,
+    Rsetattr,
     Rwalk,
     Rwrite,
     Tattach,
@@ -25,6 +26,7 @@ from ninep.wire.messages import (
     Tlock,
     Tlopen,
     Trenameat,
+    Tsetattr,
     Twalk,
     Twrite,
 )
@@ -108,6 +110,17 @@ def test_what_was_truncated_by_another_open_is_not_written_again(state: ServerSt
     state.note(Twrite(2, 0, b"short"), Rwrite(5))
     assert not state.unsynced[FILE.path].requests
     assert state.unsynced[FILE.path].missing
+
+
+def test_small_requests_are_bounded_by_what_they_take(state: ServerState) -> None:
+    truncate = Tsetattr(1, SETATTR_SIZE, 0, 0, 0, 0, 0, 0, 0, 0)
+    written(state, b"x")
+    for _ in range(KEPT_BYTES // EACH - 2):
+        state.note(truncate, Rsetattr())
+    assert not state.unsynced[FILE.path].missing
+    state.note(truncate, Rsetattr())
+    assert state.unsynced[FILE.path].missing
+    assert not state.unsynced[FILE.path].requests
 
 
 def test_the_callers_buffer_may_change(state: ServerState) -> None:

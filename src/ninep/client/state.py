@@ -8,7 +8,7 @@ Rules
 * A fid is a path below an attach, and the qid found there. Renames by this client are followed;
   those by others are found at the next walk.
 * What was written and not yet synced is kept, in the order of the replies, until an fsync or the end
-  of the last fid that wrote to the file; at most ``KEPT_BYTES`` of a connection. What cannot be kept
+  of the last fid that wrote to the file; at most ``KEPT_BYTES`` of a connection, requests included. What cannot be kept
   (more than that, appended, written before the file was opened anew with O_TRUNC, or while it is locked:
   others may have written after it) is remembered as missing.
 * A fid that could not be made again has ``lost``: why. Nothing is sent for it.
@@ -61,6 +61,8 @@ from ninep.wire.types import QT_DIR, Qid
 
 KEPT_BYTES: Final = 8 << 20
 """Written and not synced, of all files of a connection."""
+EACH: Final = 256
+"""Bytes that a kept request counts beside its data: what it takes in memory."""
 NEVER_AGAIN: Final = O_CREAT | O_EXCL | O_TRUNC
 """Flags of an open that are not repeated: the file is there, with its data."""
 OTRUNC, OAPPEND = 0x10, 0x80  # of the mode of Topen
@@ -191,6 +193,7 @@ class ServerState:
 
     def keep(self, fid: int, request: Twrite | Tsetattr, size: int) -> None:
         """A change of a file's data that was acknowledged. ``size``: bytes of it that are kept."""
+        cost = size + EACH
         held = self.held.get(fid)
         if held is None:
             return
@@ -198,14 +201,14 @@ class ServerState:
         unsynced.count += 1
         if isinstance(request, Twrite):
             unsynced.fids.add(fid)
-        if held.appends or held.attribute or self.locked(held) or self._kept + size > KEPT_BYTES:
+        if held.appends or held.attribute or self.locked(held) or self._kept + cost > KEPT_BYTES:
             self.drop_copies(held)
         elif not unsynced.missing:
             if isinstance(request, Twrite):  # the caller's buffer may change
                 request = Twrite(fid, request.offset, bytes(request.data[:size]))
             unsynced.requests.append(request)
-            unsynced.size += size
-            self._kept += size
+            unsynced.size += cost
+            self._kept += cost
         if not unsynced.fids:
             self.synced(held)
 
