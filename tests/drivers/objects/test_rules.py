@@ -229,6 +229,19 @@ class TestFailures:
         root.syncfs()
         assert store.objects["f"][1] == b"content"
 
+    def test_a_change_that_is_refused_leaves_those_before(
+        self, store: StoreInMemory, gateway: Callable[..., Node]
+    ) -> None:
+        root = gateway()
+        write(root, b"file", b"content")
+        node = root.walk(b"file")
+        file = node.open(O_WRONLY)
+        node.setattr(Changes(mode=0o600))
+        with refused(Errno.ENOSPC):
+            node.setxattr(b"user.large", bytes(4096), 0)
+        file.close()
+        assert store.objects["file"][0].metadata["mode"] == str(0o100600)
+
     def test_a_part_that_is_refused(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
         _, file = gateway(part_size=MIB).create(b"f", O_RDWR, 0o644, 0, 0)
         file.write(0, bytes(3 * MIB))

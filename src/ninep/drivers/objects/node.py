@@ -170,7 +170,7 @@ class ObjectNode(Held):
             return
         with self.lock:
             self.refresh()
-            before = self.marks.copy(), self.dirty, self.changes
+            before = self.marks.copy(), self.dirty, self.marks_dirty, self.changes
             try:
                 if changes.size is not None:
                     self.truncate(changes.size, changes.by)
@@ -180,8 +180,7 @@ class ObjectNode(Held):
                     self.settle()
             except OSError:
                 if changes.size is None:
-                    self.marks, self.dirty, self.changes = before
-                    self.marks_dirty = False
+                    self.marks, self.dirty, self.marks_dirty, self.changes = before
                 raise
             finally:
                 self.drop_spool()
@@ -419,7 +418,7 @@ class ObjectNode(Held):
 
     def _put_xattrs(self, xattrs: dict[bytes, bytes]) -> None:
         self._check_changes(Changes(touch=True))
-        before = self.marks.copy()
+        before = self.marks.copy(), self.marks_dirty
         self.marks.set_xattrs(xattrs)
         self.marks.changed(self.bucket.clock())
         self.marks_dirty = True
@@ -428,5 +427,5 @@ class ObjectNode(Held):
             if not self.writers:
                 self.settle()
         except OSError:
-            self.marks, self.marks_dirty = before, False
+            self.marks, self.marks_dirty = before
             raise
