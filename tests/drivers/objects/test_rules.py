@@ -53,6 +53,12 @@ def write(root: Node, name: bytes, content: bytes, flags: int = O_RDWR) -> None:
         node.release()
 
 
+def no_puts(method: str, key: str) -> None:
+    """A fault of a store."""
+    if method == "put":
+        raise Refused(Errno.EIO)
+
+
 def names(node: Node) -> list[bytes]:
     return [entry.name for entry in node.opendir().read(0, 1 << 20)][2:]
 
@@ -241,6 +247,23 @@ class TestFailures:
             node.setxattr(b"user.large", bytes(4096), 0)
         file.close()
         assert store.objects["file"][0].metadata["mode"] == str(0o100600)
+
+    def test_a_change_that_finds_the_file_replaced(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
+        root = gateway()
+        write(root, b"file", b"content")
+        node = root.walk(b"file")
+        file = node.open(O_WRONLY)
+        file.write(0, b"CONTENT")
+        store.fault = no_puts
+        with refused(Errno.EIO):
+            file.close()
+        store.fault = lambda method, key: None
+        store.add("file", b"another's")
+        with refused(Errno.ESTALE):
+            node.setattr(Changes(mode=0o600))
+        root.syncfs()
+        assert node.getattr(0).size == len(b"another's")
+        assert store.objects["file"][1] == b"another's"
 
     def test_a_part_that_is_refused(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
         _, file = gateway(part_size=MIB).create(b"f", O_RDWR, 0o644, 0, 0)

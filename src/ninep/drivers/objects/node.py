@@ -178,6 +178,8 @@ class ObjectNode(Held):
                 self.marks_dirty = True
                 if not self.writers:
                     self.settle()
+            except Changed:
+                raise  # all that was changed here is given up
             except OSError:
                 if changes.size is None:
                     self.marks, self.dirty, self.marks_dirty, self.changes = before
@@ -426,6 +428,8 @@ class ObjectNode(Held):
             self.marks.write()
             if not self.writers:
                 self.settle()
+        except Changed:
+            raise  # all that was changed here is given up
         except OSError:
             self.marks, self.marks_dirty = before
             raise
