@@ -212,6 +212,8 @@ class Unsent:
     def __init__(self, threads: int) -> None:
         self._lock = threading.Lock()
         self._nodes: dict[Held, None] = {}
+        self._queued: set[Held] = set()
+        """Those that a thread is about to put."""
         self._pool = ThreadPoolExecutor(threads, "objects-put")
         self._timer: threading.Timer | None = None
         self._ended = False
@@ -226,35 +228,50 @@ class Unsent:
             if self._ended:
                 return
             if at_once:
-                self._pool.submit(self._put, node)
-            elif self._timer is None:
-                self._timer = threading.Timer(AGAIN, self._retry)
-                self._timer.daemon = True
-                self._timer.start()
+                self._submit(node)
+            else:
+                self._later()
+
+    def _submit(self, node: Held) -> None:
+        if node not in self._queued:
+            self._queued.add(node)
+            self._pool.submit(self._put, node)
+
+    def _later(self) -> None:
+        if self._timer is None and not self._ended:
+            self._timer = threading.Timer(AGAIN, self._retry)
+            self._timer.daemon = True
+            self._timer.start()
 
     def _retry(self) -> None:
         with self._lock:
             self._timer = None
             nodes = [] if self._ended else list(self._nodes)
             for node in nodes:
-                self._pool.submit(self._put, node)
+                self._submit(node)
 
     def _put(self, node: Held) -> None:
+        with self._lock:
+            self._queued.discard(node)  # what is written from now on is for another job
+        failed = False
         try:
             node.settle()
         except OSError as error:
             log.error("%r could not be put: %s", node.key, error)  # noqa: TRY400 - the trace says nothing
             with self._lock:
                 self._failed = error
-            if node.unsaved:
-                self.add(node, at_once=False)
-                return
-        self.discard(node)
+            failed = True
+        self._discard(node, failed=failed)
 
-    def discard(self, node: Held) -> None:
-        """It has been put, or there is nothing to be put any more."""
+    def _discard(self, node: Held, *, failed: bool) -> None:
+        """It has been put, or there is nothing to be put any more; unless it was
+        written and closed meanwhile. Who still writes puts it at the close.
+        """
         with self._lock:
             known = node in self._nodes
+            if known and node.unsaved and (failed or not node.writers):
+                self._later()
+                return
             self._nodes.pop(node, None)
         if known:
             node.release()
