@@ -265,6 +265,19 @@ class TestFailures:
         assert node.getattr(0).size == len(b"another's")
         assert store.objects["file"][1] == b"another's"
 
+    def test_a_close_that_fails_holds_nothing(self, store: StoreInMemory) -> None:
+        driver = ObjectDriver(store, Settings())
+        node, file = driver.attach(User()).create(b"file", O_RDWR, 0o644, 1, 2)
+        file.write(0, b"content")
+        store.fault = no_puts
+        with refused(Errno.EIO):
+            file.close()
+        store.fault = lambda method, key: None
+        node.release()
+        driver.bucket.unsent.flush()
+        assert not driver.bucket.tree.nodes
+        driver.close()
+
     def test_a_part_that_is_refused(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
         _, file = gateway(part_size=MIB).create(b"f", O_RDWR, 0o644, 0, 0)
         file.write(0, bytes(3 * MIB))

@@ -86,17 +86,19 @@ class ObjectFile(OpenFile):
     def close(self) -> None:
         node, bucket = self.node, self.bucket
         later = bucket.settings.write_back and bucket.budget.used * 2 < bucket.budget.limit
-        with node.lock:
-            node.closed(self.flags)
-            due = node.unsaved and (self.writes or not node.writers)
-            try:
-                if due and not later:
-                    self._settle()
-            finally:
-                node.drop_spool()
-        if due and later:
-            bucket.unsent.add(node, at_once=True)
-        node.release()
+        try:
+            with node.lock:
+                node.closed(self.flags)
+                due = node.unsaved and (self.writes or not node.writers)
+                try:
+                    if due and not later:
+                        self._settle()
+                finally:
+                    node.drop_spool()
+            if due and later:
+                bucket.unsent.add(node, at_once=True)
+        finally:
+            node.release()
 
     def _settle(self) -> None:
         """Put it. What the store does not take now, it gets as soon as it does; the error is reported
