@@ -220,6 +220,33 @@ class TestRenamingFolders:
         assert {key: body for key, (_, body) in store.objects.items()} == expected
 
 
+class TestReplacing:
+    def test_what_is_replaced_is_not_put_over_the_new_file(
+        self, store: StoreInMemory, gateway: Callable[..., Node]
+    ) -> None:
+        root = gateway(conditions=False)
+        for name in (b"new", b"old"):
+            write(root, name, b"content of " + name)
+        old, put = root.walk(b"old"), threading.Event()
+        file = old.open(O_WRONLY)
+        file.write(0, b"CONTENT")
+        syncing = threading.Thread(target=old.fsync)
+
+        def fault(method: str, key: str) -> None:
+            if (method, key) == ("delete", "new"):  # it is copied
+                syncing.start()
+                put.wait(0.2)
+            if method == "put":
+                put.set()
+
+        store.fault = fault
+        root.rename(b"new", root, b"old")
+        syncing.join()
+        assert store.objects["old"][1] == b"content of new"
+        file.close()
+        assert store.objects["old"][1] == b"content of new"
+
+
 class TestFailures:
     def test_closing_says_it_and_it_is_put_later(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
         root = gateway()

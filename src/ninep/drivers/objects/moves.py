@@ -69,7 +69,7 @@ def _replaced(bucket: Bucket, node: Held, new: str) -> Held | None:
 
 def _move_file(bucket: Bucket, node: Held, old: str, new: str, replaced: Held | None) -> None:
     info, etag = Info(new, 0, "", 0), None
-    with node.lock:
+    with node.lock, (node if replaced is None else replaced).lock:  # which is not put any more
         sent = bool(node.etag)
         if sent:
             node.settle()
