@@ -57,24 +57,33 @@ class Spool:
             return self._file.read(count)
 
     def write(self, offset: int, data: Buffer) -> None:
-        """All of ``data``. ENOSPC, EFBIG; nothing is written then."""
+        """All of ``data``. ENOSPC, EFBIG; the size is as before then."""
         with self._lock:
-            if len(data):
-                self._grow(offset + len(data))
+            if not len(data):
+                return
+            before = self.size
+            self._grow(offset + len(data))
+            try:
                 self._put(offset, data)
+            except OSError:
+                self._shrink(before)
+                raise
 
     def truncate(self, size: int) -> None:
         """Zeros are added. ENOSPC, EFBIG; nothing is changed then."""
         with self._lock:
             if size > self.size:
                 self._grow(size)
-                return
-            if self._file is None:
-                del self._small[size:]
             else:
-                self._file.truncate(size)
-            self._budget.change(size - self.size)
-            self.size = size
+                self._shrink(size)
+
+    def _shrink(self, size: int) -> None:
+        if self._file is None:
+            del self._small[size:]
+        else:
+            self._file.truncate(size)
+        self._budget.change(size - self.size)
+        self.size = size
 
     def _grow(self, size: int) -> None:
         if size <= self.size:
@@ -85,7 +94,11 @@ class Spool:
         try:
             if self._file is None and size > SMALL:
                 file = tempfile.TemporaryFile(buffering=0, dir=self._budget.folder)  # noqa: SIM115 - closed by __del__
-                file.write(self._small)
+                try:
+                    _write(file, self._small)
+                except OSError:
+                    file.close()
+                    raise
                 self._file, self._small = file, bytearray()
             if self._file is None:
                 self._small.extend(bytes(size - self.size))
@@ -100,7 +113,12 @@ class Spool:
         if self._file is None:
             self._small[offset : offset + len(data)] = data
             return
-        view = memoryview(data)
         self._file.seek(offset)
-        while view:
-            view = view[self._file.write(view) :]
+        _write(self._file, data)
+
+
+def _write(file: IO[bytes], data: Buffer) -> None:
+    """All of it: a disk that gets full takes a part, and says so the next time."""
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
