@@ -11,6 +11,7 @@ from ninep.linux import S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG
 FILE = Marks(S_IFREG | 0o644, 7, 8)
 FOLDER = Marks(S_IFDIR | 0o755, 7, 8)
 SECOND = 1_000_000_000
+NESTED = "[" * 100_000
 
 
 def test_rclone_keeps_the_time_alone() -> None:
@@ -40,7 +41,9 @@ def test_all_of_ours_is_read_as_it_was_written() -> None:
     assert Marks.read(marks.write(), 9, FILE) == marks
 
 
-@pytest.mark.parametrize("text", ["", "0755", "rwx", "-1", "99999999999999999999999", "1e3", "\u0661"])
+@pytest.mark.parametrize(
+    "text", ["", "0755", "rwx", "-1", "99999999999999999999999", "1e3", "\u0661", "4294967295", NESTED]
+)
 def test_nonsense_is_as_if_it_were_missing(text: str) -> None:
     metadata = dict.fromkeys(("mode", "uid", "gid", "mtime", "atime", "xattr"), text)
     marks = Marks.read(metadata, 5, FILE)

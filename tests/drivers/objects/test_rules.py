@@ -12,6 +12,7 @@ from tests.drivers.objects.store_in_memory import StoreInMemory
 
 from ninep.drivers.objects.bucket import Settings
 from ninep.drivers.objects.driver import ObjectDriver
+from ninep.drivers.objects.store import Info
 from ninep.errors import Refused
 from ninep.linux import O_APPEND, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, Errno
 from ninep.node import Changes, Node, User
@@ -82,6 +83,19 @@ class TestBucketsOfOthers:
         for key in ("/x", "a//b", "./c", "../d", "e/.", "x" * 300, "good"):
             store.add(key)
         assert sorted(names(gateway())) == [b"a", b"e", b"good"]
+
+    def test_a_store_that_does_not_divide_keys(
+        self, store: StoreInMemory, gateway: Callable[..., Node], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store.add("a")
+        listing = store.listing
+
+        def careless(*where: Any, **how: Any) -> Any:
+            page = listing(*where, **how)
+            return page._replace(objects=[*page.objects, Info("b/c", 0, "", 0)], prefixes=["../etc/"])
+
+        monkeypatch.setattr(store, "listing", careless)
+        assert names(gateway()) == [b"a"]
 
     def test_what_it_says_of_its_content_stays(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
         store.add("f", b"content", colour="red")

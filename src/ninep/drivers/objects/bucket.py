@@ -199,8 +199,10 @@ class Bucket:
 
 
 def _visible(name: str) -> str:
-    """The name, if it can be one: empty names and dots of other programs are not shown."""
-    return "" if name in {".", ".."} or "\0" in name or len(name.encode()) > NAME_MAX else name
+    """The name, if it can be one: empty names, dots of other programs and what a store that does not
+    divide keys made of them are not shown.
+    """
+    return "" if name in {".", ".."} or "\0" in name or "/" in name or len(name.encode()) > NAME_MAX else name
 
 
 class Unsent:

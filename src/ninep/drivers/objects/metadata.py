@@ -17,7 +17,7 @@ from typing import Final, Self
 from urllib.parse import quote, unquote
 
 from ninep.errors import Refused
-from ninep.linux import PERMISSIONS, S_IFDIR, S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP, Errno
+from ninep.linux import NO_ID, PERMISSIONS, S_IFDIR, S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP, Errno
 
 NANO: Final = 1_000_000_000
 ROOM: Final = 2048
@@ -84,8 +84,8 @@ class Marks:
         mtime = _moment(metadata, "mtime", modified)
         return Marks(
             kind | mode & PERMISSIONS,
-            _number(metadata, "uid", default.uid, 0xFFFFFFFF),
-            _number(metadata, "gid", default.gid, 0xFFFFFFFF),
+            _number(metadata, "uid", default.uid, NO_ID - 1),
+            _number(metadata, "gid", default.gid, NO_ID - 1),
             mtime,
             _moment(metadata, "atime", mtime),
             _moment(metadata, "ctime", modified),
@@ -139,5 +139,5 @@ def _xattrs(text: str) -> dict[bytes, bytes]:
     try:
         found = json.loads(unquote(text)) if text else {}
         return {name.encode(): base64.b64decode(value) for name, value in found.items()}
-    except (ValueError, AttributeError, TypeError, binascii.Error):
+    except (ValueError, AttributeError, TypeError, binascii.Error, RecursionError):
         return {}  # not ours to understand; it is replaced when an attribute is set
