@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from tests.cli.conftest import Done
 from tests.serving import Server
 
@@ -67,6 +68,7 @@ def test_keys_are_for_their_user_alone(folder: Path) -> None:
     modes = {path.name: path.stat().st_mode & 0o777 for path in (*folder.iterdir(), folder)}
     assert modes == {
         "tls": 0o700, "ca.pem": 0o644, "crl.pem": 0o644, "ca-key.pem": 0o600, "server.pem": 0o600, "alice.pem": 0o600,
+        "issued.txt": 0o600,
     }  # fmt: skip
 
 
@@ -79,11 +81,32 @@ def test_a_ca_is_never_replaced(ninep: Ninep, folder: Path) -> None:
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-@pytest.mark.parametrize("name", ["", "../x", "ca", "server", "crl", "a/b", "-x", "ü", "x" * 65])
+@pytest.mark.parametrize("name", ["", "../x", "ca", "server", "crl", "a/b", "-x", "ü", "x" * 65, "CA", "Ca-Key"])
 def test_names_that_no_client_can_have(ninep: Ninep, folder: Path, name: str) -> None:
     done = ninep("tls", "client", folder, "--", name)
     assert done.status == 2
     assert "cannot be the name of a client" in done.err
+
+
+def test_those_that_were_renewed_are_revoked_too(ninep: Ninep, folder: Path) -> None:
+    """Otherwise nobody could revoke a key that was stolen, once there is another of its name."""
+    crl, numbers = folder / "crl.pem", set()
+    for _ in range(2):
+        numbers.add(x509.load_pem_x509_certificate((folder / "alice.pem").read_bytes()).serial_number)
+        ninep("tls", "client", folder, "alice")
+    (folder / "alice.pem").unlink()
+    ninep("tls", "client", folder, "alice.b")
+    assert ninep("tls", "revoke", folder, "alice").status == 0
+    revoked = {one.serial_number for one in x509.load_pem_x509_crl(crl.read_bytes())}
+    assert revoked > numbers
+    assert x509.load_pem_x509_certificate((folder / "alice.b.pem").read_bytes()).serial_number not in revoked
+
+
+@pytest.mark.parametrize("name", ["ca", "server", "../tls/alice"])
+def test_names_that_are_no_clients_are_not_revoked(ninep: Ninep, folder: Path, name: str) -> None:
+    before = (folder / "crl.pem").read_bytes()
+    assert ninep("tls", "revoke", folder, name).status == 2
+    assert (folder / "crl.pem").read_bytes() == before
 
 
 def test_what_is_not_there(ninep: Ninep, folder: Path, tmp_path: Path) -> None:

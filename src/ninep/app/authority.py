@@ -6,6 +6,8 @@
 ``server.pem``      key and certificate of the server
 ``NAME.pem``        key and certificate of a client
 ``crl.pem``         the revoked ones: what the server's ``crl`` names
+``issued.txt``      the numbers of all certificates of clients, with their names: those that were
+                    renewed hold, too, until they end or are revoked
 ==================  ====================================================================
 
 Keys are of the curve P-256, unencrypted, in files of mode 0600.
@@ -26,7 +28,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-CA, CA_KEY, SERVER, REVOKED = "ca.pem", "ca-key.pem", "server.pem", "crl.pem"
+CA, CA_KEY, SERVER, REVOKED, ISSUED = "ca.pem", "ca-key.pem", "server.pem", "crl.pem", "issued.txt"
 CA_DAYS: Final = 3650
 EARLIER: Final = timedelta(hours=1)
 """Certificates hold from then on, for clocks that are late."""
@@ -86,16 +88,26 @@ def issue_server(folder: str, signer: Signer, hosts: Sequence[str], days: int) -
 
 def issue_client(folder: str, signer: Signer, name: str, days: int) -> str:
     """A certificate with this common name, in the place of one that there is: its file. ``BadName``."""
-    if not _NAME.fullmatch(name) or name in _TAKEN:
-        raise BadName(f"{name!r} cannot be the name of a client: letters, digits and _ . @ - make one")
+    _check_name(name)
     return _issue(folder, signer, f"{name}.pem", name, [], ExtendedKeyUsageOID.CLIENT_AUTH, days)
 
 
 def revoke(folder: str, signer: Signer, name: str) -> None:
-    """Add the certificate of a client to the list. ``OSError``."""
-    with open(os.path.join(folder, f"{name}.pem"), "rb") as file:
-        certificate = x509.load_pem_x509_certificate(file.read())
-    _write_revoked(folder, signer, [*_revoked(folder), certificate.serial_number])
+    """Add all certificates of a client to the list. ``OSError``, ``BadName``."""
+    _check_name(name)
+    numbers = _issued(folder, name)
+    try:
+        with open(os.path.join(folder, f"{name}.pem"), "rb") as file:
+            numbers.append(x509.load_pem_x509_certificate(file.read()).serial_number)
+    except FileNotFoundError:
+        if not numbers:
+            raise
+    _write_revoked(folder, signer, [*_revoked(folder), *numbers])
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name) or name.lower() in _TAKEN:  # there are file systems that fold cases
+        raise BadName(f"{name!r} cannot be the name of a client: letters, digits and _ . @ - make one")
 
 
 # -- the parts of certificates ----------------------------------------------------------------------------
@@ -157,6 +169,8 @@ def _issue(
     if names:
         made = made.add_extension(x509.SubjectAlternativeName(names), critical=False)
     certificate = made.sign(signer.key, hashes.SHA256())
+    if purpose == ExtendedKeyUsageOID.CLIENT_AUTH:
+        _note_issued(folder, name, certificate.serial_number)
     _write(folder, file, _pem_of_key(key) + certificate.public_bytes(_PEM), 0o600)
     return os.path.join(folder, file)
 
@@ -166,6 +180,18 @@ def _issue(
 
 def _pem_of_key(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+
+def _issued(folder: str, name: str) -> list[int]:
+    with suppress(FileNotFoundError), open(os.path.join(folder, ISSUED), encoding="ascii") as file:
+        return [int(words[0], 16) for line in file if (words := line.split())[1:] == [name]]
+    return []
+
+
+def _note_issued(folder: str, name: str, number: int) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    with os.fdopen(os.open(os.path.join(folder, ISSUED), flags, 0o600), "w", encoding="ascii") as file:
+        file.write(f"{number:x} {name}\n")
 
 
 def _revoked(folder: str) -> list[int]:

@@ -87,7 +87,7 @@ def client(folder: str, name: str, days: int) -> None:
 @FOLDER
 @click.argument("name")
 def revoke(folder: str, name: str) -> None:
-    """Add the certificate of a client to the list of revoked ones, crl.pem.
+    """Add the certificates of a client, renewed ones too, to the list of revoked ones, crl.pem.
 
     The server reads the list when it begins, and at a reload. Who is connected stays connected.
     """
