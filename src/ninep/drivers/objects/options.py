@@ -124,17 +124,22 @@ def open_s3(target: str, options: S3Options, _model: object) -> ObjectDriver:
         from ninep.drivers.objects.s3 import S3Store  # noqa: PLC0415 - an extra, and half a second
     except ModuleNotFoundError as error:
         raise BadOption("s3: needs botocore: pip install ninep[s3]") from error
-    store = S3Store(
-        bucket,
-        prefix + "/" if prefix else "",
-        endpoint=options.s3_endpoint,
-        region=options.s3_region,
-        profile=options.s3_profile,
-        anonymous=options.s3_anonymous,
-        timeout=float(options.s3_timeout),
-        attempts=options.s3_attempts,
-        connections=options.s3_connections,
-    )
+    if options.s3_spool and not os.path.isdir(options.s3_spool):
+        raise BadOption(f"--s3-spool: there is no folder {options.s3_spool!r}")
+    try:
+        store = S3Store(
+            bucket,
+            prefix + "/" if prefix else "",
+            endpoint=options.s3_endpoint,
+            region=options.s3_region,
+            profile=options.s3_profile,
+            anonymous=options.s3_anonymous,
+            timeout=float(options.s3_timeout),
+            attempts=options.s3_attempts,
+            connections=options.s3_connections,
+        )
+    except ValueError as error:
+        raise BadOption(f"s3: {error}") from error
     return ObjectDriver(store, options.settings(), has_prefix=bool(prefix))
 
 

@@ -73,6 +73,8 @@ class S3Store(Store):
         timeout: seconds for a connection, and between two parts of a reply.
         attempts: how often a request is sent.
         connections: how many at once.
+
+    Raises ``ValueError`` for what is no URL or region, ``Refused`` for a profile that is not there.
     """
 
     def __init__(
@@ -101,8 +103,8 @@ class S3Store(Store):
             s3={"addressing_style": "path"} if endpoint else {},
             **signing,
         )
-        found = region or session.get_config_variable("region") or "us-east-1"
         with _translated(bucket):
+            found = region or session.get_config_variable("region") or "us-east-1"
             self._client: Any = session.create_client(
                 "s3", region_name=found, endpoint_url=endpoint or None, config=config
             )
