@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.drivers.objects.store_in_memory import StoreInMemory
 
+from ninep.drivers.objects import bucket
 from ninep.drivers.objects.bucket import Settings
 from ninep.drivers.objects.driver import ObjectDriver
 from ninep.drivers.objects.store import Info
@@ -139,6 +140,25 @@ class TestRequests:
         for at in (5_000_000, 1_000_000, 9_000_000):
             assert bytes(file.read(at, 4096)) == content[at : at + 4096]
         assert store.count("get") == 3
+
+    def test_reading_ahead_has_a_bound(
+        self, store: StoreInMemory, gateway: Callable[..., Node], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of all open files, since a client can have a million of them."""
+        monkeypatch.setattr(bucket, "READERS", 2)
+        monkeypatch.setattr(bucket, "ROOM", MIB)
+        store.add("big", bytes(8 * MIB))
+        node = gateway(read_ahead=4 * MIB).walk(b"big")
+        files: list[Any] = [node.open(O_RDONLY) for _ in range(10)]
+        for file in files:
+            assert file.read(0, 4096) == bytes(4096)
+        room = files[0].bucket.ahead
+        assert not room.has(4 * MIB)
+        assert room.has(-MIB)
+        for file in files:
+            assert file.read(5 * MIB, 4096) == bytes(4096)
+            file.close()
+        assert room.has(8 * MIB)
 
     def test_renaming_a_tree_has_a_bound(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
         for number in range(4):

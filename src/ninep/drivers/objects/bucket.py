@@ -28,6 +28,12 @@ AGAIN: Final = 5.0
 """Seconds until what could not be put is tried again."""
 
 
+READERS: Final = 32
+"""So many open files can be read ahead of at once, of all clients."""
+ROOM: Final = 64 << 20
+"""Bytes that they can hold in any case."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """How an export behaves; ``options`` says what each means."""
@@ -61,6 +67,7 @@ class Bucket:
         self.settings = settings
         self.clock = clock
         self.tree = Tree()
+        self.ahead = Room(max(READERS * settings.read_ahead, ROOM))
         self.budget = Budget(settings.spool_limit, settings.spool_folder)
         self.pool = ThreadPoolExecutor(settings.connections, "objects")
         """For single requests: a job of it never waits for another."""
@@ -203,6 +210,24 @@ def _visible(name: str) -> str:
     divide keys made of them are not shown.
     """
     return "" if name in {".", ".."} or "\0" in name or "/" in name or len(name.encode()) > NAME_MAX else name
+
+
+class Room:
+    """Bytes that all open files hold of what they have asked for."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._used = 0
+
+    def change(self, count: int) -> None:
+        """So much more, or less; what a reader waits for has room in any case."""
+        with self._lock:
+            self._used += count
+
+    def has(self, count: int) -> bool:
+        """Whether there is room for so much more."""
+        return self._used + count <= self._limit
 
 
 class Unsent:

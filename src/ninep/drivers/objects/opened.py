@@ -86,6 +86,7 @@ class ObjectFile(OpenFile):
     def close(self) -> None:
         node, bucket = self.node, self.bucket
         later = bucket.settings.write_back and bucket.budget.used * 2 < bucket.budget.limit
+        self._ahead.close()
         try:
             with node.lock:
                 node.closed(self.flags)
