@@ -296,6 +296,27 @@ class TestFailures:
         root.syncfs()
         assert store.objects["f"][1] == b"content"
 
+    @pytest.mark.parametrize("renamed", [False, True])
+    def test_a_file_that_was_put_without_a_reply_does_not_come_back(
+        self, store: StoreInMemory, gateway: Callable[..., Node], monkeypatch: pytest.MonkeyPatch, renamed: bool
+    ) -> None:
+        root, put = gateway(), store.put
+
+        def lost(*what: Any, **how: Any) -> Any:
+            put(*what, **how)
+            raise Refused(Errno.ETIMEDOUT)
+
+        with monkeypatch.context() as patched, refused(Errno.ETIMEDOUT):
+            patched.setattr(store, "put", lost)
+            write(root, b"file", b"content")
+        assert list(store.objects) == ["file"]
+        if renamed:
+            root.rename(b"file", root, b"renamed")
+            root.syncfs()
+        else:
+            root.unlink(b"file", False)
+        assert list(store.objects) == (["renamed"] if renamed else [])
+
     def test_a_change_that_is_refused_leaves_those_before(
         self, store: StoreInMemory, gateway: Callable[..., Node]
     ) -> None:

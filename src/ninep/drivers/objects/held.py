@@ -40,6 +40,8 @@ class Held(Node):
         self.dirty = False
         """The store has not what ``spool`` has."""
         self.marks_dirty = False
+        self.tried = False
+        """It was put, and the store may have it although it has no ETag yet: the reply may have been lost."""
         self.changes = 0
         """Since it was put."""
         self.generation = 0
@@ -54,6 +56,11 @@ class Held(Node):
     @property
     def object_key(self) -> str:
         return self.key + "/" if self.is_dir and self.key else self.key
+
+    @property
+    def may_be_there(self) -> bool:
+        """The store has an object of this key, as far as is known, or a directory has names."""
+        return self.is_dir or self.tried or bool(self.etag)
 
     @property
     def unsaved(self) -> bool:

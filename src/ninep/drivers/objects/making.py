@@ -115,7 +115,7 @@ def unlink(bucket: Bucket, key: str, *, directory: bool) -> None:
             ensure_marker(bucket, parent_of(key))
             node.keep_for_readers()
             with node.lock, bucket.tree.moving.put(node):  # what is being put at this moment is deleted afterwards
-                if node.etag or node.is_dir:
+                if node.may_be_there:
                     bucket.store.delete(node.object_key)
                 bucket.tree.forget(node)
             bucket.tree.changed(node.key, None, bucket.clock())

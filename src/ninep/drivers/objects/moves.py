@@ -82,6 +82,8 @@ def _move_file(bucket: Bucket, node: Held, old: str, new: str, replaced: Held | 
                 bucket.store.delete(old)
             else:  # it will be put under its new name, over what is there now
                 made = replaced.etag if replaced is not None else ""
+                if node.may_be_there:
+                    bucket.store.delete(old)
             if replaced is not None:
                 bucket.tree.forget(replaced)
             bucket.tree.moved(old, new, [old])

@@ -258,6 +258,7 @@ class ObjectNode(Held):
                 return
             try:
                 with self.bucket.tree.moving.put(self):
+                    self.tried = True
                     if self.dirty:
                         assert self.spool is not None  # noqa: S101 - it was changed
                         self.etag = content.put(self.bucket, self, self.spool)
