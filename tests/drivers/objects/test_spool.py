@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import tempfile
+import threading
 from tempfile import TemporaryFile
 from typing import Any
 
@@ -28,6 +29,24 @@ class Disk:
         taken = self._file.write(data[: self.room])
         self.room -= taken
         return taken
+
+
+def test_a_collection_at_any_moment() -> None:
+    """The garbage collector may end a content (that an exception's frames held) in the middle of a change."""
+
+    class Count(int):
+        def __add__(self, other: int) -> int:
+            spools.clear()
+            return int(self) + other
+
+    budget = Budget(1 << 30)
+    spools = [Spool(budget)]
+    changing = threading.Thread(target=budget.change, args=(1,), daemon=True)
+    budget.used = Count(0)
+    changing.start()
+    changing.join(10)
+    assert not changing.is_alive()
+    assert budget.used == 1
 
 
 @pytest.mark.parametrize("room", [10, SMALL, SMALL + 10], ids=["when it spills", "then", "in a write"])

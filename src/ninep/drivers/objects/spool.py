@@ -22,7 +22,7 @@ class Budget:
     def __init__(self, limit: int, folder: str = "") -> None:
         self.limit = limit
         self.folder = folder or None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # by the same thread again, where a collection ends a Spool
         self.used = 0
 
     def change(self, count: int) -> None:
