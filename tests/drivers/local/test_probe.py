@@ -175,7 +175,7 @@ def test_a_file_system_that_does_not_answer_is_left_after_the_limit(
 
 
 def test_what_a_killed_process_left_goes_after_an_hour(tmp_path: Path) -> None:
-    old, young = (tmp_path / (PREFIX.decode() + name) for name in ("old", "young"))
+    old, young = (tmp_path / (PREFIX.decode() + name) for name in ("0" * 16, "f" * 16))
     for one in (old, young):
         (one / "listing").mkdir(parents=True)
         (one / "listing/file").touch()
@@ -183,6 +183,17 @@ def test_what_a_killed_process_left_goes_after_an_hour(tmp_path: Path) -> None:
     os.utime(old, ns=(before, before))
     answers(tmp_path)
     assert list(tmp_path.iterdir()) == [young]
+
+
+def test_what_only_looks_like_a_probes_stays(tmp_path: Path) -> None:
+    """A client makes it: its own names, and directories within each other."""
+    other, deep = (tmp_path / (PREFIX.decode() + name) for name in ("results", "0" * 16))
+    other.mkdir()
+    (deep / "d/d/d").mkdir(parents=True)
+    for one in (other, deep):
+        os.utime(one, (1, 1))
+    answers(tmp_path)
+    assert set(tmp_path.iterdir()) == {other, deep}
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

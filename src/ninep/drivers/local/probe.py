@@ -13,6 +13,7 @@ tried, in a directory of its own below the folder, with a few small files.
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 from ninep import host
-from ninep.errors import linux_errno
+from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, ObjectRef, Stat, Volume, iterate
 from ninep.linux import (
     LOCK_WRLCK,
@@ -34,6 +35,7 @@ from ninep.linux import (
 LIMIT: Final = 10.0
 """Seconds, for all that is tried together."""
 PREFIX: Final = b".ninep-probe-"
+_OURS: Final = re.compile(rb"\.ninep-probe-[0-9a-f]{16}")
 OLD: Final = 3600 * 10**9
 """Nanoseconds after which a directory that a probe left is removed."""
 
@@ -361,7 +363,7 @@ class _Probing:
     def _remove_old(self, now: int, mine: bytes) -> None:
         listing = host.open_dir(ObjectRef(self._root, NO_HANDLE, b""))
         try:
-            names = [entry[3] for entry in iterate(listing) if entry[3].startswith(PREFIX) and entry[3] != mine]
+            names = [entry[3] for entry in iterate(listing) if _OURS.fullmatch(entry[3]) and entry[3] != mine]
         finally:
             listing.close()
         for name in names:
@@ -370,8 +372,12 @@ class _Probing:
                     remove(self._root, name)
 
 
-def remove(root: Handle, name: bytes) -> None:
-    """A directory of a probe, with what is in it."""
+def remove(root: Handle, name: bytes, levels: int = 2) -> None:
+    """A directory of a probe, with what is in it. ENOTEMPTY for more levels of directories than a
+    probe makes.
+    """
+    if not levels:
+        raise Refused(Errno.ENOTEMPTY)
     dir = host.open_path(root, name)
     try:
         listing = host.open_dir(ObjectRef(dir, root, name))
@@ -383,7 +389,7 @@ def remove(root: Handle, name: bytes) -> None:
             try:
                 host.remove_file(dir, one)
             except OSError:
-                remove(dir, one)
+                remove(dir, one, levels - 1)
     finally:
         host.close(dir)
     host.remove_dir(root, name)
