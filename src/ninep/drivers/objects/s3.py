@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
@@ -151,7 +152,7 @@ class S3Store(Store):
             info.key,
             Key=self._key(info.key),
             Body=bytes(body),
-            Metadata=dict(info.metadata or {}),
+            Metadata=ascii_metadata(info.metadata or {}),
             **info.headers,
             **_conditions(etag, new),
         )
@@ -164,7 +165,7 @@ class S3Store(Store):
         if info.size > COPY_MAX:
             return self._copy_parts(info, fields)
         if replace:
-            fields |= {"MetadataDirective": "REPLACE", "Metadata": dict(info.metadata or {}), **info.headers}
+            fields |= {"MetadataDirective": "REPLACE", "Metadata": ascii_metadata(info.metadata or {}), **info.headers}
         reply = self._call("copy_object", source, Key=self._key(info.key), **fields)
         return str(reply["CopyObjectResult"]["ETag"])
 
@@ -207,7 +208,7 @@ class S3Store(Store):
             "create_multipart_upload",
             info.key,
             Key=self._key(info.key),
-            Metadata=dict(info.metadata or {}),
+            Metadata=ascii_metadata(info.metadata or {}),
             **info.headers,
         )
         return str(reply["UploadId"])
@@ -242,6 +243,21 @@ class S3Store(Store):
 
 def _conditions(etag: str | None, new: bool) -> dict[str, str]:
     return {"IfNoneMatch": "*"} if new else {"IfMatch": etag} if etag is not None else {}
+
+
+def ascii_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    """As they are sent. What other programs put there in UTF-8 came as Latin-1 (as all of HTTP's
+    headers), and goes as an encoded word (RFC 2047), which is how S3 itself returns it.
+    """
+    return {name: value if value.isascii() else _encoded_word(value) for name, value in metadata.items()}
+
+
+def _encoded_word(value: str) -> str:
+    try:
+        raw = value.encode("latin-1")
+    except UnicodeEncodeError:
+        raw = value.encode()
+    return f"=?UTF-8?B?{base64.b64encode(raw).decode()}?="
 
 
 def _body(key: str, stream: Any, count: int) -> bytes:
