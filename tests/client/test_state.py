@@ -91,7 +91,7 @@ def test_an_fsync_is_about_what_was_written_before_it_was_sent(state: ServerStat
     state.sent(early)
     written(state, b"second")
     state.note(early, Rfsync())
-    assert len(state.unsynced[FILE.path].requests) == 2
+    assert len(state.unsynced[b"", FILE.path].requests) == 2
     state.sent(late)
     state.note(late, Rfsync())
     assert not state.unsynced
@@ -108,8 +108,21 @@ def test_what_was_truncated_by_another_open_is_not_written_again(state: ServerSt
     state.note(Twalk(0, 2, [b"d", b"f"]), Rwalk([DIRECTORY, FILE]))
     state.note(Tlopen(2, O_WRONLY | O_TRUNC), Rlopen(FILE, 0))
     state.note(Twrite(2, 0, b"short"), Rwrite(5))
-    assert not state.unsynced[FILE.path].requests
-    assert state.unsynced[FILE.path].missing
+    assert not state.unsynced[b"", FILE.path].requests
+    assert state.unsynced[b"", FILE.path].missing
+
+
+def test_files_of_two_exports_with_one_number(state: ServerState) -> None:
+    """What one wrote is not written to the other."""
+    state.note(Tattach(7, 0xFFFFFFFF, b"u", b"other", 0), Rattach(DIRECTORY))
+    state.note(Twalk(7, 8, [b"g"]), Rwalk([FILE]))
+    written(state, b"data")
+    state.note(Twrite(8, 0, b"more"), Rwrite(4))
+    state.note(Tclunk(1), Rclunk())
+    (left,) = state.unsynced.values()
+    assert left.fids == {8}
+    assert not left.requests
+    assert left.missing
 
 
 def test_small_requests_are_bounded_by_what_they_take(state: ServerState) -> None:
@@ -117,17 +130,17 @@ def test_small_requests_are_bounded_by_what_they_take(state: ServerState) -> Non
     written(state, b"x")
     for _ in range(KEPT_BYTES // EACH - 2):
         state.note(truncate, Rsetattr())
-    assert not state.unsynced[FILE.path].missing
+    assert not state.unsynced[b"", FILE.path].missing
     state.note(truncate, Rsetattr())
-    assert state.unsynced[FILE.path].missing
-    assert not state.unsynced[FILE.path].requests
+    assert state.unsynced[b"", FILE.path].missing
+    assert not state.unsynced[b"", FILE.path].requests
 
 
 def test_the_callers_buffer_may_change(state: ServerState) -> None:
     buffer = bytearray(b"data")
     state.note(Twrite(1, 0, memoryview(buffer)), Rwrite(3))
     buffer[:] = b"else"
-    assert state.unsynced[FILE.path].requests == [Twrite(1, 0, b"dat")]
+    assert state.unsynced[b"", FILE.path].requests == [Twrite(1, 0, b"dat")]
 
 
 def test_an_endless_listing_is_not_remembered() -> None:

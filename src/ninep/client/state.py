@@ -114,6 +114,11 @@ class Held:
         self.restarted = bool(self.qid.type & QT_DIR)
 
     @property
+    def file(self) -> tuple[bytes, int]:
+        """Which file it is: exports of one server may have the same numbers."""
+        return self.export.aname, self.qid.path
+
+    @property
     def appends(self) -> bool:
         """Whether the server chooses where it writes."""
         opened = self.opened
@@ -140,8 +145,8 @@ class ServerState:
 
     def __init__(self) -> None:
         self.held: dict[int, Held] = {}
-        self.unsynced: dict[int, Unsynced] = {}
-        """By the path of the file's qid."""
+        self.unsynced: dict[tuple[bytes, int], Unsynced] = {}
+        """By ``Held.file``."""
         self.troubled = False
         """Some fid is lost, its data may be missing, or its listing began anew: requests are checked."""
         self._kept = 0
@@ -164,7 +169,7 @@ class ServerState:
 
     def _count(self, request: Any) -> int:
         held = self.held.get(request.fid)
-        unsynced = None if held is None else self.unsynced.get(held.qid.path)
+        unsynced = None if held is None else self.unsynced.get(held.file)
         return 0 if unsynced is None else unsynced.count
 
     def finished_sync(self, request: Tfsync | Twstat) -> None:
@@ -179,7 +184,7 @@ class ServerState:
         held = self.held.pop(fid, None)
         if held is None:
             return
-        unsynced = self.unsynced.get(held.qid.path)
+        unsynced = self.unsynced.get(held.file)
         if unsynced is not None:
             unsynced.fids.discard(fid)
             if not unsynced.fids:
@@ -187,7 +192,7 @@ class ServerState:
 
     def synced(self, held: Held) -> None:
         """What was written to the file is on stable storage, or of no interest any more."""
-        unsynced = self.unsynced.pop(held.qid.path, None)
+        unsynced = self.unsynced.pop(held.file, None)
         if unsynced is not None:
             self._kept -= unsynced.size
 
@@ -197,7 +202,11 @@ class ServerState:
         held = self.held.get(fid)
         if held is None:
             return
-        unsynced = self.unsynced.setdefault(held.qid.path, Unsynced())
+        unsynced = self.unsynced.get(held.file)
+        if unsynced is None:
+            unsynced = self.unsynced[held.file] = Unsynced()
+            if sum(path == held.qid.path for _, path in self.unsynced) > 1:
+                self.drop_copies(held)  # one file by two ways, or two files: the order is not known
         unsynced.count += 1
         if isinstance(request, Twrite):
             unsynced.fids.add(fid)
@@ -214,8 +223,7 @@ class ServerState:
 
     def drop_copies(self, held: Held) -> None:
         """What was written to the file will not be written again."""
-        unsynced = self.unsynced.get(held.qid.path)
-        if unsynced is not None:
+        for unsynced in [one for (_, path), one in self.unsynced.items() if path == held.qid.path]:
             self._kept -= unsynced.size
             unsynced.requests.clear()
             unsynced.size = 0
@@ -267,7 +275,7 @@ class ServerState:
 
     def missed(self, held: Held) -> None:
         """Some of what was written to the file may be missing: all who wrote shall know."""
-        unsynced = self.unsynced.get(held.qid.path)
+        unsynced = self.unsynced.get(held.file)
         for fid in () if unsynced is None else unsynced.fids:
             writer = self.held.get(fid)
             if writer is not None and writer.lost is None:
