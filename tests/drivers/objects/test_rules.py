@@ -255,6 +255,21 @@ class TestRenamingFolders:
 
 
 class TestReplacing:
+    @pytest.mark.parametrize("removed", [False, True], ids=["renamed", "removed"])
+    def test_a_reader_goes_on(self, store: StoreInMemory, gateway: Callable[..., Node], removed: bool) -> None:
+        root = gateway(read_ahead=0)
+        write(root, b"file", b"content")
+        changes = [lambda: root.unlink(b"file", False) if removed else root.rename(b"file", root, b"other")]
+
+        def fault(method: str, key: str) -> None:
+            if method == "get" and changes:
+                changes.pop()()
+
+        file = root.walk(b"file").open(O_RDONLY)
+        store.fault = fault
+        assert file.read(0, 100) == b"content"
+        file.close()
+
     def test_what_is_replaced_is_not_put_over_the_new_file(
         self, store: StoreInMemory, gateway: Callable[..., Node]
     ) -> None:

@@ -52,7 +52,13 @@ class ObjectFile(OpenFile):
         count = min(count, size - offset)
         if count <= 0:
             return b""
-        return self._ahead.read(key, etag, size, offset, count)
+        try:
+            return self._ahead.read(key, etag, size, offset, count)
+        except Refused:
+            with node.lock:
+                if (node.spool, node.key, node.etag) == (None, key, etag):
+                    raise
+            return self.read(offset, count)  # renamed, removed or put meanwhile by this server
 
     def write(self, offset: int, data: Buffer, by: int = NO_ID) -> int:
         if not self.writes:
