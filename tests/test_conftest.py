@@ -23,10 +23,27 @@ def test_two():
 def test_three():
     pytest.skip("not required")
 """
+OF_A_DRIVER = """
+import pytest
+from ninep.drivers.memory import MemoryDriver
+from ninep.node import User
+from ninep.testing.suite import Capabilities
+from ninep.testing.suite.case import Suite
+
+pytestmark = pytest.mark.guest
+
+class TestAll(Suite):
+    capabilities = Capabilities(hard_links=False)
+    from ninep.testing.suite.moves import RenameTests as TestRename
+
+    @pytest.fixture
+    def root(self):
+        return MemoryDriver().attach(User())
+"""
 
 
-def outcome(folder: Path, require: str) -> str:
-    (folder / "test_it.py").write_text(TEST)
+def outcome(folder: Path, require: str, test: str = TEST) -> str:
+    (folder / "test_it.py").write_text(test)
     argv = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-c", "pyproject.toml"]
     environment = os.environ | {"NINEP_REQUIRE": require}
     done = subprocess.run([*argv, folder], cwd=TOP, env=environment, capture_output=True, text=True, check=False)
@@ -51,3 +68,9 @@ def test_a_required_marker_that_no_test_ran_with_fails(tmp_path: Path) -> None:
     told = outcome(tmp_path, "wine")
     assert told.startswith("1")
     assert "no test ran that is marked wine" in told
+
+
+def test_what_a_driver_says_that_it_cannot_do_is_not_required(tmp_path: Path) -> None:
+    told = outcome(tmp_path, "guest", OF_A_DRIVER)
+    assert told.startswith("0")
+    assert "the driver has no hard links" in told

@@ -279,6 +279,30 @@ class TestMemory:
         assert self.size(receiver) == SMALL
 
 
+@pytest.mark.parametrize("step", [1, 7, 1000, 5000])
+def test_frames_that_were_not_taken_come_with_the_next(step: int) -> None:
+    """As with an event loop that brings what it has, also to who has paused it."""
+    receiver, sent = Receiver(MSIZE), [frame(size, tag=size) for size in (7, 30, 5000, 24)]
+    data, frames = b"".join(sent), iter(())
+    for at in range(0, len(data), step):
+        piece = data[at : at + step]
+        assert not receiver.full
+        receiver.space()[: len(piece)] = piece
+        frames = receiver.received(len(piece))
+    assert [found for _, _, found in take(frames)] == sent
+    assert not receiver.partial
+
+
+def test_full_of_frames_that_were_not_taken() -> None:
+    receiver = Receiver(MSIZE)
+    data = frame(64) * (SMALL // 64)
+    receiver.space()[:] = data
+    frames = receiver.received(SMALL)
+    assert receiver.full
+    assert len(take(frames)) == SMALL // 64
+    assert not receiver.full
+
+
 def test_frames_that_are_sent_together() -> None:
     """Joined in one buffer, and with data in buffers of their own, which may be empty."""
     read = frame(15, RREAD, 3)

@@ -95,6 +95,11 @@ class Receiver:
         """Whether the buffer contains the begin of an incomplete frame."""
         return self._end > self._start
 
+    @property
+    def full(self) -> bool:
+        """Whether frames have to be taken before more bytes come."""
+        return self._end == len(self._buffer)
+
     def feed(self, data: Buffer) -> Iterator[RawFrame]:
         """``space`` and ``received`` in one call, for transports with buffers of their own."""
         position = 0
@@ -118,11 +123,14 @@ class Receiver:
         return frame if header(frame, 0)[0] == count else None
 
     def received(self, count: int) -> Iterator[RawFrame]:
-        """``count`` more bytes are in the buffer: the frames that are now complete. Exhaust the
-        iterator before the next ``space``.
+        """``count`` more bytes are in the buffer: the frames that are now complete. Those that are not
+        taken from the iterator before more bytes come, come from that of ``received`` then.
         """
-        start = self._start
-        self._end = end = self._end + count
+        self._end += count
+        return self._complete(count)
+
+    def _complete(self, count: int) -> Iterator[RawFrame]:
+        start, end = self._start, self._end
         if end - start > SMALL:
             yield from self._large_frames()
             return

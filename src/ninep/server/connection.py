@@ -129,8 +129,11 @@ class Connection(ConnectionState):
         return self._batch(count) if entry is None else self._serve_lone(entry, count, frame)
 
     def _batch(self, count: int) -> bool:
-        """Serve all that came."""
-        return self._serve_new(self._receiver.received(count), count)
+        """Serve all that came. After a long request: later, if no slice is left."""
+        # What a transport brings that does not pause at once (proactor) is served.
+        heavy, self._heavy = self._heavy, False
+        frames = self._receiver.received(count)
+        return self._serve_new(frames, count, wait=heavy and not (self._slices.left or self._receiver.full))
 
     def data(self, data: Buffer) -> None:
         """Bytes of a transport that brings its own buffers."""
@@ -202,17 +205,14 @@ class Connection(ConnectionState):
         if elapsed > COUNTED:
             self._accounted += elapsed
 
-    def _serve_new(self, frames: Iterator[RawFrame], size: int) -> bool:
-        observer = self._observer
-        if observer is not None:
-            observer.received(size)
-            frames = observer.requests(self, frames)
+    def _serve_new(self, frames: Iterator[RawFrame], size: int, *, wait: bool = False) -> bool:
+        if self._observer is not None:
+            self._observer.received(size)
+            frames = self._observer.requests(self, frames)
         self._frames = frames
-        heavy, self._heavy = self._heavy, False
-        if not heavy or self._slices.left:
-            return self._serve()
-        self._wait_for_slice()
-        return False
+        if wait:
+            self._wait_for_slice()
+        return not wait and self._serve()
 
     def full(self) -> None:
         """The client does not take its replies fast enough: serve no more for now."""
