@@ -26,6 +26,7 @@ PARTS = {
     "bare": "bare/results.md",
     "python": "python/results.md",
     "guest": "guest.md",
+    "guest-virtio": "virtio/guest.md",
 }
 
 
