@@ -141,29 +141,6 @@ class TestActs:
             asking.ask("lock-break", client="1", path="/file")
             assert waits.rpc(m.Tlock(1, 1, 0, 0, 0, 2, b"b")).status == 0
 
-    def test_what_is_no_socket_of_a_worker_is_left_alone(
-        self, begin: Callable[..., Server], place: str, tmp_path: Path
-    ) -> None:
-        """Connecting to a file is refused, as to a socket at which nobody listens."""
-        (tmp_path / "control.1").write_text("precious")
-        (tmp_path / "control.2").mkdir()
-        (tmp_path / "control.3").symlink_to("nowhere")
-        begin("--workers", "2")
-        with Asking(place) as asking:
-            until(lambda: len(asking.status()["processes"]) == 2)
-        assert (tmp_path / "control.1").read_text() == "precious"
-        assert {"control.2", "control.3"} < set(os.listdir(tmp_path))
-
-    @pytest.mark.skipif(not may_become_another_user(), reason="needs root")
-    def test_no_other_user_is_believed_to_be_a_worker(self, begin: Callable[..., Server], place: str) -> None:
-        server = begin("--workers", "2")
-        until(lambda: len(worker_places(place)) == 2)
-        with listener_of(ORDINARY_USER, f"{place}.1"), Asking(place) as asking:
-            found = asking.status()
-            assert len(found["processes"]) == 2
-            assert found["unanswered"] == []
-            server.wait_for(f"{place}.1 is no worker of this server: user {ORDINARY_USER} listens there")
-
     def test_drain(self, begin: Callable[..., Server], place: str) -> None:
         server = begin()
         with connect(server) as client, Asking(place) as asking:

@@ -25,7 +25,7 @@ C = TypeVar("C", bound=type)
 
 LARGE: Final = 1 << 16
 """Bytes of a read. A client that reads ahead has several such reads outstanding. From several
-threads they reach the file system in any order, which ends its own read-ahead: SeaweedFS gave half.
+threads they reach the file system in any order, which ends its own read-ahead.
 """
 
 NODE_VERBS = (
@@ -59,11 +59,8 @@ def in_workers(*verbs: str) -> Callable[[C], C]:
     return decorate
 
 
-@in_workers(*FILE_VERBS)
-class SlowFile(LocalFile):
-    """A file, open. Its large reads take turns."""
-
-    __slots__ = ("_turn",)
+class _InTurns(LocalFile):
+    """Large reads of one open file take turns."""
 
     def __init__(self, node: TableEntry, handle: Handle, flags: int, by: int) -> None:
         super().__init__(node, handle, flags, by)
@@ -77,20 +74,13 @@ class SlowFile(LocalFile):
 
 
 @in_workers(*FILE_VERBS)
-class SlowIdleFile(IdleFile):
+class SlowFile(_InTurns):
+    """A file, open."""
+
+
+@in_workers(*FILE_VERBS)
+class SlowIdleFile(_InTurns, IdleFile):
     """A file, open for reading, likewise."""
-
-    __slots__ = ("_turn",)
-
-    def __init__(self, node: TableEntry, handle: Handle, flags: int, by: int) -> None:
-        super().__init__(node, handle, flags, by)
-        self._turn = threading.Lock()
-
-    def read(self, offset: int, count: int) -> Buffer:
-        if count < LARGE:
-            return super().read(offset, count)
-        with self._turn:
-            return super().read(offset, count)
 
 
 @in_workers(*DIR_VERBS)
