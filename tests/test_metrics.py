@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.serving import Server
-from tests.support.client import PATIENCE, Failed, RawClient
+from tests.support.client import TIMEOUT, Failed, RawClient
 
 from ninep import metrics
 from ninep.server.access import Access
@@ -32,7 +32,7 @@ TOLD = re.compile(r"metrics on http://([\d.]+):(\d+)/metrics")
 
 def ports(server: Server, count: int = 1) -> list[int]:
     """Where it tells, once it has said so."""
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + TIMEOUT
     while len(found := TOLD.findall(server.said())) < count:
         assert time.monotonic() < until, server.said()
         time.sleep(0.01)
@@ -41,7 +41,7 @@ def ports(server: Server, count: int = 1) -> list[int]:
 
 def numbers(port: int) -> dict[str, float]:
     """Every sample, by its name and the value of its label."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=TIMEOUT) as answer:
         text = answer.read().decode()
     found = {}
     for family in text_string_to_metric_families(text):
@@ -54,7 +54,7 @@ class Counting(RawClient):
     """A client that counts."""
 
     def __init__(self, port: int) -> None:
-        super().__init__(socket.create_connection(("127.0.0.1", port), PATIENCE))
+        super().__init__(socket.create_connection(("127.0.0.1", port), TIMEOUT))
         self.sent = self.received = 0
         self.types: Counter[str] = Counter()
 
@@ -208,7 +208,7 @@ def test_bytes_and_errors_by_export(serve: Serve, export: Path) -> None:
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 def test_healthy_and_ready(serve: Serve, export: Path, path: str) -> None:
     server = serve(export, "--metrics", "0")
-    with urllib.request.urlopen(f"http://127.0.0.1:{ports(server)[0]}{path}", timeout=PATIENCE) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{ports(server)[0]}{path}", timeout=TIMEOUT) as answer:
         assert (answer.status, answer.read()) == (200, b"ok\n")
 
 
@@ -231,7 +231,7 @@ def test_an_event_loop_that_hangs_is_not_healthy_and_a_server_that_drains_not_re
 def test_idle_readers_keep_no_client_from_its_files(serve: Serve, export: Path) -> None:
     server = serve(export, "--metrics", "0")
     (port,) = ports(server)
-    idle = [socket.create_connection(("127.0.0.1", port), PATIENCE) for _ in range(30)]
+    idle = [socket.create_connection(("127.0.0.1", port), TIMEOUT) for _ in range(30)]
     with Counting(server.port) as client:
         use(client)
     closed = [sock for sock in idle[:22] if sock.recv(1) == b""]
@@ -250,7 +250,7 @@ def test_slow_readers_make_room(serve: Serve, export: Path, said: bytes) -> None
     server = serve(export, "--metrics", "0")
     (port,) = ports(server)
     for _ in range(3):
-        slow = [socket.create_connection(("127.0.0.1", port), PATIENCE) for _ in range(20)]
+        slow = [socket.create_connection(("127.0.0.1", port), TIMEOUT) for _ in range(20)]
         for sock in slow:
             with suppress(ConnectionError):
                 sock.sendall(said)
@@ -264,7 +264,7 @@ def test_a_reader_has_a_bounded_time_whatever_it_says() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         http = metrics._Http(listening, Access())
         thread = threading.Thread(target=http.serve_forever, args=(0.01,))
-        with pytest.MonkeyPatch.context() as patch, socket.create_connection(listening.getsockname(), PATIENCE) as sock:
+        with pytest.MonkeyPatch.context() as patch, socket.create_connection(listening.getsockname(), TIMEOUT) as sock:
             patch.setattr(metrics, "ANSWER_WITHIN", 0.3)
             thread.start()
 
@@ -286,7 +286,7 @@ def test_other_paths_are_not_there(serve: Serve, export: Path, path: str) -> Non
     server = serve(export, "--metrics", "0")
     (port,) = ports(server)
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE)
+        urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=TIMEOUT)
     with caught.value:
         assert caught.value.code == 404
         assert b"/metrics" in caught.value.read()
@@ -319,7 +319,7 @@ class TestRefuses:
         arguments = ["serve", str(export), "--listen", "127.0.0.1:0", "--metrics", address]
         script = f"import sys; {before}\nfrom ninep.cli.main import main; sys.exit(main({arguments!r}))"
         return subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE, check=False
+            [sys.executable, "-c", script], capture_output=True, text=True, timeout=TIMEOUT, check=False
         )
 
     def one_line(self, done: subprocess.CompletedProcess[str], words: str, status: int) -> None:
@@ -333,7 +333,7 @@ def test_only_those_who_may_connect_may_read(serve: Serve, export: Path) -> None
     own = own_address()
     server = serve(export, "--allow", "240.0.0.1", "--metrics", f"{own}:0")
     (port,) = ports(server)
-    with socket.create_connection((own, port), PATIENCE) as sock:
+    with socket.create_connection((own, port), TIMEOUT) as sock:
         sock.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
         assert sock.recv(100) == b""
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support.client import PATIENCE, RawClient
+from tests.support.client import TIMEOUT, RawClient
 
 import ninep
 from ninep.wire import messages as m
@@ -50,12 +50,12 @@ def test_the_server_serves_and_the_client_lists(tmp_path: Path, capsys: pytest.C
 
     thread = threading.Thread(target=serve)
     thread.start()
-    assert listening.wait(PATIENCE)
+    assert listening.wait(TIMEOUT)
     try:
         exec(client.replace("127.0.0.1:5640", places[0]), {})
     finally:
         stop[0]()
-        thread.join(PATIENCE)
+        thread.join(TIMEOUT)
     assert "a file" in capsys.readouterr().out
 
 
@@ -74,7 +74,7 @@ def test_the_server_ends_at_a_signal_without_a_word(tmp_path: Path, number: sign
         with ninep.connect(place[1]) as client:  # it ends although a client is connected
             assert client.listdir("/") == []
             process.send_signal(number)
-            assert process.wait(PATIENCE) == 0
+            assert process.wait(TIMEOUT) == 0
         assert (process.stdout.read(), process.stderr.read()) == ("", "")
 
 
@@ -103,7 +103,7 @@ def test_the_server_ends_at_a_second_signal_although_a_request_waits(tmp_path: P
             process.send_signal(signal.SIGINT)
             assert client.ended()
         said = process.stderr.read()
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUT) == 0
         assert "Traceback" not in said
         assert "after 10 s" not in said
 
@@ -111,7 +111,7 @@ def test_the_server_ends_at_a_second_signal_although_a_request_waits(tmp_path: P
 @pytest.mark.parametrize("module", ["ninep", "ninep.cli.main"])
 def test_it_can_be_run_as_a_module(module: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=False, timeout=PATIENCE
+        [sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=False, timeout=TIMEOUT
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, f"ninep {ninep.__version__}\n", "")
 

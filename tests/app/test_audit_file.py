@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.serving import Server
-from tests.support.client import PATIENCE, RawClient, refused
+from tests.support.client import TIMEOUT, RawClient, refused
 
 from ninep.app.audit_file import KEPT, AuditFile
 from ninep.linux import NO_ID, Errno
@@ -28,7 +28,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 def test_what_clients_do_is_in_it(serve: Serve, export: Path, tmp_path: Path) -> None:
     file = tmp_path / "audit"
     server = serve(export, "--audit", "changes", "--audit-log", str(file), "-e", f"quiet={export},audit=off,ro")
-    with RawClient(socket.create_connection(("127.0.0.1", server.port), PATIENCE)) as client:
+    with RawClient(socket.create_connection(("127.0.0.1", server.port), TIMEOUT)) as client:
         client.version()
         client.attach(uname=b"ann\n")
         client.attach(1, aname=b"quiet")

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from tests.serving import ORDINARY_USER, Server, may_become_another_user
-from tests.support.client import PATIENCE, RawClient
+from tests.support.client import TIMEOUT, RawClient
 
 from ninep.app import control, control_client, control_place
 from ninep.app.control_client import Asking, Refused, running
@@ -49,7 +49,7 @@ def begin(place: str, export: Path) -> Iterator[Callable[..., Server]]:
 
 
 def connect(server: Server) -> RawClient:
-    client = RawClient(socket.create_connection(("127.0.0.1", server.port), PATIENCE))
+    client = RawClient(socket.create_connection(("127.0.0.1", server.port), TIMEOUT))
     client.version()
     client.attach(uname=b"ann")
     return client
@@ -60,7 +60,7 @@ def clients(status: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while not true():
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -301,7 +301,7 @@ def test_only_sockets_are_taken_for_what_servers_left(tmp_path: Path, monkeypatc
 
 def _refused(server: Server) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", server.port), PATIENCE).close()
+        socket.create_connection(("127.0.0.1", server.port), TIMEOUT).close()
     except ConnectionRefusedError:
         return True
     return False
@@ -322,7 +322,7 @@ class TestWhoMayAsk:
         ask = f"s = socket.socket(socket.AF_UNIX); s.connect({place!r}); print(s.makefile('rb').readline().decode())"
         script = f"import os, socket; {become}; {ask}"
         done = subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE, check=False
+            [sys.executable, "-c", script], capture_output=True, text=True, timeout=TIMEOUT, check=False
         )
         assert "only the server's user" in done.stdout, done.stderr
         server.wait_for("not the server's user")
@@ -356,7 +356,7 @@ def test_what_cannot_be_meant_is_one_sentence_and_the_next_request_is_answered(
 ) -> None:
     begin()
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(PATIENCE)
+        sock.settimeout(TIMEOUT)
         sock.connect(place)
         lines = sock.makefile("rb")
         for line, words in BAD:
@@ -389,7 +389,7 @@ class TestPlaces:
     def run(self, *arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(Path(sys.executable).with_name("ninep")), *arguments],
-            env={**os.environ, **environment}, capture_output=True, text=True, timeout=PATIENCE, check=False,
+            env={**os.environ, **environment}, capture_output=True, text=True, timeout=TIMEOUT, check=False,
         )  # fmt: skip
 
     def test_several_servers_on_one_machine(self, export: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.serving import Server
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep.app import ready
 from ninep.transport.service_manager import notify
@@ -38,7 +38,7 @@ def test_a_service_manager(
     name = f"@ninep-test-{os.getpid()}-{workers}" if abstract else str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(name.replace("@", "\0") if abstract else name)
-        manager.settimeout(PATIENCE)
+        manager.settimeout(TIMEOUT)
         monkeypatch.setenv("NOTIFY_SOCKET", name)
         with Server(export, "--workers", workers) as server:
             assert manager.recv(100) == b"READY=1"

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from tests.serving import Server, program
 from tests.support.certificates import Authority
-from tests.support.client import PATIENCE, RawClient, refused
+from tests.support.client import TIMEOUT, RawClient, refused
 
 from ninep.linux import GETATTR_BASIC, Errno
 from ninep.server.server import THREADS
@@ -77,7 +77,7 @@ class Reloadable:
     def connect(self, aname: bytes, path: Path | None = None) -> RawClient:
         """A session with an export."""
         sock = socket.socket(socket.AF_UNIX)
-        sock.settimeout(PATIENCE)
+        sock.settimeout(TIMEOUT)
         sock.connect(str(path or self.path))
         client = RawClient(sock)
         try:
@@ -256,7 +256,7 @@ class TestSignals:
             process.send_signal(signal.SIGHUP)
             assert any(b"reloaded" in line for line in said)
             os.close(master)
-            assert process.wait(PATIENCE) == 0
+            assert process.wait(TIMEOUT) == 0
 
     def test_sigterm_ends_after_reloads(self, start: Start) -> None:
         one = start()
@@ -333,7 +333,7 @@ class Steady(threading.Thread):
 
     def stop(self) -> None:
         self.over.set()
-        self.join(PATIENCE)
+        self.join(TIMEOUT)
         self.client.close()
 
 
@@ -365,7 +365,7 @@ class Restless(threading.Thread):
 
     def stop(self) -> None:
         self.over.set()
-        self.join(PATIENCE)
+        self.join(TIMEOUT)
 
 
 def pids(one: Reloadable) -> list[str]:
@@ -390,7 +390,7 @@ def memory(one: Reloadable) -> int:
 
 def wait_until(holds: Callable[[], bool]) -> bool:
     """Whether it came to that."""
-    deadline = time.monotonic() + PATIENCE / 4
+    deadline = time.monotonic() + TIMEOUT / 4
     while not holds() and time.monotonic() < deadline:
         time.sleep(0.05)
     return holds()
@@ -401,7 +401,7 @@ def manager(tmp_path: Path) -> Iterator[socket.socket]:
     """The service manager's socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(tmp_path / "notify"))
-        sock.settimeout(PATIENCE)
+        sock.settimeout(TIMEOUT)
         yield sock
 
 
@@ -428,7 +428,7 @@ def test_limits_of_clients_change_while_they_are_connected(start: Start) -> None
         client.sock.setblocking(False)
         with pytest.raises(BlockingIOError):
             client.sock.recv(1)
-        client.sock.settimeout(PATIENCE)
+        client.sock.settimeout(TIMEOUT)
         one.reload("[exports.a]\ntarget = 'a'\n[exports.b]\ntarget = 'b'")
         client.reply(tag)
         client.rpc(getattr_)

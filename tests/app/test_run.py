@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep.app import ending
 
@@ -65,7 +65,7 @@ def test_a_signal_ends_it_and_a_full_pipe_is_no_failure(
             while True:
                 loop.theirs.send(b"\0" * 4096)
         signal.raise_signal(number)
-        await asyncio.wait_for(stopped.wait(), PATIENCE)
+        await asyncio.wait_for(stopped.wait(), TIMEOUT)
         signals.close()
 
     with asyncio.Runner(loop_factory=ProactorLike) as runner:

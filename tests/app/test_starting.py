@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.serving import Server, patched
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep.app import starting
 
@@ -67,7 +67,7 @@ def run(patch: str, tmp_path: Path, *options: str) -> subprocess.Popen[str]:
 
 
 def clean_end(process: subprocess.Popen[str], tmp_path: Path) -> None:
-    _, said = process.communicate(timeout=PATIENCE)
+    _, said = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0, said
     assert "Traceback" not in said
     assert os.listdir(tmp_path) == ["export"]
@@ -118,7 +118,7 @@ at('ninep.app.run', 'exports_of', lambda: (os.write(2, b'hangs\\n'), os.read(os.
     assert process.stderr
     assert process.stderr.readline() == "hangs\n"
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=PATIENCE)
+    _, said = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, "something waits" in said) == (1, True)
 
 
@@ -130,14 +130,14 @@ def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
     while process.poll() is None:  # two that wait are one (signal(7))
         process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=PATIENCE)
+    _, said = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, "something waits" in said) == (1, True)
 
 
 def test_a_start_that_fails_says_why(tmp_path: Path) -> None:
     patch = sending(MOMENTS["before the exports"], signal.SIGTERM)
     process = run(patch, tmp_path, "--export=b=/nowhere/at/all")
-    _, said = process.communicate(timeout=PATIENCE)
+    _, said = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, "/nowhere/at/all" in said) == (1, True)
 
 

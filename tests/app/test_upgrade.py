@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from tests.serving import Server, program
 from tests.support.certificates import Authority
-from tests.support.client import PATIENCE, RawClient
+from tests.support.client import TIMEOUT, RawClient
 
 from ninep.client.blocking import connect
 from ninep.linux import GETATTR_BASIC
@@ -115,12 +115,12 @@ def test_who_connects_meanwhile_is_served(one: Upgraded) -> None:
 
     def by_path() -> socket.socket:
         sock = socket.socket(socket.AF_UNIX)
-        sock.settimeout(PATIENCE)
+        sock.settimeout(TIMEOUT)
         sock.connect(path)
         return sock
 
     clients = [
-        Connecting(lambda: socket.create_connection(("127.0.0.1", server.port), PATIENCE)),
+        Connecting(lambda: socket.create_connection(("127.0.0.1", server.port), TIMEOUT)),
         Connecting(by_path),
     ]
     with connect(f"127.0.0.1:{server.port}") as before:
@@ -134,13 +134,13 @@ def test_who_connects_meanwhile_is_served(one: Upgraded) -> None:
                 assert all(client.failed is None for client in clients)
         for client in clients:
             client.over.set()
-            client.join(PATIENCE)
+            client.join(TIMEOUT)
             assert client.failed is None
         assert server.running
-    server._process.wait(PATIENCE)  # with its last connection
+    server._process.wait(TIMEOUT)  # with its last connection
     assert os.path.exists(path)
     os.kill(one.pids[-1], signal.SIGTERM)
-    server._reader.join(PATIENCE)  # all have ended
+    server._reader.join(TIMEOUT)  # all have ended
     assert not os.path.exists(path), "the last one takes its socket away"
 
 
@@ -178,7 +178,7 @@ def test_the_control_socket_and_the_metrics_are_those_of_the_new_one(one: Upgrad
         ).stdout
         assert found.startswith(f"server {pid} ")
         for _ in range(3 * one.workers):
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=PATIENCE) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=TIMEOUT) as answer:
                 assert answer.status == 200
         os.kill(one.pids[0], UPGRADE)
         server.wait_for("not upgraded: another process serves already")
@@ -196,20 +196,20 @@ def test_addresses_of_the_new_configuration(one: Upgraded, tmp_path: Path) -> No
         assert client.read_bytes("/name") == b"content"
     with connect(f"unix:{tmp_path}/new") as client:
         assert client.read_bytes("/name") == b"content"
-    server._process.wait(PATIENCE)
+    server._process.wait(TIMEOUT)
     assert not os.path.exists(tmp_path / "old")
 
 
 def test_the_service_manager_is_told(one: Upgraded, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(PATIENCE)
+        manager.settimeout(TIMEOUT)
         one.begin("127.0.0.1:0", environment={"NOTIFY_SOCKET": str(tmp_path / "notify")})
         assert manager.recv(99) == b"READY=1"
         pid = one.upgrade()
         assert manager.recv(99) == b"READY=1", "of the new one"
         assert manager.recv(99) == f"MAINPID={pid}".encode()
-        one.server._process.wait(PATIENCE)
+        one.server._process.wait(TIMEOUT)
         os.kill(pid, signal.SIGTERM)
         assert manager.recv(99) == b"STOPPING=1", "of the new one: the old one's end is not the service's"
 

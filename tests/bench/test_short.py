@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 ROOT = Path(__file__).parents[2]
 RUN = [sys.executable, str(ROOT / "bench" / "run.py"), "--short"]
@@ -98,7 +98,7 @@ def test_a_wrong_reply_is_noticed(out: Path, body: bytes, wrong: int) -> None:
             [out / "bin" / "p9load", "-s", address, "-w", "getattr", "-n", "3"],
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             check=False,
         )
         thread.join()

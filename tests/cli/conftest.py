@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from tests.client.conftest import InThread
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep.cli.main import main
 from ninep.client.blocking import Client, connect
@@ -50,7 +50,7 @@ def server() -> Iterator[str]:
 @pytest.fixture
 def files(server: str) -> Iterator[Client]:
     """A client of the same server, for preparing and checking files."""
-    with connect(server, dialect="9P2000.L", n_uname=1000, gid=100, timeout=PATIENCE) as client:
+    with connect(server, dialect="9P2000.L", n_uname=1000, gid=100, timeout=TIMEOUT) as client:
         yield client
 
 
@@ -64,6 +64,6 @@ def other():
     """Another server: its address, and a client of it."""
     thread = InThread()
     address = f"127.0.0.1:{thread.port()}"
-    with connect(address, dialect="9P2000.L", timeout=PATIENCE) as client:
+    with connect(address, dialect="9P2000.L", timeout=TIMEOUT) as client:
         yield address, client
     thread.stop()

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep.cli.completion import SHELLS, VARIABLE
 from ninep.cli.main import COMMANDS
@@ -48,7 +48,7 @@ def tab(tmp_path):
             env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             check=True,
         )
         assert done.stderr == ""

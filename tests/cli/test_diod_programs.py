@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.serving import Server
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 pytestmark = pytest.mark.peer
 
@@ -36,7 +36,7 @@ def run(program: Server, command: str, *arguments: str) -> str:
     assert found
     port = program.port
     line = [found, "-s", f"127.0.0.1:{port}", "-a", "", *arguments]
-    return subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
+    return subprocess.run(line, capture_output=True, text=True, timeout=TIMEOUT, check=True).stdout
 
 
 def test_diodls(program: Server) -> None:

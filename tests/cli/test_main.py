@@ -9,7 +9,7 @@ import sys
 import click
 import pytest
 from tests.cli.conftest import one_line
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 import ninep as package
 from ninep.cli.main import COMMANDS, LazyGroup, main
@@ -201,7 +201,7 @@ def test_a_closed_output(server, files):
         program.stdout.read(10)
         program.stdout.close()
         assert program.stderr.read() == b""
-        assert program.wait(PATIENCE) == 141
+        assert program.wait(TIMEOUT) == 141
 
 
 def test_the_entry_point_loads_no_client_and_no_rich():
@@ -210,7 +210,7 @@ def test_the_entry_point_loads_no_client_and_no_rich():
         "heavy = {'asyncio', 'rich', 'ninep.client.blocking', 'ninep.wire.codec'} & set(sys.modules)\n"
         "sys.exit(' '.join(heavy) or 0)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=TIMEOUT)
 
 
 def test_main_takes_the_arguments_of_the_process(monkeypatch, capsys):

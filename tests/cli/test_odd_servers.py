@@ -9,7 +9,7 @@ import threading
 import pytest
 from tests.cli.conftest import one_line
 from tests.client.fake import FILE, ROOT, FakeServer, listing, walk_to
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep.cli import waiting
 from ninep.client import blocking, bounds
@@ -186,7 +186,7 @@ def test_a_hint_while_nothing_answers(ninep, monkeypatch, seconds, limit):
     def serve():
         peer, _ = listener.accept()
         with peer:
-            assert hinted.wait(PATIENCE)
+            assert hinted.wait(TIMEOUT)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve)
@@ -195,7 +195,7 @@ def test_a_hint_while_nothing_answers(ninep, monkeypatch, seconds, limit):
         monkeypatch.setattr(waiting.click, "echo", echo)
         port = listener.getsockname()[1]
         assert ninep("ls", "--timeout", seconds, f"127.0.0.1:{port}").status == 1
-        thread.join(PATIENCE)
+        thread.join(TIMEOUT)
     assert (
         f"no answer yet from 127.0.0.1:{port}: is a 9P server listening there? Waiting {limit}, Ctrl-C ends" in said[0]
     )

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep.cli import output
 from ninep.cli.output import ENCODING_ERRORS, OutputGone
@@ -35,7 +35,7 @@ def run(*arguments, shell="", environment=None, **options):
         command,
         stderr=subprocess.PIPE,
         env={**os.environ, **(environment or {})},
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         check=False,
         **options,
     )
@@ -141,7 +141,7 @@ def test_a_reader_that_goes(server, files, command):
         running.stdout.read(10)
         running.stdout.close()
         assert running.stderr.read() == b""
-        assert running.wait(PATIENCE) == 141
+        assert running.wait(TIMEOUT) == 141
 
 
 def test_which_ends_are_failures():

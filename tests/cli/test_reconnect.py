@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.client.relay import Relay
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep.client.blocking import Client
 
@@ -20,12 +20,12 @@ def port_of(server: str) -> int:
 def test_put_begins_the_file_again(ninep: Any, server: str, files: Client, tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(b"0123456789abcdef" * (BIG // 16))
     with Relay(port_of(server), cut=35) as relay:
-        done = ninep("put", "--reconnect", PATIENCE, tmp_path / "big", f"127.0.0.1:{relay.port}/big")
+        done = ninep("put", "--reconnect", TIMEOUT, tmp_path / "big", f"127.0.0.1:{relay.port}/big")
         assert relay.connections == 2
     assert done.status == 0
     lost, again = done.err.splitlines()
     assert lost.startswith(f"ninep put: 127.0.0.1:{relay.port}: connection lost (")
-    assert lost.endswith(f"trying again for {PATIENCE:g} s")
+    assert lost.endswith(f"trying again for {TIMEOUT:g} s")
     assert again == f"ninep put: 127.0.0.1:{relay.port}: connected again"
     assert files.read_bytes("big") == (tmp_path / "big").read_bytes()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.serving import ORDINARY_USER, Server, may_become_another_user, program
-from tests.support.client import PATIENCE, Failed, RawClient, refused
+from tests.support.client import TIMEOUT, Failed, RawClient, refused
 
 from ninep.app.exports import parse_export
 from ninep.cli.serve import examples
@@ -27,7 +27,7 @@ Serve = Callable[..., Server]
 
 def connect(server: Server, aname: bytes = b"", msize: int = 1 << 20 | 24) -> RawClient:
     """A session with an export."""
-    client = RawClient(socket.create_connection(("127.0.0.1", server.port), PATIENCE))
+    client = RawClient(socket.create_connection(("127.0.0.1", server.port), TIMEOUT))
     client.version(msize=msize)
     client.attach(aname=aname)
     return client
@@ -39,7 +39,7 @@ def run(*arguments: str | Path, user: int | None = None) -> subprocess.Completed
         [*program(user), "serve", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         check=False,
         stdin=subprocess.DEVNULL,
     )
@@ -116,7 +116,7 @@ class TestSays:
 
     def test_names_of_clients_cannot_speak_to_a_terminal(self, serve: Serve, export: Path) -> None:
         server = serve(export, "--verbose")
-        client = RawClient(socket.create_connection(("127.0.0.1", server.port), PATIENCE))
+        client = RawClient(socket.create_connection(("127.0.0.1", server.port), TIMEOUT))
         with client:
             client.version()
             client.attach(uname=b"\x1b]0;owned\x07\nERROR forged")
@@ -187,7 +187,7 @@ class TestServes:
     )
     def test_msize(self, serve: Serve, export: Path, option: str, agreed: int) -> None:
         server = serve(export, "--msize", option)
-        with RawClient(socket.create_connection(("127.0.0.1", server.port), PATIENCE)) as client:
+        with RawClient(socket.create_connection(("127.0.0.1", server.port), TIMEOUT)) as client:
             assert client.version(msize=1 << 24).msize == agreed
 
     def test_a_unix_socket(self, serve: Serve, export: Path, tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ class TestServes:
         with RawClient(ours) as client:
             client.version()
             client.attach()
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUT) == 0
         assert process.stderr
         with process.stderr:
             assert b"listening on stdio" in process.stderr.read()
@@ -286,7 +286,7 @@ class TestHanging:
     def run(self, hang: str, wait: float) -> subprocess.CompletedProcess[str]:
         script = HANGS.format(hang=hang, wait=wait)
         return subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE, check=False
+            [sys.executable, "-c", script], capture_output=True, text=True, timeout=TIMEOUT, check=False
         )
 
     def test_what_hangs_is_left(self) -> None:
@@ -295,7 +295,7 @@ class TestHanging:
         assert "does not answer" in done.stderr
 
     def test_nothing_hangs(self) -> None:
-        done = self.run("", PATIENCE / 2)
+        done = self.run("", TIMEOUT / 2)
         assert (done.returncode, done.stdout, done.stderr) == (0, "ended by itself\n", "")
 
 
@@ -417,9 +417,9 @@ class TestRefuses:
 
 def test_failures_of_a_client_are_not_those_of_the_program(serve: Serve, export: Path) -> None:
     server = serve(export)
-    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as sock:
+    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
-        sock.settimeout(PATIENCE)
+        sock.settimeout(TIMEOUT)
         assert sock.recv(100) == b""
     with connect(server) as client, pytest.raises(Failed):
         client.rpc(m.Tclunk(99))

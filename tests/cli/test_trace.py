@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Done
 from tests.serving import Server
-from tests.support.client import PATIENCE, RawClient, refused
+from tests.support.client import TIMEOUT, RawClient, refused
 
 from ninep.linux import GETATTR_BASIC, Errno
 from ninep.wire import messages as m
@@ -22,7 +22,7 @@ from ninep.wire.pcap import segments
 def record(serve: Callable[..., Server], export: Path, file: Path) -> None:
     """A capture of a session with long messages, and with several at once."""
     server = serve(export, "--pcap", str(file))
-    with RawClient(socket.create_connection(("127.0.0.1", server.port), PATIENCE)) as client:
+    with RawClient(socket.create_connection(("127.0.0.1", server.port), TIMEOUT)) as client:
         client.version(msize=1 << 17)
         client.attach()
         client.create(0, 1, b"\x1b[31m", b"x" * 100_000)

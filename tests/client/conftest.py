@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.client.faces import Asynchronous, Blocking
 from tests.client.fake import FRIENDLY, FakeServer
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep.drivers.memory import MemoryDriver
 from ninep.node import Driver
@@ -40,7 +40,7 @@ class InThread:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), daemon=True)
         self._thread.start()
-        assert self._ready.wait(PATIENCE)
+        assert self._ready.wait(TIMEOUT)
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -52,17 +52,17 @@ class InThread:
     def socket(self) -> socket.socket:
         """A connected socket."""
         ours, theirs = socket.socketpair()
-        asyncio.run_coroutine_threadsafe(self._server.adopt(theirs), self._loop).result(PATIENCE)
+        asyncio.run_coroutine_threadsafe(self._server.adopt(theirs), self._loop).result(TIMEOUT)
         return ours
 
     def port(self) -> int:
         """Listen on TCP as well."""
-        address = asyncio.run_coroutine_threadsafe(self._server.listen("127.0.0.1:0"), self._loop).result(PATIENCE)
+        address = asyncio.run_coroutine_threadsafe(self._server.listen("127.0.0.1:0"), self._loop).result(TIMEOUT)
         return int(str(address).rpartition(":")[2])
 
     def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._server.close(), self._loop).result(PATIENCE)
-        self._thread.join(PATIENCE)
+        asyncio.run_coroutine_threadsafe(self._server.close(), self._loop).result(TIMEOUT)
+        self._thread.join(TIMEOUT)
         assert not self._thread.is_alive()
 
 
@@ -80,7 +80,7 @@ def connect(face: Any, memory: InThread) -> Iterator[Callable[..., Any]]:
     clients = []
 
     def connect(dialect: str | None = None, **options: Any) -> Any:
-        clients.append(face.connect(memory.socket(), dialect=dialect, timeout=PATIENCE, **options))
+        clients.append(face.connect(memory.socket(), dialect=dialect, timeout=TIMEOUT, **options))
         return clients[-1]
 
     yield connect
@@ -119,7 +119,7 @@ def against(face, request):
         server = FakeServer({**(FRIENDLY if friendly else {}), **rules}, dialect=dialect)
         server.__enter__()
         opened.append(server)
-        client = face.connect(server.socket, "", dialect=dialect.decode(), timeout=PATIENCE, n_uname=0, uname="u")
+        client = face.connect(server.socket, "", dialect=dialect.decode(), timeout=TIMEOUT, n_uname=0, uname="u")
         opened.append(client)
         return client, server
 

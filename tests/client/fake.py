@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import pytest
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep.client.aio.connection import AsyncConnection
 from ninep.client.blocking.connection import Connection
@@ -77,7 +77,7 @@ class FakeServer:
     ) -> None:
         self.socket.close()
         self._peer.shutdown(socket.SHUT_RDWR)
-        self._thread.join(PATIENCE)
+        self._thread.join(TIMEOUT)
         self._peer.close()
         assert not self.mistakes, self.mistakes
 
@@ -145,7 +145,7 @@ def hasty(*kinds: type[Message], after: Callable[[], bool] = lambda: False, seco
 
     def timeout(connection: Any) -> float:
         waiting = [call.request for call in connection.exchange.calls.values() if not call.abandoned]
-        return seconds if after() or any(isinstance(request, kinds) for request in waiting) else PATIENCE
+        return seconds if after() or any(isinstance(request, kinds) for request in waiting) else TIMEOUT
 
     with pytest.MonkeyPatch.context() as patch:
         for connection in (Connection, AsyncConnection):

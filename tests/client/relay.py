@@ -10,7 +10,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 Cut = Callable[[int, bool], int | None]
 
@@ -47,7 +47,7 @@ class Relay:
         self._listening.close()
         self.cut()
         for thread in self._threads:
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)
             assert not thread.is_alive()
 
     def cut(self) -> None:

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 from tests.client.fake import ROOT, FakeServer
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 import ninep
 from ninep.client import aio
@@ -44,7 +44,7 @@ def test_on_uvloop(memory):
     uvloop = pytest.importorskip("uvloop", reason="uvloop is for POSIX hosts")
 
     async def main():
-        async with aio.connect(f"127.0.0.1:{memory.port()}", timeout=PATIENCE) as client:
+        async with aio.connect(f"127.0.0.1:{memory.port()}", timeout=TIMEOUT) as client:
             await client.write_bytes("file", bytes(3_000_000))
             assert await client.read_bytes("file") == bytes(3_000_000)
         with pytest.raises(ConnectionError):
@@ -73,7 +73,7 @@ def test_many_tasks_share_a_connection(memory):
 def test_over_streams(memory):
     async def main():
         reader, writer = await asyncio.open_connection(sock=memory.socket())
-        connection = await aio.AsyncConnection.over_streams(reader, writer, timeout=PATIENCE)
+        connection = await aio.AsyncConnection.over_streams(reader, writer, timeout=TIMEOUT)
         async with await aio.attach(connection) as client:
             await client.write_bytes("file", bytes(300_000))
             assert await client.read_bytes("file") == bytes(300_000)
@@ -86,7 +86,7 @@ def test_over_streams_that_end(memory):
     async def main():
         ours, theirs = socket.socketpair()
         reader, writer = await asyncio.open_connection(sock=ours)
-        connection = await aio.AsyncConnection.over_streams(reader, writer, timeout=PATIENCE)
+        connection = await aio.AsyncConnection.over_streams(reader, writer, timeout=TIMEOUT)
         theirs.close()
         with pytest.raises(ConnectionResetError):
             await aio.attach(connection)
@@ -97,7 +97,7 @@ def test_over_streams_that_end(memory):
 
 def run(rules, body):
     async def main(server):
-        async with aio.connect(server.socket, dialect="9P2000.L", timeout=PATIENCE) as client:
+        async with aio.connect(server.socket, dialect="9P2000.L", timeout=TIMEOUT) as client:
             await body(client)
 
     with FakeServer(rules) as server:
@@ -106,7 +106,7 @@ def run(rules, body):
 
 
 async def until(condition):
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while not condition():  # noqa: ASYNC110 - the client has no event for this
             await asyncio.sleep(0.001)
 
@@ -153,7 +153,7 @@ def test_a_cancelled_walk_that_was_done_is_clunked():
     server = FakeServer({Twalk: None, Tflush: flush})
 
     async def main():
-        async with aio.connect(server.socket, dialect="9P2000.L", timeout=PATIENCE) as client:
+        async with aio.connect(server.socket, dialect="9P2000.L", timeout=TIMEOUT) as client:
             await body(client)
 
     with server:
@@ -214,7 +214,7 @@ def test_more_requests_than_may_be_in_flight_wait():
     server = FakeServer({Twalk: Rwalk([ROOT]), Tgetattr: hold, Tflush: flush})
 
     async def main():
-        async with aio.connect(server.socket, dialect="9P2000.L", timeout=PATIENCE) as client:
+        async with aio.connect(server.socket, dialect="9P2000.L", timeout=TIMEOUT) as client:
             await body(client)
 
     with server:

@@ -7,7 +7,7 @@ import stat
 
 import pytest
 from tests.client.expect import refused
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep.client.stat import SetAttr
 from ninep.linux import XATTR_CREATE, XATTR_REPLACE
@@ -128,4 +128,4 @@ def test_a_lock_excludes_other_connections(linux, connect):
             two.lock(wait=False)
         assert caught.value.filename == "file"
         one.unlock()
-        two.lock(timeout=PATIENCE)
+        two.lock(timeout=TIMEOUT)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.client.expect import refused
 from tests.client.fake import ROOT, FakeServer
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep.client.errors import ProtocolError
 from ninep.client.local import Keep
@@ -293,7 +293,7 @@ def take(face, tree, target):
     errors = []
     with (
         FakeServer(tree.rules()) as server,
-        face.connect(server.socket, dialect="9P2000.L", timeout=PATIENCE) as client,
+        face.connect(server.socket, dialect="9P2000.L", timeout=TIMEOUT) as client,
     ):
         client.get("/", target, recursive=True, onerror=errors.append)
     return errors
@@ -352,7 +352,7 @@ def test_a_copy_that_breaks_off_leaves_no_half_file(face, cage):
     server = FakeServer(rules)
     with (
         server,
-        face.connect(server.socket, dialect="9P2000.L", timeout=PATIENCE) as client,
+        face.connect(server.socket, dialect="9P2000.L", timeout=TIMEOUT) as client,
         pytest.raises(ConnectionError),
     ):
         client.get("/", cage, recursive=True, onerror=lambda error: None)

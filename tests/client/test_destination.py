@@ -17,7 +17,7 @@ from tests.client.expect import refused
 from tests.client.faces import Blocking
 from tests.client.fake import FakeServer
 from tests.client.test_copying import FakeTree, picture, remote_picture
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep.client import destination
 from ninep.client.blocking import Client
@@ -117,7 +117,7 @@ def test_links_that_the_same_command_made(face, home, tmp_path):
         errors = []
         with (
             FakeServer(tree.rules()) as server,
-            face.connect(server.socket, dialect="9P2000.L", timeout=PATIENCE) as client,
+            face.connect(server.socket, dialect="9P2000.L", timeout=TIMEOUT) as client,
             Destination(str(top), copied) as folder,
         ):
             client.get("/", typed_target(str(top), copied), recursive=True, onerror=errors.append)
@@ -240,7 +240,7 @@ def test_two_names_that_the_host_takes_for_one(face, tmp_path):
     errors = []
     with (
         FakeServer(tree.rules()) as server,
-        face.connect(server.socket, dialect="9P2000.L", timeout=PATIENCE) as client,
+        face.connect(server.socket, dialect="9P2000.L", timeout=TIMEOUT) as client,
     ):
         for _ in range(2):  # also over what is there already
             client.get("/", tmp_path / "x", recursive=True, onerror=errors.append)
@@ -390,7 +390,7 @@ def test_a_local_folder_served_and_copied_to_itself_stays_whole(tmp_path):
         (tmp_path / "src" / str(n)).write_bytes(b"%d" % n)
     server = InThread(LocalDriver(str(tmp_path / "served"), security_model="none"))
     try:
-        with Blocking().connect(server.socket(), timeout=PATIENCE) as client:
+        with Blocking().connect(server.socket(), timeout=TIMEOUT) as client:
             for _ in range(2):
                 client.put(tmp_path / "src", "dest", recursive=True)
             client.get("dest", tmp_path / "back", recursive=True)
@@ -409,7 +409,7 @@ def test_what_this_host_serves_is_not_copied_onto_or_into_itself(tmp_path, diale
     before = (served / "dir" / "file").stat().st_mtime_ns
     server = InThread(LocalDriver(str(served), security_model=model))
     try:
-        with Blocking().connect(server.socket(), dialect=dialect, timeout=PATIENCE) as client:
+        with Blocking().connect(server.socket(), dialect=dialect, timeout=TIMEOUT) as client:
             with pytest.raises(OSError, match="a file cannot be copied onto itself"):
                 client.put(served / "dir" / "file", "dir/file")
             for target in ("dir", "dir/new", "dir/below/new"):
@@ -434,7 +434,7 @@ def client_of(folder: Path, dialect: str, model: str = "none") -> Iterator[Clien
     """Of a server of this folder."""
     server = InThread(LocalDriver(str(folder), security_model=model))
     try:
-        with Blocking().connect(server.socket(), dialect=dialect, timeout=PATIENCE) as client:
+        with Blocking().connect(server.socket(), dialect=dialect, timeout=TIMEOUT) as client:
             yield client
     finally:
         server.stop()

@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 from tests.client.expect import refused
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep.client.local import Keep
 from ninep.linux import S_IFIFO
@@ -36,11 +36,11 @@ def diod(face, tmp_path):
     # In a folder of its own: it may end with a core dump when the connection does.
     with subprocess.Popen(command, pass_fds=[theirs.fileno()], stderr=subprocess.DEVNULL, cwd=tmp_path) as server:
         theirs.close()
-        client = face.connect(ours, str(top), timeout=PATIENCE)
+        client = face.connect(ours, str(top), timeout=TIMEOUT)
         yield client, top
         client.close()
         try:
-            server.wait(PATIENCE)
+            server.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
             server.kill()
 
@@ -138,4 +138,4 @@ def test_locks(diod):
         with pytest.raises(BlockingIOError):
             two.lock(owner=2, wait=False)
         one.unlock(owner=1)
-        two.lock(owner=2, timeout=PATIENCE)
+        two.lock(owner=2, timeout=TIMEOUT)

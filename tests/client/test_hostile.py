@@ -10,7 +10,7 @@ import socket
 import pytest
 from tests.client.expect import refused
 from tests.client.fake import EACCES, ENOENT, EOPNOTSUPP, FILE, LINK, ROOT, FakeServer, hasty, listing, walk_to
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep.client.aio import tree as aio_tree
 from ninep.client.blocking import tree as blocking_tree
@@ -62,7 +62,7 @@ from ninep.wire.types import Attributes, Dirent, Stat
 
 
 def test_dialects_are_asked_for_one_after_the_other(face):
-    with FakeServer({}, dialect=b"9P2000.u") as server, face.connect(server.socket, timeout=PATIENCE) as client:
+    with FakeServer({}, dialect=b"9P2000.u") as server, face.connect(server.socket, timeout=TIMEOUT) as client:
         assert client.dialect.value == b"9P2000.u"
         assert [t.version for t in server.asked(Tversion)] == [b"9P2000.L", b"9P2000.u"]
 
@@ -73,7 +73,7 @@ def test_a_server_that_answers_unknown_dialects_with_errors(face):
 
     with (
         FakeServer({Tversion: version}, dialect=b"9P2000") as server,
-        face.connect(server.socket, timeout=PATIENCE) as client,
+        face.connect(server.socket, timeout=TIMEOUT) as client,
     ):
         assert client.dialect.value == b"9P2000"
 
@@ -81,7 +81,7 @@ def test_a_server_that_answers_unknown_dialects_with_errors(face):
 @pytest.mark.parametrize("answer", [b"unknown", b"9P2000", b"9P3000", b""])
 def test_no_common_dialect(face, answer):
     with FakeServer({Tversion: lambda t: Rversion(t.msize, answer)}) as server, pytest.raises(DialectError):
-        face.connect(server.socket, dialect="9P2000.L", timeout=PATIENCE)
+        face.connect(server.socket, dialect="9P2000.L", timeout=TIMEOUT)
 
 
 @pytest.mark.parametrize("msize", [0, 255, 0xFFFFFFFF])
@@ -90,17 +90,17 @@ def test_a_message_size_that_cannot_be(face, msize):
         FakeServer({Tversion: lambda t: Rversion(msize, t.version)}) as server,
         pytest.raises(ProtocolError, match="msize"),
     ):
-        face.connect(server.socket, timeout=PATIENCE)
+        face.connect(server.socket, timeout=TIMEOUT)
 
 
 def test_a_banner_of_another_protocol(face):
     with FakeServer({Tversion: b"SSH-2.0-OpenSSH_9.2\r\n"}) as server, pytest.raises(ProtocolError):
-        face.connect(server.socket, timeout=PATIENCE)
+        face.connect(server.socket, timeout=TIMEOUT)
 
 
 def test_an_attach_that_is_refused(face):
     with FakeServer({Tattach: Rlerror(EACCES)}) as server, pytest.raises(PermissionError):
-        face.connect(server.socket, "secret", timeout=PATIENCE)
+        face.connect(server.socket, "secret", timeout=TIMEOUT)
 
 
 def test_connection_refused(face):
@@ -108,9 +108,9 @@ def test_connection_refused(face):
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
     with pytest.raises(ConnectionRefusedError):
-        face.connect(f"127.0.0.1:{port}", timeout=PATIENCE)
+        face.connect(f"127.0.0.1:{port}", timeout=TIMEOUT)
     with pytest.raises(FileNotFoundError):
-        face.connect("unix:/nowhere/at/all", timeout=PATIENCE)
+        face.connect("unix:/nowhere/at/all", timeout=TIMEOUT)
 
 
 # -- wrong replies

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.client.conftest import InThread
 from tests.client.relay import Relay
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep.client import aio
 from ninep.client.blocking import connect as connect_directly
@@ -35,7 +35,7 @@ def relayed(face: Any, memory: InThread) -> Iterator[Callable[..., tuple[Any, Re
         relay.__enter__()
         opened.append(relay)
         client = face.connect(
-            f"127.0.0.1:{relay.port}", dialect=dialect, msize=4096, reconnect=PATIENCE, timeout=PATIENCE
+            f"127.0.0.1:{relay.port}", dialect=dialect, msize=4096, reconnect=TIMEOUT, timeout=TIMEOUT
         )
         opened.append(client)
         return client, relay
@@ -103,7 +103,7 @@ def clean(truth: Any) -> None:
     ("dialect", "piece"), [("9P2000.L", 0), ("9P2000.L", 5), ("9P2000.L", 9), ("9P2000.u", 0), ("9P2000", 0)]
 )
 def test_a_cut_at_every_message(relayed: Any, memory: InThread, dialect: str, piece: int) -> None:
-    with connect_directly(memory.socket(), timeout=PATIENCE) as truth:
+    with connect_directly(memory.socket(), timeout=TIMEOUT) as truth:
         client, whole = relayed(dialect)
         before = whole.messages
         use(client, truth)
@@ -121,7 +121,7 @@ def test_a_cut_at_every_message(relayed: Any, memory: InThread, dialect: str, pi
 @pytest.mark.parametrize("again", range(1, 9))
 def test_a_cut_while_the_state_is_made_again(relayed: Any, memory: InThread, again: int) -> None:
     client, relay = relayed(cut=40, again=(again, again))
-    with connect_directly(memory.socket(), timeout=PATIENCE) as truth:
+    with connect_directly(memory.socket(), timeout=TIMEOUT) as truth:
         use(client, truth)
     assert relay.connections == 4
 
@@ -137,7 +137,7 @@ def test_many_tasks_and_many_cuts(memory: InThread) -> None:
             return await file.pread(1 << 20, 0)
 
     async def run(port: int) -> list[bytes]:
-        client = await aio.connect(f"127.0.0.1:{port}", reconnect=PATIENCE, timeout=PATIENCE)
+        client = await aio.connect(f"127.0.0.1:{port}", reconnect=TIMEOUT, timeout=TIMEOUT)
         try:
             return await asyncio.gather(*(task(client, number) for number in range(20)))
         finally:
@@ -152,7 +152,7 @@ def test_many_tasks_and_many_cuts(memory: InThread) -> None:
 
 def test_threads_that_share_a_client(memory: InThread) -> None:
     with Relay(memory.port(), cut=100, again=(90, 150)) as relay:
-        with connect_directly(f"127.0.0.1:{relay.port}", reconnect=PATIENCE, timeout=PATIENCE) as client:
+        with connect_directly(f"127.0.0.1:{relay.port}", reconnect=TIMEOUT, timeout=TIMEOUT) as client:
 
             def work(number: int) -> bytes:
                 client.write_bytes(f"f{number}", b"%d" % number * 100)
@@ -170,7 +170,7 @@ def test_threads_that_share_a_client(memory: InThread) -> None:
 @pytest.fixture
 def opened(relayed: Any, memory: InThread) -> Iterator[tuple[Any, Relay, Any]]:
     """A file `f`, open for reading and writing; the relay; and a client whose connection stays."""
-    with connect_directly(memory.socket(), timeout=PATIENCE) as truth:
+    with connect_directly(memory.socket(), timeout=TIMEOUT) as truth:
         truth.write_bytes("f", b"content")
         client, relay = relayed()
         with client.open("f", "r+b") as file:
@@ -263,7 +263,7 @@ def test_a_listing_begins_again_and_gives_each_name_once(relayed: Any) -> None:
 def test_no_server_in_time(face: Any, memory: InThread) -> None:
     said: list[str] = []
     with Relay(memory.port()) as relay:
-        client = face.connect(f"127.0.0.1:{relay.port}", reconnect=0.3, on_reconnect=said.append, timeout=PATIENCE)
+        client = face.connect(f"127.0.0.1:{relay.port}", reconnect=0.3, on_reconnect=said.append, timeout=TIMEOUT)
         relay.refusing.set()
         relay.cut()
         with pytest.raises(ConnectionResetError, match="no server took over within"):
@@ -275,7 +275,7 @@ def test_no_server_in_time(face: Any, memory: InThread) -> None:
 def test_a_server_that_ends_each_connection(face: Any, memory: InThread) -> None:
     # after version, attach and their replies, in the first request of the client
     with Relay(memory.port(), cut=4, again=(4,) * 10_000) as relay:
-        client = face.connect(f"127.0.0.1:{relay.port}", reconnect=0.5, timeout=PATIENCE)
+        client = face.connect(f"127.0.0.1:{relay.port}", reconnect=0.5, timeout=TIMEOUT)
         with pytest.raises(ConnectionResetError, match="no server took over within"):
             client.stat("f")
         assert relay.connections > 2

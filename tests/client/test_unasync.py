@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 ROOT = Path(__file__).parents[2]
 spec = importlib.util.spec_from_file_location("unasync", ROOT / "tools" / "unasync.py")
@@ -24,7 +24,7 @@ def test_the_blocking_face_is_up_to_date():
         capture_output=True,
         text=True,
         check=False,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -32,7 +32,7 @@ def test_the_blocking_face_is_up_to_date():
 @pytest.mark.parametrize("name", unasync.MODULES)
 def test_it_loads_without_asyncio(name):
     code = f"import sys, ninep.client.blocking.{name}; sys.exit('asyncio' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=PATIENCE).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=TIMEOUT).returncode == 0
 
 
 def test_words_are_taken_out_of_code_and_names_out_of_text():

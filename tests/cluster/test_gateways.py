@@ -16,7 +16,7 @@ from tests.cluster.juicefs import JuiceFS, Redis
 from tests.cluster.mounts import needs_fuse
 from tests.cluster.seaweedfs import SeaweedFS
 from tests.cluster.service import Service, wait_until
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep.client.blocking import Client, connect
 
@@ -35,10 +35,10 @@ class Site(NamedTuple):
     mounts: tuple[Path, Path]
     engines: tuple[Service, Service]
 
-    def client(self, gateway: Gateway | None = None, reconnect: float = PATIENCE) -> Client:
+    def client(self, gateway: Gateway | None = None, reconnect: float = TIMEOUT) -> Client:
         """By the proxy, or at one gateway."""
         port = self.proxy.port if gateway is None else gateway.port
-        return connect(f"127.0.0.1:{port}", reconnect=reconnect, timeout=PATIENCE)
+        return connect(f"127.0.0.1:{port}", reconnect=reconnect, timeout=TIMEOUT)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def seaweed_site(tmp_path: Path) -> Iterator[Site]:
 
 
 def connections(gateway: Gateway) -> int:
-    with urllib.request.urlopen(f"http://127.0.0.1:{gateway.health}/metrics", timeout=PATIENCE) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{gateway.health}/metrics", timeout=TIMEOUT) as answer:
         lines = answer.read().decode().splitlines()
     return sum(int(float(line.split()[-1])) for line in lines if line.startswith("ninep_open_connections "))
 
@@ -106,7 +106,7 @@ class Writer(threading.Thread):
     def wait_for(self, more: int) -> None:
         with self.progress:
             wanted = self.synced + more
-            assert self.progress.wait_for(lambda: self.failure is not None or self.synced >= wanted, PATIENCE)
+            assert self.progress.wait_for(lambda: self.failure is not None or self.synced >= wanted, TIMEOUT)
         assert self.failure is None, self.failure
 
 
@@ -127,7 +127,7 @@ def test_a_gateway_killed_under_load_loses_nothing_synced(request: pytest.Fixtur
     for writer in writers:
         writer.enough.set()
     for writer in writers:
-        writer.join(PATIENCE)
+        writer.join(TIMEOUT)
         assert writer.failure is None
         found = (site.mounts[1] / writer.path).read_bytes()
         assert found == b"".join(map(writer.record, range(writer.synced)))
@@ -145,13 +145,13 @@ def test_locks_of_a_killed_gateway_are_free_again(site: Site) -> None:
             with pytest.raises(BlockingIOError):
                 file.lock(wait=False)
             one.kill()
-            file.lock(timeout=PATIENCE)
+            file.lock(timeout=TIMEOUT)
 
 
 def test_a_lock_is_taken_again_at_the_other_gateway(site: Site) -> None:
     one, two = site.gateways
     with (
-        connect(f"127.0.0.1:{one.port},127.0.0.1:{two.port}", reconnect=PATIENCE, timeout=PATIENCE) as client,
+        connect(f"127.0.0.1:{one.port},127.0.0.1:{two.port}", reconnect=TIMEOUT, timeout=TIMEOUT) as client,
         client.open("f", "x+b") as file,
         site.client(two) as other,
         other.open("f", "r+b") as same,

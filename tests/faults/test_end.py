@@ -19,7 +19,7 @@ from tests.faults.test_broken import until_held
 from tests.faults.test_leases import Lease
 from tests.server.test_workers_hang import SHORT, attached, children, cut_short, wait_for
 from tests.serving import Server
-from tests.support.client import PATIENCE, RawClient
+from tests.support.client import TIMEOUT, RawClient
 
 from ninep import host
 from ninep.linux import GETATTR_BASIC, LOCK_WRLCK, O_RDONLY
@@ -88,7 +88,7 @@ def until_it_answers(server: Server, disk: Faulty) -> Iterator[None]:
         yield
     finally:
         disk.go()
-    assert server._process.wait(PATIENCE) in {0, 1}
+    assert server._process.wait(TIMEOUT) in {0, 1}
 
 
 def another_serves(folder: Path, port: int) -> None:
@@ -134,7 +134,7 @@ def test_the_parent_of_workers_ends(base: Path, disk: Faulty, hang: Callable[[Ra
         for _ in range(2):
             os.kill(server.pid, signal.SIGTERM)
         try:
-            assert server._process.wait(PATIENCE) in {0, 1}
+            assert server._process.wait(TIMEOUT) in {0, 1}
             another_serves(base, server.port)
         finally:
             disk.go()
@@ -156,5 +156,5 @@ def test_an_open_that_waits_for_a_lease(base: Path, workers: str) -> None:
             lease.until_asked()
             for _ in range(2):
                 os.kill(server.pid, signal.SIGTERM)
-            assert server._process.wait(PATIENCE) in {0, 1}
+            assert server._process.wait(TIMEOUT) in {0, 1}
             lease.give_up()

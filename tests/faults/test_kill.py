@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from tests.support.client import PATIENCE, Failed, RawClient
+from tests.support.client import TIMEOUT, Failed, RawClient
 from tests.threats.process import Program
 from tests.threats.verbs import setattr_
 
@@ -62,7 +62,7 @@ class Writer:
         self._thread.start()
 
     def join(self) -> None:
-        self._thread.join(PATIENCE)
+        self._thread.join(TIMEOUT)
         assert not self._thread.is_alive()
         if self.failure is not None:
             raise self.failure
@@ -107,7 +107,7 @@ def writing(server: Program) -> Iterator[list[Writer]]:
 
 def wait_for(condition: object, what: str) -> None:
     assert callable(condition)
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + TIMEOUT
     while not condition():
         assert time.monotonic() < until, what
         time.sleep(0.005)
@@ -204,7 +204,7 @@ def test_in_the_middle_of_a_directory(export: Path) -> None:
             before = record.read_bytes()
             wait_for(lambda: record.read_bytes() != before, "nothing changes")
             os.kill(server.pid, signal.SIGKILL)
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)
             assert not thread.is_alive()
         # What a kill in the middle of a replacement leaves, whether this one did or not.
         (export / "d" / ".virtfs_metadata" / ".virtfs_metadata_new.1.1").write_bytes(b"virtfs.u")
@@ -262,7 +262,7 @@ def test_of_one_worker(export: Path) -> None:
             assert len(cut_off) == len(going_on) == 2, "connections are shared out"
             os.kill(victim, signal.SIGKILL)
             for writer in cut_off:
-                assert writer.ended.wait(PATIENCE), "a client of the dead worker still waits"
+                assert writer.ended.wait(TIMEOUT), "a client of the dead worker still waits"
             marks = [one.promised for one in going_on]
             wait_for(
                 lambda: all(one.promised > mark + 8 for one, mark in zip(going_on, marks, strict=True)),

@@ -207,7 +207,7 @@ def test_sigterm_ends_the_server_while_a_mount_does_not_answer(base: Path, disk:
             assert server.poll() is None
         import socket as sockets
 
-        from tests.support.client import PATIENCE, RawClient
+        from tests.support.client import TIMEOUT, RawClient
 
         with sockets.socket(sockets.AF_UNIX) as line:
             line.connect(str(socket))
@@ -219,7 +219,7 @@ def test_sigterm_ends_the_server_while_a_mount_does_not_answer(base: Path, disk:
                 client.send(m.Twalk(ROOT, MNT, [b"mnt"]))
                 client.walk(ROOT, 5)
                 server.send_signal(signal.SIGTERM)
-                assert server.wait(PATIENCE) in {0, 1}
+                assert server.wait(TIMEOUT) in {0, 1}
             finally:
                 disk.resume()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.faults.disks import mounted, needs_root
 from tests.faults.fuse import Faulty
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 from tests.support.served import Served
 
 from ninep.drivers.local import LocalDriver, LocalNode, new_handle_cache
@@ -161,7 +161,7 @@ def test_one_that_hangs_is_not_waited_for_when_handles_are_reclaimed(tmp_path: P
         disk.stop()
         try:
             threading.Thread(target=use_many, daemon=True).start()
-            assert done.wait(PATIENCE), "a request waits for a file system that it does not ask for"
+            assert done.wait(TIMEOUT), "a request waits for a file system that it does not ask for"
             # Nothing was to be asked of it (and the kernel need not have known the answer), and to
             # close a file may have to wait.
             assert (made.path_handle, made.birth is None, reader.handle is NO_HANDLE) == (None, False, False)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 from tests.support.fuse_kernel import OFFERED, ROOT, entry_of
 from tests.support.served import LAYERS
 
@@ -117,7 +117,7 @@ class Link:
         return self.connection.message(codec.pack_request(opcode, self.unique, nodeid, *fields), room=room)
 
     async def reply(self, unique: int) -> bytes:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while unique not in self.replies:
                 self.came.clear()
                 await self.came.wait()
@@ -138,7 +138,7 @@ class Link:
     async def end(self) -> None:
         """The kernel hangs up: everything is given back."""
         self.connection.lost()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             await self.ended.wait()
         self.audit.check()
         budgets = self.context.budgets
@@ -274,7 +274,7 @@ def test_those_of_a_slow_driver_in_a_thread() -> None:
 
         session.forget = noted  # type: ignore[method-assign]
         link.send(Opcode.FORGET, made.nodeid, 1)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while list(session.nodes) != [ROOT]:
                 await link.ask(Opcode.GETATTR, ROOT, 0, 0, 0)
         assert here[0].startswith("fuse-worker")
@@ -343,7 +343,7 @@ def test_the_end_of_the_server_does_not_wait_for_locks() -> None:
         link.send(Opcode.SETLKW, node, two, 2, 0, 9, LOCK_WRLCK, 1, 0, 0)
         link.connection.stop()
         assert link.closed
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             await link.ended.wait()
         link.audit.check()
 
@@ -362,7 +362,7 @@ def test_the_end_of_the_server_waits_for_threads() -> None:
         assert not link.closed
         hold.go.set()
         await link.reply(waiting)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             await link.ended.wait()
         assert link.closed
         link.audit.check()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep import linux
 from ninep.errors import Refused, linux_errno
@@ -68,16 +68,16 @@ class TestBecome:
         def act() -> None:
             with become(ALICE):
                 inside.set()
-                done.wait(PATIENCE)
+                done.wait(TIMEOUT)
 
         thread = threading.Thread(target=act)
         thread.start()
-        assert inside.wait(PATIENCE)
+        assert inside.wait(TIMEOUT)
         try:
             assert who() == before
         finally:
             done.set()
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)
 
     def test_rights_go_and_come_back(self, tmp_path: Path) -> None:
         secret = tmp_path / "secret"

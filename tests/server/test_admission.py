@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep.server.access import Access, parse_rule
 from ninep.server.admission import Admission
@@ -51,7 +51,7 @@ def enter(admission: Admission, peer: Peer, *, attached: bool = True) -> bool:
 
 def in_loop(test: Callable[..., Any]) -> Callable[[], None]:
     def run() -> None:
-        asyncio.run(asyncio.wait_for(test(), PATIENCE))
+        asyncio.run(asyncio.wait_for(test(), TIMEOUT))
 
     run.__name__ = test.__name__
     return run

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 
 import pytest
-from tests.support.client import PATIENCE, RawClient, refused
+from tests.support.client import TIMEOUT, RawClient, refused
 from tests.support.served import Served
 from tests.wire.wire_examples import UNTOUCHED
 
@@ -69,7 +69,7 @@ class TestInTheMiddle:
     ) -> None:
         hold = waiting.faults.hold(verb, after=after)
         client.send(request_())
-        assert hold.reached.wait(PATIENCE)
+        assert hold.reached.wait(TIMEOUT)
         client.close()
         hold.go.set()
 
@@ -78,7 +78,7 @@ class TestInTheMiddle:
     ) -> None:
         hold = waiting.faults.hold(verb, after=after)
         client.send(request_())
-        assert hold.reached.wait(PATIENCE)
+        assert hold.reached.wait(TIMEOUT)
         client.send_all(m.Tclunk(1), m.Tclunk(0), m.Tlcreate(3, b"later", 2, 0o644, NO_ID), m.Twalk(2, 7, []))
         client.close()
         hold.go.set()
@@ -88,7 +88,7 @@ class TestInTheMiddle:
     ) -> None:
         hold = waiting.faults.hold(verb, after=after)
         client.send(request_())
-        assert hold.reached.wait(PATIENCE)
+        assert hold.reached.wait(TIMEOUT)
         client.version()
         client.attach()
         hold.go.set()
@@ -100,7 +100,7 @@ class TestInTheMiddle:
     ) -> None:
         hold = waiting.faults.hold(verb, after=after)
         tag = client.send(request_())
-        assert hold.reached.wait(PATIENCE)
+        assert hold.reached.wait(TIMEOUT)
         waiting.begin_stop()
         waiting.until(lambda: waiting.server._closing)
         hold.go.set()
@@ -149,7 +149,7 @@ class TestHalfClosed:
     def test_what_is_in_flight_is_answered(self, waiting: Served, client: RawClient) -> None:
         hold = waiting.faults.hold("file.read")
         tags = client.send_all(m.Tread(1, 0, 100), m.Tclunk(1), m.Tgetattr(2, 0x7FF))
-        assert hold.reached.wait(PATIENCE)
+        assert hold.reached.wait(TIMEOUT)
         client.sock.shutdown(socket.SHUT_WR)
         hold.go.set()
         for tag in tags:
@@ -169,7 +169,7 @@ class TestStop:
     def test_requests_that_wait_are_in_flight_too(self, waiting: Served, client: RawClient) -> None:
         hold = waiting.faults.hold("file.read")
         tags = client.send_all(m.Tread(1, 0, 100), m.Tclunk(1), m.Tgetattr(0, 0x7FF))
-        assert hold.reached.wait(PATIENCE)
+        assert hold.reached.wait(TIMEOUT)
         client.reply(tags[2])
         waiting.begin_stop()
         waiting.until(lambda: waiting.server._closing)
@@ -199,7 +199,7 @@ class TestStop:
     ) -> None:
         hold = waiting.faults.hold("file.read")
         client.send(m.Tread(1, 0, 100))
-        assert hold.reached.wait(PATIENCE)
+        assert hold.reached.wait(TIMEOUT)
         waiting.stop(grace=0.01)
         assert client.ended()
         assert "still had requests in flight" in caplog.text
@@ -216,7 +216,7 @@ class TestStop:
     def test_a_connection_that_comes_late(self, waiting: Served, client: RawClient) -> None:
         hold = waiting.faults.hold("file.read")
         tag = client.send(m.Tread(1, 0, 100))
-        assert hold.reached.wait(PATIENCE)
+        assert hold.reached.wait(TIMEOUT)
         waiting.begin_stop()
         waiting.until(lambda: waiting.server._closing)
         assert waiting.connect().ended()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.client import PATIENCE, Failed, RawClient, refused
+from tests.support.client import TIMEOUT, Failed, RawClient, refused
 from tests.support.served import Served
 from tests.wire.wire_examples import EXAMPLES
 
@@ -102,7 +102,7 @@ class TestPieces:
                 client.create(0, fid, b"%d" % fid)
             hold = served.faults.hold("file.write")
             first = client.send(m.Twrite(1, 0, b"1" * 500_000))
-            assert hold.reached.wait(PATIENCE)
+            assert hold.reached.wait(TIMEOUT)
             rest = client.send_all(*[m.Twrite(fid, 0, b"%d" % fid * 500_000) for fid in range(2, 6)])
             for tag in rest:
                 client.reply(tag)
@@ -190,7 +190,7 @@ class TestTooMuch:
             served.until(lambda: connection._flow.paused)
             assert served.faults.calls["getattr"] == 0
             for hold in holds:
-                assert hold.reached.wait(PATIENCE)
+                assert hold.reached.wait(TIMEOUT)
             holds[0].go.set()
             client.reply(late)
             assert len(set(client.order) & set(reads)) == 1
@@ -210,7 +210,7 @@ class TestTooMuch:
             reads = client.send_all(*[m.Tread(fid, 0, 100) for fid in range(1, 4)])
             served.until(lambda: connection._flow.paused)
             for hold in holds:
-                assert hold.reached.wait(PATIENCE)
+                assert hold.reached.wait(TIMEOUT)
             assert served.faults.calls["file.read"] == 2
             for hold in holds:
                 hold.go.set()
@@ -242,7 +242,7 @@ class TestNoFrames:
         client.create(0, 1, b"f")
         hold = waiting.faults.hold("file.read")
         client.send(m.Tread(1, 0, 100))
-        assert hold.reached.wait(PATIENCE)
+        assert hold.reached.wait(TIMEOUT)
         client.send_bytes(bytes(20))
         assert client.ended()
         hold.go.set()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.support.client import PATIENCE, RawClient, refused
+from tests.support.client import TIMEOUT, RawClient, refused
 from tests.support.served import Served
 
 from ninep.linux import Errno
@@ -32,7 +32,7 @@ def held_read(served: Served, client: RawClient, fid: int = 1) -> tuple[Hold, in
     """A read that is in a thread and waits."""
     hold = served.faults.hold("file.read")
     tag = client.send(m.Tread(fid, 0, 100))
-    assert hold.reached.wait(PATIENCE)
+    assert hold.reached.wait(TIMEOUT)
     return hold, tag
 
 
@@ -92,7 +92,7 @@ class TestDuring:
         hold = served.faults.hold("file.read")
         served.faults.fail("file.read", Errno.EIO)
         read = client.send(m.Tread(1, 0, 100))
-        assert hold.reached.wait(PATIENCE)
+        assert hold.reached.wait(TIMEOUT)
         flush = client.send(m.Tflush(read))
         hold.go.set()
         client.reply(flush)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.support.client import PATIENCE, RawClient, refused
+from tests.support.client import TIMEOUT, RawClient, refused
 from tests.support.judge import dirents, stats
 from tests.support.served import Served
 
@@ -32,7 +32,7 @@ class TestSlowAndFast:
     def test_a_read_that_waits_delays_no_other_fid(self, served: Served, client: RawClient) -> None:
         hold = served.faults.hold("file.read")
         slow = client.send(m.Tread(1, 0, 100))
-        assert hold.reached.wait(PATIENCE)
+        assert hold.reached.wait(TIMEOUT)
         fast = client.send_all(m.Tread(2, 0, 100), m.Tgetattr(3, 0x7FF), m.Twalk(0, 9, [b"1"]), m.Tclunk(3))
         for tag in fast:
             client.reply(tag)
@@ -43,7 +43,7 @@ class TestSlowAndFast:
     def test_nor_readers_of_its_own(self, served: Served, client: RawClient) -> None:
         hold = served.faults.hold("file.read")
         slow = client.send(m.Tread(1, 0, 100))
-        assert hold.reached.wait(PATIENCE)
+        assert hold.reached.wait(TIMEOUT)
         fast = client.send_all(m.Tread(1, 3, 2), m.Tgetattr(1, 0x7FF), m.Twrite(1, 0, b"C"))
         for tag in fast:
             client.reply(tag)
@@ -55,7 +55,7 @@ class TestSlowAndFast:
         other = served.client()
         hold = served.faults.hold("file.read")
         slow = client.send(m.Tread(1, 0, 100))
-        assert hold.reached.wait(PATIENCE)
+        assert hold.reached.wait(TIMEOUT)
         other.walk(0, 1, b"1")
         other.open(1)
         assert other.read(1) == b"content"
@@ -65,7 +65,7 @@ class TestSlowAndFast:
     def test_an_fsync_delays_no_other_request(self, served: Served, client: RawClient) -> None:
         hold = served.faults.hold("file.fsync")
         slow = client.send(m.Tfsync(1))
-        assert hold.reached.wait(PATIENCE)
+        assert hold.reached.wait(TIMEOUT)
         assert client.read(1) == b"content"
         assert slow not in client.order
         hold.go.set()
@@ -76,7 +76,7 @@ class TestSameFid:
     def test_a_clunk_waits_and_what_comes_after_it_too(self, served: Served, client: RawClient) -> None:
         hold = served.faults.hold("file.read")
         read = client.send(m.Tread(1, 0, 100))
-        assert hold.reached.wait(PATIENCE)
+        assert hold.reached.wait(TIMEOUT)
         clunk, late, walk = client.send_all(m.Tclunk(1), m.Tread(1, 0, 1), m.Twalk(0, 1, []))
         client.reply(client.send(m.Tgetattr(2, 0x7FF)))
         assert not {read, clunk, late, walk} & set(client.order)
@@ -90,7 +90,7 @@ class TestSameFid:
     def test_a_walk_to_a_newfid_that_is_being_made(self, served: Served, client: RawClient) -> None:
         hold = served.faults.hold("file.read")
         read = client.send(m.Tread(1, 0, 100))
-        assert hold.reached.wait(PATIENCE)
+        assert hold.reached.wait(TIMEOUT)
         # Each of the chain needs what the one before makes or frees.
         clunk, walk, create, write, again = client.send_all(
             m.Tclunk(1),
@@ -137,7 +137,7 @@ class TestShare:
             holds = [served.faults.hold("file.read", at=at) for at in (1, 2)]
             reads = greedy.send_all(*[m.Tread(fid, 0, 100) for fid in range(1, 9)])
             for hold in holds:
-                assert hold.reached.wait(PATIENCE)
+                assert hold.reached.wait(TIMEOUT)
             assert modest.read(1) == b"content"  # there is a thread for it
             assert greedy.order[-1] not in reads
             for hold in holds:
@@ -152,7 +152,7 @@ class TestShare:
             client.walk(0, 2, b"f")
             hold = served.faults.hold("getattr")
             tags = client.send_all(m.Tgetattr(0, 0x7FF))
-            assert hold.reached.wait(PATIENCE)
+            assert hold.reached.wait(TIMEOUT)
             tags += client.send_all(m.Tread(1, 0, 100), m.Tclunk(1), m.Tread(1, 0, 100), m.Tgetattr(2, 0x7FF))
             hold.go.set()
             assert client.reply(tags[1]) == m.Rread(b"content")

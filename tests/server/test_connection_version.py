@@ -1,7 +1,7 @@
 """Tversion: what is agreed on, and what it ends (version(5))."""
 
 import pytest
-from tests.support.client import PATIENCE, RawClient, refused
+from tests.support.client import TIMEOUT, RawClient, refused
 from tests.support.served import Served
 
 from ninep.linux import Errno
@@ -151,7 +151,7 @@ class TestBegin:
         client.create(0, 1, b"f", b"old")
         hold = waiting.faults.hold("file.read")
         tag = client.send(m.Tread(1, 0, 100))
-        assert hold.reached.wait(PATIENCE)
+        assert hold.reached.wait(TIMEOUT)
         client.version()
         client.attach()
         client.walk(0, 1, b"f")
@@ -166,7 +166,7 @@ class TestBegin:
         client.create(0, 1, b"f", b"old")
         hold = waiting.faults.hold("file.read")
         client.send(m.Tread(1, 0, 100))
-        assert hold.reached.wait(PATIENCE)
+        assert hold.reached.wait(TIMEOUT)
         client.version()
         assert waiting.faults.calls["file.close"] == 0
         hold.go.set()
@@ -179,7 +179,7 @@ class TestBegin:
             hold = served.faults.hold("file.write")
             client.send(m.Twrite(1, 0, b"first"))
             client.send(m.Twrite(1, 0, b"second"))
-            assert hold.reached.wait(PATIENCE)
+            assert hold.reached.wait(TIMEOUT)
             client.version()
             hold.go.set()
             served.until(lambda: not served.audit.open)
@@ -193,7 +193,7 @@ class TestBegin:
             client.open(1, 2)
             hold = served.faults.hold("file.read")
             read = other.send(m.Tread(1, 0, 100))
-            assert hold.reached.wait(PATIENCE)
+            assert hold.reached.wait(TIMEOUT)
             client.send(m.Twrite(1, 0, b"x"))
             client.version()
             hold.go.set()

@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import pytest
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep.server.offload import FEW, Offload
 
@@ -30,12 +30,12 @@ class Hang:
 
     def __call__(self, *_: object) -> str:
         self.began.release()
-        assert self.may.wait(PATIENCE)
+        assert self.may.wait(TIMEOUT)
         return "returned"
 
     def all_began(self, count: int) -> None:
         for _ in range(count):
-            assert self.began.acquire(timeout=PATIENCE)
+            assert self.began.acquire(timeout=TIMEOUT)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_healthy_storage_finds_a_thread(hang: Hang) -> None:
         offload = Offload(8, "t")
         for _ in range(100):
             offload.submit("hung", hang)
-        assert [offload.submit("healthy", pow, 2, i).result(PATIENCE) for i in range(50)] == [2**i for i in range(50)]
+        assert [offload.submit("healthy", pow, 2, i).result(TIMEOUT) for i in range(50)] == [2**i for i in range(50)]
         offload.shutdown()
 
     in_loop(test)
@@ -89,7 +89,7 @@ def test_few_threads(threads: int, hang: Hang) -> None:
         hang.all_began(min(threads, FEW))
         assert begun(jobs) == min(threads, FEW)
         hang.may.set()
-        assert [job.result(PATIENCE) for job in jobs] == ["returned"] * 9
+        assert [job.result(TIMEOUT) for job in jobs] == ["returned"] * 9
         offload.shutdown()
 
     in_loop(test)
@@ -103,9 +103,9 @@ def test_those_that_wait_take_turns(hang: Hang) -> None:
         first = offload.submit("a", hang)
         jobs = [offload.submit(storage, order.append, storage) for storage in "aaabbc"]
         hang.may.set()
-        first.result(PATIENCE)
+        first.result(TIMEOUT)
         for job in jobs:
-            job.result(PATIENCE)
+            job.result(TIMEOUT)
         offload.shutdown()
 
     in_loop(test)
@@ -121,11 +121,11 @@ def test_a_thread_that_hangs_is_replaced_and_told_of_once(hang: Hang, caplog: py
         assert not waiting.running()
         offload.find_hung()
         assert offload.hung == 2
-        assert waiting.result(PATIENCE) == 8
+        assert waiting.result(TIMEOUT) == 8
         offload.find_hung()
         assert len([record for record in caplog.records if "has not answered" in record.message]) == 2
         hang.may.set()
-        assert [job.result(PATIENCE) for job in jobs] == ["returned"] * 2
+        assert [job.result(TIMEOUT) for job in jobs] == ["returned"] * 2
         offload.shutdown()
 
     in_loop(test)
@@ -152,7 +152,7 @@ def test_no_more_are_replaced_than_there_are(hang: Hang) -> None:
         for storage in range(20):
             offload.submit(storage, hang)
             offload.find_hung()
-            began += hang.began.acquire(timeout=PATIENCE if storage < 6 else 0)
+            began += hang.began.acquire(timeout=TIMEOUT if storage < 6 else 0)
         assert began == 6
         assert offload.hung == 3
         offload.shutdown()
@@ -187,10 +187,10 @@ def test_an_idle_thread_keeps_no_result() -> None:
 
     def test() -> None:
         offload = Offload(2, "t")
-        gone = weakref.ref(offload.submit("a", Result).result(PATIENCE))
+        gone = weakref.ref(offload.submit("a", Result).result(TIMEOUT))
         idle = threading.Event()
         offload.submit("a", idle.set)
-        assert idle.wait(PATIENCE)
+        assert idle.wait(TIMEOUT)
         gc.collect()
         assert gone() is None
         offload.shutdown()
@@ -202,7 +202,7 @@ def test_errors_are_told() -> None:
     def test() -> None:
         offload = Offload(2, "t")
         with pytest.raises(ZeroDivisionError):
-            offload.submit("a", divmod, 1, 0).result(PATIENCE)
+            offload.submit("a", divmod, 1, 0).result(TIMEOUT)
         offload.shutdown()
         with pytest.raises(RuntimeError):
             offload.submit("a", int)
@@ -221,11 +221,11 @@ def test_at_the_end_what_waits_is_cancelled_and_threads_end(hang: Hang) -> None:
         offload.shutdown()
         assert all(job.cancelled() for job in waiting)
         hang.may.set()
-        assert [job.result(PATIENCE) for job in first] == ["returned"] * 2
+        assert [job.result(TIMEOUT) for job in first] == ["returned"] * 2
 
     in_loop(test)
     for thread in set(threading.enumerate()) - before:
-        thread.join(PATIENCE)
+        thread.join(TIMEOUT)
         assert not thread.is_alive()
 
 
@@ -240,4 +240,4 @@ async def main():
     offload.shutdown()
 asyncio.run(main())
 """
-    assert subprocess.run([sys.executable, "-c", script], timeout=PATIENCE, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", script], timeout=TIMEOUT, check=False).returncode == 0

@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-from tests.support.client import PATIENCE, RawClient, refused
+from tests.support.client import TIMEOUT, RawClient, refused
 
 from ninep.drivers.memory import MemoryDriver
 from ninep.linux import Errno
@@ -97,7 +97,7 @@ class Slow(Noted):
 
     def attach(self, user: User) -> Any:
         self.found.set()
-        assert self.go_on.wait(PATIENCE)
+        assert self.go_on.wait(TIMEOUT)
         return super().attach(user)
 
 
@@ -137,7 +137,7 @@ def test_no_client_attaches_what_is_removed_meanwhile() -> None:
             with RawClient(ours) as client:
                 await asyncio.to_thread(client.version)
                 tag = client.send(m.Tattach(0, NOFID, b"", b"slow", 0))
-                await asyncio.to_thread(driver.found.wait, PATIENCE)
+                await asyncio.to_thread(driver.found.wait, TIMEOUT)
                 await change(server, other)
                 driver.go_on.set()
                 with refused(Errno.ENOENT):

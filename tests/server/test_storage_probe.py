@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep.drivers.memory import MemoryDriver
 from ninep.node import Source
@@ -27,7 +27,7 @@ class Stored(MemoryDriver):
 
     def source(self) -> Source:
         self.asked += 1
-        self.answers.wait(PATIENCE)
+        self.answers.wait(TIMEOUT)
         return Source(str(self._path), "none", (), ())
 
 
@@ -52,8 +52,8 @@ def test_one_that_hangs_is_asked_once(tmp_path: Path, monkeypatch: pytest.Monkey
     hanging = probe._round
     assert hanging is not None
     driver.answers.set()
-    assert hanging.done.wait(PATIENCE)
-    monkeypatch.setattr(storage_probe, "WITHIN", PATIENCE)
+    assert hanging.done.wait(TIMEOUT)
+    monkeypatch.setattr(storage_probe, "WITHIN", TIMEOUT)
     assert probe.trouble([Export("a", driver)]) == ""
     assert probe.trouble([Export("a", driver)]) == ""
     assert driver.asked == 2

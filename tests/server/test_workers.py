@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep.server.worker import Handed, Worker, take_messages
 from ninep.server.workers import Pool
@@ -93,5 +93,5 @@ def test_one_that_has_just_died_is_passed_over(
 def test_without_any_the_client_is_let_go(listening: socket.socket, pool_of: Callable[..., Pool]) -> None:
     pool = pool_of()
     with come(pool, listening) as client:
-        client.settimeout(PATIENCE)
+        client.settimeout(TIMEOUT)
         assert client.recv(1) == b""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from tests.serving import Server, patched
-from tests.support.client import PATIENCE, RawClient
+from tests.support.client import TIMEOUT, RawClient
 
 from ninep.linux import GETATTR_BASIC
 from ninep.wire import messages as m
@@ -61,7 +61,7 @@ def runs(pid: int) -> bool:
 
 
 def wait_for(condition: Callable[[], object], server: Server) -> None:
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + TIMEOUT
     while not condition():
         assert time.monotonic() < until, server.said()
         time.sleep(0.01)
@@ -79,7 +79,7 @@ def cut_short(*options: object, **more: str) -> Iterator[Server]:
 
 
 def connect(server: Server) -> RawClient:
-    return RawClient(socket.create_connection(("127.0.0.1", server.port), PATIENCE))
+    return RawClient(socket.create_connection(("127.0.0.1", server.port), TIMEOUT))
 
 
 def attached(server: Server) -> RawClient:
@@ -132,7 +132,7 @@ def test_the_end_does_not_wait_for_one_that_is_stopped(export: Path, number: sig
         victim = min(children(server.pid))
         with stopped(victim):
             os.kill(server.pid, number)
-            assert server._process.wait(PATIENCE) == 1
+            assert server._process.wait(TIMEOUT) == 1
         server.stop(check=False)  # all is said
         assert f"worker {victim} does not end: killing it" in server.said()
 
@@ -146,7 +146,7 @@ def test_the_end_does_not_wait_for_an_event_loop_that_hangs(export: Path, worker
             if workers == "2":
                 other.version()
             os.kill(server.pid, signal.SIGTERM)
-            assert server._process.wait(PATIENCE) == 1
+            assert server._process.wait(TIMEOUT) == 1
         server.stop(check=False)
         assert "does not answer: ending without it" in server.said()
 
@@ -177,7 +177,7 @@ LocalFile.fsync = lambda *_: threading.Event().wait()
         wait_for(lambda: not accepts(server.port), server)
         os.kill(server.pid, signal.SIGTERM)
         assert client.ended()
-        assert server._process.wait(PATIENCE) == 1
+        assert server._process.wait(TIMEOUT) == 1
         server.stop(check=False)
         assert "does not answer" in server.said()
         assert "after 10 s" not in server.said()
@@ -185,7 +185,7 @@ LocalFile.fsync = lambda *_: threading.Event().wait()
 
 def accepts(port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), PATIENCE).close()
+        socket.create_connection(("127.0.0.1", port), TIMEOUT).close()
     except ConnectionError:
         return False
     return True
@@ -204,7 +204,7 @@ running._work, _ = fails, running._work
         [*patched(patch), "serve", str(export), "--listen", "127.0.0.1:0", "--workers", "2"],
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         check=False,
     )
     assert done.returncode == 1
@@ -236,7 +236,7 @@ def test_too_few_handles_are_said_at_the_start(export: Path) -> None:
             ["sh", "-c", 'ulimit -n 16 && exec "$@"', "sh", *patched(""), "serve", str(export), "--workers", workers],
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             check=False,
         )
         assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr

@@ -17,7 +17,7 @@ from tests.guest.machine import Machine, Mount
 from tests.guest.vm import HOST, Finished
 from tests.soak.figures import Sample, Sampler, growth
 from tests.soak.load import Load
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 from tests.threats.process import Program
 
 import ninep
@@ -79,7 +79,7 @@ def soak(folder: Path, seconds: float, *, guest: bool, seed: int, model: str) ->
             load.start(seconds)
         sums = _guest(server.port, seconds, seed, report) if guest else {}
         for load in loads:
-            load.join(seconds + PATIENCE)
+            load.join(seconds + TIMEOUT)
             sums |= load.sums()
             report.operations.update({name.strip("_"): count for name, count in load.done.items()})
             report.cut += load.cut
@@ -88,7 +88,7 @@ def soak(folder: Path, seconds: float, *, guest: bool, seed: int, model: str) ->
         report.samples = sampler.stop()
         _verify(server.port, folder, sums, report)
         for thread in set(threading.enumerate()) - before:
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)
             assert not thread.is_alive(), f"a client's {thread} goes on"
         server.settles(lambda: server.handles, rest + 2)
         assert growth(report.samples) < GROWTH, f"the server's memory grew by {growth(report.samples)} bytes"
@@ -106,7 +106,7 @@ def _guest(port: int, seconds: float, seed: int, report: Report) -> dict[str, st
         left = seconds - (time.monotonic() - began)
         done: Finished = machine.run(
             ["/usr/bin/python3", "/run/guest_load.py", f"{left:.0f}", str(seed), options, HOST],
-            limit=seconds + PATIENCE,
+            limit=seconds + TIMEOUT,
         ).check()
         complaints = machine.kernel_complaints()
     assert not complaints, complaints

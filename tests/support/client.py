@@ -8,7 +8,7 @@
     tag = client.send(m.Tread(1, 0, 100))          # without waiting
     client.reply(tag)
 
-Nothing here waits for ever: a reply that does not come in ``PATIENCE`` seconds is a TimeoutError
+Nothing here waits for ever: a reply that does not come in ``TIMEOUT`` seconds is a TimeoutError
 that says so.
 """
 
@@ -28,7 +28,7 @@ from ninep.wire import messages as m
 from ninep.wire.codec import codec
 from ninep.wire.types import Qid
 
-PATIENCE = 120.0
+TIMEOUT = 120.0
 """Seconds after which something is taken to hang, however busy the machine is. No test depends on
 being faster.
 """
@@ -64,7 +64,7 @@ class RawClient:
     """One connection."""
 
     def __init__(self, sock: socket.socket) -> None:
-        sock.settimeout(PATIENCE)
+        sock.settimeout(TIMEOUT)
         self.sock = sock
         self.judge = Judge()
         self._early: dict[int, m.Message] = {}

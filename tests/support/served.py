@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Self, TypeVar
 
-from tests.support.client import PATIENCE, RawClient
+from tests.support.client import TIMEOUT, RawClient
 
 from ninep.drivers.memory import MemoryDriver
 from ninep.layers.base import Around, FileWrapper, Wrapper
@@ -116,7 +116,7 @@ class Served:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(PATIENCE), "the server does not start"
+        assert self._ready.wait(TIMEOUT), "the server does not start"
         if self._failure is not None:
             raise self._failure
         return self
@@ -159,7 +159,7 @@ class Served:
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run something in the server's loop."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(PATIENCE)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(TIMEOUT)
 
     def do(self, function: Callable[[], T]) -> T:
         """Call something in the server's loop."""
@@ -191,23 +191,23 @@ class Served:
             while not condition():  # noqa: ASYNC110 - there is no event for what is looked at
                 await asyncio.sleep(0)
 
-        self.call(asyncio.wait_for(turning(), PATIENCE))
+        self.call(asyncio.wait_for(turning(), TIMEOUT))
 
     def wait_until_idle(self) -> None:
         """Until no connection is left. A server that was told to stop sees to that itself."""
         if not self._stopping:
-            self.call(asyncio.wait_for(self.server.wait_idle(), PATIENCE))
+            self.call(asyncio.wait_for(self.server.wait_idle(), TIMEOUT))
 
-    def begin_stop(self, grace: float = PATIENCE) -> None:
+    def begin_stop(self, grace: float = TIMEOUT) -> None:
         """Tell the server to close, without waiting for it."""
         self._stopping = True
         self.loop.call_soon_threadsafe(lambda: asyncio.ensure_future(self.server.close(grace)))
 
-    def stop(self, grace: float = PATIENCE) -> None:
+    def stop(self, grace: float = TIMEOUT) -> None:
         """Close the server and wait for the end of its thread."""
         if not self._stopping and hasattr(self, "server"):
             self.begin_stop(grace)
-        self._thread.join(PATIENCE + grace)
+        self._thread.join(TIMEOUT + grace)
         assert not self._thread.is_alive(), "the server does not end"
         if self._failure is not None:
             raise self._failure

@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 from typing import Self
 
-from tests.support.client import PATIENCE, RawClient
+from tests.support.client import TIMEOUT, RawClient
 from tests.support.vhost_front_end import FrontEnd, Guest
 
 ROOM = 1024
@@ -21,7 +21,7 @@ MSIZE = 1024 + 24
 def unix(path: str) -> socket.socket:
     """A connected unix socket."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.settimeout(PATIENCE)
+    sock.settimeout(TIMEOUT)
     sock.connect(path)
     return sock
 
@@ -70,7 +70,7 @@ class Ring:
         del timeout
 
     def gettimeout(self) -> float:
-        return PATIENCE
+        return TIMEOUT
 
     def sendall(self, data: bytes) -> None:
         """Each message is a chain."""

@@ -3,7 +3,7 @@
 from threading import Thread
 
 import pytest
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep import linux
 from ninep.drivers.memory import MemoryDriver
@@ -89,10 +89,10 @@ def test_a_call_that_waits(file: OpenFile, faults: Faults) -> None:
     done: list[Errno | int] = []
     thread = Thread(target=lambda: done.extend(outcomes(file, 1)))
     thread.start()
-    assert hold.reached.wait(PATIENCE)
+    assert hold.reached.wait(TIMEOUT)
     assert done == []
     hold.go.set()
-    thread.join(PATIENCE)
+    thread.join(TIMEOUT)
     assert done == [2]
 
 

@@ -28,7 +28,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
-from tests.support.client import PATIENCE, Failed, RawClient
+from tests.support.client import TIMEOUT, Failed, RawClient
 from tests.support.served import Served
 
 from ninep.app.build import exports_of
@@ -335,5 +335,5 @@ def beside(*loops: Any) -> Iterator[list[BaseException]]:
     finally:
         stop.set()
         for thread in threads:
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)
     assert not failures, failures

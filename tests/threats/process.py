@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.serving import Server
-from tests.support.client import PATIENCE, Failed, RawClient
+from tests.support.client import TIMEOUT, Failed, RawClient
 from tests.threats.lab import Canary, codes
 
 from ninep.linux import GETATTR_BASIC, Errno
@@ -123,7 +123,7 @@ class Program(Server):
         """Wait until a figure has come down; what a connection held is given back a moment after it
         ended.
         """
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + TIMEOUT
         while figure() > at_most:
             assert time.monotonic() < until, f"{figure()} instead of {at_most}\n{self.said()}"
             time.sleep(0.01)

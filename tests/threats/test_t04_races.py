@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from tests.support.client import PATIENCE, Failed
+from tests.support.client import TIMEOUT, Failed
 from tests.threats.lab import Attacker, Lab, codes
 from tests.threats.test_t03_links import forget_handles
 from tests.threats.verbs import FILE, FOLDER, ROOT, VERBS
@@ -50,7 +50,7 @@ def flipping(*pairs: tuple[Path, str, str]) -> Iterator[Counter[str]]:
         yield flips
     finally:
         for process, pair in zip(processes, pairs, strict=True):
-            said, _ = process.communicate(timeout=PATIENCE)
+            said, _ = process.communicate(timeout=TIMEOUT)
             flips[pair[1]] += int(said)
 
 

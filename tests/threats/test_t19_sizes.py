@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.support.client import PATIENCE, RawClient
+from tests.support.client import TIMEOUT, RawClient
 from tests.threats.lab import LINUX, Attacker, Lab, beside
 from tests.threats.process import Program, forget
 from tests.threats.verbs import FILE, FOLDER, ROOT
@@ -118,7 +118,7 @@ def test_what_stays_is_listed_once_while_others_come_and_go(
         (lab.sibling / "one").unlink()
 
     with lab.client(dialect) as client, beside(churn):
-        assert turns.acquire(timeout=PATIENCE)
+        assert turns.acquire(timeout=TIMEOUT)
         for fid in range(DIR, DIR + 3):
             client.walk(ROOT, fid)
             client.open(fid)

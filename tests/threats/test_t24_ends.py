@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
-from tests.support.client import PATIENCE, Failed
+from tests.support.client import TIMEOUT, Failed
 from tests.support.served import LAYERS
 from tests.threats.lab import LINUX, LONG, Attacker, Lab, restless
 from tests.threats.verbs import ROOT, UNTOUCHED
@@ -112,7 +112,7 @@ def act_until_held(lab: Lab, client: Attacker, act: Act, *, after: bool) -> tupl
     verb = "dir.read_packed" if act.verb == "dir.read" and client.linux else act.verb
     hold = lab.faults.hold(verb, after=after)
     tag = client.send(act.message(client))
-    assert hold.reached.wait(PATIENCE), act.verb
+    assert hold.reached.wait(TIMEOUT), act.verb
     return tag, hold.go.set
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 from tests.support.served import LAYERS
 from tests.threats.lab import LONG, Attacker, Lab, restless
 from tests.threats.verbs import ROOT, UNTOUCHED
@@ -186,7 +186,7 @@ def test_a_tag_in_flight_is_refused_and_the_first_answered(lab: Lab, dialect: by
     wire = Wire(lab, dialect)
     held = lab.faults.hold("file.fsync")
     wire.send((7, slow(lab, wire.client)))
-    assert held.reached.wait(PATIENCE)
+    assert held.reached.wait(TIMEOUT)
     wire.send((7, quick(wire.client)), (7, m.Tflush(7)), (8, m.Tflush(7)))
     wire.hear(2)
     assert [(tag, number in ERRORS) for _, number, tag, _ in wire.record[-2:]] == [(7, True), (7, True)]
@@ -208,7 +208,7 @@ def test_ten_thousand_flushes(lab: Lab, dialect: bytes, chain: bool) -> None:
     wire = Wire(lab, dialect)
     held = lab.faults.hold("file.fsync")
     wire.send((1, slow(lab, wire.client)))
-    assert held.reached.wait(PATIENCE)
+    assert held.reached.wait(TIMEOUT)
     for start in range(2, FLUSHES + 2, 200):
         wire.send(*((tag, m.Tflush(tag - 1 if chain else 1)) for tag in range(start, start + 200)))
         if start == 202:

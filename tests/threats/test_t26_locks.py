@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 from tests.threats.lab import BASE, LONG, UNIX, Attacker, Lab
 from tests.threats.verbs import ROOT
 
@@ -185,7 +185,7 @@ def test_a_process_of_the_host_is_in_the_way_and_a_client_in_its(locked: Lab) ->
                 assert locks(client, 1, LOCK_WRLCK, start, length) == expected
             told = client.rpc(m.Tgetlock(1, LOCK_UNLCK, 0, 0, 2, b"me"))
             assert told.type != LOCK_UNLCK
-            process.communicate(timeout=PATIENCE)
+            process.communicate(timeout=TIMEOUT)
         assert locks(client, 1, LOCK_WRLCK, 0, 0) == LOCK_SUCCESS
         assert not host_may_lock(path)
         client.clunk(1)

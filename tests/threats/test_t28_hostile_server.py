@@ -21,7 +21,7 @@ import pytest
 from tests.client.conftest import InThread
 from tests.client.faces import Asynchronous, Blocking
 from tests.client.fake import ROOT, FakeServer, hasty
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 from tests.support.judge import Reader
 from tests.threats.lab import BASE, DIALECTS, LINUX, LONG
 from tests.threats.test_t21_folding import folding  # noqa: F401 - a fixture
@@ -386,10 +386,10 @@ def test_no_file_is_lost_where_names_become_one(folding: Path, tmp_path: Path, d
     there, folds = InThread(MemoryDriver()), InThread(LocalDriver(str(folding), security_model="none"))
     refused: list[OSError] = []
     try:
-        with blocking.connect(there.socket(), dialect=dialect, timeout=PATIENCE) as client:
+        with blocking.connect(there.socket(), dialect=dialect, timeout=TIMEOUT) as client:
             client.put(source, "all", recursive=True)
             client.get("all", folding / "got", recursive=True, onerror=refused.append)
-        with blocking.connect(folds.socket(), dialect=dialect, timeout=PATIENCE) as client:
+        with blocking.connect(folds.socket(), dialect=dialect, timeout=TIMEOUT) as client:
             client.put(source, "put", recursive=True, onerror=refused.append)
     finally:
         there.stop()

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from tests.support.client import PATIENCE, Failed, RawClient
+from tests.support.client import TIMEOUT, Failed, RawClient
 from tests.threats.lab import BASE, DIALECTS, LINUX, LONG, MODELS, Canary
 from tests.threats.process import Program, pipelined
 from tests.threats.verbs import UNTOUCHED
@@ -79,11 +79,11 @@ def alive(program: Program) -> None:
 
 def numbers(program: Program) -> dict[tuple[str, str], float]:
     """Every sample of ours, by name and label, once what it may be was looked at."""
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + TIMEOUT
     while not (found := re.search(r"metrics on (http://\S+)", program.said())):
         assert time.monotonic() < until
         time.sleep(0.01)
-    with urllib.request.urlopen(found[1], timeout=PATIENCE) as answer:
+    with urllib.request.urlopen(found[1], timeout=TIMEOUT) as answer:
         text = answer.read().decode()
     assert MARK.decode() not in text
     legal = {
@@ -194,7 +194,7 @@ def test_a_flood_of_refusals_is_a_few_lines(program: Program) -> None:
 def test_connections_that_are_closed_are_a_few_lines_too(program: Program) -> None:
     before = len(program.said().splitlines())
     for _ in range(300):
-        with socket.create_connection(("127.0.0.1", program.port), PATIENCE) as sock:
+        with socket.create_connection(("127.0.0.1", program.port), TIMEOUT) as sock:
             sock.sendall(b"\x03\0\0\0")
             sock.sendall(b"\0\0\0")
             sock.shutdown(socket.SHUT_WR)

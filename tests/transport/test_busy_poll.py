@@ -15,7 +15,7 @@ from itertools import accumulate
 
 import pytest
 import uvloop
-from tests.support.client import PATIENCE, RawClient
+from tests.support.client import TIMEOUT, RawClient
 
 from ninep.drivers.memory import MemoryDriver
 from ninep.linux import GETATTR_BASIC
@@ -36,7 +36,7 @@ class Pair:
     def __init__(self) -> None:
         self.ours, self.theirs = socket.socketpair()
         self.ours.setblocking(False)
-        self.theirs.settimeout(PATIENCE)
+        self.theirs.settimeout(TIMEOUT)
         self.later: list[bytes] = []
         self.got: list[bytes] = []
         self.writer = SocketWriter(self)  # type: ignore[arg-type] # as much of a transport as it needs
@@ -129,7 +129,7 @@ class TestPoll:
             stop.set()
             while asking.is_alive():
                 pair.poll()
-            asking.join(PATIENCE)
+            asking.join(TIMEOUT)
         assert pair.got
 
     def test_a_client_must_have_been_prompt_for_a_while(self, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,16 +214,16 @@ def serving(loop: str) -> Iterator[tuple[int, list[SocketWriter]]]:
         thread = threading.Thread(target=lambda: (uvloop.run if loop == "uvloop" else asyncio.run)(main()))
         thread.start()
         try:
-            assert ready.wait(PATIENCE)
+            assert ready.wait(TIMEOUT)
             yield int(str(state["port"])), polled
         finally:
             state["stop"]()  # type: ignore[operator]
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)
             assert not thread.is_alive(), "the server does not end"
 
 
 def connect(port: int) -> RawClient:
-    client = RawClient(socket.create_connection(("127.0.0.1", port), PATIENCE))
+    client = RawClient(socket.create_connection(("127.0.0.1", port), TIMEOUT))
     client.version(msize=1 << 20)
     client.attach()
     return client
@@ -265,7 +265,7 @@ class TestServer:
                     assert other.read(1) == b"theirs"
             finally:
                 stop.set()
-                busy.join(PATIENCE)
+                busy.join(TIMEOUT)
             assert not busy.is_alive()
 
     def test_a_client_that_takes_no_replies_loses_none(self, loop: str) -> None:

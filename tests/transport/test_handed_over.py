@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.client import PATIENCE, RawClient
+from tests.support.client import TIMEOUT, RawClient
 
 from ninep.wire import messages as m
 
@@ -75,7 +75,7 @@ def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., subprocess.P
     for process in started:
         if process.poll() is None:
             process.kill()
-        process.wait(PATIENCE)
+        process.wait(TIMEOUT)
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream is not None and not stream.closed:
                 stream.close()
@@ -98,7 +98,7 @@ class TestPipes:
         process, client = self.start(start)
         session(client)
         client.close()
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUT) == 0
         assert process.stderr
         assert process.stderr.read() == b"told\n"
 
@@ -112,7 +112,7 @@ class TestPipes:
         for tag in tags:
             client.reply(tag)
         assert client.sock.recv(1) == b""
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUT) == 0
 
     def test_more_than_pipes_hold(self, start: Callable[..., subprocess.Popen[bytes]]) -> None:
         process, client = self.start(start)
@@ -123,14 +123,14 @@ class TestPipes:
         for tag in tags:
             assert client.reply(tag) == m.Rread(data)
         client.close()
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUT) == 0
 
     def test_a_reader_that_goes_away(self, start: Callable[..., subprocess.Popen[bytes]]) -> None:
         process, client = self.start(start)
         session(client)
         assert process.stdout
         process.stdout.close()
-        assert process.wait(PATIENCE) == 0  # stdin is still open
+        assert process.wait(TIMEOUT) == 0  # stdin is still open
 
     def test_a_stray_line_is_no_reply(self, start: Callable[..., subprocess.Popen[bytes]]) -> None:
         # Neither on standard output, nor on standard error where that goes the same way.
@@ -138,7 +138,7 @@ class TestPipes:
         client = RawClient(Pipes(process))  # type: ignore[arg-type]
         session(client)
         client.close()
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUT) == 0
 
 
 class TestSocket:
@@ -150,14 +150,14 @@ class TestSocket:
             ours, theirs = socket.socketpair()
         else:
             with socket.create_server(("127.0.0.1", 0)) as listening:
-                ours = socket.create_connection(listening.getsockname(), PATIENCE)
+                ours = socket.create_connection(listening.getsockname(), TIMEOUT)
                 theirs, _ = listening.accept()
         with theirs:
             process = start("stdio", stdin=theirs, stdout=theirs, stderr=theirs)
         with RawClient(ours) as client:
             session(client)
             client.rpc(m.Tclunk(1))
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUT) == 0
 
     def test_two_sockets(self, start: Callable[..., subprocess.Popen[bytes]]) -> None:
         # What sshd gives a command.
@@ -165,13 +165,13 @@ class TestSocket:
         replies, their_out = socket.socketpair()
         with their_in, their_out:
             process = start("stdio", stdin=their_in, stdout=their_out, stderr=subprocess.DEVNULL)
-        requests.settimeout(PATIENCE)
-        replies.settimeout(PATIENCE)
+        requests.settimeout(TIMEOUT)
+        replies.settimeout(TIMEOUT)
         with requests, replies:
             client = RawClient(replies)
             client.sock = _Pair(requests, replies)  # type: ignore[assignment]
             session(client)
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUT) == 0
 
 
 class _Pair:
@@ -187,7 +187,7 @@ class TestNeither:
             with open(path, "w+b") as file:
                 streams: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, which: file}
                 process = start("stdio", stderr=subprocess.PIPE, **streams)
-                assert process.wait(PATIENCE) == 1
+                assert process.wait(TIMEOUT) == 1
                 assert process.stderr
                 assert b"have to be pipes or a socket" in process.stderr.read()
 
@@ -224,14 +224,14 @@ os.execv(sys.argv[2], sys.argv[2:])
             unix.bind(path)
             unix.listen()
             process = self.start(start, [tcp, unix])
-            with RawClient(socket.create_connection(tcp.getsockname(), PATIENCE)) as client:
+            with RawClient(socket.create_connection(tcp.getsockname(), TIMEOUT)) as client:
                 session(client)
             ours = socket.socket(socket.AF_UNIX)
             ours.connect(path)
             with RawClient(ours) as client:
                 session(client)
         process.terminate()
-        process.wait(PATIENCE)
+        process.wait(TIMEOUT)
         assert os.path.lexists(path)  # it is systemd's
 
     def test_one_connection(self, start: Callable[..., subprocess.Popen[bytes]]) -> None:
@@ -241,12 +241,12 @@ os.execv(sys.argv[2], sys.argv[2:])
             process = self.start(start, [theirs])
         with RawClient(ours) as client:
             session(client)
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUT) == 0
 
     @pytest.mark.parametrize(("pid", "count"), [("1", "1"), ("own", "0"), ("own", "x"), ("own", ""), ("", "1")])
     def test_nothing_handed_over(self, start: Callable[..., subprocess.Popen[bytes]], pid: str, count: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as sock:
             process = self.start(start, [sock], pid, count)
-        assert process.wait(PATIENCE) == 1
+        assert process.wait(TIMEOUT) == 1
         assert process.stderr
         assert b"no sockets were handed over" in process.stderr.read()

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import pytest
 import uvloop
 from tests.serving import ORDINARY_USER, may_become_another_user
-from tests.support.client import PATIENCE, RawClient
+from tests.support.client import TIMEOUT, RawClient
 
 from ninep.drivers.memory import MemoryDriver
 from ninep.server.server import Server
@@ -67,7 +67,7 @@ async def serve(address: str | Address, connect: Callable[[Address], socket.sock
         assert server.accepting
         for _ in range(times):
             await asyncio.to_thread(lambda: talk(connect(actual)))
-        await asyncio.wait_for(server.wait_idle(), PATIENCE)
+        await asyncio.wait_for(server.wait_idle(), TIMEOUT)
     return actual
 
 
@@ -266,7 +266,7 @@ class TestInherited:
                 assert not server.accepting
                 assert server.connections == 1
                 await asyncio.to_thread(talk, ours)
-                await asyncio.wait_for(server.wait_idle(), PATIENCE)
+                await asyncio.wait_for(server.wait_idle(), TIMEOUT)
 
         run(one())
 

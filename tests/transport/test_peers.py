@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep.transport.peers import Peer, _tcp, peer_of
 
@@ -31,7 +31,7 @@ async def peer_through(
     noted: asyncio.Future[Peer] = asyncio.get_running_loop().create_future()
     server = await listen(lambda: Noting(noted))
     with connect(server):
-        peer = await asyncio.wait_for(noted, PATIENCE)
+        peer = await asyncio.wait_for(noted, TIMEOUT)
     server.close()
     return peer
 

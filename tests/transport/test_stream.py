@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import uvloop
-from tests.support.client import PATIENCE, RawClient
+from tests.support.client import TIMEOUT, RawClient
 
 from ninep.drivers.memory import MemoryDriver
 from ninep.linux import GETATTR_BASIC
@@ -57,7 +57,7 @@ def serve(
     theirs.check_hostname = False  # a certificate of X.509's first kind has a name only
 
     def session(port: int) -> None:
-        plain = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        plain = socket.create_connection(("127.0.0.1", port), TIMEOUT)
         with RawClient(theirs.wrap_socket(plain)) as client:
             client.version(msize=1 << 20)
             client.attach()
@@ -71,7 +71,7 @@ def serve(
             port = listener.sockets[0].getsockname()[1]
             await asyncio.gather(*[asyncio.to_thread(session, port) for _ in range(clients)])
             listener.close()
-            await asyncio.wait_for(server.wait_idle(), PATIENCE)
+            await asyncio.wait_for(server.wait_idle(), TIMEOUT)
 
     return main()
 

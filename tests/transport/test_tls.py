@@ -19,7 +19,7 @@ import pytest
 import uvloop
 from tests import serving
 from tests.support.certificates import Authority
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep.client import aio
 from ninep.client.blocking import connect
@@ -62,7 +62,7 @@ def with_server(
             address = await server.listen(listen)
             assert isinstance(address, TlsListener)
             result = await asyncio.to_thread(use, address)
-            await asyncio.wait_for(server.wait_idle(), PATIENCE)
+            await asyncio.wait_for(server.wait_idle(), TIMEOUT)
             return result
 
     return main()
@@ -368,7 +368,7 @@ class OpenSSL:
 
     def end(self) -> str:
         """The end of its input, and what it said to stderr."""
-        _, said = self.process.communicate(timeout=PATIENCE)
+        _, said = self.process.communicate(timeout=TIMEOUT)
         return said.decode()
 
 
@@ -394,7 +394,7 @@ def test_renegotiation_is_refused(run: Run[Any], authority: Authority) -> None:
             openssl = OpenSSL(authority, address, "-tls1_2", "-brief")
             openssl.ask()
             openssl.send(b"R\n")
-            openssl.process.wait(PATIENCE)
+            openssl.process.wait(TIMEOUT)
             said = openssl.end()
             assert "RENEGOTIATING" in said
             assert "no renegotiation" in said
@@ -471,7 +471,7 @@ def test_socat_brings_plain_9p_to_it(run: Run[Any], authority: Authority, tmp_pa
             with connect(f"unix:{path}") as client:
                 client.write_bytes("/file", b"content" * 100_000)
                 assert client.read_bytes("/file") == b"content" * 100_000
-            socat.wait(PATIENCE)
+            socat.wait(TIMEOUT)
 
     run(with_server(authority.listen(), use))
 

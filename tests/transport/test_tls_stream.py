@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import uvloop
 from tests.support.certificates import Authority
-from tests.support.client import PATIENCE, RawClient
+from tests.support.client import TIMEOUT, RawClient
 
 from ninep.drivers.memory import MemoryDriver
 from ninep.linux import GETATTR_BASIC
@@ -60,13 +60,13 @@ class Lab:
             async with Server(MemoryDriver(), self._limits, owns_loop=True) as server:
                 self.port = (await server.listen(self._authority.listen())).port  # type: ignore[attr-defined]
                 await asyncio.gather(*[asyncio.to_thread(use) for use in uses])
-                await asyncio.wait_for(server.wait_idle(), PATIENCE)
+                await asyncio.wait_for(server.wait_idle(), TIMEOUT)
 
         return main()
 
     def plain(self) -> socket.socket:
         """A socket that is connected, and nothing more."""
-        return socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+        return socket.create_connection(("127.0.0.1", self.port), TIMEOUT)
 
     def tls(self, version: ssl.TLSVersion | None = None) -> ssl.SSLSocket:
         """A socket after the handshake."""
@@ -257,7 +257,7 @@ def test_garbage_after_the_handshake_ends_its_connection_alone(run: Run, authori
         sock.sendall(TVERSION)
         assert sock.recv(100)
         plain = socket.socket(fileno=sock.detach())
-        plain.settimeout(PATIENCE)
+        plain.settimeout(TIMEOUT)
         plain.sendall(b"\x17\x03\x03\x00\x20" + b"x" * 32)
         _closed(plain)
         lab.check()
@@ -283,7 +283,7 @@ def test_a_handshake_that_does_not_end_is_closed_in_time(
 
 def test_handshakes_that_do_not_end_keep_no_client_out(run: Run, authority: Authority) -> None:
     """More of them than connections may be: the oldest makes room, as one that has not attached."""
-    lab = Lab(authority, Limits(connections=8, peer_connections=8, version_within=PATIENCE))
+    lab = Lab(authority, Limits(connections=8, peer_connections=8, version_within=TIMEOUT))
 
     def ask() -> None:
         idle = [lab.plain() for _ in range(20)]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.client import PATIENCE, RawClient
+from tests.support.client import TIMEOUT, RawClient
 
 import ninep
 from ninep.client import aio
@@ -87,7 +87,7 @@ def test_a_session_over_a_hyper_v_socket(hyperv: Any) -> None:
             assert server.accepting
             for name in (b"first", b"second"):
                 await asyncio.to_thread(talk, name)
-            await asyncio.wait_for(server.wait_idle(), PATIENCE)
+            await asyncio.wait_for(server.wait_idle(), TIMEOUT)
 
     def talk(name: bytes) -> None:
         with RawClient(connect_virtual(HyperV(VM, SERVICE), 20)) as client:
@@ -107,12 +107,12 @@ def test_both_faces_of_the_client(hyperv: Any) -> None:
         async with Server(MemoryDriver()) as server:
             await server.listen("hyperv:any:5640")
             await asyncio.to_thread(use)
-            async with ninep.aconnect("hyperv:parent:5640", timeout=PATIENCE) as files:
+            async with ninep.aconnect("hyperv:parent:5640", timeout=TIMEOUT) as files:
                 assert await files.read_bytes("f") == b"over a hyper-v socket"
                 assert files.connection.peer == f"hyperv:{WILDCARDS['parent']}:{SERVICE}"
 
     def use() -> None:
-        with ninep.connect(f"hyperv:{VM}:5640", timeout=PATIENCE) as files:
+        with ninep.connect(f"hyperv:{VM}:5640", timeout=TIMEOUT) as files:
             files.write_bytes("f", b"over a hyper-v socket")
 
     asyncio.run(serve())
@@ -122,10 +122,10 @@ def test_both_faces_of_the_client(hyperv: Any) -> None:
 def test_a_service_that_is_not_listened_at(hyperv: Any) -> None:
     async def ask() -> None:
         with pytest.raises(OSError, check=lambda error: error.errno == errno.ENOENT):
-            await aio.connect(f"hyperv:{VM}:1", timeout=PATIENCE)
+            await aio.connect(f"hyperv:{VM}:1", timeout=TIMEOUT)
 
     with pytest.raises(OSError, check=lambda error: error.errno == errno.ENOENT):
-        ninep.connect(f"hyperv:{VM}:1", timeout=PATIENCE)
+        ninep.connect(f"hyperv:{VM}:1", timeout=TIMEOUT)
     asyncio.run(ask())
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.drivers.local.conftest import NEW, refusal
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep import host
 from ninep.drivers.local import LocalNode, slow
@@ -41,7 +41,7 @@ def other_process(path: Path, kind: str, start: int, length: int) -> Iterator[tu
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip(), process.pid
-        process.communicate("", timeout=PATIENCE)
+        process.communicate("", timeout=TIMEOUT)
 
 
 @pytest.fixture

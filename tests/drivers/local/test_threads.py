@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.drivers.local.conftest import NEW, refusal
-from tests.support.client import PATIENCE
+from tests.support.client import TIMEOUT
 
 from ninep import host
 from ninep.drivers.local import LocalNode
@@ -139,7 +139,7 @@ def test_a_way_by_name_waits_for_a_rename_on_it(root: LocalNode, meet: Callable[
     thread = threading.Thread(target=look)
     meet(root.table.model, "rename", thread.start)
     root.rename(b"folder", root, b"renamed")
-    thread.join(PATIENCE)
+    thread.join(TIMEOUT)
     assert seen == [file.path]
     for node in (file, folder):
         node.release()
