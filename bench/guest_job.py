@@ -3,8 +3,8 @@
 A guest unpacks a source tree, runs `git status` twice, builds, builds again without changes and
 removes the tree; lists a large directory; writes and reads a large file, in order and at random
 (bench/guest_rows.py has the rows): on this server over virtio, over TCP through QEMU's user network,
-passt or a tap device, on diod over TCP, on QEMU's own 9pfs over virtio, and in its own memory as the
-lower bound (bench/guest_mounts.py), in turn, in one guest.  The guest's own work is the same
+passt or a tap device, on diod over TCP, on QEMU's own 9pfs over virtio, as virtiofs and on virtiofsd,
+and in its own memory as the lower bound (bench/guest_mounts.py), in turn, in one guest.  The guest's own work is the same
 everywhere, so the differences are those of the file servers and of the way to them.  Needs the same
 programs as tests/guest (QEMU, busybox, apt), and passt for that way.
 """
@@ -31,7 +31,7 @@ from tests.guest.qemu import qemu  # noqa: E402
 from tests.guest.vm import Guest, Lost  # noqa: E402
 
 from bench import install  # noqa: E402
-from bench.guest_mounts import MountPoint, Setup, processor, set_up  # noqa: E402
+from bench.guest_mounts import VIRTIOFSD, MountPoint, Setup, processor, set_up  # noqa: E402
 from bench.guest_rows import JOB, PREPARE, STAGES, Row, Stage  # noqa: E402
 
 HERE = os.path.join(ROOT, "bench")
@@ -40,10 +40,15 @@ MODELS = ("mapped-xattr", "passthrough")
 MOUNTS = (
     *(f"{transport}:{model}" for model in MODELS for transport in ("virtio", "9pfs")),
     *("tcp:mapped-xattr", "passt:mapped-xattr", "tap:mapped-xattr", "tcp:passthrough", "diod-names", "memory"),
+    *("virtiofs:passthrough", "virtiofsd", "virtiofsd-c"),
 )
 ACCELERATORS = {"tcg": "tcg,thread=multi", "kvm": "kvm"}
-COMPARED = (("virtio", "9pfs"), ("virtio", "tcp"), ("passt", "tcp"), ("tap", "tcp"))
-"""Transports whose ratios are told, of each model."""
+COMPARED = (
+    *(("virtio", other) for other in ("9pfs", "tcp")),
+    *((other, "tcp") for other in ("passt", "tap")),
+    *(("virtiofs", other) for other in VIRTIOFSD),
+)
+"""Whose ratios are told: of two transports with the same model, or of one to another server."""
 
 # Of one row in one round: seconds by the clock; of processor time of the server; of that and of QEMU
 # and what else carries the requests.
@@ -138,11 +143,11 @@ def table(results: Results, stages: Sequence[Stage], kind: str, title: str) -> s
 def ratios(results: Results, stages: Sequence[Stage], kind: str, title: str) -> str:
     """Medians of the ratios within each round, of one transport to another with the same model."""
     pairs = [
-        (f"{ours}:{model}", f"{theirs}:{model}")
+        (f"{ours}:{model}", theirs if theirs in VIRTIOFSD else f"{theirs}:{model}")
         for model in MODELS
         for ours, theirs in COMPARED
-        if f"{ours}:{model}" in results and f"{theirs}:{model}" in results
     ]
+    pairs = [(ours, theirs) for ours, theirs in pairs if ours in results and theirs in results]
     if not pairs:
         return ""
     lines = ["| " + " | ".join([title, *(f"{a} / {b}" for a, b in pairs)]) + " |", "|---" + "|--:" * len(pairs) + "|"]

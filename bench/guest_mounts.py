@@ -1,7 +1,8 @@
 """How the guest of bench/guest_job.py reaches a folder of the host.
 
 A mount has a key: `TRANSPORT:MODEL` is this server over one of the TRANSPORTS, `9pfs:MODEL` QEMU's
-own, a key of bench/servers.py another server over TCP, `memory` the guest's own memory.  All are
+own, `virtiofsd` and `virtiofsd-c` the virtiofs servers of Rust and of QEMU before 8.0 (VIRTIOFSD), a
+key of bench/servers.py another server over TCP, `memory` the guest's own memory.  All are
 there at once, in one guest, so that they can be measured in turn.  This server and QEMU's own serve
 the same folder of a model: what they keep on disk is the same.
 """
@@ -18,17 +19,31 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.guest.qemu import USER_NETWORK, Network, Share, VhostUser
+from tests.guest.qemu import USER_NETWORK, Network, Share, VhostUser, Virtiofs
 from tests.guest.vm import HOST, Guest
 
 from bench import servers, tree
-from bench.guest_rows import JOB, LISTED, Row, Stage
+from bench.guest_rows import JOB, LISTED, STAGES, Row, Stage
 
 # The host, as the guest sees it there; the guest is .15 of the same network.
 PASST_HOST = "10.0.3.2"
 TAP_HOST = "10.0.4.1"
-TRANSPORTS = ("virtio", "tcp", "passt", "tap")
+TRANSPORTS = ("virtio", "virtiofs", "tcp", "passt", "tap")
 JOB_ROWS = frozenset(row.key for row in JOB)
+VIRTIOFS_ROWS = frozenset(row.key for stage in STAGES[:-1] for row in stage.rows)
+"""All but those of cache=mmap, which is an option of 9P's client alone."""
+VIRTIOFSD = {
+    "virtiofsd": (
+        ("virtiofsd", "/usr/libexec/virtiofsd"),
+        "--socket-path {socket} --shared-dir {tree} --sandbox chroot --cache auto --xattr --log-level error",
+    ),
+    "virtiofsd-c": (
+        ("/usr/lib/qemu/virtiofsd",),
+        "-f --socket-path={socket} -o source={tree} -o sandbox=chroot -o cache=auto -o xattr -o log_level=err",
+    ),
+}
+"""Where each is found, and its words. The cache's rule is that of `ninep serve` as well: names and
+attributes for one second (cache=auto; both server's default), and extended attributes are there."""
 TICKS = os.sysconf("SC_CLK_TCK")
 START_LIMIT = 20.0  # seconds until passt has made its socket
 
@@ -46,13 +61,16 @@ class MountPoint:
     options: str = ""
     pid: int = 0  # of a server in a process of its own
     rows: frozenset[str] = frozenset()  # that are run on it; empty: all
+    kind: str = "9p"  # of file system
 
     def of(self, stage: Stage) -> tuple[Row, ...]:
         """The rows of a stage that are run on it."""
         return tuple(row for row in stage.rows if not self.rows or row.key in self.rows)
 
     def command(self, options: str, at: str) -> str:
-        """The guest's command that mounts it with these options."""
+        """The guest's command that mounts it with these options (of 9P's client)."""
+        if self.kind == "virtiofs":
+            return f"mount -t virtiofs {self.source} {at}"
         return f"mount -t 9p -o version=9p2000.L,access=any,{self.options},{options} {self.source} {at}"
 
 
@@ -64,7 +82,7 @@ class Setup:
     programs: servers.Programs
     mounts: list[MountPoint] = field(default_factory=list)
     shares: list[Share] = field(default_factory=list)
-    devices: list[VhostUser] = field(default_factory=list)
+    devices: list[VhostUser | Virtiofs] = field(default_factory=list)
     networks: list[Network] = field(default_factory=lambda: [USER_NETWORK])
     interfaces: list[str] = field(default_factory=list)  # shell lines for the guest
     processes: list[int] = field(default_factory=list)  # processes beside QEMU and the servers
@@ -107,7 +125,7 @@ def set_up(keys: Sequence[str], scratch: str, programs: servers.Programs) -> Ite
     setup = Setup(Path(scratch), programs)
     asked = [key.partition(":")[::2] for key in keys]
     with contextlib.ExitStack() as stack:
-        ready = {"virtio", "tcp"}
+        ready = {"virtio", "virtiofs", "tcp"}
         for name, start in (("passt", _passt), ("tap", _tap)):
             if any(transport == name for transport, _ in asked):
                 try:
@@ -139,6 +157,8 @@ def _mounts(
             return []
         if transport == "virtio":
             return [MountPoint(key, f"ninep-{model}", "trans=virtio", ours[model].pid)]
+        if transport == "virtiofs":
+            return [MountPoint(key, f"fs-{model}", "", ours[model].pid, VIRTIOFS_ROWS, "virtiofs")]
         host = {"tcp": HOST, "passt": PASST_HOST, "tap": TAP_HOST}[transport]
         return [MountPoint(key, host, _tcp(ours[model]), ours[model].pid)]
     if transport == "9pfs":
@@ -146,6 +166,13 @@ def _mounts(
         return [MountPoint(key, model, "trans=virtio")]
     if transport == "memory":
         return [MountPoint(key, rows=JOB_ROWS)]
+    if transport in VIRTIOFSD:
+        try:
+            pid = stack.enter_context(_virtiofsd(setup, transport))
+        except Missing as why:
+            print(f"left out: {key}: {why}", file=sys.stderr)
+            return []
+        return [MountPoint(key, transport, "", pid, VIRTIOFS_ROWS, "virtiofs")]
     server = servers.BY_KEY[key]
     if reason := servers.missing(server, setup.programs):
         print(f"left out: {key}: {reason}", file=sys.stderr)
@@ -173,12 +200,50 @@ def _serving(setup: Setup, model: str, used: set[str]) -> Iterator[servers.Runni
         device = VhostUser(f"ninep-{model}", setup.scratch / f"{model}.socket")
         setup.devices.append(device)
         words += f" --listen vhost-user:{device.socket},tag={device.tag}"
+    if "virtiofs" in used:
+        shared = Virtiofs(f"fs-{model}", setup.scratch / f"fs-{model}.socket")
+        setup.devices.append(shared)
+        words += f" --listen virtiofs:{shared.socket},tag={shared.tag}"
     if "tap" in used:
         words += f" --listen {TAP_HOST}:{{port}} --allow any"
     words += " --listen 127.0.0.1:{port}"
     server = servers.Server(f"ninep-{model}", f"ninep, {model}", words, "ours")
     with servers.running(server, str(setup.folder(model)), setup.programs, _cpus()) as up:
         yield up
+
+
+def _started(words: Sequence[str], path: Path) -> subprocess.Popen[bytes]:
+    """A process that has made its socket.
+
+    Raises:
+        Missing: it ended, or there was none within START_LIMIT.
+    """
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + START_LIMIT
+    while not path.exists() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.02)
+    if not path.exists():
+        process.kill()
+        process.wait()
+        raise Missing("it ends at once")
+    return process
+
+
+@contextlib.contextmanager
+def _virtiofsd(setup: Setup, key: str) -> Iterator[int]:
+    """Another virtiofs server, as a device of the guest; gives its process."""
+    places, words = VIRTIOFSD[key]
+    program = next((found for found in map(shutil.which, places) if found), None)
+    if not program or os.geteuid() != 0:
+        raise Missing("it needs root" if program else f"none of {', '.join(places)} is there")
+    device = Virtiofs(key, setup.scratch / f"{key}.socket")
+    process = _started([program, *words.format(socket=device.socket, tree=setup.folder(key)).split()], device.socket)
+    setup.devices.append(device)
+    try:
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @contextlib.contextmanager
@@ -193,13 +258,8 @@ def _passt(setup: Setup) -> Iterator[None]:
         folder.chmod(0o777)
         path = folder / "socket"
         words = ["-f", "-q", "-s", str(path), "-a", "10.0.3.15", "-n", "24", "-g", PASST_HOST, "-4"]
-        process = subprocess.Popen([program, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = _started([program, *words], path)
         try:
-            end = time.monotonic() + START_LIMIT
-            while not path.exists() and process.poll() is None and time.monotonic() < end:
-                time.sleep(0.02)
-            if not path.exists():
-                raise Missing("it ends at once")
             setup.interface(f"stream,server=off,addr.type=unix,addr.path={path}", "10.0.3")
             setup.processes.append(process.pid)
             yield
