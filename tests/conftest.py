@@ -17,10 +17,12 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from tests.serving import Server, keeps_user_attributes
+from tests.support.leftovers import leftovers
 
 settings.register_profile("untimed", deadline=None)  # a machine may be busy: no test asserts how long an example takes
 settings.load_profile("untimed")
@@ -77,6 +79,23 @@ def logging_as_before() -> Iterator[None]:
         if log.level != level:
             log.setLevel(level)
         log.propagate = propagate
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
+    if fixturedef.scope not in {"package", "session"}:
+        return (yield)
+    with leftovers.permitted():
+        return (yield)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_left_behind() -> Iterator[None]:
+    """No thread and no process outlives the tests of a module."""
+    leftovers.begin()
+    yield
+    left = leftovers.found()
+    assert not left, f"left behind by the tests of this module: {', '.join(left)}"
 
 
 @pytest.fixture

@@ -74,3 +74,43 @@ def test_what_a_driver_says_that_it_cannot_do_is_not_required(tmp_path: Path) ->
     told = outcome(tmp_path, "guest", OF_A_DRIVER)
     assert told.startswith("0")
     assert "the driver has no hard links" in told
+
+
+LEAVES = """
+import subprocess, threading
+from tests.support import leftovers
+
+leftovers.LIMIT = 0.0
+
+def test_one():
+    threading.Thread(target=threading.Event().wait, name="forgotten", daemon=True).start()
+    global process
+    process = subprocess.Popen(["sleep", "1000"])
+
+def test_two():
+    pass
+"""
+
+
+ENDS = """
+import os, signal
+from tests.support.leftovers import children
+
+def test_three():
+    for one in children():
+        os.kill(one, signal.SIGKILL)
+        os.waitpid(one, 0)
+"""
+
+
+def test_what_a_module_leaves_behind_is_its_failure(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(LEAVES)
+    (tmp_path / "test_other.py").write_text(ENDS)
+    argv = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-p", "no:randomly"]
+    argv += ["-c", "pyproject.toml", str(tmp_path)]
+    done = subprocess.run(argv, cwd=TOP, capture_output=True, text=True, check=False)
+    assert "3 passed, 1 error" in done.stdout
+    assert "left behind by the tests of this module: process " in done.stdout
+    assert "sleep 1000" in done.stdout
+    assert "thread forgotten" in done.stdout
+    assert "ERROR at teardown of test_two" in done.stdout
