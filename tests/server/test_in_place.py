@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from functools import wraps
 from math import inf
 from typing import Any
@@ -73,6 +73,22 @@ def wrote(count: int, tag: int = 1) -> bytes:
 
 def error(code: Errno, tag: int = 1) -> bytes:
     return frame_of(m.Rlerror(code), tag)
+
+
+STARTED: list[Offload] = []
+
+
+def started(threads: int) -> Offload:
+    """Worker threads, until the end of the test."""
+    STARTED.append(Offload(threads, "worker"))
+    return STARTED[-1]
+
+
+@pytest.fixture(autouse=True)
+def worker_threads() -> Iterator[None]:
+    yield
+    while STARTED:
+        STARTED.pop().shutdown()
 
 
 def views(data: bytearray, sizes: Sequence[int]) -> list[memoryview]:
@@ -408,7 +424,7 @@ def misses(root: Node, user: User) -> Node:
 
 @in_a_loop
 async def test_a_read_that_would_wait_is_sent() -> None:
-    guest = Guest(misses, workers=Offload(1, "worker")).begin(DATA)
+    guest = Guest(misses, workers=started(1)).begin(DATA)
     assert guest.ask(m.Tread(1, 5, 5000), room=[READ_HEADER, PAGE]) == (b"", b"")
     assert guest.connection.in_flight == 1
     await guest.settle()
@@ -438,7 +454,7 @@ def late(root: Node, user: User) -> Node:
 
 @in_a_loop
 async def test_a_thread_writes_what_was_there_when_the_message_came() -> None:
-    guest = Guest(late, workers=Offload(1, "worker")).begin()
+    guest = Guest(late, workers=started(1)).begin()
     assert guest.ask(m.Twrite(1, 0, DATA[:8000]), data=[PAGE]) == (b"", b"")
     await guest.settle()
     assert guest.sink.written.endswith(wrote(8000))
@@ -453,7 +469,7 @@ class Held(Guest):
 
     def __init__(self, **context: Any) -> None:
         self.faults = Faults()
-        super().__init__(self.faults, workers=Offload(4, "worker"), **context)
+        super().__init__(self.faults, workers=started(4), **context)
         self.begin(b"content")
         self.hold = self.faults.hold("file.fsync")
         assert self.ask(m.Tfsync(1, 0), 5) == (b"", b"")
@@ -572,7 +588,7 @@ async def test_progress_is_seen() -> None:
 
 def test_storage_that_turns_out_slow_is_asked_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
-        guest = Guest(workers=Offload(1, "worker")).begin(b"content")
+        guest = Guest(workers=started(1)).begin(b"content")
         clock = Clock(monkeypatch)
         clock.step = 2.0
         assert guest.ask(m.Tread(1, 0, 100)) == (read(b"content"), b"")
