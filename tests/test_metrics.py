@@ -220,7 +220,7 @@ def test_an_event_loop_that_hangs_is_not_healthy_and_a_server_that_drains_not_re
         said: list[str] = []
         application = metrics._Application(Ending(), metrics.CollectorRegistry(), None)  # type: ignore[arg-type]
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(metrics, "HEALTHY_WITHIN", 0.01)
+            patch.setattr(metrics, "HEALTH_TIMEOUT", 0.01)
             for path in ("/healthz", "/readyz"):  # in the event loop itself, which therefore runs nothing else
                 application({"PATH_INFO": path}, lambda status, _: said.append(status))
         return said
@@ -265,7 +265,7 @@ def test_a_reader_has_a_bounded_time_whatever_it_says() -> None:
         http = metrics._Http(listening, Access())
         thread = threading.Thread(target=http.serve_forever, args=(0.01,))
         with pytest.MonkeyPatch.context() as patch, socket.create_connection(listening.getsockname(), TIMEOUT) as sock:
-            patch.setattr(metrics, "ANSWER_WITHIN", 0.3)
+            patch.setattr(metrics, "REPLY_TIMEOUT", 0.3)
             thread.start()
 
             def dribble() -> None:

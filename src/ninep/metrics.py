@@ -8,10 +8,10 @@ Rules
 * Labels are words of this program and names of exports. What a client says is no label: it could
   make as many as it likes.
 * Answered by threads of its own, a few at a time (``READERS``), each for a bounded time
-  (``ANSWER_WITHIN`` from connecting to the last byte), so that slow readers keep no client from its
+  (``REPLY_TIMEOUT`` from connecting to the last byte), so that slow readers keep no client from its
   files. When all are busy, the reader that has been there longest makes room for a new one, so slow
   readers do not stop scrapes either: that takes milliseconds.
-* There are ``/metrics``, ``/healthz`` (200 if the event loop answers within ``HEALTHY_WITHIN``, else
+* There are ``/metrics``, ``/healthz`` (200 if the event loop answers within ``HEALTH_TIMEOUT``, else
   503) and ``/readyz`` (200 unless the end has begun, the server drains, or the storage of an export does
   not answer or has an error: ``server.storage_probe``); other paths are 404.
 * The peers that may connect are those of the exports: this machine, and the networks that
@@ -57,10 +57,10 @@ from ninep.wire.messages import BY_NUMBER
 
 READERS: Final = 8
 """How many may be answered at the same time."""
-ANSWER_WITHIN: Final = 10.0
+REPLY_TIMEOUT: Final = 10.0
 """Seconds from connecting to the last byte of the answer."""
 
-HEALTHY_WITHIN: Final = 2.0
+HEALTH_TIMEOUT: Final = 2.0
 
 POLL: Final = 0.1
 
@@ -81,10 +81,10 @@ LABELLED: Final[Sequence[tuple[str, str, str, Callable[[Counters], Iterable[tupl
 GAUGES: Final[Sequence[tuple[str, str, Callable[[Connection], int]]]] = (
     ("open_connections", "Connections.", lambda _: 1),
     ("sessions", "Connections that have attached.", lambda one: one.attached),
-    ("fids", "Fids, and node ids of FUSE.", lambda one: one.held.fids),
-    ("open_files", "Open files and directories.", lambda one: one.held.open_files),
-    ("open_directories", "Open directories.", lambda one: one.held.open_directories),
-    ("attribute_bytes", "Bytes of extended attributes in fids.", lambda one: one.held.attribute_bytes),
+    ("fids", "Fids, and node ids of FUSE.", lambda one: one.resources.fids),
+    ("open_files", "Open files and directories.", lambda one: one.resources.open_files),
+    ("open_directories", "Open directories.", lambda one: one.resources.open_directories),
+    ("attribute_bytes", "Bytes of extended attributes in fids.", lambda one: one.resources.attribute_bytes),
     ("requests_in_flight", "Requests not answered yet.", lambda one: one.in_flight),
     ("requests_in_threads", "Requests that worker threads are busy with.", lambda one: one.in_threads),
     ("slow_sessions", "Sessions whose storage answers slowly at the moment.", lambda one: one.slow),
@@ -193,7 +193,7 @@ def _add(histogram: HistogramMetricFamily, labels: Sequence[str], times: Histogr
 class _Handler(WSGIRequestHandler):
     """One request, in time; no line in the log for it."""
 
-    timeout = ANSWER_WITHIN
+    timeout = REPLY_TIMEOUT
 
     def log_message(self, format: str, *args: Any) -> None:
         """Scrapes are not logged."""
@@ -234,7 +234,7 @@ class _Http(ThreadingMixIn, WSGIServer):
         with self._guard:
             if len(self._readers) >= READERS:
                 self._end([next(iter(self._readers))])
-            self._readers[request] = monotonic() + ANSWER_WITHIN
+            self._readers[request] = monotonic() + REPLY_TIMEOUT
         super().process_request(request, client_address)
 
     def _end(self, readers: Sequence[socket.socket]) -> None:
@@ -327,7 +327,7 @@ class _Application:
         answered = threading.Event()
         with suppress(RuntimeError):  # it is closed
             self._loop.call_soon_threadsafe(answered.set)
-        return answered.wait(HEALTHY_WITHIN)
+        return answered.wait(HEALTH_TIMEOUT)
 
 
 def _say(start_response: Callable[..., Any], good: bool, yes: str, no: str) -> list[bytes]:

@@ -130,7 +130,7 @@ class TestInclude:
         assert mistakes(tmp_path / "fifo.toml") == ["fifo.toml: it is not a regular file"]
 
     def test_many_files_are_refused(self, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(config_file, "MOST_FILES", 2)
+        monkeypatch.setattr(config_file, "MAX_FILES", 2)
         path = write('include = ["a.toml", "b.toml"]\n[exports.x]\ntarget = "mem:"')
         write("", "a.toml")
         write("", "b.toml")

@@ -18,9 +18,9 @@ import pytest
 from tests.serving import ORDINARY_USER, Server, may_become_another_user
 from tests.support.client import TIMEOUT, RawClient
 
-from ninep.app import control, control_client, control_place
+from ninep.app import control, control_client, control_path
 from ninep.app.control_client import Asking, Refused, running
-from ninep.app.control_place import server_places, worker_places
+from ninep.app.control_path import server_paths, worker_paths
 from ninep.app.control_protocol import LONGEST_REQUEST
 from ninep.wire import messages as m
 
@@ -183,7 +183,7 @@ class TestReload:
 class TestWorkers:
     def test_one_answers_for_all(self, begin: Callable[..., Server], place: str) -> None:
         server = begin("--workers", "2")
-        until(lambda: len(worker_places(place)) == 2)
+        until(lambda: len(worker_paths(place)) == 2)
         some = [connect(server) for _ in range(4)]
         with Asking(place) as asking:
             found = asking.status()
@@ -197,18 +197,18 @@ class TestWorkers:
         for one in some:
             one.close()
         server.stop()
-        assert worker_places(place) == {}
+        assert worker_paths(place) == {}
 
     def test_one_that_hangs_is_named(self, begin: Callable[..., Server], place: str) -> None:
         begin("--workers", "2")
-        until(lambda: len(worker_places(place)) == 2)
-        hangs, _ = pids = sorted(worker_places(place))
+        until(lambda: len(worker_paths(place)) == 2)
+        hangs, _ = pids = sorted(worker_paths(place))
         os.kill(hangs, signal.SIGSTOP)
         try:
             answered = None
             while answered is None:  # the socket that all share may give the connection to the one that hangs
                 try:
-                    with Asking(place, timeout=control.ANSWERS_WITHIN + 2) as asking:
+                    with Asking(place, timeout=control.REPLY_TIMEOUT + 2) as asking:
                         answered = asking.status()
                 except OSError:
                     continue
@@ -219,14 +219,14 @@ class TestWorkers:
 
     def test_a_socket_that_a_killed_one_left_is_removed(self, begin: Callable[..., Server], place: str) -> None:
         server = begin("--workers", "2")
-        until(lambda: len(worker_places(place)) == 2)
-        victim = next(iter(worker_places(place)))
+        until(lambda: len(worker_paths(place)) == 2)
+        victim = next(iter(worker_paths(place)))
         os.kill(victim, signal.SIGKILL)
         server.wait_for("starting another")
-        until(lambda: len(set(worker_places(place)) - {victim}) == 2)
+        until(lambda: len(set(worker_paths(place)) - {victim}) == 2)
         with Asking(place) as asking:
             until(lambda: len(asking.status()["processes"]) == 2)
-        assert victim not in worker_places(place)
+        assert victim not in worker_paths(place)
 
     def test_what_is_no_socket_of_a_worker_is_left_alone(
         self, begin: Callable[..., Server], place: str, tmp_path: Path
@@ -244,7 +244,7 @@ class TestWorkers:
     @pytest.mark.skipif(not may_become_another_user(), reason="needs root")
     def test_no_other_user_is_believed_to_be_a_worker(self, begin: Callable[..., Server], place: str) -> None:
         server = begin("--workers", "2")
-        until(lambda: len(worker_places(place)) == 2)
+        until(lambda: len(worker_paths(place)) == 2)
         with listener_of(ORDINARY_USER, f"{place}.1"), Asking(place) as asking:
             found = asking.status()
             assert len(found["processes"]) == 2
@@ -278,10 +278,10 @@ def listener_of(uid: int, path: str) -> Iterator[None]:
 def test_who_is_believed_to_be_a_server(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with listener_of(ORDINARY_USER, place):
         Asking(place).close()  # root asks every user's
-        monkeypatch.setattr(control_place, "own_uid", lambda: 1000)
+        monkeypatch.setattr(control_path, "own_uid", lambda: 1000)
         with pytest.raises(PermissionError, match=f"user {ORDINARY_USER} listens there"):
             Asking(place)
-        monkeypatch.setattr(control_place, "own_uid", lambda: ORDINARY_USER)
+        monkeypatch.setattr(control_path, "own_uid", lambda: ORDINARY_USER)
         Asking(place).close()
     os.unlink(place)
     with listener_of(0, place):
@@ -402,7 +402,7 @@ class TestPlaces:
                 assert done.returncode == 1
                 assert "--pid" in done.stderr
                 assert f"server {two.pid} " in self.run("status", "--pid", str(two.pid), environment=places).stdout
-            two_gone = server_places([f"{tmp_path}/ninep"])
+            two_gone = server_paths([f"{tmp_path}/ninep"])
             assert list(two_gone) == [one.pid]
 
     def test_what_a_killed_server_left_is_removed(
@@ -414,9 +414,9 @@ class TestPlaces:
         with Server(export, environment=places) as server:
             assert list(control_client.running()) == [server.pid]
             server.kill()
-        assert list(server_places([f"{tmp_path}/ninep"])) == [server.pid]
+        assert list(server_paths([f"{tmp_path}/ninep"])) == [server.pid]
         assert control_client.running() == {}
-        assert server_places([f"{tmp_path}/ninep"]) == {}
+        assert server_paths([f"{tmp_path}/ninep"]) == {}
 
     def test_a_folder_that_others_can_write_is_not_used(self, export: Path, tmp_path: Path) -> None:
         (tmp_path / "ninep").mkdir()

@@ -50,7 +50,7 @@ OF_WORKERS = {
 
 def sending(moment: tuple[str, str], number: int) -> str:
     """What is run before the program."""
-    unhurried = "from ninep.app import starting; starting.STARTS_WITHIN = 1000\n"  # a machine may be busy
+    unhurried = "from ninep.app import starting; starting.START_TIMEOUT = 1000\n"  # a machine may be busy
     return f"{SEND}{unhurried}at({moment[0]!r}, {moment[1]!r}, lambda: os.kill(os.getpid(), {int(number)}))"
 
 
@@ -112,7 +112,7 @@ def test_one_that_hangs_is_cut_short(tmp_path: Path, workers: str) -> None:
     """An export on a device that does not answer: the first signal waits for a bounded time."""
     patch = f"""{SEND}
 from ninep.app import starting
-starting.STARTS_WITHIN = 0.1
+starting.START_TIMEOUT = 0.1
 at('ninep.app.run', 'exports_of', lambda: (os.write(2, b'hangs\\n'), os.read(os.pipe()[0], 1)))"""
     process = run(patch, tmp_path, f"--workers={workers}")
     assert process.stderr

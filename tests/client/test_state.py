@@ -51,14 +51,14 @@ def state() -> ServerState:
 
 
 def test_a_file_that_was_created_is_opened_the_next_time(state: ServerState) -> None:
-    assert state.held[1].names == (b"d", b"f")
-    assert state.held[1].qid == FILE
-    assert state.held[1].opened == Tlopen(1, O_RDWR)
+    assert state.fids[1].names == (b"d", b"f")
+    assert state.fids[1].qid == FILE
+    assert state.fids[1].opened == Tlopen(1, O_RDWR)
 
 
 def test_a_renamed_directory(state: ServerState) -> None:
     state.note(Trenameat(0, b"d", 0, b"e"), Rrenameat())
-    assert state.held[1].names == (b"e", b"f")
+    assert state.fids[1].names == (b"e", b"f")
 
 
 def lock(kind: int, start: int, length: int, owner: int = 7) -> Tlock:
@@ -78,7 +78,7 @@ def lock(kind: int, start: int, length: int, owner: int = 7) -> Tlock:
 def test_locks_that_are_left(state: ServerState, later: Tlock, left: list[tuple[int, int]]) -> None:
     state.note(lock(LOCK_WRLCK, 10, 0), Rlock(0))
     state.note(later, Rlock(0))
-    assert [(one.start, one.length) for one in state.held[1].locks] == left
+    assert [(one.start, one.length) for one in state.fids[1].locks] == left
 
 
 def written(state: ServerState, data: bytes) -> None:

@@ -175,7 +175,7 @@ def test_a_filesystem_whose_program_died(base: Path, disk: Faulty) -> None:
             m.Tstatfs(FOLDER),
         ):
             client.refuses(message, Errno.ENOTCONN, Errno.ECONNABORTED, Errno.EIO)
-        client.told(m.Tclunk(FILE))
+        client.errors_of(m.Tclunk(FILE))
         lab.gone = True
 
 
@@ -257,7 +257,7 @@ def test_a_disk_unmounted_below_the_export(base: Path) -> None:
         client.clunk(FILE)
         assert not client.walk_or_not(ROOT, 9, b"disk", b"file")
         assert (lab.top / "disk").exists()
-        client.told(m.Tmkdir(FOLDER, b"new", 0o755, 0))
+        client.errors_of(m.Tmkdir(FOLDER, b"new", 0o755, 0))
         client.clunk(FOLDER)
 
 
@@ -275,7 +275,7 @@ def test_a_folder_deleted_in_the_middle_of_a_create(base: Path) -> None:
                 deleter.start()
                 for number in range(5):
                     client.walk(FOLDER, 3)
-                    said = client.told(m.Tlcreate(3, b"f%d" % number, 2, 0o644, 100))
+                    said = client.errors_of(m.Tlcreate(3, b"f%d" % number, 2, 0o644, 100))
                     assert said <= {Errno.ENOENT, Errno.ESTALE, Errno.EIO}, (turn, said)
                     client.clunk(3)
                 deleter.join()

@@ -27,7 +27,7 @@ from ninep.wire import messages as m
 
 pytestmark = [needs_root, pytest.mark.skipif(not host.SEES_MOUNTS, reason="needs openat2(2), Linux 5.6")]
 ROOT, MNT, FILE = 0, 1, 2
-HURRIES = """
+HURRY_TIMEOUT = """
 from ninep.app import ending
 ending.HURRIES = 0.5
 """
@@ -98,7 +98,7 @@ def another_serves(folder: Path, port: int) -> None:
 
 @pytest.mark.parametrize("hang", HANGS, ids=lambda hang: hang.__name__)
 def test_what_can_end_ends(base: Path, disk: Faulty, hang: Callable[[RawClient, Faulty], None]) -> None:
-    with cut_short(base, "-s", "none", patch=HURRIES) as server, until_it_answers(server, disk):
+    with cut_short(base, "-s", "none", patch=HURRY_TIMEOUT) as server, until_it_answers(server, disk):
         client, other = attached(server), attached(server)
         hang(client, disk)
         for _ in range(2):
@@ -147,7 +147,7 @@ def test_an_open_that_waits_for_a_lease(base: Path, workers: str) -> None:
     """That wait a signal ends."""
     (base / "file").write_bytes(b"content")
     with (
-        cut_short(base, "-s", "none", "--workers", workers, patch=SHORT + HURRIES) as server,
+        cut_short(base, "-s", "none", "--workers", workers, patch=SHORT + HURRY_TIMEOUT) as server,
         attached(server) as client,
     ):
         client.walk(ROOT, FILE, b"file")

@@ -16,7 +16,7 @@ from tests.support.served import LAYERS
 
 from ninep.drivers.memory import MemoryDriver
 from ninep.fuse.connection import FuseConnection
-from ninep.fuse.dispatcher import LATER, MOST_WAITING, NEVER
+from ninep.fuse.dispatcher import LATER, MAX_WAITING, NEVER
 from ninep.linux import LOCK_UNLCK, LOCK_WRLCK
 from ninep.node import Driver, serve_in_this_thread
 from ninep.server.budgets import Budgets
@@ -323,7 +323,7 @@ def test_requests_that_wait_for_locks_keep_no_other_out() -> None:
         node, one = await link.create()
         two = int.from_bytes((await link.ask(Opcode.OPEN, node, 2, 0))[:8], "little")
         await link.ask(Opcode.SETLK, node, one, 1, 0, 9, LOCK_WRLCK, 1, 0, 0)
-        waiting = [link.send(Opcode.SETLKW, node, two, 2, 0, 9, LOCK_WRLCK, 1, 0, 0) for _ in range(MOST_WAITING)]
+        waiting = [link.send(Opcode.SETLKW, node, two, 2, 0, 9, LOCK_WRLCK, 1, 0, 0) for _ in range(MAX_WAITING)]
         assert Reason.IN_FLIGHT not in link.connection._flow.reasons
         await link.ask(Opcode.SETLK, node, one, 1, 0, 9, LOCK_UNLCK, 1, 0, 0)
         for unique in waiting:

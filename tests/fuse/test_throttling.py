@@ -106,7 +106,7 @@ def test_a_mount_gets_the_rate_that_is_set(
         mount.replies.clear()
         for _ in range(8 * each_second):
             ask(mount)
-        assert mount.connection.doing.paused == ["THROTTLED"]
+        assert mount.connection.activity.paused == ["THROTTLED"]
         assert mount.connection.progress is None
         before = len(mount.replies)
         await mount.passes(4)

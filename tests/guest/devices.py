@@ -18,7 +18,7 @@ from tests.guest.combinations import Combination, served_as, server_user
 from tests.guest.machine import MAPPED, Machine, Mount
 from tests.guest.qemu import Share, VhostUser
 from tests.serving import ANY_PORT, Server, may_become_another_user
-from tests.transport.test_kept import Manager
+from tests.transport.test_stored_front_end import Manager
 
 ROOT = tuple(Combination(model, Mount()) for model in ("passthrough", "none", *MAPPED, "mapped-owner"))
 ORDINARY = tuple(Combination(model, Mount(acl=True), ordinary_user=True) for model in ("mapped-owner", "mapped-xattr"))

@@ -16,13 +16,13 @@ class Told(Node):
     """A node that notes what it is told."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[object, ...]] = []
+        self.calls: list[tuple[object, ...]] = []
 
     def setxattr(self, name: bytes, value: bytes, flags: int) -> None:
-        self.told.append(("set", name, value, flags))
+        self.calls.append(("set", name, value, flags))
 
     def removexattr(self, name: bytes) -> None:
-        self.told.append(("remove", name))
+        self.calls.append(("remove", name))
 
     def getattr(self, mask: int) -> "object":  # type: ignore[override]
         raise NotImplementedError
@@ -49,11 +49,11 @@ def test_a_value_is_whole_when_every_byte_was_written(writes: list[tuple[int, by
     node = Told()
     if len(value) == SIZE:
         buffer.commit(node)
-        assert node.told == [("set", b"user.a", bytes(value[at] for at in range(SIZE)), 0)]
+        assert node.calls == [("set", b"user.a", bytes(value[at] for at in range(SIZE)), 0)]
     else:
         with pytest.raises(Refused, check=lambda refused: refused.code is Errno.EINVAL):
             buffer.commit(node)
-        assert node.told == []
+        assert node.calls == []
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_value_is_whole_when_every_byte_was_written(writes: list[tuple[int, by
 def test_nothing_at_all(flags: int, told: tuple[object, ...]) -> None:
     node = Told()
     XattrBuffer(b"user.a", 0, flags).commit(node)
-    assert node.told == [told]
+    assert node.calls == [told]
 
 
 def test_the_bytes_are_its_own() -> None:
@@ -78,4 +78,4 @@ def test_the_bytes_are_its_own() -> None:
     received[:] = b"xyz"
     node = Told()
     buffer.commit(node)
-    assert node.told == [("set", b"user.a", b"abc", 0)]
+    assert node.calls == [("set", b"user.a", b"abc", 0)]

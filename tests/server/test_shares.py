@@ -98,7 +98,7 @@ class Throttled(Served):
         began = loop.now
 
         async def passing() -> None:
-            while connection.doing.requests < goal:
+            while connection.activity.requests < goal:
                 await loop.pass_time(STEP)
 
         self.call(passing())
@@ -132,7 +132,7 @@ def throttled(limits: Rates, kind: str = "fast") -> Iterator[tuple[Throttled, Ra
 @pytest.mark.parametrize("scope", ["export", "connection", "user"])
 def test_a_client_gets_the_rate_that_is_set(scope: str, limit: str, request_: m.Message, units: int, rate: int) -> None:
     with throttled(rates(**{scope: limit})) as (served, client, connection):
-        before = connection.doing.requests
+        before = connection.activity.requests
         tags = client.send_all(*[request_] * COUNT)
         seconds = served.until_served(connection, before + COUNT)
         assert COUNT * units / seconds == pytest.approx(rate, rel=0.05)
@@ -149,14 +149,14 @@ def test_reads_and_writes_are_apart(limit: str) -> None:
             client.rpc(GETATTR)
         client.rpc(WRITE)
         tag = client.send(WRITE)
-        served.until(lambda: connection.doing.paused == ["THROTTLED"])
+        served.until(lambda: connection.activity.paused == ["THROTTLED"])
         served.limit(rates())
         client.reply(tag)
 
 
 def test_a_read_from_a_worker_thread_counts_as_any() -> None:
     with throttled(rates("bps-read=8K"), "misses") as (served, client, connection):
-        before = connection.doing.requests
+        before = connection.activity.requests
         tags = client.send_all(*[READ] * COUNT)
         seconds = served.until_served(connection, before + COUNT)
         assert COUNT * BLOCK / seconds == pytest.approx(8192, rel=0.05)
@@ -167,14 +167,14 @@ def test_a_read_from_a_worker_thread_counts_as_any() -> None:
 def test_a_burst_as_it_is_set_and_the_rate_after_it() -> None:
     """The bucket holds two seconds at 20 per second, and leaks 5 of them in each meanwhile."""
     with throttled(rates("iops-total=5:20:2")) as (served, client, connection):
-        before = connection.doing.requests
+        before = connection.activity.requests
         tags = client.send_all(*[GETATTR] * COUNT)
         served.passes(2)
-        assert connection.doing.requests - before == pytest.approx(20 * 2, abs=3)
+        assert connection.activity.requests - before == pytest.approx(20 * 2, abs=3)
         served.passes(2)
-        assert connection.doing.requests - before == pytest.approx(20 * 2 + 5 * 4, abs=2)
+        assert connection.activity.requests - before == pytest.approx(20 * 2 + 5 * 4, abs=2)
         served.passes(3)
-        assert connection.doing.requests - before == pytest.approx(20 * 2 + 5 * 7, abs=2)
+        assert connection.activity.requests - before == pytest.approx(20 * 2 + 5 * 7, abs=2)
         served.limit(rates())
         for tag in tags:
             client.reply(tag)
@@ -193,16 +193,16 @@ def test_no_other_client_waits_for_one_that_is_throttled() -> None:
     """No time passes while the other is served, and nothing of the throttled client is."""
     with throttled(rates(connection="bps-write=100")) as (served, client, connection), served.opened() as other:
         tags = client.send_all(*[WRITE] * 50)
-        served.until(lambda: connection.doing.paused == ["THROTTLED"])
-        before = connection.doing.requests
+        served.until(lambda: connection.activity.paused == ["THROTTLED"])
+        before = connection.activity.requests
         for _ in range(200):
             other.rpc(GETATTR)
             other.rpc(READ)
-        assert connection.doing.requests == before
+        assert connection.activity.requests == before
         served.passes(8, 0.1)
         for _ in range(200):
             other.rpc(GETATTR)
-        assert connection.doing.requests - before <= 2  # one block in 8 s
+        assert connection.activity.requests - before <= 2  # one block in 8 s
         served.limit(rates())
         for tag in tags:
             client.reply(tag)
@@ -211,10 +211,10 @@ def test_no_other_client_waits_for_one_that_is_throttled() -> None:
 def test_the_clients_of_an_export_share_it_alike() -> None:
     with throttled(rates("iops-total=100")) as (served, client, connection), served.opened() as other:
         others = served.last()
-        before = connection.doing.requests, others.doing.requests
+        before = connection.activity.requests, others.activity.requests
         tags, more = client.send_all(*[GETATTR] * 300), other.send_all(*[GETATTR] * 300)
         served.passes(4)
-        mine, theirs = connection.doing.requests - before[0], others.doing.requests - before[1]
+        mine, theirs = connection.activity.requests - before[0], others.activity.requests - before[1]
         assert mine + theirs == pytest.approx(400, rel=0.05)
         assert mine == pytest.approx(theirs, rel=0.1)
         served.limit(rates())
@@ -231,10 +231,10 @@ def test_a_user_has_one_share_by_whatever_connections() -> None:
     ):
         clients = [client, same, other]
         sides = [one for one, _ in served.do(served.server.arrivals)]
-        before = [side.doing.requests for side in sides]
+        before = [side.activity.requests for side in sides]
         tags = [one.send_all(*[GETATTR] * COUNT) for one in clients]
         served.passes(4)
-        mine, same_, others = (side.doing.requests - count for side, count in zip(sides, before, strict=True))
+        mine, same_, others = (side.activity.requests - count for side, count in zip(sides, before, strict=True))
         assert mine + same_ == pytest.approx(40, abs=2)
         assert mine == pytest.approx(same_, abs=2)
         assert others == pytest.approx(40, abs=2)
@@ -248,20 +248,20 @@ def test_other_rates_hold_at_once_for_connections_that_wait() -> None:
     with throttled(rates("bps-read=1K")) as (served, client, connection):
         tags = client.send_all(*[READ] * 80)
         served.passes(3)
-        assert connection.doing.paused == ["THROTTLED"]
-        before = connection.doing.requests
+        assert connection.activity.paused == ["THROTTLED"]
+        before = connection.activity.requests
         served.limit(rates("bps-read=4K"))
         assert 40 * BLOCK / served.until_served(connection, before + 40) == pytest.approx(4096, rel=0.05)
         served.limit(rates("bps-read=512"))
         assert 20 * BLOCK / served.until_served(connection, before + 60) == pytest.approx(512, rel=0.1)
-        assert connection.doing.requests == before + 60
+        assert connection.activity.requests == before + 60
         served.limit(rates())
         for tag in tags:
             client.reply(tag)
         served.limit(rates("iops-total=0.001"))
         client.rpc(GETATTR)
         tag = client.send(GETATTR)
-        served.until(lambda: connection.doing.paused == ["THROTTLED"])
+        served.until(lambda: connection.activity.paused == ["THROTTLED"])
         served.limit(rates())
         client.reply(tag)
 
@@ -271,11 +271,11 @@ def test_what_comes_after_a_request_that_waits_waits_too() -> None:
     with throttled(rates("iops-total=1")) as (served, client, connection):
         client.rpc(GETATTR)
         read, flush, clunk = client.send_all(READ, m.Tflush(1), m.Tclunk(FILE))
-        served.until(lambda: connection.doing.paused == ["THROTTLED"])
+        served.until(lambda: connection.activity.paused == ["THROTTLED"])
         assert connection.in_flight == 0
-        before = connection.doing.requests
+        before = connection.activity.requests
         served.passes(0.8)
-        assert connection.doing.requests == before
+        assert connection.activity.requests == before
         assert served.until_served(connection, before + 3) == pytest.approx(0.1, abs=0.01)
         for tag in (read, flush, clunk):
             client.reply(tag)
@@ -288,12 +288,12 @@ def test_who_hangs_up_while_waiting_leaves_no_debt() -> None:
         others = served.last()
         client.rpc(WRITE)
         client.send_all(WRITE)
-        served.until(lambda: connection.doing.paused == ["THROTTLED"])
+        served.until(lambda: connection.activity.paused == ["THROTTLED"])
         served.do(connection.abort)
         served.until(lambda: served.server.connections == 1)
         tag = other.send(WRITE)
-        served.until(lambda: others.doing.paused == ["THROTTLED"])
-        assert served.until_served(others, others.doing.requests + 1) == pytest.approx(0.9, abs=0.01)
+        served.until(lambda: others.activity.paused == ["THROTTLED"])
+        assert served.until_served(others, others.activity.requests + 1) == pytest.approx(0.9, abs=0.01)
         other.reply(tag)
 
 
@@ -301,7 +301,7 @@ def test_a_server_ends_without_waiting_for_what_is_throttled() -> None:
     with throttled(rates("iops-total=0.001")) as (served, client, connection):
         client.rpc(GETATTR)
         client.send(GETATTR)
-        served.until(lambda: connection.doing.paused == ["THROTTLED"])
+        served.until(lambda: connection.activity.paused == ["THROTTLED"])
         served.stop()
 
 
@@ -310,7 +310,7 @@ def test_who_is_made_to_wait_is_not_idle() -> None:
         connection = served.last()
         client.rpc(GETATTR)
         tag = client.send(GETATTR)
-        served.until(lambda: connection.doing.paused == ["THROTTLED"])
+        served.until(lambda: connection.activity.paused == ["THROTTLED"])
         served.passes(100, 0.5)
         client.reply(tag)
 
@@ -347,7 +347,7 @@ def served_slowly(
         Shares(exports).begin(connection)
         for frame in frames:
             feed(connection, frame)
-            while connection.doing.paused or connection.in_flight:
+            while connection.activity.paused or connection.in_flight:
                 await loop.pass_time(0.1)
         return replies(sink.written), state(connection.session)
 
@@ -382,7 +382,7 @@ def test_two_exports_have_limits_of_their_own() -> None:
             clients[1].rpc(GETATTR)
         clients[0].rpc(GETATTR)
         clients[0].send(GETATTR)
-        served.until(lambda: served.server.arrivals()[0][0].doing.paused == ["THROTTLED"])
+        served.until(lambda: served.server.arrivals()[0][0].activity.paused == ["THROTTLED"])
         clients[1].rpc(GETATTR)
         slow.throttle.change(rates())
         served.do(served.server.throttled)

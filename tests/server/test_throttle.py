@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ninep.options import BadOption
-from ninep.server.throttle import LIMITS, MOST_USERS, Bucket, Group, Limit, Rates, Throttle, parse_limit
+from ninep.server.throttle import LIMITS, MAX_USERS, Bucket, Group, Limit, Rates, Throttle, parse_limit
 
 RATES = st.integers(1, 10**9)
 REQUESTS = st.lists(st.tuples(st.floats(0, 5), st.integers(0, 1 << 20)), min_size=1, max_size=60)
@@ -182,7 +182,7 @@ def test_other_limits_begin_with_nothing_counted() -> None:
 
 def test_users_without_requests_are_forgotten_and_too_many_share_a_group() -> None:
     throttle = Throttle(Rates(user=(Limit("iops-total", 1),)))
-    for uid in range(MOST_USERS):
+    for uid in range(MAX_USERS):
         throttle.groups({}, uid, 0.0)[0].put(0, 0.0, writes=False)
     late = throttle.groups({}, "late", 0.5)[0]
     assert late.put(0, 0.5, writes=False) == 0

@@ -100,7 +100,7 @@ def test_one_that_is_no_part_of_it_changes_nothing(worker: Make, change: Change)
 
 
 def test_one_that_takes_too_long_ends_it(worker: Make, change: Change, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_change, "PREPARED_WITHIN", -1.0)
+    monkeypatch.setattr(worker_change, "PREPARE_TIMEOUT", -1.0)
     assert Changing(change, [worker()[0]]).step() is False
 
 

@@ -26,7 +26,7 @@ from ninep.wire import messages as m
 SHORT = """
 from ninep.app import ending
 from ninep.server import worker, workers
-worker.HANGING_WITHIN, workers.HUNG_AFTER, workers.PING_EVERY, ending.LOOP_ANSWERS = 0.5, 0.5, 0.2, 0.3
+worker.HANG_TIMEOUT, workers.HUNG_AFTER, workers.PING_EVERY, ending.LOOP_ANSWERS = 0.5, 0.5, 0.2, 0.3
 """
 REPLACED = """
 from ninep.server import workers
@@ -38,7 +38,7 @@ end is short.
 LOOP_HANGS = (
     SHORT
     + """
-worker.HANGING_WITHIN = 60  # a worker ends without its loop, and has the time to say so before it is killed
+worker.HANG_TIMEOUT = 60  # a worker ends without its loop, and has the time to say so before it is killed
 import os
 from ninep.server.exports import Exports
 find, (reading, writing) = Exports.find, os.pipe()

@@ -10,7 +10,7 @@ from tests.support.client import RawClient
 from tests.support.served import Served
 
 from ninep.linux import GETATTR_BASIC
-from ninep.server.write_coalescer import LONGEST, MOST, WriteCoalescer
+from ninep.server.write_coalescer import LONGEST, MAX_WAITING, WriteCoalescer
 from ninep.wire import messages as m
 
 
@@ -47,13 +47,13 @@ class TestRounds:
 
         async def main() -> None:
             coalescer = WriteCoalescer()
-            for number in range(MOST + 1):
+            for number in range(MAX_WAITING + 1):
                 coalescer.add(Sends(sent, str(number)), 1.0)
-            assert len(sent) == MOST
+            assert len(sent) == MAX_WAITING
             await asyncio.sleep(0)
 
         asyncio.run(main())
-        assert sent == [str(number) for number in range(MOST + 1)]
+        assert sent == [str(number) for number in range(MAX_WAITING + 1)]
 
     def test_before_it_when_the_first_has_waited_long_enough(self) -> None:
         sent: list[str] = []
@@ -73,7 +73,7 @@ class TestConnections:
     """Several at once are each answered, in order, whatever comes behind their requests."""
 
     def test_each_gets_its_own_in_order(self, served: Served) -> None:
-        clients = [served.client() for _ in range(MOST + 4)]
+        clients = [served.client() for _ in range(MAX_WAITING + 4)]
         assert served.server._coalescer.shared
         asked = [[client.send(m.Tgetattr(0, GETATTR_BASIC)) for _ in range(20)] for client in clients]
         for client, tags in zip(clients, asked, strict=True):

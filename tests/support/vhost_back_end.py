@@ -23,7 +23,7 @@ class Echo:
     """A role that answers each request with its bytes in upper case."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.calls: list[str] = []
         """What the device said, oldest first."""
         self.queue: SplitQueue | None = None
         self.index = self.kick = -1
@@ -36,7 +36,7 @@ class Echo:
         self.broken: Callable[[int, RingError], None] = lambda _index, _error: None
 
     def start(self, index: int, queue: SplitQueue, kick: int, call: Callable[[], None], *, resumed: bool) -> None:
-        self.told.append(f"{'resume' if resumed else 'start'} {index} at {queue.next_available}")
+        self.calls.append(f"{'resume' if resumed else 'start'} {index} at {queue.next_available}")
         self.index, self.queue, self.kick, self.call = index, queue, kick, call
         try:
             if not resumed:
@@ -47,11 +47,11 @@ class Echo:
             self._break(error)
 
     def stop(self, index: int) -> None:
-        self.told.append(f"stop {index}")
+        self.calls.append(f"stop {index}")
         self.queue = None
 
     def end(self) -> None:
-        self.told.append("end")
+        self.calls.append("end")
         self.held = []
         self._held.clear()
 
@@ -157,11 +157,11 @@ class Pair:
         self.front = FrontEnd(ours, self.back.pump, guest=guest or self._guest, without=without)
 
     @property
-    def told(self) -> list[str]:
+    def calls(self) -> list[str]:
         """What the role was told since the last question."""
-        told = self.back.role.told[:]
-        self.back.role.told.clear()
-        return told
+        calls = self.back.role.calls[:]
+        self.back.role.calls.clear()
+        return calls
 
     def close(self) -> None:
         """The front end goes, and with it the memory that was made for it."""

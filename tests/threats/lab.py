@@ -126,7 +126,7 @@ class Attacker(RawClient):
     def linux(self) -> bool:
         return self.dialect == LINUX
 
-    def told(self, message: m.Message) -> set[Errno]:
+    def errors_of(self, message: m.Message) -> set[Errno]:
         """What the server says: nothing if it did as asked, else the errno (in plain 9P2000 all
         that have its words).
         """
@@ -136,14 +136,14 @@ class Attacker(RawClient):
             return codes(failure)
         return set()
 
-    def told_of(self, tag: int) -> None:
+    def any_reply(self, tag: int) -> None:
         """A request that was sent is answered, whatever with."""
         with suppress(Failed):
             self.reply(tag)
 
     def refuses(self, message: m.Message, *expected: Errno) -> None:
         """The request fails, with one of these."""
-        said = self.told(message)
+        said = self.errors_of(message)
         assert said & set(expected), f"{message!r}: {said or 'done'} instead of {[code.name for code in expected]}"
 
     def walk_or_not(self, fid: int, newfid: int, *names: bytes) -> bool:

@@ -144,7 +144,7 @@ def test_a_final_link_is_used_as_itself(lab: Lab, target: str) -> None:
         client.walk(ROOT, FILE, b"self")
         client.walk(ROOT, 5, b"own")
         for what, (message, expected) in FINAL.items():
-            assert client.told(message) & set(expected), what
+            assert client.errors_of(message) & set(expected), what
         assert client.rpc(m.Tgetattr(FILE, 0x7FF)).attributes.mode & 0o170000 == 0o120000
         assert client.rpc(m.Treadlink(FILE)).target == target.encode()
         client.rpc(m.Trenameat(ROOT, b"self", ROOT, b"moved"))
@@ -160,7 +160,7 @@ def test_links_that_clients_make_lead_nowhere_either(lab: Lab, dialect: bytes) -
     with lab.client(dialect) as client:
         for name in (b"up", b"file", b"root", b"dir"):
             client.walk(ROOT, FILE, name)
-            said = client.told(m.Tlopen(FILE, 0) if client.linux else m.Topen(FILE, 0))
+            said = client.errors_of(m.Tlopen(FILE, 0) if client.linux else m.Topen(FILE, 0))
             assert said & {Errno.ELOOP}, (name, said)
             assert not client.walk_or_not(FILE, SPARE, b"file")
             assert not client.walk_or_not(ROOT, SPARE, name, b"canary", b"file")

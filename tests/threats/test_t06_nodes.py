@@ -27,9 +27,9 @@ DEVICES = {b"chr", b"blk"}
 def make(client: Attacker, name: bytes) -> set[Errno]:
     kind, major, minor, perm, extension = NODES[name]
     if client.dialect == LINUX:
-        return client.told(m.Tmknod(ROOT, name, kind | 0o666, major, minor, NO_ID))
+        return client.errors_of(m.Tmknod(ROOT, name, kind | 0o666, major, minor, NO_ID))
     client.walk(ROOT, SPARE)
-    said = client.told(m.Tcreate(SPARE, name, perm | 0o666, 0, extension))
+    said = client.errors_of(m.Tcreate(SPARE, name, perm | 0o666, 0, extension))
     client.clunk(SPARE)
     return said
 
@@ -59,7 +59,7 @@ def test_what_was_made_is_not_opened(lab: Lab, dialect: bytes) -> None:
         for name in made:
             client.walk(ROOT, FILE, name)
             for how in (0, 1, 2):
-                said = client.told(m.Tlopen(FILE, how) if client.linux else m.Topen(FILE, how))
+                said = client.errors_of(m.Tlopen(FILE, how) if client.linux else m.Topen(FILE, how))
                 assert said & {Errno.ENXIO}, name
             client.clunk(FILE)
 
@@ -81,7 +81,7 @@ def test_types_that_mknod_must_not_make(lab: Lab) -> None:
     with lab.client() as client:
         for kind in range(16):
             if kind << 12 not in {0, 0o100000, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK}:
-                assert client.told(m.Tmknod(ROOT, b"odd", kind << 12 | 0o644, 0, 0, NO_ID)), oct(kind << 12)
+                assert client.errors_of(m.Tmknod(ROOT, b"odd", kind << 12 | 0o644, 0, 0, NO_ID)), oct(kind << 12)
         assert os.listdir(lab.top) in ([], [".virtfs_metadata"])
 
 

@@ -53,7 +53,7 @@ def test_no_way_to_open_one(lab: Lab, dialect: bytes, kind: str) -> None:
         if client.linux:
             opens += [m.Tlopen(FILE, flags) for flags in LINUX_FLAGS]
         for message in opens:
-            assert client.told(message) & {Errno.ENXIO}, message
+            assert client.errors_of(message) & {Errno.ENXIO}, message
         client.rpc(m.Tstat(FILE))
 
 
@@ -68,7 +68,7 @@ def test_no_way_to_create_over_one(lab: Lab, dialect: bytes, kind: str) -> None:
             ]
         client.walk(ROOT, SPARE)
         for message in creates:
-            assert client.told(message) & {Errno.ENXIO, Errno.EEXIST}, message
+            assert client.errors_of(message) & {Errno.ENXIO, Errno.EEXIST}, message
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -77,14 +77,14 @@ def test_truncating_and_attributes_do_not_open_one(lab: Lab, kind: str) -> None:
     before = os.lstat(lab.top / kind)
     with lab.client() as client:
         client.walk(ROOT, FILE, name)
-        assert client.told(setattr_(SETATTR_SIZE, size=0)) & {Errno.ENXIO, Errno.EINVAL}
+        assert client.errors_of(setattr_(SETATTR_SIZE, size=0)) & {Errno.ENXIO, Errno.EINVAL}
         for attribute in (b"user.x", b"security.x", b""):
-            client.told(m.Txattrwalk(FILE, SPARE, attribute))
-            client.told(m.Tclunk(SPARE))
+            client.errors_of(m.Txattrwalk(FILE, SPARE, attribute))
+            client.errors_of(m.Tclunk(SPARE))
         client.walk(ROOT, SPARE, name)
-        if not client.told(m.Txattrcreate(SPARE, b"user.x", 1, 0)):
+        if not client.errors_of(m.Txattrcreate(SPARE, b"user.x", 1, 0)):
             client.rpc(m.Twrite(SPARE, 0, b"x"))
-        client.told(m.Tclunk(SPARE))
+        client.errors_of(m.Tclunk(SPARE))
     after = os.lstat(lab.top / kind)
     assert (after.st_mode, after.st_rdev, after.st_mtime_ns) == (before.st_mode, before.st_rdev, before.st_mtime_ns)
 
@@ -95,7 +95,7 @@ def test_a_fifo_with_a_reader_gets_nothing(lab: Lab, dialect: bytes) -> None:
     with lab.client(dialect) as client:
         client.walk(ROOT, FILE, name)
         for mode in BASE_MODES:
-            assert client.told(m.Topen(FILE, mode)) & {Errno.ENXIO}
+            assert client.errors_of(m.Topen(FILE, mode)) & {Errno.ENXIO}
     assert os.read(reader, 100) == b""
     os.close(reader)
 
@@ -124,4 +124,4 @@ def test_a_file_that_becomes_special_between_look_and_open(lab: Lab, dialect: by
             except Failed as failure:
                 said = codes(failure)
             assert not said or said & {Errno.ENXIO, Errno.ENOENT, Errno.ESTALE}
-            client.told(m.Tclunk(FILE))
+            client.errors_of(m.Tclunk(FILE))

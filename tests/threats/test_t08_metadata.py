@@ -106,7 +106,7 @@ def test_attributes_of_the_model_are_not_the_clients(labs: Callable[..., Lab]) -
             client.refuses(m.Txattrwalk(FILE, SPARE, name), Errno.ENODATA)
             for size, flags in ((4, 0), (0, XATTR_REPLACE), (0, 0), (4, XATTR_REPLACE)):
                 client.walk(FOLDER, SPARE, b"in")
-                if not client.told(m.Txattrcreate(SPARE, name, size, flags)):
+                if not client.errors_of(m.Txattrcreate(SPARE, name, size, flags)):
                     if size:
                         client.rpc(m.Twrite(SPARE, 0, b"\0" * size))
                     client.refuses(m.Tclunk(SPARE), Errno.EACCES)
@@ -155,17 +155,17 @@ def test_garbage_in_metadata_files_is_no_reply_that_a_kernel_chokes_on(
 def look_at_everything(client: Attacker) -> None:
     """All that a client asks of a folder and a file."""
     for fid in (ROOT, FOLDER, FILE):
-        client.told(m.Tstat(fid))
+        client.errors_of(m.Tstat(fid))
         if client.linux:
-            client.told(m.Tgetattr(fid, GETATTR_BASIC))
-            client.told(m.Treadlink(fid))
+            client.errors_of(m.Tgetattr(fid, GETATTR_BASIC))
+            client.errors_of(m.Treadlink(fid))
     for names in ([b"folder"], [b"folder", b"in"]):
-        client.told(m.Twalk(ROOT, SPARE, names))
-        client.told(m.Topen(SPARE, 0))
-        client.told(m.Tread(SPARE, 0, 4000))
+        client.errors_of(m.Twalk(ROOT, SPARE, names))
+        client.errors_of(m.Topen(SPARE, 0))
+        client.errors_of(m.Tread(SPARE, 0, 4000))
         if client.linux:
-            client.told(m.Treaddir(SPARE, 0, 4000))
-        client.told(m.Tclunk(SPARE))
+            client.errors_of(m.Treaddir(SPARE, 0, 4000))
+        client.errors_of(m.Tclunk(SPARE))
 
 
 PLANTED: dict[str, Callable[[Path, Path], object]] = {
@@ -197,14 +197,14 @@ def test_what_a_host_process_plants_where_metadata_is_kept(hidden: Lab, plant: s
         look_at_everything(client)
         for fid, name in ((FOLDER, b"new"), (ROOT, b"new")):
             client.walk(fid, SPARE)
-            client.told(m.Tlcreate(SPARE, name, 2, 0o600, 7))
-            client.told(m.Tclunk(SPARE))
-            client.told(m.Tmkdir(fid, b"newdir", 0o700, 7))
+            client.errors_of(m.Tlcreate(SPARE, name, 2, 0o600, 7))
+            client.errors_of(m.Tclunk(SPARE))
+            client.errors_of(m.Tmkdir(fid, b"newdir", 0o700, 7))
         for fid in (ROOT, FOLDER, FILE):
-            client.told(m.Tsetattr(fid, 0x7, 0o100600, 8, 9, 0, 0, 0, 0, 0))
-        client.told(m.Trenameat(FOLDER, b"in", ROOT, b"in"))
-        client.told(m.Tunlinkat(ROOT, b"in", 0))
-        client.told(m.Tunlinkat(ROOT, b"folder", 0x200))
+            client.errors_of(m.Tsetattr(fid, 0x7, 0o100600, 8, 9, 0, 0, 0, 0, 0))
+        client.errors_of(m.Trenameat(FOLDER, b"in", ROOT, b"in"))
+        client.errors_of(m.Tunlinkat(ROOT, b"in", 0))
+        client.errors_of(m.Tunlinkat(ROOT, b"folder", 0x200))
 
 
 def test_metadata_flipped_to_links_while_attributes_change(hidden: Lab) -> None:
@@ -228,6 +228,6 @@ def test_metadata_flipped_to_links_while_attributes_change(hidden: Lab) -> None:
 
         with beside(exchanging):
             for number in range(400):
-                client.told(m.Tsetattr(FILE, 0x7, 0o100600 | number % 64, number, 9, 0, 0, 0, 0, 0))
-                client.told(m.Tgetattr(FILE, GETATTR_BASIC))
-                client.told(m.Tmkdir(FOLDER, b"d%d" % number, 0o700, number))
+                client.errors_of(m.Tsetattr(FILE, 0x7, 0o100600 | number % 64, number, 9, 0, 0, 0, 0, 0))
+                client.errors_of(m.Tgetattr(FILE, GETATTR_BASIC))
+                client.errors_of(m.Tmkdir(FOLDER, b"d%d" % number, 0o700, number))

@@ -87,7 +87,7 @@ def test_ids_outside_the_map_are_the_overflow_id(labs: Callable[..., Lab]) -> No
             client.attach(n_uname=uid)
             client.create(0, FILE, b"by-%d" % uid)
             assert client.rpc(m.Tgetattr(FILE, GETATTR_BASIC)).attributes.uid == shown
-            client.told(setattr_(SETATTR_UID, fid=FILE, uid=5000))
+            client.errors_of(setattr_(SETATTR_UID, fid=FILE, uid=5000))
             assert client.rpc(m.Tgetattr(FILE, GETATTR_BASIC)).attributes.uid in {OVERFLOW_ID, shown}
             client.clunk(FILE, 0)
 
@@ -142,22 +142,28 @@ R, W = 4, 2
 NONE = Errno.EACCES, Errno.EPERM
 Act = Callable[[Attacker], set[Errno]]
 ACTS: dict[str, tuple[Act, Callable[[Kind, int], bool]]] = {
-    "read": (lambda client: client.told(m.Tlopen(FILE, 0)), lambda kind, uid: kind.may(uid, R)),
-    "write": (lambda client: client.told(m.Tlopen(FILE, O_WRONLY)), lambda kind, uid: kind.may(uid, W)),
-    "both": (lambda client: client.told(m.Tlopen(FILE, O_RDWR)), lambda kind, uid: kind.may(uid, R | W)),
-    "truncate": (lambda client: client.told(m.Tlopen(FILE, O_WRONLY | O_TRUNC)), lambda kind, uid: kind.may(uid, W)),
-    "size": (lambda client: client.told(setattr_(SETATTR_SIZE, fid=FILE, size=1)), lambda kind, uid: kind.may(uid, W)),
+    "read": (lambda client: client.errors_of(m.Tlopen(FILE, 0)), lambda kind, uid: kind.may(uid, R)),
+    "write": (lambda client: client.errors_of(m.Tlopen(FILE, O_WRONLY)), lambda kind, uid: kind.may(uid, W)),
+    "both": (lambda client: client.errors_of(m.Tlopen(FILE, O_RDWR)), lambda kind, uid: kind.may(uid, R | W)),
+    "truncate": (
+        lambda client: client.errors_of(m.Tlopen(FILE, O_WRONLY | O_TRUNC)),
+        lambda kind, uid: kind.may(uid, W),
+    ),
+    "size": (
+        lambda client: client.errors_of(setattr_(SETATTR_SIZE, fid=FILE, size=1)),
+        lambda kind, uid: kind.may(uid, W),
+    ),
     "mode": (
-        lambda client: client.told(setattr_(SETATTR_MODE, fid=FILE, mode=0o777)),
+        lambda client: client.errors_of(setattr_(SETATTR_MODE, fid=FILE, mode=0o777)),
         lambda kind, uid: kind.owner == uid,
     ),
-    "owner": (lambda client: client.told(setattr_(SETATTR_UID, fid=FILE, uid=B)), lambda kind, uid: False),
+    "owner": (lambda client: client.errors_of(setattr_(SETATTR_UID, fid=FILE, uid=B)), lambda kind, uid: False),
     "times": (
-        lambda client: client.told(setattr_(SETATTR_ATIME | SETATTR_MTIME, fid=FILE)),
+        lambda client: client.errors_of(setattr_(SETATTR_ATIME | SETATTR_MTIME, fid=FILE)),
         lambda kind, uid: kind.owner == uid or kind.may(uid, W),
     ),
     "get xattr": (
-        lambda client: client.told(m.Txattrwalk(FILE, FILE + 1, b"user.own")),
+        lambda client: client.errors_of(m.Txattrwalk(FILE, FILE + 1, b"user.own")),
         lambda kind, uid: kind.may(uid, R),
     ),
     "set xattr": (lambda client: set_xattr(client), lambda kind, uid: kind.may(uid, W)),  # noqa: PLW0108 - further down
@@ -167,7 +173,7 @@ ACTS: dict[str, tuple[Act, Callable[[Kind, int], bool]]] = {
 def set_xattr(client: Attacker) -> set[Errno]:
     client.rpc(m.Txattrcreate(FILE, b"user.own", len(TAKEN), 0))
     client.rpc(m.Twrite(FILE, 0, TAKEN))
-    return client.told(m.Tclunk(FILE))
+    return client.errors_of(m.Tclunk(FILE))
 
 
 def fill(top: Path) -> None:
@@ -199,8 +205,8 @@ def test_the_hosts_bits_count(host_users: Lab, act: str) -> None:
                 said = do(client)
                 assert (not said) == allowed(kind, uid), (name, uid, said)
                 assert not said or said & set(NONE)
-                client.told(m.Tclunk(FILE))
-                client.told(m.Tclunk(FILE + 1))
+                client.errors_of(m.Tclunk(FILE))
+                client.errors_of(m.Tclunk(FILE + 1))
                 fill(host_users.top)
 
 

@@ -70,9 +70,9 @@ class Anything(dict[str, int]):
 def in_order(client: Attacker) -> None:
     """Fids 0, 1 and 2 are what most messages are about."""
     for fid in (0, 1, 2):
-        client.told(m.Tclunk(fid))
+        client.errors_of(m.Tclunk(fid))
     client.attach()
-    client.told(m.Tcreate(ROOT, b"file", 0o644, 0))
+    client.errors_of(m.Tcreate(ROOT, b"file", 0o644, 0))
     client.clunk(ROOT)
     client.attach()
     client.walk(ROOT, 1, b"file")

@@ -72,7 +72,7 @@ def test_reads(client: Attacker) -> None:
             if client.linux
             else (m.Tread(fid, offset, count),)
         ):
-            said = client.told(message)
+            said = client.errors_of(message)
             if fid == FILE and isinstance(message, m.Tread):
                 end = offset + min(count, MSIZE - 11)
                 assert said & BEYOND if end > (1 << 63) - 1 else not said, (offset, count, said)
@@ -87,7 +87,7 @@ def test_what_is_read_where_there_is_nothing(client: Attacker) -> None:
 def test_writes(client: Attacker, lab: Lab) -> None:
     for fid, offset in itertools.product(fids(client), OFFSETS):
         for data in (b"", b"x", b"x" * 4096):
-            said = client.told(m.Twrite(fid, offset, data))
+            said = client.errors_of(m.Twrite(fid, offset, data))
             if fid == FILE and offset + len(data) > (1 << 63) - 1:
                 assert said & BEYOND, (offset, len(data), said)
             if fid != FILE:
@@ -101,24 +101,26 @@ def test_sizes(client: Attacker) -> None:
     """
     for size in NUMBERS64:
         if client.linux:
-            said = client.told(m.Tsetattr(FILE, SETATTR_SIZE, 0, 0, 0, size, 0, 0, 0, 0))
+            said = client.errors_of(m.Tsetattr(FILE, SETATTR_SIZE, 0, 0, 0, size, 0, 0, 0, 0))
             assert size < 1 << 43 or said & BEYOND, size
         if size < (1 << 64) - 1:
-            said = client.told(m.Twstat(FILE, UNTOUCHED._replace(length=size)))
+            said = client.errors_of(m.Twstat(FILE, UNTOUCHED._replace(length=size)))
             assert size < 1 << 43 or said & BEYOND, size
 
 
 def test_attributes(client: Attacker) -> None:
     if not client.linux:
         for field, number in itertools.product(("mode", "atime", "mtime", "n_uid", "n_gid", "type", "dev"), NUMBERS32):
-            client.told(m.Twstat(FILE, UNTOUCHED._replace(**{field: number if field != "type" else number & 0xFFFF})))
+            client.errors_of(
+                m.Twstat(FILE, UNTOUCHED._replace(**{field: number if field != "type" else number & 0xFFFF}))
+            )
             client.rpc(m.Tstat(FILE))
         return
     for valid, number in itertools.product((1, 2, 4, 7, 0x1FF, 0xFFFFFFFF), NUMBERS32):
-        client.told(m.Tsetattr(FILE, valid & ~SETATTR_SIZE, number, number, number, 0, 0, 0, 0, 0))
+        client.errors_of(m.Tsetattr(FILE, valid & ~SETATTR_SIZE, number, number, number, 0, 0, 0, 0, 0))
         client.rpc(m.Tgetattr(FILE, GETATTR_BASIC))
     for seconds, nanoseconds in itertools.product((*NUMBERS64[:-2], -1, -(1 << 63)), NUMBERS64):
-        said = client.told(m.Tsetattr(FILE, 0x1B0, 0, 0, 0, 0, seconds, nanoseconds, seconds, nanoseconds))
+        said = client.errors_of(m.Tsetattr(FILE, 0x1B0, 0, 0, 0, 0, seconds, nanoseconds, seconds, nanoseconds))
         assert nanoseconds < 1_000_000_000 or said & {Errno.EINVAL}, (seconds, nanoseconds)
         client.rpc(m.Tgetattr(FILE, 0x3FFF))
     for mask in (*NUMBERS64, 0x800):
@@ -130,10 +132,10 @@ def test_attributes(client: Attacker) -> None:
 def test_locks(client: Attacker) -> None:
     for start, length, kind, flags in itertools.product(OFFSETS[2:], OFFSETS[2:], (0, 1, 2, 3, 255), (0, 1, 1 << 31)):
         for fid in (FILE, FOLDER, ROOT):
-            said = client.told(m.Tlock(fid, kind, flags, start, length, NO_ID, b"me"))
+            said = client.errors_of(m.Tlock(fid, kind, flags, start, length, NO_ID, b"me"))
             if start + length > 1 << 63 or kind > 2 or flags == 1 << 31 or fid == ROOT:
                 assert said & {Errno.EINVAL, Errno.EBADF}, (fid, start, length, kind, flags)
-            client.told(m.Tgetlock(fid, kind, start, length, 0, b"you"))
+            client.errors_of(m.Tgetlock(fid, kind, start, length, 0, b"you"))
     client.rpc(m.Tlock(FILE, 2, 0, 0, 0, NO_ID, b"me"))
 
 
@@ -141,19 +143,19 @@ def test_locks(client: Attacker) -> None:
 def test_xattr_sizes(client: Attacker) -> None:
     for size in (*NUMBERS64, 65535, 65536, 65537):
         client.walk(ROOT, SPARE, b"file")
-        said = client.told(m.Txattrcreate(SPARE, b"user.x", size, 0))
+        said = client.errors_of(m.Txattrcreate(SPARE, b"user.x", size, 0))
         assert (said == {Errno.E2BIG}) if size > 65536 else not said
         if not said:
             for offset in OFFSETS:
-                told = client.told(m.Twrite(SPARE, offset, b"xx"))
+                told = client.errors_of(m.Twrite(SPARE, offset, b"xx"))
                 assert told or offset <= size, (size, offset)
-        client.told(m.Tclunk(SPARE))
+        client.errors_of(m.Tclunk(SPARE))
 
 
 @pytest.mark.parametrize("dialect", [LINUX], ids=bytes.decode)
 def test_device_numbers(client: Attacker) -> None:
     for number, (major, minor) in enumerate(itertools.product(NUMBERS32, NUMBERS32)):
-        if not client.told(m.Tmknod(ROOT, b"n%d" % number, 0o20600, major, minor, NO_ID)):
+        if not client.errors_of(m.Tmknod(ROOT, b"n%d" % number, 0o20600, major, minor, NO_ID)):
             client.walk(ROOT, SPARE, b"n%d" % number)
             client.rpc(m.Tgetattr(SPARE, GETATTR_BASIC))
             client.rpc(m.Tstat(SPARE))
@@ -162,20 +164,20 @@ def test_device_numbers(client: Attacker) -> None:
 
 def test_modes_of_what_is_made(client: Attacker) -> None:
     for number, mode in enumerate(NUMBERS32):
-        client.told(m.Tcreate(SPARE, b"f%d" % number, mode, 0))
+        client.errors_of(m.Tcreate(SPARE, b"f%d" % number, mode, 0))
         for perm in (mode, mode | DMDIR):
             client.walk(ROOT, SPARE)
-            client.told(
+            client.errors_of(
                 m.Tcreate(SPARE, b"p%d-%d" % (number, perm >> 31), perm, 0, b"x" if client.dialect != BASE else b"")
             )
-            client.told(m.Tstat(SPARE))
+            client.errors_of(m.Tstat(SPARE))
             client.clunk(SPARE)
         if client.linux:
             client.walk(ROOT, SPARE)
-            client.told(m.Tlcreate(SPARE, b"l%d" % number, 2, mode, mode))
+            client.errors_of(m.Tlcreate(SPARE, b"l%d" % number, 2, mode, mode))
             client.rpc(m.Tgetattr(SPARE, GETATTR_BASIC))
             client.clunk(SPARE)
-            client.told(m.Tmkdir(ROOT, b"d%d" % number, mode, mode))
+            client.errors_of(m.Tmkdir(ROOT, b"d%d" % number, mode, mode))
 
 
 def test_fids_and_tags_at_their_ends(client: Attacker) -> None:

@@ -25,7 +25,7 @@ def test_an_attribute_being_written_is_not_read(labs: Callable[..., Lab], model:
             client.rpc(m.Txattrcreate(FILE, b"user.x", 65536, 0))
             client.rpc(m.Twrite(FILE, 0, b"x" * written))
             client.refuses(m.Tread(FILE, 0, 65536), Errno.EINVAL)
-            client.told(m.Tclunk(FILE))
+            client.errors_of(m.Tclunk(FILE))
 
 
 @pytest.mark.parametrize("change", ["shrinks", "grows", "goes"])

@@ -99,7 +99,7 @@ def test_twins(monkeypatch: pytest.MonkeyPatch, kind: str, pair: tuple[str, str]
 
 def folds(client: Attacker, name: bytes) -> bool:
     """Make a folder; whether that was refused because there is something of this name."""
-    said = client.told(m.Tmkdir(ROOT, name, 0o755, NO_ID))
+    said = client.errors_of(m.Tmkdir(ROOT, name, 0o755, NO_ID))
     assert said in (set(), {Errno.EEXIST}), said
     return bool(said)
 

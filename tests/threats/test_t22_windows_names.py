@@ -132,9 +132,9 @@ def test_every_message_with_a_name(lab: WindowsLab, attacker: Attacker, message:
     lab.volume.add("share\\folder\\kept", b"kept")
     for name in NAMES:
         attacker.walk(ROOT, MADE)
-        attacker.told(build(FILE if message == "Twstat" else MADE, name))
+        attacker.errors_of(build(FILE if message == "Twstat" else MADE, name))
         for fid in (MADE, FILE):
-            attacker.told(m.Tclunk(fid))
+            attacker.errors_of(m.Tclunk(fid))
         remove_all(lab, "share", but={"file", "folder"})
         remove_all(lab, "share\\folder", but={"kept"})
         lab.volume.add("share\\folder\\in", b"inside")
@@ -246,7 +246,7 @@ def test_no_attribute_is_another_stream(lab: WindowsLab, attacker: Attacker, att
         attacker.rpc(m.Twrite(MADE, 0, b"evil"))
         attacker.clunk(MADE)
     except Failed:
-        attacker.told(m.Tclunk(MADE))
+        attacker.errors_of(m.Tclunk(MADE))
     after = {name: bytes(stream.data) for name, stream in lab.volume.at("share\\folder\\in").streams.items()}
     assert {name: after[name] for name in before} == before
     assert len(after) <= len(before) + 1

@@ -128,7 +128,7 @@ class Occupant:
                 self.refused[act.__name__] += 1
             self.done[act.__name__] += 1
             for fid in (SPOT, OTHER):
-                self.client.told(m.Tclunk(fid))
+                self.client.errors_of(m.Tclunk(fid))
             if self.chance.random() < 0.05:
                 forget_handles(self.lab)
 

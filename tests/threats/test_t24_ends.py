@@ -301,7 +301,7 @@ class Schedule:
                     bound[request.newfid] = None
         for fid, is_bound in bound.items():
             if is_bound is not None:
-                said = self.client.told(m.Twalk(fid, 77, []))
+                said = self.client.errors_of(m.Twalk(fid, 77, []))
                 if not said:
                     self.client.clunk(77)
                 assert (Errno.EBADF in said) != is_bound, (fid, is_bound, said, self.requests, self.replies)

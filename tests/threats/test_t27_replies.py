@@ -73,12 +73,12 @@ def zoo(top: Path) -> list[bytes]:
 def ask_all(client: Attacker, name: bytes) -> None:
     """Everything that only looks."""
     client.walk(ROOT, FILE, name)
-    client.told(m.Tstat(FILE))
-    client.told(m.Twalk(FILE, SPARE, [b"..", name]))
-    client.told(m.Tclunk(SPARE))
+    client.errors_of(m.Tstat(FILE))
+    client.errors_of(m.Twalk(FILE, SPARE, [b"..", name]))
+    client.errors_of(m.Tclunk(SPARE))
     if client.linux:
         for mask in (0, GETATTR_ALL, (1 << 64) - 1):
-            client.told(m.Tgetattr(FILE, mask))
+            client.errors_of(m.Tgetattr(FILE, mask))
         for message in (
             m.Treadlink(FILE),
             m.Tstatfs(FILE),
@@ -86,11 +86,11 @@ def ask_all(client: Attacker, name: bytes) -> None:
             m.Tread(SPARE, 0, 1 << 20),
             m.Tclunk(SPARE),
         ):
-            client.told(message)
-    client.told(m.Tlopen(FILE, 0) if client.linux else m.Topen(FILE, 0))
+            client.errors_of(message)
+    client.errors_of(m.Tlopen(FILE, 0) if client.linux else m.Topen(FILE, 0))
     for count in (0, 1, 100, client.msize, 0xFFFFFFFF):
-        client.told(m.Tread(FILE, 0, count))
-        client.told(m.Treaddir(FILE, 0, count))
+        client.errors_of(m.Tread(FILE, 0, count))
+        client.errors_of(m.Treaddir(FILE, 0, count))
     client.clunk(FILE)
 
 
@@ -170,12 +170,12 @@ def test_every_reply_of_every_verb(lab: Lab, dialect: bytes) -> None:
                 message = example.message if dialect != BASE else example.plain_message
                 kind = message.number
                 if kind % 2 == 0 and kind != m.Tversion.number and "fid" in str(message):
-                    client.told(
+                    client.errors_of(
                         type(message)(
                             *[999 if name.endswith("fid") else getattr(message, name) for name in message.__slots__]
                         )
                     )
-            client.told(m.Tflush(5))
+            client.errors_of(m.Tflush(5))
             if client.linux:
                 more_of_linux(client)
     least = {number + 1 for number in LAYOUT if number % 2 == 0 and (number >= 100 or dialect == LINUX)} - {
@@ -194,7 +194,7 @@ def more_of_linux(client: Attacker) -> None:
         m.Tclunk(50), m.Twalk(3, 50, []), m.Tsymlink(50, b"s", b"x", NO_ID), m.Twalk(50, 51, [b"s"]), m.Treadlink(51),
         m.Tlcreate(50, b"locked", 2, 0o600, NO_ID), m.Tlock(50, 1, 0, 0, 0, 1, b"c"), m.Tgetlock(50, 1, 0, 0, 1, b"c"), m.Tfsync(50),
     ):  # fmt: skip
-        client.told(message)
+        client.errors_of(message)
 
 
 # -- the decoder itself ---------------------------------------------------------------------------------------------------

@@ -257,7 +257,7 @@ def test_a_wstat_never_gives_to_root(lab: Lab, policy: Policy, dialect: bytes) -
         client.create(0, FILE, b"file")
         before = owner(lab, b"file")
         for number, name in ((0, b"root"), (0, b"0"), (0, b""), (NO_ID, b"0"), (NO_ID, b"00"), (NO_ID, b"root")):
-            client.told(m.Twstat(FILE, UNTOUCHED._replace(uid=name, gid=name, n_uid=number, n_gid=number)))
+            client.errors_of(m.Twstat(FILE, UNTOUCHED._replace(uid=name, gid=name, n_uid=number, n_gid=number)))
             owned = owner(lab, b"file")
             assert 0 not in owned, (number, name)
             assert owned == before or number == 0 or name.isdigit(), (number, name)
@@ -386,7 +386,7 @@ def test_what_a_user_created_is_his_to_truncate(labs: Callable[..., Lab], dialec
         (lab.top / "file").chmod(0)
         for who, told in ((other, set(NONE)), (client, set())):
             who.walk(0, SPARE, b"file")
-            said = who.told(truncate(who, SPARE))
+            said = who.errors_of(truncate(who, SPARE))
             assert bool(said) == bool(told)
             assert said <= told or said & told
         assert (lab.top / "file").read_bytes() == b""

@@ -29,10 +29,10 @@ RECORDING = [name for name in MODELS if name.startswith("mapped")]
 
 def set_xattr(client: Attacker, name: bytes, value: bytes = CAP_SETUID) -> set[Errno]:
     client.walk(0, SPARE, b"program")
-    said = client.told(m.Txattrcreate(SPARE, name, len(value), 0))
+    said = client.errors_of(m.Txattrcreate(SPARE, name, len(value), 0))
     if not said and value:
-        said = client.told(m.Twrite(SPARE, 0, value))
-    return said | client.told(m.Tclunk(SPARE))
+        said = client.errors_of(m.Twrite(SPARE, 0, value))
+    return said | client.errors_of(m.Tclunk(SPARE))
 
 
 def served(lab: Lab) -> Attacker:

@@ -59,7 +59,7 @@ def running(pair: Pair) -> Pair:
     """Its ring runs, and has answered one request."""
     pair.front.start()
     assert pair.front.call(b"one", 10) == b"ONE"
-    assert pair.told == ["start 0 at 0"]
+    assert pair.calls == ["start 0 at 0"]
     return pair
 
 
@@ -87,7 +87,7 @@ def test_a_guest_boots_and_its_requests_are_answered(make: Make, without: tuple[
     pair = make(without=without)
     pair.front.realize()
     pair.front.start()
-    assert pair.told == ["start 0 at 0"]
+    assert pair.calls == ["start 0 at 0"]
     assert [pair.front.call(b"request %d" % n, 20) for n in range(20)] == [b"REQUEST %d" % n for n in range(20)]
 
 
@@ -95,7 +95,7 @@ def test_without_protocol_features_a_ring_is_enabled_at_once(make: Make) -> None
     pair = make()
     pair.front.features = pair.front.wanted & ~(1 << 30)
     pair.front.start()
-    assert pair.told == ["start 0 at 0"]
+    assert pair.calls == ["start 0 at 0"]
     assert pair.front.call(b"one", 10) == b"ONE"
 
 
@@ -118,7 +118,7 @@ def test_the_log_of_a_boot(running: Pair, caplog: pytest.LogCaptureFixture) -> N
 def test_stop_and_cont_resume_the_ring(running: Pair) -> None:
     running.front.stop()
     running.front.start()
-    assert running.told == ["stop 0", "resume 0 at 1"]
+    assert running.calls == ["stop 0", "resume 0 at 1"]
     assert running.front.call(b"two", 10) == b"TWO"
 
 
@@ -129,7 +129,7 @@ def test_requests_in_flight_at_a_stop_are_answered_when_the_guest_goes_on(runnin
     running.back.role.holds = False
     running.front.start()
     assert running.front.collect() == b"SLOW"
-    assert running.told == ["stop 0", "resume 0 at 2"]
+    assert running.calls == ["stop 0", "resume 0 at 2"]
 
 
 def test_requests_that_came_while_it_was_stopped_are_answered(running: Pair) -> None:
@@ -142,7 +142,7 @@ def test_requests_that_came_while_it_was_stopped_are_answered(running: Pair) -> 
 def test_another_driver_begins_with_new_sessions(running: Pair) -> None:
     running.front.reset()
     running.front.start()
-    assert running.told == ["stop 0", "end", "start 0 at 0"]
+    assert running.calls == ["stop 0", "end", "start 0 at 0"]
     assert running.front.call(b"two", 10) == b"TWO"
 
 
@@ -151,40 +151,40 @@ def test_a_driver_that_has_served_no_request_may_be_followed_by_another(pair: Pa
     pair.front.reset()
     pair.front.config(5)
     pair.front.start()
-    assert pair.told == ["start 0 at 0", "stop 0", "end", "start 0 at 0"]
+    assert pair.calls == ["start 0 at 0", "stop 0", "end", "start 0 at 0"]
 
 
 def test_a_ring_that_was_written_while_it_was_stopped_is_another(running: Pair) -> None:
     running.front.stop()
     running.front.driver.put(running.front.driver.used_at + 2, "H", 7)
     running.front.start()
-    assert running.told == ["stop 0", "end", "start 0 at 1"]
+    assert running.calls == ["stop 0", "end", "start 0 at 1"]
 
 
 def test_other_features_are_another_driver(running: Pair) -> None:
     running.front.stop()
     running.front.features &= ~(1 << 29)
     running.front.start()
-    assert running.told == ["stop 0", "end", "start 0 at 1"]
+    assert running.calls == ["stop 0", "end", "start 0 at 1"]
 
 
 def test_reading_the_config_space_ends_sessions_only_while_nothing_runs(running: Pair) -> None:
     assert running.front.config(5) == b"\x03\0tag"
-    assert running.told == []
+    assert running.calls == []
     running.front.stop()
     assert running.front.config(5) == b"\x03\0tag"
     assert running.front.config(5) == b"\x03\0tag"
-    assert running.told == ["stop 0", "end"]
+    assert running.calls == ["stop 0", "end"]
 
 
 def test_the_front_end_goes(running: Pair) -> None:
     running.front.close_socket()
-    assert running.told == ["stop 0", "end"]
+    assert running.calls == ["stop 0", "end"]
 
 
 def test_a_front_end_that_never_started_a_ring_goes(pair: Pair) -> None:
     pair.front.close_socket()
-    assert pair.told == []
+    assert pair.calls == []
 
 
 # -- the server is restarted -------------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ def test_a_back_end_that_comes_back_goes_on_after_what_was_returned(make: Make, 
     again.front.lost()
     again.front.realize()
     again.front.start()
-    assert again.told == ["start 0 at 1"]
+    assert again.calls == ["start 0 at 1"]
     assert again.front.collect() == b"LOST"
 
 
@@ -235,7 +235,7 @@ def test_what_was_in_flight_before_a_reset_is_forgotten(pair: Pair) -> None:
     pair.front.give_inflight(region)
     pair.front.start()
     assert pair.back.role.held == []
-    assert pair.told == ["start 0 at 0", "stop 0", "end", "start 0 at 0"]
+    assert pair.calls == ["start 0 at 0", "stop 0", "end", "start 0 at 0"]
     os.close(region[1])
 
 
@@ -279,7 +279,7 @@ def test_a_region_of_another_queue_size_keeps_the_ring_from_starting(
 ) -> None:
     region = pair.front.inflight(queue_size=4)
     pair.front.start()
-    assert pair.told == []
+    assert pair.calls == []
     assert lines(caplog)[-1].startswith("ring 0 does not start: an in-flight region of")
     os.close(region[1])
 
@@ -303,46 +303,46 @@ def test_a_ring_starts_when_all_is_there_in_whatever_order(pair: Pair, last: str
     for name, step in STEPS.items():
         if name != last:
             step(pair.front)
-    assert pair.told == []
+    assert pair.calls == []
     STEPS[last](pair.front)
-    assert pair.told == ["start 0 at 0"]
+    assert pair.calls == ["start 0 at 0"]
     assert pair.front.call(b"one", 10) == b"ONE"
 
 
 def test_a_ring_is_disabled_and_enabled(running: Pair) -> None:
     running.front.send(Request.SET_VRING_ENABLE, VringState(0, 0))
     running.front.offer([b"two"], [10])
-    assert running.told == ["stop 0"]
+    assert running.calls == ["stop 0"]
     running.front.send(Request.SET_VRING_ENABLE, VringState(0, 1))
-    assert running.told == ["resume 0 at 1"]
+    assert running.calls == ["resume 0 at 1"]
     assert running.front.collect() == b"TWO"
 
 
 def test_all_rings_are_disabled_by_reset_owner(running: Pair) -> None:
     running.front.send(Request.RESET_OWNER)
-    assert running.told == ["stop 0"]
+    assert running.calls == ["stop 0"]
     running.front.send(Request.SET_VRING_ENABLE, VringState(0, 1))
-    assert running.told == ["resume 0 at 1"]
+    assert running.calls == ["resume 0 at 1"]
 
 
 def test_status_0_stops_rings_until_they_are_kicked(running: Pair) -> None:
     running.front.send(Request.SET_STATUS, 0)
     running.front.send(Request.SET_VRING_ENABLE, VringState(0, 1))
-    assert running.told == ["stop 0"]
+    assert running.calls == ["stop 0"]
     running.front.stop()
     running.front.start()
-    assert running.told == ["resume 0 at 1"]
+    assert running.calls == ["resume 0 at 1"]
 
 
 def test_a_device_that_is_reset_knows_nothing_but_its_memory(running: Pair) -> None:
     assert running.front.acknowledged(Request.RESET_DEVICE) == 0
-    assert running.told == ["stop 0", "end"]
+    assert running.calls == ["stop 0", "end"]
     for name in ("kick", "enable"):
         STEPS[name](running.front)
-    assert running.told == []
+    assert running.calls == []
     running.front.reset()
     running.front.start()
-    assert running.told == ["start 0 at 0"]
+    assert running.calls == ["start 0 at 0"]
     assert running.front.call(b"two", 10) == b"TWO"
 
 
@@ -378,10 +378,10 @@ def test_a_ring_with_wrong_addresses_does_not_start(
         front.send(request, body)
     for name in ("kick", "enable", "enable"):
         STEPS[name](front)
-    assert pair.told == []
+    assert pair.calls == []
     assert [line for line in lines(caplog) if f"ring 0 does not start: {words}" in line] == lines(caplog)[-1:]
     front.send(Request.SET_VRING_ADDR, front.addresses)
-    assert pair.told == ["start 0 at 0"]
+    assert pair.calls == ["start 0 at 0"]
 
 
 @pytest.mark.parametrize("size", [0, 3, 256, 0xFFFF_FFFF])
@@ -390,7 +390,7 @@ def test_a_size_that_no_ring_has_is_refused(pair: Pair, size: int, caplog: pytes
     assert lines(caplog) == [f"SET_VRING_NUM refused: a ring of {size} descriptors: a power of two, at most 128"]
     for name in ("memory", "addr", "kick", "enable"):
         STEPS[name](pair.front)
-    assert pair.told == []
+    assert pair.calls == []
 
 
 @pytest.mark.parametrize(
@@ -403,13 +403,13 @@ def test_a_size_that_no_ring_has_is_refused(pair: Pair, size: int, caplog: pytes
 )
 def test_a_ring_that_runs_is_not_set_up_otherwise(running: Pair, request_: Request, body: m.Body) -> None:
     assert running.front.acknowledged(request_, body) == 1
-    assert running.told == []
+    assert running.calls == []
     assert running.front.call(b"two", 10) == b"TWO"
 
 
 def test_the_same_addresses_may_be_told_again(running: Pair) -> None:
     assert running.front.acknowledged(Request.SET_VRING_ADDR, running.front.addresses) == 0
-    assert running.told == []
+    assert running.calls == []
 
 
 def test_a_base_beyond_16_bits_is_refused(pair: Pair) -> None:
@@ -425,7 +425,7 @@ def test_two_rings_of_one_device_end_together(make: Make) -> None:
     pair.front.send(Request.SET_VRING_ADDR, pair.front.addresses._replace(ring=1))
     pair.front.send(Request.SET_VRING_KICK, 1, [second])
     pair.front.send(Request.SET_VRING_ENABLE, VringState(1, 1))
-    assert pair.told == ["start 0 at 0", "start 1 at 0"]
+    assert pair.calls == ["start 0 at 0", "start 1 at 0"]
     for ring in (0, 1):
         pair.front.ask(Request.GET_VRING_BASE, VringState(ring, 0))
         pair.front.send(Request.SET_VRING_BASE, VringState(ring, 5))
@@ -434,7 +434,7 @@ def test_two_rings_of_one_device_end_together(make: Make) -> None:
         driver.put(place + 2, "H", 5)
     for ring, kick in ((0, pair.front.kick), (1, second)):
         pair.front.send(Request.SET_VRING_KICK, ring, [kick])
-    assert pair.told == ["stop 0", "stop 1", "end", "start 0 at 5", "start 1 at 5"]
+    assert pair.calls == ["stop 0", "stop 1", "end", "start 0 at 5", "start 1 at 5"]
     os.close(second)
 
 
@@ -443,10 +443,10 @@ def test_two_rings_of_one_device_end_together(make: Make) -> None:
 
 def test_rings_are_not_polled(running: Pair, caplog: pytest.LogCaptureFixture) -> None:
     assert running.front.acknowledged(Request.SET_VRING_KICK, m.VRING_NOFD) == 1
-    assert running.told == ["stop 0"]
+    assert running.calls == ["stop 0"]
     assert lines(caplog)[-1] == "SET_VRING_KICK refused: rings are not polled: they start with a kick descriptor"
     running.front.send(Request.SET_VRING_KICK, 0, [running.front.kick])
-    assert running.told == ["resume 0 at 1"]
+    assert running.calls == ["resume 0 at 1"]
 
 
 def test_a_driver_that_polls_is_not_signalled(running: Pair) -> None:
@@ -510,20 +510,20 @@ def test_memory_is_plugged_in_and_out_while_a_ring_runs(make: Make, without: tup
     assert pair.front.collect() == b"PLUGGED IN"
     pair.front.unplug()
     assert pair.front.call(b"one", 10) == b"ONE"
-    assert pair.told == ["start 0 at 0"]
+    assert pair.calls == ["start 0 at 0"]
 
 
 def test_a_ring_whose_memory_goes_stops_until_it_is_there_again(running: Pair) -> None:
     guest = running.front.guest
     assert running.front.acknowledged(Request.REM_MEM_REG, guest.region) == 0
-    assert running.told == ["stop 0"]
+    assert running.calls == ["stop 0"]
     halves = [
         guest.region._replace(size=0x1000),
         Region(guest.region.guest + 0x1000, guest.region.size - 0x1000, USER + 0x1000, 0x1000),
     ]
     for half in halves:
         assert running.front.acknowledged(Request.ADD_MEM_REG, half, [guest.descriptor]) == 0
-    assert running.told == ["resume 0 at 1"]
+    assert running.calls == ["resume 0 at 1"]
     assert running.front.call(b"two", 10) == b"TWO"
 
 
@@ -532,7 +532,7 @@ def test_a_ring_that_is_in_another_file_now_is_another_ring(running: Pair) -> No
     other = memfd(guest.region.size)
     assert running.front.acknowledged(Request.REM_MEM_REG, guest.region) == 0
     assert running.front.acknowledged(Request.ADD_MEM_REG, guest.region, [other]) == 0
-    assert running.told == ["stop 0", "end", "start 0 at 1"]
+    assert running.calls == ["stop 0", "end", "start 0 at 1"]
     assert running.front.failed()  # it is all zeros, and cannot begin at 1
     os.close(other)
 
@@ -608,10 +608,10 @@ def test_a_broken_ring_is_dead_until_the_guest_resets_it(running: Pair, caplog: 
     ]
     for name in ("kick", "enable"):
         STEPS[name](front)
-    assert running.told == []
+    assert running.calls == []
     front.reset()
     front.start()
-    assert running.told == ["end", "start 0 at 0"]
+    assert running.calls == ["end", "start 0 at 0"]
     assert front.call(b"two", 10) == b"TWO"
 
 
@@ -623,7 +623,7 @@ def test_a_broken_ring_that_begins_where_it_broke_is_another_ring(running: Pair)
     front.driver.put(front.driver.available_at + 2, "H", 1)
     front.stop()
     front.start()
-    assert running.told == ["end", "start 0 at 1"]
+    assert running.calls == ["end", "start 0 at 1"]
 
 
 # -- a front end that breaks the rules ---------------------------------------------------------------------------------
@@ -654,7 +654,7 @@ BEYOND = [
 def test_a_ring_that_the_device_has_not(running: Pair, request_: Request, body: m.Body, count: int) -> None:
     running.front.send(request_, body, [running.front.kick] * count)
     refused(running, r"ring \d+: the device has 1 \(num_vqs=1\)")
-    assert running.told == ["stop 0", "end"]
+    assert running.calls == ["stop 0", "end"]
 
 
 @pytest.mark.parametrize("bit", [1, 26, 33, 34, 63])

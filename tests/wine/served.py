@@ -30,11 +30,11 @@ class WindowsServer:
 
     def __enter__(self) -> Self:
         self._said: list[str] = []
-        self._told = threading.Event()
+        self._ready = threading.Event()
         self._process = self._lab.start(self._argv)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        if not self._told.wait(START_LIMIT) or not hasattr(self, "port"):
+        if not self._ready.wait(START_LIMIT) or not hasattr(self, "port"):
             self._process.kill()
             raise AssertionError(f"the server did not say where it listens:\n{self.said()}")
         return self
@@ -76,5 +76,5 @@ class WindowsServer:
                 self._said.append(line)
                 if found := LISTENS.search(line):
                     self.port = int(found[1])
-                    self._told.set()
-        self._told.set()
+                    self._ready.set()
+        self._ready.set()

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ninep.app.control_place import parse_control
+from ninep.app.control_path import parse_control
 from ninep.app.exports import ExportConfig, export_rows
 from ninep.log_format import FORMATS
 from ninep.options import FLAG, BadOption, OptionSet, choice, mode, number, option, parsed, show_amount, size

@@ -52,7 +52,7 @@ __all__ = [
 
 INCLUDE, EXPORTS, LIMIT_TABLE, TARGET = "include", "exports", "limits", "target"
 LARGEST: Final = 1 << 20
-MOST_FILES: Final = 256
+MAX_FILES: Final = 256
 _AT: Final = re.compile(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$")
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _MODES: Final = "OCTAL"
@@ -223,8 +223,8 @@ class _Reader:
         if real in self._reading:
             self._cannot(file, "it includes itself", included)
             return
-        if len(contents.files) >= MOST_FILES:
-            self._cannot(file, f"more than {MOST_FILES} files", included)
+        if len(contents.files) >= MAX_FILES:
+            self._cannot(file, f"more than {MAX_FILES} files", included)
             return
         try:
             document, lines = _parse(_load(file))

@@ -7,7 +7,7 @@ Rules
 * It never keeps the event loop for long: requests are short, replies are bounded or made in pieces
   (``control_commands``), and what is not taken in time is given up.
 * With workers the socket that all share is answered by one of them, which asks each of the others on
-  its own socket (``control_place``). One that does not answer in time is named in the reply.
+  its own socket (``control_path``). One that does not answer in time is named in the reply.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final
 
 from ninep.app.control_commands import COMMANDS, Controlled, Failed, checked
-from ninep.app.control_place import NONE, check_owner, default_place, own_uid, worker_place, worker_places
+from ninep.app.control_path import NONE, check_owner, default_path, own_uid, worker_path, worker_paths
 from ninep.app.control_protocol import (
     LONGEST_REPLY,
     LONGEST_REQUEST,
@@ -39,11 +39,11 @@ from ninep.transport.peers import unix_peer
 
 log = logging.getLogger("ninep.serve")
 
-MOST: Final = 16
+MAX_CONVERSATIONS: Final = 16
 """Connections at a time."""
 IDLE: Final = 60.0
-TAKEN_WITHIN: Final = 10.0
-ANSWERS_WITHIN: Final = 3.0
+REQUEST_TIMEOUT: Final = 10.0
+REPLY_TIMEOUT: Final = 3.0
 """Seconds: for a request to come, a reply to be taken, another process to answer."""
 HERE: Final = "here"
 """The field of a request that asks one process about itself."""
@@ -89,7 +89,7 @@ class Control:
                 if not line.endswith(b"\n"):
                     break
                 writer.write(await self._answer(line))
-                await asyncio.wait_for(writer.drain(), TAKEN_WITHIN)
+                await asyncio.wait_for(writer.drain(), REQUEST_TIMEOUT)
         except ValueError:  # a line beyond the limit
             writer.write(error_reply(f"a request has at most {LONGEST_REQUEST} bytes"))
         except (OSError, TimeoutError, asyncio.CancelledError):
@@ -105,7 +105,11 @@ class Control:
         if peer.uid not in {0, own_uid()}:
             log.warning("closing the control connection of %s: not the server's user", peer)
             return "only the server's user and root may ask"
-        return "" if len(self._conversations) < MOST else f"{MOST} connections at a time are the limit"
+        return (
+            ""
+            if len(self._conversations) < MAX_CONVERSATIONS
+            else f"{MAX_CONVERSATIONS} connections at a time are the limit"
+        )
 
     async def _answer(self, line: bytes) -> bytes:
         """The reply to one request, whatever it is."""
@@ -129,7 +133,7 @@ class Control:
 
     async def _ask_others(self, path: str, name: str, fields: Mapping[str, Any]) -> tuple[list[Table], list[int]]:
         """What the other workers say, and the process ids of those that say nothing."""
-        places = {pid: place for pid, place in worker_places(path).items() if pid != os.getpid()}
+        places = {pid: place for pid, place in worker_paths(path).items() if pid != os.getpid()}
         line = request(name, {**fields, HERE: True})
         answers = await asyncio.gather(*(_ask(place, line) for place in places.values()))
         found = [answer for answer in answers if answer]
@@ -139,7 +143,7 @@ class Control:
 async def _ask(place: str, line: bytes) -> Table | None:
     """One worker's answer; an empty one if it is gone; None if it gives none in time."""
     try:
-        async with asyncio.timeout(ANSWERS_WITHIN):
+        async with asyncio.timeout(REPLY_TIMEOUT):
             reader, writer = await _open(place)
             try:
                 writer.write(line)
@@ -182,7 +186,7 @@ def control_socket(asked: str | None, *, needed: bool = False) -> Bound | None:
     if asked is not None and asked != NONE:
         return _asked(asked)
     try:
-        place = None if asked == NONE else default_place()
+        place = None if asked == NONE else default_path()
         if place is not None:
             return unix.bind(unix.Unix(place))
     except OSError as error:
@@ -230,7 +234,7 @@ async def answering(controlled: Controlled, shared: Bound | None) -> AsyncIterat
         async with Control(controlled).listening(*shared.sockets):
             yield
         return
-    own = unix.bind(unix.Unix(worker_place(path, os.getpid())))
+    own = unix.bind(unix.Unix(worker_path(path, os.getpid())))
     try:
         async with Control(controlled, path).listening(*shared.sockets, *own.sockets):
             yield

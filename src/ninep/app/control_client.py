@@ -8,13 +8,13 @@ import socket
 from types import TracebackType
 from typing import Any, Self
 
-from ninep.app.control_place import check_owner, server_places, worker_places
+from ninep.app.control_path import check_owner, server_paths, worker_paths
 from ninep.app.control_protocol import LONGEST_REPLY, Table, read_reply, request
 from ninep.transport import unix
 from ninep.transport.sockets import closed_on_error
 
 TIMEOUT = 10.0
-OTHERS_WITHIN = 1.0
+WORKERS_TIMEOUT = 1.0
 
 
 class Refused(Exception):
@@ -83,7 +83,7 @@ def running() -> dict[int, str]:
     left by servers that were killed is removed.
     """
     found = {}
-    for pid, path in server_places().items():
+    for pid, path in server_paths().items():
         try:
             _connected(path, TIMEOUT).close()
         except ConnectionRefusedError:
@@ -108,11 +108,11 @@ class OthersMetrics:
 
     def __call__(self) -> list[str]:
         """Each as text."""
-        places = {pid: place for pid, place in worker_places(self._path).items() if pid != os.getpid()}
+        places = {pid: place for pid, place in worker_paths(self._path).items() if pid != os.getpid()}
         texts = []
         for pid, place in places.items():
             try:
-                with Asking(place, timeout=OTHERS_WITHIN, worker=True) as asking:
+                with Asking(place, timeout=WORKERS_TIMEOUT, worker=True) as asking:
                     self._last[pid] = asking.ask("metrics", here=True)["text"]
             except ConnectionRefusedError:  # it was killed
                 self._last.pop(pid, None)

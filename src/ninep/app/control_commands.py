@@ -28,7 +28,7 @@ PAGE: Final = 500
 AT_ONCE: Final = 32
 """Clients that are looked at before others of the event loop have a turn: 1 ms."""
 LOCKS: Final = 500
-MOST_FILES: Final = 100
+MAX_FILES: Final = 100
 _NO_LIMIT: Final = 1 << 62
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
@@ -99,7 +99,7 @@ async def status(controlled: Controlled, page: int = 0, files: int = 0, locks: i
     found, more = states.clients(server, page, PAGE)
     shown = []
     for at, (connection, arrival) in enumerate(found):
-        one = states.client_status(server, connection, arrival, min(files, MOST_FILES))
+        one = states.client_status(server, connection, arrival, min(files, MAX_FILES))
         shown.append({"id": _id(controlled, arrival.number), **one})
         if at % AT_ONCE == AT_ONCE - 1:
             await asyncio.sleep(0)

@@ -14,7 +14,7 @@ Rules
 * SIGUSR2 asks for another process in the place of this one (``upgrade``).
 * A second one asks not to wait for requests in flight.
 * An event loop that does not react within ``LOOP_ANSWERS``, and a clean end that takes longer than
-  ``ENDS_WITHIN`` (after a second signal ``HURRIES``), are cut short: all sockets are closed, exit
+  ``END_TIMEOUT`` (after a second signal ``HURRY_TIMEOUT``), are cut short: all sockets are closed, exit
   status 1.
 """
 
@@ -42,8 +42,8 @@ _BLOCK: Final = getattr(signal, "SIG_BLOCK", 0)
 _mask: Any = getattr(signal, "pthread_sigmask", None)
 _wait: Any = getattr(signal, "sigwait", None)
 LOOP_ANSWERS: Final = 5.0
-ENDS_WITHIN: Final = 15.0
-HURRIES: Final = 3.0
+END_TIMEOUT: Final = 15.0
+HURRY_TIMEOUT: Final = 3.0
 
 
 def _nothing() -> None:
@@ -95,7 +95,7 @@ class EndSignals:
         while (act := self._meant(self._heard.get())) is not None:
             self._call(act)
         began = monotonic()
-        deadline = began + ENDS_WITHIN
+        deadline = began + END_TIMEOUT
         self._call(self._stopped)
         hurried = False
         while not self._closed:
@@ -106,7 +106,7 @@ class EndSignals:
                 number = self._heard.get(timeout=min(left, LOOP_ANSWERS / 10))
                 if not hurried and self._meant(number) is None:
                     hurried = True
-                    deadline = min(deadline, monotonic() + HURRIES)
+                    deadline = min(deadline, monotonic() + HURRY_TIMEOUT)
                     self._call(self._hurry)
 
     def _meant(self, number: int) -> Callable[[], None] | None:

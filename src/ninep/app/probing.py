@@ -11,7 +11,7 @@ from ninep.drivers.local.second_mount import compare
 from ninep.security import Unsuitable, suitable_model
 
 
-class Tried(NamedTuple):
+class ProbeResult(NamedTuple):
     """What was found."""
 
     kind: str
@@ -23,7 +23,7 @@ class Tried(NamedTuple):
     found: tuple[Found, ...]
 
 
-def tried(dir: str, other: str | None = None, *, writes: bool = True) -> Tried:
+def probe_folder(dir: str, other: str | None = None, *, writes: bool = True) -> ProbeResult:
     """What the file system of a folder can do; ``other``: the same folder by another mount. Without
     ``writes`` nothing is made there. ``OSError``.
     """
@@ -36,4 +36,4 @@ def tried(dir: str, other: str | None = None, *, writes: bool = True) -> Tried:
         model = suitable_model(volume)
     except Unsuitable:
         model = ""
-    return Tried(volume.kind, volume.slow, model, found)
+    return ProbeResult(volume.kind, volume.slow, model, found)

@@ -30,14 +30,14 @@ from ninep.app.upgrade import Upgrade, of_metrics, of_place
 from ninep.server.exports import Export
 from ninep.server.server import Server
 from ninep.transport import Bound, handed_on
-from ninep.transport.kept import drop_rest
 from ninep.transport.service_manager import flush, notify
+from ninep.transport.stored_front_end import drop_rest
 
 if TYPE_CHECKING:
     from ninep.metrics import MetricsEndpoint
 
 log = logging.getLogger("ninep.serve")
-TOLD_WITHIN: Final = 5.0
+NOTIFY_TIMEOUT: Final = 5.0
 """Seconds for the service manager to take what it is told."""
 T = TypeVar("T")
 _HANG_UP: Any = getattr(signal, "SIGHUP", None)
@@ -75,7 +75,7 @@ def _run(settings: ServerConfig, again: ReadAgain | None) -> int:
     finally:
         if control is not None:
             control.close()
-        flush(TOLD_WITHIN)
+        flush(NOTIFY_TIMEOUT)
     exit_without_hung_threads()
     return 0
 

@@ -31,8 +31,8 @@ from ninep.server.worker import DRAIN, say, when_parent_ends
 from ninep.server.worker_change import Change
 from ninep.server.workers import Pool
 from ninep.transport import Bound, handed_on, listeners, nothing, transport_of
-from ninep.transport.kept import drop_rest
 from ninep.transport.service_manager import notify
+from ninep.transport.stored_front_end import drop_rest
 
 if TYPE_CHECKING:
     from ninep.metrics import MetricsEndpoint

@@ -15,7 +15,7 @@ from ninep.app import config_file
 from ninep.app.config import ServerConfig, limits_with
 from ninep.app.config_file import EXPORTS, LIMIT_TABLE, LIMITS, TARGET, Contents, ExportTable, Mistake, Place, dotted
 from ninep.app.exports import ExportConfig, export_rows, merged
-from ninep.host.config_places import config_places
+from ninep.host.config_paths import config_paths
 from ninep.options import BadOption, rows
 from ninep.server.limits import BadLimit, Limits, option_name
 
@@ -64,7 +64,7 @@ class Holding(NamedTuple):
 
 def found_file(places: Iterable[str] | None = None) -> str | None:
     """The first file that there is at the usual places."""
-    return next((path for path in (config_places() if places is None else places) if os.path.isfile(path)), None)
+    return next((path for path in (config_paths() if places is None else places) if os.path.isfile(path)), None)
 
 
 class Sources:

@@ -8,7 +8,7 @@ Rules
 
 * The signals are blocked in all threads. What comes is given to who hears signals next: the start goes
   on to its end, and then the server does what was asked.
-* A start that does not get so far within ``STARTS_WITHIN`` after SIGTERM or SIGINT, or a second one of
+* A start that does not get so far within ``START_TIMEOUT`` after SIGTERM or SIGINT, or a second one of
   these, is cut short: exit status 1.
 * A start that fails is not asked to end any more.
 
@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from ninep.app.cut_short import cut_short
 
-STARTS_WITHIN: Final = 15.0
+START_TIMEOUT: Final = 15.0
 _names: Final = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR2")
 _HANGUP: Final = getattr(signal, "SIGHUP", None)
 _ENDING: Final = frozenset(getattr(signal, name, None) for name in _names[:2])
@@ -63,7 +63,7 @@ class _Start:
             self._heard.append(number)
 
     def _wait_for_end(self) -> None:
-        if not self._over.wait(STARTS_WITHIN):
+        if not self._over.wait(START_TIMEOUT):
             cut_short()
 
     def _stop(self) -> None:

@@ -35,7 +35,7 @@ log = logging.getLogger("ninep.serve")
 
 SIGNAL: Final[Any] = getattr(signal, "SIGUSR2", None)
 METRICS: Final = "metrics"
-REAPED_WITHIN: Final = 1.0
+REAP_TIMEOUT: Final = 1.0
 Sockets = Iterable[tuple[str, Sequence[socket]]]
 
 
@@ -65,7 +65,7 @@ class Upgrade:
         self._sockets = sockets
         self._watch, self._unwatch, self._leave = watch, unwatch, leave
         self._process: subprocess.Popen[bytes] | None = None
-        self._tell: Callable[[str], None] = _nothing_to_tell
+        self._on_end: Callable[[str], None] = _no_callback
         self._pipe = -1
         self.over = False
         """Another process serves now."""
@@ -79,20 +79,20 @@ class Upgrade:
 
     async def now(self) -> str:
         """Upgrade, and wait: why nothing has changed, or nothing."""
-        told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-        def tell(why: str) -> None:
-            if not told.done():
-                told.set_result(why)
+        def ended(why: str) -> None:
+            if not done.done():
+                done.set_result(why)
 
         try:
-            self.begin(tell)
+            self.begin(ended)
         except NotUpgraded as error:
             return str(error)
-        return await told
+        return await done
 
-    def begin(self, tell: Callable[[str], None] | None = None) -> None:
-        """Start the new process. ``tell`` is called with why nothing has changed, or with nothing, when
+    def begin(self, ended: Callable[[str], None] | None = None) -> None:
+        """Start the new process. ``ended`` is called with why nothing has changed, or with nothing, when
         that is known. ``NotUpgraded``.
         """
         self._check()
@@ -111,7 +111,7 @@ class Upgrade:
         finally:
             os.close(theirs)
         log.info("upgrade: process %d begins", self._process.pid)
-        self._pipe, self._tell = pipe, tell or _nothing_to_tell
+        self._pipe, self._on_end = pipe, ended or _no_callback
         self._watch(pipe, self._heard)
 
     def _check(self) -> None:
@@ -137,13 +137,13 @@ class Upgrade:
         if said != handed_on.SERVES:
             why = f"process {process.pid} {_end_of(process)} before it served; what it said stands in its log"
             log.error("not upgraded: %s", why, extra=ASKED_FOR)
-            self._tell(why)
+            self._on_end(why)
             return
         self.over = True
         log.warning("upgraded: process %d serves; this one ends with its last connection", process.pid, extra=ASKED_FOR)
         notify(f"MAINPID={process.pid}")
         os.environ.pop("NOTIFY_SOCKET", None)  # what follows is not the service's
-        self._tell("")
+        self._on_end("")
         self._leave()
 
     def forget(self) -> None:
@@ -154,13 +154,13 @@ class Upgrade:
             self._pipe = -1
 
 
-def _nothing_to_tell(_why: str) -> None:
+def _no_callback(_why: str) -> None:
     """When no answer is waited for."""
 
 
 def _end_of(process: subprocess.Popen[bytes]) -> str:
     try:
-        status = process.wait(REAPED_WITHIN)
+        status = process.wait(REAP_TIMEOUT)
     except subprocess.TimeoutExpired:
         return "gave up"
     return f"ended ({f'exit status {status}' if status >= 0 else signal.Signals(-status).name})"

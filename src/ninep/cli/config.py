@@ -16,7 +16,7 @@ from ninep.app.config_schema import file_schema
 from ninep.app.settings import BadConfig, Holding, Sources, found_file
 from ninep.cli.groups import Grouped
 from ninep.cli.serve import serve_options, sources
-from ninep.host.config_places import config_places
+from ninep.host.config_paths import config_paths
 from ninep.options import BadOption
 from ninep.server.limits import BadLimit
 
@@ -47,7 +47,7 @@ def check(file: str | None) -> int:
     """
     file = file or found_file()
     if file is None:
-        return _failed("check", f"there is no configuration file: {', '.join(config_places())}", 1)
+        return _failed("check", f"there is no configuration file: {', '.join(config_paths())}", 1)
     try:
         Sources(file=file).settings()
     except BadConfig as error:

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from ninep.app.probing import tried
+from ninep.app.probing import probe_folder
 from ninep.cli import output
 from ninep.drivers.local.probe import lines
 
@@ -32,7 +32,7 @@ def probe(dir: str, other: str | None, no_write: bool, as_json: bool) -> int:
     of a cluster, to be compared.
     """
     try:
-        kind, waits, model, found = tried(dir, other, writes=not no_write)
+        kind, waits, model, found = probe_folder(dir, other, writes=not no_write)
     except OSError as error:
         click.echo(f"ninep probe: {dir}: {error.strerror or error}", err=True)
         return 1

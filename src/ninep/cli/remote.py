@@ -84,7 +84,7 @@ class Remote:
                         tls_cert=options["tls_cert"],
                         tls_key=options["tls_key"],
                         reconnect=options["reconnect"],
-                        on_reconnect=lambda words: self._tell(address, words),
+                        on_reconnect=lambda words: self._reconnected(address, words),
                     )
                 self._stack.enter_context(client)
             except BadAddress as error:  # one that has no use for --tls-ca
@@ -96,7 +96,7 @@ class Remote:
             self._clients[address] = client
         return client
 
-    def _tell(self, address: Address, words: str) -> None:
+    def _reconnected(self, address: Address, words: str) -> None:
         click.echo(f"{self.command}: {printable(str(address))}: {printable(words)}", err=True)
 
     def expand(self, locations: Iterable[Location]) -> Iterator[Location]:

@@ -10,7 +10,7 @@ import click
 
 from ninep.app.control_client import Asking, Refused, running
 from ninep.cli.show import printable
-from ninep.host.runtime_places import runtime_folders
+from ninep.host.runtime_paths import runtime_folders
 
 F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS: Final = (

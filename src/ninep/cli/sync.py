@@ -68,7 +68,7 @@ class Syncing:
     """One run: what is told, done and counted."""
 
     def __init__(
-        self, remote: Remote, sender: Sender, receiver: Receiver, bar: Bar, *, delete: bool, dry: bool, tell: bool
+        self, remote: Remote, sender: Sender, receiver: Receiver, bar: Bar, *, delete: bool, dry: bool, verbose: bool
     ) -> None:
         self._remote = remote
         self._sender = sender
@@ -76,7 +76,7 @@ class Syncing:
         self._bar = bar
         self._delete = delete
         self._dry = dry
-        self._tell = tell
+        self._verbose = verbose
         self._new: set[Names] = set()
         """Directories that a dry run did not make."""
         self._since: int | None = None
@@ -108,7 +108,7 @@ class Syncing:
 
     def _act(self, word: str, names: Names) -> bool:
         """Tell what is to be done. Whether it is done."""
-        if self._tell:
+        if self._verbose:
             text = f"{word} {'/'.join(names)}"
             output.line(printable(text) if output.is_terminal() else text)
         self._changed.add(names[:-1])
@@ -210,9 +210,9 @@ class Syncing:
 @click.argument("destination", shell_complete=complete("dir"))
 @click.option("--delete", is_flag=True, help="Remove what SOURCE does not have.")
 @click.option("-n", "--dry-run", "dry", is_flag=True, help="Change nothing; print what would be done.")
-@click.option("-v", "--verbose", "tell", is_flag=True, help="Print what is done, a line for each file.")
+@click.option("-v", "--verbose", is_flag=True, help="Print what is done, a line for each file.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
-def sync(remote: Remote, source: str, destination: str, delete: bool, dry: bool, tell: bool, quiet: bool) -> None:
+def sync(remote: Remote, source: str, destination: str, delete: bool, dry: bool, verbose: bool, quiet: bool) -> None:
     """Make the directory DESTINATION what SOURCE is: with permissions, times, links, and owners and
     devices where they are permitted. Files of the same size and time are not copied.
 
@@ -225,10 +225,10 @@ def sync(remote: Remote, source: str, destination: str, delete: bool, dry: bool,
     if isinstance(given, str) and isinstance(to, str):
         raise click.UsageError("one of SOURCE and DESTINATION has to be on a server: HOST:PORT/PATH")
     copied = Copied()
-    with Bar(enabled=not (quiet or tell or dry)) as bar, ExitStack() as stack:
+    with Bar(enabled=not (quiet or verbose or dry)) as bar, ExitStack() as stack:
         reading, top, name = _source(remote, given)
         receiver, have = _receiver(remote, to, name, copied, dry, stack)
-        Syncing(remote, reading, receiver, bar, delete=delete, dry=dry, tell=tell or dry).run(top, have)
+        Syncing(remote, reading, receiver, bar, delete=delete, dry=dry, verbose=verbose or dry).run(top, have)
 
 
 def _source(remote: Remote, given: Location | str) -> tuple[Sender, Item, str]:

@@ -16,7 +16,7 @@ from ninep.wire.messages import Rversion, Tversion
 from ninep.wire.pcap import NoCapture, Stream, segments
 
 LONGEST: Final = 300
-MOST: Final = 1 << 26
+MAX_BYTES: Final = 1 << 26
 """Bytes of a message: what claims to have more is no 9P."""
 EXAMPLES: Final = """\b
 Examples:
@@ -43,7 +43,7 @@ class Conversation:
         rest = self._rest.pop(source, b"") + stream.add(sequence, data)
         while len(rest) >= HEADER_SIZE:
             size, number, _ = header(rest, 0)
-            if not HEADER_SIZE <= size <= MOST:
+            if not HEADER_SIZE <= size <= MAX_BYTES:
                 self.lost = True
                 return
             if len(rest) < size:

@@ -278,7 +278,7 @@ class Exchange:
     def forget(self, request: Message) -> None:
         """A fid is given up of which the server may know nothing any more."""
         fid, state = getattr(request, "fid", NOFID), self.state
-        held = None if state is None else state.held.get(fid)
+        held = None if state is None else state.fids.get(fid)
         if state is None or held is None or not isinstance(request, (Tclunk, Tremove)):
             return
         if held.lost is None and not self.lost:

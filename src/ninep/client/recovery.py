@@ -22,7 +22,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
 from ninep.client.errors import refusal, refusal_in_words
-from ninep.client.state import Held, ServerState
+from ninep.client.state import FidState, ServerState
 from ninep.linux import LOCK_SUCCESS
 from ninep.transport import Address
 from ninep.wire.dialect import Dialect
@@ -146,7 +146,7 @@ def _same(one: Qid, other: Qid) -> bool:
     return one.path == other.path and one.type == other.type
 
 
-def _stale(held: Held) -> OSError:
+def _stale(held: FidState) -> OSError:
     name = b"/".join(held.names).decode("utf-8", "backslashreplace") or "/"
     return OSError(errno.ESTALE, f"after the connection was lost, {name} is not the same file any more")
 
@@ -163,9 +163,9 @@ def _attach(state: ServerState) -> Restoring:
     """Attach each export, and walk from it to all that is below. An attach whose own fid is no more gets
     a number that no other fid has, for as long as the walks take.
     """
-    exports = list({id(held.export): held.export for held in state.held.values()}.values())
+    exports = list({id(held.export): held.export for held in state.fids.values()}.values())
     for number, export in enumerate(exports):
-        root = state.held.get(export.fid)
+        root = state.fids.get(export.fid)
         kept = root is not None and root.export is export and not root.names
         fid = export.fid if kept else NOFID - 1 - number
         (reply,) = yield [Tattach(fid, export.afid, export.uname, export.aname, export.n_uname)]
@@ -175,7 +175,7 @@ def _attach(state: ServerState) -> Restoring:
             raise Unfit(errno.ESTALE, "the server that answers now has another folder in this export")
         below = {
             number: held
-            for number, held in state.held.items()
+            for number, held in state.fids.items()
             if held.export is export and held is not (root if kept else None)
         }
         yield from _walk(below, fid, reply.qid)
@@ -183,7 +183,7 @@ def _attach(state: ServerState) -> Restoring:
             yield [Tclunk(fid)]
 
 
-def _walk(below: dict[int, Held], root: int, qid: Qid) -> Restoring:
+def _walk(below: dict[int, FidState], root: int, qid: Qid) -> Restoring:
     made: set[int] = set()
     for batch in _batches([(fid, held) for fid, held in below.items() if not held.lost]):
         left = [(fid, held, held.names, qid) for fid, held in batch]
@@ -216,7 +216,7 @@ def _released(fids: Sequence[int]) -> Restoring:
 
 
 def _open(state: ServerState) -> Restoring:
-    opened = [(fid, held) for fid, held in state.held.items() if held.opened is not None and not held.lost]
+    opened = [(fid, held) for fid, held in state.fids.items() if held.opened is not None and not held.lost]
     for batch in _batches(opened):
         replies = yield [held.opened for _, held in batch if held.opened is not None]
         failed = []
@@ -230,15 +230,15 @@ def _open(state: ServerState) -> Restoring:
             else:
                 held.opened_again()
         yield from _released(failed)
-    attributes = [(fid, held) for fid, held in state.held.items() if held.attribute and not held.lost]
+    attributes = [(fid, held) for fid, held in state.fids.items() if held.attribute and not held.lost]
     for _, held in attributes:
         held.lose(OSError(errno.EIO, "the connection was lost; the extended attribute has to be read or set again"))
     yield from _released([fid for fid, _ in attributes])
 
 
 def _lock(state: ServerState) -> Restoring:
-    wanted: list[tuple[Held, Tlock]] = [
-        (held, lock) for held in state.held.values() if not held.lost for lock in held.locks
+    wanted: list[tuple[FidState, Tlock]] = [
+        (held, lock) for held in state.fids.values() if not held.lost for lock in held.locks
     ]
     for held, _ in wanted:
         state.drop_copies(held)
@@ -262,7 +262,7 @@ def _lock(state: ServerState) -> Restoring:
 
 def _write(state: ServerState) -> Restoring:
     for unsynced in list(state.unsynced.values()):
-        able = [fid for fid, held in state.held.items() if fid in unsynced.fids and not held.lost]
+        able = [fid for fid, held in state.fids.items() if fid in unsynced.fids and not held.lost]
         complete = bool(able) and not unsynced.missing
         for request in unsynced.requests if complete else ():
             (reply,) = yield [_by(able, request)]
@@ -271,7 +271,7 @@ def _write(state: ServerState) -> Restoring:
                 complete = False
                 break
         if not complete and able:
-            state.missed(state.held[able[0]])
+            state.missed(state.fids[able[0]])
 
 
 def _by(able: list[int], request: Any) -> Message:

@@ -89,7 +89,7 @@ def outcome_unknown(request: str) -> OutcomeUnknown:
 
 
 @dataclass(slots=True)
-class Held:
+class FidState:
     """One fid."""
 
     export: Tattach
@@ -144,9 +144,9 @@ class ServerState:
     """Of one connection."""
 
     def __init__(self) -> None:
-        self.held: dict[int, Held] = {}
+        self.fids: dict[int, FidState] = {}
         self.unsynced: dict[tuple[bytes, int], Unsynced] = {}
-        """By ``Held.file``."""
+        """By ``FidState.file``."""
         self.troubled = False
         """Some fid is lost, its data may be missing, or its listing began anew: requests are checked."""
         self._kept = 0
@@ -168,20 +168,20 @@ class ServerState:
             self._syncing[id(request)] = self._count(request)
 
     def _count(self, request: Any) -> int:
-        held = self.held.get(request.fid)
+        held = self.fids.get(request.fid)
         unsynced = None if held is None else self.unsynced.get(held.file)
         return 0 if unsynced is None else unsynced.count
 
     def finished_sync(self, request: Tfsync | Twstat) -> None:
         """An fsync was granted. What was written meanwhile may not be part of it; then all is kept."""
         sent = self._syncing.pop(id(request), -1)
-        held = self.held.get(request.fid)
+        held = self.fids.get(request.fid)
         if held is not None and sent == self._count(request):
             self.synced(held)
 
     def forget(self, fid: int) -> None:
         """The fid is no more."""
-        held = self.held.pop(fid, None)
+        held = self.fids.pop(fid, None)
         if held is None:
             return
         unsynced = self.unsynced.get(held.file)
@@ -190,7 +190,7 @@ class ServerState:
             if not unsynced.fids:
                 self.synced(held)
 
-    def synced(self, held: Held) -> None:
+    def synced(self, held: FidState) -> None:
         """What was written to the file is on stable storage, or of no interest any more."""
         unsynced = self.unsynced.pop(held.file, None)
         if unsynced is not None:
@@ -199,7 +199,7 @@ class ServerState:
     def keep(self, fid: int, request: Twrite | Tsetattr, size: int) -> None:
         """A change of a file's data that was acknowledged. ``size``: bytes of it that are kept."""
         cost = size + EACH
-        held = self.held.get(fid)
+        held = self.fids.get(fid)
         if held is None:
             return
         unsynced = self.unsynced.get(held.file)
@@ -221,7 +221,7 @@ class ServerState:
         if not unsynced.fids:
             self.synced(held)
 
-    def drop_copies(self, held: Held) -> None:
+    def drop_copies(self, held: FidState) -> None:
         """What was written to the file will not be written again."""
         for unsynced in [one for (_, path), one in self.unsynced.items() if path == held.qid.path]:
             self._kept -= unsynced.size
@@ -229,13 +229,13 @@ class ServerState:
             unsynced.size = 0
             unsynced.missing = True
 
-    def locked(self, held: Held) -> bool:
+    def locked(self, held: FidState) -> bool:
         """Whether this client has locks on the file."""
-        return any(one.locks for one in self.held.values() if one.qid.path == held.qid.path)
+        return any(one.locks for one in self.fids.values() if one.qid.path == held.qid.path)
 
     def moved(self, export: Tattach, old: tuple[bytes, ...], new: tuple[bytes, ...]) -> None:
         """A rename by this client."""
-        for held in self.held.values():
+        for held in self.fids.values():
             if held.export is export and held.names[: len(old)] == old:
                 held.names = new + held.names[len(old) :]
 
@@ -244,7 +244,7 @@ class ServerState:
     def refusal(self, request: Message) -> OSError | None:
         """The error of a request that has to fail for what was lost; None: it can be sent."""
         fids = [getattr(request, name) for name in FIDS if hasattr(request, name)]
-        every = [held for fid in fids if (held := self.held.get(fid)) is not None]
+        every = [held for fid in fids if (held := self.fids.get(fid)) is not None]
         for held in every:
             if held.lost is not None:
                 return type(held.lost)(*held.lost.args)
@@ -262,7 +262,7 @@ class ServerState:
         """Whether a request in flight must not be sent again, since it may have been performed."""
         if isinstance(request, Twstat):
             return bool(request.stat.name)
-        held = self.held.get(getattr(request, "fid", -1))
+        held = self.fids.get(getattr(request, "fid", -1))
         if isinstance(request, (Twrite, Tclunk)) and held is not None:
             if held.attribute:
                 return True
@@ -271,13 +271,13 @@ class ServerState:
 
     def made_again(self) -> None:
         """All that could be made again at another server is there."""
-        self.troubled = any(held.lost or held.missing or held.restarted for held in self.held.values())
+        self.troubled = any(held.lost or held.missing or held.restarted for held in self.fids.values())
 
-    def missed(self, held: Held) -> None:
+    def missed(self, held: FidState) -> None:
         """Some of what was written to the file may be missing: all who wrote shall know."""
         unsynced = self.unsynced.get(held.file)
         for fid in () if unsynced is None else unsynced.fids:
-            writer = self.held.get(fid)
+            writer = self.fids.get(fid)
             if writer is not None and writer.lost is None:
                 writer.missing = self.troubled = True
         self.synced(held)
@@ -302,18 +302,18 @@ def _walked(names: tuple[bytes, ...], more: list[bytes]) -> tuple[bytes, ...]:
 
 
 def _attach(state: ServerState, asked: Tattach, got: Rattach) -> None:
-    state.held[asked.fid] = Held(asked, (), got.qid)
+    state.fids[asked.fid] = FidState(asked, (), got.qid)
 
 
 def _walk(state: ServerState, asked: Twalk, got: Rwalk) -> None:
-    base = state.held.get(asked.fid)
+    base = state.fids.get(asked.fid)
     if base is not None and len(got.qids) == len(asked.wnames):
         qid = got.qids[-1] if got.qids else base.qid
-        state.held[asked.newfid] = Held(base.export, _walked(base.names, asked.wnames), qid)
+        state.fids[asked.newfid] = FidState(base.export, _walked(base.names, asked.wnames), qid)
 
 
 def _open(state: ServerState, asked: Tlopen | Topen, got: Any) -> None:
-    held = state.held.get(asked.fid)
+    held = state.fids.get(asked.fid)
     if held is not None:
         if isinstance(asked, Tlopen):
             held.opened, truncates = Tlopen(asked.fid, asked.flags & ~NEVER_AGAIN), asked.flags & O_TRUNC
@@ -325,7 +325,7 @@ def _open(state: ServerState, asked: Tlopen | Topen, got: Any) -> None:
 
 
 def _create(state: ServerState, asked: Tlcreate | Tcreate, got: Any) -> None:
-    held = state.held.get(asked.fid)
+    held = state.fids.get(asked.fid)
     if held is not None:
         held.names = (*held.names, asked.name)
         as_open = Tlopen(asked.fid, asked.flags) if isinstance(asked, Tlcreate) else Topen(asked.fid, asked.mode)
@@ -337,19 +337,19 @@ def _end(state: ServerState, asked: Tclunk | Tremove, _got: object) -> None:
 
 
 def _rename(state: ServerState, asked: Trename, _got: object) -> None:
-    held, directory = state.held.get(asked.fid), state.held.get(asked.dfid)
+    held, directory = state.fids.get(asked.fid), state.fids.get(asked.dfid)
     if held is not None and directory is not None:
         state.moved(held.export, held.names, (*directory.names, asked.name))
 
 
 def _renameat(state: ServerState, asked: Trenameat, _got: object) -> None:
-    old, new = state.held.get(asked.olddirfid), state.held.get(asked.newdirfid)
+    old, new = state.fids.get(asked.olddirfid), state.fids.get(asked.newdirfid)
     if old is not None and new is not None:
         state.moved(old.export, (*old.names, asked.oldname), (*new.names, asked.newname))
 
 
 def _wstat(state: ServerState, asked: Twstat, _got: object) -> None:
-    held = state.held.get(asked.fid)
+    held = state.fids.get(asked.fid)
     if held is None:
         return
     if asked.stat.name:
@@ -361,19 +361,19 @@ def _wstat(state: ServerState, asked: Twstat, _got: object) -> None:
 
 
 def _xattrwalk(state: ServerState, asked: Txattrwalk, _got: object) -> None:
-    base = state.held.get(asked.fid)
+    base = state.fids.get(asked.fid)
     if base is not None:
-        state.held[asked.newfid] = Held(base.export, base.names, base.qid, attribute=True)
+        state.fids[asked.newfid] = FidState(base.export, base.names, base.qid, attribute=True)
 
 
 def _xattrcreate(state: ServerState, asked: Txattrcreate, _got: object) -> None:
-    held = state.held.get(asked.fid)
+    held = state.fids.get(asked.fid)
     if held is not None:
         held.attribute = True
 
 
 def _lock(state: ServerState, asked: Tlock, got: Rlock) -> None:
-    held = state.held.get(asked.fid)
+    held = state.fids.get(asked.fid)
     if held is None or got.status != LOCK_SUCCESS:
         return
     state.drop_copies(held)
@@ -399,7 +399,7 @@ def _stop(lock: Tlock) -> int:
 
 
 def _listed(state: ServerState, asked: Treaddir | Tread, _got: object) -> None:
-    held = state.held.get(asked.fid)
+    held = state.fids.get(asked.fid)
     if held is not None and not asked.offset:
         held.restarted = False
 

@@ -19,17 +19,17 @@ from typing import ClassVar, Final
 from ninep.fuse.dispatcher import FORGET_AT_ONCE, LATER, Dispatcher, Request, Room
 from ninep.fuse.session import Session
 from ninep.fuse.throttling import FuseShare
-from ninep.fuse.usage import shown
+from ninep.fuse.usage import session_info
 from ninep.fuse.watch import Watch
 from ninep.server.context import Context
 from ninep.server.exports import Export
 from ninep.server.flow import Flow, Reason
 from ninep.server.latency_guard import LATE, LatencyGuard
-from ninep.server.observer import Held, Observer, together
+from ninep.server.observer import Observer, Resources, together
 from ninep.server.slices import COUNTED
 from ninep.server.slow_storage import late
 from ninep.server.transport import GONE, Transport
-from ninep.server.usage import Doing, Shown, doing
+from ninep.server.usage import Activity, SessionInfo, activity_of
 from ninep.transport.fuse import MountOptions
 from ninep.transport.peers import Peer
 from ninep.wire.buffers import length
@@ -108,25 +108,25 @@ class FuseConnection:
         return len(self._dispatcher.in_flight)
 
     @property
-    def held(self) -> Held:
+    def resources(self) -> Resources:
         """What its session has of the server's budgets."""
         session = self.session
-        return Held(len(session.nodes), len(session.opened), session.directories, 0)
+        return Resources(len(session.nodes), len(session.opened), session.directories, 0)
 
     @property
     def in_threads(self) -> int:
         """Those of them that worker threads are busy with."""
         return len(self._dispatcher.running)
 
-    def shown(self, files: int) -> Shown:
+    def session_info(self, files: int) -> SessionInfo:
         """What it is, with at most so many of its open files."""
-        return shown(self.session, files)
+        return session_info(self.session, files)
 
     @property
-    def doing(self) -> Doing:
+    def activity(self) -> Activity:
         """What it has done, and what it waits for."""
         running = [(one.target.opcode.name, one.future) for one in list(self._dispatcher.running)]
-        return doing(self._served, self._flow.reasons, running)
+        return activity_of(self._served, self._flow.reasons, running)
 
     @property
     def slow(self) -> bool:
@@ -367,7 +367,7 @@ class FuseConnection:
         future.add_done_callback(lambda found: self._soon(self._close_parts, session, found))
 
     def _close_some(self, session: Session) -> None:
-        self._tell(session, session.drop_some(SOME))
+        self._log_errors(session, session.drop_some(SOME))
         then = self._close_some if session.nodes else self._closed
         self._loop.call_soon(then, session)
 
@@ -381,7 +381,7 @@ class FuseConnection:
             self._closed(session)
 
     def _closed_part(self, session: Session, left: list[int], done: Future[list[Exception]]) -> None:
-        self._tell(session, done.result())
+        self._log_errors(session, done.result())
         left[0] -= 1
         if not left[0]:
             self._closed(session)
@@ -392,7 +392,7 @@ class FuseConnection:
         self._ended()
 
     @staticmethod
-    def _tell(session: Session, errors: Sequence[Exception]) -> None:
+    def _log_errors(session: Session, errors: Sequence[Exception]) -> None:
         for error in errors:
             if not isinstance(error, OSError):
                 log.error("closing something of %s failed", session.export.name or "the export", exc_info=error)

@@ -42,7 +42,7 @@ LATER: Final = 0
 """Of ``dispatch``: the reply comes by ``out``, now or later."""
 NEVER: Final = -1
 """There is no reply."""
-MOST_WAITING: Final = 256
+MAX_WAITING: Final = 256
 """SETLKW requests that wait. More are refused with ENOLCK: they take places in the ring, and one must
 be left for the unlock.
 """
@@ -95,17 +95,17 @@ class Request:
         """It came back."""
         self.future = None
 
-    def hold(self) -> None:
+    def reference(self) -> None:
         """Keep what it uses."""
         for entry in self.entries:
             self.session.reference(entry)
         for opened in self.opened:
-            self.session.hold(opened)
+            self.session.reference_handle(opened)
 
-    def let_go(self) -> None:
+    def unreference(self) -> None:
         """Keep it no longer."""
         for opened in self.opened:
-            self.session.let_go(opened)
+            self.session.unreference_handle(opened)
         for entry in self.entries:
             self.session.unreference(entry)
 
@@ -243,7 +243,7 @@ class Dispatcher:
         if unique in self.in_flight:
             raise Refused(Errno.EINVAL, f"request {unique} is in flight")
         request = Request(session, target, unique, nodeid, uid, gid, fields)
-        request.hold()
+        request.reference()
         self.in_flight[unique] = request
         self.ready[request] = None
         return LATER
@@ -326,7 +326,7 @@ class Dispatcher:
         for request in list(self.running):
             if request.future is not None and request.future.cancel():
                 self.running.discard(request)
-                request.let_go()
+                request.unreference()
         self.in_flight.clear()
         self.session.over = True
         self._end(self.session)
@@ -343,7 +343,7 @@ class Dispatcher:
         self.ready.pop(request, None)
         self.waiting.pop(request, None)
         self.in_flight.pop(request.unique, None)
-        request.let_go()
+        request.unreference()
 
     def _interrupt(self, unique: int) -> None:
         """EINTR for a request that waits for a lock, or comes to. Any other is answered as if nothing
@@ -390,7 +390,7 @@ class Dispatcher:
             if current:
                 self._agreed()
                 self._reply(request.unique, body, ())
-        request.let_go()
+        request.unreference()
         if current:
             self.in_flight.pop(request.unique, None)
         else:
@@ -399,14 +399,14 @@ class Dispatcher:
     def _why_not_to_wait(self, request: Request) -> Refused | None:
         if request.interrupted:
             return Refused(Errno.EINTR, "the wait for a lock was interrupted")
-        return _too_many_waiting() if len(self.waiting) >= MOST_WAITING else None
+        return _too_many_waiting() if len(self.waiting) >= MAX_WAITING else None
 
     def _wait(self, request: Request) -> int:
         if request.unique in self.in_flight:
             raise Refused(Errno.EINVAL, f"request {request.unique} is in flight")
-        if len(self.waiting) >= MOST_WAITING:
+        if len(self.waiting) >= MAX_WAITING:
             raise _too_many_waiting()
-        request.hold()
+        request.reference()
         self.in_flight[request.unique] = request
         self.waiting[request] = None
         return LATER
@@ -441,7 +441,7 @@ class Dispatcher:
 
 
 def _too_many_waiting() -> OverLimit:
-    return OverLimit("locks", Errno.ENOLCK, f"{MOST_WAITING} requests wait for locks")
+    return OverLimit("locks", Errno.ENOLCK, f"{MAX_WAITING} requests wait for locks")
 
 
 def place(room: Room, buffers: Sequence[Buffer]) -> int:

@@ -368,12 +368,12 @@ class Session:
         if not busy:
             self._close(opened)
 
-    def hold(self, opened: Opened) -> None:
+    def reference_handle(self, opened: Opened) -> None:
         """A request in a thread uses it."""
         with self._guard:
             opened.references += 1
 
-    def let_go(self, opened: Opened) -> None:
+    def unreference_handle(self, opened: Opened) -> None:
         """No more."""
         with self._guard:
             opened.references -= 1

@@ -10,7 +10,7 @@ from typing import Final
 BIG: Final = 1 << 15
 """Smaller buffers are not worth it."""
 _BIGGEST: Final = 1 << 20
-_MOST: Final = 2
+_MAX_FREE: Final = 2
 KEPT: Final[dict[int, list[bytearray]]] = {}
 """By size."""
 _references = getattr(sys, "getrefcount", None)  # CPython's; where there is none, nothing is used again
@@ -32,6 +32,6 @@ def big_buffer(count: int) -> bytearray:
         if _references(buffer) == _FREE:
             return buffer
     buffer = bytearray(size)
-    if len(kept) < _MOST:
+    if len(kept) < _MAX_FREE:
         kept.append(buffer)
     return buffer

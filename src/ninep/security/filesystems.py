@@ -36,7 +36,7 @@ STRICT: Final = "strict"
 CLOSE_TO_OPEN: Final = "close-to-open"
 BY_KIND: Final = "auto"
 RULES: Final = (BY_KIND, STRICT, CLOSE_TO_OPEN)
-MOST_SECONDS: Final = 3600
+MAX_SECONDS: Final = 3600
 
 
 class Coherence(NamedTuple):
@@ -60,8 +60,8 @@ class Coherence(NamedTuple):
             seconds = float(text)
         except ValueError:
             seconds = -1.0
-        if not 0 < seconds <= MOST_SECONDS:
-            raise BadOption(f"{text!r} is not one of {', '.join(RULES)}, or seconds up to {MOST_SECONDS}")
+        if not 0 < seconds <= MAX_SECONDS:
+            raise BadOption(f"{text!r} is not one of {', '.join(RULES)}, or seconds up to {MAX_SECONDS}")
         return cls(CLOSE_TO_OPEN, seconds)
 
     def __str__(self) -> str:

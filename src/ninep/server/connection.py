@@ -44,7 +44,7 @@ from ninep.server.slow_storage import late
 from ninep.server.table import Entry
 from ninep.server.threads import AT_ONCE, Threads
 from ninep.server.transport import GONE, Transport
-from ninep.server.write_coalescer import BYTES_A_WRITE, JOIN_BELOW, MOST_A_WRITE, REPLIES_A_WRITE, deliver
+from ninep.server.write_coalescer import BYTES_A_WRITE, JOIN_BELOW, MAX_A_WRITE, REPLIES_A_WRITE, deliver
 from ninep.transport.peers import Peer
 from ninep.wire.buffers import length
 from ninep.wire.codec import HEADER_SIZE, READ_HEADER, header
@@ -377,7 +377,7 @@ class Connection(ConnectionState):
             else:
                 self.send()
         self._served += count
-        self._most = REPLIES_A_WRITE if count <= 2 * REPLIES_A_WRITE else min(count // 2, MOST_A_WRITE)
+        self._most = REPLIES_A_WRITE if count <= 2 * REPLIES_A_WRITE else min(count // 2, MAX_A_WRITE)
         now = monotonic()
         self._account(count, now, now - began, before)
 

@@ -7,9 +7,9 @@ from collections.abc import Collection
 from ninep.server.dispatcher import Dispatcher
 from ninep.server.exports import Export
 from ninep.server.flow import Flow, Reason
-from ninep.server.observer import Held
+from ninep.server.observer import Resources
 from ninep.server.session import UNKNOWN_PEER, Session
-from ninep.server.usage import Doing, Shown, doing, held, shown
+from ninep.server.usage import Activity, SessionInfo, activity_of, resources_of, session_info
 from ninep.wire.dialect import Dialect
 
 
@@ -60,24 +60,24 @@ class ConnectionState:
         return len(self._owed)
 
     @property
-    def held(self) -> Held:
+    def resources(self) -> Resources:
         """What its session has of the server's budgets."""
-        return held(self.session)
+        return resources_of(self.session)
 
     @property
     def in_threads(self) -> int:
         """Those of them that worker threads are busy with."""
         return len(self._dispatcher.requests.running)
 
-    def shown(self, files: int) -> Shown:
+    def session_info(self, files: int) -> SessionInfo:
         """What it is, with at most so many of its open files."""
-        return shown(self.session, files)
+        return session_info(self.session, files)
 
     @property
-    def doing(self) -> Doing:
+    def activity(self) -> Activity:
         """What it has done, and what it waits for."""
         running = [(one.entry.row.message.__name__, one.future) for one in list(self._dispatcher.requests.running)]
-        return doing(self._served + self._placed, self._flow.reasons, running)
+        return activity_of(self._served + self._placed, self._flow.reasons, running)
 
     @property
     def slow(self) -> bool:

@@ -64,7 +64,7 @@ class EntryListing:
             numbered = self._number(number, entries)
             more, taken = pack_dirents(numbered, room, NAME_MAX)
             if len(more) != 2 * taken:
-                self._tell(numbered)
+                self._log_long_name(numbered)
             pieces += more
             room -= sum(map(len, more))
             if taken:
@@ -108,7 +108,7 @@ class EntryListing:
             last = table.number(last, [entry[3] for entry in entries])[-1]
         return table.cookie(number)
 
-    def _tell(self, entries: Sequence[Dirent]) -> None:
+    def _log_long_name(self, entries: Sequence[Dirent]) -> None:
         export = self._export
         name = next((entry[5] for entry in entries if len(entry[5]) > NAME_MAX), None)
         if name is not None and export.logs_long_names():

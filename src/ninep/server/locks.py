@@ -15,7 +15,7 @@ Rules (fcntl(2), flock(2); Linux fs/9p/vfs_file.c for what its client sends)
 Cost: what an owner has on a file is kept in order, so that a request looks at the ranges that it
 touches, once, and at most at all those of others. The host is asked once for each stretch that is
 to be unlocked, however many ranges that was. In the event loop a request that would ask it more
-than ``MOST_CALLS`` times raises ``WouldBlock``, and so does one for a file that a thread is at;
+than ``MAX_CALLS`` times raises ``WouldBlock``, and so does one for a file that a thread is at;
 there an unlock lets others have the file after so many.
 """
 
@@ -36,11 +36,11 @@ FILE_LOCKS = 1 << 14
 """Ranges of one file, of all sessions: two sessions full of them. A lock that conflicts with none
 is compared with every one of them (1 ms).
 """
-MOST_CALLS = 64
+MAX_CALLS = 64
 """Calls to the host in one go. Each takes 1 to 20 us, as it goes through its own list of the locks
 of the file.
 """
-MOST_REPLACED = 1024
+MAX_REPLACED = 1024
 """Ranges, each taken through another open file, that one lock may replace: all of them have to be
 given back and come back if it fails.
 """
@@ -194,10 +194,10 @@ class LockTable:
         # through another fid would be in its own way.
         own = locks.own(wanted.owner, wanted.start, wanted.end)
         replaced = [held for held in own if held.file is not wanted.file]
-        if len(replaced) > MOST_CALLS and not wait:
+        if len(replaced) > MAX_CALLS and not wait:
             raise WouldBlock
-        if len(replaced) > MOST_REPLACED:
-            raise _too_many(MOST_REPLACED, "what one lock may replace")
+        if len(replaced) > MAX_REPLACED:
+            raise _too_many(MAX_REPLACED, "what one lock may replace")
         taken = self._take(locks, wanted, replaced)
         if taken:
             self._store(path, change)
@@ -277,10 +277,10 @@ class LockTable:
             return end
         held = locks.owners[owner][first:last]
         spans = list(self._spans(locks, held, start, end))
-        if len(spans) > MOST_CALLS:
+        if len(spans) > MAX_CALLS:
             if not wait:
                 raise WouldBlock
-            held = held[:MOST_CALLS]
+            held = held[:MAX_CALLS]
             end = held[-1].end
             spans = list(self._spans(locks, held, start, end))
         change = Change(owner, first, first + len(held), less(held, start, end))

@@ -16,7 +16,7 @@ from ninep.transport.peers import Peer
 from ninep.wire.types import Buffer
 
 
-class Held(NamedTuple):
+class Resources(NamedTuple):
     """What a connection has of the budgets of its server."""
 
     fids: int

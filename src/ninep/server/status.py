@@ -115,9 +115,9 @@ def clients(server: Server, page: int, count: int) -> tuple[list[tuple[Connectio
 
 def client_status(server: Server, connection: Connection, arrival: Arrival, files: int) -> Table:
     """One client, with at most so many of its open files."""
-    peer, held, shown = connection.peer, connection.held, connection.shown(files)
+    peer, held, shown = connection.peer, connection.resources, connection.session_info(files)
     locks = sum(export.locks.of_session(connection.session) for export in server.exports)
-    limits, now, doing = server.limits, time.monotonic(), connection.doing
+    limits, now, doing = server.limits, time.monotonic(), connection.activity
     uses = (
         Use("fids", held.fids, limits.fids),
         Use("open_files", held.open_files, limits.open_files),

@@ -2,7 +2,7 @@
 
 One thread asks the folders of all exports, one after the other, for their attributes. While it has not
 come back, no other is sent after it: a storage that hangs costs one thread, and a check waits for
-``WITHIN`` once, then not at all until the storage answers again.
+``PROBE_TIMEOUT`` once, then not at all until the storage answers again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 
 from ninep.server.exports import Export
 
-WITHIN: Final = 1.0
+PROBE_TIMEOUT: Final = 1.0
 """Seconds that a check waits."""
 
 
@@ -55,7 +55,7 @@ class StorageProbe:
         with self._lock:  # a second check at the same time waits for the first
             late = self._round
             self._round = now = _Round(exports) if late is None else late
-            if not now.done.wait(WITHIN if late is None else 0):
+            if not now.done.wait(PROBE_TIMEOUT if late is None else 0):
                 return f"{now.at}: its storage does not answer"
             self._round = None
             return now.error

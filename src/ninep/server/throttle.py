@@ -29,7 +29,7 @@ UNTHROTTLED_SHARE: Final = 10
 """A bucket without bursts holds the tenth part of a second: otherwise every other request would
 wait (as QEMU has it).
 """
-MOST: Final = 1 << 50
+MAX_RATE: Final = 1 << 50
 """Bytes or operations per second, as QEMU's THROTTLE_VALUE_MAX in size."""
 LONGEST: Final = 86400.0
 """Seconds of a burst."""
@@ -92,11 +92,11 @@ def parse_limit(text: str) -> Limit:
     if len(burst) > len(("MAX", "SECONDS")):
         raise BadOption(f"{text!r}: write RATE, RATE:MAX or RATE:MAX:SECONDS")
     limit = Limit(name, read_amount(rate), *map(read_amount, burst))
-    if not 0 < limit.rate <= MOST:
-        raise BadOption(f"{text!r}: a rate is more than 0, and at most {show_amount(MOST)} per second")
-    if burst and not limit.rate <= limit.most <= MOST:
+    if not 0 < limit.rate <= MAX_RATE:
+        raise BadOption(f"{text!r}: a rate is more than 0, and at most {show_amount(MAX_RATE)} per second")
+    if burst and not limit.rate <= limit.most <= MAX_RATE:
         raise BadOption(
-            f"{text!r}: in a burst no less than the rate is served, and at most {show_amount(MOST)} per second"
+            f"{text!r}: in a burst no less than the rate is served, and at most {show_amount(MAX_RATE)} per second"
         )
     if not 1 <= limit.seconds <= LONGEST:
         raise BadOption(f"{text!r}: a burst lasts 1 to {LONGEST:g} seconds")
@@ -182,7 +182,7 @@ class Rates(NamedTuple):
     """Those of one user, by whatever connections."""
 
 
-MOST_USERS: Final = 1024
+MAX_USERS: Final = 1024
 """Groups of users that are kept: the names of users are the clients' own words on most exports."""
 
 
@@ -225,10 +225,10 @@ class Throttle:
         return found
 
     def _new_user(self, user: Hashable, now: float) -> Group:
-        """Beyond ``MOST_USERS`` that were here lately, all others share one."""
+        """Beyond ``MAX_USERS`` that were here lately, all others share one."""
         users = self._users
-        if len(users) >= MOST_USERS:
+        if len(users) >= MAX_USERS:
             self._users = users = {key: group for key, group in users.items() if not group.empty(now)}
-        if len(users) >= MOST_USERS:
+        if len(users) >= MAX_USERS:
             user = None
         return users.setdefault(user, Group(self.rates.user, now))

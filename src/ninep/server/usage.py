@@ -10,7 +10,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from ninep.linux import NO_ID, O_ACCMODE, O_APPEND, O_RDONLY, O_WRONLY
-from ninep.server.observer import Held
+from ninep.server.observer import Resources
 from ninep.server.session import Session
 
 LOOKED_AT = 1000
@@ -45,7 +45,7 @@ class Open(NamedTuple):
     """``r``, ``w``, ``rw``, each perhaps with ``a`` for appending; ``dir``."""
 
 
-class Shown(NamedTuple):
+class SessionInfo(NamedTuple):
     """What a session is."""
 
     dialect: str
@@ -54,7 +54,7 @@ class Shown(NamedTuple):
     open: Sequence[Open]
 
 
-class Doing(NamedTuple):
+class Activity(NamedTuple):
     """What a connection has done, and what it waits for."""
 
     requests: int
@@ -65,36 +65,36 @@ class Doing(NamedTuple):
     """What worker threads are busy with: types of requests, and when each began (``time.monotonic``)."""
 
 
-def doing(requests: int, reasons: Iterable[Enum], running: Iterable[tuple[str, object]]) -> Doing:
+def activity_of(requests: int, reasons: Iterable[Enum], running: Iterable[tuple[str, object]]) -> Activity:
     """Of the reasons of ``flow``, and the requests in threads with their futures."""
     began = [(name, getattr(future, "began", 0.0)) for name, future in running]
-    return Doing(requests, sorted(reason.name for reason in reasons), began)
+    return Activity(requests, sorted(reason.name for reason in reasons), began)
 
 
-def held(session: Session) -> Held:
+def resources_of(session: Session) -> Resources:
     """What a session of 9P has of the server's budgets."""
-    return Held(len(session.fids), len(session.opened), len(session.listing), session.xattr_bytes)
+    return Resources(len(session.fids), len(session.opened), len(session.listing), session.xattr_bytes)
 
 
-def shown(session: Session, files: int) -> Shown:
+def session_info(session: Session, files: int) -> SessionInfo:
     """A session of 9P, and at most so many of its open files."""
     some = list(islice(list(session.fids.values()), LOOKED_AT))  # worker threads change it, but not while it is copied
     attached = (
         Attached(one.export.name, None if one.user.uid == NO_ID else one.user.uid, one.user.uname) for one in some
     )
     opened = (
-        Open(one.node.pathname, one.export.name, "dir" if one.directory is not None else mode(one.flags))
+        Open(one.node.pathname, one.export.name, "dir" if one.directory is not None else mode_letters(one.flags))
         for one in islice([*session.opened, *session.idle] if files else (), files)
     )
-    return Shown(session.dialect.value.decode(), session.msize, once(attached), list(opened))
+    return SessionInfo(session.dialect.value.decode(), session.msize, unique(attached), list(opened))
 
 
-def once(users: Iterable[Attached]) -> list[Attached]:
+def unique(users: Iterable[Attached]) -> list[Attached]:
     """Each once, in order."""
     return list(dict.fromkeys(users))
 
 
-def mode(flags: int) -> str:
+def mode_letters(flags: int) -> str:
     """Flags of open(2) in letters."""
     access = flags & O_ACCMODE
     letters = "r" if access == O_RDONLY else "w" if access == O_WRONLY else "rw"

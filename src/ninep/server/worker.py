@@ -40,12 +40,12 @@ prepared, or cannot be, it was asked for the end of all connections (``Pool.drai
 
 HANDLES: Final = 12
 """What a worker opens before it serves."""
-TAKEN_WITHIN: Final = 0.25
-HANGING_WITHIN: Final = 6.0
-KILLED_WITHIN: Final = 2.0
+ACCEPT_TIMEOUT: Final = 0.25
+HANG_TIMEOUT: Final = 6.0
+KILL_TIMEOUT: Final = 2.0
 """What SIGKILL does not end in time waits in the kernel for a device, and is left to it."""
 
-MOST_SAID: Final = 1 << 12
+MAX_MESSAGE: Final = 1 << 12
 """Bytes and descriptors that are received at once: more than there can be."""
 
 ENDING: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
@@ -144,15 +144,15 @@ class Worker:
 
     def late(self, now: float) -> bool:
         """It has owed an answer for so long that no connection should wait for it."""
-        return self.owes > 0 and now - self.since > TAKEN_WITHIN
+        return self.owes > 0 and now - self.since > ACCEPT_TIMEOUT
 
     def due(self, began: float, deadline: float) -> float:
         """When, since the end began, it is to be forced: one whose event loop hangs need not be
         waited for as long.
         """
         if self.killed:
-            return self.killed + KILLED_WITHIN
-        return min(deadline, began + HANGING_WITHIN) if self.owes else deadline
+            return self.killed + KILL_TIMEOUT
+        return min(deadline, began + HANG_TIMEOUT) if self.owes else deadline
 
     def send(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
         """``OSError`` if it is dead, or its line is full."""
@@ -180,7 +180,7 @@ class Worker:
         again: list[Asked] = []
         while True:
             try:
-                said, descriptors, _, _ = _receive(self.theirs, MOST_SAID, MOST_SAID)
+                said, descriptors, _, _ = _receive(self.theirs, MAX_MESSAGE, MAX_MESSAGE)
             except OSError:  # EAGAIN: that was all
                 break
             if not said:
@@ -313,7 +313,7 @@ def take_messages(control: socket.socket) -> list[Handed | Asked] | None:
     What is taken is answered.
     """
     try:
-        said, descriptors, _, _ = _receive(control, MOST_SAID, MOST_SAID)
+        said, descriptors, _, _ = _receive(control, MAX_MESSAGE, MAX_MESSAGE)
     except BlockingIOError:
         return []
     if not said:

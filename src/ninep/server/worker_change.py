@@ -3,7 +3,7 @@
 Rules
 
 * One worker prepares it, then all others do: what cannot be done is found, and logged, once.
-* A worker that cannot, dies, or takes longer than ``PREPARED_WITHIN`` ends it: nothing changes.
+* A worker that cannot, dies, or takes longer than ``PREPARE_TIMEOUT`` ends it: nothing changes.
 * When all are prepared, all commit. One that was set aside gets both at once, and ends itself if it
   cannot follow; one that cannot be told is asked to end.
 * No worker is started meanwhile: it would have what was before.
@@ -24,7 +24,7 @@ from ninep.server.worker import ABANDON, COMMIT, FAILED, PREPARE, PREPARED, Work
 
 log = logging.getLogger("ninep.server")
 
-PREPARED_WITHIN: Final = 60.0
+PREPARE_TIMEOUT: Final = 60.0
 
 
 class Change(NamedTuple):
@@ -73,7 +73,7 @@ class Changing:
 
     def step(self) -> bool | None:
         """Whether it is to be committed, or abandoned; None: that is not known yet."""
-        if self._failed or monotonic() - self._began > PREPARED_WITHIN:
+        if self._failed or monotonic() - self._began > PREPARE_TIMEOUT:
             return False
         if self._waiting:
             return None
@@ -87,9 +87,9 @@ class Changing:
         """All commit, or nothing changes. ``aside``: workers that hang, and were not asked."""
         if made:
             for worker in self._asked:
-                _tell(worker, (COMMIT,))
+                _send_all(worker, (COMMIT,))
             for worker in aside:
-                _tell(worker, (PREPARE, COMMIT), self.change.descriptor)
+                _send_all(worker, (PREPARE, COMMIT), self.change.descriptor)
         else:
             for worker in self._asked:
                 with suppress(OSError):
@@ -97,7 +97,7 @@ class Changing:
         self.change.done(made)
 
 
-def _tell(worker: Worker, messages: Iterable[bytes], descriptor: int = -1) -> None:
+def _send_all(worker: Worker, messages: Iterable[bytes], descriptor: int = -1) -> None:
     try:
         for message in messages:
             worker.send(message, [descriptor] if message == PREPARE else [])

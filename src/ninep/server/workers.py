@@ -12,15 +12,15 @@ Rules
   worker ends before it serves at the start, or none gets so far later, the parent ends with exit
   status 1.
 * A worker answers each message when it takes it. A connection that is not taken in time
-  (``TAKEN_WITHIN``) is taken back and handed to another; the parent holds the worker's end of the
+  (``ACCEPT_TIMEOUT``) is taken back and handed to another; the parent holds the worker's end of the
   line too, so that each connection is received exactly once, by one of them. While it owes an
   answer a worker gets a connection only if all others do.
 * A worker that owes an answer for long (``HUNG_AFTER``: its event loop hangs in a system call) is
   set aside, and another is started in its place. Its clients stay with it: if it goes on it serves
   them until they leave, and ends then. No more are set aside than there are workers.
-* At the end (SIGTERM, SIGINT, SIGHUP) the workers get SIGTERM and ``ENDS_WITHIN``
-  (``HANGING_WITHIN`` while they owe an answer); a second signal makes that ``HURRIES``; then they
-  get SIGKILL, and after ``KILLED_WITHIN`` the parent ends without them.
+* At the end (SIGTERM, SIGINT, SIGHUP) the workers get SIGTERM and ``END_TIMEOUT``
+  (``HANG_TIMEOUT`` while they owe an answer); a second signal makes that ``HURRY_TIMEOUT``; then they
+  get SIGKILL, and after ``KILL_TIMEOUT`` the parent ends without them.
 * A worker ends when the parent does (``when_parent_ends``).
 * With ``hangup``, SIGHUP is a question to it, and the workers ignore it. What they serve is changed by
   ``change``: by all, or by none (``worker_change``).
@@ -48,6 +48,7 @@ from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 from ninep.server.worker import (
+    ACCEPT_TIMEOUT,
     ANSWER,
     DRAIN,
     ENDED,
@@ -55,7 +56,6 @@ from ninep.server.worker import (
     LEAVE,
     PING,
     READY,
-    TAKEN_WITHIN,
     Handed,
     Work,
     Worker,
@@ -77,9 +77,9 @@ LIVED: Final = 10.0
 PAUSE, LONGEST_PAUSE = 0.5, 5.0
 GIVE_UP: Final = 6
 """So many workers in a row that never served, and none that does: there is no use in more."""
-ENDS_WITHIN: Final = 18.0
+END_TIMEOUT: Final = 18.0
 """A worker ends by itself before that, whatever hangs (``app.ending``)."""
-HURRIES: Final = 4.0
+HURRY_TIMEOUT: Final = 4.0
 _CHILD: Final = getattr(signal, "SIGCHLD", None)
 _HANGUP: Final[Any] = getattr(signal, "SIGHUP", None)
 _HEARD: Final = (*ENDING, _CHILD) if _CHILD is not None else ENDING
@@ -198,7 +198,7 @@ class Pool:
 
     def _timeout(self) -> float:
         if self._changing is not None or any(worker.owes for worker in self.workers):
-            return TAKEN_WITHIN / 2
+            return ACCEPT_TIMEOUT / 2
         return REST / 4 if self._missing or self._resting else PING_EVERY
 
     def _look_after(self) -> None:
@@ -441,7 +441,7 @@ class Pool:
         self._signals = heard = max(1, self._signals)
         self._ask_to_end()
         began = monotonic()
-        deadline = began + ENDS_WITHIN
+        deadline = began + END_TIMEOUT
         while True:
             left = [(one, one.due(began, deadline)) for one in (*self.workers, *self.aside)]
             for worker, due in left:
@@ -456,12 +456,12 @@ class Pool:
             clean &= all(os.waitstatus_to_exitcode(status) in {0, -signal.SIGTERM} for status in self._signalled())
             if self._signals > heard:
                 heard = self._signals
-                self._tell(signal.SIGTERM)
-                deadline = min(deadline, monotonic() + HURRIES)
+                self._signal_workers(signal.SIGTERM)
+                deadline = min(deadline, monotonic() + HURRY_TIMEOUT)
 
     def _ask_to_end(self) -> None:
         self.drain()
-        self._tell(signal.SIGTERM)
+        self._signal_workers(signal.SIGTERM)
         for worker in (*self.workers, *self.aside):
             if not worker.owes:  # who does not answer now, hangs
                 with suppress(OSError):
@@ -481,7 +481,7 @@ class Pool:
         worker.close()
         (self.aside if worker.aside else self.workers).remove(worker)
 
-    def _tell(self, number: int) -> None:
+    def _signal_workers(self, number: int) -> None:
         for worker in (*self.workers, *self.aside):
             if not worker.killed:
                 os.kill(worker.pid, number)

@@ -23,7 +23,7 @@ from ninep.server.transport import Transport
 from ninep.wire.types import Buffer
 
 REPLIES_A_WRITE: Final = 8
-MOST_A_WRITE: Final = 32
+MAX_A_WRITE: Final = 32
 """Replies are sent in writes of half a batch, within these two: the client works on one half while
 the other is served, and is woken twice and not eight times (with 64 outstanding 1.2 to 1.45 times
 as many getattr a second).
@@ -34,7 +34,7 @@ BYTES_A_WRITE: Final = 1 << 18
 """
 JOIN_BELOW: Final = 1 << 14
 """Bytes of replies that are cheaper to join than to send as they are."""
-MOST: Final = 16
+MAX_WAITING: Final = 16
 """Connections whose replies wait for one another. With 4 half of the gain is left, more than 16
 gain nothing.
 """
@@ -86,7 +86,7 @@ class WriteCoalescer:
             if self._loop is None:
                 self._loop = asyncio.get_running_loop()
             self._loop.call_soon(self.flush)
-        elif len(senders) >= MOST or now - self._since > LONGEST:
+        elif len(senders) >= MAX_WAITING or now - self._since > LONGEST:
             self.flush()
 
     def flush(self) -> None:

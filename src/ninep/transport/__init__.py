@@ -169,7 +169,7 @@ class TransportType(NamedTuple):
     """Serve a connected socket that does not carry the bytes of 9P, in the running loop. Called
     with the socket, the address, what makes a connection of a client (``stream.MakeConnection``),
     what to call when the socket is closed, and what is stored of it for the next process
-    (``kept.Kept``, or None). Returns what ends it.
+    (``stored_front_end.StoredFrontEnd``, or None). Returns what ends it.
     """
     stream: Callable[[Any, Any], Any] | None = None
     """What is between a connection and a socket that does not carry the bytes of 9P as they are: called

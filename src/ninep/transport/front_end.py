@@ -2,7 +2,7 @@
 device's answers back.
 
 What goes wrong ends this front end and no other: the socket is closed, and the log says why. One
-that is kept (``kept``) is left to the next process when the server ends.
+that is kept (``stored_front_end``) is left to the next process when the server ends.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from ninep.transport import nothing
-from ninep.transport.kept import Kept
+from ninep.transport.stored_front_end import StoredFrontEnd
 from ninep.virtio.device import Device, Profile
 from ninep.virtio.errors import RingError
 from ninep.virtio.messages import MAX_DESCRIPTORS, Answer, Message, ProtocolError, Receiver, close_all
@@ -42,14 +42,14 @@ class ServedRole(Role, Protocol):
         """Begin no more sessions. True: there is none."""
 
 
-class _KeptRole:
+class _StoredRole:
     """A role, and the in-flight region that ends with its sessions."""
 
-    def __init__(self, role: Role, kept: Kept) -> None:
+    def __init__(self, role: Role, stored: StoredFrontEnd) -> None:
         self._role = role
         self.start = role.start
         self.stop = role.stop
-        self.sessions_ended = kept.sessions_ended
+        self.sessions_ended = stored.sessions_ended
 
     def end(self) -> None:
         self._role.end()
@@ -64,11 +64,11 @@ def serve(
     gone: Callable[[], None],
     *,
     unsealed: bool,
-    kept: Kept | None,
+    stored: StoredFrontEnd | None,
 ) -> Callable[[], None]:
     """Serve a front end (``FrontEnd``): what ends that."""
-    front_end = FrontEnd(sock, profile, role, name, gone, unsealed=unsealed, kept=kept)
-    if kept is not None and kept.begun:
+    front_end = FrontEnd(sock, profile, role, name, gone, unsealed=unsealed, stored=stored)
+    if stored is not None and stored.begun:
         front_end.replay()
     return front_end.end
 
@@ -85,19 +85,19 @@ class FrontEnd:
         gone: Callable[[], None],
         *,
         unsealed: bool = False,
-        kept: Kept | None = None,
+        stored: StoredFrontEnd | None = None,
     ) -> None:
         """``name``: for the log. ``gone`` is called when the socket is closed. ``unsealed``: memory
-        in files that could shrink is taken. ``kept``: what is stored of it.
+        in files that could shrink is taken. ``stored``: what is stored of it.
         """
         self._socket = sock
         self._profile = profile
         self._role = role
         self._name = name
         self._gone = gone
-        self._kept = kept
-        self._kept_role = None if kept is None else _KeptRole(role, kept)
-        self._device = Device(profile, self._kept_role or role, unsealed=unsealed, name=name)
+        self._stored = stored
+        self._stored_role = None if stored is None else _StoredRole(role, stored)
+        self._device = Device(profile, self._stored_role or role, unsealed=unsealed, name=name)
         role.broken, role.session_ended = self._device.broken, self._session_ended
         self._receiver = Receiver()
         self._ending = self._closed = False
@@ -108,7 +108,7 @@ class FrontEnd:
     def replay(self) -> None:
         """Go on with a front end that connected to an earlier process."""
         log.info("%s: taken over from an earlier process", self._name)
-        for message, descriptors in self._kept.replay() if self._kept is not None else ():
+        for message, descriptors in self._stored.replay() if self._stored is not None else ():
             self._device.request(message, descriptors)
 
     def end(self) -> None:
@@ -123,12 +123,12 @@ class FrontEnd:
 
     def _leave(self) -> None:
         """Close the socket here; a front end that is kept does not notice."""
-        kept, self._kept = self._kept, None
-        if self._kept_role is not None:
-            self._kept_role.sessions_ended = nothing  # what is in flight is for the next process
+        stored, self._stored = self._stored, None
+        if self._stored_role is not None:
+            self._stored_role.sessions_ended = nothing  # what is in flight is for the next process
         self.close()
-        if kept is not None:
-            kept.close()
+        if stored is not None:
+            stored.close()
 
     def close(self) -> None:
         """Close the socket now; sessions that are left end."""
@@ -138,8 +138,8 @@ class FrontEnd:
             self._receiver.close()
             self._device.close()
             self._socket.close()
-            if self._kept is not None:
-                self._kept.forget()
+            if self._stored is not None:
+                self._stored.forget()
             self._gone()
 
     def _readable(self) -> None:
@@ -175,10 +175,10 @@ class FrontEnd:
         return True
 
     def _request(self, message: Message, descriptors: list[int]) -> Answer | None:
-        if self._kept is None:
+        if self._stored is None:
             return self._device.request(message, descriptors)
-        answer = self._device.request(self._kept.note(message, descriptors), descriptors)
-        own = self._kept.own(message, self._profile.queues, self._profile.queue_size)
+        answer = self._device.request(self._stored.note(message, descriptors), descriptors)
+        own = self._stored.own(message, self._profile.queues, self._profile.queue_size)
         if own is not None:
             self._device.request(*own)
         return answer

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from ninep.transport import Address, Bound, TransportType, parse_number
-from ninep.transport.kept import is_kept
 from ninep.transport.service_manager import handed_over
+from ninep.transport.stored_front_end import is_stored
 
 NOTHING_HANDED_OVER: Final = "no sockets were handed over (LISTEN_PID and LISTEN_FDS)"
 
@@ -37,7 +37,7 @@ class Systemd(Address):
 
 def _bind_systemd(address: Systemd) -> Bound:
     """What was handed over, but for what this program has stored itself."""
-    handed = [one.descriptor for one in handed_over() if not is_kept(one)]
+    handed = [one.descriptor for one in handed_over() if not is_stored(one)]
     if not handed:
         raise OSError(errno.ENOENT, NOTHING_HANDED_OVER)
     return Bound(address, [_socket(number) for number in handed])

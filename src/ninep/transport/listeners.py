@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from ninep.transport import BACKLOG, Address, Bound, Listener, TransportType, handed_on, nothing, transport_of
-from ninep.transport.kept import Kept, take
 from ninep.transport.peers import peer_of
 from ninep.transport.service_manager import stores
+from ninep.transport.stored_front_end import StoredFrontEnd, take
 from ninep.transport.stream import MakeConnection, SocketProtocol
 
 log = logging.getLogger("ninep.server")
@@ -88,7 +88,7 @@ async def accept(
     serve = row.accept
     if serve is not None:
         if is_listening(sock):
-            return _Accepting(sock, str(address), lambda one, gone, kept: serve(one, address, make, gone, kept))
+            return _Accepting(sock, str(address), lambda one, gone, stored: serve(one, address, make, gone, stored))
         return _Accepted(serve(sock, address, make, gone, None))
 
     def protocol() -> asyncio.BaseProtocol:
@@ -123,7 +123,7 @@ class _Accepting:
         self,
         sock: socket.socket,
         address: str,
-        serve: Callable[[socket.socket, Callable[[], None], Kept | None], Callable[[], None]],
+        serve: Callable[[socket.socket, Callable[[], None], StoredFrontEnd | None], Callable[[], None]],
     ) -> None:
         self._socket = sock
         self._address = address
@@ -131,8 +131,8 @@ class _Accepting:
         self._ends: dict[socket.socket, Callable[[], None]] = {}
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock.fileno(), self._readable)
-        for connected, kept in take(address):
-            self._begin(connected, kept)
+        for connected, stored in take(address):
+            self._begin(connected, stored)
 
     def _readable(self) -> None:
         try:
@@ -143,13 +143,13 @@ class _Accepting:
                 self._loop.remove_reader(self._socket.fileno())
                 self._loop.call_later(REST, self._again)
             return
-        self._begin(sock, Kept.begin(self._address, sock) if stores() else None)
+        self._begin(sock, StoredFrontEnd.begin(self._address, sock) if stores() else None)
 
-    def _begin(self, sock: socket.socket, kept: Kept | None) -> None:
+    def _begin(self, sock: socket.socket, stored: StoredFrontEnd | None) -> None:
         def gone() -> None:
             self._ends.pop(sock, None)
 
-        self._ends[sock] = self._serve(sock, gone, kept)
+        self._ends[sock] = self._serve(sock, gone, stored)
 
     def _again(self) -> None:
         if self._socket.fileno() >= 0:

@@ -19,7 +19,7 @@ log = logging.getLogger("ninep.server")
 FIRST: Final = 3
 """SD_LISTEN_FDS_START."""
 
-MOST_WAITING: Final = 4096
+MAX_WAITING: Final = 4096
 """Datagrams that a manager has not taken; each may have a descriptor."""
 _send: Any = getattr(socket, "send_fds", None)
 
@@ -80,7 +80,7 @@ class _Later:
                 with suppress(_Full):
                     _send_to(path, state, descriptors, wait=False)
                     return
-            if len(self._waiting) == MOST_WAITING:
+            if len(self._waiting) == MAX_WAITING:
                 log.warning("the service manager does not read what it is told: %r is lost", state)
                 return
             self._waiting.append((path, state, [os.dup(one) for one in descriptors]))

@@ -22,10 +22,10 @@ from ninep.options import BadOption, Kind, OptionSet, number, option, read_words
 from ninep.transport import Address, BadAddress, Bound, TransportType, guest_device, unix
 from ninep.transport.front_end import serve
 from ninep.transport.hints import GUEST, Hint, Mount
-from ninep.transport.kept import Kept
 from ninep.transport.peers import unix_peer
+from ninep.transport.stored_front_end import StoredFrontEnd
 from ninep.transport.stream import MakeConnection
-from ninep.transport.virtio_9p import DEVICE_ID, LARGEST_MSIZE, MOST_CHAINS, Virtio9P, profile
+from ninep.transport.virtio_9p import DEVICE_ID, LARGEST_MSIZE, MAX_CHAINS, Virtio9P, profile
 from ninep.virtio.messages import MAX_CONFIG
 
 LONGEST_TAG: Final = MAX_CONFIG - 2
@@ -52,7 +52,7 @@ class VhostUserOptions(OptionSet):
     tag: str = guest_device.tag(LONGEST_TAG, "The mount tag: what the guest mounts.")
     export: str = option("", text("a name", "NAME"), "The export that the guest gets if it names none.")
     queue_size: int = option(
-        MOST_CHAINS, QUEUE_SIZE, "Requests that the guest can have outstanding; vq_size of QEMU's device."
+        MAX_CHAINS, QUEUE_SIZE, "Requests that the guest can have outstanding; vq_size of QEMU's device."
     )
     unsealed_memory: bool = guest_device.unsealed_memory()
 
@@ -100,7 +100,11 @@ def bind(address: VhostUser) -> Bound:
 
 
 def accept(
-    sock: socket.socket, address: VhostUser, make: MakeConnection, gone: Callable[[], None], kept: Kept | None
+    sock: socket.socket,
+    address: VhostUser,
+    make: MakeConnection,
+    gone: Callable[[], None],
+    stored: StoredFrontEnd | None,
 ) -> Callable[[], None]:
     """A device for the front end that connected."""
     options = address.options
@@ -109,7 +113,7 @@ def accept(
     peer = replace(peer, shown=shown, device=options.tag)
     role = Virtio9P(make, peer, address.export)
     device = profile(os.fsencode(options.tag), options.queue_size)
-    return serve(sock, device, role, peer, gone, unsealed=options.unsealed_memory, kept=kept)
+    return serve(sock, device, role, peer, gone, unsealed=options.unsealed_memory, stored=stored)
 
 
 # -- hints ------------------------------------------------------------------------------------------------------------------

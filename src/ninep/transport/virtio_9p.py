@@ -41,9 +41,9 @@ DEVICE_ID: Final = 9
 """Of the virtio specification, section 5: 9P transport."""
 MOUNT_TAG: Final = 1 << 0
 """VIRTIO_9P_MOUNT_TAG: Linux's driver takes no device without it."""
-MOST_CHAINS: Final = 128
+MAX_CHAINS: Final = 128
 """VIRTQUEUE_NUM of Linux's driver, which has as many buffers for one message."""
-LARGEST_MSIZE: Final = 4096 * (MOST_CHAINS - 3)
+LARGEST_MSIZE: Final = 4096 * (MAX_CHAINS - 3)
 """What Linux's driver takes: pages of 4 KiB, less three for the headers (net/9p/trans_virtio.c)."""
 COPIED: Final = 4096
 """Bytes up to which the data of a Twrite are copied with it."""

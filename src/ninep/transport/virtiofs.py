@@ -33,8 +33,8 @@ from ninep.transport import Address, Bound, TransportType, guest_device, nothing
 from ninep.transport.front_end import serve
 from ninep.transport.fuse import PROTOCOL, MountOptions, show, split
 from ninep.transport.hints import GUEST, Hint, Mount
-from ninep.transport.kept import Kept
 from ninep.transport.peers import Peer, unix_peer
+from ninep.transport.stored_front_end import StoredFrontEnd
 from ninep.transport.vhost_user import NEEDS
 from ninep.transport.virtqueue import Virtqueue
 from ninep.virtio.device import Profile
@@ -98,7 +98,7 @@ def bind(address: Virtiofs) -> Bound:
 
 
 def accept(
-    sock: socket.socket, address: Virtiofs, make: Any, gone: Callable[[], None], kept: Kept | None
+    sock: socket.socket, address: Virtiofs, make: Any, gone: Callable[[], None], stored: StoredFrontEnd | None
 ) -> Callable[[], None]:
     """A device for the front end that connected."""
     options = address.options
@@ -107,7 +107,7 @@ def accept(
     peer = replace(peer, shown=shown, device=options.tag)
     role = VirtioFs(make, peer)
     device = Profile(0, b"", QUEUES, QUEUE_SIZE)
-    return serve(sock, device, role, peer, gone, unsealed=options.unsealed_memory, kept=kept)
+    return serve(sock, device, role, peer, gone, unsealed=options.unsealed_memory, stored=stored)
 
 
 class _Ring:

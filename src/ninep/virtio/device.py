@@ -74,7 +74,7 @@ class Device:
         self._rings = Rings(profile.queues, self._memory, role, name)
         self._agreed: frozenset[ProtocolFeature] = frozenset()
         self._status = 0
-        self._told_size = False
+        self._logged_size = False
 
     @property
     def features(self) -> int:
@@ -157,8 +157,8 @@ class Device:
             self._rings.end()
         have = self._profile.config
         asked = config.offset + config.size
-        if asked != len(have) and not self._told_size:
-            self._told_size = True
+        if asked != len(have) and not self._logged_size:
+            self._logged_size = True
             log.warning(
                 "%s: the front end has %d bytes of config space, the device %d: give it config_size=%d",
                 self._name,

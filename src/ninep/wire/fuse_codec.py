@@ -181,7 +181,7 @@ _STATX_OUT: Final = Struct("<QII16x" + "IIQIIIHHQQQQ" + _SX_TIME * 4 + "IIII112x
 
 ENTRY_OUT_SIZE: Final = _ENTRY_OUT.size
 ATTR_OUT_SIZE: Final = _ATTR_OUT.size
-_MOST_LINKS: Final = 0xFFFFFFFF
+_MAX_LINKS: Final = 0xFFFFFFFF
 
 
 class Timeout(NamedTuple):
@@ -226,7 +226,7 @@ def _attr(a: Attributes) -> tuple[int, ...]:
         a[15],
         a[17],
         a[4],
-        min(a[7], _MOST_LINKS),
+        min(a[7], _MAX_LINKS),
         a[5],
         a[6],
         a[8] & 0xFFFFFFFF,  # new_encode_dev(): the low 32 bits of the glibc layout
@@ -308,7 +308,7 @@ def pack_statx(a: Attributes, timeout: Timeout, *, birth: bool) -> bytes:
         STATX_BASIC | (STATX_BTIME if birth else 0),
         a[10] & 0xFFFFFFFF,
         0,
-        min(a[7], _MOST_LINKS),
+        min(a[7], _MAX_LINKS),
         a[5],
         a[6],
         a[4],

@@ -10,7 +10,7 @@ from tests.support.fuse_kernel import ROOT, Kernel, refused
 from tests.support.served import LAYERS
 
 from ninep.drivers.memory import MemoryDriver
-from ninep.fuse.dispatcher import MOST_WAITING
+from ninep.fuse.dispatcher import MAX_WAITING
 from ninep.linux import LOCK_RDLCK, LOCK_UNLCK, LOCK_WRLCK, Errno
 from ninep.server.exports import Export, Exports
 from ninep.server.handlers.attach import attach
@@ -165,7 +165,7 @@ def test_an_interrupt_comes_before_the_wait(kernels: Callable[..., Kernel]) -> N
 
 def test_so_many_wait_and_no_more(kernel: Kernel, files: tuple[int, int]) -> None:
     lock(kernel, files[0], ONE)
-    for owner in range(MOST_WAITING):
+    for owner in range(MAX_WAITING):
         wait_for(kernel, files[1], 5000 + owner)
     with refused(Errno.ENOLCK):
         kernel.reply(wait_for(kernel, files[1], 6000))

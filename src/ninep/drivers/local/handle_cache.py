@@ -35,7 +35,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from ninep import host
-from ninep.drivers.local.reserve import MOST as RESERVE
+from ninep.drivers.local.reserve import MAX_RESERVED as RESERVE
 from ninep.drivers.local.reserve import Reserve, exhausted
 from ninep.errors import Refused
 from ninep.host import NO_HANDLE, Handle, Stat

@@ -154,7 +154,7 @@ class Listings:
         self._size = 0
         self._recorded = 0
         self.pool = CookiePool()
-        self._told_of_names = False
+        self._logged_names = False
         self._guard = threading.RLock()  # a recorder that goes while this thread has it gives back as well
 
     def get(self, key: tuple[int, int], found: Stat) -> PackedListing | None:
@@ -213,8 +213,8 @@ class Listings:
 
     def leave_out(self, entries: Sequence[Dirent]) -> None:
         """Entries of these were not shown, for the length of their names: said once."""
-        if not self._told_of_names:
-            self._told_of_names = True
+        if not self._logged_names:
+            self._logged_names = True
             name = next(entry[5] for entry in entries if len(entry[5]) > NAME_MAX)
             log.warning(LONG_NAMES, len(name), name[:40])
 

@@ -25,7 +25,7 @@ from ninep.host import Handle
 _OTHERS: Final = (
     400  # handles left for sockets, open files of other drivers and Python itself (QEMU 9p.c v9fs_set_fd_limit)
 )
-_MOST: Final = 1 << 17  # each keeps an inode in the kernel's memory, about a KiB
+_MAX_IDS: Final = 1 << 17  # each keeps an inode in the kernel's memory, about a KiB
 
 
 class _Walk(threading.local):
@@ -72,7 +72,7 @@ def shared_handle_cache() -> HandleCache:
     global _shared  # noqa: PLW0603 - the limit is the process's own
     if _shared is None:
         limit = host.raise_handle_limit()
-        _shared = new_handle_cache(min(limit - min(_OTHERS, limit // 3), _MOST))
+        _shared = new_handle_cache(min(limit - min(_OTHERS, limit // 3), _MAX_IDS))
     return _shared
 
 

@@ -20,7 +20,7 @@ from ninep.linux import Errno
 
 T = TypeVar("T")
 
-MOST: Final = 8
+MAX_RESERVED: Final = 8
 """A verb needs no more at a time: path handles of a file, of its directory and of one on the way
 there, in mapped-file two directories of records and a record, and contents to be cut off.
 """

@@ -11,7 +11,7 @@ from typing import Final
 
 from ninep.host import LISTING_SIZE, Entry, Listing, iterate
 
-MOST: Final = 100_000
+MAX_ENTRIES: Final = 100_000
 """Entries that are kept, some 20 MB; a larger directory is read by the file system's own cookies."""
 BATCH: Final = 512
 
@@ -28,11 +28,11 @@ class WholeListing:
     def read(self, cookie: int, size: int = LISTING_SIZE) -> Sequence[Entry]:
         """See ``Listing``."""
         if cookie == 0:
-            self._entries = list(islice(iterate(self._listing), MOST + 1))
+            self._entries = list(islice(iterate(self._listing), MAX_ENTRIES + 1))
         elif self._entries is None:
             self.read(0)
         entries = self._entries
-        if entries is None or len(entries) > MOST:
+        if entries is None or len(entries) > MAX_ENTRIES:
             return self._listing.read(cookie, size)
         part = entries[cookie : cookie + min(BATCH, max(1, size // 64))]
         return [Entry(one[0], number, one[2], one[3]) for number, one in enumerate(part, cookie + 1)]

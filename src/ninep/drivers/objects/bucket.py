@@ -10,8 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-from ninep.drivers.objects.held import Held
-from ninep.drivers.objects.metadata import Marks
+from ninep.drivers.objects.base_node import BaseNode
+from ninep.drivers.objects.metadata import ObjectAttrs
 from ninep.drivers.objects.spool import Budget
 from ninep.drivers.objects.store import Info, Store
 from ninep.drivers.objects.tree import Entry, Folder, Tree, name_of, parent_of
@@ -72,15 +72,15 @@ class Bucket:
         self.pool = ThreadPoolExecutor(settings.connections, "objects")
         """For single requests: a job of it never waits for another."""
         self.unsent = Unsent(max(2, settings.connections // 8))
-        self._root: Held | None = None
+        self._root: BaseNode | None = None
 
     @property
-    def root(self) -> Held:
+    def root(self) -> BaseNode:
         """Of the export."""
         assert self._root is not None  # noqa: S101 - the driver sets it at once
         return self._root
 
-    def begin(self, root: Held) -> None:
+    def begin(self, root: BaseNode) -> None:
         """This is the root."""
         self._root = root
 
@@ -103,17 +103,17 @@ class Bucket:
             raise Refused(Errno.ENAMETOOLONG, "keys of objects have 1024 bytes")
         return key
 
-    def defaults(self, kind: int, uid: int = NO_ID, gid: int = NO_ID, mode: int | None = None) -> Marks:
+    def defaults(self, kind: int, uid: int = NO_ID, gid: int = NO_ID, mode: int | None = None) -> ObjectAttrs:
         """Attributes of what has none in its metadata, and of what is new."""
         chosen, now = self.settings, self.clock()
         if mode is None:
             mode = chosen.dir_mode if kind == S_IFDIR else chosen.file_mode
         uid, gid = chosen.uid if uid == NO_ID else uid, chosen.gid if gid == NO_ID else gid
-        return Marks(kind | mode, uid, gid, now, now, now)
+        return ObjectAttrs(kind | mode, uid, gid, now, now, now)
 
-    def marks(self, info: Info, *, is_dir: bool) -> Marks:
+    def attrs(self, info: Info, *, is_dir: bool) -> ObjectAttrs:
         default = self.defaults(S_IFDIR if is_dir else S_IFREG)
-        return Marks.read(info.metadata or {}, info.modified or default.mtime, default)
+        return ObjectAttrs.read(info.metadata or {}, info.modified or default.mtime, default)
 
     # -- asking the store ------------------------------------------------------------------------------------------------
 
@@ -238,15 +238,15 @@ class Unsent:
 
     def __init__(self, threads: int) -> None:
         self._lock = threading.Lock()
-        self._nodes: dict[Held, None] = {}
-        self._queued: set[Held] = set()
+        self._nodes: dict[BaseNode, None] = {}
+        self._queued: set[BaseNode] = set()
         """Those that a thread is about to put."""
         self._pool = ThreadPoolExecutor(threads, "objects-put")
         self._timer: threading.Timer | None = None
         self._ended = False
         self._failed: OSError | None = None
 
-    def add(self, node: Held, *, at_once: bool) -> None:
+    def add(self, node: BaseNode, *, at_once: bool) -> None:
         """Keep a node, and put it at once or in some seconds."""
         with self._lock:
             if node not in self._nodes:
@@ -259,7 +259,7 @@ class Unsent:
             else:
                 self._later()
 
-    def _submit(self, node: Held) -> None:
+    def _submit(self, node: BaseNode) -> None:
         if node not in self._queued:
             self._queued.add(node)
             self._pool.submit(self._put, node)
@@ -277,7 +277,7 @@ class Unsent:
             for node in nodes:
                 self._submit(node)
 
-    def _put(self, node: Held) -> None:
+    def _put(self, node: BaseNode) -> None:
         with self._lock:
             self._queued.discard(node)  # what is written from now on is for another job
         failed = False
@@ -290,7 +290,7 @@ class Unsent:
             failed = True
         self._discard(node, failed=failed)
 
-    def _discard(self, node: Held, *, failed: bool) -> None:
+    def _discard(self, node: BaseNode, *, failed: bool) -> None:
         """It has been put, or there is nothing to be put any more; unless it was
         written and closed meanwhile. Who still writes puts it at the close.
         """

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Final
 
+from ninep.drivers.objects.base_node import BaseNode
 from ninep.drivers.objects.bucket import Bucket
-from ninep.drivers.objects.held import Held
 from ninep.drivers.objects.spool import Spool
 from ninep.drivers.objects.store import PARTS, Changed, Info
 from ninep.drivers.objects.tree import Entry
@@ -29,7 +29,7 @@ class Short(Refused):
         self.etag = there.etag
 
 
-def load(bucket: Bucket, node: Held) -> Spool:
+def load(bucket: Bucket, node: BaseNode) -> Spool:
     """A local copy of what the store has. ESTALE if that is not what the node was read from; EFBIG
     and ENOSPC if there is no room.
     """
@@ -61,11 +61,11 @@ def _in_order(bucket: Bucket, key: str, etag: str, spans: list[tuple[int, int]])
             one.cancel()
 
 
-def put(bucket: Bucket, node: Held, spool: Spool) -> str:
+def put(bucket: Bucket, node: BaseNode, spool: Spool) -> str:
     """Put a content and the node's attributes. Returns the ETag. ``Changed`` if the store has not
     what the node was read from; on any error the store has what it had.
     """
-    info = Info(node.object_key, spool.size, "", 0, node.marks.write(), node.headers)
+    info = Info(node.object_key, spool.size, "", 0, node.attrs.write(), node.headers)
     checks = bucket.settings.conditions
     etag, new = (node.etag or None) if checks else None, checks and not node.etag
     try:
@@ -149,16 +149,16 @@ def _upload(bucket: Bucket, key: str, upload: str, spool: Spool, step: int) -> l
     return [etags[number] for number in range(len(etags))]
 
 
-def put_marks(bucket: Bucket, node: Held) -> str:
+def put_attrs(bucket: Bucket, node: BaseNode) -> str:
     """Put the attributes alone. Returns the ETag."""
-    info = Info(node.object_key, node.size, "", 0, node.marks.write(), node.headers)
+    info = Info(node.object_key, node.size, "", 0, node.attrs.write(), node.headers)
     if node.is_dir:
         return bucket.store.put(info._replace(size=0), b"", etag=None)
     etag = node.etag if bucket.settings.conditions else None
     return bucket.store.copy(info.key, info, etag, replace=True)
 
 
-def entry_of(bucket: Bucket, node: Held) -> Entry:
+def entry_of(bucket: Bucket, node: BaseNode) -> Entry:
     """What a listing says of a node."""
-    info = Info(node.object_key, node.size, node.etag, bucket.clock(), node.marks.write(), node.headers)
+    info = Info(node.object_key, node.size, node.etag, bucket.clock(), node.attrs.write(), node.headers)
     return Entry(node.is_dir, info, time.monotonic())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ninep.drivers.objects import content
+from ninep.drivers.objects.base_node import BaseNode
 from ninep.drivers.objects.bucket import Bucket
-from ninep.drivers.objects.held import Held
 from ninep.drivers.objects.opened import ObjectFile
 from ninep.drivers.objects.spool import Spool
 from ninep.drivers.objects.store import Changed, Info
@@ -17,20 +17,20 @@ from ninep.node import Node, OpenFile
 from ninep.wire.types import Qid
 
 
-def _new(bucket: Bucket, directory: Held, key: str, mode: int, uid: int, gid: int, rdev: int = 0) -> Held:
+def _new(bucket: Bucket, directory: BaseNode, key: str, mode: int, uid: int, gid: int, rdev: int = 0) -> BaseNode:
     """A node that the store has not yet."""
-    if gid == NO_ID and directory.marks.mode & S_ISGID:
-        gid = directory.marks.gid
-    marks = bucket.defaults(mode & S_IFMT, uid, gid, mode & PERMISSIONS)
-    return directory.new(key, replace(marks, rdev=rdev))
+    if gid == NO_ID and directory.attrs.mode & S_ISGID:
+        gid = directory.attrs.gid
+    attrs = bucket.defaults(mode & S_IFMT, uid, gid, mode & PERMISSIONS)
+    return directory.new(key, replace(attrs, rdev=rdev))
 
 
-def _key_in(directory: Held, node: Held) -> str:
+def _key_in(directory: BaseNode, node: BaseNode) -> str:
     """The key of a new node: that of the directory may have changed since it was made up."""
     return f"{directory.key}/{name_of(node.key)}" if directory.key else name_of(node.key)
 
 
-def _put_new(bucket: Bucket, directory: Held, node: Held, spool: Spool) -> None:
+def _put_new(bucket: Bucket, directory: BaseNode, node: BaseNode, spool: Spool) -> None:
     """EEXIST if the store has one of its key."""
     try:
         with bucket.tree.moving.put(directory):
@@ -42,7 +42,7 @@ def _put_new(bucket: Bucket, directory: Held, node: Held, spool: Spool) -> None:
 
 
 def create(
-    bucket: Bucket, directory: Held, key: str, flags: int, mode: int, uid: int, gid: int
+    bucket: Bucket, directory: BaseNode, key: str, flags: int, mode: int, uid: int, gid: int
 ) -> tuple[Node, OpenFile]:
     """``Node.create``. An exclusive one asks the store at once; others are in the store when they are
     closed.
@@ -77,7 +77,7 @@ def create(
 
 
 def make(
-    bucket: Bucket, directory: Held, key: str, mode: int, uid: int, gid: int, *, target: bytes = b"", rdev: int = 0
+    bucket: Bucket, directory: BaseNode, key: str, mode: int, uid: int, gid: int, *, target: bytes = b"", rdev: int = 0
 ) -> Qid:
     """A directory, link, device or empty file. EEXIST."""
     if len(target) >= PATH_MAX:
@@ -140,7 +140,7 @@ def ensure_marker(bucket: Bucket, key: str) -> None:
         with node.lock:
             if not node.etag:
                 with bucket.tree.moving.put(node):
-                    info = Info(node.object_key, 0, "", 0, node.marks.write())
+                    info = Info(node.object_key, 0, "", 0, node.attrs.write())
                     node.put_as(bucket.store.put(info, b"", etag=None))
                 bucket.tree.note(node.key, content.entry_of(bucket, node))
     finally:

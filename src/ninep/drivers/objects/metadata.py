@@ -28,7 +28,7 @@ _NUMBER: Final = re.compile(r"[0-9]{1,20}")
 
 
 @dataclass(slots=True)
-class Marks:
+class ObjectAttrs:
     """The attributes of a file that an object's metadata keep. Times in nanoseconds since 1970."""
 
     mode: int
@@ -73,7 +73,7 @@ class Marks:
         self.ctime = now
 
     @classmethod
-    def read(cls, metadata: Mapping[str, str], modified: int, default: Marks) -> Marks:
+    def read(cls, metadata: Mapping[str, str], modified: int, default: ObjectAttrs) -> ObjectAttrs:
         """From metadata; what is missing or makes no sense, is as in ``default``. ``modified``: when
         the store got the object. An object is a directory only if ``default`` is.
         """
@@ -82,7 +82,7 @@ class Marks:
         if (kind == S_IFDIR) != (default.mode & S_IFMT == S_IFDIR) or not kind:
             kind = default.mode & S_IFMT
         mtime = _moment(metadata, "mtime", modified)
-        return Marks(
+        return ObjectAttrs(
             kind | mode & PERMISSIONS,
             _number(metadata, "uid", default.uid, NO_ID - 1),
             _number(metadata, "gid", default.gid, NO_ID - 1),

@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from ninep.drivers.objects import content, making
+from ninep.drivers.objects.base_node import BaseNode
 from ninep.drivers.objects.bucket import Bucket
-from ninep.drivers.objects.held import Held
 from ninep.drivers.objects.store import Info
 from ninep.drivers.objects.tree import Entry, parent_of
 from ninep.errors import Refused
@@ -47,7 +47,7 @@ def rename(bucket: Bucket, old: str, new: str) -> None:
             node.release()
 
 
-def _replaced(bucket: Bucket, node: Held, new: str) -> Held | None:
+def _replaced(bucket: Bucket, node: BaseNode, new: str) -> BaseNode | None:
     """What has the new name, held, if it can be replaced."""
     try:
         there = bucket.root.at(new)
@@ -67,14 +67,14 @@ def _replaced(bucket: Bucket, node: Held, new: str) -> Held | None:
     return there
 
 
-def _move_file(bucket: Bucket, node: Held, old: str, new: str, replaced: Held | None) -> None:
+def _move_file(bucket: Bucket, node: BaseNode, old: str, new: str, replaced: BaseNode | None) -> None:
     info, etag = Info(new, 0, "", 0), None
     with node.lock, (node if replaced is None else replaced).lock:  # which is not put any more
         sent = bool(node.etag)
         if sent:
             node.settle()
-            marks = replace(node.marks, ctime=bucket.clock())
-            info = Info(new, node.size, "", 0, marks.write(), node.headers)
+            attrs = replace(node.attrs, ctime=bucket.clock())
+            info = Info(new, node.size, "", 0, attrs.write(), node.headers)
             etag = node.etag if bucket.settings.conditions else None
         with bucket.tree.moving.file(node, old, new):
             if sent:
@@ -97,7 +97,7 @@ def _renamed(bucket: Bucket, old: str, new: str, entry: Entry) -> None:
     bucket.tree.changed(new, entry, now)
 
 
-def _move_tree(bucket: Bucket, node: Held, old: str, new: str, replaced: Held | None) -> None:
+def _move_tree(bucket: Bucket, node: BaseNode, old: str, new: str, replaced: BaseNode | None) -> None:
     making.ensure_marker(bucket, old)
     for inner in bucket.tree.below(old):
         inner.settle()
@@ -105,7 +105,7 @@ def _move_tree(bucket: Bucket, node: Held, old: str, new: str, replaced: Held | 
         _copy_and_delete(bucket, node, old, new, replaced)
 
 
-def _copy_and_delete(bucket: Bucket, node: Held, old: str, new: str, replaced: Held | None) -> None:
+def _copy_and_delete(bucket: Bucket, node: BaseNode, old: str, new: str, replaced: BaseNode | None) -> None:
     objects = _all_below(bucket, old)
     conditions = bucket.settings.conditions
 

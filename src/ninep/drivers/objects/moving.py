@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ninep.drivers.objects.held import Held
+from ninep.drivers.objects.base_node import BaseNode
 from ninep.errors import Refused
 from ninep.linux import Errno
 
@@ -22,7 +22,7 @@ class Moving:
         self._keys: list[str] = []
 
     @contextmanager
-    def put(self, node: Held) -> Iterator[None]:
+    def put(self, node: BaseNode) -> Iterator[None]:
         """Put under the node's key, or below it; wait while that changes."""
         with self._changed:
             self._changed.wait_for(lambda: not self._moves(node.key))
@@ -34,7 +34,7 @@ class Moving:
             self._ended(self._keys, key)
 
     @contextmanager
-    def file(self, node: Held, old: str, new: str) -> Iterator[None]:
+    def file(self, node: BaseNode, old: str, new: str) -> Iterator[None]:
         """Rename a file. EBUSY if a directory above one of its names is being renamed, or was meanwhile."""
         with self._changed:
             if node.key != old or self._moves(old) or self._moves(new):
@@ -46,7 +46,7 @@ class Moving:
             self._ended(self._keys, old, new)
 
     @contextmanager
-    def tree(self, node: Held, old: str, new: str) -> Iterator[None]:
+    def tree(self, node: BaseNode, old: str, new: str) -> Iterator[None]:
         """Rename a directory, when what is being put below it has been. EBUSY as above."""
         with self._changed:
             others = self._trees

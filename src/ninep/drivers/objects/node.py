@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Final, Self
 
 from ninep.drivers.objects import content, making, moves
+from ninep.drivers.objects.base_node import BaseNode
 from ninep.drivers.objects.bucket import Bucket
-from ninep.drivers.objects.held import Held
-from ninep.drivers.objects.metadata import NANO, Marks
+from ninep.drivers.objects.metadata import NANO, ObjectAttrs
 from ninep.drivers.objects.opened import ObjectDir, ObjectFile
 from ninep.drivers.objects.spool import Spool
 from ninep.drivers.objects.store import Changed, Info
@@ -42,11 +42,11 @@ QID_TYPES: Final = {S_IFDIR: QT_DIR, S_IFLNK: QT_SYMLINK}
 UNCHANGED: Final = Changes()[:7]
 
 
-class ObjectNode(Held):
+class ObjectNode(BaseNode):
     """Its verbs."""
 
-    def __init__(self, bucket: Bucket, key: str, marks: Marks, info: Info | None = None) -> None:
-        super().__init__(key, bucket.tree.numbers.of(key), marks, info)
+    def __init__(self, bucket: Bucket, key: str, attrs: ObjectAttrs, info: Info | None = None) -> None:
+        super().__init__(key, bucket.tree.numbers.of(key), attrs, info)
         self.bucket = bucket
 
     # -- identity ------------------------------------------------------------------------------------------------------
@@ -59,7 +59,7 @@ class ObjectNode(Held):
 
     @property
     def qid(self) -> Qid:  # type: ignore[override]  # always fresh; mypy wants attributes to stay writable
-        return Qid(QID_TYPES.get(self.marks.kind, 0), self.version, self.number)
+        return Qid(QID_TYPES.get(self.attrs.kind, 0), self.version, self.number)
 
     @property
     def name(self) -> bytes:
@@ -85,14 +85,14 @@ class ObjectNode(Held):
         if self.deleted:
             raise Refused(Errno.ENOENT, "the directory is deleted")
 
-    def walk(self, name: bytes) -> Held:
+    def walk(self, name: bytes) -> BaseNode:
         self._directory()
         return self.at(self.bucket.key(self.key, name))
 
-    def parent(self) -> Held:
+    def parent(self) -> BaseNode:
         return self.at(parent_of(self.key))
 
-    def at(self, key: str) -> Held:
+    def at(self, key: str) -> BaseNode:
         bucket = self.bucket
         if not key:
             return bucket.root.clone()
@@ -109,10 +109,10 @@ class ObjectNode(Held):
         entry = bucket.find(key)
         assert entry.info is not None  # noqa: S101 - found with its metadata
         info = entry.info._replace(size=0) if entry.is_dir else entry.info
-        return bucket.tree.enter(ObjectNode(bucket, key, bucket.marks(info, is_dir=entry.is_dir), info))
+        return bucket.tree.enter(ObjectNode(bucket, key, bucket.attrs(info, is_dir=entry.is_dir), info))
 
-    def new(self, key: str, marks: Marks) -> Held:
-        return ObjectNode(self.bucket, key, marks)
+    def new(self, key: str, attrs: ObjectAttrs) -> BaseNode:
+        return ObjectNode(self.bucket, key, attrs)
 
     # -- attributes ----------------------------------------------------------------------------------------------------
 
@@ -147,20 +147,20 @@ class ObjectNode(Held):
         assert info is not None  # noqa: S101 - found with its metadata
         if info.etag != self.etag and not self.is_dir:
             self.generation += 1
-        self.marks = self.bucket.marks(info, is_dir=self.is_dir)
+        self.attrs = self.bucket.attrs(info, is_dir=self.is_dir)
         self.etag, self.headers = info.etag, info.headers
         self.size = 0 if self.is_dir else info.size
         self.asked = time.monotonic()
 
     def getattr(self, mask: int) -> Attributes:  # noqa: ARG002 - all there is, is returned in any case
         self.refresh()
-        marks, mtime, ctime = self.marks, self.marks.mtime, self.marks.ctime
+        attrs, mtime, ctime = self.attrs, self.attrs.mtime, self.attrs.ctime
         if self.is_dir:
             touched = self.bucket.tree.folder(self.key).touched
             mtime, ctime = (touched or mtime), max(ctime, touched)
         return Attributes(
-            GETATTR_BASIC, QID_TYPES.get(marks.kind, 0), self.version, self.number, marks.mode, marks.uid, marks.gid,
-            0 if self.deleted else 1, marks.rdev, self.size, BLOCK, -(-self.size // 512), *divmod(marks.atime, NANO),
+            GETATTR_BASIC, QID_TYPES.get(attrs.kind, 0), self.version, self.number, attrs.mode, attrs.uid, attrs.gid,
+            0 if self.deleted else 1, attrs.rdev, self.size, BLOCK, -(-self.size // 512), *divmod(attrs.atime, NANO),
             *divmod(mtime, NANO), *divmod(ctime, NANO),
         )  # fmt: skip
 
@@ -170,19 +170,19 @@ class ObjectNode(Held):
             return
         with self.lock:
             self.refresh()
-            before = self.marks.copy(), self.dirty, self.marks_dirty, self.changes
+            before = self.attrs.copy(), self.dirty, self.attrs_dirty, self.changes
             try:
                 if changes.size is not None:
                     self.truncate(changes.size, changes.by)
                 self._apply(changes)
-                self.marks_dirty = True
+                self.attrs_dirty = True
                 if not self.writers:
                     self.settle()
             except Changed:
                 raise  # all that was changed here is given up
             except OSError:
                 if changes.size is None:
-                    self.marks, self.dirty, self.marks_dirty, self.changes = before
+                    self.attrs, self.dirty, self.attrs_dirty, self.changes = before
                 raise
             finally:
                 self.drop_spool()
@@ -190,17 +190,17 @@ class ObjectNode(Held):
                 self.bucket.tree.timed(self.key)
 
     def _apply(self, changes: Changes) -> None:
-        marks, now = self.marks, self.bucket.clock()
+        attrs, now = self.attrs, self.bucket.clock()
         if changes.uid is not None or changes.gid is not None:
-            marks.set_owner(changes.uid, changes.gid)
+            attrs.set_owner(changes.uid, changes.gid)
             self.drop_privileges(changes.by)
         if changes.mode is not None:
-            marks.set_mode(changes.mode)
-        marks.set_times(*(now if time == NOW else time for time in (changes.atime, changes.mtime)))
-        marks.changed(now)
+            attrs.set_mode(changes.mode)
+        attrs.set_times(*(now if time == NOW else time for time in (changes.atime, changes.mtime)))
+        attrs.changed(now)
 
     def _check_changes(self, changes: Changes) -> None:
-        kind = self.marks.kind
+        kind = self.attrs.kind
         if changes.size is not None and kind != S_IFREG:
             raise Refused(Errno.EISDIR if kind == S_IFDIR else Errno.EINVAL)
         if changes.mode is not None and kind == S_IFLNK:
@@ -213,14 +213,14 @@ class ObjectNode(Held):
 
     def drop_privileges(self, by: int) -> None:
         """After a change by a user other than root (notify_change in fs/attr.c)."""
-        if by != 0 and self.marks.is_file:
-            self.marks.drop_privileges()
+        if by != 0 and self.attrs.is_file:
+            self.attrs.drop_privileges()
 
     def statfs(self) -> Statfs:
         return Statfs(MAGIC, BLOCK, ROOM, ROOM, ROOM, ROOM, ROOM, 0, NAME_MAX)
 
     def readlink(self) -> bytes:
-        if self.marks.kind != S_IFLNK:
+        if self.attrs.kind != S_IFLNK:
             raise Refused(Errno.EINVAL)
         self.refresh()
         return self.bucket.store.get(self.key, 0, self.size, self.etag)
@@ -240,8 +240,8 @@ class ObjectNode(Held):
         self.dirty = True
         self.changes += 1
         now = self.bucket.clock()
-        self.marks.set_times(None, now)
-        self.marks.changed(now)
+        self.attrs.set_times(None, now)
+        self.attrs.changed(now)
         self.drop_privileges(by)
 
     def truncate(self, size: int, by: int) -> None:
@@ -254,7 +254,7 @@ class ObjectNode(Held):
     def settle(self) -> None:
         with self.lock:
             if not self.unsaved:
-                self.dirty = self.marks_dirty = False
+                self.dirty = self.attrs_dirty = False
                 return
             try:
                 with self.bucket.tree.moving.put(self):
@@ -263,28 +263,28 @@ class ObjectNode(Held):
                         assert self.spool is not None  # noqa: S101 - it was changed
                         self.etag = content.put(self.bucket, self, self.spool)
                     else:
-                        self.etag = content.put_marks(self.bucket, self)
+                        self.etag = content.put_attrs(self.bucket, self)
             except content.Short as error:
                 self.etag = error.etag  # that is ours, and the next attempt replaces it
                 raise
             except Changed:
                 self._give_up()
                 raise
-            self.dirty = self.marks_dirty = False
+            self.dirty = self.attrs_dirty = False
             self.changes = 0
             self.asked = time.monotonic()
             self.bucket.tree.note(self.key, content.entry_of(self.bucket, self))
 
     def _give_up(self) -> None:
         self.spool = None
-        self.dirty = self.marks_dirty = False
+        self.dirty = self.attrs_dirty = False
         self.generation += 1
         self.expire()
         self.bucket.tree.stale(parent_of(self.key))
 
     def keep_for_readers(self) -> None:
         with self.lock:
-            if self.files and self.spool is None and self.marks.is_file:
+            if self.files and self.spool is None and self.attrs.is_file:
                 try:
                     self.spool = content.load(self.bucket, self)
                 except Refused:
@@ -304,7 +304,7 @@ class ObjectNode(Held):
     # -- opening -------------------------------------------------------------------------------------------------------
 
     def open(self, flags: int, by: int = NO_ID) -> ObjectFile:
-        kind = self.marks.kind
+        kind = self.attrs.kind
         if kind != S_IFREG:
             raise Refused({S_IFDIR: Errno.EISDIR, S_IFLNK: Errno.ELOOP}.get(kind, Errno.ENXIO))
         with self.lock:
@@ -384,10 +384,10 @@ class ObjectNode(Held):
     def _permitted(self, name: bytes, *, change: bool) -> dict[bytes, bytes]:
         if not name.startswith(NAMESPACES) or name in NAMESPACES:
             raise Refused(Errno.EOPNOTSUPP)
-        if name.startswith(b"user.") and self.marks.kind not in {S_IFREG, S_IFDIR}:
+        if name.startswith(b"user.") and self.attrs.kind not in {S_IFREG, S_IFDIR}:
             raise Refused(Errno.EPERM if change else Errno.ENODATA)
         self.refresh()
-        return self.marks.xattrs
+        return self.attrs.xattrs
 
     def getxattr(self, name: bytes) -> bytes:
         value = self._permitted(name, change=False).get(name)
@@ -397,7 +397,7 @@ class ObjectNode(Held):
 
     def listxattr(self) -> Sequence[bytes]:
         self.refresh()
-        return list(self.marks.xattrs)
+        return list(self.attrs.xattrs)
 
     def setxattr(self, name: bytes, value: bytes, flags: int) -> None:
         with self.lock:
@@ -421,16 +421,16 @@ class ObjectNode(Held):
 
     def _put_xattrs(self, xattrs: dict[bytes, bytes]) -> None:
         self._check_changes(Changes(touch=True))
-        before = self.marks.copy(), self.marks_dirty
-        self.marks.set_xattrs(xattrs)
-        self.marks.changed(self.bucket.clock())
-        self.marks_dirty = True
+        before = self.attrs.copy(), self.attrs_dirty
+        self.attrs.set_xattrs(xattrs)
+        self.attrs.changed(self.bucket.clock())
+        self.attrs_dirty = True
         try:
-            self.marks.write()
+            self.attrs.write()
             if not self.writers:
                 self.settle()
         except Changed:
             raise  # all that was changed here is given up
         except OSError:
-            self.marks, self.marks_dirty = before
+            self.attrs, self.attrs_dirty = before
             raise

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from ninep.drivers.objects.ahead import Ahead
+from ninep.drivers.objects.base_node import BaseNode
 from ninep.drivers.objects.bucket import Bucket
-from ninep.drivers.objects.held import Held
 from ninep.errors import Refused
 from ninep.linux import DT_DIR, DT_UNKNOWN, NO_ID, O_ACCMODE, O_APPEND, O_RDONLY, O_RDWR, O_SYNC, O_WRONLY, Errno
 from ninep.node import OpenDir, OpenFile
@@ -25,7 +25,7 @@ class ObjectFile(OpenFile):
 
     idle = True
 
-    def __init__(self, bucket: Bucket, node: Held, flags: int) -> None:
+    def __init__(self, bucket: Bucket, node: BaseNode, flags: int) -> None:
         self.bucket = bucket
         self.node = node.clone()
         self.flags = flags
@@ -124,7 +124,7 @@ class ObjectDir(OpenDir):
 
     small_cookies = True
 
-    def __init__(self, bucket: Bucket, node: Held) -> None:
+    def __init__(self, bucket: Bucket, node: BaseNode) -> None:
         self.bucket = bucket
         self.node = node.clone()
         self._names: list[tuple[str, bool]] = []

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from typing import Final, NamedTuple
 
-from ninep.drivers.objects.held import Held
+from ninep.drivers.objects.base_node import BaseNode
 from ninep.drivers.objects.moving import Moving
 from ninep.drivers.objects.store import Info
 
@@ -133,13 +133,13 @@ class Tree:
         self.names = Names()
         self.moving = Moving()
         self.numbers = Numbers()
-        self.nodes: dict[str, Held] = {}
+        self.nodes: dict[str, BaseNode] = {}
         self._folders: OrderedDict[str, Folder] = OrderedDict()
         self._version = int(time.time())
 
     # -- nodes ---------------------------------------------------------------------------------------------------------
 
-    def hold(self, key: str) -> Held | None:
+    def hold(self, key: str) -> BaseNode | None:
         """The node of this key, if there is one; to be released."""
         with self.lock:
             node = self.nodes.get(key)
@@ -147,19 +147,19 @@ class Tree:
                 node.ref()
             return node
 
-    def enter(self, node: Held) -> Held:
+    def enter(self, node: BaseNode) -> BaseNode:
         """Add a node, and hold it; or hold the one that was there first."""
         with self.lock:
             node = self.nodes.setdefault(node.key, node)
             node.ref()
             return node
 
-    def release(self, node: Held) -> None:
+    def release(self, node: BaseNode) -> None:
         with self.lock:
             if node.unref() and self.nodes.get(node.key) is node:
                 del self.nodes[node.key]
 
-    def forget(self, node: Held) -> None:
+    def forget(self, node: BaseNode) -> None:
         """Its name is gone."""
         with self.lock:
             node.set_deleted()
@@ -169,7 +169,7 @@ class Tree:
             for key in [key for key in self._folders if key == node.key]:
                 del self._folders[key]
 
-    def below(self, key: str) -> list[Held]:
+    def below(self, key: str) -> list[BaseNode]:
         """The nodes held below a directory."""
         with self.lock:
             return [node for name, node in self.nodes.items() if name.startswith(key + "/")]

@@ -20,9 +20,9 @@ from ninep.wire.fuse_codec import NO_ENTRY, dirent_size, entries_of, pack_dirent
 from ninep.wire.types import QT_DIR
 
 DOTS: Final = frozenset({b".", b".."})
-MOST_READ: Final = 1 << 16
+MAX_READ: Final = 1 << 16
 """Bytes of one reply: some 2,000 entries ..."""
-MOST_PLUS: Final = 1 << 15
+MAX_PLUS: Final = 1 << 15
 """... or 200 with their attributes, each of which is a look-up."""
 
 
@@ -67,7 +67,7 @@ def _read(session: Session, fh: int, offset: int, size: int, parent: Node | None
     """Whole entries after ``offset``, as many as fit; with ``parent`` each with its attributes."""
     opened, directory = _listing(session, fh)
     plus = parent is not None
-    size = min(size, MOST_PLUS if plus else MOST_READ)
+    size = min(size, MAX_PLUS if plus else MAX_READ)
     if not opened.guard.acquire(blocking=may_wait()):
         raise WouldBlock
     try:

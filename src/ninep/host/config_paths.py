@@ -33,6 +33,6 @@ def _windows(environ: _Variables) -> list[str]:
 _SYSTEMS: Final[Mapping[str, Callable[[_Variables], list[str]]]] = {"darwin": _darwin, "win32": _windows}
 
 
-def config_places(system: str = sys.platform, environ: _Variables = os.environ) -> list[str]:
+def config_paths(system: str = sys.platform, environ: _Variables = os.environ) -> list[str]:
     """The paths to look at, in this order, whether there is a file or not."""
     return _SYSTEMS.get(system, _linux)(environ)

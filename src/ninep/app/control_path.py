@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Final
 
-from ninep.host.runtime_places import runtime_folder, runtime_folders
+from ninep.host.runtime_paths import runtime_folder, runtime_folders
 from ninep.options import BadOption
 from ninep.transport.peers import unix_peer
 
@@ -42,7 +42,7 @@ def check_owner(sock: Any, *, worker: bool = False) -> None:
         raise PermissionError(errno.EACCES, f"user {owner} listens there, who is neither you nor root")
 
 
-def default_place() -> str | None:
+def default_path() -> str | None:
     """Where this process would have its socket; the folder is made. None if there is no place, or
     it is not this user's alone.
     """
@@ -57,12 +57,12 @@ def default_place() -> str | None:
     return f"{folder}/{os.getpid()}.sock"
 
 
-def worker_place(path: str, pid: int) -> str:
+def worker_path(path: str, pid: int) -> str:
     """Where a worker has its own socket."""
     return f"{path}.{pid}"
 
 
-def worker_places(path: str) -> dict[int, str]:
+def worker_paths(path: str) -> dict[int, str]:
     """The sockets of the workers of a server, by their process ids."""
     folder, name = os.path.split(path)
     found = {}
@@ -73,7 +73,7 @@ def worker_places(path: str) -> dict[int, str]:
     return found
 
 
-def server_places(folders: Iterable[str] | None = None) -> dict[int, str]:
+def server_paths(folders: Iterable[str] | None = None) -> dict[int, str]:
     """The sockets in the usual places, by the process ids of their servers, which may be gone."""
     found: dict[int, str] = {}
     for folder in runtime_folders() if folders is None else folders:

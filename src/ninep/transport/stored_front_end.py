@@ -31,7 +31,7 @@ PREFIX: Final = "ninep-front-end"
 SOCKET, JOURNAL = "socket", "journal"
 
 
-class Kept:
+class StoredFrontEnd:
     """What is stored of one front end."""
 
     def __init__(self, name: str, journal: int, descriptors: dict[int, int]) -> None:
@@ -49,11 +49,11 @@ class Kept:
     @classmethod
     def begin(cls, address: str, sock: socket.socket) -> Self:
         """Store a front end that has connected."""
-        kept = cls(os.urandom(8).hex(), shared.sealed_memory(PREFIX, SIZE), {})
-        kept._journal.begin(address)
-        kept._store(JOURNAL, kept._journal_descriptor)
-        kept._store(SOCKET, sock.fileno())
-        return kept
+        stored = cls(os.urandom(8).hex(), shared.sealed_memory(PREFIX, SIZE), {})
+        stored._journal.begin(address)
+        stored._store(JOURNAL, stored._journal_descriptor)
+        stored._store(SOCKET, sock.fileno())
+        return stored
 
     @property
     def begun(self) -> bool:
@@ -147,7 +147,7 @@ class Kept:
 # -- at the start ----------------------------------------------------------------------------------------------------------
 
 
-def is_kept(handed: HandedOver) -> bool:
+def is_stored(handed: HandedOver) -> bool:
     """Whether a descriptor that was handed over is one of a front end."""
     return handed.name.startswith(f"{PREFIX}.")
 
@@ -156,20 +156,20 @@ _found: dict[str, dict[str, int]] | None = None
 """The descriptors of front ends that were handed over and not taken yet, by names."""
 
 
-def take(address: str) -> list[tuple[socket.socket, Kept]]:
+def take(address: str) -> list[tuple[socket.socket, StoredFrontEnd]]:
     """The front ends that connected to an address before this process was there."""
     taken = []
     for name, parts in list(_stored().items()):
         try:
             numbers = {int(what): descriptor for what, descriptor in parts.items() if what.isdecimal()}
-            kept = Kept(name, parts[JOURNAL], numbers)
-            if kept.address != address:
+            stored = StoredFrontEnd(name, parts[JOURNAL], numbers)
+            if stored.address != address:
                 continue
-            kept.check()
-            taken.append((socket.socket(fileno=parts[SOCKET]), kept))
+            stored.check()
+            taken.append((socket.socket(fileno=parts[SOCKET]), stored))
         except (KeyError, ValueError, OSError) as error:
             log.warning("what is stored of a front end cannot be used: %s", error)
-            _let_go(name, parts)
+            _close(name, parts)
         del _stored()[name]
     return taken
 
@@ -178,11 +178,11 @@ def drop_rest() -> None:
     """Let go of front ends whose address is listened at no more."""
     for name, parts in _stored().items():
         log.warning("a front end that was kept is let go: nothing listens at its address any more")
-        _let_go(name, parts)
+        _close(name, parts)
     _stored().clear()
 
 
-def _let_go(name: str, parts: dict[str, int]) -> None:
+def _close(name: str, parts: dict[str, int]) -> None:
     for what, descriptor in parts.items():
         service_manager.remove(f"{PREFIX}.{name}.{what}")
         os.close(descriptor)
@@ -192,7 +192,7 @@ def _stored() -> dict[str, dict[str, int]]:
     global _found  # noqa: PLW0603 - what a process was started with, it has once
     if _found is None:
         _found = {}
-        for handed in filter(is_kept, service_manager.handed_over()):
+        for handed in filter(is_stored, service_manager.handed_over()):
             _, name, what = handed.name.split(".")
             _found.setdefault(name, {})[what] = handed.descriptor
             os.set_inheritable(handed.descriptor, False)

@@ -19,7 +19,7 @@ from tests.support.virtio_client import Ring
 
 from ninep.host.shared import map_shared
 from ninep.linux import GETATTR_BASIC, Errno
-from ninep.transport import kept
+from ninep.transport import stored_front_end
 from ninep.virtio.journal import SIZE, Journal
 from ninep.wire import messages as m
 from ninep.wire.codec import codec
@@ -254,6 +254,6 @@ def test_one_that_nothing_listens_for_any_more_is_let_go(manager: Manager, optio
 
 
 def test_names_of_what_is_stored() -> None:
-    name = f"{kept.PREFIX}.0123456789abcdef.socket"
+    name = f"{stored_front_end.PREFIX}.0123456789abcdef.socket"
     assert len(name) < 255
     assert ":" not in name

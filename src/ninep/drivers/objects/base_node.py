@@ -8,24 +8,24 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Self
 
-from ninep.drivers.objects.metadata import Marks
+from ninep.drivers.objects.metadata import ObjectAttrs
 from ninep.drivers.objects.spool import Spool
 from ninep.drivers.objects.store import NO_TEXT, Info
 from ninep.linux import O_ACCMODE, O_RDONLY, S_IFDIR
 from ninep.node import Node
 
 
-class Held(Node):
+class BaseNode(Node):
     """An object or a directory that fids hold. What is stated of its content is guarded by ``lock``,
     its name and references by the lock of the tables.
     """
 
-    def __init__(self, key: str, number: int, marks: Marks, info: Info | None = None) -> None:
+    def __init__(self, key: str, number: int, attrs: ObjectAttrs, info: Info | None = None) -> None:
         self.key = key
         """Without the ``/`` of a directory; empty for the root."""
         self.number = number
         """The qid path."""
-        self.marks = marks
+        self.attrs = attrs
         self.size = info.size if info is not None else 0
         self.etag = info.etag if info is not None else ""
         """Empty: the store has no such object (yet), or the directory no marker."""
@@ -39,7 +39,7 @@ class Held(Node):
         """The content, while it is written, or has no name any more."""
         self.dirty = False
         """The store has not what ``spool`` has."""
-        self.marks_dirty = False
+        self.attrs_dirty = False
         self.tried = False
         """It was put, and the store may have it although it has no ETag yet: the reply may have been lost."""
         self.changes = 0
@@ -51,7 +51,7 @@ class Held(Node):
 
     @property
     def is_dir(self) -> bool:
-        return self.marks.kind == S_IFDIR
+        return self.attrs.kind == S_IFDIR
 
     @property
     def object_key(self) -> str:
@@ -65,7 +65,7 @@ class Held(Node):
     @property
     def unsaved(self) -> bool:
         """The store has not what it should have."""
-        return (self.dirty or self.marks_dirty) and not self.deleted
+        return (self.dirty or self.attrs_dirty) and not self.deleted
 
     def ref(self) -> None:
         """One reference more; with the lock of the tables held."""
@@ -123,11 +123,11 @@ class Held(Node):
         """
 
     @abstractmethod
-    def at(self, key: str) -> Held:
+    def at(self, key: str) -> BaseNode:
         """The node of any key of this export, held. ENOENT."""
 
     @abstractmethod
-    def new(self, key: str, marks: Marks) -> Held:
+    def new(self, key: str, attrs: ObjectAttrs) -> BaseNode:
         """A node of this export that neither the tables nor the store have yet."""
 
     @abstractmethod

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from ninep.host.config_places import config_places
+from ninep.host.config_paths import config_paths
 
 
 @pytest.mark.parametrize(
@@ -39,4 +39,4 @@ from ninep.host.config_places import config_places
 def test_the_users_file_comes_before_that_of_the_machine(
     system: str, environ: Mapping[str, str], expected: list[str]
 ) -> None:
-    assert config_places(system, environ) == expected
+    assert config_paths(system, environ) == expected
