@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from tests.serving import Server, keeps_user_attributes
+from tests.support import worker_threads
 from tests.support.leftovers import leftovers
 
 settings.register_profile("untimed", deadline=None)  # a machine may be busy: no test asserts how long an example takes
@@ -96,6 +97,12 @@ def nothing_left_behind() -> Iterator[None]:
     yield
     left = leftovers.found()
     assert not left, f"left behind by the tests of this module: {', '.join(left)}"
+
+
+@pytest.fixture(autouse=True)
+def worker_threads_end() -> Iterator[None]:
+    yield
+    worker_threads.end()
 
 
 @pytest.fixture

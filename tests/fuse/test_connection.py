@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
+from tests.support import worker_threads
 from tests.support.client import TIMEOUT
 from tests.support.fuse_kernel import OFFERED, ROOT, entry_of
 from tests.support.served import LAYERS
@@ -25,7 +26,6 @@ from ninep.server.exports import Export, Exports
 from ninep.server.flow import Reason
 from ninep.server.limits import Limits
 from ninep.server.observer import Observer
-from ninep.server.offload import Offload
 from ninep.server.slices import Slices
 from ninep.testing.audit import Audit
 from ninep.testing.faults import Faults
@@ -51,7 +51,7 @@ class Link:
     ) -> None:
         self.faults, self.audit = Faults(), Audit()
         export = Export("", driver or MemoryDriver(clock=lambda: 0), [self.audit, self.faults, LAYERS[kind]])
-        self.workers = Offload(8, "fuse-worker")
+        self.workers = worker_threads.started(8, "fuse-worker")
         self.context = Context(
             exports=Exports([export]),
             workers=self.workers,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import wraps
 from math import inf
 from typing import Any
@@ -26,6 +26,7 @@ from tests.support.conversations import (
     state,
 )
 from tests.support.served import Misses
+from tests.support.worker_threads import started
 
 from ninep.drivers.memory import MemoryDriver
 from ninep.layers.base import FileWrapper, Layer, Wrapper
@@ -43,7 +44,6 @@ from ninep.server.flow import Reason
 from ninep.server.instrumented import CountingObserver
 from ninep.server.limits import Limits
 from ninep.server.observer import Observer, Observers
-from ninep.server.offload import Offload
 from ninep.server.slices import SLICE, Slices
 from ninep.server.trace import TracingObserver
 from ninep.testing.faults import Faults
@@ -73,22 +73,6 @@ def wrote(count: int, tag: int = 1) -> bytes:
 
 def error(code: Errno, tag: int = 1) -> bytes:
     return frame_of(m.Rlerror(code), tag)
-
-
-STARTED: list[Offload] = []
-
-
-def started(threads: int) -> Offload:
-    """Worker threads, until the end of the test."""
-    STARTED.append(Offload(threads, "worker"))
-    return STARTED[-1]
-
-
-@pytest.fixture(autouse=True)
-def worker_threads() -> Iterator[None]:
-    yield
-    while STARTED:
-        STARTED.pop().shutdown()
 
 
 def views(data: bytearray, sizes: Sequence[int]) -> list[memoryview]:
