@@ -35,6 +35,11 @@ class Refused(OSError):
         return why if why == self.code.name else f"{self.code.name}: {why}"
 
 
+def not_installed(what: str, library: str, extra: str) -> OSError:
+    """That ``what`` needs a library that only an extra of this package brings."""
+    return OSError(f"{what} needs the library {library}: pip install 'ninep[{extra}]'")
+
+
 _ALIASES = {
     "ENOATTR": Errno.ENODATA,  # BSD and macOS: no such extended attribute
     "ENOTSUP": Errno.EOPNOTSUPP,  # macOS has both, with different numbers

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
-from tests.serving import Server
+from tests.serving import Server, program
 from tests.support.client import TIMEOUT
 
 from ninep.app import ready
+from ninep.client.blocking import connect
 from ninep.transport.service_manager import notify
 from ninep.transport.tcp import Tcp
 from ninep.transport.unix import Unix
@@ -28,6 +30,25 @@ def test_a_descriptor(export: Path, tmp_path: Path, workers: str) -> None:
         assert told.read() == f"127.0.0.1:{server.port}\n{address}\n"  # and the end: no worker holds it
         with socket.socket(socket.AF_UNIX) as sock:
             sock.connect(f"{tmp_path}/s")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_standard_stream(tmp_path: Path, workers: str, stream: str) -> None:
+    """`--ready-fd 1 | read`: the reader gets the end of the file, and no socket the number of the stream."""
+    number = {"stdout": 1, "stderr": 2}[stream]
+    command = [*program(), "serve", str(tmp_path), "--port=0", f"--workers={workers}", f"--ready-fd={number}"]
+    others = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, **(others | {stream: subprocess.PIPE}))  # type: ignore[call-overload]
+    with process, getattr(process, stream) as told:
+        address = told.read().decode().strip()
+        try:
+            for _ in range(4):  # of all workers
+                with connect(address) as client:
+                    client.listdir("/")
+        finally:
+            process.terminate()
+        assert process.wait(TIMEOUT) == 0
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -200,6 +200,15 @@ def test_addresses_of_the_new_configuration(one: Upgraded, tmp_path: Path) -> No
     assert not os.path.exists(tmp_path / "old")
 
 
+def test_a_reload_then_says_nothing_of_what_the_first_one_announced(one: Upgraded, tmp_path: Path) -> None:
+    """The addresses were written to ready-fd once; the file still has it, and that is no change."""
+    server = one.begin("127.0.0.1:0", more="ready-fd = 1")
+    pid = one.upgrade()
+    os.kill(pid, signal.SIGHUP)
+    server.wait_for("reloaded: ")
+    assert "ready-fd" not in server.said()
+
+
 def test_the_service_manager_is_told(one: Upgraded, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))

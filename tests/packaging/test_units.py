@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,14 @@ UNITS = PACKAGING / "systemd"
 SERVICES = ("ninep.service", "ninep@.service")
 EXPOSURE = 20  # tenths: the highest score of `systemd-analyze security` that is let through
 
-needs_systemd = pytest.mark.skipif(
+no_systemd = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="systemd-analyze: not installed (package systemd)"
 )
+
+
+def needs_systemd(test: Any) -> Any:
+    """A test that must run where everything is installed."""
+    return pytest.mark.debian(no_systemd(test))
 
 
 def analyze(*words: str) -> subprocess.CompletedProcess[str]:

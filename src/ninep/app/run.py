@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ninep.app import ready, starting
@@ -27,6 +28,7 @@ from ninep.app.process import cannot_listen, exit_without_hung_threads, run_in_l
 from ninep.app.reload import Reload
 from ninep.app.run_workers import run_workers
 from ninep.app.upgrade import Upgrade, of_metrics, of_place
+from ninep.errors import not_installed
 from ninep.server.exports import Export
 from ninep.server.server import Server
 from ninep.transport import Bound, handed_on
@@ -59,9 +61,8 @@ def run(settings: ServerConfig, again: ReadAgain | None = None) -> int:
 
 
 def _run(settings: ServerConfig, again: ReadAgain | None) -> int:
-    before = handed_on.taken()
-    if before is not None:  # the addresses were written there by the process before
-        settings = replace(settings, ready_fd=None)
+    if handed_on.taken() is not None:
+        settings, again = _without_ready_fd(settings, again)
     ready.check(settings.ready_fd)
     check_handles(settings)
     endpoint = _metrics(settings)
@@ -78,6 +79,17 @@ def _run(settings: ServerConfig, again: ReadAgain | None) -> int:
         flush(NOTIFY_TIMEOUT)
     exit_without_hung_threads()
     return 0
+
+
+def _without_ready_fd(settings: ServerConfig, again: ReadAgain | None) -> tuple[ServerConfig, ReadAgain | None]:
+    """After an upgrade: the process before has written the addresses there, and what a file that is read
+    again says of it is no change.
+    """
+
+    def read(again: ReadAgain) -> ServerConfig:
+        return replace(again(), ready_fd=None)
+
+    return replace(settings, ready_fd=None), None if again is None else partial(read, again)
 
 
 def _control(settings: ServerConfig) -> Bound | None:
@@ -138,7 +150,7 @@ def _metrics(settings: ServerConfig) -> MetricsEndpoint | None:
     except ImportError as error:
         if error.name is None or not error.name.startswith("prometheus_client"):
             raise
-        raise OSError("--metrics needs the library prometheus_client: pip install 'ninep[metrics]'") from error
+        raise not_installed("--metrics", "prometheus_client", "metrics") from error
     try:
         return metrics_endpoint(settings.metrics, settings.access)
     except OSError as error:

@@ -138,7 +138,7 @@ class Sources:
         for_all = self._for_all(contents)
         for name, table in contents.exports.items():
             if table.good and table.target is not None:
-                found += _unfit(name, table, {key: for_all[key] for key in ("security_model",) if key in for_all})
+                found += _unfit(name, table, for_all)
         return found
 
     # -- where each value is from ----------------------------------------------------------------------------------------
@@ -209,9 +209,10 @@ def _written(row: Any, value: Any) -> Any:
     return value if isinstance(value, bool | int) and row.kind.metavar != "OCTAL" else row.kind.show(value)
 
 
-def _unfit(name: str, table: ExportTable, model: dict[str, Any]) -> list[Mistake]:
+def _unfit(name: str, table: ExportTable, for_all: Mapping[str, Any]) -> list[Mistake]:
     assert table.target is not None  # noqa: S101 - or it is not good
     target = table.target.value
+    model = {key: for_all[key] for key in ("security_model",) if key in for_all}
     if "security_model" in table.options:
         model = {"security_model": table.options["security_model"].value}
     try:
@@ -226,12 +227,20 @@ def _unfit(name: str, table: ExportTable, model: dict[str, Any]) -> list[Mistake
         if not plain.has(key):
             shown = key.replace("_", "-")
             found.append(Mistake(given.place, dotted(EXPORTS, name, shown), f"it {plain.why_not(key)}"))
-    if not found:
-        try:
-            ExportConfig(target, name, **(model | {key: one.value for key, one in table.options.items()}))
-        except BadOption as error:
-            found.append(_of_export(str(error), name, table))
+    own = {key: one.value for key, one in table.options.items()}
+    common = {key: value for key, value in for_all.items() if plain.has(key)}
+    if not found and (why := _why_not(target, name, model | own)) and _why_not(target, name, common | own):
+        found.append(_of_export(why, name, table))
     return found
+
+
+def _why_not(target: str, name: str, options: Mapping[str, Any]) -> str:
+    """Why there can be no such export; nothing if there can."""
+    try:
+        ExportConfig(target, name, **options)
+    except BadOption as error:
+        return str(error)
+    return ""
 
 
 def _of_export(sentence: str, name: str, table: ExportTable) -> Mistake:

@@ -11,6 +11,8 @@ from typing import Final
 
 import click
 
+from ninep.errors import not_installed
+
 EXAMPLES: Final = """\b
 Examples:
   ninep tls init ~/tls --host files.example --host 192.168.7.1
@@ -123,7 +125,7 @@ def _made(folder: str) -> Iterator[ModuleType]:
     except ImportError as error:
         if error.name is None or not error.name.startswith("cryptography"):
             raise
-        raise _Failed("this needs the library cryptography: pip install 'ninep[tls]'") from error
+        raise _Failed(str(not_installed("this", "cryptography", "tls"))) from error
     try:
         yield authority
     except FileExistsError as error:

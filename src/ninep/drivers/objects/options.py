@@ -9,6 +9,7 @@ from typing import Final
 from ninep.drivers import DriverType
 from ninep.drivers.objects.bucket import Settings
 from ninep.drivers.objects.driver import ObjectDriver
+from ninep.errors import not_installed
 from ninep.options import FLAG, BadOption, OptionSet, mode, number, option, size, text
 
 GROUP: Final = "Object stores"
@@ -113,8 +114,8 @@ def _own(call: str) -> int:
 
 
 def open_s3(target: str, options: S3Options, _model: object) -> ObjectDriver:
-    """The driver for ``s3://BUCKET/PREFIX``. ``BadOption`` for what is not that, and where the extra
-    is not installed.
+    """The driver for ``s3://BUCKET/PREFIX``. ``BadOption`` for what is not that, ``OSError`` where
+    the extra is not installed.
     """
     bucket, _, prefix = target.removeprefix("//").partition("/")
     prefix = prefix.strip("/")
@@ -122,8 +123,10 @@ def open_s3(target: str, options: S3Options, _model: object) -> ObjectDriver:
         raise BadOption(f"'s3:{target}': write s3://BUCKET or s3://BUCKET/PREFIX")
     try:
         from ninep.drivers.objects.s3 import S3Store  # noqa: PLC0415 - an extra, and half a second
-    except ModuleNotFoundError as error:
-        raise BadOption("s3: needs botocore: pip install ninep[s3]") from error
+    except ImportError as error:
+        if error.name is None or not error.name.startswith("botocore"):
+            raise
+        raise not_installed("s3:", "botocore", "s3") from error
     if options.s3_spool and not os.path.isdir(options.s3_spool):
         raise BadOption(f"--s3-spool: there is no folder {options.s3_spool!r}")
     try:
