@@ -82,7 +82,7 @@ def toml(table: dict[str, object]) -> str:
 def written(folder: Path, row: Row, said: dict[str, Any]) -> list[str]:
     """Write the files that say what is said; the arguments of the command line."""
     own = {row.key: said["export"]} if "export" in said else {}
-    top = (WITH.get(row.key, {}) if said else {}) | {row.key: said[name] for name in ["ninep.toml"] if name in said}
+    top = (WITH.get(row.key, {}) if said else {}) | ({row.key: said["ninep.toml"]} if "ninep.toml" in said else {})
     for name in ("earlier.toml", "later.toml"):
         (folder / name).write_text(toml({row.key: said[name]} if name in said else {}))
     (folder / "ninep.toml").write_text(
@@ -137,9 +137,10 @@ def test_the_users_file_is_found_before_the_machines_and_neither_with_something_
     for path in (user, machine, named):
         path.write_text(f"[exports.{path.stem}]\ntarget = 'mem:'\n")
     monkeypatch.setattr("ninep.app.settings.config_places", lambda: [str(user), str(machine)])
-    exports: Callable[..., Any] = lambda *words: re.findall(  # noqa: E731
-        r"\[exports\.(\S+)\]", ninep("config", "show", *words).out.decode()
-    )
+
+    def exports(*words: object) -> list[str]:
+        return re.findall(r"\[exports\.(\S+)\]", ninep("config", "show", *words).out.decode())
+
     assert exports() == ["user"]
     assert exports("--config", named) == ["named"]
     assert exports("/srv") == ['""']
