@@ -53,3 +53,15 @@ def test_the_next_of_several_addresses(ninep: Any, server: str, files: Client) -
         gone = relay.port
     assert ninep("ls", f"tcp:127.0.0.1:{gone},tcp:{server}/").lines == ["f"]
     assert ninep("stat", f"127.0.0.1:{gone},{server}/f").status == 0
+
+
+def test_the_first_connection_is_tried_again_if_that_is_asked_for(ninep: Any, server: str, files: Client) -> None:
+    files.write_bytes("f", b"content")
+    with Relay(port_of(server), cut=1) as relay:
+        done = ninep("cat", "--reconnect", TIMEOUT, f"127.0.0.1:{relay.port}/f")
+        assert relay.connections == 2
+    assert done.out == b"content"
+    assert done.err.endswith("connected\n")
+    with Relay(port_of(server), cut=1) as relay:
+        assert ninep("cat", f"127.0.0.1:{relay.port}/f").status == 1  # what it does by default
+        assert relay.connections == 1

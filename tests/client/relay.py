@@ -20,14 +20,17 @@ class Relay:
 
     Whole messages pass, and are counted over all connections: `messages`. `cut` is how many pass in
     all before a connection is cut; of the message after these the first `piece` bytes pass. With
-    `again` every further connection is cut in the same way, after so many messages of its own.
+    `again` every further connection is cut in the same way, after so many messages of its own. `port`:
+    where it listens, any unless given.
     """
 
-    def __init__(self, server: int, cut: int | None = None, piece: int = 0, *, again: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, server: int, cut: int | None = None, piece: int = 0, *, again: tuple[int, ...] = (), port: int = 0
+    ) -> None:
         self._server = server
         self._cuts = [] if cut is None else [cut, *again]
         self._piece = piece
-        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening = socket.create_server(("127.0.0.1", port))
         self.port = self._listening.getsockname()[1]
         self.messages = 0
         self.connections = 0

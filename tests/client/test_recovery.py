@@ -8,12 +8,13 @@ import asyncio
 import errno
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
 from tests.client.conftest import InThread
 from tests.client.relay import Relay
+from tests.cluster.service import free_ports
 from tests.support.client import TIMEOUT
 
 from ninep.client import aio
@@ -285,3 +286,67 @@ def test_a_server_that_ends_each_connection(face: Any, memory: InThread) -> None
 def test_a_socket_cannot_be_connected_again(face: Any, memory: InThread) -> None:
     with memory.socket() as sock, pytest.raises(ValueError, match="reconnect needs an address"):
         face.connect(sock, reconnect=1)
+
+
+# -- the first connection --------------------------------------------------------------------------------------------
+
+
+def test_the_first_connection_is_tried_again(face: Any, memory: InThread) -> None:
+    """Of a server that is not there yet, and of a load balancer that ends what it has no server for."""
+    (port,) = free_ports(1)
+    said: list[str] = []
+    serving = ExitStack()
+
+    def heard(words: str) -> None:
+        said.append(words)
+        if len(said) == 1:
+            relay = serving.enter_context(Relay(memory.port(), cut=1, again=(3,), port=port))
+            relays.append(relay)
+
+    relays: list[Relay] = []
+    with serving:
+        client = face.connect(f"127.0.0.1:{port}", reconnect=TIMEOUT, on_reconnect=heard, timeout=TIMEOUT)
+        assert client.exists("/")
+        client.close()
+        assert relays[0].connections == 3  # cut before Rversion, then before Rattach
+    assert said[0].endswith(f", trying again for {TIMEOUT:g} s")
+    assert said[1] == "connected"
+
+
+def test_what_will_not_pass_is_no_reason_to_try_again(face: Any, memory: InThread) -> None:
+    said: list[str] = []
+    port = memory.port()
+    with pytest.raises(FileNotFoundError):
+        face.connect(f"127.0.0.1:{port}", "other", reconnect=TIMEOUT, on_reconnect=said.append, timeout=TIMEOUT)
+    assert not said
+
+
+def test_nobody_listens_in_time(face: Any) -> None:
+    (port,) = free_ports(1)
+    said: list[str] = []
+    with pytest.raises(ConnectionRefusedError):
+        face.connect(f"127.0.0.1:{port}", reconnect=0.2, on_reconnect=said.append, timeout=TIMEOUT)
+    assert len(said) == 1
+
+
+# -- a file that was emptied ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dialect", ["9P2000.L", "9P2000.u", "9P2000"])
+@pytest.mark.parametrize("way", ["open", "truncate"])
+def test_a_truncation_that_was_not_synced_is_made_again(relayed: Any, memory: InThread, dialect: str, way: str) -> None:
+    """A server's machine that crashed may have the former content again."""
+    with connect_directly(memory.socket(), timeout=TIMEOUT) as truth:
+        truth.write_bytes("f", b"former content")
+        client, relay = relayed(dialect)
+        with client.open("f", "wb" if way == "open" else "r+b") as file:
+            if way == "truncate":
+                file.truncate(0)
+            file.pwrite(b"new", 0)
+            truth.write_bytes("f", b"former content")
+            relay.cut()
+            file.fsync()
+            assert truth.read_bytes("f") == b"new"
+            truth.write_bytes("f", b"former content")
+            relay.cut()
+            assert file.stat().st_size == len(b"former content")  # what is synced is not done again

@@ -103,13 +103,15 @@ def test_what_a_closed_file_wrote_is_not_kept(state: ServerState) -> None:
     assert not state.unsynced
 
 
-def test_what_was_truncated_by_another_open_is_not_written_again(state: ServerState) -> None:
+def test_what_another_open_truncates_is_truncated_again_in_its_place(state: ServerState) -> None:
     written(state, b"longer")
     state.note(Twalk(0, 2, [b"d", b"f"]), Rwalk([DIRECTORY, FILE]))
     state.note(Tlopen(2, O_WRONLY | O_TRUNC), Rlopen(FILE, 0))
     state.note(Twrite(2, 0, b"short"), Rwrite(5))
-    assert not state.unsynced[b"", FILE.path].requests
-    assert state.unsynced[b"", FILE.path].missing
+    kept = state.unsynced[b"", FILE.path]
+    assert [type(request) for request in kept.requests] == [Twrite, Tsetattr, Twrite]
+    assert kept.fids == {1, 2}
+    assert not kept.missing
 
 
 def test_files_of_two_exports_with_one_number(state: ServerState) -> None:

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.core import ParameterSource
 
 from ninep.cli.globs import expanded, has_pattern
 from ninep.cli.params import SIZE
@@ -85,6 +86,7 @@ class Remote:
                         tls_key=options["tls_key"],
                         reconnect=options["reconnect"],
                         on_reconnect=lambda words: self._reconnected(address, words),
+                        first_connect=options["first_connect"],
                     )
                 self._stack.enter_context(client)
             except BadAddress as error:  # one that has no use for --tls-ca
@@ -160,7 +162,8 @@ def _reconnect_option(default: float) -> Callable[[Any], Any]:
         default=default,
         show_default=True,
         metavar="SECONDS",
-        help="Connect again for so long when the connection is lost, and continue; 0: that is an error.",
+        help="Connect again for so long when the connection is lost, and continue; 0: that is an error. "
+        "If given, the first connection is tried for so long, too.",
     )
 
 
@@ -221,6 +224,9 @@ def remote_command(*examples: str, reconnect: float = 0) -> Callable[[Callable[.
 
 def _run(function: Callable[..., None], options: dict[str, Any], parameters: dict[str, Any]) -> None:
     context = click.get_current_context()
+    # Only if it was named: a mistake in an address should not take 30 s to tell.
+    named = context.get_parameter_source("reconnect") is not ParameterSource.DEFAULT
+    options["first_connect"] = options["reconnect"] if named else 0.0
     remote = Remote(context.command_path, options)
     try:
         function(remote, **parameters)

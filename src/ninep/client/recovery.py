@@ -21,7 +21,7 @@ import random
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
-from ninep.client.errors import refusal, refusal_in_words
+from ninep.client.errors import DialectError, NoSuchExport, ProtocolError, refusal, refusal_in_words
 from ninep.client.state import FidState, ServerState
 from ninep.linux import LOCK_SUCCESS
 from ninep.transport import Address
@@ -40,6 +40,7 @@ from ninep.wire.messages import (
     Rversion,
     Rwalk,
     Rwrite,
+    Rwstat,
     Tattach,
     Tclunk,
     Tlock,
@@ -54,6 +55,10 @@ TOGETHER: Final = 48
 LOCK_PAUSE: Final = 0.5
 LOCK_TRIES: Final = 20
 """Times that a lock is asked for: the former server may need a moment to see that its client is gone."""
+NOBODY_THERE: Final = frozenset(
+    {errno.ENOENT, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN}
+)
+"""Beside ConnectionError. ENOENT: the path of a unix socket."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 3.0
 ATTEMPT: Final = 10.0
 """Seconds for one attempt to connect, at most."""
@@ -76,6 +81,10 @@ class Redial:
         """Tell."""
         if self.notify is not None:
             self.notify(words)
+
+    def waiting(self, error: OSError, seconds: float) -> None:
+        """Tell that the first connection could not be made yet."""
+        self.say(f"{error.strerror or error}, trying again for {seconds:g} s")
 
     def lost(self, error: OSError) -> None:
         """Tell that attempts begin."""
@@ -115,6 +124,16 @@ class Attempts:
             if now() >= self._end:
                 return
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+
+def may_pass(error: OSError) -> bool:
+    """Whether a first connection that failed may succeed a moment later: nobody listens yet, or who listens
+    has no server behind it and ends the connection (a load balancer). Not: a name that there is not, a
+    certificate that is not trusted, a server that refuses or breaks the protocol.
+    """
+    if isinstance(error, (ProtocolError, DialectError, NoSuchExport)):
+        return False
+    return isinstance(error, ConnectionError) or error.errno in NOBODY_THERE
 
 
 def limit(timeout: float | None) -> float:
@@ -263,11 +282,12 @@ def _lock(state: ServerState) -> Restoring:
 def _write(state: ServerState) -> Restoring:
     for unsynced in list(state.unsynced.values()):
         able = [fid for fid, held in state.fids.items() if fid in unsynced.fids and not held.lost]
+        able.sort(key=lambda fid: state.fids[fid].opened is None)  # one that is not open can only truncate
         complete = bool(able) and not unsynced.missing
         for request in unsynced.requests if complete else ():
             (reply,) = yield [_by(able, request)]
             whole = isinstance(reply, Rwrite) and isinstance(request, Twrite) and reply.count == len(request.data)
-            if not whole and not isinstance(reply, Rsetattr):
+            if not whole and not isinstance(reply, Rsetattr | Rwstat):
                 complete = False
                 break
         if not complete and able:

@@ -9,8 +9,9 @@ Rules
   those by others are found at the next walk.
 * What was written and not yet synced is kept, in the order of the replies, until an fsync or the end
   of the last fid that wrote to the file; at most ``KEPT_BYTES`` of a connection, requests included. What cannot be kept
-  (more than that, appended, written before the file was opened anew with O_TRUNC, or while it is locked:
-  others may have written after it) is remembered as missing.
+  (more than that, appended, or written while the file is locked: others may have written after it) is
+  remembered as missing. Truncations are writes, that of an open with O_TRUNC, too: a server that lost
+  its machine may have the former content again.
 * A fid that could not be made again has ``lost``: why. Nothing is sent for it.
 
 It has no sockets and no clock.
@@ -21,7 +22,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from ninep.client.errors import ListingLost, NotWritten, OutcomeUnknown
 from ninep.linux import LOCK_SUCCESS, LOCK_UNLCK, O_APPEND, O_CREAT, O_EXCL, O_TRUNC, SETATTR_SIZE
@@ -56,7 +57,7 @@ from ninep.wire.messages import (
     Txattrcreate,
     Txattrwalk,
 )
-from ninep.wire.modes import LEAVE32, LEAVE64
+from ninep.wire.modes import LEAVE32, LEAVE64, UNTOUCHED
 from ninep.wire.types import QT_DIR, Qid
 
 KEPT_BYTES: Final = 8 << 20
@@ -74,6 +75,10 @@ NOT_REPEATED: Final = frozenset(
     {Tlcreate, Tcreate, Tmkdir, Tsymlink, Tmknod, Tlink, Trename, Trenameat, Tunlinkat, Tremove}
 )
 """Requests that do something else, or fail, when they are performed twice."""
+
+
+Change: TypeAlias = Twrite | Tsetattr | Twstat
+"""Of a file's data: a write, or another size."""
 
 
 def not_written() -> NotWritten:
@@ -132,7 +137,7 @@ class Unsynced:
     """What was written to a file since its last fsync: requests, in order, and who wrote."""
 
     fids: set[int] = field(default_factory=set)
-    requests: list[Twrite | Tsetattr] = field(default_factory=list)
+    requests: list[Change] = field(default_factory=list)
     size: int = 0
     count: int = 0
     """How many requests there were, kept or not."""
@@ -196,7 +201,7 @@ class ServerState:
         if unsynced is not None:
             self._kept -= unsynced.size
 
-    def keep(self, fid: int, request: Twrite | Tsetattr, size: int) -> None:
+    def keep(self, fid: int, request: Change, size: int) -> None:
         """A change of a file's data that was acknowledged. ``size``: bytes of it that are kept."""
         cost = size + EACH
         held = self.fids.get(fid)
@@ -208,8 +213,7 @@ class ServerState:
             if sum(path == held.qid.path for _, path in self.unsynced) > 1:
                 self.drop_copies(held)  # one file by two ways, or two files: the order is not known
         unsynced.count += 1
-        if isinstance(request, Twrite):
-            unsynced.fids.add(fid)
+        unsynced.fids.add(fid)
         if held.appends or held.attribute or self.locked(held) or self._kept + cost > KEPT_BYTES:
             self.drop_copies(held)
         elif not unsynced.missing:
@@ -218,8 +222,6 @@ class ServerState:
             unsynced.requests.append(request)
             unsynced.size += cost
             self._kept += cost
-        if not unsynced.fids:
-            self.synced(held)
 
     def drop_copies(self, held: FidState) -> None:
         """What was written to the file will not be written again."""
@@ -320,8 +322,15 @@ def _open(state: ServerState, asked: Tlopen | Topen, got: Any) -> None:
         else:
             held.opened, truncates = Topen(asked.fid, asked.mode & ~OTRUNC), asked.mode & OTRUNC
         held.qid = got.qid
-        if truncates:  # by one fid, what others wrote: it is not to come back
-            state.drop_copies(held)
+        if truncates:
+            state.keep(asked.fid, _truncation(asked, 0), 0)
+
+
+def _truncation(asked: Tlopen | Topen | Twstat, size: int) -> Tsetattr | Twstat:
+    """A request that does nothing else, in the dialect of the one that did."""
+    if isinstance(asked, Tlopen):
+        return Tsetattr(asked.fid, SETATTR_SIZE, 0, 0, 0, size, 0, 0, 0, 0)
+    return Twstat(asked.fid, UNTOUCHED._replace(length=size))
 
 
 def _create(state: ServerState, asked: Tlcreate | Tcreate, got: Any) -> None:
@@ -354,10 +363,10 @@ def _wstat(state: ServerState, asked: Twstat, _got: object) -> None:
         return
     if asked.stat.name:
         state.moved(held.export, held.names, (*held.names[:-1], asked.stat.name))
-    elif is_fsync(asked):
+    if is_fsync(asked):
         state.finished_sync(asked)
     elif asked.stat.length != LEAVE64:
-        state.drop_copies(held)
+        state.keep(asked.fid, _truncation(asked, asked.stat.length), 0)
 
 
 def _xattrwalk(state: ServerState, asked: Txattrwalk, _got: object) -> None:

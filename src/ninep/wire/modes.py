@@ -25,6 +25,7 @@ from ninep.linux import (
     S_ISUID,
     S_ISVTX,
 )
+from ninep.wire.types import Qid, Stat
 
 DMDIR: Final = 0x80000000
 DMAPPEND: Final = 0x40000000
@@ -72,6 +73,16 @@ EXTENDED: Final = Encoding(
 LEAVE16: Final = 0xFFFF
 LEAVE32: Final = 0xFFFFFFFF
 LEAVE64: Final = 0xFFFFFFFFFFFFFFFF
+UNTOUCHED: Final = Stat(
+    type=LEAVE16,
+    dev=LEAVE32,
+    qid=Qid(0xFF, LEAVE32, LEAVE64),
+    mode=LEAVE32,
+    atime=LEAVE32,
+    mtime=LEAVE32,
+    length=LEAVE64,
+)
+"""A Twstat without changes; servers perform an fsync."""
 
 
 def major(rdev: int) -> int:

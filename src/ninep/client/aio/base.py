@@ -34,21 +34,11 @@ from ninep.wire.messages import (
     Tstat,
     Twstat,
 )
-from ninep.wire.modes import DMLINK, EXTENDED, LEAVE16, LEAVE32, LEAVE64, Encoding, major, minor, mode_to_wire
+from ninep.wire.modes import DMLINK, EXTENDED, LEAVE32, UNTOUCHED, Encoding, major, minor, mode_to_wire
 from ninep.wire.types import QT_DIR, Qid, Stat
 
 OTRUNC: Final = 0x10
 OAPPEND: Final = 0x80
-UNTOUCHED: Final = Stat(
-    type=LEAVE16,
-    dev=LEAVE32,
-    qid=Qid(0xFF, LEAVE32, LEAVE64),
-    mode=LEAVE32,
-    atime=LEAVE32,
-    mtime=LEAVE32,
-    length=LEAVE64,
-)
-"""A Twstat without changes; servers perform an fsync."""
 
 
 def _seconds(when: Time | None) -> int:

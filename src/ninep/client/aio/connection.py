@@ -448,3 +448,8 @@ async def open_connection(
         async with asyncio.timeout(timeout):
             await dial(loop, lambda: _Wire(connection), address, timeout)
     return connection
+
+
+async def wait(seconds: float) -> None:
+    """Do nothing for so long."""
+    await asyncio.sleep(seconds)

@@ -4,19 +4,20 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from time import monotonic
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from ninep.client.address import Address, parse_address
-from ninep.client.blocking.connection import Connection, open_connection
+from ninep.client.blocking.connection import Connection, open_connection, wait
 from ninep.client.blocking.copying import Copying
 from ninep.client.blocking.session import DEFAULT_MSIZE, PREFERENCE, negotiate, words_of_attach
 from ninep.client.blocking.verbs import Verbs
 from ninep.client.errors import no_such_export
 from ninep.client.identity import group_id, user_id, user_name
 from ninep.client.paths import RemotePath, encode
-from ninep.client.recovery import Redial
+from ninep.client.recovery import Attempts, Redial, may_pass
 from ninep.transport.connecting import with_files
 from ninep.wire.dialect import Dialect
 
@@ -107,6 +108,7 @@ def connect(
     tls_key: str | None = None,
     reconnect: float = 0,
     on_reconnect: Callable[[str], object] | None = None,
+    first_connect: float | None = None,
 ) -> Client:
     """Connect to a server and attach an export.
 
@@ -119,29 +121,72 @@ def connect(
     of the CAs that may have signed the server's (default: those that the system trusts), ``tls_cert``
     and ``tls_key`` have what is shown to a server that asks.
 
-    With ``reconnect``, a lost connection is made again at the same address, for at most so many
-    seconds, and files stay open: what is safe to repeat is repeated, the rest raises
-    ``OutcomeUnknown``, ``NotWritten`` or ESTALE (the page "Several gateways" has the rules).
+    With ``reconnect``, a connection that cannot be made because nobody listens is tried again for so
+    many seconds. One that is lost later is made again at the same address, for at most so long, and
+    files stay open: what is safe to repeat is repeated, the rest raises ``OutcomeUnknown``,
+    ``NotWritten`` or ESTALE (the page "Several gateways" has the rules). ``first_connect`` is another
+    time for the first connection, 0: one attempt.
     ``on_reconnect`` is called with a sentence when that begins, and when it is done.
 
     Raises ``OSError`` if the connection or the attach fails, ``DialectError`` if the server
     supports none of the dialects, ``TimeoutError`` after ``timeout``.
     """
     dialects = PREFERENCE if dialect is None else (Dialect(dialect.encode()),)
+    wanted = _Wanted(dialects, msize, aname, uname, n_uname, gid)
     if isinstance(address, socket.socket):
         if reconnect:
             raise ValueError("reconnect needs an address; a socket cannot be connected again")
-        connection = Connection.over_socket(address, timeout)
-    else:
-        parsed = with_files(parse_address(address) if isinstance(address, str) else address, tls_ca, tls_cert, tls_key)
-        redial = Redial(parsed, reconnect, on_reconnect) if reconnect else None
-        connection = open_connection(parsed, timeout, redial)
+        return _begun(Connection.over_socket(address, timeout), wanted)
+    parsed = with_files(parse_address(address) if isinstance(address, str) else address, tls_ca, tls_cert, tls_key)
+    if not reconnect:
+        return _begun(open_connection(parsed, timeout), wanted)
+    seconds = reconnect if first_connect is None else first_connect
+    return _first(Redial(parsed, reconnect, on_reconnect), seconds, timeout, wanted)
+
+
+class _Wanted(NamedTuple):
+    """What a connection is to begin with."""
+
+    dialects: Sequence[Dialect]
+    msize: int
+    aname: str
+    uname: str | None
+    n_uname: int | None
+    gid: int | None
+
+
+def _begun(connection: Connection, wanted: _Wanted) -> Client:
     try:
-        verbs = negotiate(connection, dialects, msize)
-        return _attached(verbs, aname, uname, n_uname, gid, owns_connection=True)
+        verbs = negotiate(connection, wanted.dialects, wanted.msize)
+        return _attached(verbs, wanted.aname, wanted.uname, wanted.n_uname, wanted.gid, owns_connection=True)
     except BaseException:
         connection.close()
         raise
+
+
+def _first(redial: Redial, seconds: float, timeout: float | None, wanted: _Wanted) -> Client:
+    """Connect for the first time, and again while that may help (``recovery.may_pass``)."""
+    began = monotonic()
+    try:
+        return _begun(open_connection(redial.address, timeout, redial), wanted)
+    except OSError as error:
+        left = seconds - (monotonic() - began)
+        if left <= 0 or not may_pass(error):
+            raise
+        last = error
+    redial.waiting(last, seconds)
+    for pause in Attempts().pauses(left, 0, monotonic):
+        wait(pause)
+        try:
+            client = _begun(open_connection(redial.address, timeout, redial), wanted)
+        except OSError as error:
+            if not may_pass(error):
+                raise
+            last = error
+        else:
+            redial.say("connected")
+            return client
+    raise last
 
 
 def attach(

@@ -390,3 +390,8 @@ def open_connection(address: Address, timeout: float | None = None, redial: Redi
     with named_timeout(timeout):
         sock = connect(address, timeout)
     return Connection(sock, timeout, str(address), redial)
+
+
+def wait(seconds: float) -> None:
+    """Do nothing for so long."""
+    time.sleep(seconds)
