@@ -321,7 +321,7 @@ def test_what_will_not_pass_is_no_reason_to_try_again(face: Any, memory: InThrea
     assert not said
 
 
-def test_nobody_listens_in_time(face: Any) -> None:
+def test_no_server_listens_in_time(face: Any) -> None:
     (port,) = free_ports(1)
     said: list[str] = []
     with pytest.raises(ConnectionRefusedError):

@@ -55,7 +55,7 @@ TOGETHER: Final = 48
 LOCK_PAUSE: Final = 0.5
 LOCK_TRIES: Final = 20
 """Times that a lock is asked for: the former server may need a moment to see that its client is gone."""
-NOBODY_THERE: Final = frozenset(
+NO_SERVER: Final = frozenset(
     {errno.ENOENT, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN}
 )
 """Beside ConnectionError. ENOENT: the path of a unix socket."""
@@ -127,13 +127,13 @@ class Attempts:
 
 
 def may_pass(error: OSError) -> bool:
-    """Whether a first connection that failed may succeed a moment later: nobody listens yet, or who listens
+    """Whether a first connection that failed may succeed a moment later: no server listens yet, or what listens
     has no server behind it and ends the connection (a load balancer). Not: a name that there is not, a
     certificate that is not trusted, a server that refuses or breaks the protocol.
     """
     if isinstance(error, (ProtocolError, DialectError, NoSuchExport)):
         return False
-    return isinstance(error, ConnectionError) or error.errno in NOBODY_THERE
+    return isinstance(error, ConnectionError) or error.errno in NO_SERVER
 
 
 def limit(timeout: float | None) -> float:

@@ -121,7 +121,7 @@ def connect(
     of the CAs that may have signed the server's (default: those that the system trusts), ``tls_cert``
     and ``tls_key`` have what is shown to a server that asks.
 
-    With ``reconnect``, a connection that cannot be made because nobody listens is tried again for so
+    With ``reconnect``, a connection that cannot be made because no server listens is tried again for so
     many seconds. One that is lost later is made again at the same address, for at most so long, and
     files stay open: what is safe to repeat is repeated, the rest raises ``OutcomeUnknown``,
     ``NotWritten`` or ESTALE (the page "Several gateways" has the rules). ``first_connect`` is another
