@@ -15,8 +15,10 @@ from pathlib import Path
 from time import monotonic, sleep
 
 LIMIT = 60.0
-OF_THE_PROCESS = {"ninep-mounts"}
-"""Threads of which a process has one, from its first folder on (``host._crossings``)."""
+OF_THE_PROCESS = {"ninep-mounts", "ninep-signals"}
+"""Threads of which a process has one: from its first folder on (``host._crossings``), and from when it
+begins to serve (``app.ending``).
+"""
 
 
 def children() -> frozenset[int]:
