@@ -2,6 +2,8 @@
 is the judge.
 """
 
+import ctypes
+import errno
 import os
 import sys
 import threading
@@ -42,6 +44,55 @@ def who() -> tuple[int, int, list[int]]:
         line.split(":\t", 1) for line in Path("/proc/thread-self/status").read_text().splitlines() if ":\t" in line
     )
     return int(fields["Uid"].split()[3]), int(fields["Gid"].split()[3]), sorted(map(int, fields["Groups"].split()))
+
+
+def capabilities() -> int:
+    """The effective ones of this thread."""
+    status = Path("/proc/thread-self/status").read_text()
+    return int(status.partition("CapEff:")[2].split()[0], 16)
+
+
+DAC_OVERRIDE, SETGID, SETUID = 1, 6, 7
+KEEPCAPS = 8  # PR_SET_KEEPCAPS of prctl(2)
+
+
+def read_as_alice(folder: int) -> str:
+    """What a process reads that is user 5 and has these capabilities, itself and as a user."""
+    libc = ctypes.CDLL(None)
+    wanted = 1 << DAC_OVERRIDE | 1 << SETGID | 1 << SETUID
+    version = (ctypes.c_uint * 2)(0x20080522, 0)
+    assert not libc.prctl(KEEPCAPS, 1, 0, 0, 0)
+    os.setresuid(5, 5, 5)
+    assert not libc.capset(version, (ctypes.c_uint * 6)(wanted, wanted, 0, 0, 0, 0))
+
+    def read() -> str:
+        try:
+            with os.fdopen(os.open("secret", os.O_RDONLY, dir_fd=folder)) as file:
+                return file.read()
+        except OSError as error:
+            return errno.errorcode[error.errno or 0]
+
+    own = read()
+    with become(ALICE):
+        as_alice = read()
+    kept = "DAC_OVERRIDE" if capabilities() == wanted else f"{capabilities():#x}"
+    return f"with DAC_OVERRIDE: {own}; as alice: {as_alice}; {kept}"
+
+
+def in_child(call: Callable[[], str]) -> str:
+    """What a function returns in a child process, which it may change."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            os.write(writing, call().encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        said = answer.read()
+    os.waitpid(pid, 0)
+    return said
 
 
 def refused(code: Errno) -> "pytest.RaisesExc[OSError]":
@@ -88,6 +139,28 @@ class TestBecome:
             with become(ALICE), pytest.raises(PermissionError):
                 os.open("secret", os.O_RDONLY, dir_fd=handle)
             os.close(os.open("secret", os.O_RDONLY, dir_fd=handle))
+        finally:
+            os.close(handle)
+
+    def test_no_capability_stays_with_a_user(self) -> None:
+        """With CAP_SYS_RESOURCE his writes would pass his quota, and take what is kept for root."""
+        before = capabilities()
+        with become(ALICE):
+            assert capabilities() == 0
+        assert capabilities() == before
+        with become(Identity(0, 0, (0,))):
+            assert capabilities() == before
+
+    def test_none_stays_of_a_process_that_is_not_root_either(self, tmp_path: Path) -> None:
+        """The kernel takes none away then: setfsuid(2) does when the uid leaves 0."""
+        secret = tmp_path / "secret"
+        secret.write_text("root's")
+        secret.chmod(0o600)
+        handle = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            assert (
+                in_child(lambda: read_as_alice(handle)) == "with DAC_OVERRIDE: root's; as alice: EACCES; DAC_OVERRIDE"
+            )
         finally:
             os.close(handle)
 

@@ -2,13 +2,15 @@
 ``with`` block.
 
 Linux only. setfsuid(2) and setfsgid(2) change what the kernel checks file access with and whom new
-files belong to, and nothing else: not who may signal us, not what other threads are. When the
-file-system uid leaves 0 the kernel itself takes away the capabilities that go with files (CHOWN,
-DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, MKNOD: capabilities(7)) and gives them back on the
-return. setgroups(2) is made as a raw system call, because the one of the C library changes all
-threads.
+files belong to, and nothing else: not who may signal us, not what other threads are. setgroups(2) is
+made as a raw system call, because the one of the C library changes all threads.
 
-The three calls report no error that could be relied on: each is asked again afterwards. What cannot
+Unless the user is root, the thread has no effective capability meanwhile (capset(2)). When the
+file-system uid leaves 0 the kernel itself takes some away (CHOWN, DAC_OVERRIDE, FOWNER and the like:
+capabilities(7)), but not SYS_RESOURCE, which is not held to quotas and takes what a file system keeps
+for root; and none at all of a process that is not root and has capabilities.
+
+The calls for ids report no error that could be relied on: each is asked again afterwards. What cannot
 be become is EPERM, and then nothing has changed.
 
 Rights that were used at an *open* stay with the handle: with another user's handle go that user's
@@ -57,6 +59,8 @@ if sys.platform == "linux":
         _call.restype = ctypes.c_uint
     _syscall = _libc.syscall
     _syscall.argtypes = (ctypes.c_long, ctypes.c_size_t, ctypes.POINTER(ctypes.c_uint))
+    _capget, _capset = _libc.capget, _libc.capset
+    _CAPABILITIES: Final = (ctypes.c_uint * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, of this thread
     _NO_SUCH_ID: Final = 0xFFFFFFFF  # an id that cannot be: changes nothing, tells what is
 
     # __NR_setgroups (on 32-bit machines setgroups32): asm/unistd.h of each
@@ -120,24 +124,42 @@ if sys.platform == "linux":
     def _set_groups(groups: tuple[int, ...]) -> bool:
         return bool(_syscall(_NUMBER, len(groups), _array(groups)) == 0)
 
+    def _capabilities() -> ctypes.Array[ctypes.c_uint]:
+        data = (ctypes.c_uint * 6)()  # effective, permitted, inheritable; then the upper halves
+        _capget(_CAPABILITIES, data)
+        return data
+
+    def _effective() -> tuple[int, int]:
+        data = _capabilities()
+        return data[0], data[3]
+
+    def _set_effective(halves: tuple[int, int]) -> bool:
+        data = _capabilities()
+        data[0], data[3] = halves
+        return bool(_capset(_CAPABILITIES, data) == 0)
+
     class become:  # noqa: N801 - read as ``with become(alice):``
         """``with become(identity):`` this thread's access to files is that user's. Not to be
         nested.
         """
 
-        __slots__ = ("_gid", "_groups", "_identity", "_uid")
+        __slots__ = ("_capabilities", "_gid", "_groups", "_identity", "_uid")
 
         def __init__(self, identity: Identity) -> None:
             self._identity = identity
 
         def __enter__(self) -> None:
             uid, gid, groups = self._identity
+            self._capabilities = _effective() if uid else None
             self._groups = tuple(os.getgroups())
             if not _set_groups(groups):
                 raise Refused(Errno.EPERM, "this process may not change its groups")
             self._gid = _setfsgid(gid)
             self._uid = _setfsuid(uid)  # last: with it the right to the others may go
-            if _setfsuid(_NO_SUCH_ID) != uid or _setfsgid(_NO_SUCH_ID) != gid:
+            dropped = self._capabilities is None or _set_effective((0, 0))
+            if not dropped:
+                self._capabilities = None  # what a filter of system calls forbids, it forbids on the way back, too
+            if not dropped or _setfsuid(_NO_SUCH_ID) != uid or _setfsgid(_NO_SUCH_ID) != gid:
                 self._leave()
                 raise Refused(Errno.EPERM, f"this process may not act as uid {uid}, gid {gid}")
             _acting.identity = self._identity
@@ -149,9 +171,10 @@ if sys.platform == "linux":
 
         def _leave(self) -> None:
             _acting.identity = None
+            back = self._capabilities is None or _set_effective(self._capabilities)
             _setfsuid(self._uid)
             _setfsgid(self._gid)
-            if not _set_groups(self._groups) or _setfsuid(_NO_SUCH_ID) != self._uid:
+            if not back or not _set_groups(self._groups) or _setfsuid(_NO_SUCH_ID) != self._uid:
                 # Going on would serve the next user with this one's rights.
                 os.abort()
 
