@@ -236,7 +236,7 @@ class ReplyChecker:
         dialect = negotiate(request["version"])
         assert frame[4] == (RLERROR if dialect is Dialect.LINUX else RERROR)
         self.judge.dialect = dialect.value
-        self.judge._error(parse(frame, dialect.extended)[2])
+        self.judge._error(parse(frame, dialect.encoding.unix_fields)[2])
         self.judge.dialect, self.judge.msize = b"unknown", LIMITS.msize
 
 

@@ -99,9 +99,10 @@ def _generated() -> Iterator[Any]:
     instrument.
     """
     from ninep.wire.codec import codec
+    from ninep.wire.modes import EXTENDED, PLAIN
 
-    for extended in (False, True):
-        for compiled in codec(extended=extended).table.values():
+    for encoding in (PLAIN, EXTENDED):
+        for compiled in codec(encoding).table.values():
             yield compiled.unpack
             yield compiled.pack
 

@@ -16,6 +16,7 @@ from typing import Any, get_type_hints
 
 from ninep.wire import messages as m
 from ninep.wire.codec import Malformed, codec
+from ninep.wire.modes import EXTENDED, PLAIN
 from ninep.wire.types import Qid, Stat
 
 WORD = 0
@@ -175,7 +176,7 @@ def frame(number: int, tag: int, body: bytes) -> bytes:
 
 def conversation_of(*messages: m.Message | str | bytes, extended: bool = True) -> bytes:
     """A conversation of messages and commands; tags count from 1."""
-    table = codec(extended=extended)
+    table = codec(EXTENDED if extended else PLAIN)
     parts = []
     for tag, message in enumerate(messages, 1):
         if isinstance(message, str):
@@ -193,7 +194,7 @@ def make(chance: Chance, cls: type[m.Message]) -> m.Message:
 def encode(message: m.Message, tag: int, *, extended: bool) -> bytes | None:
     """A frame; None if a field does not fit."""
     try:
-        return b"".join(codec(extended=extended).encode(tag, message))
+        return b"".join(codec(EXTENDED if extended else PLAIN).encode(tag, message))
     except Malformed:
         return None
 
@@ -213,7 +214,7 @@ def altered(chance: Chance, piece: bytes, extended: bool) -> bytes | None:
     if piece[4] == WORD:
         return word(chance.choice(WORDS), chance.randrange(256))
     try:
-        tag, message = codec(extended=extended).decode(piece)
+        tag, message = codec(EXTENDED if extended else PLAIN).decode(piece)
     except Malformed:
         return damaged(chance, piece)
     cls = type(message)

@@ -36,6 +36,7 @@ from ninep.wire.messages import (
     Tversion,
     Twalk,
 )
+from ninep.wire.modes import EXTENDED, PLAIN
 from ninep.wire.types import Attributes, Dirent, Qid
 
 ROOT = Qid(0x80, 1, 1)
@@ -65,7 +66,7 @@ class FakeServer:
             Tflush: Rflush(),
             **rules,
         }
-        self.codec = codec(extended=dialect != b"9P2000")
+        self.codec = codec(EXTENDED if dialect != b"9P2000" else PLAIN)
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
     def __enter__(self) -> Self:

@@ -41,6 +41,7 @@ from ninep.wire.messages import (
     Twrite,
     Txattrwalk,
 )
+from ninep.wire.modes import EXTENDED, PLAIN
 from ninep.wire.types import Qid
 
 QID = Qid(0, 1, 2)
@@ -60,7 +61,7 @@ def said(exchange: Exchange) -> list[tuple[int, Message]]:
     messages = []
     while data:
         size = int.from_bytes(data[:4], "little")
-        messages.append(codec(extended=exchange.dialect is not Dialect.BASE).decode(data[:size]))
+        messages.append(codec(EXTENDED if exchange.dialect is not Dialect.BASE else PLAIN).decode(data[:size]))
         data = data[size:]
     return messages
 
@@ -73,7 +74,7 @@ def feed(exchange: Exchange, data: bytes) -> list[Call]:
 
 
 def answer(tag: int, message: Message, *, extended: bool = True) -> bytes:
-    return b"".join(codec(extended=extended).encode(tag, message))
+    return b"".join(codec(EXTENDED if extended else PLAIN).encode(tag, message))
 
 
 # -- bytes
@@ -135,7 +136,7 @@ def test_errors_of_each_dialect():
         exchange = Exchange()
         exchange.agree(dialect, 8192)
         call = exchange.request(Tremove(5))
-        feed(exchange, answer(call.tag, reply, extended=dialect.extended))
+        feed(exchange, answer(call.tag, reply, extended=dialect.encoding.unix_fields))
         assert call.refused
         with refused(errno.ENOTEMPTY):
             answer_of(call, Rremove)

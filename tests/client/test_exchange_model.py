@@ -12,9 +12,10 @@ from ninep.client.exchange import Call, Exchange, answer_of
 from ninep.wire.codec import codec
 from ninep.wire.dialect import Dialect
 from ninep.wire.messages import Message, Rclunk, Rflush, Rlerror, Rwalk, Tclunk, Tflush, Twalk
+from ninep.wire.modes import EXTENDED
 from ninep.wire.types import Qid
 
-CODEC = codec(extended=True)
+CODEC = codec(EXTENDED)
 QID = Qid(0, 0, 1)
 ROOT = 0
 

@@ -38,6 +38,7 @@ from ninep.wire.messages import (
     Twrite,
     Txattrwalk,
 )
+from ninep.wire.modes import EXTENDED
 from ninep.wire.types import Attributes, Dirent, Qid, Statfs
 
 FILE = Qid(0, 1, 5)
@@ -90,7 +91,7 @@ def test_a_changed_reply(kind):
             reply = GOOD[kind](t)
             if calls > 1:
                 return reply
-            frame = b"".join(codec(extended=True).encode(server.tag, reply))
+            frame = b"".join(codec(EXTENDED).encode(server.tag, reply))
             seen.append(len(frame))
             return change(frame)
 

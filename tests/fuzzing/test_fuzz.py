@@ -34,6 +34,7 @@ from ninep.virtio.rings import Rings
 from ninep.virtio.vring import Vring
 from ninep.wire import codec
 from ninep.wire import messages as m
+from ninep.wire.modes import EXTENDED, PLAIN
 
 TOP = Path(__file__).parent.parent.parent
 GUIDED = {
@@ -118,14 +119,14 @@ def finds(tried: Any, data: bytes, words: str) -> None:
 
 
 def test_a_decoder_that_takes_what_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = codec.codec(extended=True).table
+    table = codec.codec(EXTENDED).table
     original = table[120]
     monkeypatch.setitem(table, 120, original._replace(unpack=lambda b, p, e: original.unpack(b, p, min(e, p + 4))))
     finds(engine.harness("decoder"), b"\x78\1\0" + bytes(5), "an independent reader")
 
 
 def test_a_decoder_that_raises_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = codec.codec(extended=False).table
+    table = codec.codec(PLAIN).table
     monkeypatch.setitem(table, 120, table[120]._replace(unpack=lambda b, p, e: 1 // 0))
     with pytest.raises(ZeroDivisionError):
         engine.harness("decoder").try_one(b"\x78\1\0" + bytes(4))
@@ -362,7 +363,7 @@ def test_conversations_stay_conversations() -> None:
         for at, piece in enumerate(pieces):
             extended = frames.extended_at(pieces, at)
             try:
-                codec.codec(extended=extended).decode(piece)
+                codec.codec(EXTENDED if extended else PLAIN).decode(piece)
                 whole += 1
             except codec.Malformed:
                 broken += piece[4:5] != b"\0"

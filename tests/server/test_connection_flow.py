@@ -20,6 +20,7 @@ from ninep.server.slices import Slices
 from ninep.wire import messages as m
 from ninep.wire.codec import codec
 from ninep.wire.messages import BY_NUMBER
+from ninep.wire.modes import EXTENDED
 
 MEGABYTE = 1 << 20
 
@@ -272,7 +273,7 @@ class TestNoMessages:
         enduring.judge.pending.clear()
         enduring.send_bytes((7 + len(body)).to_bytes(4, "little") + bytes([number, 9, 0]) + body, number=number, tag=9)
         try:
-            codec(extended=True).decode((7 + len(body)).to_bytes(4, "little") + bytes([number, 9, 0]) + body)
+            codec(EXTENDED).decode((7 + len(body)).to_bytes(4, "little") + bytes([number, 9, 0]) + body)
         except ValueError:
             with pytest.raises(Failed):
                 enduring.reply(9)

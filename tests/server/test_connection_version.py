@@ -7,6 +7,7 @@ from tests.support.served import Served
 from ninep.linux import Errno
 from ninep.server.limits import Limits
 from ninep.wire import messages as m
+from ninep.wire import modes
 from ninep.wire.codec import codec
 
 LINUX, UNIX, PLAIN, UNKNOWN = b"9P2000.L", b"9P2000.u", b"9P2000", b"unknown"
@@ -141,7 +142,9 @@ class TestBegin:
         for dialect, extended in ((LINUX, True), (PLAIN, False), (UNIX, True)):
             version = client.encode(m.Tversion(8192, dialect), m.NOTAG)
             client.judge.sent(version)
-            client.sock.sendall(version + b"".join(codec(extended=extended).encode(1, attach)))
+            client.sock.sendall(
+                version + b"".join(codec(modes.EXTENDED if extended else modes.PLAIN).encode(1, attach))
+            )
             assert client.receive() == (m.NOTAG, m.Rversion(8192, dialect))
             client.judge.pending[1] = 104, {}
             assert client.receive()[0] == 1

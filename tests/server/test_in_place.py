@@ -49,6 +49,7 @@ from ninep.server.trace import TracingObserver
 from ninep.testing.faults import Faults
 from ninep.wire import messages as m
 from ninep.wire.codec import READ_HEADER, WRITE_HEADER, codec
+from ninep.wire.modes import EXTENDED
 
 VERSION = m.Tversion(65536, b"9P2000.L")
 ATTACH = m.Tattach(0, m.NOFID, b"root", b"", 0)
@@ -60,7 +61,7 @@ GETATTR = m.Tgetattr(1, 0x7FF)
 
 
 def frame_of(message: m.Message, tag: int = 1) -> bytes:
-    return b"".join(map(bytes, codec(extended=True).encode(tag, message)))
+    return b"".join(map(bytes, codec(EXTENDED).encode(tag, message)))
 
 
 def read(data: bytes, tag: int = 1) -> bytes:

@@ -26,6 +26,7 @@ from ninep.errors import text_of
 from ninep.linux import NO_ID, Errno
 from ninep.wire import messages as m
 from ninep.wire.codec import codec
+from ninep.wire.modes import EXTENDED, PLAIN
 from ninep.wire.types import Qid
 
 TIMEOUT = 120.0
@@ -94,7 +95,7 @@ class RawClient:
 
     def encode(self, message: m.Message, tag: int) -> bytes:
         """The bytes of a message."""
-        return b"".join(codec(extended=self.judge.extended).encode(tag, message))
+        return b"".join(codec(EXTENDED if self.judge.extended else PLAIN).encode(tag, message))
 
     def send(self, message: m.Message, tag: int | None = None) -> int:
         """Send a request, do not wait for the reply; its tag."""
@@ -145,7 +146,7 @@ class RawClient:
         frame = self.receive_frame()
         extended = self.judge.extended  # before an Rversion changes it: that one looks the same in all
         self.judge.received(frame)
-        tag, message = codec(extended=extended).decode(frame)
+        tag, message = codec(EXTENDED if extended else PLAIN).decode(frame)
         self.order.append(tag)
         return tag, message
 

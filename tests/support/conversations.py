@@ -20,7 +20,7 @@ from ninep.server.limits import Limits
 from ninep.server.session import Session
 from ninep.wire import messages as m
 from ninep.wire.codec import codec
-from ninep.wire.modes import DMDIR
+from ninep.wire.modes import DMDIR, EXTENDED, PLAIN
 from ninep.wire.types import Buffer, Stat
 
 MSIZE = 8193
@@ -76,7 +76,7 @@ def frames_of(
     draw from.
     """
     messages = st.one_of(*(LINUX if dialect == b"9P2000.L" else BASE), *more)
-    form = codec(extended=dialect != b"9P2000")
+    form = codec(EXTENDED if dialect != b"9P2000" else PLAIN)
 
     def encode(drawn: list[tuple[m.Message, int]]) -> list[bytes]:
         start = [m.Tversion(MSIZE, dialect), m.Tattach(0, m.NOFID, b"root", b"", 0), *begin]

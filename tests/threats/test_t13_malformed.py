@@ -20,6 +20,7 @@ from tests.wire.wire_examples import EXAMPLES
 from ninep.linux import GETATTR_BASIC, Errno
 from ninep.wire import messages as m
 from ninep.wire.codec import codec
+from ninep.wire.modes import EXTENDED
 
 HEADER = 7
 TVERSION = m.Tversion.number
@@ -281,9 +282,7 @@ def test_names_longer_than_the_host_takes(lab: Lab, dialect: bytes) -> None:
 def test_requests_glued_and_split_in_any_way(lab: Lab) -> None:
     """Byte by byte, and all in one."""
     client = lab.client()
-    frames = b"".join(
-        b"".join(codec(extended=True).encode(tag, m.Tgetattr(ROOT, GETATTR_BASIC))) for tag in range(1, 60)
-    )
+    frames = b"".join(b"".join(codec(EXTENDED).encode(tag, m.Tgetattr(ROOT, GETATTR_BASIC))) for tag in range(1, 60))
     for tag in range(1, 60):
         client.judge.pending[tag] = m.Tgetattr.number, {}
     for byte in frames[: len(frames) // 2]:

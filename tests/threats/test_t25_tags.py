@@ -25,6 +25,7 @@ from tests.threats.verbs import ROOT, UNTOUCHED
 from ninep.linux import GETATTR_BASIC
 from ninep.wire import messages as m
 from ninep.wire.codec import codec
+from ninep.wire.modes import EXTENDED, PLAIN
 
 ROUNDS = 1000 if LONG else 10
 FLUSHES = 10_000
@@ -42,7 +43,7 @@ class Wire:
         self.client: Attacker = lab.client(dialect)
         self.client.create(ROOT, OPEN, b"file-%d" % next(NUMBERS), b"content" * 100)
         self.record: list[tuple[str, int, int, int]] = []
-        self._codec = codec(extended=self.client.judge.extended)
+        self._codec = codec(EXTENDED if self.client.judge.extended else PLAIN)
 
     def send(self, *requests: tuple[int, m.Message]) -> None:
         frames = b""

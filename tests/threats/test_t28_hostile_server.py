@@ -228,7 +228,7 @@ def wrong(frame: bytes, extended: bool) -> Iterator[tuple[str, bytes]]:
         m.Rread(b"x" * 9),
         m.Tversion(1, b"x"),
     ):
-        body = b"".join(codec(extended=extended).encode(int.from_bytes(frame[5:7], "little"), other))
+        body = b"".join(codec(EXTENDED if extended else PLAIN).encode(int.from_bytes(frame[5:7], "little"), other))
         yield type(other).__name__, body
 
 

@@ -23,10 +23,11 @@ from tests.support.virtio_driver import INDIRECT, NEXT, WRITE, Driver
 from ninep.linux import GETATTR_BASIC
 from ninep.wire import messages as m
 from ninep.wire.codec import codec
+from ninep.wire.modes import EXTENDED
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="vhost-user is Linux's")
 SIZE = 8
-LINUX = codec(extended=True)
+LINUX = codec(EXTENDED)
 NOWHERE = 1 << 46
 GETATTR = LINUX.encode(1, m.Tgetattr(0, GETATTR_BASIC))[0]
 

@@ -23,9 +23,10 @@ from ninep.transport import stored_front_end
 from ninep.virtio.journal import SIZE, Journal
 from ninep.wire import messages as m
 from ninep.wire.codec import codec
+from ninep.wire.modes import EXTENDED
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="vhost-user is Linux's")
-C = codec(extended=True)
+C = codec(EXTENDED)
 HANDS_OVER = """
 import fcntl, os
 handed = {handed}

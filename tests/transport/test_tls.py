@@ -33,7 +33,7 @@ from ninep.transport.addresses import parse, parse_location
 from ninep.transport.tls import TlsListener, TlsServer, bind
 from ninep.wire import messages as m
 from ninep.wire.codec import codec
-from ninep.wire.modes import makedev
+from ninep.wire.modes import PLAIN, makedev
 
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, T]], T]
@@ -341,7 +341,7 @@ def test_renewed_certificates_are_for_new_connections(run: Run[Any], authority: 
 
 
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the program openssl")
-REQUEST = b"".join(codec(extended=False).encode(0xFFFF, m.Tversion(8192, b"9P2000.L")))
+REQUEST = b"".join(codec(PLAIN).encode(0xFFFF, m.Tversion(8192, b"9P2000.L")))
 REPLY = REQUEST[:4] + b"\x65" + REQUEST[5:]
 
 

@@ -28,9 +28,10 @@ from ninep.transport.tls_reasons import reason
 from ninep.transport.tls_stream import names
 from ninep.wire import messages as m
 from ninep.wire.codec import codec
+from ninep.wire.modes import PLAIN
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
-TVERSION = b"".join(codec(extended=False).encode(0xFFFF, m.Tversion(8192, b"9P2000.L")))
+TVERSION = b"".join(codec(PLAIN).encode(0xFFFF, m.Tversion(8192, b"9P2000.L")))
 REQUESTS = 1000
 
 

@@ -39,6 +39,7 @@ from ninep.virtio.device import COMMON
 from ninep.virtio.messages import Request
 from ninep.wire import messages as m
 from ninep.wire.codec import codec
+from ninep.wire.modes import EXTENDED
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="vhost-user is Linux's")
 
@@ -220,7 +221,7 @@ def test_a_peer_that_may_not_connect_is_told_so_by_the_mount(tmp_path: Path) -> 
             await server.listen(f"vhost-user:{tmp_path}/s")
 
             def mount() -> None:
-                plain = codec(extended=True)
+                plain = codec(EXTENDED)
                 with Ring(f"{tmp_path}/s") as ring:
                     reply = ring.front.call(plain.encode(m.NOTAG, m.Tversion(1048, b"9P2000.L"))[0], 200)
                     assert plain.decode(reply) == (m.NOTAG, m.Rlerror(Errno.EACCES))

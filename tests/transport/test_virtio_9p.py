@@ -24,6 +24,7 @@ from ninep.virtio.inflight import Inflight, region_size
 from ninep.virtio.messages import Request
 from ninep.wire import messages as m
 from ninep.wire.codec import codec
+from ninep.wire.modes import EXTENDED
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="vhost-user is Linux's")
 
@@ -91,7 +92,7 @@ def test_a_large_write_is_taken_from_where_it_is(host: Host, monkeypatch: pytest
         frame = client.encode(m.Twrite(1, 0, data), 5)
         pieces = [frame[:10], frame[10:23], frame[23:4000], frame[4000:]]
         ring.front.offer(pieces, [7, 4096])
-        assert codec(extended=True).decode(ring.front.collect()) == (5, m.Rwrite(len(data)))
+        assert codec(EXTENDED).decode(ring.front.collect()) == (5, m.Rwrite(len(data)))
         assert client.read(1, 0, 9000) == data
         client.clunk(1)
 
@@ -174,14 +175,14 @@ def test_a_tag_twice_is_refused_and_both_come_back(host: Host, served: Served) -
         client = ring.client()
         client.create(0, 1, b"f")
         hold = served.faults.hold("file.fsync")
-        fsync = codec(extended=True).encode(7, m.Tfsync(1, 0))[0]
-        getattr_ = codec(extended=True).encode(7, m.Tgetattr(0, GETATTR_BASIC))[0]
+        fsync = codec(EXTENDED).encode(7, m.Tfsync(1, 0))[0]
+        getattr_ = codec(EXTENDED).encode(7, m.Tgetattr(0, GETATTR_BASIC))[0]
         ring.front.offer([fsync], [100])
         hold.reached.wait()
         ring.front.offer([getattr_], [100])
-        assert codec(extended=True).decode(ring.front.collect()) == (7, m.Rlerror(Errno.EINVAL))
+        assert codec(EXTENDED).decode(ring.front.collect()) == (7, m.Rlerror(Errno.EINVAL))
         hold.go.set()
-        assert codec(extended=True).decode(ring.front.collect()) == (7, m.Rfsync())
+        assert codec(EXTENDED).decode(ring.front.collect()) == (7, m.Rfsync())
         client.clunk(1)
 
 
@@ -201,13 +202,13 @@ class TestWithoutASession:
         self, host: Host, request_: m.Message, reply: m.Message
     ) -> None:
         with host.ring() as ring:
-            got = ring.front.call(codec(extended=True).encode(4, request_)[0], 200)
-            assert codec(extended=True).decode(got) == (4, reply)
+            got = ring.front.call(codec(EXTENDED).encode(4, request_)[0], 200)
+            assert codec(EXTENDED).decode(got) == (4, reply)
 
     def test_a_version_begins_one(self, host: Host, served: Served) -> None:
         with host.ring() as ring:
             assert served.server.connections == 0
-            ring.front.call(codec(extended=True).encode(4, m.Tgetattr(0, GETATTR_BASIC))[0], 200)
+            ring.front.call(codec(EXTENDED).encode(4, m.Tgetattr(0, GETATTR_BASIC))[0], 200)
             assert served.server.connections == 0
             ring.client().rpc(m.Tgetattr(0, GETATTR_BASIC))
             assert served.server.connections == 1
@@ -293,7 +294,7 @@ class TestAServerThatIsRestarted:
             ring.front.realize()
             ring.front.send(Request.SET_INFLIGHT_FD, answer.body, [region])
             ring.front.start()
-            _, reply = codec(extended=True).decode(ring.front.collect())
+            _, reply = codec(EXTENDED).decode(ring.front.collect())
             assert reply == m.Rlerror(Errno.ENOTCONN)
             assert not guest.driver.requests
             ring.client().rpc(m.Tgetattr(0, GETATTR_BASIC))

@@ -12,15 +12,16 @@ from tests.wire.wire_reference import frame, names_of
 from tests.wire.wire_strategies import ANY_MESSAGE, U16
 
 from ninep.wire import messages as m
+from ninep.wire import modes
 from ninep.wire.codec import HEADER_SIZE, Codec, Malformed, codec, header
 
-CODECS = pytest.mark.parametrize("wire", [codec(extended=False), codec(extended=True)], ids=["plain", "extended"])
-EXTENDED = codec(extended=True)
+CODECS = pytest.mark.parametrize("wire", [codec(modes.PLAIN), codec(modes.EXTENDED)], ids=["plain", "extended"])
+EXTENDED = codec(modes.EXTENDED)
 NEIGHBOUR = bytes(range(256)) * 2  # what may stand in the buffer behind a frame
 
 
 def bytes_of(example: Example, wire: Codec) -> bytes:
-    return example.extended if wire.extended else example.plain
+    return example.extended if wire.encoding.unix_fields else example.plain
 
 
 def sized(size: int, rest: bytes) -> bytes:
@@ -41,14 +42,14 @@ def plain_form(message: m.Message) -> m.Message:
 class TestRoundTrip:
     @given(ANY_MESSAGE, U16, st.booleans())
     def test_every_message_in_both_encodings(self, message: m.Message, tag: int, extended: bool) -> None:
-        wire = codec(extended=extended)
+        wire = codec(modes.EXTENDED if extended else modes.PLAIN)
         data = b"".join(wire.encode(tag, message))
         assert data == frame(message.number, tag, message, extended)
         assert wire.decode(data) == (tag, message if extended else plain_form(message))
 
     @given(ANY_MESSAGE, st.booleans())
     def test_what_the_server_uses_agrees_with_the_objects(self, message: m.Message, extended: bool) -> None:
-        wire = codec(extended=extended)
+        wire = codec(modes.EXTENDED if extended else modes.PLAIN)
         compiled = wire.table[message.number]
         data = b"".join(wire.encode(TAG, message))
         values = compiled.unpack(data + NEIGHBOUR, HEADER_SIZE, len(data))
@@ -181,7 +182,7 @@ class TestLies:
 
     @given(st.sampled_from(sorted(m.BY_NUMBER)), st.binary(max_size=80), st.booleans())
     def test_random_bodies_are_refused_or_understood(self, number: int, body: bytes, extended: bool) -> None:
-        wire = codec(extended=extended)
+        wire = codec(modes.EXTENDED if extended else modes.PLAIN)
         data = (7 + len(body)).to_bytes(4, "little") + bytes([number, 2, 3]) + body
         try:
             tag, message = wire.decode(data)

@@ -4,11 +4,12 @@ import pytest
 from tests.wire.wire_examples import EXAMPLES, TAG, Example
 from tests.wire.wire_reference import LAYOUT, frame
 
+from ninep.wire import modes
 from ninep.wire.codec import codec
 from ninep.wire.messages import BY_NUMBER
 
-EXTENDED = codec(extended=True)
-PLAIN = codec(extended=False)
+EXTENDED = codec(modes.EXTENDED)
+PLAIN = codec(modes.PLAIN)
 
 
 def test_every_message_of_the_three_dialects_is_declared_under_its_number() -> None:

@@ -22,7 +22,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final
 
 from ninep.app.control_commands import COMMANDS, Controlled, Failed, checked
-from ninep.app.control_path import NONE, check_owner, default_path, own_uid, worker_path, worker_paths
+from ninep.app.control_path import NONE, check_owner, default_path, worker_path, worker_paths
 from ninep.app.control_protocol import (
     LONGEST_REPLY,
     LONGEST_REQUEST,
@@ -34,6 +34,7 @@ from ninep.app.control_protocol import (
     reply,
     request,
 )
+from ninep.host.process_user import own_uid
 from ninep.transport import Bound, handed_on, unix
 from ninep.transport.peers import unix_peer
 

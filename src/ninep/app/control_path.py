@@ -15,12 +15,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Final
 
+from ninep.host.process_user import own_uid
 from ninep.host.runtime_paths import runtime_folder, runtime_folders
 from ninep.options import BadOption
 from ninep.transport.peers import unix_peer
 
 NONE: Final = "none"
-own_uid: Any = getattr(os, "geteuid", int)
 _SERVER: Final = re.compile(r"([0-9]{1,10})\.sock")
 _WORKER: Final = re.compile(r"\.([0-9]{1,10})")
 

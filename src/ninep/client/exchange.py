@@ -61,6 +61,7 @@ from ninep.wire.messages import (
     Twrite,
     Txattrwalk,
 )
+from ninep.wire.modes import EXTENDED, PLAIN
 from ninep.wire.types import Buffer
 
 MIN_MSIZE: Final = 256
@@ -224,7 +225,7 @@ class Exchange:
         """There is no connection; a recovery is due or at work."""
         self.answered = 0
         """How many requests were, without those of recoveries; with a ``state``."""
-        self._codec = codec(extended=True)
+        self._codec = codec(EXTENDED)
         self._receiver = Receiver(_FIRST_FRAMES)
         self._free_tags: deque[int] = deque()
         self._next_tag = 0
@@ -440,7 +441,7 @@ class Exchange:
         if self.dialect is Dialect.UNKNOWN and number == Rerror.number:
             # before the version is agreed, an Rerror may have an errno at its end; its length tells
             extended = len(frame) != HEADER_SIZE + 2 + int.from_bytes(frame[7:9], "little")
-            return codec(extended=extended).decode(bytes(frame))[1]
+            return codec(EXTENDED if extended else PLAIN).decode(bytes(frame))[1]
         if number in _PAYLOADS:
             reply = self._codec.decode(frame)[1]
             if isinstance(reply, (Rread, Rreaddir)):

@@ -52,12 +52,13 @@ if sys.platform == "linux":
         return descriptor
 
     def is_event(descriptor: int) -> bool:
-        """Whether it is an eventfd or a pipe; it does not block any more if so."""
+        """Whether it is an eventfd or a pipe."""
         kind = os.readlink(f"/proc/self/fd/{descriptor}")
-        if kind != "anon_inode:[eventfd]" and not kind.startswith("pipe:["):
-            return False
+        return kind == "anon_inode:[eventfd]" or kind.startswith("pipe:[")
+
+    def set_nonblocking(descriptor: int) -> None:
+        """O_NONBLOCK, of the open file."""
         os.set_blocking(descriptor, False)
-        return True
 
 else:
     AVAILABLE: Final = False
@@ -78,6 +79,10 @@ else:
         """Whether it is an eventfd or a pipe."""
         raise _unavailable(descriptor)
 
+    def set_nonblocking(descriptor: int) -> None:
+        """O_NONBLOCK, of the open file."""
+        raise _unavailable(descriptor)
+
     def _unavailable(*_: object) -> OSError:
         return OSError(errno.ENOSYS, "memory is shared by memfd_create(2) and seals, which Linux alone has")
 
@@ -96,7 +101,7 @@ def file_size(descriptor: int) -> tuple[tuple[int, int], int]:
 
 
 def signal(descriptor: int) -> None:
-    """Signal an eventfd that ``is_event`` has seen. One that is full has signalled already; of one that is
+    """Signal an eventfd that does not block. One that is full has signalled already; of one that is
     closed at the other end no signal is needed.
     """
     try:  # noqa: SIM105 - once for each request of a guest that waits: suppress() costs as much as the call

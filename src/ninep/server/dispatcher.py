@@ -32,6 +32,7 @@ from ninep.transport.peers import Peer
 from ninep.wire.codec import HEADER_SIZE, codec
 from ninep.wire.dialect import Dialect, negotiate
 from ninep.wire.messages import Rflush, Rversion, Tflush, Tversion
+from ninep.wire.modes import PLAIN
 from ninep.wire.types import Buffer
 
 T = TypeVar("T")
@@ -239,7 +240,7 @@ class Dispatcher:
             log.warning(
                 "%s asked for msize %d: large files will be slow; mount with a larger msize", self._peer, agreed
             )
-        pack = codec(extended=False).table[Rversion.number].pack
+        pack = codec(PLAIN).table[Rversion.number].pack
         self.out.append(pack(tag, agreed if known else msize, dialect.value))  # type: ignore[arg-type]
 
     def _begin(self, dialect: Dialect, msize: int) -> None:

@@ -34,7 +34,7 @@ class Row(NamedTuple):
     in_place: InPlace | None = None
 
 
-BASE = (
+ROWS = (
     Row(m.Tauth, attach.auth),
     Row(m.Tattach, attach.attach, excludes=(0,), now=attach.attach_now),
     Row(m.Twalk, walk.walk, reads=(0,), excludes=(1,)),
@@ -46,8 +46,6 @@ BASE = (
     Row(m.Tremove, directories.remove, excludes=(0,)),
     Row(m.Tstat, base.stat, reads=(0,)),
     Row(m.Twstat, base.wstat, excludes=(0,), now=base.wstat_now),
-)
-LINUX = (
     Row(m.Tstatfs, attributes.statfs, reads=(0,)),
     Row(m.Tlopen, files.lopen, excludes=(0,)),
     Row(m.Tlcreate, files.lcreate, excludes=(0,)),
@@ -69,7 +67,7 @@ LINUX = (
     Row(m.Tunlinkat, directories.unlinkat, reads=(0,)),
 )
 
-BY_DIALECT = {dialect: [row for row in BASE + LINUX if row.message in dialect.requests] for dialect in Dialect}
+BY_DIALECT = {dialect: [row for row in ROWS if row.message in dialect.requests] for dialect in Dialect}
 
 
 class Entry(NamedTuple):

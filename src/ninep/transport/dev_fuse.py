@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
+from ninep.host.process_user import own_gid, own_uid
 from ninep.transport import Address, Listener, TransportType
 from ninep.transport.fuse import DEFAULT, PROTOCOL, MountOptions, show, split
 from ninep.transport.hints import Hint, Mount
@@ -30,8 +31,6 @@ _receive: Any = getattr(socket, "recv_fds", None)
 _set_blocking: Any = getattr(os, "set_blocking", None)
 _readv: Any = getattr(os, "readv", None)
 _writev: Any = getattr(os, "writev", None)
-_uid: Any = getattr(os, "geteuid", int)
-_gid: Any = getattr(os, "getegid", int)
 HELPER: Final = "fusermount3"
 READ_SIZE: Final = (1 << 20) + 4096 + 4096
 """The kernel wants room for a request of max_write and its header (fuse_dev_do_read: EINVAL)."""
@@ -76,7 +75,7 @@ async def mount(path: str, fsname: str = "ninep") -> int:
         raise OSError(errno.ENOSYS, f"fuse: needs Linux and {HELPER}, which is in Debian's package fuse3")
     _check_mountpoint(path)
     ours, theirs = socket.socketpair()
-    others = ",allow_other" if _uid() == 0 else ""
+    others = ",allow_other" if own_uid() == 0 else ""
     with ours, theirs:
         # default_permissions: permissions are checked by the kernel, and by it alone
         options = f"fsname={fsname},subtype=ninep,default_permissions{others},nosuid,nodev"
@@ -181,7 +180,7 @@ async def listen(address: FuseMount, make: Any) -> Listener:
     descriptor = await mount(address.place)
     device = Device(descriptor, address.place)
     device.connection = make(device)
-    device.connection.made(Peer(f"fuse {address.place}", uid=_uid(), gid=_gid()))
+    device.connection.made(Peer(f"fuse {address.place}", uid=own_uid(), gid=own_gid()))
     device.start()
     return Listener(address, device.close)
 

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
+from ninep.host.process_user import own_uid
 from ninep.transport import BACKLOG, Address, BadAddress, Bound, TransportType
 from ninep.transport.hints import HERE, Hint, Mount
 from ninep.transport.sockets import closed_on_error
@@ -92,7 +93,6 @@ def replacing(path: str) -> tuple[Bound, Callable[[], None]]:
     return Bound(Unix(path), sockets, close), lambda: os.replace(beside, path)
 
 
-_own_uid: Final[Callable[[], int]] = getattr(os, "geteuid", int)
 _fchmod: Final[Callable[[int, int], None] | None] = getattr(os, "fchmod", None)
 
 
@@ -126,7 +126,7 @@ def _bind_or_replace(sock: socket.socket, path: str) -> None:
 def abandoned(path: str) -> bool:
     """A socket of this user that is not listened at any more. ``OSError`` if there is nothing."""
     found = os.lstat(path)  # connecting to what is no socket is refused as well (unix(7))
-    if not stat.S_ISSOCK(found.st_mode) or found.st_uid != _own_uid():
+    if not stat.S_ISSOCK(found.st_mode) or found.st_uid != own_uid():
         return False
     with socket.socket(_family(Unix(path)), socket.SOCK_STREAM) as probe:
         probe.setblocking(False)  # a server with a full backlog is alive, and would have us wait

@@ -258,6 +258,7 @@ class Device:
         with _failing("its descriptor"):
             if not shared.is_event(descriptors[0]):
                 raise _Failed("the descriptor is no eventfd")
+            shared.set_nonblocking(descriptors[0])
         return ring, descriptors.pop()
 
     def _set_vring_kick(self, value: int, descriptors: list[int]) -> None:

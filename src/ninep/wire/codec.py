@@ -44,7 +44,7 @@ from ninep.wire.layouts import (
     unpack_stat,
 )
 from ninep.wire.messages import BY_NUMBER, MAX_WALK, Message
-from ninep.wire.modes import EXTENDED, PLAIN, Encoding
+from ninep.wire.modes import Encoding
 from ninep.wire.types import Buffer
 
 __all__ = [
@@ -74,11 +74,6 @@ class Codec:
     def __init__(self, encoding: Encoding) -> None:
         self.encoding = encoding
         self.table = {number: compile_message(cls, encoding) for number, cls in BY_NUMBER.items()}
-
-    @property
-    def extended(self) -> bool:
-        """It is that of 9P2000.u and .L."""
-        return self.encoding.unix_fields
 
     def decode(self, frame: Buffer) -> tuple[int, Message]:
         """Unpack one whole frame: its tag and its message. ``Malformed`` for anything else.
@@ -112,6 +107,6 @@ class Codec:
 
 
 @cache
-def codec(*, extended: bool) -> Codec:
-    """The codec of plain 9P2000 (``extended=False``) or of 9P2000.u and .L."""
-    return Codec(EXTENDED if extended else PLAIN)
+def codec(encoding: Encoding) -> Codec:
+    """The codec of an encoding: ``modes.PLAIN`` or ``modes.EXTENDED``."""
+    return Codec(encoding)

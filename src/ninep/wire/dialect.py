@@ -19,19 +19,11 @@ from ninep.wire import messages as m
 from ninep.wire.codec import Codec, codec
 from ninep.wire.modes import EXTENDED, PLAIN, Encoding
 
-BASE_REQUESTS: Final[frozenset[type[m.Message]]] = frozenset(
-    {
-        *(m.Tauth, m.Tattach, m.Twalk, m.Topen, m.Tcreate, m.Tread, m.Twrite, m.Tclunk, m.Tremove, m.Tstat, m.Twstat),
-    }
-)
-LINUX_REQUESTS: Final[frozenset[type[m.Message]]] = frozenset(
-    {
-        *(m.Tstatfs, m.Tlopen, m.Tlcreate, m.Tsymlink, m.Tmknod, m.Trename, m.Treadlink, m.Tgetattr, m.Tsetattr),
-        *(m.Txattrwalk, m.Txattrcreate, m.Treaddir, m.Tfsync, m.Tlock, m.Tgetlock, m.Tlink, m.Tmkdir, m.Trenameat),
-        m.Tunlinkat,
-    }
-)
-"""Besides Tversion and Tflush, which every dialect has."""
+_REQUESTS: Final = {cls for number, cls in m.BY_NUMBER.items() if number % 2 == 0} - {m.Tversion, m.Tflush}
+"""What a client sends has an even number. Every dialect has the two."""
+BASE_REQUESTS: Final = frozenset(cls for cls in _REQUESTS if cls.number >= m.Tversion.number)
+LINUX_REQUESTS: Final = frozenset(_REQUESTS - BASE_REQUESTS)
+"""The messages that 9P2000.L adds have the numbers below those of 9P2000 (include/net/9p/9p.h)."""
 
 
 class ErrorStyle(NamedTuple):
@@ -86,14 +78,9 @@ class Dialect(Enum):
         return made
 
     @property
-    def extended(self) -> bool:
-        """The encoding is that of 9P2000.u and .L."""
-        return self.encoding.unix_fields
-
-    @property
     def codec(self) -> Codec:
         """The compiled messages (compiled when they are first asked for)."""
-        return codec(extended=self.extended)
+        return codec(self.encoding)
 
     @property
     def stat_records(self) -> bool:

@@ -9,8 +9,9 @@ read them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final
 
 from ninep.linux import (
     S_IFBLK,
@@ -42,7 +43,8 @@ DMSETGID: Final = 0x00040000
 DMSETVTX: Final = 0x00010000
 
 
-class Encoding(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoding:
     """How messages, stat records and modes are encoded."""
 
     unix_fields: bool

@@ -23,6 +23,7 @@ from ninep.wire.codec import codec
 from ninep.wire.dialect import Dialect
 from ninep.wire.fuse import OFFSET_MAX, Opcode
 from ninep.wire.messages import NOFID, Rgetlock
+from ninep.wire.modes import EXTENDED
 
 ONE, TWO = 1001, 1002
 """Owners."""
@@ -211,7 +212,7 @@ def test_a_9p_client_is_told_who_is_in_the_way() -> None:
     lopen(held, 1, 2)
     reply = getlock(held, 1, LOCK_WRLCK, 0, 50, 7, b"host")
     assert reply == (LOCK_WRLCK, 20, 10, 0, b"fffffffffffffffe")
-    assert codec(extended=True).encode(1, Rgetlock(*reply))
+    assert codec(EXTENDED).encode(1, Rgetlock(*reply))
     held.close()
     kernel.end_of_session()
 

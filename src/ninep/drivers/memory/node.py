@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from ninep.drivers.memory.inode import QID_TYPES, Entries, Entry, Inode, Superblock
 from ninep.drivers.memory.opened import MemoryDir, MemoryFile
+from ninep.drivers.xattrs import check_name, check_set
 from ninep.errors import Refused
 from ninep.linux import (
     GETATTR_ALL,
@@ -29,8 +30,6 @@ from ninep.linux import (
     S_IFREG,
     S_IFSOCK,
     S_ISGID,
-    XATTR_CREATE,
-    XATTR_REPLACE,
     XATTR_SIZE_MAX,
     Errno,
 )
@@ -42,7 +41,6 @@ MAX_LINKS = 65000
 TMPFS_MAGIC = 0x01021994
 ACL_ACCESS = b"system.posix_acl_access"
 ACL_DEFAULT = b"system.posix_acl_default"
-NAMESPACES = (b"user.", b"trusted.", b"security.")
 NANO = 1_000_000_000
 UNCHANGED = Changes()[:7]
 
@@ -384,19 +382,15 @@ class MemoryNode(Entry):
     # -- extended attributes -------------------------------------------------------------------------------------------
 
     def _xattr(self, name: bytes, *, change: bool) -> dict[bytes, bytes]:
-        """The extended attributes, if ``name`` is permitted (xattr(7); fs/xattr.c
-        xattr_permission).
-        """
+        """The extended attributes, if ``name`` is permitted."""
         kind = self.inode.mode & S_IFMT
         if name in {ACL_ACCESS, ACL_DEFAULT}:
             if kind == S_IFLNK:
                 raise Refused(Errno.EOPNOTSUPP)
             if change and name == ACL_DEFAULT and kind != S_IFDIR:
                 raise Refused(Errno.EACCES, "only directories have default ACLs")
-        elif not name.startswith(NAMESPACES) or name in NAMESPACES:
-            raise Refused(Errno.EOPNOTSUPP)
-        elif name.startswith(b"user.") and kind not in {S_IFREG, S_IFDIR}:
-            raise Refused(Errno.EPERM if change else Errno.ENODATA)
+        else:
+            check_name(name, kind, change=change)
         return self.inode.xattrs
 
     def getxattr(self, name: bytes) -> bytes:
@@ -410,17 +404,10 @@ class MemoryNode(Entry):
 
     def setxattr(self, name: bytes, value: bytes, flags: int) -> None:
         xattrs = self._xattr(name, change=True)
-        if len(name) > NAME_MAX:
-            raise Refused(Errno.ERANGE)
         if len(value) > XATTR_SIZE_MAX:
             raise Refused(Errno.E2BIG)
-        if flags & ~(XATTR_CREATE | XATTR_REPLACE):
-            raise Refused(Errno.EINVAL)
+        check_set(name, flags, xattrs)
         before = xattrs.get(name)
-        if before is not None and flags & XATTR_CREATE:
-            raise Refused(Errno.EEXIST)
-        if before is None and flags & XATTR_REPLACE:
-            raise Refused(Errno.ENODATA)
         self.superblock.space.reserve(len(value) - len(before) if before is not None else len(name) + len(value))
         xattrs[name] = bytes(value)
         self.inode.changed()

@@ -15,6 +15,7 @@ from ninep.drivers.objects.opened import ObjectDir, ObjectFile
 from ninep.drivers.objects.spool import Spool
 from ninep.drivers.objects.store import Changed, Info
 from ninep.drivers.objects.tree import Entry, name_of, parent_of
+from ninep.drivers.xattrs import check_name, check_set
 from ninep.errors import Refused
 from ninep.linux import (
     GETATTR_BASIC,
@@ -26,8 +27,6 @@ from ninep.linux import (
     S_IFLNK,
     S_IFMT,
     S_IFREG,
-    XATTR_CREATE,
-    XATTR_REPLACE,
     Errno,
 )
 from ninep.node import NOW, Changes, Node, OpenFile
@@ -37,7 +36,6 @@ BLOCK: Final = 4096
 ROOM: Final = 1 << 38
 """Blocks that df shows: a store has no size. 1 PiB."""
 MAGIC: Final = 0x01021997
-NAMESPACES: Final = (b"user.", b"trusted.", b"security.")
 QID_TYPES: Final = {S_IFDIR: QT_DIR, S_IFLNK: QT_SYMLINK}
 UNCHANGED: Final = Changes()[:7]
 
@@ -382,10 +380,7 @@ class ObjectNode(BaseNode):
     # -- extended attributes -------------------------------------------------------------------------------------------
 
     def _permitted(self, name: bytes, *, change: bool) -> dict[bytes, bytes]:
-        if not name.startswith(NAMESPACES) or name in NAMESPACES:
-            raise Refused(Errno.EOPNOTSUPP)
-        if name.startswith(b"user.") and self.attrs.kind not in {S_IFREG, S_IFDIR}:
-            raise Refused(Errno.EPERM if change else Errno.ENODATA)
+        check_name(name, self.attrs.kind, change=change)
         self.refresh()
         return self.attrs.xattrs
 
@@ -402,14 +397,7 @@ class ObjectNode(BaseNode):
     def setxattr(self, name: bytes, value: bytes, flags: int) -> None:
         with self.lock:
             xattrs = self._permitted(name, change=True)
-            if len(name) > NAME_MAX:
-                raise Refused(Errno.ERANGE)
-            if flags & ~(XATTR_CREATE | XATTR_REPLACE):
-                raise Refused(Errno.EINVAL)
-            if name in xattrs and flags & XATTR_CREATE:
-                raise Refused(Errno.EEXIST)
-            if name not in xattrs and flags & XATTR_REPLACE:
-                raise Refused(Errno.ENODATA)
+            check_set(name, flags, xattrs)
             self._put_xattrs({**xattrs, name: bytes(value)})
 
     def removexattr(self, name: bytes) -> None:

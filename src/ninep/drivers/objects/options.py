@@ -10,6 +10,7 @@ from ninep.drivers import DriverType
 from ninep.drivers.objects.bucket import Settings
 from ninep.drivers.objects.driver import ObjectDriver
 from ninep.errors import not_installed
+from ninep.host.process_user import own_gid, own_uid
 from ninep.options import FLAG, BadOption, OptionSet, mode, number, option, size, text
 
 GROUP: Final = "Object stores"
@@ -89,8 +90,8 @@ class S3Options(OptionSet):
     def settings(self) -> Settings:
         """As the driver has them."""
         return Settings(
-            uid=_own("getuid") if self.s3_uid is None else self.s3_uid,
-            gid=_own("getgid") if self.s3_gid is None else self.s3_gid,
+            uid=own_uid() if self.s3_uid is None else self.s3_uid,
+            gid=own_gid() if self.s3_gid is None else self.s3_gid,
             file_mode=self.s3_file_mode,
             dir_mode=self.s3_dir_mode,
             part_size=self.s3_part_size,
@@ -105,12 +106,6 @@ class S3Options(OptionSet):
             metadata=not self.s3_no_metadata,
             rename_limit=self.s3_rename_limit,
         )
-
-
-def _own(call: str) -> int:
-    """The server's own number; 0 on Windows."""
-    found: int = getattr(os, call, int)()
-    return found
 
 
 def open_s3(target: str, options: S3Options, _model: object) -> ObjectDriver:

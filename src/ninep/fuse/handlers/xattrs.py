@@ -78,7 +78,7 @@ def setxattr_ext(
         raise Malformed(f"{len(value)} bytes of a value, {size} announced")
     if size > XATTR_SIZE_MAX:
         raise Refused(Errno.E2BIG, f"an attribute of {size} bytes")
-    if flags & ~(XATTR_CREATE | XATTR_REPLACE) or flags == XATTR_CREATE | XATTR_REPLACE:
+    if flags not in {0, XATTR_CREATE, XATTR_REPLACE}:
         raise Refused(Errno.EINVAL, f"flags {flags:#x}")
     node = session.node(nodeid)
     if name == ACCESS:

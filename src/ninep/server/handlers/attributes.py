@@ -157,7 +157,7 @@ def xattrcreate(session: Session, fid: int, name: bytes, size: int, flags: int) 
         raise Refused(Errno.EINVAL, f"{name!r} is not a name")
     if len(name) > NAME_MAX:  # as setxattr(2) will say; here, because the fid would keep it
         raise Refused(Errno.ERANGE, f"a name of {len(name)} bytes")
-    if flags & ~(XATTR_CREATE | XATTR_REPLACE) or flags == XATTR_CREATE | XATTR_REPLACE:
+    if flags not in {0, XATTR_CREATE, XATTR_REPLACE}:
         raise Refused(Errno.EINVAL, f"flags {flags:#x}")
     if size > XATTR_SIZE_MAX:
         raise Refused(Errno.E2BIG, f"an attribute of {size} bytes")
