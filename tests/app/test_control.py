@@ -374,7 +374,7 @@ def test_what_cannot_be_meant_is_one_sentence_and_the_next_request_is_answered(
 
 def test_no_more_connections_than_there_may_be(begin: Callable[..., Server], place: str) -> None:
     server = begin()
-    some = [Asking(place) for _ in range(control.MOST)]
+    some = [Asking(place) for _ in range(control.MAX_CONVERSATIONS)]
     for one in some:
         one.ask("status")
     with Asking(place) as more, pytest.raises((Refused, OSError)):
