@@ -29,7 +29,7 @@ pytestmark = [needs_root, pytest.mark.skipif(not host.SEES_MOUNTS, reason="needs
 ROOT, MNT, FILE = 0, 1, 2
 HURRY_TIMEOUT = """
 from ninep.app import ending
-ending.HURRIES = 0.5
+ending.HURRY_TIMEOUT = 0.5
 """
 IN_THE_LOOP = (
     SHORT

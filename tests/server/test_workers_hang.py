@@ -166,7 +166,7 @@ def test_a_second_signal_does_not_wait_for_requests(export: Path) -> None:
 import threading
 from ninep.app import ending
 from ninep.drivers.local.file import LocalFile
-ending.HURRIES = 0.5
+ending.HURRY_TIMEOUT = 0.5
 LocalFile.fsync = lambda *_: threading.Event().wait()
 """
     with cut_short(export, "-s", "mapped-file", patch=hangs) as server, attached(server) as client:

@@ -65,7 +65,7 @@ def test_a_place_in_the_middle_is_found_without_a_start() -> None:
 
 
 def test_a_very_large_directory_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whole_listing, "MOST", 10)
+    monkeypatch.setattr(whole_listing, "MAX_ENTRIES", 10)
     directory = ByIndex(30)
     listing = WholeListing(directory)
     listing.read(0)
