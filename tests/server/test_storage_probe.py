@@ -42,7 +42,7 @@ def test_a_folder_with_an_error(tmp_path: Path) -> None:
 
 
 def test_one_that_hangs_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage_probe, "WITHIN", 0.05)
+    monkeypatch.setattr(storage_probe, "PROBE_TIMEOUT", 0.05)
     driver = Stored(tmp_path)
     driver.answers.clear()
     probe = StorageProbe()
@@ -53,7 +53,7 @@ def test_one_that_hangs_is_asked_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert hanging is not None
     driver.answers.set()
     assert hanging.done.wait(TIMEOUT)
-    monkeypatch.setattr(storage_probe, "WITHIN", TIMEOUT)
+    monkeypatch.setattr(storage_probe, "PROBE_TIMEOUT", TIMEOUT)
     assert probe.trouble([Export("a", driver)]) == ""
     assert probe.trouble([Export("a", driver)]) == ""
     assert driver.asked == 2
