@@ -136,7 +136,7 @@ def test_the_users_file_is_found_before_the_machines_and_neither_with_something_
     user, machine, named = (tmp_path / name for name in ("user.toml", "machine.toml", "named.toml"))
     for path in (user, machine, named):
         path.write_text(f"[exports.{path.stem}]\ntarget = 'mem:'\n")
-    monkeypatch.setattr("ninep.app.settings.config_places", lambda: [str(user), str(machine)])
+    monkeypatch.setattr("ninep.app.settings.config_paths", lambda: [str(user), str(machine)])
 
     def exports(*words: object) -> list[str]:
         return re.findall(r"\[exports\.(\S+)\]", ninep("config", "show", *words).out.decode())
