@@ -161,7 +161,6 @@ OF_THE_SYSTEM = {
     ("app/logging.py", "propagate"),
     ("cli/waiting.py", "daemon"),
     ("client/aio/names.py", "filename"),
-    ("drivers/objects/bucket.py", "daemon"),  # of a Timer
     ("client/blocking/names.py", "filename"),
     ("client/destination.py", "filename filename2 strerror"),
     ("client/errors.py", "filename filename2"),

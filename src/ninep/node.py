@@ -99,8 +99,8 @@ class Node(ABC):
     server then calls the verbs in its event loop (passing a call to a thread costs ten times a
     system call). Otherwise it calls them in worker threads: all requests of a session whose root
     node is not inline. Below an inline root, a node that is not inline raises ``WouldBlock`` from
-    every verb (except ``clone`` and ``release``) where ``may_wait`` is false. The value never
-    changes."""
+    every verb that has to wait (except ``clone`` and ``release``) where ``may_wait`` is false; what is
+    open there is closed in a thread. The value never changes."""
 
     storage: Hashable | None = None
     """Identifies what the verbs may wait for, such as a device: requests to one storage that does

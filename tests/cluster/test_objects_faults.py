@@ -42,7 +42,9 @@ def proxy(store: SeaweedFS) -> Iterator[Proxy]:
 def root(proxy: Proxy, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Node]:
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
-    options = S3Options(s3_endpoint=proxy.endpoint, s3_timeout=1, s3_attempts=2, s3_part_size=PART, s3_cache=0)
+    options = S3Options(
+        s3_endpoint=proxy.endpoint, s3_timeout=1, s3_attempts=2, s3_part_size=PART, s3_cache=0, s3_write_back=0
+    )
     driver = open_s3(f"//{BUCKET}/{request.node.name}", options, None)
     node = driver.attach(User())
     yield node

@@ -40,13 +40,14 @@ def prefix() -> str:
 
 @pytest.fixture
 def gateway(endpoint: str, prefix: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Node]]:
-    """Gateways of one prefix: the root of each."""
+    """Gateways of one prefix: the root of each. Closing waits for the store."""
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     drivers = []
 
     def begin(**options: Any) -> Node:
-        driver = open_s3(f"//{BUCKET}/{prefix}", S3Options(s3_endpoint=endpoint, **options), None)
+        chosen = S3Options(**{"s3_endpoint": endpoint, "s3_write_back": 0, **options})
+        driver = open_s3(f"//{BUCKET}/{prefix}", chosen, None)
         drivers.append(driver)
         return driver.attach(User())
 
@@ -96,7 +97,7 @@ class TestSuite(DriverSuite):
 
     @pytest.fixture
     def root(self, gateway: Callable[..., Node]) -> Iterator[Node]:
-        node = gateway()
+        node = gateway(s3_write_back=5)
         yield node
         node.release()
 

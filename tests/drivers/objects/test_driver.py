@@ -39,3 +39,17 @@ class TestSuite(DriverSuite):
         yield node
         node.release()
         driver.close()
+
+
+class TestPuttingLater(DriverSuite):
+    """As by default: what is closed is put some time later."""
+
+    capabilities = CAPABILITIES
+
+    @pytest.fixture
+    def root(self) -> Iterator[Node]:
+        driver = ObjectDriver(StoreInMemory(), Settings(write_back=5.0, exclusive=()))
+        node = driver.attach(User())
+        yield node
+        node.release()
+        driver.close()

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from typing import Final
 
 from ninep.drivers.objects.bucket import Bucket
+from ninep.node import check_may_wait
 
 FIRST: Final = 256 << 10
 """Bytes of the first range of a reader; each next one has twice as many, up to ..."""
@@ -35,6 +36,8 @@ class Ahead:
                 self._what, self._next, self._step = (key, etag, size), 0, FIRST
             start, length, data = self._range(offset, count)
             self._go_on(offset)
+        if not data.done():
+            check_may_wait()
         try:
             found = memoryview(data.result())[offset - start :][:count]
         except OSError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -11,6 +10,8 @@ from typing import Self
 from ninep.drivers.objects.metadata import ObjectAttrs
 from ninep.drivers.objects.spool import Spool
 from ninep.drivers.objects.store import NO_TEXT, Info
+from ninep.drivers.objects.turns import Lock
+from ninep.errors import Refused, linux_errno
 from ninep.linux import O_ACCMODE, O_RDONLY, S_IFDIR
 from ninep.node import Node
 
@@ -29,6 +30,8 @@ class BaseNode(Node):
         self.size = info.size if info is not None else 0
         self.etag = info.etag if info is not None else ""
         """Empty: the store has no such object (yet), or the directory no marker."""
+        self.base = self.etag
+        """The ETag of what this server read first; what it puts itself is counted in ``changes``."""
         self.headers: Mapping[str, str] = info.headers if info is not None else NO_TEXT
         self.asked = time.monotonic()
         self.refs = 0
@@ -43,11 +46,13 @@ class BaseNode(Node):
         self.tried = False
         """It was put, and the store may have it although it has no ETag yet: the reply may have been lost."""
         self.changes = 0
-        """Since it was put."""
+        """Of the content, by this server."""
         self.generation = 0
         """How often another client of the store replaced it."""
         self.deleted = False
-        self.lock = threading.RLock()
+        self.failed: OSError | None = None
+        """Why it could not be put; not said to a client yet."""
+        self.lock = Lock()
 
     @property
     def is_dir(self) -> bool:
@@ -93,9 +98,30 @@ class BaseNode(Node):
         self.spool, self.dirty = spool, dirty
         self.size = spool.size
 
+    def touch_attrs(self) -> None:
+        """The store has not these attributes."""
+        self.attrs_dirty = True
+
+    def put_content(self, etag: str) -> None:
+        """The store has all of it, under this ETag; with ``lock`` held."""
+        self.etag = etag
+        self.dirty = self.attrs_dirty = False
+        self.failed = None
+        self.asked = time.monotonic()
+
     def expire(self) -> None:
         """What is known of it is too old."""
         self.asked = float("-inf")
+
+    def fail(self, error: OSError) -> None:
+        """It could not be put: the next who changes, opens or closes it is told."""
+        self.failed = error
+
+    def say(self) -> None:
+        """Raise why it could not be put, once."""
+        failed, self.failed = self.failed, None
+        if failed is not None:
+            raise Refused(linux_errno(failed), str(failed))
 
     def opened(self, flags: int) -> None:
         """One open file more."""
@@ -147,6 +173,10 @@ class BaseNode(Node):
         """Put what the store has not. On an error it is still to be put, unless another client
         replaced the object: then what was written here is given up.
         """
+
+    @abstractmethod
+    def give_up(self, error: OSError) -> None:
+        """What was written is lost: the store has refused it for too long."""
 
     @abstractmethod
     def keep_for_readers(self) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import logging
+import fnmatch
+import re
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,19 +16,16 @@ from ninep.drivers.objects.metadata import ObjectAttrs
 from ninep.drivers.objects.spool import Budget
 from ninep.drivers.objects.store import Info, Store
 from ninep.drivers.objects.tree import Entry, Folder, Tree, name_of, parent_of
+from ninep.drivers.objects.turns import Waiting
+from ninep.drivers.objects.unsent import Unsent
 from ninep.errors import Refused
 from ninep.linux import NAME_MAX, NO_ID, S_IFDIR, S_IFREG, Errno
-
-log = logging.getLogger("ninep.objects")
+from ninep.node import check_may_wait
 
 KEY_MAX: Final = 1024
 """Bytes of a key."""
 AHEAD: Final = 32
 """Files whose metadata are asked for before the client does."""
-AGAIN: Final = 5.0
-"""Seconds until what could not be put is tried again."""
-
-
 READERS: Final = 32
 """So many open files can be read ahead of at once, of all clients."""
 ROOM: Final = 64 << 20
@@ -36,7 +34,7 @@ ROOM: Final = 64 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How an export behaves; ``options`` says what each means."""
+    """How an export behaves; ``options`` says what each means. By these defaults nothing is put off."""
 
     uid: int = 0
     gid: int = 0
@@ -48,8 +46,9 @@ class Settings:
     cache: float = 5.0
     spool_folder: str = ""
     spool_limit: int = 1 << 30
-    write_back: bool = False
-    exclusive: bool = True
+    write_back: float = 0.0
+    keep: float = 3600.0
+    exclusive: tuple[str, ...] = ("*",)
     conditions: bool = True
     metadata: bool = True
     rename_limit: int = 10_000
@@ -61,7 +60,7 @@ class Bucket:
     def __init__(
         self, store: Store, settings: Settings, *, has_prefix: bool = True, clock: Callable[[], int] = time.time_ns
     ) -> None:
-        self.store = store
+        self.store = Waiting(store)
         self.has_root_marker = has_prefix
         """The root can have an object of its own; a whole bucket has no name for one."""
         self.settings = settings
@@ -71,8 +70,14 @@ class Bucket:
         self.budget = Budget(settings.spool_limit, settings.spool_folder)
         self.pool = ThreadPoolExecutor(settings.connections, "objects")
         """For single requests: a job of it never waits for another."""
-        self.unsent = Unsent(max(2, settings.connections // 8))
+        self.unsent = Unsent(max(2, settings.connections // 8), self.budget, settings.keep)
         self._root: BaseNode | None = None
+        self._exclusive = [re.compile(fnmatch.translate(pattern)) for pattern in settings.exclusive]
+
+    def asks_at_once(self, key: str) -> bool:
+        """Whether an exclusive create of it asks the store, or the next put does."""
+        name = name_of(key)
+        return any(pattern.match(name) for pattern in self._exclusive)
 
     @property
     def root(self) -> BaseNode:
@@ -157,6 +162,7 @@ class Bucket:
         directory, name = parent_of(key), name_of(key)
         if not folder.was_read:
             return self.ask(key)
+        check_may_wait()
         with self.tree.lock:
             for one in (name, *folder.following(name, AHEAD)):
                 if one not in folder.asking:
@@ -228,101 +234,3 @@ class Room:
     def has(self, count: int) -> bool:
         """Whether there is room for so much more."""
         return self._used + count <= self._limit
-
-
-class Unsent:
-    """Nodes whose content could not be put yet, or was not to be waited for: put by threads of its
-    own, and again until the store takes it. Few threads: each takes the interpreter's lock from those
-    that answer clients.
-    """
-
-    def __init__(self, threads: int) -> None:
-        self._lock = threading.Lock()
-        self._nodes: dict[BaseNode, None] = {}
-        self._queued: set[BaseNode] = set()
-        """Those that a thread is about to put."""
-        self._pool = ThreadPoolExecutor(threads, "objects-put")
-        self._timer: threading.Timer | None = None
-        self._ended = False
-        self._failed: OSError | None = None
-
-    def add(self, node: BaseNode, *, at_once: bool) -> None:
-        """Keep a node, and put it at once or in some seconds."""
-        with self._lock:
-            if node not in self._nodes:
-                self._nodes[node] = None
-                node.clone()
-            if self._ended:
-                return
-            if at_once:
-                self._submit(node)
-            else:
-                self._later()
-
-    def _submit(self, node: BaseNode) -> None:
-        if node not in self._queued:
-            self._queued.add(node)
-            self._pool.submit(self._put, node)
-
-    def _later(self) -> None:
-        if self._timer is None and not self._ended:
-            self._timer = threading.Timer(AGAIN, self._retry)
-            self._timer.daemon = True
-            self._timer.start()
-
-    def _retry(self) -> None:
-        with self._lock:
-            self._timer = None
-            nodes = [] if self._ended else list(self._nodes)
-            for node in nodes:
-                self._submit(node)
-
-    def _put(self, node: BaseNode) -> None:
-        with self._lock:
-            self._queued.discard(node)  # what is written from now on is for another job
-        failed = False
-        try:
-            node.settle()
-        except OSError as error:
-            log.error("%r could not be put: %s", node.key, error)  # noqa: TRY400 - the trace says nothing
-            with self._lock:
-                self._failed = error
-            failed = True
-        self._discard(node, failed=failed)
-
-    def _discard(self, node: BaseNode, *, failed: bool) -> None:
-        """It has been put, or there is nothing to be put any more; unless it was
-        written and closed meanwhile. Who still writes puts it at the close.
-        """
-        with self._lock:
-            known = node in self._nodes
-            if known and node.unsaved and (failed or not node.writers):
-                self._later()
-                return
-            self._nodes.pop(node, None)
-        if known:
-            node.release()
-
-    def flush(self) -> None:
-        """Put all now. The first error, also of one that was put before; each is raised once."""
-        with self._lock:
-            nodes = list(self._nodes)
-        jobs: list[Future[None]] = [self._pool.submit(self._put, node) for node in nodes]
-        for job in jobs:
-            job.result()
-        with self._lock:
-            failed, self._failed = self._failed, None
-        if failed is not None:
-            raise Refused(getattr(failed, "code", Errno.EIO), str(failed))
-
-    def close(self) -> None:
-        """Put what there is, once; what cannot be put is logged, and lost."""
-        with self._lock:
-            self._ended = True
-            if self._timer is not None:
-                self._timer.cancel()
-        try:
-            self.flush()
-        except OSError as error:
-            log.error("lost at the end of the server: %s", error)  # noqa: TRY400 - the trace says nothing
-        self._pool.shutdown(wait=True)

@@ -65,9 +65,13 @@ def put(bucket: Bucket, node: BaseNode, spool: Spool) -> str:
     """Put a content and the node's attributes. Returns the ETag. ``Changed`` if the store has not
     what the node was read from; on any error the store has what it had.
     """
-    info = Info(node.object_key, spool.size, "", 0, node.attrs.write(), node.headers)
-    checks = bucket.settings.conditions
-    etag, new = (node.etag or None) if checks else None, checks and not node.etag
+    return put_as(bucket, node, spool, node.object_key, node.etag if bucket.settings.conditions else None)
+
+
+def put_as(bucket: Bucket, node: BaseNode, spool: Spool, key: str, there: str | None) -> str:
+    """The same under any key. ``there``: the ETag of what it replaces; empty: nothing, None: anything."""
+    info = Info(key, spool.size, "", 0, node.attrs.write(), node.headers)
+    etag, new = there or None, not there and there is not None
     try:
         if spool.size <= bucket.settings.part_size:
             return bucket.store.put(info, spool.read(0, spool.size), etag=etag, new=new)

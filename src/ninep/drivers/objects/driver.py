@@ -23,11 +23,14 @@ class ObjectDriver(Driver):
         clock: the time in nanoseconds since 1970.
     """
 
+    threadsafe = True
+
     def __init__(
         self, store: Store, settings: Settings, *, has_prefix: bool = True, clock: Callable[[], int] = time.time_ns
     ) -> None:
         self.bucket = Bucket(store, settings, has_prefix=has_prefix, clock=clock)
         root = ObjectNode(self.bucket, "", self.bucket.defaults(S_IFDIR))
+        root.serve_in_loop()
         root.expire()
         self._root = root.clone()
         self.bucket.begin(root)

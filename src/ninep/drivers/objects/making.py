@@ -61,9 +61,10 @@ def create(
             except OSError:
                 existing.release()
                 raise
+        bucket.unsent.wait_for_room()
         node = _new(bucket, directory, key, S_IFREG | mode & PERMISSIONS, uid, gid)
         spool = Spool(bucket.budget)
-        at_once = bool(flags & O_EXCL) and bucket.settings.exclusive
+        at_once = bool(flags & O_EXCL) and bucket.asks_at_once(key)
         if at_once:
             _put_new(bucket, directory, node, spool)
         node.begin(spool, dirty=not at_once)
@@ -96,11 +97,26 @@ def make(
         spool = Spool(bucket.budget)
         spool.write(0, target)
         node.begin(spool, dirty=False)
-        _put_new(bucket, directory, node, spool)
+        if node.is_dir and bucket.settings.write_back and not bucket.asks_at_once(key):
+            node = _enter_unsent(bucket, directory, node)
+        else:
+            _put_new(bucket, directory, node, spool)
         bucket.tree.changed(node.key, content.entry_of(bucket, node), bucket.clock())
         if node.is_dir:
             bucket.tree.empty(node.key, node.asked)
         return node.qid
+
+
+def _enter_unsent(bucket: Bucket, directory: BaseNode, node: BaseNode) -> BaseNode:
+    """A directory is put later."""
+    bucket.unsent.wait_for_room()
+    with bucket.tree.lock:
+        node.set_key(_key_in(directory, node))
+        node.touch_attrs()
+        node = bucket.tree.enter(node)
+    bucket.unsent.add(node, bucket.settings.write_back)
+    node.release()
+    return node
 
 
 def unlink(bucket: Bucket, key: str, *, directory: bool) -> None:
@@ -126,7 +142,7 @@ def unlink(bucket: Bucket, key: str, *, directory: bool) -> None:
 def check_empty(bucket: Bucket, key: str) -> None:
     """ENOTEMPTY if the directory has names, by what the store has now."""
     page = bucket.store.listing(key + "/", limit=2)
-    unsent = any(not inner.is_dir and not inner.etag for inner in bucket.tree.below(key))
+    unsent = any(not inner.etag and (inner.attrs_dirty or not inner.is_dir) for inner in bucket.tree.below(key))
     if unsent or page.prefixes or any(info.key != key + "/" for info in page.objects):
         raise Refused(Errno.ENOTEMPTY)
 
@@ -138,7 +154,7 @@ def ensure_marker(bucket: Bucket, key: str) -> None:
     node = bucket.root.at(key)
     try:
         with node.lock:
-            if not node.etag:
+            if not node.etag and not node.attrs_dirty:  # then it gets one anyway
                 with bucket.tree.moving.put(node):
                     info = Info(node.object_key, 0, "", 0, node.attrs.write())
                     node.put_as(bucket.store.put(info, b"", etag=None))

@@ -18,6 +18,7 @@ from ninep.drivers.objects.store import Info
 from ninep.drivers.objects.tree import Entry, parent_of
 from ninep.errors import Refused
 from ninep.linux import Errno
+from ninep.node import check_may_wait
 
 log = logging.getLogger("ninep.objects")
 
@@ -68,27 +69,39 @@ def _replaced(bucket: Bucket, node: BaseNode, new: str) -> BaseNode | None:
 
 
 def _move_file(bucket: Bucket, node: BaseNode, old: str, new: str, replaced: BaseNode | None) -> None:
-    info, etag = Info(new, 0, "", 0), None
     with node.lock, (node if replaced is None else replaced).lock:  # which is not put any more
-        sent = bool(node.etag)
-        if sent:
-            node.settle()
-            attrs = replace(node.attrs, ctime=bucket.clock())
-            info = Info(new, node.size, "", 0, attrs.write(), node.headers)
-            etag = node.etag if bucket.settings.conditions else None
+        there = replaced.etag if replaced is not None else ""
+        send = _sending(bucket, node, old, new, there)
         with bucket.tree.moving.file(node, old, new):
-            if sent:
-                made = bucket.store.copy(old, info, etag, replace=True)
+            made = send()
+            if node.may_be_there:
                 bucket.store.delete(old)
-            else:  # it will be put under its new name, over what is there now
-                made = replaced.etag if replaced is not None else ""
-                if node.may_be_there:
-                    bucket.store.delete(old)
             if replaced is not None:
                 bucket.tree.forget(replaced)
             bucket.tree.moved(old, new, [old])
             node.put_as(made)
             _renamed(bucket, old, new, content.entry_of(bucket, node))
+
+
+def _sending(bucket: Bucket, node: BaseNode, old: str, new: str, there: str) -> Callable[[], str]:
+    """How it gets its new name in the store. What is called returns the ETag."""
+    if not node.etag:  # it will be put under its new name, over what is there now
+        return lambda: there
+    conditions = bucket.settings.conditions
+    if node.dirty and node.spool is not None and not node.writers:
+        spool = node.spool
+
+        def put() -> str:  # what it has in the store is of no use any more
+            made = content.put_as(bucket, node, spool, new, there if conditions else None)
+            node.put_content(made)
+            return made
+
+        return put
+    node.settle()
+    attrs = replace(node.attrs, ctime=bucket.clock())
+    info = Info(new, node.size, "", 0, attrs.write(), node.headers)
+    etag = node.etag if conditions else None
+    return lambda: bucket.store.copy(old, info, etag, replace=True)
 
 
 def _renamed(bucket: Bucket, old: str, new: str, entry: Entry) -> None:
@@ -98,6 +111,7 @@ def _renamed(bucket: Bucket, old: str, new: str, entry: Entry) -> None:
 
 
 def _move_tree(bucket: Bucket, node: BaseNode, old: str, new: str, replaced: BaseNode | None) -> None:
+    check_may_wait()
     making.ensure_marker(bucket, old)
     for inner in bucket.tree.below(old):
         inner.settle()
@@ -126,7 +140,7 @@ def _copy_and_delete(bucket: Bucket, node: BaseNode, old: str, new: str, replace
         raise
     if replaced is not None:
         bucket.tree.forget(replaced)
-    keys = sorted({key for info in objects for key in _and_above(info.key.rstrip("/"), old)})
+    keys = sorted({old} | {key for info in objects for key in _and_above(info.key.rstrip("/"), old)})
     bucket.tree.moved(old, new, keys)
     copies = {new + info.key[len(old) :]: etag for info, etag in zip(objects, etags, strict=True)}
     for inner in [node, *bucket.tree.below(new)]:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from ninep.drivers.objects.base_node import BaseNode
 from ninep.errors import Refused
 from ninep.linux import Errno
+from ninep.node import check_may_wait
 
 
 class Moving:
@@ -25,6 +26,8 @@ class Moving:
     def put(self, node: BaseNode) -> Iterator[None]:
         """Put under the node's key, or below it; wait while that changes."""
         with self._changed:
+            if self._moves(node.key):
+                check_may_wait()
             self._changed.wait_for(lambda: not self._moves(node.key))
             key = node.key
             self._keys.append(key)
@@ -48,6 +51,7 @@ class Moving:
     @contextmanager
     def tree(self, node: BaseNode, old: str, new: str) -> Iterator[None]:
         """Rename a directory, when what is being put below it has been. EBUSY as above."""
+        check_may_wait()
         with self._changed:
             others = self._trees
             if node.key != old or any(_within(one, two) or _within(two, one) for one in (old, new) for two in others):

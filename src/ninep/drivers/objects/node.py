@@ -15,12 +15,15 @@ from ninep.drivers.objects.opened import ObjectDir, ObjectFile
 from ninep.drivers.objects.spool import Spool
 from ninep.drivers.objects.store import Changed, Info
 from ninep.drivers.objects.tree import Entry, name_of, parent_of
+from ninep.drivers.objects.unsent import AGAIN
 from ninep.drivers.xattrs import check_name, check_set
 from ninep.errors import Refused
 from ninep.linux import (
     GETATTR_BASIC,
     NAME_MAX,
     NO_ID,
+    O_ACCMODE,
+    O_RDONLY,
     O_TRUNC,
     PERMISSIONS,
     S_IFDIR,
@@ -29,7 +32,7 @@ from ninep.linux import (
     S_IFREG,
     Errno,
 )
-from ninep.node import NOW, Changes, Node, OpenFile
+from ninep.node import NOW, Changes, Node, OpenFile, check_may_wait
 from ninep.wire.types import QT_DIR, QT_SYMLINK, Attributes, Qid, Statfs
 
 BLOCK: Final = 4096
@@ -47,13 +50,19 @@ class ObjectNode(BaseNode):
         super().__init__(key, bucket.tree.numbers.of(key), attrs, info)
         self.bucket = bucket
 
+    def serve_in_loop(self) -> None:
+        """This is the root: verbs are called in the event loop, and again in a thread if they have to
+        wait (``turns``).
+        """
+        self.inline = True
+
     # -- identity ------------------------------------------------------------------------------------------------------
 
     @property
     def version(self) -> int:
         if self.is_dir:
             return self.bucket.tree.folder(self.key).version
-        return zlib.crc32(f"{self.etag}/{self.changes}".encode())
+        return zlib.crc32(f"{self.base}/{self.changes}".encode())
 
     @property
     def qid(self) -> Qid:  # type: ignore[override]  # always fresh; mypy wants attributes to stay writable
@@ -117,7 +126,7 @@ class ObjectNode(BaseNode):
     def refresh(self) -> None:
         if self.deleted or time.monotonic() - self.asked < self.bucket.settings.cache:
             return
-        if not self.lock.acquire(blocking=False):
+        if not self.lock.acquire_now():
             return  # it is being put: what is known here is what will be there
         try:
             if self.unsaved or self.spool is not None:
@@ -145,6 +154,7 @@ class ObjectNode(BaseNode):
         assert info is not None  # noqa: S101 - found with its metadata
         if info.etag != self.etag and not self.is_dir:
             self.generation += 1
+            self.base, self.changes = info.etag, 0
         self.attrs = self.bucket.attrs(info, is_dir=self.is_dir)
         self.etag, self.headers = info.etag, info.headers
         self.size = 0 if self.is_dir else info.size
@@ -168,14 +178,13 @@ class ObjectNode(BaseNode):
             return
         with self.lock:
             self.refresh()
+            self.say()
             before = self.attrs.copy(), self.dirty, self.attrs_dirty, self.changes
             try:
                 if changes.size is not None:
                     self.truncate(changes.size, changes.by)
                 self._apply(changes)
-                self.attrs_dirty = True
-                if not self.writers:
-                    self.settle()
+                self._put_attrs()
             except Changed:
                 raise  # all that was changed here is given up
             except OSError:
@@ -186,6 +195,17 @@ class ObjectNode(BaseNode):
                 self.drop_spool()
             if self.is_dir and changes.mtime is not None:
                 self.bucket.tree.timed(self.key)
+
+    def _put_attrs(self) -> None:
+        """Attributes were changed: put them now, or later with the content or others that follow."""
+        self.touch_attrs()
+        self.attrs.write()
+        if self.writers:
+            return
+        if self.bucket.settings.write_back:
+            self.bucket.unsent.add(self, self.bucket.settings.write_back)
+        else:
+            self.settle()
 
     def _apply(self, changes: Changes) -> None:
         attrs, now = self.attrs, self.bucket.clock()
@@ -254,24 +274,30 @@ class ObjectNode(BaseNode):
             if not self.unsaved:
                 self.dirty = self.attrs_dirty = False
                 return
+            check_may_wait()
             try:
                 with self.bucket.tree.moving.put(self):
                     self.tried = True
                     if self.dirty:
                         assert self.spool is not None  # noqa: S101 - it was changed
-                        self.etag = content.put(self.bucket, self, self.spool)
+                        etag = content.put(self.bucket, self, self.spool)
                     else:
-                        self.etag = content.put_attrs(self.bucket, self)
+                        etag = content.put_attrs(self.bucket, self)
             except content.Short as error:
                 self.etag = error.etag  # that is ours, and the next attempt replaces it
                 raise
             except Changed:
                 self._give_up()
                 raise
-            self.dirty = self.attrs_dirty = False
-            self.changes = 0
-            self.asked = time.monotonic()
+            self.put_content(etag)
             self.bucket.tree.note(self.key, content.entry_of(self.bucket, self))
+            self.drop_spool()
+
+    def give_up(self, error: OSError) -> None:
+        with self.lock:
+            if self.unsaved:
+                self._give_up()
+                self.fail(error)
 
     def _give_up(self) -> None:
         self.spool = None
@@ -290,13 +316,14 @@ class ObjectNode(BaseNode):
 
     def fsync(self) -> None:
         self.settle()
+        self.say()
 
     def syncfs(self) -> None:
         with self.bucket.tree.lock:
             nodes = list(self.bucket.tree.nodes.values())
         for node in nodes:
             if node.unsaved:
-                self.bucket.unsent.add(node, at_once=False)
+                self.bucket.unsent.add(node, AGAIN)
         self.bucket.unsent.flush()
 
     # -- opening -------------------------------------------------------------------------------------------------------
@@ -309,6 +336,8 @@ class ObjectNode(BaseNode):
             self.refresh()
             if self.deleted and self.spool is None:
                 raise Refused(Errno.ESTALE, "the file is deleted")
+            if flags & O_ACCMODE != O_RDONLY:
+                self.say()
             if flags & O_TRUNC:
                 self.truncate(0, by)
             self.opened(flags)
@@ -412,11 +441,8 @@ class ObjectNode(BaseNode):
         before = self.attrs.copy(), self.attrs_dirty
         self.attrs.set_xattrs(xattrs)
         self.attrs.changed(self.bucket.clock())
-        self.attrs_dirty = True
         try:
-            self.attrs.write()
-            if not self.writers:
-                self.settle()
+            self._put_attrs()
         except Changed:
             raise  # all that was changed here is given up
         except OSError:

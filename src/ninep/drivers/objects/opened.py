@@ -8,9 +8,10 @@ from typing import Final
 from ninep.drivers.objects.ahead import Ahead
 from ninep.drivers.objects.base_node import BaseNode
 from ninep.drivers.objects.bucket import Bucket
+from ninep.drivers.objects.unsent import AGAIN
 from ninep.errors import Refused
 from ninep.linux import DT_DIR, DT_UNKNOWN, NO_ID, O_ACCMODE, O_APPEND, O_RDONLY, O_RDWR, O_SYNC, O_WRONLY, Errno
-from ninep.node import OpenDir, OpenFile
+from ninep.node import OpenDir, OpenFile, check_may_wait, may_wait
 from ninep.wire.codec import DIRENT_SIZE
 from ninep.wire.types import QT_DIR, Buffer, Dirent
 
@@ -66,12 +67,16 @@ class ObjectFile(OpenFile):
         if not len(data):
             return 0
         node = self.node
+        if self.flags & O_SYNC:
+            check_may_wait()
         with node.lock:
             self._check()
+            node.say()
             spool = node.writable()
             offset = spool.size if self.flags & O_APPEND else offset
             if offset + len(data) > MAX_SIZE:
                 raise Refused(Errno.EFBIG)
+            self.bucket.unsent.wait_for_room(offset + len(data) - spool.size)
             spool.write(offset, data)
             node.changed(by)
             if self.flags & O_SYNC:
@@ -87,12 +92,18 @@ class ObjectFile(OpenFile):
 
     def fsync(self, datasync: bool) -> None:  # noqa: ARG002 - attributes go with the content
         self._check()
-        self.node.settle()
+        self.node.fsync()
 
     def close(self) -> None:
-        node, bucket = self.node, self.bucket
-        later = bucket.settings.write_back and bucket.budget.used * 2 < bucket.budget.limit
         self._ahead.close()
+        if may_wait():
+            self._close()
+        else:
+            self.bucket.unsent.call(self._close)
+
+    def _close(self) -> None:
+        node, bucket = self.node, self.bucket
+        later = bucket.settings.write_back
         try:
             with node.lock:
                 node.closed(self.flags)
@@ -103,7 +114,9 @@ class ObjectFile(OpenFile):
                 finally:
                     node.drop_spool()
             if due and later:
-                bucket.unsent.add(node, at_once=True)
+                bucket.unsent.add(node, later)
+            if self.writes:
+                node.say()
         finally:
             node.release()
 
@@ -115,7 +128,7 @@ class ObjectFile(OpenFile):
             self.node.settle()
         except OSError:
             if self.node.unsaved:
-                self.bucket.unsent.add(self.node, at_once=False)
+                self.bucket.unsent.add(self.node, AGAIN)
             raise
 
 

@@ -14,6 +14,8 @@ from ninep.host.process_user import own_gid, own_uid
 from ninep.options import FLAG, BadOption, OptionSet, mode, number, option, size, text
 
 GROUP: Final = "Object stores"
+EXCLUSIVE: Final = "*.lock,*.lck,*.pid,lock,LOCK"
+"""Names by which programs keep each other out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,17 +63,24 @@ class S3Options(OptionSet):
     s3_spool_limit: int = option(
         1 << 30, size(1 << 20, 1 << 50), "s3: bytes of all files that are being written.", group=GROUP
     )
-    s3_write_back: bool = option(
-        False,
-        FLAG,
-        "s3: closing a file does not wait until the store has it (fsync does): what is not put yet is "
-        "lost if the server is.",
+    s3_write_back: int = option(
+        5,
+        number(0, 3600),
+        "s3: seconds after its close, or a change of its attributes, until a file is put in the store "
+        "(fsync and syncfs put at once); what is not put yet is lost if the server is. 0: closing waits for it.",
         group=GROUP,
     )
-    s3_no_exclusive: bool = option(
-        False,
-        FLAG,
-        "s3: an exclusive create asks the store when the file is closed, not at once.",
+    s3_keep: int = option(
+        3600,
+        number(1, 1 << 30),
+        "s3: seconds after which a file that the store does not take is given up.",
+        group=GROUP,
+    )
+    s3_exclusive: str = option(
+        EXCLUSIVE,
+        text("patterns", "PATTERNS"),
+        "s3: an exclusive create of these names (separated by commas, * and ?) asks the store at once; of "
+        f"others, when the file is put. Default: {EXCLUSIVE}",
         group=GROUP,
     )
     s3_no_conditions: bool = option(
@@ -100,8 +109,9 @@ class S3Options(OptionSet):
             cache=float(self.s3_cache),
             spool_folder=self.s3_spool,
             spool_limit=self.s3_spool_limit,
-            write_back=self.s3_write_back,
-            exclusive=not self.s3_no_exclusive,
+            write_back=float(self.s3_write_back),
+            keep=float(self.s3_keep),
+            exclusive=tuple(filter(None, self.s3_exclusive.split(","))),
             conditions=not self.s3_no_conditions,
             metadata=not self.s3_no_metadata,
             rename_limit=self.s3_rename_limit,

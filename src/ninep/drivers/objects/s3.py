@@ -13,6 +13,7 @@ import botocore.config
 import botocore.exceptions as failures
 import botocore.session
 import urllib3.exceptions
+from botocore.handlers import add_expect_header
 
 from ninep.drivers.objects.store import Changed, Info, Page, Store
 from ninep.errors import Refused
@@ -109,6 +110,8 @@ class S3Store(Store):
             self._client: Any = session.create_client(
                 "s3", region_name=found, endpoint_url=endpoint or None, config=config
             )
+        # A body is bytes, to be sent again if it has to be: to ask first costs each put another round trip.
+        self._client.meta.events.unregister("before-call.s3", add_expect_header)
         self._bucket = bucket
         self._prefix = prefix
         self._attempts = attempts

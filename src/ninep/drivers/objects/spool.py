@@ -25,6 +25,10 @@ class Budget:
         self._lock = threading.RLock()  # by the same thread again, where a collection ends a Spool
         self.used = 0
 
+    def has(self, count: int) -> bool:
+        """Whether there is room for so many bytes more."""
+        return self.used + count <= self.limit
+
     def change(self, count: int) -> None:
         """Take, or give back. ENOSPC if there is not enough; nothing is taken then."""
         with self._lock:
@@ -42,6 +46,11 @@ class Spool:
         self._small: bytearray = bytearray()
         self._file: IO[bytes] | None = None
         self.size = 0
+
+    @property
+    def in_file(self) -> bool:
+        """It takes a file, not memory."""
+        return self._file is not None
 
     def __del__(self) -> None:
         self._budget.change(-self.size)

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from ninep.drivers.objects.base_node import BaseNode
 from ninep.drivers.objects.moving import Moving
 from ninep.drivers.objects.store import Info
+from ninep.drivers.objects.turns import Lock
 
 STRIPES: Final = 256
 FOLDERS: Final = 1024
@@ -79,7 +80,7 @@ class Names:
     """Locks of names: what makes, removes or renames one holds it."""
 
     def __init__(self) -> None:
-        self._locks = [threading.RLock() for _ in range(STRIPES)]
+        self._locks = [Lock() for _ in range(STRIPES)]
 
     @contextmanager
     def __call__(self, *keys: str) -> Iterator[None]:
@@ -252,7 +253,7 @@ class Tree:
 
     def _is_unsent(self, key: str, name: str) -> bool:
         node = self.nodes.get(f"{key}/{name}" if key else name)
-        return node is not None and not node.is_dir and not node.etag
+        return node is not None and not node.etag and (node.attrs_dirty or not node.is_dir)
 
     def _bump(self, folder: Folder) -> None:
         folder.version = (folder.version + 1) & 0xFFFFFFFF
