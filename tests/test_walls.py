@@ -170,6 +170,7 @@ OF_THE_SYSTEM = {
     ("host/_darwin.py", "restype"),
     ("host/_libc.py", "argtypes restype"),
     ("host/windows/calls.py", "argtypes restype"),
+    ("host/windows/win32.py", "argtypes errcheck restype"),
     ("logs.py", "args message msg"),  # of a LogRecord
     ("transport/tls.py", "minimum_version num_tickets sslsocket_class verify_flags verify_mode"),  # of an SSLContext
     ("would_block.py", "loops"),  # of threading.local

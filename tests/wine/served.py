@@ -19,14 +19,14 @@ MAIN = "import sys; from ninep.cli.main import main; sys.exit(main())"
 
 class WindowsServer:
     """``ninep serve FOLDER ...`` on 127.0.0.1, from ``with`` to its end. ``folder`` is a path of
-    Windows.
+    Windows; None: a configuration file says what is served.
     """
 
     port: int  # known once it listens
 
-    def __init__(self, lab: Lab, folder: str, *options: str) -> None:
+    def __init__(self, lab: Lab, folder: str | None, *options: str) -> None:
         self._lab = lab
-        self._argv = ["-c", MAIN, "serve", folder, "--listen", "127.0.0.1:0", *options]
+        self._argv = ["-c", MAIN, "serve", *([folder] if folder else []), "--listen", "127.0.0.1:0", *options]
 
     def __enter__(self) -> Self:
         self._said: list[str] = []
@@ -56,6 +56,10 @@ class WindowsServer:
         """Ctrl-C: Wine hands SIGINT to the program as the console's event."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
+        return self.wait()
+
+    def wait(self) -> int:
+        """The exit status of a server that has been told to end."""
         try:
             status = self._process.wait(STOP_LIMIT)
         except subprocess.TimeoutExpired:

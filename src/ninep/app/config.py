@@ -103,7 +103,8 @@ class ServerConfig(OptionSet):
         None,
         parsed("PATH", parse_control, str),
         "The socket that 'ninep status', 'top' and 'ctl' ask, for this user and root alone; 'none': "
-        "there is none. [default: in $RUNTIME_DIRECTORY, or $XDG_RUNTIME_DIR/ninep if there is one]",
+        "there is none; on Windows a named pipe. [default: in $RUNTIME_DIRECTORY, or $XDG_RUNTIME_DIR/ninep if "
+        "there is one]",
         group=LOG_GROUP,
     )
     ready_fd: int | None = option(

@@ -3,7 +3,8 @@
 Rules
 
 * A unix socket with mode 0600. The kernel says who is at the other end: the user that the server
-  runs as, or root. Other connections are closed and logged.
+  runs as, or root. Other connections are closed and logged. On Windows it is a named pipe, which the
+  system opens for no other (``control_pipe``).
 * It never keeps the event loop for long: requests are short, replies are bounded or made in pieces
   (``control_commands``), and what is not taken in time is given up.
 * With workers the socket that all share is answered by one of them, which asks each of the others on
@@ -23,9 +24,15 @@ from typing import Any, Final
 
 from ninep.app.control_commands import COMMANDS, Controlled, Failed, checked
 from ninep.app.control_path import NONE, check_owner, default_path, worker_path, worker_paths
+from ninep.app.control_pipe import at_pipe
 from ninep.app.control_protocol import (
+    IDLE,
     LONGEST_REPLY,
     LONGEST_REQUEST,
+    MAX_CONVERSATIONS,
+    REQUEST_TIMEOUT,
+    TOO_LONG,
+    TOO_MANY,
     BadRequest,
     Table,
     error_reply,
@@ -35,17 +42,15 @@ from ninep.app.control_protocol import (
     request,
 )
 from ninep.host.process_user import own_uid
+from ninep.host.runtime_paths import PIPES
+from ninep.host.windows.pipes import PipeServer
 from ninep.transport import Bound, handed_on, unix
 from ninep.transport.peers import unix_peer
 
 log = logging.getLogger("ninep.serve")
 
-MAX_CONVERSATIONS: Final = 16
-"""Connections at a time."""
-IDLE: Final = 60.0
-REQUEST_TIMEOUT: Final = 10.0
 REPLY_TIMEOUT: Final = 3.0
-"""Seconds: for a request to come, a reply to be taken, another process to answer."""
+"""Seconds for another process to answer."""
 HERE: Final = "here"
 """The field of a request that asks one process about itself."""
 
@@ -89,10 +94,10 @@ class Control:
                 line = await asyncio.wait_for(reader.readline(), IDLE)
                 if not line.endswith(b"\n"):
                     break
-                writer.write(await self._answer(line))
+                writer.write(await self.answer(line))
                 await asyncio.wait_for(writer.drain(), REQUEST_TIMEOUT)
         except ValueError:  # a line beyond the limit
-            writer.write(error_reply(f"a request has at most {LONGEST_REQUEST} bytes"))
+            writer.write(error_reply(TOO_LONG))
         except (OSError, TimeoutError, asyncio.CancelledError):
             writer.transport.abort()
         finally:
@@ -106,13 +111,9 @@ class Control:
         if peer.uid not in {0, own_uid()}:
             log.warning("closing the control connection of %s: not the server's user", peer)
             return "only the server's user and root may ask"
-        return (
-            ""
-            if len(self._conversations) < MAX_CONVERSATIONS
-            else f"{MAX_CONVERSATIONS} connections at a time are the limit"
-        )
+        return "" if len(self._conversations) < MAX_CONVERSATIONS else TOO_MANY
 
-    async def _answer(self, line: bytes) -> bytes:
+    async def answer(self, line: bytes) -> bytes:
         """The reply to one request, whatever it is."""
         try:
             name, fields = read_request(line)
@@ -179,7 +180,7 @@ async def _open(place: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]
 # -- the sockets of a server that begins ---------------------------------------------------------------------------------------
 
 
-def control_socket(asked: str | None, *, needed: bool = False) -> Bound | None:
+def control_socket(asked: str | None, *, needed: bool = False) -> Bound | PipeServer | None:
     """The control socket of this server, listening; None if it is to have none, or there is no
     place for it. ``OSError`` if it cannot be where it was asked for. ``needed``: by the workers
     themselves; without a place it is in a folder of its own, whose name no other process knows.
@@ -189,14 +190,16 @@ def control_socket(asked: str | None, *, needed: bool = False) -> Bound | None:
     try:
         place = None if asked == NONE else default_path()
         if place is not None:
-            return unix.bind(unix.Unix(place))
+            return PipeServer(place) if PIPES else unix.bind(unix.Unix(place))
     except OSError as error:
         log.info("there is no control socket: %s", error.strerror or error)
     return _private() if needed else None
 
 
-def _asked(path: str) -> Bound:
+def _asked(path: str) -> Bound | PipeServer:
     """At a path that may still be that of the server whose place this one takes, until it serves."""
+    if PIPES:
+        return PipeServer(path)
     before = handed_on.taken()
     if before is None:
         return unix.bind(unix.Unix(path))
@@ -223,12 +226,16 @@ def path_of(control: Bound) -> str:
 
 
 @asynccontextmanager
-async def answering(controlled: Controlled, shared: Bound | None) -> AsyncIterator[None]:
+async def answering(controlled: Controlled, shared: Bound | PipeServer | None) -> AsyncIterator[None]:
     """Answer about a server on its control socket; as one of several workers, on one of its own,
     too.
     """
     if shared is None:
         yield
+        return
+    if isinstance(shared, PipeServer):
+        async with at_pipe(Control(controlled).answer, shared):
+            yield
         return
     path = path_of(shared)
     if controlled.workers == 1:

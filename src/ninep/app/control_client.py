@@ -6,10 +6,12 @@ import errno
 import os
 import socket
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from ninep.app.control_path import check_owner, server_paths, worker_paths
 from ninep.app.control_protocol import LONGEST_REPLY, Table, read_reply, request
+from ninep.host.runtime_paths import PIPES
+from ninep.host.windows import pipes
 from ninep.transport import unix
 from ninep.transport.sockets import closed_on_error
 
@@ -28,8 +30,7 @@ class Asking:
 
     def __init__(self, path: str, timeout: float = TIMEOUT, *, worker: bool = False) -> None:
         self.path = path
-        self._sock = _connected(path, timeout, worker=worker)
-        self._lines = self._sock.makefile("rb")
+        self._line = _connected(path, timeout, worker=worker)
 
     def __enter__(self) -> Self:
         return self
@@ -41,8 +42,8 @@ class Asking:
 
     def ask(self, command: str, **fields: Any) -> Table:
         """The reply to a command. ``Refused``, or ``OSError``."""
-        self._sock.sendall(request(command, fields))
-        line = self._lines.readline(LONGEST_REPLY)
+        self._line.sendall(request(command, fields))
+        line = self._line.readline(LONGEST_REPLY)
         try:
             found = read_reply(line)
         except ValueError:
@@ -67,15 +68,40 @@ class Asking:
 
     def close(self) -> None:
         """End the connection."""
+        self._line.close()
+
+
+class _Line(Protocol):
+    """What lines go through: a unix socket, or a named pipe."""
+
+    def sendall(self, data: bytes) -> None: ...
+
+    def readline(self, limit: int) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+class _SocketLine:
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._lines = sock.makefile("rb")
+        self.sendall = sock.sendall
+
+    def readline(self, limit: int) -> bytes:
+        return self._lines.readline(limit)
+
+    def close(self) -> None:
         self._lines.close()
         self._sock.close()
 
 
-def _connected(path: str, timeout: float, *, worker: bool = False) -> socket.socket:
+def _connected(path: str, timeout: float, *, worker: bool = False) -> _Line:
+    if PIPES:
+        return pipes.connect(path, timeout)
     sock = unix.connect(unix.Unix(path), timeout)
     with closed_on_error([sock]):
         check_owner(sock, worker=worker)
-    return sock
+    return _SocketLine(sock)
 
 
 def running() -> dict[int, str]:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 from typing import Any, Final, NamedTuple
 
@@ -119,7 +120,10 @@ def _all_status(found: Sequence[Table], silent: Sequence[int]) -> Table:
 
 @cache
 def _version() -> str:
-    return version_of("ninep")
+    try:
+        return version_of("ninep")
+    except PackageNotFoundError:  # it runs from its sources
+        return ""
 
 
 def _id(controlled: Controlled, number: int) -> str:

@@ -3,6 +3,8 @@
 A server's socket is ``PID.sock`` in the runtime folder of its user, unless the option ``control``
 names another path. A server with workers has one socket for all, and each worker one of its own
 beside it, ``PATH.PID``, by which whichever of them is asked asks the others.
+
+On Windows it is a named pipe, whose name has the process id, too: the processes that are running are asked for theirs.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from contextlib import suppress
 from typing import Any, Final
 
 from ninep.host.process_user import own_uid
-from ninep.host.runtime_paths import runtime_folder, runtime_folders
+from ninep.host.runtime_paths import PIPES, pipe_of, pipes_of_servers, runtime_folder, runtime_folders
+from ninep.host.windows import pipes
 from ninep.options import BadOption
 from ninep.transport.peers import unix_peer
 
@@ -26,10 +29,18 @@ _WORKER: Final = re.compile(r"\.([0-9]{1,10})")
 
 
 def parse_control(text: str) -> str:
-    """The path of a socket, or ``none``."""
-    if text != NONE and not text.startswith("/"):
+    """The path of a socket (on Windows: of a pipe), or ``none``."""
+    if text != NONE and PIPES and (not text.startswith(pipes.PREFIX) or "\\" in text[len(pipes.PREFIX) :]):
+        raise BadOption(f"{text!r}: write the name of a pipe, {pipes.PREFIX}NAME, or {NONE}")
+    if text != NONE and not PIPES and not text.startswith("/"):
         raise BadOption(f"{text!r}: write the whole path of a socket, or {NONE}")
     return text
+
+
+def usual_places() -> str:
+    """Where the sockets or pipes of servers are, for people."""
+    places = [f"{pipes.PREFIX}ninep-PID"] if PIPES else runtime_folders()
+    return ", ".join(places) or "this system has no usual place for it"
 
 
 def check_owner(sock: Any, *, worker: bool = False) -> None:
@@ -46,6 +57,8 @@ def default_path() -> str | None:
     """Where this process would have its socket; the folder is made. None if there is no place, or
     it is not this user's alone.
     """
+    if PIPES:
+        return pipe_of(os.getpid())
     folder = runtime_folder()
     if folder is None:
         return None
@@ -75,6 +88,8 @@ def worker_paths(path: str) -> dict[int, str]:
 
 def server_paths(folders: Iterable[str] | None = None) -> dict[int, str]:
     """The sockets in the usual places, by the process ids of their servers, which may be gone."""
+    if PIPES and folders is None:
+        return pipes_of_servers()
     found: dict[int, str] = {}
     for folder in runtime_folders() if folders is None else folders:
         for entry in _entries(folder):

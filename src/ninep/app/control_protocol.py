@@ -23,6 +23,13 @@ from typing import Any, Final
 VERSION: Final = 1
 LONGEST_REQUEST: Final = 1 << 16
 LONGEST_REPLY: Final = 1 << 24
+MAX_CONVERSATIONS: Final = 16
+"""Connections at a time."""
+IDLE: Final = 60.0
+REQUEST_TIMEOUT: Final = 10.0
+"""Seconds: for a request to come, a reply to be taken."""
+TOO_LONG: Final = f"a request has at most {LONGEST_REQUEST} bytes"
+TOO_MANY: Final = f"{MAX_CONVERSATIONS} connections at a time are the limit"
 Table = dict[str, Any]
 
 

@@ -29,6 +29,7 @@ from ninep.app.reload import Reload
 from ninep.app.run_workers import run_workers
 from ninep.app.upgrade import Upgrade, of_metrics, of_place
 from ninep.errors import not_installed
+from ninep.host.windows.pipes import PipeServer
 from ninep.server.exports import Export
 from ninep.server.server import Server
 from ninep.transport import Bound, handed_on
@@ -71,7 +72,7 @@ def _run(settings: ServerConfig, again: ReadAgain | None) -> int:
     control = _control(settings)
     try:
         if settings.workers > 1:
-            return run_workers(settings, exports, endpoint, control, again)
+            return run_workers(settings, exports, endpoint, control if isinstance(control, Bound) else None, again)
         run_in_loop(settings.listen, lambda: _serve(settings, exports, endpoint, control, again))
     finally:
         if control is not None:
@@ -92,7 +93,7 @@ def _without_ready_fd(settings: ServerConfig, again: ReadAgain | None) -> tuple[
     return replace(settings, ready_fd=None), None if again is None else partial(read, again)
 
 
-def _control(settings: ServerConfig) -> Bound | None:
+def _control(settings: ServerConfig) -> Bound | PipeServer | None:
     try:
         return control_socket(settings.control, needed=settings.workers > 1 and settings.metrics is not None)
     except OSError as error:
@@ -105,7 +106,7 @@ async def _serve(
     settings: ServerConfig,
     exports: Sequence[Export],
     endpoint: MetricsEndpoint | None,
-    control: Bound | None,
+    control: Bound | PipeServer | None,
     again: ReadAgain | None,
 ) -> None:
     stopped = asyncio.Event()

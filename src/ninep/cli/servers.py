@@ -9,8 +9,8 @@ from typing import Any, Final, NoReturn, TypeVar
 import click
 
 from ninep.app.control_client import Asking, Refused, running
+from ninep.app.control_path import usual_places
 from ninep.cli.show import printable
-from ninep.host.runtime_paths import runtime_folders
 
 F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS: Final = (
@@ -48,8 +48,7 @@ def _found(pid: int | None) -> str:
             fail(f"no server with process id {pid} answers; there are {_shown(servers) or 'none'}")
         return servers[pid]
     if not servers:
-        places = ", ".join(runtime_folders()) or "this system has no usual place for it"
-        fail(f"no server of yours is running that has a control socket ({places}); --control PATH names one")
+        fail(f"no server of yours is running that has a control socket ({usual_places()}); --control PATH names one")
     if len(servers) > 1:
         fail(f"several servers are running: say which with --pid ({_shown(servers)})")
     return next(iter(servers.values()))
