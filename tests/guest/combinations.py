@@ -21,13 +21,21 @@ class Combination:
     mount: Mount
     ordinary_user: bool = False
     bulk: bool = False
+    storage: str = "host"
 
     def __str__(self) -> str:
         words = [self.model, self.mount.dialect, self.mount.cache]
-        return "-".join(words + ["acl"] * self.mount.acl + ["user"] * self.ordinary_user + ["bulk"] * self.bulk)
+        return "-".join(
+            words
+            + ["acl"] * self.mount.acl
+            + ["user"] * self.ordinary_user
+            + ["bulk"] * self.bulk
+            + [self.storage] * (self.storage != "host")
+        )
 
     def scenario_arguments(self, *, root: bool) -> list[str]:
         words = ["--dialect", self.mount.dialect, "--cache", self.mount.cache, "--model", self.model]
+        words += ["--storage", self.storage]
         words += ["--server", "root" if root else "user"]
         return words + ["--acl"] * self.mount.acl + ["--bulk"] * self.bulk
 

@@ -15,7 +15,7 @@ import time
 import traceback
 
 from . import attributes, files, locks, names, nodes, ownership, ranges, trees  # noqa: F401  each registers its checks
-from .expectations import excuse
+from .expectations import excuse, failing
 from .objects import describe, leave
 from .registry import BULK, CHECKS, NEEDS_SECOND, Place, Setting
 
@@ -30,6 +30,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--server", default="root", choices=["root", "user"], help="who runs the server")
     parser.add_argument("--acl", action="store_true", help="mounted with posixacl")
     parser.add_argument("--bulk", action="store_true", help="also the checks that take long")
+    parser.add_argument("--storage", default="host", help="what the served folder is on")
     parser.add_argument("--only", default="*", metavar="PATTERN")
     parser.add_argument("--leave", action="store_true", help="make the objects of objects.py and describe them")
     parser.add_argument("--describe", action="store_true", help="describe what --leave made")
@@ -70,7 +71,9 @@ def main() -> int:
             leave(chosen.folder, acl=chosen.acl)
         print(json.dumps(describe(chosen.folder, acl=chosen.acl), indent=1, sort_keys=True))
         return 0
-    setting = Setting(chosen.dialect, chosen.cache, chosen.model, chosen.server, chosen.acl, chosen.bulk)
+    setting = Setting(
+        chosen.dialect, chosen.cache, chosen.model, chosen.server, chosen.acl, chosen.bulk, chosen.storage
+    )
     failures = 0
     for name in CHECKS:
         if not fnmatch.fnmatchcase(name, chosen.only):
@@ -82,6 +85,12 @@ def main() -> int:
         started = time.monotonic()
         why = run(name, chosen.folder, chosen.second, setting)
         took = time.monotonic() - started
+        known = failing(name, setting)
+        if known is not None and why is not None:
+            print(f"na {name}: {known}: {why}", flush=True)
+            continue
+        if known is not None:
+            why = f"it holds, though it is said that {known}"
         failures += why is not None
         print(f"FAIL {name}: {why}" if why is not None else f"ok {name} {took:.1f} s", flush=True)
     return min(failures, 100)

@@ -21,6 +21,7 @@ class Setting:
     server: str = "root"  # who runs the server: root or user
     acl: bool = False  # mounted with posixacl
     bulk: bool = False  # also the checks that take long
+    storage: str = "host"  # what the served folder is on: host, or a file system of a cluster
 
 
 @dataclass(frozen=True)
