@@ -15,6 +15,7 @@ from tests.guest.debs import Unavailable
 from tests.guest.devices import Devices
 from tests.guest.machine import MAPPED, Machine
 from tests.guest.qemu import Share
+from tests.support.leftovers import leftovers
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +47,8 @@ def running(machine: Machine) -> Iterator[None]:
     """
     if not machine.alive:
         try:
-            machine.start()
+            with leftovers.permitted():  # until the session ends
+                machine.start()
         except Unavailable as missing:
             pytest.skip(f"no guest: {missing}")
         machine.kernel_complaints()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from pathlib import Path
 
@@ -39,6 +41,16 @@ def test_folders_that_answer(tmp_path: Path) -> None:
 def test_a_folder_with_an_error(tmp_path: Path) -> None:
     exports = [Export("", Stored(tmp_path)), Export("b", Stored(tmp_path / "none"))]
     assert StorageProbe().trouble(exports) == "export 'b': No such file or directory"
+
+
+def test_a_root_that_answers_by_itself_is_not_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system may know its root although what it has all else from does not answer."""
+
+    def fails(path: str) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+
+    monkeypatch.setattr(os, "lstat", fails)
+    assert StorageProbe().trouble([Export("a", Stored(tmp_path))]) == "export 'a': Input/output error"
 
 
 def test_one_that_hangs_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

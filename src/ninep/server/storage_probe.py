@@ -1,6 +1,7 @@
 """Whether the storage of the exports answers: asked by a health check, from any thread.
 
-One thread asks the folders of all exports, one after the other, for their attributes. While it has not
+One thread asks the folders of all exports, one after the other, for a name that there is not: attributes of
+its root a file system may have itself (JuiceFS answers them when its metadata engine does not). While it has not
 come back, no other is sent after it: a storage that hangs costs one thread, and a check waits for
 ``PROBE_TIMEOUT`` once, then not at all until the storage answers again.
 """
@@ -8,8 +9,10 @@ come back, no other is sent after it: a storage that hangs costs one thread, and
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
 from ninep.server.exports import Export
@@ -34,11 +37,18 @@ class _Round:
             try:
                 source = export.driver.source()
                 if source is not None:
-                    os.stat(source.path)
+                    _look(source.path)
             except OSError as error:
                 self.error = f"{self.at}: {error.strerror or error}"
                 break
         self.done.set()
+
+
+def _look(folder: str) -> None:
+    """``OSError`` if the folder does not work."""
+    os.stat(folder)
+    with suppress(FileNotFoundError):
+        os.lstat(os.path.join(folder, f".ninep-health-{secrets.token_hex(8)}"))
 
 
 class StorageProbe:
