@@ -159,6 +159,7 @@ OF_THE_SYSTEM = {
     ("cli/remote.py", "filename"),  # of an OSError
     ("cli/copying.py", "strerror"),
     ("app/logging.py", "propagate"),
+    ("app/service.py", "stderr stdout"),
     ("cli/waiting.py", "daemon"),
     ("client/aio/names.py", "filename"),
     ("client/blocking/names.py", "filename"),

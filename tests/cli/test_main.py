@@ -18,7 +18,7 @@ from ninep.cli.main import ninep as program
 CLIENT_COMMANDS = [
     name
     for name in COMMANDS
-    if name not in {"serve", "config", "status", "top", "ctl", "tls", "probe", "trace", "completion"}
+    if name not in {"serve", "config", "status", "top", "ctl", "service", "tls", "probe", "trace", "completion"}
 ]
 
 

@@ -147,12 +147,12 @@ class Lab:
         if check and done.returncode:
             raise Unavailable(f"{' '.join(argv)} ended with {done.returncode}")
 
-    def start(self, arguments: Sequence[str], **environment: str) -> subprocess.Popen[str]:
-        """Windows Python with these arguments, in the repository's folder, its package importable;
-        output goes to a pipe.
+    def start(self, arguments: Sequence[str], program: Path | None = None, **environment: str) -> subprocess.Popen[str]:
+        """Windows Python (or another program) with these arguments, in the repository's folder, its
+        package importable; output goes to a pipe.
         """
         return subprocess.Popen(
-            [self._wine, str(self.home / "python.exe"), *arguments],
+            [self._wine, str(program or self.home / "python.exe"), *arguments],
             env=self.environment
             | {"PYTHONPATH": f"{windows_path(REPOSITORY / 'src')};{windows_path(REPOSITORY)}"}
             | environment,
@@ -164,9 +164,9 @@ class Lab:
             errors="replace",
         )
 
-    def python(self, arguments: Sequence[str], limit: float, **environment: str) -> Ended:
+    def python(self, arguments: Sequence[str], limit: float, program: Path | None = None, **environment: str) -> Ended:
         """Run to the end; ``limit`` in seconds."""
-        process = self.start(arguments, **environment)
+        process = self.start(arguments, program, **environment)
         try:
             output, _ = process.communicate(timeout=limit)
         except subprocess.TimeoutExpired:

@@ -11,6 +11,8 @@ Rules
   it was ignored at the start (nohup(1)).
 * With a configuration file SIGHUP asks to read it again (``reload``), unless the process had a
   controlling terminal at its start and has none any more.
+* ``ask_end`` and ``ask_reload`` are for what else can ask for these (a service manager without
+  signals).
 * SIGUSR2 asks for another process in the place of this one (``upgrade``).
 * A second one asks not to wait for requests in flight.
 * An event loop that does not react within ``LOOP_ANSWERS``, and a clean end that takes longer than
@@ -41,6 +43,7 @@ HEARD: Final = ENDING if _UPGRADE is None else (*ENDING, _UPGRADE)
 _BLOCK: Final = getattr(signal, "SIG_BLOCK", 0)
 _mask: Any = getattr(signal, "pthread_sigmask", None)
 _wait: Any = getattr(signal, "sigwait", None)
+_RELOAD: Final = -1
 LOOP_ANSWERS: Final = 5.0
 END_TIMEOUT: Final = 15.0
 HURRY_TIMEOUT: Final = 3.0
@@ -83,6 +86,7 @@ class EndSignals:
         self._answered = threading.Event()
         self._closed = False
         self._heard: Queue[int] = Queue()
+        _Current.heard = self._heard
         _start(_wait_for_signals(self._heard), "ninep-signals")
         _start(self._end, "ninep-end")
 
@@ -113,6 +117,8 @@ class EndSignals:
         """What a signal asks for; None: the end."""
         if number == _UPGRADE:
             return self._upgrade
+        if number == _RELOAD:
+            return self._reload
         reload = self._hangup is not None and number == _HANGUP and not self._hangup.of_terminal()
         return self._reload if reload else None
 
@@ -123,6 +129,26 @@ class EndSignals:
     def _call(self, what: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop is closed: the process is ending
             self._loop.call_soon_threadsafe(what)
+
+
+class _Current:
+    heard: Queue[int] | None = None
+    """Of what hears signals now."""
+
+
+def ask_end() -> None:
+    """As SIGTERM does, from any thread; nothing before signals are heard."""
+    _ask(signal.SIGTERM)
+
+
+def ask_reload() -> None:
+    """As SIGHUP does that is not of a terminal, from any thread; nothing before signals are heard."""
+    _ask(_RELOAD)
+
+
+def _ask(number: int) -> None:
+    if _Current.heard is not None:
+        _Current.heard.put(number)
 
 
 def _start(target: Callable[[], None], name: str) -> None:

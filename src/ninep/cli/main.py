@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "status": ("ninep.cli.status", "Show what a running serve is doing."),
     "top": ("ninep.cli.status", "The same, again and again."),
     "ctl": ("ninep.cli.ctl", "Act on a running serve."),
+    "service": ("ninep.cli.service", "Run serve as a service of Windows."),
     "tls": ("ninep.cli.tls", "Make certificates for serve and its clients."),
     "probe": ("ninep.cli.probe", "Try what the file system of a folder can do."),
     "trace": ("ninep.cli.trace", "Show the messages of a capture of packets."),
@@ -128,6 +129,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program. Returns its exit status."""
     output.prepare()
     given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:2] == ["service", "run"]:
+        from ninep.host.windows import service_process  # noqa: PLC0415 - no other command needs it
+
+        service_process.begin()  # before the import of all that a server needs
     if given[:1] != ["serve"]:
         return _main(given)
     from ninep.app import starting  # noqa: PLC0415 - no other command needs it

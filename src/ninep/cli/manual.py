@@ -126,6 +126,8 @@ def pages() -> dict[str, str]:
         found[f"ninep-{name}.1"] = _page(f"ninep {name}", line, command, ["ninep"])
         if isinstance(command, click.Group):
             for below, one in command.commands.items():
+                if one.hidden:
+                    continue
                 short = one.get_short_help_str(200)
                 found[f"ninep-{name}-{below}.1"] = _page(f"ninep {name} {below}", short, one, [f"ninep-{name}"])
     return found

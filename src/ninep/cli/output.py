@@ -58,8 +58,11 @@ def prepare() -> None:
     reader, which fails at a write, the others by the null device.
     """
     closed = [number for number in range(3) if not _is_open(number)]
-    for _ in closed:
-        os.open(os.devnull, os.O_RDWR)  # the lowest free number
+    for number in closed:
+        opened = os.open(os.devnull, os.O_RDWR)  # the lowest free number
+        if opened != number:  # a service of Windows: the number is taken, by nothing
+            os.dup2(opened, number)
+            os.close(opened)
     if 1 in closed:
         reader, writer = os.pipe()
         os.close(reader)

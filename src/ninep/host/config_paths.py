@@ -36,3 +36,8 @@ _SYSTEMS: Final[Mapping[str, Callable[[_Variables], list[str]]]] = {"darwin": _d
 def config_paths(system: str = sys.platform, environ: _Variables = os.environ) -> list[str]:
     """The paths to look at, in this order, whether there is a file or not."""
     return _SYSTEMS.get(system, _linux)(environ)
+
+
+def service_log(name: str, environ: _Variables = os.environ) -> str:
+    """Where a service of Windows logs."""
+    return "\\".join((environ.get("PROGRAMDATA", "C:\\ProgramData"), "ninep", f"{name}.log"))

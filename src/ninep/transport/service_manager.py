@@ -10,7 +10,7 @@ import os
 import socket
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
@@ -21,6 +21,7 @@ FIRST: Final = 3
 
 MAX_WAITING: Final = 4096
 """Datagrams that a manager has not taken; each may have a descriptor."""
+_others: list[Callable[[str], None]] = []
 _send: Any = getattr(socket, "send_fds", None)
 
 
@@ -35,9 +36,16 @@ def notify(state: str, descriptors: Sequence[int] = ()) -> None:
     """One datagram to ``$NOTIFY_SOCKET``, with descriptors. Nothing if there is none. What a manager
     does not take at once is sent later, in its order; other failures do not matter.
     """
+    for one in _others:
+        one(state)
     path = os.environ.get("NOTIFY_SOCKET", "")
     if getattr(socket, "AF_UNIX", None) is not None and path[:1] in {"/", "@"}:
         _later.send(path, state.encode(), descriptors)
+
+
+def tell(function: Callable[[str], None]) -> None:
+    """Call this, too, with each state: for a service manager that has no socket."""
+    _others.append(function)
 
 
 def flush(timeout: float) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Callable
-from ctypes import POINTER, Structure, c_int32, c_size_t, c_uint32, c_void_p, c_wchar_p
+from ctypes import POINTER, Structure, c_int32, c_size_t, c_uint16, c_uint32, c_void_p, c_wchar_p
 from typing import Any, Final, NamedTuple
 
 INVALID_HANDLE: Final = c_void_p(-1).value
@@ -18,6 +18,9 @@ INFINITE: Final = 0xFFFFFFFF
 WAIT_FIRST, WAIT_TIMEOUT = 0, 0x102
 
 ERROR_FILE_NOT_FOUND: Final = 2
+ERROR_INSUFFICIENT_BUFFER: Final = 122
+ERROR_CALL_NOT_IMPLEMENTED: Final = 120
+ERROR_SERVICE_SPECIFIC_ERROR: Final = 1066
 ERROR_BROKEN_PIPE: Final = 109
 ERROR_PIPE_BUSY: Final = 231
 ERROR_NO_DATA: Final = 232
@@ -97,6 +100,27 @@ FUNCTIONS: Final[dict[str, Row]] = {
     "ConvertSidToStringSidW": Row(_ADVAPI, _BOOL, (c_void_p, POINTER(c_void_p))),
     "ConvertStringSecurityDescriptorToSecurityDescriptorW": Row(
         _ADVAPI, _BOOL, (_TEXT, _U32, POINTER(c_void_p), c_void_p)
+    ),
+    "OpenSCManagerW": Row(_ADVAPI, _HANDLE, (_TEXT, _TEXT, _U32)),
+    "CreateServiceW": Row(
+        _ADVAPI,
+        _HANDLE,
+        (_HANDLE, _TEXT, _TEXT, _U32, _U32, _U32, _U32, _TEXT, _TEXT, c_void_p, _TEXT, _TEXT, _TEXT),
+    ),
+    "OpenServiceW": Row(_ADVAPI, _HANDLE, (_HANDLE, _TEXT, _U32)),
+    "CloseServiceHandle": Row(_ADVAPI, _BOOL, (_HANDLE,)),
+    "StartServiceW": Row(_ADVAPI, _BOOL, (_HANDLE, _U32, c_void_p)),
+    "ControlService": Row(_ADVAPI, _BOOL, (_HANDLE, _U32, c_void_p)),
+    "DeleteService": Row(_ADVAPI, _BOOL, (_HANDLE,)),
+    "QueryServiceStatusEx": Row(_ADVAPI, _BOOL, (_HANDLE, _U32, c_void_p, _U32, POINTER(_U32))),
+    "QueryServiceConfigW": Row(_ADVAPI, _BOOL, (_HANDLE, c_void_p, _U32, POINTER(_U32))),
+    "ChangeServiceConfig2W": Row(_ADVAPI, _BOOL, (_HANDLE, _U32, c_void_p)),
+    "StartServiceCtrlDispatcherW": Row(_ADVAPI, _BOOL, (c_void_p,)),
+    "RegisterServiceCtrlHandlerExW": Row(_ADVAPI, _HANDLE, (_TEXT, c_void_p, c_void_p)),
+    "SetServiceStatus": Row(_ADVAPI, _BOOL, (_HANDLE, c_void_p)),
+    "RegisterEventSourceW": Row(_ADVAPI, _HANDLE, (_TEXT, _TEXT)),
+    "ReportEventW": Row(
+        _ADVAPI, _BOOL, (_HANDLE, c_uint16, c_uint16, _U32, c_void_p, c_uint16, _U32, POINTER(_TEXT), c_void_p)
     ),
     "GetSecurityInfo": Row(
         _ADVAPI, _U32, (_HANDLE, _U32, _U32, POINTER(c_void_p), c_void_p, c_void_p, c_void_p, POINTER(c_void_p)), _code
