@@ -11,6 +11,11 @@ from ninep.linux import NAME_MAX, S_IFDIR, S_IFREG, XATTR_CREATE, XATTR_REPLACE,
 NAMESPACES: Final = (b"user.", b"trusted.", b"security.")
 
 
+def is_name(name: bytes) -> bool:
+    """Whether an attribute can have this name."""
+    return name.startswith(NAMESPACES) and name not in NAMESPACES and len(name) <= NAME_MAX and b"\0" not in name
+
+
 def check_name(name: bytes, kind: int, *, change: bool) -> None:
     """Whether a file of this type (``S_IFREG`` ...) can have such an attribute: EOPNOTSUPP for another
     namespace; ``user.`` is for regular files and directories alone (fs/xattr.c xattr_permission).

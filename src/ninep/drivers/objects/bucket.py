@@ -6,7 +6,7 @@ import fnmatch
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +14,7 @@ from typing import Final
 from ninep.drivers.objects.base_node import BaseNode
 from ninep.drivers.objects.metadata import ObjectAttrs
 from ninep.drivers.objects.spool import Budget
-from ninep.drivers.objects.store import Info, Store
+from ninep.drivers.objects.store import Info, Page, Store
 from ninep.drivers.objects.tree import Entry, Folder, Tree, name_of, parent_of
 from ninep.drivers.objects.turns import Waiting
 from ninep.drivers.objects.unsent import Unsent
@@ -24,6 +24,10 @@ from ninep.node import check_may_wait
 
 KEY_MAX: Final = 1024
 """Bytes of a key."""
+LISTED: Final = 1_000_000
+"""Names of one folder."""
+EMPTY: Final = 100
+"""Pages of a listing with nothing in them, one after the other."""
 AHEAD: Final = 32
 """Files whose metadata are asked for before the client does."""
 READERS: Final = 32
@@ -129,9 +133,8 @@ class Bucket:
             return folder
         prefix = key + "/" if key else ""
         entries: dict[str, Entry] = {}
-        after, more = "", True
-        while more:
-            page = self.store.listing(prefix, after)
+        after = ""
+        for page in self.pages(prefix):
             for info in page.objects:
                 if name := _visible(info.key[len(prefix) :]):
                     entries[name] = Entry(
@@ -140,10 +143,26 @@ class Bucket:
             for one in page.prefixes:
                 if name := _visible(one[len(prefix) : -1]):
                     entries[name] = Entry(True)
+            if len(entries) > LISTED:
+                raise Refused(Errno.EOVERFLOW, f"{key!r}: more than {LISTED} names")
             after = page.after
-            more = whole and bool(after)
+            if not whole:
+                break
         self.tree.install(key, entries, started, complete=not after)
         return self.tree.folder(key)
+
+    def pages(self, prefix: str, *, deep: bool = False) -> Iterator[Page]:
+        """A listing. EIO if the store goes on without anything in it."""
+        after, empty = "", 0
+        while True:
+            page = self.store.listing(prefix, after, deep=deep)
+            yield page
+            empty = 0 if page.objects or page.prefixes else empty + 1
+            if not page.after:
+                return
+            if empty == EMPTY:
+                raise Refused(Errno.EIO, f"{prefix!r}: the store's listing has no end")
+            after = page.after
 
     def find(self, key: str) -> Entry:
         """What a name is, with its metadata. ENOENT."""

@@ -170,14 +170,10 @@ def _and_above(key: str, top: str) -> list[str]:
 def _all_below(bucket: Bucket, key: str) -> list[Info]:
     """All objects of a directory, its marker too. EXDEV if there are too many: programs then copy."""
     found: list[Info] = []
-    after, more = "", True
-    while more:
-        page = bucket.store.listing(key + "/", after, deep=True)
+    for page in bucket.pages(key + "/", deep=True):
         found += page.objects
         if len(found) > bucket.settings.rename_limit:
             raise Refused(Errno.EXDEV, "more objects than --s3-rename-limit")
-        after = page.after
-        more = bool(after)
     return found
 
 

@@ -16,7 +16,7 @@ from ninep.drivers.objects.spool import Spool
 from ninep.drivers.objects.store import Changed, Info
 from ninep.drivers.objects.tree import Entry, name_of, parent_of
 from ninep.drivers.objects.unsent import AGAIN
-from ninep.drivers.xattrs import check_name, check_set
+from ninep.drivers.xattrs import check_name, check_set, is_name
 from ninep.errors import Refused
 from ninep.linux import (
     GETATTR_BASIC,
@@ -25,6 +25,7 @@ from ninep.linux import (
     O_ACCMODE,
     O_RDONLY,
     O_TRUNC,
+    PATH_MAX,
     PERMISSIONS,
     S_IFDIR,
     S_IFLNK,
@@ -241,7 +242,12 @@ class ObjectNode(BaseNode):
         if self.attrs.kind != S_IFLNK:
             raise Refused(Errno.EINVAL)
         self.refresh()
-        return self.bucket.store.get(self.key, 0, self.size, self.etag)
+        if not 0 < self.size < PATH_MAX:
+            raise Refused(Errno.EIO, f"{self.key!r}: {self.size} bytes are no target of a link")
+        target = self.bucket.store.get(self.key, 0, self.size, self.etag)
+        if b"\0" in target:
+            raise Refused(Errno.EIO, f"{self.key!r}: no target of a link")
+        return target
 
     # -- content -------------------------------------------------------------------------------------------------------
 
@@ -421,7 +427,7 @@ class ObjectNode(BaseNode):
 
     def listxattr(self) -> Sequence[bytes]:
         self.refresh()
-        return list(self.attrs.xattrs)
+        return [name for name in self.attrs.xattrs if is_name(name)]  # any client of the store wrote them
 
     def setxattr(self, name: bytes, value: bytes, flags: int) -> None:
         with self.lock:

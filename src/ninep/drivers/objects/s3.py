@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import http.client
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -14,6 +15,7 @@ import botocore.exceptions as failures
 import botocore.session
 import urllib3.exceptions
 from botocore.handlers import add_expect_header
+from botocore.parsers import ResponseParserError
 
 from ninep.drivers.objects.store import Changed, Info, Page, Store
 from ninep.errors import Refused
@@ -59,6 +61,16 @@ BY_FAILURE: Final[tuple[tuple[type[Exception], Errno], ...]] = (
     (urllib3.exceptions.ReadTimeoutError, Errno.ETIMEDOUT),
 )
 """Failures without a reply; all others: EIO."""
+NONSENSE: Final = (
+    ResponseParserError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    http.client.HTTPException,
+)
+"""What a reply without a field, with another type or with a number out of range makes of the library."""
 FAILED: Final = (failures.BotoCoreError, failures.HTTPClientError, urllib3.exceptions.HTTPError, OSError)
 
 
@@ -126,14 +138,15 @@ class S3Store(Store):
 
     def head(self, key: str) -> Info:
         reply = self._call("head_object", key, Key=self._key(key))
-        return Info(
-            key,
-            reply["ContentLength"],
-            reply["ETag"],
-            _nanoseconds(reply["LastModified"]),
-            {name.lower(): value for name, value in reply["Metadata"].items()},
-            {name: reply[name] for name in HEADERS if name in reply},
-        )
+        with _translated(key):
+            return Info(
+                key,
+                _size(reply["ContentLength"]),
+                str(reply["ETag"]),
+                _nanoseconds(reply["LastModified"]),
+                {name.lower(): value for name, value in reply["Metadata"].items()},
+                {name: reply[name] for name in HEADERS if name in reply and _is_plain(reply[name])},
+            )
 
     def get(self, key: str, offset: int, count: int, etag: str) -> bytes:
         if not count:
@@ -198,13 +211,20 @@ class S3Store(Store):
         if not deep:
             fields["Delimiter"] = "/"
         reply = self._call("list_objects_v2", prefix, **fields)
-        cut = len(self._prefix)
-        objects = [
-            Info(one["Key"][cut:], one["Size"], one["ETag"], _nanoseconds(one["LastModified"]))
-            for one in reply.get("Contents", ())
-        ]
-        prefixes = [one["Prefix"][cut:] for one in reply.get("CommonPrefixes", ())]
-        return Page(objects, prefixes, reply.get("NextContinuationToken", "") if reply.get("IsTruncated") else "")
+        cut, asked = len(self._prefix), self._key(prefix)
+        with _translated(prefix):
+            objects = [
+                Info(one["Key"][cut:], _size(one["Size"]), str(one["ETag"]), _nanoseconds(one["LastModified"]))
+                for one in reply.get("Contents", ())
+                if one["Key"].startswith(asked)
+            ]
+            prefixes = [
+                one["Prefix"][cut:] for one in reply.get("CommonPrefixes", ()) if one["Prefix"].startswith(asked)
+            ]
+            token = reply.get("NextContinuationToken", "") if reply.get("IsTruncated") else ""
+        if token and token == after:
+            raise Refused(Errno.EIO, f"{prefix!r}: the store's listing has no end")
+        return Page(objects, prefixes, token)
 
     def begin(self, info: Info) -> str:
         reply = self._call(
@@ -250,9 +270,14 @@ def _conditions(etag: str | None, new: bool) -> dict[str, str]:
 
 def ascii_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     """As they are sent. What other programs put there in UTF-8 came as Latin-1 (as all of HTTP's
-    headers), and goes as an encoded word (RFC 2047), which is how S3 itself returns it.
+    headers), and goes as an encoded word (RFC 2047), which is how S3 itself returns it; so does what
+    would be another line of the request.
     """
-    return {name: value if value.isascii() else _encoded_word(value) for name, value in metadata.items()}
+    return {name: value if _is_plain(value) else _encoded_word(value) for name, value in metadata.items()}
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 def _encoded_word(value: str) -> str:
@@ -265,10 +290,18 @@ def _encoded_word(value: str) -> str:
 
 def _body(key: str, stream: Any, count: int) -> bytes:
     with contextlib.closing(stream), _translated(key):
-        data: bytes = stream.read()
-    if len(data) != count:
-        raise Refused(Errno.EIO, f"{key!r}: {len(data)} bytes instead of {count}")
+        data: bytes = stream.read(count)
+        more = len(data) == count and stream.read(1)
+    if len(data) != count or more:
+        raise Refused(Errno.EIO, f"{key!r}: {'more' if more else len(data)} bytes instead of {count}")
     return data
+
+
+def _size(count: int) -> int:
+    """The bytes of an object, as far as it can have them."""
+    if not 0 <= count < 1 << 63:
+        raise ValueError(count)
+    return count
 
 
 def _nanoseconds(moment: datetime) -> int:
@@ -296,6 +329,10 @@ class _translated:  # noqa: N801 - a context manager, used as a function; cheape
         if isinstance(error, FAILED):
             code = next((code for kind, code in BY_FAILURE if isinstance(error, kind)), Errno.EIO)
             raise Refused(code, f"{self._key!r}: {type(error).__name__}") from error
+        if isinstance(error, NONSENSE):
+            raise Refused(
+                Errno.EIO, f"{self._key!r}: the store's answer makes no sense: {type(error).__name__}"
+            ) from error
 
     def _by_reply(self, reply: Any) -> Refused:
         status = reply.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
