@@ -140,3 +140,27 @@ def test_a_bucket_that_rclone_and_s3fs_filled(gateway: Callable[..., Node], put:
     made = root.walk(b"made").getattr(0)
     assert (made.mode & 0o777, made.uid, made.gid, made.mtime_sec) == (0o750, 1000, 1001, 1700000000)
     assert root.walk(b"link").readlink() == b"made"
+
+
+def test_what_is_too_large_for_one_copy_is_copied_in_parts(
+    gateway: Callable[..., Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its metadata go along, of a file and of one in a folder."""
+    s3 = pytest.importorskip("ninep.drivers.objects.s3", reason="extra `s3`")
+    monkeypatch.setattr(s3, "COPY_MAX", MIB)
+    monkeypatch.setattr(s3, "COPY_PART", 5 * MIB)
+    content = bytes(range(256)) * (11 * MIB // 256)
+    root = gateway(s3_cache=0)
+    root.mkdir(b"d", 0o755, 1, 2)
+    node, file = root.walk(b"d").create(b"f", O_RDWR, 0o640, 7, 8)
+    file.write(0, content)
+    file.close()
+    node.release()
+    root.rename(b"d", root, b"e")
+    root.walk(b"e").rename(b"f", root, b"g")
+    found = root.walk(b"g")
+    attributes = found.getattr(0)
+    assert (attributes.mode & 0o7777, attributes.uid, attributes.size) == (0o640, 7, len(content))
+    file = found.open(O_RDONLY)
+    assert b"".join(bytes(file.read(at, MIB)) for at in range(0, len(content), MIB)) == content
+    file.close()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.drivers.objects.store_in_memory import StoreInMemory
 
-from ninep.drivers.objects import bucket
+from ninep.drivers.objects import bucket, moving, tree
 from ninep.drivers.objects.bucket import Settings
 from ninep.drivers.objects.driver import ObjectDriver
 from ninep.drivers.objects.store import Info
@@ -106,6 +106,29 @@ class TestBucketsOfOthers:
         write(root, b"f", b"other")
         info, body = store.objects["f"]
         assert (body, info.metadata["colour"], info.headers["ContentType"]) == (b"otherntent"[:7], "red", "text/plain")
+
+
+class TestBackslash:
+    """Some stores make a `/` of it."""
+
+    def test_is_another_character_in_keys(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
+        root = gateway()
+        write(root, b"a\\b", b"content")
+        assert list(store.objects) == ["a\uff3cb"]
+        assert names(root) == [b"a\\b"]
+        assert root.walk(b"a\\b").name == b"a\\b"
+        root.rename(b"a\\b", root, b"\\" * 255)
+        assert names(root) == [b"\\" * 255]
+        root.unlink(b"\\" * 255, directory=False)
+        assert names(root) == []
+
+    def test_so_that_one_is_no_name(self, gateway: Callable[..., Node]) -> None:
+        with refused(Errno.EILSEQ):
+            gateway().mkdir("a\uff3cb".encode(), 0o755, 1, 2)
+
+    def test_in_keys_of_others_is_not_shown(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
+        store.add("a\\b")
+        assert names(gateway()) == []
 
 
 class TestRequests:
@@ -252,6 +275,47 @@ class TestRenamingFolders:
             {"e/": b"", "e/file": b"before", "e/another": b"after"} if exclusive else {"e/": b"", "e/file": b"after!"}
         )
         assert {key: body for key, (_, body) in store.objects.items()} == expected
+
+
+class TestWaitingForAName:
+    @pytest.fixture
+    def renaming(self, store: StoreInMemory, gateway: Callable[..., Node]) -> Iterator[Node]:
+        """The root, while its folder `d` is renamed to `e`, which the store does not end."""
+        root = gateway(cache=60.0)
+        root.mkdir(b"d", 0o755, 1, 2)
+        write(root.walk(b"d"), b"file", b"content")
+        begun, go_on = threading.Event(), threading.Event()
+
+        def fault(method: str, key: str) -> None:
+            if method == "copy":
+                begun.set()
+                assert go_on.wait(60)
+
+        store.fault = fault
+        mover = threading.Thread(target=root.rename, args=(b"d", root, b"e"))
+        mover.start()
+        assert begun.wait(60)
+        yield root
+        go_on.set()
+        mover.join()
+        assert names(root.walk(b"e")) == [b"file"]
+
+    def test_all_others_go_on(self, renaming: Node) -> None:
+        for number in range(600):
+            write(renaming, b"%d" % number, b"")
+
+    def test_its_own_has_a_bound(self, renaming: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tree, "TIMEOUT", 0.01)
+        monkeypatch.setattr(moving, "TIMEOUT", 0.01)
+        for name in (b"d", b"e"):
+            with refused(Errno.EBUSY):
+                renaming.mkdir(name, 0o755, 1, 2)
+        file = renaming.walk(b"d").walk(b"file").open(O_WRONLY)
+        file.write(0, b"CONTENT")
+        with refused(Errno.EBUSY):
+            file.fsync(datasync=False)
+        with refused(Errno.EBUSY):
+            file.close()
 
 
 class TestReplacing:

@@ -24,6 +24,8 @@ from ninep.node import check_may_wait
 
 KEY_MAX: Final = 1024
 """Bytes of a key."""
+FULLWIDTH: Final = "\uff3c"
+"""In keys, for a backslash, of which some stores make a ``/``. rclone has the same for stores without it."""
 LISTED: Final = 1_000_000
 """Names of one folder."""
 EMPTY: Final = 100
@@ -105,9 +107,13 @@ class Bucket:
         if len(name) > NAME_MAX:
             raise Refused(Errno.ENAMETOOLONG)
         try:
-            key = f"{directory}/{name.decode()}" if directory else name.decode()
+            text = name.decode()
         except UnicodeDecodeError as error:
             raise Refused(Errno.EILSEQ, "keys of objects are UTF-8") from error
+        if FULLWIDTH in text:
+            raise Refused(Errno.EILSEQ, "U+FF3C stands for a backslash in keys")
+        text = text.replace("\\", FULLWIDTH)
+        key = f"{directory}/{text}" if directory else text
         if len(key.encode()) + 1 > KEY_MAX:
             raise Refused(Errno.ENAMETOOLONG, "keys of objects have 1024 bytes")
         return key
@@ -230,11 +236,16 @@ class Bucket:
             raise
 
 
+def shown(name: str) -> bytes:
+    """The name of a file, from that in a key."""
+    return name.replace(FULLWIDTH, "\\").encode()
+
+
 def _visible(name: str) -> str:
     """The name, if it can be one: empty names, dots of other programs and what a store that does not
     divide keys made of them are not shown.
     """
-    return "" if name in {".", ".."} or "\0" in name or "/" in name or len(name.encode()) > NAME_MAX else name
+    return "" if name in {".", ".."} or {"\0", "/", "\\"} & set(name) or len(shown(name)) > NAME_MAX else name
 
 
 class Room:

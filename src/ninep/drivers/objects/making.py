@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ninep.drivers.objects import content
 from ninep.drivers.objects.base_node import BaseNode
-from ninep.drivers.objects.bucket import Bucket
+from ninep.drivers.objects.bucket import Bucket, shown
 from ninep.drivers.objects.opened import ObjectFile
 from ninep.drivers.objects.spool import Spool
 from ninep.drivers.objects.store import Changed, Info
@@ -49,7 +49,7 @@ def create(
     """
     with bucket.tree.names(key):
         try:
-            existing = directory.walk(key.rpartition("/")[2].encode())
+            existing = directory.walk(shown(name_of(key)))
         except Refused as error:
             if error.code is not Errno.ENOENT or directory.deleted:
                 raise

@@ -7,11 +7,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from ninep.drivers.objects.base_node import BaseNode
 from ninep.errors import Refused
 from ninep.linux import Errno
 from ninep.node import check_may_wait
+
+TIMEOUT: Final = 30.0
+"""Seconds that a verb waits for another one that has the same name, or renames a folder above it."""
 
 
 class Moving:
@@ -24,11 +28,12 @@ class Moving:
 
     @contextmanager
     def put(self, node: BaseNode) -> Iterator[None]:
-        """Put under the node's key, or below it; wait while that changes."""
+        """Put under the node's key, or below it; wait while that changes. EBUSY after ``TIMEOUT``."""
         with self._changed:
             if self._moves(node.key):
                 check_may_wait()
-            self._changed.wait_for(lambda: not self._moves(node.key))
+                if not self._changed.wait_for(lambda: not self._moves(node.key), TIMEOUT):
+                    raise _busy()
             key = node.key
             self._keys.append(key)
         try:

@@ -9,7 +9,7 @@ from typing import Final, Self
 
 from ninep.drivers.objects import content, making, moves
 from ninep.drivers.objects.base_node import BaseNode
-from ninep.drivers.objects.bucket import Bucket
+from ninep.drivers.objects.bucket import Bucket, shown
 from ninep.drivers.objects.metadata import NANO, ObjectAttrs
 from ninep.drivers.objects.opened import ObjectDir, ObjectFile
 from ninep.drivers.objects.spool import Spool
@@ -71,11 +71,11 @@ class ObjectNode(BaseNode):
 
     @property
     def name(self) -> bytes:
-        return name_of(self.key).encode() or b"/"
+        return shown(name_of(self.key)) or b"/"
 
     @property
     def pathname(self) -> bytes:
-        return b"/" + self.key.encode()
+        return b"/" + shown(self.key)
 
     def clone(self) -> Self:
         with self.bucket.tree.lock:

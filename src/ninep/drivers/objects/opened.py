@@ -7,7 +7,7 @@ from typing import Final
 
 from ninep.drivers.objects.ahead import Ahead
 from ninep.drivers.objects.base_node import BaseNode
-from ninep.drivers.objects.bucket import Bucket
+from ninep.drivers.objects.bucket import Bucket, shown
 from ninep.drivers.objects.unsent import AGAIN
 from ninep.errors import Refused
 from ninep.linux import DT_DIR, DT_UNKNOWN, NO_ID, O_ACCMODE, O_APPEND, O_RDONLY, O_RDWR, O_SYNC, O_WRONLY, Errno
@@ -163,8 +163,8 @@ class ObjectDir(OpenDir):
                 break
             name, is_dir = self._names[number]
             path = numbers.of(f"{node.key}/{name}" if node.key else name)
-            kind, shown = (QT_DIR, DT_DIR) if is_dir else (0, DT_UNKNOWN)
-            found.append(Dirent(kind, 0, path, number + 3, shown, name.encode()))
+            kind, dtype = (QT_DIR, DT_DIR) if is_dir else (0, DT_UNKNOWN)
+            found.append(Dirent(kind, 0, path, number + 3, dtype, shown(name)))
             room -= DIRENT_SIZE + len(found[-1].name)
         return found
 

@@ -11,15 +11,16 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from ninep.drivers.objects.base_node import BaseNode
-from ninep.drivers.objects.moving import Moving
+from ninep.drivers.objects.moving import TIMEOUT, Moving
 from ninep.drivers.objects.store import Info
-from ninep.drivers.objects.turns import Lock
+from ninep.errors import Refused
+from ninep.linux import Errno
+from ninep.node import check_may_wait
 
-STRIPES: Final = 256
 FOLDERS: Final = 1024
 """Listings that are kept."""
 NUMBERS: Final = 1 << 18
@@ -80,15 +81,25 @@ class Names:
     """Locks of names: what makes, removes or renames one holds it."""
 
     def __init__(self) -> None:
-        self._locks = [Lock() for _ in range(STRIPES)]
+        self._changed = threading.Condition()
+        self._held: set[str] = set()
 
     @contextmanager
     def __call__(self, *keys: str) -> Iterator[None]:
-        """Hold these keys."""
-        with ExitStack() as held:
-            for number in sorted({hash(key) % STRIPES for key in keys}):
-                held.enter_context(self._locks[number])
+        """Hold these keys. EBUSY if another has one for longer than ``TIMEOUT``: a folder is renamed."""
+        wanted = set(keys)
+        with self._changed:
+            if wanted & self._held:
+                check_may_wait()
+                if not self._changed.wait_for(lambda: not wanted & self._held, TIMEOUT):
+                    raise Refused(Errno.EBUSY, "the name is being renamed")
+            self._held |= wanted
+        try:
             yield
+        finally:
+            with self._changed:
+                self._held -= wanted
+                self._changed.notify_all()
 
 
 class Numbers:
