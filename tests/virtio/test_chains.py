@@ -365,6 +365,87 @@ class TestTheSameTableAgain:
             assert again(queue, driver).readable_size == size
 
 
+class TestTheSameLongTableAgain:
+    """As in large reads and writes into one buffer of a program."""
+
+    PAGES = 30
+
+    def many(self) -> Driver:
+        """A buffer of 5 bytes to read and 30 to write, none beside another, in a table of head 0."""
+        driver = Driver(8, indirect=True)
+        driver.describe(TABLE, BUFFER, 5, NEXT, 1)
+        for place in range(1, self.PAGES + 1):
+            self.page(driver, place, BUFFER + 16 * place)
+        driver.describe(0, driver.BASE + TABLE, 16 * (self.PAGES + 1), INDIRECT)
+        return driver
+
+    def page(self, driver: Driver, place: int, address: int, length: int = 4) -> None:
+        last = place == self.PAGES
+        driver.describe(TABLE + 16 * place, address, length, WRITE if last else NEXT | WRITE, 0 if last else place + 1)
+
+    def test_it_has_what_is_in_the_buffers_now(self) -> None:
+        driver = self.many()
+        queue = driver.device()
+        for data in (b"one  ", b"two  "):
+            driver.put(BUFFER - driver.BASE, "5s", data)  # type: ignore[arg-type]
+            chain = again(queue, driver)
+            assert content(chain) == (data, 4 * self.PAGES)
+            assert len(chain.writable) == self.PAGES
+        assert again(queue, driver) is again(queue, driver)
+
+    def test_by_another_descriptor(self) -> None:
+        driver = self.many()
+        queue = driver.device()
+        first = again(queue, driver)
+        driver.describe(16 * 3, driver.BASE + TABLE, 16 * (self.PAGES + 1), INDIRECT)
+        driver.offer(3)
+        driver.offer(0)
+        other, same = queue.pop(), queue.pop()
+        assert other is not None
+        assert same is not None
+        assert (other.head, same.head) == (3, 0)
+        assert content(other) == content(same) == content(first)
+
+    @pytest.mark.parametrize("place", [1, 17, PAGES])
+    def test_another_length_is_another_table(self, place: int) -> None:
+        driver = self.many()
+        queue = driver.device()
+        for length in (4, 9, 4, 1):
+            self.page(driver, place, BUFFER + 16 * place, length)
+            chain = again(queue, driver)
+            assert chain.writable_size == content_sizes(chain)[1] == 4 * self.PAGES - 4 + length
+
+    @pytest.mark.parametrize("address", [0, Driver.BASE - 1, Driver.BASE + (1 << 20), (1 << 64) - 1])
+    def test_a_buffer_that_is_outside_now(self, address: int) -> None:
+        driver = self.many()
+        queue = driver.device()
+        again(queue, driver)
+        self.page(driver, 17, address)
+        with pytest.raises(RingError, match="are in no region"):
+            again(queue, driver)
+
+    def test_regions_that_were_replaced(self) -> None:
+        driver = self.many()
+        queue = driver.device()
+        again(queue, driver)
+        other = bytearray(driver.content)
+        other[BUFFER - driver.BASE : BUFFER - driver.BASE + 5] = b"new  "
+        driver.memory.regions = ((driver.BASE, other),)  # type: ignore[attr-defined]
+        assert content(again(queue, driver)) == (b"new  ", 4 * self.PAGES)
+        driver.memory.regions = ((driver.BASE + TABLE, other[TABLE : TABLE + 4096]),)  # type: ignore[attr-defined]
+        with pytest.raises(RingError, match="are in no region"):
+            again(queue, driver)
+
+    def test_any_number_of_tables(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Few of them are kept."""
+        monkeypatch.setattr(chains, "LONG_KNOWN", 2)
+        driver = self.many()
+        queue = driver.device()
+        for length in (1, 2, 3, 1, 2, 3, 4):
+            self.page(driver, 5, BUFFER + 16 * 5, length)
+            assert again(queue, driver).writable_size == 4 * self.PAGES - 4 + length
+
+
 OUTSIDE = (1 << 40, 0xFFFFFFFF)
 
 
