@@ -217,6 +217,9 @@ class HostModule(Protocol):
         between look and open.
         """
 
+    def open_regular(self, place: ObjectRef, flags: int) -> Handle:
+        """The same where the path handle is known to be a regular file's: it is not looked at again."""
+
     def open_at(self, dir: Handle, name: bytes, flags: int, mode: int = 0) -> Handle:
         """Open or create (``O_CREAT``, with ``O_EXCL`` or not) a regular file by name. Errors as
         ``open_file``.
@@ -248,6 +251,9 @@ class HostModule(Protocol):
 
     def stat_same_mount(self, dir: Handle, name: bytes) -> Stat:
         """The same, with EXDEV as in ``open_path``; twice the price."""
+
+    def find_same_mount(self, dir: Handle, name: bytes) -> Stat | None:
+        """The same, None for ENOENT: where nothing is expected an exception would cost as much again."""
 
     def stat_below(self, dir: Handle, folder: bytes, name: bytes) -> Stat | None:
         """The stat of ``name`` in the folder ``folder`` of a directory; no link is followed and no

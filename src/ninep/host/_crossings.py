@@ -49,12 +49,23 @@ def _open_path_same(dir: Handle, name: bytes) -> Handle:
     return handle
 
 
-def _stat_same(dir: Handle, name: bytes) -> Stat:
-    handle = _open_path_same(dir, name)
+def _find_same(dir: Handle, name: bytes) -> Stat | None:
+    handle: Handle = _openat2(_OPENAT2, dir, name, _HOW, _SIZE)
+    if handle < 0:
+        if ctypes.get_errno() == errno.ENOENT:
+            return None
+        raise _libc.failed()
     try:
         return os.fstat(handle)
     finally:
         os.close(handle)
+
+
+def _stat_same(dir: Handle, name: bytes) -> Stat:
+    found = _find_same(dir, name)
+    if found is None:
+        raise _libc.failed()
+    return found
 
 
 def _stat_below(dir: Handle, folder: bytes, name: bytes) -> Stat | None:
@@ -72,6 +83,7 @@ def _stat_below(dir: Handle, folder: bytes, name: bytes) -> Stat | None:
 
 open_path = _open_path_same if SEES_MOUNTS else open_path_across
 stat_same_mount = _stat_same if SEES_MOUNTS else stat_at
+find_same_mount = _find_same if SEES_MOUNTS else partial(_steps.find, stat_at)
 stat_below = _stat_below if SEES_MOUNTS else partial(_steps.stat_below, open_path_across, stat_at, os.close)
 
 

@@ -67,6 +67,7 @@ __all__ = [
     "chown",
     "close",
     "copy_file_range",
+    "find_same_mount",
     "generation",
     "get_xattr",
     "linux_rdev",
@@ -83,6 +84,7 @@ __all__ = [
     "open_path",
     "open_path_across",
     "open_path_by_id",
+    "open_regular",
     "open_root",
     "open_unnamed",
     "privileged",
@@ -209,6 +211,10 @@ def open_path(dir: Handle, name: bytes) -> Handle:
 open_path_across = open_path
 
 
+def find_same_mount(dir: Handle, name: bytes) -> Stat | None:
+    return _steps.find(stat_at, dir, name)
+
+
 def stat_below(dir: Handle, folder: bytes, name: bytes) -> Stat | None:
     return _steps.stat_below(open_path, stat_at, close, dir, folder, name)
 
@@ -243,6 +249,9 @@ def stat(handle: Handle) -> Stat:
 
 def open_file(place: ObjectRef, flags: int) -> Handle:
     return _posix.open_by_name(place, stat(place.path_handle), flags)
+
+
+open_regular = open_file
 
 
 def open_unnamed(dir: Handle, flags: int, mode: int) -> Handle:  # noqa: ARG001

@@ -30,8 +30,17 @@ from ninep.errors import Refused
 from ninep.host import _libc, _posix
 from ninep.host._api import LISTING_SIZE, Entry, Handle, Listing, ObjectRef, Volume
 from ninep.host._buffers import BIG, big_buffer
-from ninep.host._crossings import SEES_MOUNTS, mounts, open_path, open_path_across, stat_below, stat_same_mount
+from ninep.host._crossings import (
+    SEES_MOUNTS,
+    find_same_mount,
+    mounts,
+    open_path,
+    open_path_across,
+    stat_below,
+    stat_same_mount,
+)
 from ninep.host._filesystems import WITHOUT_OWNERS, kind_of
+from ninep.host._ofd_locks import lock, test_lock
 from ninep.host._posix import (
     SnapshotListing,
     check_regular,
@@ -75,6 +84,7 @@ __all__ = [
     "chown",
     "close",
     "copy_file_range",
+    "find_same_mount",
     "generation",
     "get_xattr",
     "linux_rdev",
@@ -91,6 +101,7 @@ __all__ = [
     "open_path",
     "open_path_across",
     "open_path_by_id",
+    "open_regular",
     "open_root",
     "open_unnamed",
     "privileged",
@@ -196,6 +207,10 @@ def open_file(place: ObjectRef, flags: int) -> Handle:
     (fcntl(2), F_SETLEASE; /proc/sys/fs/lease-break-time).
     """
     check_regular(os.fstat(place.path_handle).st_mode)
+    return open_regular(place, flags)
+
+
+def open_regular(place: ObjectRef, flags: int) -> Handle:
     wanted = host_flags(flags & ~(linux.O_CREAT | linux.O_EXCL)) & ~os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         return open_fd(_OWN % place.path_handle, wanted, dir_fd=_own.fds)
@@ -204,7 +219,7 @@ def open_file(place: ObjectRef, flags: int) -> Handle:
     except PermissionError:
         if not wanted & os.O_NOATIME:
             raise
-        return open_file(place, flags & ~linux.O_NOATIME)
+        return open_regular(place, flags & ~linux.O_NOATIME)
 
 
 def open_unnamed(dir: Handle, flags: int, mode: int) -> Handle:
@@ -460,26 +475,6 @@ def read_now(handle: Handle, count: int, offset: int) -> Buffer:
     except BlockingIOError:
         raise WouldBlock from None
     return room
-
-
-# -- locks -------------------------------------------------------------------------------------------------------------
-
-_FLOCK: Final = Struct("@hhqqi0q")  # struct flock of 64-bit Linux: type, whence, start, len, pid
-_TO_HOST: Final = {linux.LOCK_RDLCK: fcntl.F_RDLCK, linux.LOCK_WRLCK: fcntl.F_WRLCK, linux.LOCK_UNLCK: fcntl.F_UNLCK}
-_FROM_HOST: Final = {ours: theirs for theirs, ours in _TO_HOST.items()}
-
-
-def lock(handle: Handle, kind: int, start: int, length: int) -> None:
-    """An open-file-description lock (fcntl(2)): it belongs to the handle, not to this process, and
-    excludes POSIX locks of others.
-    """
-    fcntl.fcntl(handle, fcntl.F_OFD_SETLK, _FLOCK.pack(_TO_HOST[kind], os.SEEK_SET, start, length, 0))
-
-
-def test_lock(handle: Handle, kind: int, start: int, length: int) -> tuple[int, int, int, int] | None:
-    asked = _FLOCK.pack(_TO_HOST[kind], os.SEEK_SET, start, length, 0)
-    found, _, at, size, pid = _FLOCK.unpack(fcntl.fcntl(handle, fcntl.F_OFD_GETLK, asked))
-    return None if found == fcntl.F_UNLCK else (_FROM_HOST[found], at, size, pid)
 
 
 # -- the process -------------------------------------------------------------------------------------------------------

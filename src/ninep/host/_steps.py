@@ -12,6 +12,16 @@ from ninep.linux import Errno
 _NOT_THERE: Final = frozenset({Errno.ENOENT, Errno.ENOTDIR, Errno.ENAMETOOLONG, Errno.EXDEV})
 
 
+def find(stat_at: Callable[[Handle, bytes], Stat], dir: Handle, name: bytes) -> Stat | None:
+    """A stat, None for ENOENT."""
+    try:
+        return stat_at(dir, name)
+    except OSError as error:
+        if linux_errno(error) is not Errno.ENOENT:
+            raise
+        return None
+
+
 def stat_below(
     open_path: Callable[[Handle, bytes], Handle],
     stat_at: Callable[[Handle, bytes], Stat],

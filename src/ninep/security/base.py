@@ -199,8 +199,8 @@ class SecurityModel(ABC):
 
     def drop_host_setid(self, ref: ObjectRef) -> None:
         """A user, root or not, is about to change the contents, for the first time through this open
-        handle. Where SUID and SGID are only recorded for clients, the host's own go: they would give
-        the rights of the host's user to what a guest writes.
+        handle. Where SUID and SGID are only recorded for clients (``keeps_modes``), the host's own
+        go: they would give the rights of the host's user to what a guest writes.
         """
 
     # -- extended attributes -------------------------------------------------------------------------------------------
@@ -279,8 +279,16 @@ def stat_entry(dir: Handle, name: bytes) -> Stat:
     """What a name leads to; what is mounted there, which may not answer, only in a thread that may
     wait.
     """
+    found = find_entry(dir, name)
+    if found is None:
+        raise Refused(Errno.ENOENT)
+    return found
+
+
+def find_entry(dir: Handle, name: bytes) -> Stat | None:
+    """The same, None for ENOENT."""
     try:
-        return host.stat_same_mount(dir, name)
+        return host.find_same_mount(dir, name)
     except OSError as error:
         if linux_errno(error) is not Errno.EXDEV:
             raise

@@ -92,10 +92,12 @@ class Filesystem:
 class Filesystems:
     """The devices of one export, as far as they are known."""
 
-    __slots__ = ("_by_device", "coherence")
+    __slots__ = ("_by_device", "_only", "coherence")
 
     def __init__(self) -> None:
         self._by_device: dict[int, Filesystem] = {}
+        self._only: Filesystem | None = None
+        """The one of ``_by_device``, if there is no other."""
         self.coherence = Coherence()
 
     def rule_by(self, coherence: Coherence) -> None:
@@ -106,7 +108,8 @@ class Filesystems:
         """A device was looked at."""
         known = self._by_device.get(device)
         if known is None or known.volume != volume:
-            self._by_device[device] = Filesystem(volume)
+            known = self._by_device[device] = Filesystem(volume)
+            self._only = known if len(self._by_device) == 1 else None
 
     def settled(self, found: Stat, least: int) -> bool:
         """Any later change of this file is sure to give it another ctime; ``least``: nanoseconds of
@@ -142,7 +145,7 @@ class Filesystems:
         """Whether a file without a name that is made in this directory can be given one that stays;
         None if that was never seen.
         """
-        known = self._filesystem_of(dir)
+        known = self._only or self._filesystem_of(dir)
         return True if known is None else known.unnamed
 
     def saw_unnamed(self, dir: Handle, stays: bool) -> None:
@@ -155,6 +158,6 @@ class Filesystems:
         """None if nothing is known, or for a part of a device that is known under another number,
         such as a subvolume.
         """
-        if len(self._by_device) == 1:
-            return next(iter(self._by_device.values()))
+        if self._only is not None:
+            return self._only
         return self._by_device.get(host.stat(dir).st_dev) if self._by_device else None

@@ -39,7 +39,17 @@ from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, ObjectRef, Stat
 from ninep.linux import RENAME_NOREPLACE, S_IFDIR, S_IFMT, Errno
 from ninep.security import records
-from ninep.security.base import FileRef, Owned, carries_setid, permissions, same, stat_entry, undo, without_setid
+from ninep.security.base import (
+    FileRef,
+    Owned,
+    carries_setid,
+    find_entry,
+    permissions,
+    same,
+    stat_entry,
+    undo,
+    without_setid,
+)
 from ninep.security.mapped import Mapped, VirtfsAttrs, draft, fill, known_id, publish, stays
 from ninep.security.options import MappedOptions, ModelType
 from ninep.security.records import EMPTY, Records, Slot
@@ -160,13 +170,8 @@ class MappedFile(Mapped):
     @staticmethod
     def _check_free(dir: Handle, name: bytes) -> None:
         """EEXIST, before the record of something that exists is touched."""
-        try:
-            stat_entry(dir, name)
-        except OSError as error:
-            if linux_errno(error) is Errno.ENOENT:
-                return
-            raise
-        raise Refused(Errno.EEXIST)
+        if find_entry(dir, name) is not None:
+            raise Refused(Errno.EEXIST)
 
     def _record(self, slot: Slot | None, attrs: VirtfsAttrs) -> None:
         """The record of an entry that is about to be made. A stale one may have several names,
@@ -189,7 +194,7 @@ class MappedFile(Mapped):
             # leave each file with the other's owner.
             raise Refused(Errno.EINVAL, "mapped-file exchanges no entries")
         source = stat_entry(olddir, oldname)
-        target = self._at(newdir, newname)
+        target = find_entry(newdir, newname)
         if target is not None:
             if flags:
                 raise Refused(Errno.EEXIST)
@@ -275,15 +280,6 @@ class MappedFile(Mapped):
             raise
         return True
 
-    @staticmethod
-    def _at(dir: Handle, name: bytes) -> Stat | None:
-        try:
-            return stat_entry(dir, name)
-        except OSError as error:
-            if linux_errno(error) is Errno.ENOENT:
-                return None
-            raise
-
     def _empty(self, dir: Handle, name: bytes) -> None:
         """A directory that clients see empty must be so for the host. ENOTEMPTY."""
         path_handle = host.open_path(dir, name)
@@ -307,7 +303,7 @@ class MappedFile(Mapped):
             with self._records.slot(dir, name) as slot:
                 # Where the name leads to something, another process made a new entry meanwhile, and
                 # a record for it.
-                if slot is not None and self._at(dir, name) is None:
+                if slot is not None and find_entry(dir, name) is None:
                     self._unrecord(slot)
         except OSError:
             return  # the entry is gone, and a record without one means nothing

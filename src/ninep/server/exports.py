@@ -87,11 +87,12 @@ class Export:
 
     def user(self, uname: bytes, uid: int, peer: Peer) -> User:
         """Who attaches."""
-        certified = [self.certified[name] for name in peer.certificate or () if name in self.certified]
-        if certified:
-            return User(b"", certified[0][0], str(peer), certified[0][1])
-        if self.certified and (self.trusting or peer.uid is None):
-            raise Refused(Errno.EACCES, "it shows no certificate of a user (cert-user)")
+        if self.certified:
+            certified = [self.certified[name] for name in peer.certificate or () if name in self.certified]
+            if certified:
+                return User(b"", certified[0][0], str(peer), certified[0][1])
+            if self.trusting or peer.uid is None:
+                raise Refused(Errno.EACCES, "it shows no certificate of a user (cert-user)")
         if self.trusting:
             return User(uname, uid, str(peer))
         if peer.uid is None:
@@ -110,15 +111,19 @@ class Export:
                 user = identify(user, self.layers)
         node = self.driver.attach(user)
         try:
-            outermost = [layer for layer in self.layers if hasattr(layer, "outermost")]
-            inner = [layer for layer in self.layers if layer not in outermost]
-            for layer in (*inner, *self._restrictions(peer), *outermost):
+            for layer in self._around(peer) if self.layers or self.access.rules else ():
                 node = layer(node, user)
         except OSError:  # a layer may refuse a user
             node.release()
             raise
         self.inline = node.inline
         return node
+
+    def _around(self, peer: Peer | None) -> list[Layer]:
+        """The layers for a peer, the innermost first."""
+        outermost = [layer for layer in self.layers if hasattr(layer, "outermost")]
+        inner = [layer for layer in self.layers if layer not in outermost]
+        return [*inner, *self._restrictions(peer), *outermost]
 
     def _restrictions(self, peer: Peer | None) -> list[Layer]:
         words = [] if peer is None else [word for word in self.access.rights(peer) if word != "rw"]

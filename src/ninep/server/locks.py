@@ -264,7 +264,7 @@ class LockTable:
             _host_lock(file, LOCK_UNLCK, start, end)
         with self._guard:
             del self._files[path]
-            self._count(locks, given.owner.session, -1)
+            self._count(given.owner.session, -1)
         return True
 
     def _unlock_some(self, path: int, locks: FileLocks, given: Range, limit: int, wait: bool) -> int:
@@ -365,10 +365,10 @@ class LockTable:
                 del locks.owners[owner]
                 if not locks.owners:
                     del self._files[path]
-            self._count(locks, owner.session, change.more)
+            locks.add(change.more)
+            self._count(owner.session, change.more)
 
-    def _count(self, locks: FileLocks, session: object, more: int) -> None:
-        locks.add(more)
+    def _count(self, session: object, more: int) -> None:
         count = self._counts.get(session, 0) + more
         if count:
             self._counts[session] = count

@@ -132,7 +132,7 @@ def test_open_files_are_taken_by_their_own_only(
     assert all(bytes(file.read(0, 1)) == b"" for file in theirs + more)
     for file in theirs + more + mine:
         file.close()
-    assert (handles.opened, handles._files) == (0, {})
+    assert (handles.opened, handles._files, handles._slow_files) == (0, {}, {})
 
 
 def test_no_room_on_the_host(roots: tuple[LocalNode, LocalNode], slow: Slow, handles: HandleCache) -> None:

@@ -32,11 +32,11 @@ def few(attach: Callable[..., LocalNode], model: str) -> LocalNode:
 def evict(*files: LocalFile) -> None:
     """Make the clock take their handles, and the path handles of their nodes."""
     for file in files:
-        handles = file._node.table.handles
+        handles = file.node.table.handles
         for _ in range(10):
             handles.make_room()
         assert file.handle is NO_HANDLE
-        assert file._node.path_handle is None or file._node.detached
+        assert file.node.path_handle is None or file.node.detached
 
 
 def opened(root: LocalNode, name: bytes, content: bytes = b"data", flags: int = O_RDONLY) -> IdleFile:

@@ -35,6 +35,7 @@ ASKED = (
     "reopen_path",
     "birth_time",
     "open_file",
+    "open_regular",
     "open_dir",
     "rename",
     "remove_dir",

@@ -126,9 +126,9 @@ class LocalDriver(Driver):
         table.begin(self._root(found, self.volume), root)
 
     def _root(self, found: Stat, volume: Volume) -> LocalNode:
-        table, device, ino = self._table, found.st_dev, found.st_ino
+        table, device = self._table, found.st_dev
         kind = table.devices.register(device, volume)
-        return kind(table, None, b"/", device, ino, table.qids.path(device, ino))
+        return kind(table, None, b"/", device, found, table.qids.path(device, found.st_ino))
 
     def prepare(self, *, writable: bool) -> None:
         """Try what the file system can do, if every call may wait there. An ordinary one is known

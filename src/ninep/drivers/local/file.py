@@ -21,14 +21,7 @@ from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, ObjectRef
 from ninep.host._credentials import acting
 from ninep.linux import LOCK_UNLCK, NO_ID, O_ACCMODE, O_RDWR, O_TRUNC, Errno
-from ninep.node import Buffer, Identity, OpenFile, check_may_wait
-
-
-def asker(by: int) -> Identity | int:
-    """Who is asking: the user of the host whose rights count now, with all groups, or where that is
-    the server process, who the client says.
-    """
-    return acting() or by
+from ninep.node import Buffer, OpenFile, check_may_wait
 
 
 def read_whole(handle: Handle, offset: int, count: int) -> Buffer:
@@ -47,20 +40,27 @@ class LocalFile(CachedFile):
 
     __slots__ = ("_locks", "_never_waits", "_unchanged", "by", "writable")
 
-    _node: TableEntry
+    node: TableEntry
 
     def __init__(self, node: TableEntry, handle: Handle, flags: int, by: int) -> None:
-        self._node = node
+        self.node = node
         self._locks = NO_HANDLE
-        self._unchanged = True
+        self._unchanged = node.table.model.keeps_modes
         self._never_waits = False
         """Its filesystem does not tell whether a read would wait, and none does: tmpfs and a few
         others. Asking each time would cost an exception.
         """
         self.handle = handle
-        self.by = asker(by)
-        """Who opened it: no other user's requests may use the rights that the open gave."""
+        self.by = acting() or by
+        """Who opened it, and no other user's requests may use the rights that the open gave: the user of
+        the host whose rights count now, with all groups, or where that is the server process, who the
+        client says.
+        """
         self.writable = bool(flags & O_ACCMODE)
+
+    def skip_first_look(self) -> None:
+        """It was made just now, without SUID and SGID: the first change need not look for them."""
+        self._unchanged = False
 
     def read(self, offset: int, count: int) -> Buffer:
         return read_whole(self.handle, offset, count)
@@ -127,7 +127,7 @@ class LocalFile(CachedFile):
         return host.copy_file_range(source, offset, self.handle, target_offset, count)
 
     def _before_change(self, by: int) -> None:
-        model, node = self._node.table.model, self._node
+        model, node = self.node.table.model, self.node
         ref = ObjectRef(self.handle, NO_HANDLE, b"")
         if self._unchanged:
             model.drop_host_setid(ref)
@@ -149,34 +149,32 @@ class LocalFile(CachedFile):
     # -- locks ---------------------------------------------------------------------------------------------------------
 
     def lock(self, kind: int, start: int, length: int) -> None:
-        rule = self._node.table.devices.locks
-        if not rule.asks(self._node.dev):
+        rule = self.node.table.devices.locks
+        if not rule.asks(self.node.dev):
             return
-        try:
-            self._lock(kind, start, length)
-        except OSError as error:
-            raise rule.refusal(error) from None
-
-    def _lock(self, kind: int, start: int, length: int) -> None:
-        """The host wants a handle open for writing for a write lock; flock(2) clients have one for
-        reading only.
-        """
         try:
             host.lock(self.handle if self._locks == NO_HANDLE else self._locks, kind, start, length)
         except OSError as error:
             if linux_errno(error) is not Errno.EBADF or kind == LOCK_UNLCK or self._locks != NO_HANDLE:
-                raise
-            self._locks = self._node.open_handle(O_RDWR)
-            self._node.table.handles.count_opened(1)
+                raise rule.refusal(error) from None
+        else:
+            return
+        # The host wants a handle open for writing for a write lock; flock(2) clients have one for
+        # reading only.
+        try:
+            self._locks = self.node.open_handle(O_RDWR)
+            self.node.table.handles.count_opened(1)
             host.lock(self._locks, kind, start, length)
+        except OSError as error:
+            raise rule.refusal(error) from None
 
     def test_lock(self, kind: int, start: int, length: int) -> tuple[int, int, int, int] | None:
-        if not self._node.table.devices.locks.asks(self._node.dev):
+        if not self.node.table.devices.locks.asks(self.node.dev):
             return None
         return host.test_lock(self.handle if self._locks == NO_HANDLE else self._locks, kind, start, length)
 
     def close(self) -> None:
-        node = self._node
+        node = self.node
         node.table.handles.remove_file(self)
         if self._locks != NO_HANDLE:
             node.table.handles.count_opened(-1)
@@ -204,12 +202,12 @@ class IdleFile(LocalFile):
 
     def __init__(self, node: TableEntry, handle: Handle, flags: int, by: int) -> None:
         # Not by super(), which takes 0.2 us of every open.
-        self._node = node
+        self.node = node
         self._locks = NO_HANDLE
         self._never_waits = False
         self._flags = flags & ~O_TRUNC
         self.handle = handle
-        self.by = asker(by)
+        self.by = acting() or by
         self.writable = False
         self.used = True
 
@@ -217,16 +215,16 @@ class IdleFile(LocalFile):
         """The handle. Keep it in a local variable while it is used."""
         self.used = True
         handle = self.handle
-        return self._node.table.handles.reopen_file(self) if handle is NO_HANDLE else handle
+        return self.node.table.handles.reopen_file(self) if handle is NO_HANDLE else handle
 
     def reopen_handle(self) -> Handle:
         """Another handle, for ``handle_cache``, which can take it away again."""
         try:
-            return self._node.open_handle(self._flags)
+            return self.node.open_handle(self._flags)
         except OSError as error:
             if not exhausted(error):
                 raise
-        return self._node.table.handles.with_reserve(self._node.open_handle, self._flags)
+        return self.node.table.handles.with_reserve(self.node.open_handle, self._flags)
 
     def read(self, offset: int, count: int) -> Buffer:
         return read_whole(self.get_handle(), offset, count)
@@ -235,7 +233,7 @@ class IdleFile(LocalFile):
         self.used = True
         handle = self.handle
         if handle is NO_HANDLE:
-            handle = self._node.table.handles.reopen_file(self)
+            handle = self.node.table.handles.reopen_file(self)
         if self._never_waits:
             return host.read(handle, count, offset)
         try:
@@ -268,11 +266,11 @@ class IdleFile(LocalFile):
         host.sync(self.get_handle(), datasync)
 
     def lock(self, kind: int, start: int, length: int) -> None:
-        self._node.table.handles.make_file_unreclaimable(self)
+        self.node.table.handles.make_file_unreclaimable(self)
         super().lock(kind, start, length)
 
     def test_lock(self, kind: int, start: int, length: int) -> tuple[int, int, int, int] | None:
-        if not self._node.table.devices.locks.asks(self._node.dev):
+        if not self.node.table.devices.locks.asks(self.node.dev):
             return None
         return host.test_lock(self.get_handle() if self._locks == NO_HANDLE else self._locks, kind, start, length)
 

@@ -39,7 +39,7 @@ from ninep.drivers.local.reserve import MAX_RESERVED as RESERVE
 from ninep.drivers.local.reserve import Reserve, exhausted
 from ninep.errors import Refused
 from ninep.host import NO_HANDLE, Handle, Stat
-from ninep.linux import Errno
+from ninep.linux import S_IFMT, Errno
 from ninep.node import OpenFile
 
 NO_BIRTH: Final = -1
@@ -82,6 +82,8 @@ class CacheEntry(ABC):
 
     dev: int
     ino: int
+    host_type: int
+    """``S_IFMT`` of the mode that the host says."""
     files: tuple[CachedFile, ...]
     """What is open of it."""
 
@@ -127,16 +129,12 @@ class CacheEntry(ABC):
 class CachedFile(OpenFile):
     """An open file as the cache knows it. Only the cache and the file itself change its fields."""
 
-    __slots__ = ("_node", "handle", "used")
+    __slots__ = ("handle", "node", "used")
 
-    _node: CacheEntry
+    node: CacheEntry
+    """What it was opened from."""
     handle: Handle
     used: bool
-
-    @property
-    def node(self) -> CacheEntry:
-        """What it was opened from."""
-        return self._node
 
     def reopen_handle(self) -> Handle:
         """Another handle to its contents; only asked of files whose handle can be taken away."""
@@ -168,10 +166,10 @@ class HandleCache:
         # In the order of the clock. A dict, because nodes leave it from anywhere: those left behind
         # until the hand comes by would keep the garbage collector busy (3.5 us for each walk).
         self._ring: dict[CacheEntry, None] = {}
-        self._files: dict[int | None, dict[CachedFile, None]] = {}
-        """Open files whose handles may be taken away, in the same order; those on a slow file
-        system by its device, others under None.
-        """
+        self._files: dict[CachedFile, None] = {}
+        """Open files whose handles may be taken away, in the same order ..."""
+        self._slow_files: dict[int, dict[CachedFile, None]] = {}
+        """... and those on slow file systems, by device."""
 
     def store(self, node: CacheEntry, path_handle: Handle) -> None:
         """Give a node its path handle; call with the lock held, and ``trim`` without it if there
@@ -263,7 +261,7 @@ class HandleCache:
         """
         with self.lock:
             before = self.path_handles + self.opened
-            idle = len(self._files.get(None, ()))
+            idle = len(self._files)
             spare = len(self._ring) + idle - self.reserve.missing
         if spare > 0:
             self.reclaim(before - min(spare, max(1, (self.path_handles + idle) // 2)))
@@ -313,8 +311,9 @@ class HandleCache:
 
         def choose(chosen: _Chosen) -> None:
             left = self._take_path_handles(self.path_handles + self.opened - goal, chosen)
-            for key in {None, device}:
-                left = self._take_files(key, left, chosen)
+            left = self._take_files(self._files, left, chosen)
+            if device is not None:
+                self._take_files(self._slow_files.get(device, {}), left, chosen)
 
         self._rounds(choose)
 
@@ -359,8 +358,8 @@ class HandleCache:
             self.drop(node)
         return left
 
-    def _take_files(self, key: int | None, left: int, chosen: _Chosen) -> int:
-        ring, (taken, unknown) = self._files.get(key, {}), chosen
+    def _take_files(self, ring: dict[CachedFile, None], left: int, chosen: _Chosen) -> int:
+        taken, unknown = chosen
         for file in (*ring, *ring) if left > 0 else ():
             if left <= 0:
                 break
@@ -402,9 +401,12 @@ class HandleCache:
         """Its handle may be taken away; how many files there are by now that others cannot take
         away. Call with the lock held.
         """
-        key = node.slow_device
-        self._files.setdefault(key, {})[file] = None
-        return 0 if key is None else sum(len(ring) for device, ring in self._files.items() if device is not None)
+        device = node.slow_device
+        if device is None:
+            self._files[file] = None
+            return 0
+        self._slow_files.setdefault(device, {})[file] = None
+        return sum(map(len, self._slow_files.values()))
 
     def _trim_files(self, node: CacheEntry, crowd: int) -> None:
         if self.path_handles + self.opened > self.budget:
@@ -412,16 +414,19 @@ class HandleCache:
         elif crowd > self.budget // 4:
             # They may be no more than a part. Opening one more gives back some of the same device,
             # be it this one.
-            own = len(self._files.get(node.dev, ()))
-            self._rounds(lambda chosen: self._take_files(node.dev, max(1, own // 8), chosen))
+            own = self._slow_files.get(node.dev, {})
+            self._rounds(lambda chosen: self._take_files(own, max(1, len(own) // 8), chosen))
 
     def _remove_victim(self, file: CachedFile) -> None:
-        key = file.node.slow_device
-        ring = self._files.get(key)
+        device = file.node.slow_device
+        if device is None:
+            self._files.pop(file, None)
+            return
+        ring = self._slow_files.get(device)
         if ring is not None:
             ring.pop(file, None)
             if not ring:
-                del self._files[key]
+                del self._slow_files[device]
 
     def make_file_unreclaimable(self, file: CachedFile) -> None:
         """From now on it keeps its handle."""
@@ -456,18 +461,14 @@ class HandleCache:
         with self.lock:
             files = node.files
             node.files = () if len(files) == 1 else tuple(other for other in files if other is not file)
-            self.discard_file(file)
+            if file.handle is not NO_HANDLE:
+                self.opened -= 1
+            if file.idle:
+                self._remove_victim(file)
 
     def clear_used(self, node: CacheEntry) -> None:
         """Begin to watch whether it is used."""
         node.used = False
-
-    def discard_file(self, file: CachedFile) -> None:
-        """An open file ends. Call with the lock held."""
-        if file.handle is not NO_HANDLE:
-            self.opened -= 1
-        if file.idle:
-            self._remove_victim(file)
 
     def keep_handles(self) -> AbstractContextManager[None]:
         """For the length of a block nodes keep the path handles that they get; here
@@ -478,9 +479,9 @@ class HandleCache:
 
 def is_same_object(node: CacheEntry, found: Stat, path_handle: Handle) -> bool:
     """Is what was found the node's object? Inode numbers are used again, so the birth time counts
-    too where it is known.
+    too where it is known, and the type, which no object changes.
     """
-    if found.st_ino != node.ino or found.st_dev != node.dev:
+    if found.st_ino != node.ino or found.st_dev != node.dev or found.st_mode & S_IFMT != node.host_type:
         return False
     return node.birth is None or node.birth == birth_of(path_handle)
 

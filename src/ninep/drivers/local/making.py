@@ -11,7 +11,7 @@ from ninep.drivers.local.file import LocalFile
 from ninep.drivers.local.handle_cache import self_closing
 from ninep.errors import Refused, linux_errno
 from ninep.host import Handle, Stat
-from ninep.linux import DT_REG, O_EXCL, Errno
+from ninep.linux import DT_REG, O_EXCL, S_ISGID, S_ISUID, Errno
 
 _ATTEMPTS: Final = 3
 
@@ -80,6 +80,8 @@ def _opened(make_node: Callable[[], Any], handle: Handle, made: Stat, flags: int
         host.close(handle)
         raise
     file = node.file_type(node, handle, flags, by)
+    if not made.st_mode & (S_ISUID | S_ISGID):
+        file.skip_first_look()
     node.table.handles.add_file(node, file)
     return node.update_qid(made, DT_REG), file
 

@@ -8,7 +8,6 @@ no fids, no messages, and not which security model or host it has. What must be 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial, wraps
 from typing import Any, ClassVar, Concatenate, Final, ParamSpec, Self, TypeVar
 
@@ -16,7 +15,7 @@ from ninep import host
 from ninep.drivers.local import making, moves
 from ninep.drivers.local.directory import LocalDir
 from ninep.drivers.local.entry_types import QID_TYPES
-from ninep.drivers.local.file import IdleFile, LocalFile, asker, usable
+from ninep.drivers.local.file import IdleFile, LocalFile, usable
 from ninep.drivers.local.handle_cache import NO_BIRTH, is_same_object, self_closing
 from ninep.drivers.local.node_table import TableEntry
 from ninep.drivers.local.reopening import reopen
@@ -24,6 +23,7 @@ from ninep.drivers.local.reserve import exhausted
 from ninep.drivers.local.walking import through_held
 from ninep.errors import Refused, linux_errno
 from ninep.host import NO_HANDLE, Handle, ObjectRef, Stat
+from ninep.host._credentials import acting
 from ninep.linux import (
     DT_DIR,
     DT_LNK,
@@ -37,6 +37,7 @@ from ninep.linux import (
     O_WRONLY,
     RENAME_EXCHANGE,
     S_IFMT,
+    S_IFREG,
     Errno,
 )
 from ninep.node import Attributes, Changes, Node, Qid, Statfs, check_may_wait
@@ -45,8 +46,6 @@ _new = tuple.__new__
 _SECOND: Final = 1_000_000_000
 
 T = TypeVar("T")
-
-
 P = ParamSpec("P")
 
 DEEPEST: Final = 4096
@@ -118,10 +117,12 @@ class LocalNode(TableEntry):
         return self
 
     def update_qid_or_unref(self, found: Stat) -> Self:
-        """As ``update_qid``, at the end of a walk: if the model cannot say what this is, the walk's
-        reference on it ends.
+        """As ``update_qid``, at the end of a walk, which has looked at its name: if the model cannot
+        say what this is, the walk's reference on it ends.
         """
         try:
+            if found.st_ctime_ns != self.confirmed_ctime and self.table.model.opens_records:
+                self.confirm_location(found)
             return self.update_qid(found)
         except OSError:
             self.release()
@@ -198,7 +199,7 @@ class LocalNode(TableEntry):
         node: LocalNode = self
         qids: list[Qid] = []
         changes = host.mounts.changes
-        with suppress(OSError):  # which the walk that follows runs into, too
+        try:
             dir = self.get_path_handle()
             for name in names:
                 known = None if node.children is None else node.children.get(name)
@@ -211,6 +212,8 @@ class LocalNode(TableEntry):
                 qids.append(known.update_qid(found).qid)
                 known.used = True
                 node, dir = known, path_handle
+        except OSError:
+            pass  # the walk that follows runs into it, too (0.4 us less than ``suppress``)
         while qids and not node.parent_node.ref_child(node, node.name_):  # another thread released it just now
             node = node.parent_node
             qids.pop()
@@ -303,7 +306,7 @@ class LocalNode(TableEntry):
         except OSError:
             # It may be open since before its mode forbade it, or have no name to be opened by any
             # more. The rights of an open are those of who opened: no other user may use them.
-            asking = asker(by)
+            asking = acting() or by
             for file in self.files:
                 if file.writable and file.by == asking:
                     file.truncate(size, by)
@@ -357,10 +360,12 @@ class LocalNode(TableEntry):
         if self.kind != DT_REG:
             raise Refused({DT_DIR: Errno.EISDIR, DT_LNK: Errno.ELOOP}.get(self.kind, Errno.ENXIO))
         ref = self.object_ref()
+        # What its path handle shows was looked at when the node was made (0.8 us of every open).
+        open_file = host.open_regular if self.host_type == S_IFREG else host.open_file
         try:
-            return host.open_file(ref, flags)
+            return open_file(ref, flags)
         except OSError as error:
-            return self.table.handles.retry(error, host.open_file, ref, flags)
+            return self.table.handles.retry(error, open_file, ref, flags)
 
     def open(self, flags: int, by: int = NO_ID) -> LocalFile:
         if not flags & O_ACCMODE:

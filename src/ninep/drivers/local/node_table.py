@@ -4,11 +4,10 @@ A file that clients hold under one name is one node, however many fids walked th
 ``children`` finds it, ``references`` counts fids and children. So cloning a fid costs no system
 call, and when a client renames a directory one node changes and all below follow.
 
-A directory without references stays for a while with its path handle, because clients
-walk through the same few directories again and again: a step to one that stayed is one look (0.9
-us) instead of open, look, close and a new node (5 us). Only a few do, files never (a path handle
-would keep a deleted file's blocks), none when no fid is left, and none on hosts where path handles
-hinder others.
+A directory without references stays for a while with its path handle, because clients walk through
+the same few again and again: a step to one that stayed is one look (0.9 us) instead of open, look,
+close and a new node (5 us). Only a few do, files never (a path handle would keep a deleted file's
+blocks), none when no fid is left, and none on hosts where path handles hinder others.
 
 The table is what clients' renames made of it; host processes, other exports of the folder and other
 workers rename too, and nothing tells of that. So a parent link is a guess until the host confirms
@@ -36,7 +35,7 @@ from ninep.drivers.local.rename_gate import RenameGate
 from ninep.drivers.local.reserve import retrying
 from ninep.errors import Refused, linux_errno
 from ninep.host import Handle, ObjectRef, Stat
-from ninep.linux import DT_DIR, Errno
+from ninep.linux import DT_DIR, S_IFMT, Errno
 from ninep.node import Node, Qid, check_may_wait
 from ninep.security import FileRef, Owned, SecurityModel
 from ninep.security.attr_cache import RACY
@@ -51,7 +50,7 @@ TIDIED: Final = 4096
 
 class TableEntry(CacheEntry, Node):
     """A node as the table knows it. Only the methods of this module change its parent, name,
-    children and references; device, inode and qid path never change.
+    children and references; device, inode, type on the host and qid path never change.
     """
 
     __slots__ = (
@@ -59,6 +58,7 @@ class TableEntry(CacheEntry, Node):
         "children",
         "confirmed_ctime",
         "dev",
+        "host_type",
         "ino",
         "kind",
         "mounts_checked",
@@ -78,26 +78,26 @@ class TableEntry(CacheEntry, Node):
     children: dict[bytes, Self] | None
     qid: Qid
 
-    def __init__(self, table: NodeTable[Self], parent: Self | None, name: bytes, dev: int, ino: int, path: int) -> None:
+    def __init__(
+        self, table: NodeTable[Self], parent: Self | None, name: bytes, dev: int, found: Stat, path: int
+    ) -> None:
         # Not by super(), which takes 0.1 us of every walk.
         CacheEntry.__init__(self, None if self.inline and (parent is None or dev == table.root.dev) else dev)
         self.table = table
         self.parent_node = parent or self
         self.name_ = name
         self.dev = dev
-        self.ino = ino
+        self.ino = found.st_ino
+        self.host_type = found.st_mode & S_IFMT
         self.path = path
         self.kind = 0
         self.refs = 1
         self.cached = False
         self.children = None
         self.saved_attributes: Owned | None = None
-        self.confirmed_ctime = NEVER
-        """Its ctime when the host had it in ``parent_node`` under ``name_``."""
+        self.confirmed_ctime = NEVER  # its ctime when the host had it in ``parent_node`` under ``name_``
         self.mounts_checked = self.never_checked
-        """``host.mounts.changes`` when nothing was mounted on it: as long as that stands, a look at
-        its name is sure not to wait.
-        """
+        """``host.mounts.changes`` when nothing was mounted on it: while that stands, no look waits."""
 
     def clone(self) -> Self:
         table = self.table
@@ -239,14 +239,14 @@ class NodeTable(Generic[N]):
         Unless another thread entered the same file just now: one node for a name, or a rename would
         move one and leave the other behind.
         """
-        device, ino = found.st_dev, found.st_ino
-        device = self.numbers.setdefault(device, device)  # one int for all nodes
+        ino = found.st_ino
+        device = self.numbers.setdefault(found.st_dev, found.st_dev)  # one int for all nodes
         kind = (
             type(parent)
             if path_handle is None or device == parent.dev
             else self.devices.kind_below(parent, device, path_handle)
         )
-        node = kind(self, parent, name, device, ino, self.qids.path(device, ino))  # type: ignore[arg-type] # of N is Self
+        node = kind(self, parent, name, device, found, self.qids.path(device, ino))  # type: ignore[arg-type] # of N is Self
         if path_handle is not None and node.slow_device is not None:
             record_birth(node, path_handle)
         handles = self.handles
@@ -281,7 +281,7 @@ class NodeTable(Generic[N]):
         root = self.root
         device = self.numbers.setdefault(found.st_dev, found.st_dev)
         kind = type(root) if device == root.dev else self.devices.kind_below(root, device, path_handle)
-        node = kind(self, root, b"#%d" % found.st_ino, device, found.st_ino, self.qids.path(device, found.st_ino))  # type: ignore[arg-type] # as in ``add``
+        node = kind(self, root, b"#%d" % found.st_ino, device, found, self.qids.path(device, found.st_ino))  # type: ignore[arg-type] # as in ``add``
         handles = self.handles
         with self.lock:
             if handles.unreclaimable >= handles.budget // 4:

@@ -223,6 +223,9 @@ class NtHost:
 
     stat_same_mount = stat_at
 
+    def find_same_mount(self, dir: Handle, name: bytes) -> Stat | None:
+        return _steps.find(self.stat_at, dir, name)
+
     def stat_below(self, dir: Handle, folder: bytes, name: bytes) -> Stat | None:
         return _steps.stat_below(self.open_path, self.stat_at, self.close, dir, folder, name)
 

@@ -21,13 +21,14 @@ open_path_across = _host.open_path
 reopen_path = _host.reopen_path
 open_path_by_id = _host.open_path_by_id
 close = _host.close
-open_file = _host.open_file
+open_file = open_regular = _host.open_file
 open_at = _host.open_at
 open_unnamed = _host.open_unnamed
 open_dir = _host.open_dir
 stat = _host.stat
 stat_at = _host.stat_at
 stat_same_mount = _host.stat_at
+find_same_mount = _host.find_same_mount
 stat_below = _host.stat_below
 birth_time = _host.birth_time
 generation = _host.generation
@@ -79,6 +80,7 @@ __all__ = [
     "chown",
     "close",
     "copy_file_range",
+    "find_same_mount",
     "generation",
     "get_xattr",
     "linux_rdev",
@@ -95,6 +97,7 @@ __all__ = [
     "open_path",
     "open_path_across",
     "open_path_by_id",
+    "open_regular",
     "open_root",
     "open_unnamed",
     "privileged",

@@ -54,7 +54,6 @@ def attach(session: Session, fid: int, afid: int, uname: bytes, aname: bytes, n_
     session.reserve_fid(fid)
     if len(uname) > LONGEST_UNAME:
         raise Refused(Errno.EINVAL, f"a user name of {len(uname)} bytes")
-    who = f"uname={uname!r} uid={n_uname if n_uname != NO_ID else '-'}"
     try:
         if afid != NOFID:
             raise Refused(Errno.EACCES, "no authentication was begun on this afid")
@@ -64,7 +63,7 @@ def attach(session: Session, fid: int, afid: int, uname: bytes, aname: bytes, n_
     except WouldBlock:
         raise
     except OSError as error:
-        log.warning("refused %s: attach to %r as %s: %s", session.peer, aname, who, error)
+        log.warning("refused %s: attach to %r as %s: %s", session.peer, aname, _who(uname, n_uname), error)
         audit.record("attach", linux_errno(error).name, peer=str(session.peer), export=audit.text(aname),
                      uid=None if n_uname == NO_ID else n_uname, uname=audit.text(uname))  # fmt: skip
         raise
@@ -74,8 +73,13 @@ def attach(session: Session, fid: int, afid: int, uname: bytes, aname: bytes, n_
         raise Refused(Errno.ENOENT, "the export is served no more")
     session.bind(fid, node, user, export)
     session.attach(export, inline=node.inline)
-    log.info("attach %s: %s export=%r", session.peer, who, export.name)
+    if log.isEnabledFor(logging.INFO):
+        log.info("attach %s: %s export=%r", session.peer, _who(uname, n_uname), export.name)
     return (node.qid,)
+
+
+def _who(uname: bytes, n_uname: int) -> str:
+    return f"uname={uname!r} uid={n_uname if n_uname != NO_ID else '-'}"
 
 
 def _export_for(session: Session, aname: bytes) -> Export:
