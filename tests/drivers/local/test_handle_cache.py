@@ -15,7 +15,7 @@ from tests.support.descriptors import open_descriptors
 
 from ninep import host
 from ninep.drivers.local import LocalNode
-from ninep.drivers.local.handle_cache import AT_ONCE, HandleCache
+from ninep.drivers.local.handle_cache import AT_ONCE, HandleCache, is_same_object
 from ninep.drivers.local.per_call_handles import PerCallHandles
 from ninep.errors import Refused
 from ninep.linux import GETATTR_BASIC, O_RDWR, Errno
@@ -49,6 +49,16 @@ def test_many_nodes_few_handles(few: LocalNode, folder: Path) -> None:
         node.release()
     assert handles() <= before
     assert few.table.handles.path_handles <= 1
+
+
+def test_what_has_another_type_is_another_object(few: LocalNode, folder: Path) -> None:
+    """Inode numbers are used again, and what opens a regular file relies on the type."""
+    (folder / "file").touch()
+    node = few.walk(b"file")
+    path_handle = node.get_path_handle()
+    mode, *rest = found = os.fstat(path_handle)
+    assert is_same_object(node, found, path_handle)
+    assert not is_same_object(node, os.stat_result((stat.S_IFIFO | stat.S_IMODE(mode), *rest)), path_handle)
 
 
 def test_no_request_takes_many_away(attach: Callable[..., LocalNode], folder: Path) -> None:

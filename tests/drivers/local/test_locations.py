@@ -18,6 +18,7 @@ from ninep.drivers.local import LocalDriver, LocalNode, new_handle_cache
 from ninep.errors import linux_errno
 from ninep.linux import GETATTR_BASIC, Errno
 from ninep.node import User
+from ninep.security.filesystems import Filesystems
 
 Rename = Callable[[str, str], None]
 
@@ -222,6 +223,23 @@ class TestUp:
         assert node.parent() is root
         os.rename(folder / "file", folder / "renamed")
         assert refused(Errno.ESTALE, node.parent)
+
+
+def test_a_walk_is_the_look_at_the_name(root: LocalNode, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file's ctime tells of a rename, no other one follows."""
+    (folder / "file").touch()
+    monkeypatch.setattr(Filesystems, "settled", lambda *_: True)
+    looked: list[bytes] = []
+    plain = host.stat_same_mount
+
+    def looking(dir: host.Handle, name: bytes) -> host.Stat:
+        looked.append(name)
+        return plain(dir, name)
+
+    monkeypatch.setattr(host, "stat_same_mount", looking)
+    node = root.walk(b"file")
+    node.getattr(GETATTR_BASIC)
+    assert looked == []
 
 
 def test_a_rename_of_what_took_the_name_moves_no_node(root: LocalNode, folder: Path) -> None:

@@ -39,7 +39,7 @@ from ninep.drivers.local.reserve import MAX_RESERVED as RESERVE
 from ninep.drivers.local.reserve import Reserve, exhausted
 from ninep.errors import Refused
 from ninep.host import NO_HANDLE, Handle, Stat
-from ninep.linux import S_IFMT, Errno
+from ninep.linux import S_IFMT, S_IFREG, Errno
 from ninep.node import OpenFile
 
 NO_BIRTH: Final = -1
@@ -479,9 +479,9 @@ class HandleCache:
 
 def is_same_object(node: CacheEntry, found: Stat, path_handle: Handle) -> bool:
     """Is what was found the node's object? Inode numbers are used again, so the birth time counts
-    too where it is known, and the type, which no object changes.
+    too where it is known, and the type of a regular file: ``host.open_regular`` relies on it.
     """
-    if found.st_ino != node.ino or found.st_dev != node.dev or found.st_mode & S_IFMT != node.host_type:
+    if found.st_ino != node.ino or found.st_dev != node.dev or node.host_type == S_IFREG != found.st_mode & S_IFMT:
         return False
     return node.birth is None or node.birth == birth_of(path_handle)
 

@@ -141,6 +141,8 @@ class NtHost:
             place, lambda: self._open(open_with, flags, place.dir, place.name), undo=self.close
         )
 
+    open_regular = open_file
+
     def open_at(self, dir: Handle, name: bytes, flags: int, mode: int = 0) -> Handle:
         if flags & linux.O_CREAT:
             open_with = functools.partial(self._make, dir, name, new=bool(flags & linux.O_EXCL))

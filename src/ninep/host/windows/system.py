@@ -21,7 +21,8 @@ open_path_across = _host.open_path
 reopen_path = _host.reopen_path
 open_path_by_id = _host.open_path_by_id
 close = _host.close
-open_file = open_regular = _host.open_file
+open_file = _host.open_file
+open_regular = _host.open_regular
 open_at = _host.open_at
 open_unnamed = _host.open_unnamed
 open_dir = _host.open_dir
