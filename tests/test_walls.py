@@ -173,6 +173,7 @@ OF_THE_SYSTEM = {
     ("host/windows/calls.py", "argtypes restype"),
     ("host/windows/win32.py", "argtypes errcheck restype"),
     ("logs.py", "args message msg"),  # of a LogRecord
+    ("transport/tls_psk.py", "check_hostname minimum_version num_tickets options"),
     ("transport/tls.py", "minimum_version num_tickets sslsocket_class verify_flags verify_mode"),  # of an SSLContext
     ("would_block.py", "loops"),  # of threading.local
 }

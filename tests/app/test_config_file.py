@@ -319,7 +319,7 @@ BROKEN: list[tuple[str | bytes, str]] = [
     ('listen = "stdio"\nworkers = 2' + ONE, "ninep.toml:1: listen: stdio is a single connection: it cannot be combined with --workers"),
     ('socket-mode = "600"' + ONE, "ninep.toml:1: socket-mode: socket-mode needs a unix socket to listen on (--listen unix:PATH)"),
     ('allow = "me"' + ONE, ("ninep.toml:1: allow: \"me\" names no peer ('me' does not appear to be an IPv4 or IPv6 network): "
-     "write a network (192.168.0.0/16), an address, any, loopback, uid:N, gid:N, cid:N or cert:NAME")),
+     "write a network (192.168.0.0/16), an address, any, loopback, uid:N, gid:N, cid:N, cert:NAME or psk:NAME")),
     ('allow = "uid:x"' + ONE, "ninep.toml:1: allow: \"uid:x\": 'x' is not a number of a uid"),
     ("allow = [1000]" + ONE, "ninep.toml:1: allow: 1000 is not WHO"),
     (ONE + 'allow = [\n"any",\n"gid:"]', "ninep.toml:6: exports.x.allow: \"gid:\": '' is not a number of a gid"),

@@ -80,7 +80,7 @@ class ServerConfig(OptionSet):
     allow: tuple[Rule, ...] = option(
         (),
         PEER,
-        "Peers that may connect: a network, any, uid:N, gid:N, cid:N, cert:NAME (see below). Repeatable. "
+        "Peers that may connect: a network, any, uid:N, gid:N, cid:N, cert:NAME, psk:NAME (see below). Repeatable. "
         "Needed to listen off the loopback.",
         group=ACCESS_GROUP,
         repeat=True,
@@ -218,7 +218,7 @@ class ServerConfig(OptionSet):
         if certificates and known is not None and "cert" not in known:
             raise BadOption(
                 f"{certificates[0]}: no certificates are asked for at {shown}: "
-                "listen at tls:HOST:PORT,cert=FILE,key=FILE,client-ca=FILE"
+                "listen at tls:HOST:PORT,cert=FILE,key=FILE,client-ca=FILE (or psk=FILE)"
             )
         squash = {export.get("squash") for export in self.exports if export.has("squash")}
         if "peer" in squash and known is not None and "uid" not in known:

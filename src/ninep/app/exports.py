@@ -88,7 +88,7 @@ class ExportOptions(OptionSet):
     cert_user: tuple[CertUser, ...] = option(
         (),
         parsed("NAME=UID[:GID]", CertUser.parse, CertUser),
-        "The user of a client by a name of its certificate (tls: with client-ca), whatever the client "
+        "The user of a client by a name of its certificate (tls: with client-ca), or by psk:IDENTITY of its key, whatever the client "
         "states. Other certificates cannot attach then. Repeatable.",
         group=USERS,
         repeat=True,

@@ -32,6 +32,7 @@ CONNECTION: Final = (
     "tls_ca",
     "tls_cert",
     "tls_key",
+    "tls_psk",
     "reconnect",
 )
 RECONNECT: Final = 30.0
@@ -84,6 +85,7 @@ class Remote:
                         tls_ca=options["tls_ca"],
                         tls_cert=options["tls_cert"],
                         tls_key=options["tls_key"],
+                        tls_psk=options["tls_psk"],
                         reconnect=options["reconnect"],
                         on_reconnect=lambda words: self._reconnected(address, words),
                         first_connect=options["first_connect"],
@@ -168,6 +170,8 @@ def _reconnect_option(default: float) -> Callable[[Any], Any]:
 
 
 _OPTIONS: Final = (
+    click.option("--tls-psk", metavar="FILE",
+                 help="For tls://: a line IDENTITY:KEY, with a pre-shared key in hexadecimal, in place of certificates."),
     click.option("--tls-key", metavar="FILE", help="The private key of --tls-cert, if it is not in the same file."),
     click.option("--tls-cert", metavar="FILE", help="For tls://: the certificate to show to the server, in PEM form."),
     click.option("--tls-ca", metavar="FILE", help="For tls://: the CAs whose certificates are trusted  [default: the system's]"),

@@ -124,6 +124,7 @@ Peers (WHO):
   cid:N                                  virtual machines (vsock). Without any, all.
   cert:NAME                              certificates of clients (tls: with client-ca), by the common
                                          name or an alternative one. Without any, all.
+  psk:NAME                               clients with this pre-shared key (tls: with psk). Without any, all.
 
 \b
 Limits:  --limit NAME=VALUE

@@ -34,6 +34,8 @@ LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.
 NETWORKS = {"any": EVERYWHERE, "loopback": LOOPBACK}
 NUMBERS = ("uid", "gid", "cid")
 CERT = "cert"
+PSK = "psk:"
+"""What the names of pre-shared keys begin with: they count as names of certificates."""
 
 
 class BadRule(ValueError):
@@ -60,6 +62,8 @@ class Rule(NamedTuple):
 
     def _whom(self) -> str:
         word = next((word for word, networks in NETWORKS.items() if networks == self.networks), "")
+        if self.name.startswith(PSK):
+            return self.name
         return word or (str(self.networks[0]) if self.networks else f"{self.kind}:{self.name or self.number}")
 
     def names(self, peer: Peer) -> bool:
@@ -74,7 +78,7 @@ class Rule(NamedTuple):
 
 def parse_rule(text: str) -> Rule:
     """``any``, ``loopback``, a network or an address, ``uid:N``, ``gid:N``, ``cid:N``,
-    ``cert:NAME``; behind it ``=ro``, ``=rw``, ``=nodev``, ``=ro+nodev``. ``BadRule`` for anything
+    ``cert:NAME``, ``psk:NAME``; behind it ``=ro``, ``=rw``, ``=nodev``, ``=ro+nodev``. ``BadRule`` for anything
     else.
     """
     whom, equals, words = text.rpartition("=")
@@ -94,13 +98,16 @@ def _parse_whom(text: str) -> Rule:
         if not number.isdecimal() or int(number) > 0xFFFFFFFF:
             raise BadRule(f"{text!r}: {number!r} is not a number of a {kind}")
         return Rule(kind=kind, number=int(number))
-    if kind == CERT and number:
+    if kind == PSK[:-1] and number:
+        return Rule(kind=CERT, name=text)
+    if kind == CERT and number and not number.startswith(PSK):
         return Rule(kind=CERT, name=number)
     try:
         return Rule((ipaddress.ip_network(text),))
     except ValueError as error:
         raise BadRule(
-            f"{text!r} names no peer ({error}): write a network (192.168.0.0/16), an address, any, loopback, uid:N, gid:N, cid:N or cert:NAME"
+            f"{text!r} names no peer ({error}): write a network (192.168.0.0/16), an address, any, loopback, "
+            "uid:N, gid:N, cid:N, cert:NAME or psk:NAME"
         ) from None
 
 

@@ -180,9 +180,9 @@ class TransportType(NamedTuple):
     """Read again what an address of ``bind`` has from files, for connections from now on; it may wait.
     Returns what puts it in the place of what there is. ``OSError`` with a sentence.
     """
-    with_files: Callable[[Any, str, str, str], Address] | None = None
+    with_files: Callable[[Any, str, str, str, str], Address] | None = None
     """An address to connect to, with the files that prove who is at its ends: those of CAs, of a
-    certificate and of its key. An empty name: none.
+    certificate, of its key, and of a pre-shared key. An empty name: none.
     """
     options: type[OptionSet] | None = None
     """What may follow an address as ``,KEY=VALUE``."""

@@ -37,13 +37,15 @@ async def dial(
     await loop.create_connection(make, sock=sock)
 
 
-def with_files(address: Address, ca: str | None, cert: str | None, key: str | None) -> Address:
+def with_files(address: Address, ca: str | None, cert: str | None, key: str | None, psk: str | None = None) -> Address:
     """The address with the files that TLS needs there, if any is given. ``BadAddress`` for one that has
     no use for them.
     """
-    if not (ca or cert or key):
+    if not (ca or cert or key or psk):
         return address
     known = transport_of(address).with_files
     if known is None:
-        raise BadAddress(f"{address} is not TLS, which tls_ca, tls_cert and tls_key are for: write tls://HOST:PORT")
-    return known(address, ca or "", cert or "", key or "")
+        raise BadAddress(
+            f"{address} is not TLS, which tls_ca, tls_cert, tls_key and tls_psk are for: write tls://HOST:PORT"
+        )
+    return known(address, ca or "", cert or "", key or "", psk or "")

@@ -2,7 +2,8 @@
 
 Certificates are options of the address, because they belong to the name and port that clients check
 them for. With ``client-ca`` the listener serves only who shows a certificate that one of these CAs
-has signed: then other computers may connect without ``--allow``.
+has signed: then other computers may connect without ``--allow``. With ``psk`` (``tls_psk``) there are keys in
+place of certificates, on both sides.
 
 TLS 1.2 or newer; no compression, no renegotiation, no resumed sessions: each connection is verified
 anew, by the certificates that there are then.
@@ -13,12 +14,12 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final, NoReturn
 
 from ninep.options import BadOption, Kind, OptionSet, option, read_words, rows, split_commas, text
-from ninep.transport import Address, BadAddress, Bound, TransportType, tcp
+from ninep.transport import Address, BadAddress, Bound, TransportType, tcp, tls_psk
 from ninep.transport.hints import BRIDGE, Hint, Mount
 from ninep.transport.sockets import closed_on_error
 from ninep.transport.stream import MakeConnection
@@ -43,18 +44,22 @@ class TlsOptions(OptionSet):
         "", FILE, "Lists of revoked certificates, in PEM form, of the CAs that sign those of clients (with client-ca)."
     )
 
+    psk: str = option(
+        "", FILE, "Lines IDENTITY:KEY, in place of certificates: serve only clients that have one of these keys."
+    )
+
 
 class Certificates:
-    """The context of a listener: what new connections use. None in a process that it was handed to,
+    """The context of a listener, or its keys: what new connections use. None in a process that it was handed to,
     until that reads the files.
     """
 
     __slots__ = ("context",)
 
-    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, context: ssl.SSLContext | Mapping[str, bytes] | None = None) -> None:
         self.context = context
 
-    def use(self, context: ssl.SSLContext) -> None:
+    def use(self, context: ssl.SSLContext | Mapping[str, bytes]) -> None:
         """For connections from now on."""
         self.context = context
 
@@ -95,8 +100,8 @@ class TlsListener(Tls):
 
     @property
     def certified(self) -> bool:
-        """A CA names the clients."""
-        return bool(self.options.client_ca)
+        """A CA names the clients, or their keys do."""
+        return bool(self.options.client_ca or self.options.psk)
 
     def __str__(self) -> str:
         shown = [(row.key, getattr(self.options, row.name)) for row in rows(TlsOptions)]
@@ -107,12 +112,14 @@ class TlsListener(Tls):
 @dataclass(frozen=True, slots=True)
 class TlsServer(Tls):
     """An address to connect to. ``ca``: whose certificates are trusted; empty: those that the system
-    trusts. ``cert`` and ``key``: what is shown to a server that asks.
+    trusts. ``cert`` and ``key``: what is shown to a server that asks. ``psk``: a pre-shared key in place of all
+    these.
     """
 
     ca: str = ""
     cert: str = ""
     key: str = ""
+    psk: str = ""
 
 
 # -- reading ------------------------------------------------------------------------------------------
@@ -126,7 +133,9 @@ def parse(rest: str) -> TlsListener:
     except BadOption as error:
         raise BadAddress(str(error)) from None
     address = tcp.parse(server)
-    if not options.cert:
+    if options.psk and (options.cert or options.key or options.client_ca or options.crl):
+        raise BadAddress("psk is in place of certificates: it excludes cert, key, client-ca and crl")
+    if not options.cert and not options.psk:
         raise BadAddress("a certificate is needed: tls:HOST:PORT,cert=FILE,key=FILE")
     if options.crl and not options.client_ca:
         raise BadAddress("crl is about certificates of clients: it needs client-ca=FILE")
@@ -205,8 +214,10 @@ def _context(protocol: int) -> ssl.SSLContext:
     return context
 
 
-def server_context(options: TlsOptions) -> ssl.SSLContext:
-    """What a listener needs, from its files. ``OSError`` with a sentence."""
+def server_context(options: TlsOptions) -> ssl.SSLContext | Mapping[str, bytes]:
+    """What a listener needs, from its files: a context, or its keys. ``OSError`` with a sentence."""
+    if options.psk:
+        return tls_psk.read_keys(options.psk)
     context = _context(ssl.PROTOCOL_TLS_SERVER)
     context.options |= ssl.OP_NO_TICKET | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.num_tickets = 0
@@ -223,8 +234,10 @@ def client_context(address: TlsServer) -> ssl.SSLContext:
     """What connecting needs: the server's certificate is verified, with its name. ``OSError`` with a
     sentence.
     """
-    context = _context(ssl.PROTOCOL_TLS_CLIENT)
+    context = tls_psk.client_context(address.psk) if address.psk else _context(ssl.PROTOCOL_TLS_CLIENT)
     context.sslsocket_class = TlsSocket
+    if address.psk:
+        return context
     if address.ca:
         _load_ca(context, address.ca)
     else:
@@ -259,6 +272,8 @@ def stream(make: MakeConnection, address: TlsListener) -> TlsProtocol:
     context = None if address.certificates is None else address.certificates.context
     if context is None:
         raise OSError(errno.EINVAL, f"{address} is not listened at")
+    if isinstance(context, Mapping):
+        return TlsProtocol(make, *tls_psk.server_context(context))
     return TlsProtocol(make, context)
 
 
@@ -335,11 +350,13 @@ async def dial(loop: Any, make: Any, address: TlsServer) -> Any:
         raise failed(address, error) from error
 
 
-def with_files(address: TlsServer, ca: str, cert: str, key: str) -> TlsServer:
+def with_files(address: TlsServer, ca: str, cert: str, key: str, psk: str) -> TlsServer:
     """The address with these files. ``BadAddress``."""
     if key and not cert:
         raise BadAddress("a key is of use with its certificate only")
-    return replace(address, ca=ca, cert=cert, key=key)
+    if psk and (ca or cert):
+        raise BadAddress("tls_psk is in place of certificates: it excludes tls_ca, tls_cert and tls_key")
+    return replace(address, ca=ca, cert=cert, key=key, psk=psk)
 
 
 # -- hints --------------------------------------------------------------------------------------------
@@ -348,6 +365,9 @@ def with_files(address: TlsServer, ca: str, cert: str, key: str) -> TlsServer:
 def hints(address: TlsListener, mount: Mount) -> list[Hint]:
     """A kernel has no TLS: socat has it, behind a unix socket."""
     host = address.host or socket.gethostname()
+    if address.options.psk:
+        where = "where psk has a line of the file here, with mode 600"
+        return [Hint(where, f"ninep ls tls://{tcp.Tcp(host, address.port)}/ --tls-psk psk")]
     files = ["--tls-ca ca.pem", *(["--tls-cert client.pem"] if address.options.client_ca else [])]
     ours = f"ninep ls tls://{tcp.Tcp(host, address.port)}/ {' '.join(files)}"
     line = mount.unix(BRIDGE)
@@ -359,7 +379,7 @@ def hints(address: TlsListener, mount: Mount) -> list[Hint]:
 
 TRANSPORT: Final = TransportType(
     form="tls:HOST:PORT,cert=FILE,key=FILE",
-    remote=lambda address: not address.options.client_ca and not tcp.stays_here(address.host),
+    remote=lambda address: not address.certified and not tcp.stays_here(address.host),
     parse=parse,
     bind=bind,
     adopt=adopt,

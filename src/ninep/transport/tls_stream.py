@@ -15,12 +15,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from ninep.transport.peers import Peer, peer_of
 from ninep.transport.stream import MakeConnection, Stream, keep_alive
+from ninep.transport.tls_psk import KIND
 from ninep.transport.tls_reasons import reason
 from ninep.transport.writer import StreamControl
 from ninep.wire.types import Buffer
@@ -101,13 +102,13 @@ class Records:
 
 def names(certificate: Mapping[str, Any]) -> tuple[str, ...]:
     """The common name of the subject and all alternative names (RFC 5280, 4.2.1.6), as Python has a
-    certificate.
+    certificate; none that looks like that of a pre-shared key.
     """
     common = [value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"]
     others = [
         value for kind, value in certificate.get("subjectAltName", ()) if isinstance(value, str) and kind != "DirName"
     ]
-    return tuple(dict.fromkeys([*common, *others]))
+    return tuple(dict.fromkeys(name for name in (*common, *others) if not name.startswith(KIND)))
 
 
 class TlsWriter(StreamControl):
@@ -166,12 +167,14 @@ class TlsProtocol(Stream, asyncio.Protocol):
     Args:
         make: makes the connection.
         context: of the server; it may be another for the next connection.
+        named: says after the handshake which client it is, if no certificate does.
     """
 
-    def __init__(self, make: MakeConnection, context: ssl.SSLContext) -> None:
+    def __init__(self, make: MakeConnection, context: ssl.SSLContext, named: Callable[[], str] | None = None) -> None:
         super().__init__(make)
         self._records = Records(context)
-        self._asks = context.verify_mode is ssl.CERT_REQUIRED
+        self._named = named
+        self._asks = named is not None or context.verify_mode is ssl.CERT_REQUIRED
         self._shaken = self._finished = self._ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -204,7 +207,7 @@ class TlsProtocol(Stream, asyncio.Protocol):
             return False
         self._writer.flush()
         if self._shaken:
-            certificate = self._records.certificate()
+            certificate = self._records.certificate() if self._named is None else (self._named(),)
             if certificate is not None:
                 shown = f"{self._peer} cert={certificate[0] if certificate else ''!r}"
                 self._peer = replace(self._peer, shown=shown, certificate=certificate)

@@ -106,6 +106,7 @@ def connect(
     tls_ca: str | None = None,
     tls_cert: str | None = None,
     tls_key: str | None = None,
+    tls_psk: str | None = None,
     reconnect: float = 0,
     on_reconnect: Callable[[str], object] | None = None,
     first_connect: float | None = None,
@@ -119,7 +120,8 @@ def connect(
     message requested, in bytes. ``timeout``, in seconds, applies to connecting and to each request;
     None: no limit. For ``tls://HOST:PORT``, names of files in PEM form: ``tls_ca`` has the certificates
     of the CAs that may have signed the server's (default: those that the system trusts), ``tls_cert``
-    and ``tls_key`` have what is shown to a server that asks.
+    and ``tls_key`` have what is shown to a server that asks; ``tls_psk`` has a pre-shared key in place of all
+    these (Python 3.13).
 
     With ``reconnect``, a connection that cannot be made because no server listens is tried again for so
     many seconds. One that is lost later is made again at the same address, for at most so long, and
@@ -137,7 +139,8 @@ def connect(
         if reconnect:
             raise ValueError("reconnect needs an address; a socket cannot be connected again")
         return _begun(Connection.over_socket(address, timeout), wanted)
-    parsed = with_files(parse_address(address) if isinstance(address, str) else address, tls_ca, tls_cert, tls_key)
+    parsed = parse_address(address) if isinstance(address, str) else address
+    parsed = with_files(parsed, tls_ca, tls_cert, tls_key, tls_psk)
     if not reconnect:
         return _begun(open_connection(parsed, timeout), wanted)
     seconds = reconnect if first_connect is None else first_connect
