@@ -505,3 +505,62 @@ def test_certificates_are_renewed(start: Start, tmp_path: Path) -> None:
         program.reload()
         assert shown() == after
         assert client.rpc(m.Tgetattr(0, GETATTR_BASIC)).attributes.nlink
+
+
+HANGS = r"""
+import os, sys
+from ninep.app import reload
+read = reload.read
+def hanging(settings):
+    sys.stderr.write("the files are asked for\n")
+    os.close(os.open("DEVICE", os.O_RDONLY))  # waits for a writer
+    return read(settings)
+reload.read = hanging
+"""
+
+
+class TestFilesOfADeviceThatDoesNotAnswer:
+    """The configuration may be on a network file system."""
+
+    def test_clients_are_served_and_the_change_comes_when_it_answers(self, start: Start, device: Path) -> None:
+        one = start(patch=HANGS.replace("DEVICE", str(device)))
+        added = "[exports.a]\ntarget = 'a'\n[exports.b]\ntarget = 'b'\n[exports.c]\ntarget = 'c'"
+        one.reload(added, said="the files are asked for")
+        with one.connect(b"a") as client:
+            assert name_in(client) == b"a"
+            with refused(Errno.ENOENT):
+                client.attach(fid=5, aname=b"c")
+            before = len(one.server.said())
+            answer(device)
+            one.server.wait_for("ninep: reloaded: 3 exports, 1 opened", before)
+            client.attach(fid=5, aname=b"c")
+
+    def test_the_end_does_not_wait_for_it(self, start: Start, device: Path) -> None:
+        one = start(patch=HANGS.replace("DEVICE", str(device)))
+        one.reload(said="the files are asked for")
+        one.server.stop()
+
+    def test_another_reload_waits_for_it(self, start: Start, device: Path) -> None:
+        one = start(patch=HANGS.replace("DEVICE", str(device)))
+        one.reload("workers = 'none'", said="the files are asked for")
+        os.kill(one.server.pid, signal.SIGHUP)
+        with one.connect(b"a"):  # it was heard
+            before = len(one.server.said())
+            one.write("[exports.a]\ntarget = 'a'")
+            answer(device)
+            one.server.wait_for("the files are asked for", before)
+            answer(device)
+            one.server.wait_for("ninep: reloaded: 1 exports", before)
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Path:
+    """What reading the configuration waits for."""
+    path = tmp_path / "device"
+    os.mkfifo(path)
+    return path
+
+
+def answer(device: Path) -> None:
+    """Whoever waits for it goes on."""
+    os.close(os.open(device, os.O_WRONLY))

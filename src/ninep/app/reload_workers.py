@@ -1,7 +1,7 @@
 """The configuration file read again where several processes serve (``server.worker_change``).
 
-The parent reads and checks it, and takes new addresses; it opens no export, since it must make no
-call that can wait for a device. A worker gets the configuration as the parent read it, opens what is
+The parent reads and checks it, in a thread, and takes new addresses; it opens no export, since it
+must make no call that can wait for a device. A worker gets the configuration as the parent read it, opens what is
 new, says whether it could, and serves it when the parent says so. A worker that is started later
 gets what is served then, and opens what was not open when the parent began.
 """
@@ -12,11 +12,14 @@ import asyncio
 import logging
 import os
 import pickle
+import signal
 import socket
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any, Final, NamedTuple
+from time import monotonic
+from typing import IO, Any, Final, NamedTuple, Protocol, TypeAlias
 
 from ninep.app.build import limits_of
 from ninep.app.config import ServerConfig
@@ -47,6 +50,14 @@ from ninep.transport import Address, Bound, listeners
 log = logging.getLogger("ninep.serve")
 
 CHUNK: Final = 1 << 16
+READ_WITHIN: Final = 20.0
+"""Seconds for the files to be read. Until then no worker is started (a fork has the locks of that thread,
+and not the thread), and another reload waits.
+"""
+
+_HANG_UP: Any = getattr(signal, "SIGHUP", None)
+_Read: TypeAlias = tuple[ServerConfig, list[Callable[[], None]]]
+"""The configuration, and what puts renewed certificates in place."""
 
 
 class ChangeData(NamedTuple):
@@ -114,18 +125,60 @@ class Served:
         return built
 
 
+class ParentLoop(Protocol):
+    """What reloads need of the parent."""
+
+    def change(self, change: Change) -> None:
+        """As ``Pool.change``."""
+
+    def watch(self, descriptor: int, call: Callable[[], None]) -> None:
+        """As ``Pool.watch``."""
+
+    def unwatch(self, descriptor: int) -> None:
+        """As ``Pool.unwatch``."""
+
+    def start_none_until(self, when: float) -> None:
+        """As ``Pool.start_none_until``."""
+
+
+class _Reading:
+    """A call in a thread of its own, which the end of the process does not wait for: the files may be on
+    a device that does not answer.
+    """
+
+    def __init__(self, call: Callable[[], _Read]) -> None:
+        self.began = monotonic()
+        self.done, self._written = socket.socketpair()
+        """Can be read when it is over."""
+        self._call = call
+        self._result: _Read | None = None
+        self._error: Exception | None = None
+        threading.Thread(target=self._run, name="ninep-reload", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self._result = self._call()
+        except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
+            self._error = error
+        self._written.close()
+
+    def result(self) -> _Read:
+        """What the call returned, or raised."""
+        if self._result is None:
+            raise self._error or NotReloaded("it was not read")
+        return self._result
+
+
 class ParentReload:
     """The reloads of a server of several processes, in the parent."""
 
-    def __init__(
-        self, read_settings: Callable[[], ServerConfig], served: Served, change: Callable[[Change], None]
-    ) -> None:
-        """``change``: of the pool."""
+    def __init__(self, read_settings: Callable[[], ServerConfig], served: Served, loop: ParentLoop) -> None:
         self._read = read_settings
         self._served = served
-        self._change = change
+        self._loop = loop
         self._hangup = Hangup()
-        self._ended = False
+        self._reading: _Reading | None = None
+        self._again = self._ended = False
 
     def end(self) -> None:
         """Another process serves now: this one changes no more."""
@@ -138,22 +191,46 @@ class ParentReload:
         if self._ended:
             say_why(OTHER_SERVES)
             return False
+        if self._reading is not None:
+            if monotonic() - self._reading.began < READ_WITHIN:
+                self._again = True
+                return False
+            say_why("the files of the configuration could not be read in time: they are read again")
+            self._over(self._reading)
         begin_notify()
+        now, addresses = self._served.settings, list(self._served.bound.items())
+        self._reading = reading = _Reading(lambda: _read_files(self._read, now, addresses))
+        self._loop.start_none_until(reading.began + READ_WITHIN)
+        self._loop.watch(reading.done.fileno(), self._finish_reading)
+        return False
+
+    def _over(self, reading: _Reading) -> None:
+        self._loop.unwatch(reading.done.fileno())
+        reading.done.close()
+        self._reading = None
+        self._loop.start_none_until(0.0)
+
+    def _finish_reading(self) -> None:
+        reading = self._reading
+        if reading is None:
+            return
+        self._over(reading)
         try:
-            self._begin()
+            if self._ended:
+                raise NotReloaded(OTHER_SERVES)  # noqa: TRY301 - as the rest
+            self._begin(*reading.result())
         except NotReloaded as error:
             say_why(str(error))
             end_notify(str(error))
         except Exception:
             log.exception("the reload failed")
             end_notify("it failed")
-        return False
+        if self._again:
+            self._again = False
+            os.kill(os.getpid(), _HANG_UP)  # after this change
 
-    def _begin(self) -> None:
+    def _begin(self, settings: ServerConfig, renewed: list[Callable[[], None]]) -> None:
         served = self._served
-        settings = carried(read(self._read), served.settings)
-        kept = [served.bound[address] for address in settings.listen if address in served.bound]
-        renewed = renewals(one.address for one in kept)  # here for workers that are started later
         bound = _bind([address for address in settings.listen if address not in served.bound])
         gone = [address for address in served.bound if address not in settings.listen]
         added: dict[int, socket.socket] = {}
@@ -188,7 +265,17 @@ class ParentReload:
             end_notify()
 
         removed = [number for address in gone for number in served.numbers(served.bound[address])]
-        self._change(Change(file.fileno(), added, removed, done))
+        self._loop.change(Change(file.fileno(), added, removed, done))
+
+
+def _read_files(
+    read_settings: Callable[[], ServerConfig], before: ServerConfig, bound: Iterable[tuple[Address, Bound]]
+) -> _Read:
+    """The configuration, and what the addresses that stay have from files: for workers that are started
+    later. ``NotReloaded``.
+    """
+    settings = carried(read(read_settings), before)
+    return settings, renewals(one.address for address, one in bound if address in settings.listen)
 
 
 def _bind(addresses: Sequence[Address]) -> dict[Address, Bound]:

@@ -77,8 +77,8 @@ class _Parent:
         self._endpoint = endpoint
         self._control = control
         self._served = Served.begin(settings, exports, bound)
-        self._reload = None if again is None else ParentReload(again, self._served, self._change)
-        self._upgrade = Upgrade(settings, self._sockets, self._watch, self._unwatch, self._leave)
+        self._reload = None if again is None else ParentReload(again, self._served, self)
+        self._upgrade = Upgrade(settings, self._sockets, self.watch, self.unwatch, self._leave)
         starting.hand_over()
         self._pool = Pool(
             list(self._served.sockets.values()),
@@ -114,20 +114,29 @@ class _Parent:
         self._upgrade.forget()
         notify("STOPPING=1")
 
-    def _change(self, change: Change) -> None:
+    # -- what its reloads and upgrades need (reload_workers.ParentLoop)
+
+    def change(self, change: Change) -> None:
+        """As of the pool."""
         self._pool.change(change)
+
+    def watch(self, descriptor: int, call: Callable[[], None]) -> None:
+        """As of the pool."""
+        self._pool.watch(descriptor, call)
+
+    def unwatch(self, descriptor: int) -> None:
+        """As of the pool."""
+        self._pool.unwatch(descriptor)
+
+    def start_none_until(self, when: float) -> None:
+        """As of the pool."""
+        self._pool.start_none_until(when)
 
     # -- another process in the place of this one
 
     def _sockets(self) -> list[tuple[str, Sequence[socket.socket]]]:
         found = [of_place(address, _shared(one)) for address, one in self._served.bound.items()]
         return found + of_metrics(self._settings, self._endpoint)
-
-    def _watch(self, descriptor: int, call: Callable[[], None]) -> None:
-        self._pool.watch(descriptor, call)
-
-    def _unwatch(self, descriptor: int) -> None:
-        self._pool.unwatch(descriptor)
 
     def _leave(self) -> None:
         if self._reload is not None:

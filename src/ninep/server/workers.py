@@ -115,6 +115,8 @@ class Pool:
         self._failed = self._accepting = self._draining = False
         self._resting = 0.0
         """Until when nothing is accepted."""
+        self._none_until = 0.0
+        """Until when no worker is started."""
         self._missing: list[tuple[int, float]] = []
         """The places of workers that are not replaced yet, and when to try."""
         self._deaths = [0] * count
@@ -157,7 +159,7 @@ class Pool:
             os._exit(status)
 
     def _replace(self, place: int) -> None:
-        if self._changing is not None:
+        if self._changing is not None or monotonic() < self._none_until:
             self._missing.append((place, 0.0))
             return
         try:
@@ -219,7 +221,7 @@ class Pool:
                 worker.ask_to_end()
         self._resting = self._resting if now < self._resting else 0.0
         self._go_on_changing()
-        if self._changing is None:
+        if self._changing is None and now >= self._none_until:
             due = [place for place, when in self._missing if now >= when]
             self._missing = [(place, when) for place, when in self._missing if now < when]
             for place in due:
@@ -233,6 +235,10 @@ class Pool:
     def unwatch(self, descriptor: int) -> None:
         """Call it no more."""
         self._selector.unregister(descriptor)
+
+    def start_none_until(self, when: float) -> None:
+        """Replace no worker before that time (``time.monotonic``)."""
+        self._none_until = when
 
     def leave(self) -> None:
         """Another server listens at the addresses now: as ``drain``, and the workers are told."""
