@@ -4,7 +4,8 @@ import asyncio
 import logging
 import socket
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -167,3 +168,42 @@ def test_an_address_that_cannot_be_listened_at_changes_nothing() -> None:
             assert (driver.closed, new.closed) == (0, 1)
 
     asyncio.run(main())
+
+
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
+with suppress(ImportError):  # not on every system
+    import uvloop
+
+    LOOPS["uvloop"] = uvloop.new_event_loop
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("iterations", range(6))
+def test_who_was_accepted_just_before_a_drain_is_served(loop: str, iterations: int) -> None:
+    """Another process listens at the same socket: it has who was not accepted, and this one all others,
+    in whatever iteration of the event loop the drain comes.
+    """
+
+    async def main() -> None:
+        async with Server([Export("", MemoryDriver())]) as server:
+            await server.listen("127.0.0.1:0")
+            (listening,) = server.listeners[0].sockets
+            with listening.dup() as others, socket.create_connection(listening.getsockname(), TIMEOUT) as sock:
+                for _ in range(iterations):
+                    await asyncio.sleep(0)
+                server.drain(leave=True)
+                idle = asyncio.create_task(server.wait_idle())
+                try:
+                    taken = others.accept()[0]
+                except BlockingIOError:
+                    client = RawClient(sock)
+                    await asyncio.to_thread(client.version)
+                    assert not idle.done()
+                else:
+                    taken.close()
+                sock.close()
+                async with asyncio.timeout(TIMEOUT):
+                    await idle
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(main())

@@ -123,6 +123,7 @@ class Server:
         self._tidying: asyncio.TimerHandle | None = None
         self._idle, self._hurried, self._closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._idle.set()
+        self._leaving: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -178,11 +179,28 @@ class Server:
         process listens at the addresses now.
         """
         self.draining = True
+        self._idle.clear()
+        closes: list[Callable[[], None]] = []
         for listener in list(self._listeners):
-            row = transport_of(listener.address)
-            if row.accept is None and row.listen is None:
+            if not _takes_its_own(listener.address):
                 self._listeners.remove(listener)
-                (listener.leave if leave and listener.leave is not None else listener.close)()
+                close = listener.leave if leave and listener.leave is not None else listener.close
+                if listeners.stop_accepting(listener):
+                    closes.append(close)
+                else:
+                    close()
+        self._leaving = asyncio.get_running_loop().create_task(self._leave(closes))
+
+    async def _leave(self, closes: Iterable[Callable[[], None]]) -> None:
+        """Clients that were accepted just now are served, too: their connections are made some iterations
+        later, and with asyncio those of a closed listener never.
+        """
+        await listeners.connections_made()
+        for close in closes:
+            close()
+        await listeners.connections_made()
+        if not self._connections:
+            self._idle.set()
 
     def instrumented(self) -> list[Connection]:
         """The connections, if they are instrumented: to be read, from any thread."""
@@ -321,15 +339,20 @@ class Server:
         """What makes the connections of an address: of 9P, or of what else its transport carries."""
         protocol = "" if address is None else transport_of(address).protocol
         made = PROTOCOLS.get(protocol)(address, self.exports) if protocol else Connection
-        return partial(self._connection, made, on_end)
+        by_itself = address is not None and _takes_its_own(address)
+        return partial(self._connection, made, self._connected_by_itself if by_itself else self._connected, on_end)
 
     def _connection(
-        self, made: Callable[..., Connection], on_end: Callable[[Connection], None], transport: Transport
+        self,
+        made: Callable[..., Connection],
+        on_begin: Callable[[Connection], None],
+        on_end: Callable[[Connection], None],
+        transport: Transport,
     ) -> Connection:
         if not self._serving and not self._closing:
             self._serving = True
             serve_in_this_thread(1)
-        return made(transport, context=self._context, on_begin=self._connected, on_end=on_end)
+        return made(transport, context=self._context, on_begin=on_begin, on_end=on_end)
 
     def _observe(self) -> Observer | None:
         observers: list[Observer] = [CountingObserver(self.counters)] if self._instrumented else []
@@ -341,10 +364,14 @@ class Server:
     def _alone(self) -> bool:
         return len(self._connections) == 1 and not self._closing
 
-    def _connected(self, connection: Connection) -> None:
+    def _connected_by_itself(self, connection: Connection) -> None:
+        """At a listener that keeps its socket."""
         if self.draining:
             connection.abort()
-            return
+        else:
+            self._connected(connection)
+
+    def _connected(self, connection: Connection) -> None:
         if not self.admission.enter(connection):
             return
         self._connections.add(connection)
@@ -373,7 +400,7 @@ class Server:
         log.debug("disconnected %s", connection.peer)
         for retiring in list(self._retiring):
             retiring.ended(connection)
-        if not self._connections:
+        if not self._connections and (self._leaving is None or self._leaving.done()):
             self._idle.set()
 
     def _adopted_ended(self, connection: Connection) -> None:
@@ -454,3 +481,9 @@ class Server:
                 connection.abort()
             with suppress(TimeoutError):  # what hangs now is left behind
                 await asyncio.wait_for(self._idle.wait(), 1)
+
+
+def _takes_its_own(address: Address) -> bool:
+    """Its listener would take its connections with it."""
+    row = transport_of(address)
+    return row.accept is not None or row.listen is not None

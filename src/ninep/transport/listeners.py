@@ -57,6 +57,25 @@ async def listen(address: Address, make: MakeConnection, *, busy_poll: bool = Tr
     return Listener(bound.address, close, accepting, address, bound.sockets if own else (), leave if own else None)
 
 
+def stop_accepting(listener: Listener) -> bool:
+    """Accept no more, but let those that were accepted become connections (``connections_made``), and
+    close it then. False: that needs no waiting with this event loop. asyncio's makes connections some
+    iterations after it has accepted, and none of a closed listener.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        stopped = [loop.remove_reader(sock.fileno()) for sock in listener.sockets]
+    except NotImplementedError:  # that of Windows
+        return False
+    return any(stopped)
+
+
+async def connections_made() -> None:
+    """All that were accepted before are made: by accept, a task, a call."""
+    for _ in range(4):
+        await asyncio.sleep(0)
+
+
 class Served(Protocol):
     """What is served at a socket, if it does not end by itself."""
 
