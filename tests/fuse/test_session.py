@@ -7,7 +7,10 @@ from collections.abc import Callable
 import pytest
 from tests.support.fuse_kernel import ROOT, Kernel, entry_of, refused
 
+from ninep.errors import linux_errno
+from ninep.fuse.dispatcher import Request
 from ninep.fuse.session import Session
+from ninep.fuse.table import TABLE
 from ninep.linux import Errno
 from ninep.server.limits import Limits
 from ninep.wire.fuse import Opcode
@@ -136,3 +139,54 @@ def test_an_inode_number_that_is_used_again_is_another_node(kernel: Kernel) -> N
     other = session.enter(root.clone(), attributes._replace(qid_path=77, btime_sec=2))
     assert first is same
     assert other.nodeid > first.nodeid
+
+
+class TestARequestOnItsWayToAThread:
+    """What it uses is taken away by a request that another thread is busy with. Given back twice it
+    would be another's: no honest kernel sends these.
+    """
+
+    def test_release(self, kernel: Kernel) -> None:
+        made = kernel.create(ROOT, b"f")
+        request = self.request(kernel, made.nodeid, made.fh)
+        kernel.release(made.fh)
+        self.pass_through(request)
+        with refused(Errno.EBADF):
+            kernel.read(made.fh)
+
+    def test_forget(self, kernel: Kernel) -> None:
+        made = kernel.create(ROOT, b"f")
+        kernel.release(made.fh)
+        request = self.request(kernel, made.nodeid, made.fh)
+        kernel.forget(made.nodeid)
+        self.pass_through(request)
+        with refused(Errno.ESTALE):
+            kernel.attr(made.nodeid)
+
+    def test_neither(self, kernel: Kernel) -> None:
+        made = kernel.create(ROOT, b"f")
+        request = self.request(kernel, made.nodeid, made.fh)
+        request.reference()
+        kernel.release(made.fh)
+        kernel.forget(made.nodeid)
+        (opened,) = request.opened
+        assert opened.file is not None
+        assert opened.file.read(0, 1) == b""
+        request.unreference()
+
+    def request(self, kernel: Kernel, nodeid: int, fh: int) -> Request:
+        """A READ."""
+        return Request(kernel.dispatcher.session, TABLE[Opcode.READ], 99, nodeid, 0, 0, (fh, 0, 1, 0, 0, 0, 0))
+
+    def pass_through(self, request: Request) -> None:
+        """As one that a thread has had."""
+        request.reference()
+        request.unreference()
+
+
+def test_a_handle_is_closed_once(kernel: Kernel) -> None:
+    made = kernel.create(ROOT, b"f")
+    session = kernel.dispatcher.session
+    session.close(made.fh)
+    with pytest.raises(OSError, check=lambda error: linux_errno(error) is Errno.EBADF):
+        session.close(made.fh)

@@ -96,11 +96,9 @@ class Request:
         self.future = None
 
     def reference(self) -> None:
-        """Keep what it uses."""
-        for entry in self.entries:
-            self.session.reference(entry)
-        for opened in self.opened:
-            self.session.reference_handle(opened)
+        """Keep what it uses, but for what a FORGET or RELEASE in a thread has taken away since."""
+        self.entries = [entry for entry in self.entries if self.session.reference(entry)]
+        self.opened = [opened for opened in self.opened if self.session.reference_handle(opened)]
 
     def unreference(self) -> None:
         """Keep it no longer."""

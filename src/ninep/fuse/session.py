@@ -269,24 +269,26 @@ class Session:
 
     def forget(self, nodeid: int, lookups: int) -> None:
         """The kernel gives up some of its references. The root stays."""
-        entry = self.nodes.get(nodeid)
-        if entry is None or nodeid == ROOT_ID:
-            return
         with self._guard:
+            entry = self.nodes.get(nodeid)
+            if entry is None or nodeid == ROOT_ID:
+                return
             entry.lookups -= lookups
             if entry.lookups > 0:
                 return
-            self.nodes.pop(nodeid, None)
+            del self.nodes[nodeid]
             if self.by_key.get(entry.key) is entry:
                 del self.by_key[entry.key]
             unused = not entry.references
         if unused:
             entry.node.release()
 
-    def reference(self, entry: Entry) -> None:
-        """The node is used by something that is open, or by a request in a thread."""
+    def reference(self, entry: Entry) -> bool:
+        """The node is used by a request in a thread. False if it was forgotten by now: then it is not."""
         with self._guard:
-            entry.references += 1
+            known = bool(entry.references) or self.nodes.get(entry.nodeid) is entry
+            entry.references += known
+            return known
 
     def unreference(self, entry: Entry) -> None:
         """No more by that."""
@@ -358,8 +360,8 @@ class Session:
         """A handle is not used any more; what it stands for is closed when no thread is at it. An
         error of closing is the caller's.
         """
-        opened = self.handle(fh)
         with self._guard:
+            opened = self.handle(fh)
             del self.opened[fh]
             self._count(opened, -1)
             self.directories -= opened.directory is not None
@@ -368,10 +370,11 @@ class Session:
         if not busy:
             self._close(opened)
 
-    def reference_handle(self, opened: Opened) -> None:
-        """A request in a thread uses it."""
+    def reference_handle(self, opened: Opened) -> bool:
+        """A request in a thread uses it. False if it was closed by now: then it does not."""
         with self._guard:
-            opened.references += 1
+            opened.references += not opened.closed
+            return not opened.closed
 
     def unreference_handle(self, opened: Opened) -> None:
         """No more."""
@@ -429,11 +432,14 @@ class Session:
         return errors
 
     def _forget_all(self, nodeid: int) -> None:
-        entry = self.nodes.pop(nodeid, None)
-        if entry is not None:
+        with self._guard:
+            entry = self.nodes.pop(nodeid, None)
+            if entry is None:
+                return
             self.by_key.pop(entry.key, None)
-            if not entry.references:
-                entry.node.release()
+            unused = not entry.references
+        if unused:
+            entry.node.release()
 
     def end(self) -> None:
         """Everything is closed: give back what was granted."""
