@@ -150,7 +150,7 @@ class LocalFile(CachedFile):
 
     def lock(self, kind: int, start: int, length: int) -> None:
         rule = self.node.table.devices.locks
-        if not rule.asks(self.node.dev):
+        if not rule.asks_always and not rule.asks(self.node.dev):
             return
         try:
             host.lock(self.handle if self._locks == NO_HANDLE else self._locks, kind, start, length)

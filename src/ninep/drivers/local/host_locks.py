@@ -30,11 +30,13 @@ LOCKS: Final = (AUTO, HOST, SERVER)
 class HostLocks:
     """The rule of one export, and the devices that have no locks."""
 
-    __slots__ = ("_rule", "_without")
+    __slots__ = ("_rule", "_without", "asks_always")
 
     def __init__(self, rule: str = AUTO) -> None:
         self._rule = rule
         self._without: set[int] = set()
+        self.asks_always = rule != SERVER
+        """There is no device for which ``asks`` says anything else."""
 
     def learn(self, device: int, there: bool) -> None:
         """It was found whether a device has locks."""
@@ -42,6 +44,7 @@ class HostLocks:
             self._without.discard(device)
         else:
             self._without.add(device)
+        self.asks_always = self._rule != SERVER and not self._without
 
     def asks(self, device: int) -> bool:
         """Whether the host is asked. ENOLCK where it has to be, and cannot."""

@@ -57,7 +57,9 @@ def lock(
     """Lock or unlock. A conflict is not waited for: with the blocking flag too, BLOCKED makes the
     client poll (kernel v9fs_file_do_lock).
     """
-    held = session.fid(fid)
+    held = session.fids.get(fid)
+    if held is None:
+        raise Refused(Errno.EBADF, f"fid {fid} is not in use")
     if not wait and not held.node.inline:
         raise WouldBlock
     if flags & ~(LOCK_FLAG_BLOCK | LOCK_FLAG_RECLAIM):
