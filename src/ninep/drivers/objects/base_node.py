@@ -16,6 +16,11 @@ from ninep.linux import O_ACCMODE, O_RDONLY, S_IFDIR
 from ninep.node import Node
 
 
+def without_frames(error: OSError) -> Refused:
+    """The same to be kept: the frames of an error have contents, which would take room in the spool."""
+    return Refused(linux_errno(error), str(error.args[0]) if isinstance(error, Refused) else str(error))
+
+
 class BaseNode(Node):
     """An object or a directory that fids hold. What is stated of its content is guarded by ``lock``,
     its name and references by the lock of the tables.
@@ -50,7 +55,7 @@ class BaseNode(Node):
         self.generation = 0
         """How often another client of the store replaced it."""
         self.deleted = False
-        self.failed: OSError | None = None
+        self.failed: Refused | None = None
         """Why it could not be put; not said to a client yet."""
         self.lock = Lock()
 
@@ -115,13 +120,13 @@ class BaseNode(Node):
 
     def fail(self, error: OSError) -> None:
         """It could not be put: the next who changes, opens or closes it is told."""
-        self.failed = error
+        self.failed = without_frames(error)
 
     def say(self) -> None:
         """Raise why it could not be put, once."""
         failed, self.failed = self.failed, None
         if failed is not None:
-            raise Refused(linux_errno(failed), str(failed))
+            raise failed
 
     def opened(self, flags: int) -> None:
         """One open file more."""
@@ -135,7 +140,7 @@ class BaseNode(Node):
 
     def drop_spool(self) -> None:
         """Keep no local copy that is not needed; with ``lock`` held."""
-        if not self.files and not self.dirty and not self.deleted:
+        if not self.files and (self.deleted or not self.dirty):
             self.spool = None
 
     @abstractmethod

@@ -134,6 +134,7 @@ def unlink(bucket: Bucket, key: str, *, directory: bool) -> None:
                 if node.may_be_there:
                     bucket.store.delete(node.object_key)
                 bucket.tree.forget(node)
+                node.drop_spool()
             bucket.tree.changed(node.key, None, bucket.clock())
         finally:
             node.release()

@@ -78,6 +78,7 @@ def _move_file(bucket: Bucket, node: BaseNode, old: str, new: str, replaced: Bas
                 bucket.store.delete(old)
             if replaced is not None:
                 bucket.tree.forget(replaced)
+                replaced.drop_spool()
             bucket.tree.moved(old, new, [old])
             node.put_as(made)
             _renamed(bucket, old, new, content.entry_of(bucket, node))
@@ -131,7 +132,7 @@ def _copy_and_delete(bucket: Bucket, node: BaseNode, old: str, new: str, replace
         return bucket.store.copy(info.key, target, info.etag if conditions else None, replace=False)
 
     try:
-        etags = _each(bucket, f"renaming {old!r}: copies", copy, objects)
+        etags = _copy(bucket, f"renaming {old!r}: copies", copy, objects)
     except OSError:
         try:
             _delete(bucket, f"renaming {old!r}: copies given up", [new + info.key[len(old) :] for info in objects])
@@ -147,6 +148,20 @@ def _copy_and_delete(bucket: Bucket, node: BaseNode, old: str, new: str, replace
         inner.put_as(copies.get(inner.object_key, inner.etag))
     _renamed(bucket, old, new, content.entry_of(bucket, node))
     _delete(bucket, f"renaming {old!r}: old objects deleted", [info.key for info in objects])
+
+
+def _copy(bucket: Bucket, what: str, copy: Callable[[Info], str], objects: list[Info]) -> list[str]:
+    """Markers of directories first, the highest first: where a file is made at the same time, SeaweedFS
+    may lose the marker.
+    """
+    made: dict[str, str] = {}
+    markers = [info for info in objects if info.key.endswith("/")]
+    for depth in sorted({info.key.count("/") for info in markers}):
+        some = [info for info in markers if info.key.count("/") == depth]
+        made |= zip((info.key for info in some), _each(bucket, what, copy, some), strict=True)
+    files = [info for info in objects if not info.key.endswith("/")]
+    made |= zip((info.key for info in files), _each(bucket, what, copy, files), strict=True)
+    return [made[info.key] for info in objects]
 
 
 def _delete(bucket: Bucket, what: str, keys: list[str]) -> None:

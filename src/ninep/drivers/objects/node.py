@@ -275,7 +275,22 @@ class ObjectNode(BaseNode):
             self.writable().truncate(size)
             self.changed(by)
 
+    def _settle_above(self) -> None:
+        """Folders first: where a file is put at the same time as the marker of its folder, SeaweedFS may
+        lose the marker.
+        """
+        key = parent_of(self.key)
+        above = self.bucket.tree.hold(key) if key else None
+        if above is not None:
+            try:
+                if above.unsaved and not above.etag:
+                    above.settle()
+            finally:
+                above.release()
+
     def settle(self) -> None:
+        if self.unsaved:
+            self._settle_above()
         with self.lock:
             if not self.unsaved:
                 self.dirty = self.attrs_dirty = False

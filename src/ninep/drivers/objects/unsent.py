@@ -14,9 +14,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
-from ninep.drivers.objects.base_node import BaseNode
+from ninep.drivers.objects.base_node import BaseNode, without_frames
 from ninep.drivers.objects.spool import Budget
-from ninep.errors import Refused, linux_errno
+from ninep.errors import Refused
 from ninep.linux import Errno
 from ninep.node import check_may_wait
 
@@ -78,7 +78,7 @@ class Unsent:
         self._ended = False
         self._failures = 0
         self._said = 0.0
-        self._failed: OSError | None = None
+        self._failed: Refused | None = None
 
     def __len__(self) -> int:
         return len(self._nodes)
@@ -176,6 +176,7 @@ class Unsent:
 
     def _note(self, node: BaseNode, error: OSError) -> bool:
         """Count a failure, and say it. Whether it is the last one: what was written is lost."""
+        error = without_frames(error)
         node.fail(error)
         now = time.monotonic()
         with self._changed:
@@ -227,7 +228,7 @@ class Unsent:
         with self._changed:
             failed, self._failed = self._failed, None
         if failed is not None:
-            raise Refused(linux_errno(failed), str(failed))
+            raise failed
 
     def call(self, act: Callable[[], None]) -> None:
         """Call something in one of the threads, for who must not wait. An error is logged."""
