@@ -1,6 +1,7 @@
 """Walls that no import contract sees: who asks which system this is, and who catches everything."""
 
 import ast
+import re
 from collections.abc import Container, Iterator
 from pathlib import Path
 
@@ -257,3 +258,103 @@ def rebound(name: str, tree: ast.Module) -> Iterator[tuple[str, str]]:
                 continue
             if isinstance(node.value, ast.Name) and node.value.id == "self":
                 yield name, f"{cls.name}.{node.attr}"
+
+
+# -- tests mirror the source ------------------------------------------------------------------------------------------
+
+TESTS = Path(__file__).parent
+TESTED_BY = {
+    "app/test_control.py": "app/control_client app/control_commands app/control_path cli/ctl",
+    "app/test_reload.py": "app/reload_workers server/retiring",
+    "app/test_upgrade.py": "transport/handed_on",
+    "cli/test_config.py": "app/config_schema app/settings",
+    "cli/test_copy.py": "cli/copying cli/progress",
+    "cli/test_main.py": "cli/groups cli/params",
+    "cli/test_odd_servers.py": "cli/waiting",
+    "cli/test_probe.py": "app/probing",
+    "cli/test_serve.py": "app/announce app/build app/logging app/process app/run_workers cli/rows server/protocols",
+    "cli/test_status.py": "cli/servers cli/status_table fuse/usage server/connection_state server/status",
+    "cli/test_sync.py": "cli/trees",
+    "cli/test_tls.py": "app/authority",
+    "cli/test_trace.py": "server/pcap",
+    "client/test_asyncio.py": "client/aio/__init__ client/aio/connection",
+    "client/test_client.py": "client/aio/base client/aio/dotl client/aio/export client/aio/opener client/aio/session client/aio/verbs",
+    "client/test_copying.py": "client/aio/getting client/aio/putting client/aio/sources",
+    "drivers/local/test_directory.py": "drivers/local/per_call_handles drivers/local/walking",
+    "drivers/local/test_driver.py": "drivers/__init__ drivers/local/devices drivers/local/options",
+    "drivers/local/test_idle_files.py": "drivers/local/reopening",
+    "drivers/objects/test_node.py": "drivers/objects/base_node drivers/objects/making drivers/objects/moves drivers/objects/opened"
+    " drivers/objects/tree",
+    "drivers/objects/test_s3.py": "drivers/objects/ahead drivers/objects/content",
+    "drivers/test_memory.py": "drivers/memory/inode drivers/memory/node drivers/memory/opened drivers/memory/options",
+    "faults/test_end.py": "app/cut_short app/ending host/terminal server/signals",
+    "fuse/test_connection.py": "fuse/handlers/beginning",
+    "fuse/test_kernel.py": "fuse/serving transport/dev_fuse transport/fuse",
+    "host/test_linux.py": "host/_api host/_libc host/_posix",
+    "host/windows/test_driver.py": "host/windows/contents host/windows/host host/windows/info host/windows/removed"
+    " host/windows/tags testing/fake_nt testing/fake_nt_info testing/fake_nt_open testing/fake_nt_volume",
+    "host/windows/test_status.py": "host/windows/error",
+    "layers/test_run_as.py": "host/_credentials",
+    "security/test_passthrough.py": "security/none",
+    "server/test_connection_end.py": "server/context server/threads",
+    "server/test_latency_guard.py": "server/slow_storage",
+    "server/test_listing.py": "server/entries",
+    "test_docs_types.py": "__init__",
+    "test_metrics.py": "server/instrumented",
+    "testing/test_suite.py": "node",
+    "transport/test_addresses.py": "transport/hyperv transport/tcp transport/unix transport/vsock",
+    "transport/test_inherited.py": "transport/stdio",
+    "transport/test_listeners.py": "transport/connecting transport/writer",
+    "transport/test_stored_front_end.py": "transport/service_manager",
+    "transport/test_tls.py": "transport/tls_reasons",
+    "transport/test_vhost_user.py": "transport/front_end",
+    "virtio/test_device.py": "virtio/rings virtio/vring",
+    "wine/test_contract.py": "host/windows/calls",
+    "app/test_hints.py": "transport/tcp_hints",
+}
+"""Modules without a file of tests of their own, and the tests that they have nevertheless. A new module
+gets its own; a row that goes is welcome.
+"""
+NO_TESTS = ("client/blocking/", "testing/suite/")
+"""Generated from what is tested; tests themselves."""
+LONGEST_TESTS = 500
+LONG_TESTS = {
+    "app/test_reload.py": 520,
+    "client/test_destination.py": 540,
+    "host/test_linux.py": 540,
+    "security/test_mapped_owner.py": 550,
+    "transport/test_tls.py": 530,
+}
+
+
+def acts(tree: ast.Module) -> bool:
+    """Something in it does more than to be declared."""
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return any(not isinstance(line, ast.Raise | ast.Pass | ast.Expr) for one in functions for line in one.body)
+
+
+def has_tests(name: str) -> bool:
+    """Of ``a/_b.py``: ``a/test_b.py``, or by subject ``a/test_b_SUBJECT.py``; of a package, in it or beside it."""
+    *folder, module = name.removesuffix(".py").split("/")
+    folders = [folder[:-1] if folder[-1:] == ["aio"] else folder]
+    if module == "__init__":
+        module, folders = folder[-1] if folder else "ninep", [folder, folder[:-1]]
+    found = [path for one in folders for path in TESTS.joinpath(*one).glob(f"test_{module.lstrip('_')}*.py")]
+    return any(re.fullmatch(f"test_{module.lstrip('_')}(_.*)?", path.stem) for path in found)
+
+
+def test_a_module_has_tests_of_its_own_name() -> None:
+    acting = {name for name, tree in modules() if acts(tree) and not name.startswith(NO_TESTS)}
+    assert "server/locks.py" in acting
+    listed = {f"{module}.py" for modules in TESTED_BY.values() for module in modules.split()}
+    assert {name for name in acting if not has_tests(name)} == listed
+    assert [name for name in TESTED_BY if not (TESTS / name).is_file()] == []
+
+
+def test_files_of_tests_are_short_too() -> None:
+    sizes = {
+        path.relative_to(TESTS).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for path in TESTS.rglob("test_*.py")
+    }
+    assert {name: size for name, size in sizes.items() if size > LONG_TESTS.get(name, LONGEST_TESTS)} == {}
+    assert [name for name in LONG_TESTS if sizes[name] <= LONGEST_TESTS] == []

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,3 +32,20 @@ def kernels() -> Iterator[Callable[..., Kernel]]:
 def kernel(kernels: Callable[..., Kernel]) -> Kernel:
     """One that has mounted an empty file system in memory."""
     return kernels()
+
+
+@pytest.fixture
+def ground() -> Iterator[Path]:
+    """A folder that other users can reach, unlike ``tmp_path``."""
+    made = Path(tempfile.mkdtemp(prefix="ninep-fuse."))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
+
+
+MODELS = ["passthrough", "none", "mapped-xattr", "mapped-file", "mapped-owner"]
+
+
+@pytest.fixture(params=MODELS)
+def model(request: pytest.FixtureRequest) -> str:
+    return str(request.param)

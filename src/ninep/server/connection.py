@@ -14,7 +14,7 @@ What happens to a request
 
 What a frame means is for ``dispatcher``, which knows all cases. The two loops here take a shorter
 way for a frame that is none of the special ones, while nothing is in flight: the same calls,
-without a request object (``tests/server/test_shortcuts.py`` holds them equal). When no more
+without a request object (``tests/server/test_dispatcher.py`` holds them equal). When no more
 requests are taken is for ``flow``, what runs in threads for ``threads``, traces and metrics for
 ``observer``. A transport gives it bytes and has ``write``, ``pause`` and ``resume``.
 """
