@@ -264,7 +264,7 @@ def rebound(name: str, tree: ast.Module) -> Iterator[tuple[str, str]]:
 
 TESTS = Path(__file__).parent
 TESTED_BY = {
-    "app/test_control.py": "app/control_client app/control_commands app/control_path cli/ctl",
+    "app/test_control.py": "app/control_client app/control_commands app/control_path app/control_pipe cli/ctl",
     "app/test_reload.py": "app/reload_workers server/retiring",
     "app/test_upgrade.py": "transport/handed_on",
     "cli/test_config.py": "app/config_schema app/settings",
@@ -283,8 +283,8 @@ TESTED_BY = {
     "drivers/local/test_directory.py": "drivers/local/per_call_handles drivers/local/walking",
     "drivers/local/test_driver.py": "drivers/__init__ drivers/local/devices drivers/local/options",
     "drivers/local/test_idle_files.py": "drivers/local/reopening",
-    "drivers/objects/test_node.py": "drivers/objects/base_node drivers/objects/making drivers/objects/moves drivers/objects/opened"
-    " drivers/objects/tree",
+    "drivers/objects/test_node.py": "drivers/objects/base_node drivers/objects/bucket drivers/objects/making drivers/objects/moves drivers/objects/opened"
+    " drivers/objects/tree drivers/objects/turns",
     "drivers/objects/test_s3.py": "drivers/objects/ahead drivers/objects/content",
     "drivers/test_memory.py": "drivers/memory/inode drivers/memory/node drivers/memory/opened drivers/memory/options",
     "faults/test_end.py": "app/cut_short app/ending host/terminal server/signals",
@@ -293,6 +293,7 @@ TESTED_BY = {
     "host/test_linux.py": "host/_api host/_libc host/_posix",
     "host/windows/test_driver.py": "host/windows/contents host/windows/host host/windows/info host/windows/removed"
     " host/windows/tags testing/fake_nt testing/fake_nt_info testing/fake_nt_open testing/fake_nt_volume",
+    "host/windows/test_pipes.py": "host/windows/win32",
     "host/windows/test_status.py": "host/windows/error",
     "layers/test_run_as.py": "host/_credentials",
     "security/test_passthrough.py": "security/none",
