@@ -283,7 +283,8 @@ TESTED_BY = {
     "drivers/local/test_directory.py": "drivers/local/per_call_handles drivers/local/walking",
     "drivers/local/test_driver.py": "drivers/__init__ drivers/local/devices drivers/local/options",
     "drivers/local/test_idle_files.py": "drivers/local/reopening",
-    "drivers/objects/test_node.py": "drivers/objects/base_node drivers/objects/bucket drivers/objects/making drivers/objects/moves drivers/objects/opened"
+    "drivers/objects/test_node.py": "drivers/objects/base_node drivers/objects/bucket"
+    " drivers/objects/making drivers/objects/moves drivers/objects/opened"
     " drivers/objects/tree drivers/objects/turns",
     "drivers/objects/test_s3.py": "drivers/objects/ahead drivers/objects/content",
     "drivers/test_memory.py": "drivers/memory/inode drivers/memory/node drivers/memory/opened drivers/memory/options",
