@@ -312,6 +312,7 @@ TESTED_BY = {
     "transport/test_vhost_user.py": "transport/front_end",
     "virtio/test_device.py": "virtio/rings virtio/vring",
     "wine/test_contract.py": "host/windows/calls",
+    "wine/test_service.py": "app/service host/windows/event_log host/windows/service_process host/windows/services",
     "app/test_hints.py": "transport/tcp_hints",
 }
 """Modules without a file of tests of their own, and the tests that they have nevertheless. A new module
