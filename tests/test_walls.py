@@ -2,7 +2,8 @@
 
 import ast
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import ninep
@@ -11,9 +12,12 @@ HOME = Path(ninep.__file__).parent
 QUESTIONS = {("sys", "platform"), ("os", "name"), ("os", "uname"), ("sys", "getwindowsversion")}
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    for path in sorted(HOME.rglob("*.py")):
-        yield path.relative_to(HOME).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def modules() -> Sequence[tuple[str, ast.Module]]:
+    return [
+        (path.relative_to(HOME).as_posix(), ast.parse(path.read_text(encoding="utf-8")))
+        for path in sorted(HOME.rglob("*.py"))
+    ]
 
 
 def asks_for_the_system(node: ast.AST) -> bool:
@@ -312,7 +316,7 @@ TESTED_BY = {
     "transport/test_vhost_user.py": "transport/front_end",
     "virtio/test_device.py": "virtio/rings virtio/vring",
     "wine/test_contract.py": "host/windows/calls",
-    "wine/test_service.py": "app/service host/windows/event_log host/windows/service_process host/windows/services",
+    "wine/test_service.py": "host/windows/event_log host/windows/service_process host/windows/services",
     "app/test_hints.py": "transport/tcp_hints",
 }
 """Modules without a file of tests of their own, and the tests that they have nevertheless. A new module
