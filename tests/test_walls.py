@@ -295,7 +295,7 @@ TESTED_BY = {
     "faults/test_end.py": "app/cut_short app/ending host/terminal server/signals",
     "fuse/test_connection.py": "fuse/handlers/beginning",
     "fuse/test_kernel.py": "fuse/serving transport/dev_fuse transport/fuse",
-    "host/test_linux.py": "host/_api host/_libc host/_posix",
+    "host/test_linux.py": "host/_api host/_libc host/_ofd_locks host/_posix",
     "host/windows/test_driver.py": "host/windows/contents host/windows/host host/windows/info host/windows/removed"
     " host/windows/tags testing/fake_nt testing/fake_nt_info testing/fake_nt_open testing/fake_nt_volume",
     "host/windows/test_pipes.py": "host/windows/win32",
@@ -323,6 +323,7 @@ NO_TESTS = ("client/blocking/", "testing/suite/")
 """Generated from what is tested; tests themselves."""
 LONGEST_TESTS = 500
 LONG_TESTS = {
+    "virtio/test_chains.py": 520,
     "app/test_reload.py": 520,
     "client/test_destination.py": 540,
     "security/test_mapped_owner.py": 550,
