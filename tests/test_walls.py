@@ -324,7 +324,7 @@ NO_TESTS = ("client/blocking/", "testing/suite/")
 LONGEST_TESTS = 500
 LONG_TESTS = {
     "virtio/test_chains.py": 520,
-    "app/test_reload.py": 520,
+    "app/test_reload.py": 570,
     "client/test_destination.py": 540,
     "security/test_mapped_owner.py": 550,
 }
