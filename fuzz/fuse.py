@@ -39,6 +39,7 @@ VALUES = (
 NAMES = (b"a", b"b", b"dir", b"", b".", b"..", b"a/b", b"x" * 255, b"x" * 256, b"user.a", b"security.capability")
 WIDTHS = {"H": 16, "I": 32, "Q": 64, "q": 64}
 RAW = 0xFF
+LIMITS = Limits(msize=8192, fids=40, open_files=20, directories=3, locks=20, in_flight=8)
 
 
 class _Defects(logging.Handler):
@@ -98,12 +99,14 @@ class _Input:
 
 def try_one(data: bytes) -> None:
     """Run one input. An exception is a finding."""
-    _defects.found.clear()
-    kernel = Kernel(
-        MemoryDriver(capacity=1 << 20, inodes=50, clock=lambda: 0),
-        limits=Limits(msize=8192, fids=40, open_files=20, directories=3, locks=20, in_flight=8),
-    )
+    kernel = Kernel(MemoryDriver(capacity=1 << 20, inodes=50, clock=lambda: 0), limits=LIMITS)
     kernel.init()
+    run(kernel, data)
+
+
+def run(kernel: Kernel, data: bytes) -> None:
+    """What a kernel that has mounted asks, and its end."""
+    _defects.found.clear()
     made = _Input(data)
     while made:
         number = made.byte()
