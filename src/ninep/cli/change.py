@@ -36,7 +36,7 @@ def mkdir(remote: Remote, locations: tuple[Location, ...], parents: bool, mode: 
     """Make directories."""
     for location in locations:
         with remote.each(location):
-            client = remote.client(location.address)
+            client = remote.client(location)
             if parents:
                 client.makedirs(location.path, mode, exist_ok=True)
             else:
@@ -58,7 +58,7 @@ def rm(remote: Remote, locations: tuple[Location, ...], recursive: bool, empty: 
             raise click.UsageError(f"{location}: {_ROOT}")
     for location in remote.expand(locations):
         with remote.each(location):
-            client = remote.client(location.address)
+            client = remote.client(location)
             try:
                 path = resolved(client, location.path)
                 if path == "/":
@@ -117,7 +117,7 @@ def mv(remote: Remote, sources: tuple[Location, ...], destination: str) -> None:
     if not sources:
         return
     paths = [_destination(destination, source) for source in sources]
-    client = remote.client(sources[0].address)
+    client = remote.client(sources[0])
     if len(sources) > 1 and not client.stat(paths[0], follow=True).is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "several SOURCES need a directory as DESTINATION", ServerPath(paths[0]))
     moved = Copied()
@@ -147,7 +147,7 @@ def ln(remote: Remote, target: str, location: Location, symbolic: bool, force: b
     a symbolic link.
     """
     existing = target if symbolic else _destination(target, location)
-    client = remote.client(location.address)
+    client = remote.client(location)
     path = into(client, location.path, base_name(target.rstrip("/") if symbolic else existing))
     if force and client.exists(path):
         client.remove(path)
@@ -177,7 +177,7 @@ def _on_each(
     """
     for location in remote.expand(locations):
         with remote.each(location):
-            client = remote.client(location.address)
+            client = remote.client(location)
             path = client.realpath(location.path) if follow else resolved(client, location.path)
             for found, is_link in _below(remote, client, path, recursive):
                 if not (is_link and follow):

@@ -51,7 +51,7 @@ def cp(
         return
     to = destination_of(destination, given[0])
     recursive = recursive or archive
-    client = remote.client(to.address)
+    client = remote.client(to)
     folder = directory_at(client, to.path)
     if folder is None and (len(given) > 1 or (to.path.endswith("/") and not recursive)):
         raise NotADirectoryError(errno.ENOTDIR, "is not a directory of the server", str(to))
@@ -59,8 +59,8 @@ def cp(
     with Bar(enabled=not quiet) as bar:
         for source in given:
             with remote.each(), needing_r(recursive):
-                reading = remote.client(source.address)
-                client = remote.client(to.address)  # errors are of this one, unless they name another
+                reading = remote.client(source)
+                client = remote.client(to)  # errors are of this one, unless they name another
                 name = inner_name(source.path) if folder is not None else ""
                 client.copy_from(
                     reading,

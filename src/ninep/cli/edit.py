@@ -48,7 +48,7 @@ def edit(remote: Remote, location: Location, editor: str | None) -> None:
 
     If the file on the server was changed meanwhile, nothing is written, and the copy is kept.
     """
-    client = remote.client(location.address)
+    client = remote.client(location)
     path = client.realpath(location.path)
     before = client.stat(path) if client.exists(path) else None
     if before is not None and not before.is_file():

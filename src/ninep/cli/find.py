@@ -142,7 +142,7 @@ def find(
     tty = output.is_terminal()
     for location in remote.expand(locations):
         with remote.each(location):
-            client = remote.client(location.address)
+            client = remote.client(location)
             for path, found in _found_below(remote, client, resolved(client, location.path), max_depth):
                 if all(test(path, found) for test in tests):
                     text = str(Location(location.address, path))

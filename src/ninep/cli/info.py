@@ -86,7 +86,7 @@ def stat(remote: Remote, locations: tuple[Location, ...], follow: bool, as_json:
     """Show the attributes of files."""
     for location in remote.expand(locations):
         with remote.each(location):
-            client = remote.client(location.address)
+            client = remote.client(location)
             path = client.realpath(location.path) if follow else resolved(client, location.path)
             found = client.stat(path)
             target = client.readlink(path) if found.is_symlink() else None
@@ -110,7 +110,7 @@ def df(remote: Remote, locations: tuple[Location, ...], short: bool) -> None:
 
     for location in remote.expand(locations):
         with remote.each(location):
-            client = remote.client(location.address)
+            client = remote.client(location)
             found = client.statfs(client.realpath(location.path))
             used = found.f_blocks - found.f_bfree
             usable = used + found.f_bavail
@@ -150,7 +150,7 @@ def xattr(remote: Remote, location: Location, name: str | None, value: str | Non
         raise click.UsageError("--set and --remove cannot be used together")
     if name is None and (value is not None or remove):
         raise click.UsageError("--set and --remove need the NAME of an attribute")
-    client = remote.client(location.address)
+    client = remote.client(location)
     path = resolved(client, location.path)
     with remote.each(location):
         if name is None:

@@ -136,7 +136,7 @@ def ls(
     for location in given:
         with remote.each(location):
             try:
-                client = remote.client(location.address)
+                client = remote.client(location)
             except NoSuchExport as error:
                 if remote.aname or location.path != "/" or not error.exports:
                     raise
@@ -239,7 +239,7 @@ def _branches(
 def tree(remote: Remote, location: Location, level: int | None, everything: bool) -> None:
     """Show everything below a directory as a tree."""
     style = Style(False, everything, False, False, "name", output.is_terminal())
-    client = remote.client(location.address)
+    client = remote.client(location)
     output.line(style.text(str(location)))
     counts = [0, 0]
     for entry, lead in _branches(remote, client, client.realpath(location.path), style, level):

@@ -63,11 +63,11 @@ class Remote:
         uid: int | None = self._options["uid"]
         return uid
 
-    def client(self, address: Address) -> Client:
-        """The client for a server. Paths of errors are on this one from now on."""
+    def client(self, location: Location) -> Client:
+        """The client for a location's server. Paths of errors are on this one from now on."""
         from ninep.client.blocking import connect  # noqa: PLC0415 - 'ninep ls --help' needs no client
 
-        self._at = address
+        self._at = address = location.address
         client = self._clients.get(address)
         if client is None:
             options = self._options
@@ -95,7 +95,7 @@ class Remote:
                 raise click.UsageError(str(error).replace("_", "-")) from None
             except OSError as error:
                 if error.filename is None:
-                    error.filename = str(Location(address, "/"))
+                    error.filename = str(location)
                 raise
             self._clients[address] = client
         return client
@@ -111,7 +111,7 @@ class Remote:
                 continue
             found: list[Location] = []
             with self.each(location):
-                found = expanded(self.client(location.address), location)
+                found = expanded(self.client(location), location)
             yield from found
 
     def report(self, error: OSError, about: str | None = None) -> None:

@@ -242,7 +242,7 @@ def _source(remote: Remote, given: Location | str) -> tuple[Sender, Item, str]:
         name = "" if text.endswith(os.sep) else inner_name(text, os.sep)
         reading: Sender = HostSender(path)
     else:
-        client = remote.client(given.address)
+        client = remote.client(given)
         path = client.realpath(given.path)
         item = of_server(client.stat(path))
         name = "" if given.path.endswith("/") else inner_name(given.path)
@@ -258,7 +258,7 @@ def _receiver(
     """The side that is written, made if it is not there, and the attributes of its top before."""
     if isinstance(to, str):
         return _host_receiver(to, checked_name(name, to) if name else "", copied, dry, stack)
-    client = remote.client(to.address)
+    client = remote.client(to)
     path = directory_at(client, to.path) or client.realpath(to.path)
     path = join(path, name) if name else path
     have = of_server(client.stat(path)) if client.exists(path) else None

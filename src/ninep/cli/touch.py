@@ -59,7 +59,7 @@ def touch(
     change = None if only_access and not only_change else time
     for location in remote.expand(locations):
         with remote.each(location):
-            client = remote.client(location.address)
+            client = remote.client(location)
             if not client.exists(location.path, follow=True):
                 if no_create:
                     continue

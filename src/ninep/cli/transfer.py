@@ -31,7 +31,7 @@ def cat(remote: Remote, locations: tuple[Location, ...]) -> None:
     """Write files to standard output, one after the other."""
     for location in remote.expand(locations):
         with remote.each(location):
-            client = remote.client(location.address)
+            client = remote.client(location)
             with client.open(location.path, follow=True) as file, closing(file.chunks()) as pieces:
                 for piece in pieces:
                     output.raw(piece)
@@ -76,7 +76,7 @@ def get(
         folder = stack.enter_context(Destination(destination)) if inside else None
         for location in locations:
             with remote.each(), needing_r(recursive):
-                client = remote.client(location.address)
+                client = remote.client(location)
                 target: Target | str = destination
                 if folder is not None:
                     name = inner_name(location.path)
@@ -115,7 +115,7 @@ def put(
     it; otherwise one file is copied to that name. SOURCE ``-`` is standard input; of SOURCE ``.``
     and ``DIR/.`` the content is copied.
     """
-    client = remote.client(destination.address)
+    client = remote.client(destination)
     recursive = recursive or archive
     folder = directory_at(client, destination.path)
     a_tree = recursive and len(sources) == 1 and os.path.isdir(sources[0])

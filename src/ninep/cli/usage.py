@@ -120,7 +120,7 @@ def du(
 
     for location in remote.expand(locations):
         with remote.each(location):
-            client = remote.client(location.address)
+            client = remote.client(location)
             path = resolved(client, location.path)
             adding = _Sum(remote, client, apparent, everything)
             for size, shown, depth in adding.below(path, client.stat(path)):
