@@ -31,7 +31,7 @@ PACKAGES = {
     "peer": ("diod", "attr", "acl"),
     "wine": ("wine", "wine64", "binutils-mingw-w64-x86-64", "ntfs-3g"),
     "debian": ("mmdebstrap", "systemd"),
-    "": ("openssl", "socat", "tshark"),
+    "": ("openssl", "socat", "stunnel4", "tshark"),
     "cluster": ("redis-server", "haproxy", "fuse3"),
 }
 

@@ -4,6 +4,7 @@ close, so that whoever connects meanwhile notices nothing.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -184,6 +185,43 @@ def test_the_control_socket_and_the_metrics_are_those_of_the_new_one(one: Upgrad
         server.wait_for("not upgraded: another process serves already")
         os.kill(one.pids[0], signal.SIGHUP)
         server.wait_for("not reloaded: another process serves now")
+
+
+@pytest.mark.parametrize("usual", [False, True], ids=["--control", "the usual place"])
+def test_the_one_before_is_seen_until_its_last_client_leaves(one: Upgraded, tmp_path: Path, usual: bool) -> None:
+    """`status` without a process id is about the one that serves, and shows the other's clients, too."""
+    where = [] if usual else ["--control", str(one.control)]
+    environment = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    if usual:
+        one.control = tmp_path / "none"
+        one.write = lambda *listen, more="": one.file.write_text(  # type: ignore[method-assign]
+            f"listen = '{listen[0]}'\nworkers = {one.workers}\n[exports.'']\ntarget = 'files'\n"
+        )
+
+    def ask(*words: str) -> str:
+        done = subprocess.run(
+            [*program(), *words, *where], capture_output=True, text=True, check=False, env=os.environ | environment
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    server = one.begin("127.0.0.1:0", environment=environment)
+    with RawClient(socket.create_connection(("127.0.0.1", server.port), TIMEOUT)) as before:
+        before.version()
+        before.attach()
+        pid = one.upgrade()
+        with connect(f"127.0.0.1:{server.port}") as after:
+            assert after.listdir("/") == ["name"]
+            found = json.loads(ask("status", "--json"))
+            assert (found["server"]["pid"], found["unanswered"]) == (pid, [])
+            ends = [process for process in found["processes"] if process["draining"] and process["clients"]]
+            (client,) = ends[0]["clients"]
+            assert client["id"].startswith(f"{ends[0]['pid']}.")
+            assert f"process {ends[0]['pid']} served before an upgrade" in ask("status")
+            ask("ctl", "kick", client["id"])
+            assert before.ended()
+            assert after.listdir("/") == ["name"]
+    server._process.wait(TIMEOUT)
 
 
 def test_addresses_of_the_new_configuration(one: Upgraded, tmp_path: Path) -> None:

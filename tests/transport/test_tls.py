@@ -35,6 +35,8 @@ from ninep.wire import messages as m
 from ninep.wire.codec import codec
 from ninep.wire.modes import PLAIN, makedev
 
+DOCS = Path(__file__).parents[2] / "docs"
+
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, T]], T]
 MSIZE = 1 << 20
@@ -426,6 +428,38 @@ def test_socat_brings_plain_9p_to_it(run: Run[Any], authority: Authority, tmp_pa
                 client.write_bytes("/file", b"content" * 100_000)
                 assert client.read_bytes("/file") == b"content" * 100_000
             socat.wait(TIMEOUT)
+
+    run(with_server(authority.listen(), use))
+
+
+@pytest.mark.skipif(shutil.which("stunnel") is None, reason="needs the program stunnel")
+def test_stunnel_brings_plain_9p_to_it(run: Run[Any], authority: Authority, tmp_path: Path) -> None:
+    """The file of docs/access.md, on a unix socket of its own."""
+    path = tmp_path / "9p.sock"
+    (text,) = re.findall(r"<<'CONF'\n(.*?)^CONF$", (DOCS / "access.md").read_text(), re.MULTILINE | re.DOTALL)
+
+    def use(address: TlsListener) -> None:
+        values = {
+            "127.0.0.1:5640": str(path),
+            "files.example:5640": f"127.0.0.1:{address.port}",
+            "CAfile = ca.pem": f"CAfile = {authority.ca}",
+            "checkHost = files.example": "checkHost = localhost",
+        }
+        conf = text
+        for old, new in values.items():
+            assert old in conf
+            conf = conf.replace(old, new)
+        (tmp_path / "9p.conf").write_text(conf)
+        with subprocess.Popen(["stunnel", str(tmp_path / "9p.conf")], stderr=subprocess.DEVNULL) as stunnel:
+            try:
+                while not path.exists():
+                    assert stunnel.poll() is None
+                for _ in range(2):
+                    with connect(f"unix:{path}") as client:
+                        client.write_bytes("/file", b"content" * 100_000)
+                        assert client.read_bytes("/file") == b"content" * 100_000
+            finally:
+                stunnel.terminate()
 
     run(with_server(authority.listen(), use))
 

@@ -23,7 +23,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final
 
 from ninep.app.control_commands import COMMANDS, Controlled, Failed, checked
-from ninep.app.control_path import NONE, check_owner, default_path, worker_path, worker_paths
+from ninep.app.control_path import NONE, check_owner, default_path, path_of_server, worker_path, worker_paths
 from ninep.app.control_pipe import at_pipe
 from ninep.app.control_protocol import (
     IDLE,
@@ -60,7 +60,8 @@ class Control:
 
     Args:
         controlled: what is asked about.
-        path: the socket that the workers of the server share; None without workers.
+        path: the socket of the server, beside which those of other processes stand: workers, and what
+            served before an upgrade. None: there can be none.
     """
 
     def __init__(self, controlled: Controlled, path: str | None = None) -> None:
@@ -190,7 +191,7 @@ def control_socket(asked: str | None, *, needed: bool = False) -> Bound | PipeSe
     try:
         place = None if asked == NONE else default_path()
         if place is not None:
-            return PipeServer(place) if PIPES else unix.bind(unix.Unix(place))
+            return PipeServer(place) if PIPES else _usual(place)
     except OSError as error:
         log.info("there is no control socket: %s", error.strerror or error)
     return _private() if needed else None
@@ -204,8 +205,38 @@ def _asked(path: str) -> Bound | PipeServer:
     if before is None:
         return unix.bind(unix.Unix(path))
     bound, put = unix.replacing(path)
+    bound = _beside(bound, before, path)
     before.on_serving(put)
     return bound
+
+
+def _usual(path: str) -> Bound:
+    bound, before = unix.bind(unix.Unix(path)), handed_on.taken()
+    return bound if before is None else _beside(bound, before, path_of_server(path, os.getppid()))
+
+
+def _beside(bound: Bound, before: handed_on.Taken, old: str) -> Bound:
+    """The process before, which ends with its last connection, is asked as another worker is: a second
+    name of its socket stands beside this one. ``old``: its path.
+    """
+    path = path_of(bound)
+    names = {worker_path(path, os.getppid()): old}
+
+    def keep() -> None:
+        if old != path:
+            names.update({worker_path(path, pid): place for pid, place in worker_paths(old).items()})
+        for name, place in names.items():
+            with suppress(OSError):
+                os.link(place, name)
+
+    def close() -> None:
+        bound.close()
+        for name in names:
+            with suppress(OSError):
+                os.unlink(name)
+
+    before.on_serving(keep)
+    return Bound(bound.address, bound.sockets, close)
 
 
 def _private() -> Bound:
@@ -239,7 +270,7 @@ async def answering(controlled: Controlled, shared: Bound | PipeServer | None) -
         return
     path = path_of(shared)
     if controlled.workers == 1:
-        async with Control(controlled).listening(*shared.sockets):
+        async with Control(controlled, path).listening(*shared.sockets):
             yield
         return
     own = unix.bind(unix.Unix(worker_path(path, os.getpid())))

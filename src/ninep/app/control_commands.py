@@ -55,6 +55,13 @@ class Controlled:
     """Of the whole server: the parent of workers."""
     workers: int = 1
     started: float = field(default_factory=time.time)
+    left: bool = False
+    """Another process serves now, and is asked about this one, too."""
+
+    @property
+    def one_of_several(self) -> bool:
+        """Clients have the process id in their names."""
+        return self.workers > 1 or self.left
 
 
 Run = Callable[..., Awaitable[Table]]
@@ -107,15 +114,22 @@ async def status(controlled: Controlled, page: int = 0, files: int = 0, locks: i
     held = states.locks(server, min(locks, LOCKS)) if page == 0 else []
     for lock in held:
         lock["client"] = None if lock["client"] is None else _id(controlled, lock["client"])
-    return {**states.server_status(server), "clients": shown, "more": more, "held": held, "monotonic": time.monotonic(),
+    draining = server.draining or controlled.left
+    return {**states.server_status(server), "draining": draining, "clients": shown, "more": more, "held": held, "monotonic": time.monotonic(),
             "server": {"pid": controlled.pid, "version": _version(), "workers": controlled.workers,
                        "started": controlled.started}}  # fmt: skip
 
 
 def _all_status(found: Sequence[Table], silent: Sequence[int]) -> Table:
-    processes = sorted(({key: value for key, value in one.items() if key not in {"server", "ok", "version"}} for one in found),
-                       key=lambda one: one["pid"])  # fmt: skip
-    return {"server": found[0]["server"], "processes": processes, "unanswered": list(silent)}
+    processes = {
+        one["pid"]: {key: value for key, value in one.items() if key not in {"server", "ok", "version"}}
+        for one in found
+    }
+    return {
+        "server": found[0]["server"],
+        "processes": [processes[pid] for pid in sorted(processes)],
+        "unanswered": list(silent),
+    }
 
 
 @cache
@@ -127,14 +141,14 @@ def _version() -> str:
 
 
 def _id(controlled: Controlled, number: int) -> str:
-    """The name of a client: a number, with the worker's process id where there are several."""
-    return str(number) if controlled.workers == 1 else f"{os.getpid()}.{number}"
+    """The name of a client: a number, with the process id where there are several."""
+    return f"{os.getpid()}.{number}" if controlled.one_of_several else str(number)
 
 
 def _here(controlled: Controlled, client: str) -> int | None:
     """The number of a client of this process; None: it is another's. ``BadRequest``."""
     pid, dot, number = client.rpartition(".")
-    if not _NUMBER.fullmatch(number) or bool(dot) != (controlled.workers > 1):
+    if not _NUMBER.fullmatch(number) or (not dot and controlled.one_of_several):
         raise BadRequest(f"{client!r} is not a client as status shows it")
     return int(number) if not dot or pid == str(os.getpid()) else None
 

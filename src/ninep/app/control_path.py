@@ -70,6 +70,11 @@ def default_path() -> str | None:
     return f"{folder}/{os.getpid()}.sock"
 
 
+def path_of_server(beside: str, pid: int) -> str:
+    """Where another process has the socket that this one has at ``beside``."""
+    return f"{os.path.dirname(beside)}/{pid}.sock"
+
+
 def worker_path(path: str, pid: int) -> str:
     """Where a worker has its own socket."""
     return f"{path}.{pid}"

@@ -114,7 +114,12 @@ async def _serve(
         reload = Reload(again, settings, exports, server) if again is not None else None
         # Before the first client: what it makes begin are threads, which would get signals.
         drain = _drains(server, stopped)
-        upgrade = _upgrade(settings, server, endpoint, reload, lambda: drain(leave=True))
+
+        def leave() -> None:
+            controlled.left = True
+            drain(leave=True)
+
+        upgrade = _upgrade(settings, server, endpoint, reload, leave)
         starting.hand_over()
         EndSignals(stopped.set, server.hurry, reload.ask if reload is not None else None, upgrade.ask)
         listening = []

@@ -179,7 +179,11 @@ async def _work(
         EndSignals(stopped.set, server.hurry)
         when_parent_ends(parent, signal_self)
         listening = dict(served.listening)
-        leave = nothing if endpoint is None else endpoint.leave
+
+        def leave() -> None:
+            controlled.left = True
+            (nothing if endpoint is None else endpoint.leave)()
+
         follower = WorkerReload(built, server, listening, parent, signal_self, leave)
         server.serve_for(parent, stopped.set, listening, follower)
         log.info("worker %d serves", os.getpid())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, NoReturn, TypeVar
 
 import click
@@ -43,6 +43,8 @@ def asking(path: str | None, pid: int | None) -> Iterator[Asking]:
 
 def _found(pid: int | None) -> str:
     servers = running()
+    if pid is None and len(servers) > 1:
+        servers = _serving(servers)
     if pid is not None:
         if pid not in servers:
             fail(f"no server with process id {pid} answers; there are {_shown(servers) or 'none'}")
@@ -52,6 +54,17 @@ def _found(pid: int | None) -> str:
     if len(servers) > 1:
         fail(f"several servers are running: say which with --pid ({_shown(servers)})")
     return next(iter(servers.values()))
+
+
+def _serving(servers: dict[int, str]) -> dict[int, str]:
+    """Without those that end with their last client, if others serve."""
+    return {pid: path for pid, path in servers.items() if not _ends(path)} or servers
+
+
+def _ends(path: str) -> bool:
+    with suppress(Refused, OSError), Asking(path) as server:
+        return all(process["draining"] for process in server.ask("status", locks=0)["processes"])
+    return False
 
 
 def _shown(servers: dict[int, str]) -> str:

@@ -72,11 +72,14 @@ def _server(status: Table, now: float) -> Iterator[str]:
     server, processes = status["server"], status["processes"]
     clients = sum(process["connections"] for process in processes)
     workers = f", {server['workers']} workers" if server["workers"] > 1 else ""
-    draining = ", draining" if any(process["draining"] for process in processes) else ""
+    leaving = [process for process in processes if process["draining"]]
+    draining = ", draining" if len(leaving) == len(processes) else ""
     up = since(now - server["started"])
     yield f"server {server['pid']} (ninep {server['version']}){workers}, up {up}, clients {clients}{draining}"
     for address in dict.fromkeys(address for process in processes for address in process["addresses"]):
         yield f"listening on {printable(address)}"
+    for process in leaving if not draining else ():
+        yield f"process {process['pid']} served before an upgrade, and ends with its last client: clients {process['connections']}"
     if status["unanswered"]:
         yield f"no answer from process {', '.join(map(str, status['unanswered']))}: something that it waits for hangs"
 
