@@ -52,6 +52,7 @@ COMMANDS = {
     "config check": Case("{t}/{o}/bad.toml", 1, "{t}/missing", "{t}/missing"),
     "config schema": Case(""),
     "config show": Case("{t}/{o}", 0, "--config {t}/missing", "{t}/missing"),
+    **{f"service {verb}": Case("", 1) for verb in ("install", "start", "stop", "reload", "status", "remove", "run")},
     "status": Case("--files --interval 0 --control {c}", 0, "--control {t}/missing", "{t}/missing"),
     "top": Case("--control {c}", 0, "--control {t}/missing", "{t}/missing"),
     "ctl kick": Case("99 --control {c}", 1, "1 --control {t}/missing", "{t}/missing"),
