@@ -56,12 +56,16 @@ class Controlled:
     workers: int = 1
     started: float = field(default_factory=time.time)
     left: bool = False
-    """Another process serves now, and is asked about this one, too."""
+    """Another process serves, and is asked about this one, too."""
 
     @property
     def one_of_several(self) -> bool:
         """Clients have the process id in their names."""
         return self.workers > 1 or self.left
+
+    def leave(self) -> None:
+        """Another process serves now."""
+        self.left = True
 
 
 Run = Callable[..., Awaitable[Table]]

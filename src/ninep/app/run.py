@@ -116,7 +116,7 @@ async def _serve(
         drain = _drains(server, stopped)
 
         def leave() -> None:
-            controlled.left = True
+            controlled.leave()
             drain(leave=True)
 
         upgrade = _upgrade(settings, server, endpoint, reload, leave)

@@ -181,7 +181,7 @@ async def _work(
         listening = dict(served.listening)
 
         def leave() -> None:
-            controlled.left = True
+            controlled.leave()
             (nothing if endpoint is None else endpoint.leave)()
 
         follower = WorkerReload(built, server, listening, parent, signal_self, leave)
