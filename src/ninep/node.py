@@ -137,6 +137,17 @@ class Node(ABC):
         """
         raise Refused(Errno.ENOTDIR)
 
+    def look_up(self, name: bytes, mask: int) -> tuple[Node, Attributes]:
+        """``walk``, and ``getattr`` of what is there. A driver that has both at once does it in one
+        step; the default is one after the other, which is right for every wrapper of nodes.
+        """
+        node = self.walk(name)
+        try:
+            return node, node.getattr(mask)
+        except BaseException:
+            node.release()
+            raise
+
     def through(self, names: Sequence[bytes]) -> tuple[Node, list[Qid]]:
         """Walk along as many of the directories ``names`` as is cheaper than a ``walk`` for each.
         Returns the last node, and the qids of the nodes walked.

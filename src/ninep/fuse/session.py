@@ -19,9 +19,9 @@ worker threads commit at the same time; nodes are released without it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from itertools import islice
-from typing import Final
+from typing import Final, TypeAlias
 
 from ninep.errors import Refused
 from ninep.linux import GETATTR_BASIC, GETATTR_BTIME, NO_ID, O_WRONLY, Errno
@@ -36,6 +36,8 @@ from ninep.wire.fuse import PAGE, ROOT_ID, Init
 from ninep.wire.fuse_codec import Timeout
 
 LOOKUP_MASK: Final = GETATTR_BASIC | GETATTR_BTIME
+DirectoryEntry: TypeAlias = tuple[int, int, int, bytes]
+"""Inode number, the offset behind it, type, name."""
 
 
 class Entry:
@@ -65,6 +67,7 @@ class Opened:
     """What a handle (``fh``) stands for: an open file or directory."""
 
     __slots__ = (
+        "ahead",
         "closed",
         "directory",
         "entries",
@@ -96,6 +99,10 @@ class Opened:
         self.file = file
         self.directory = directory
         self.entries: EntryListing | None = None
+        self.ahead: tuple[int, Sequence[DirectoryEntry]] = (0, ())
+        """Entries of a directory that were read and did not fit into the reply, and the offset that
+        they follow.
+        """
         self.plain: OpenFile | None = None
         """Of a file opened O_APPEND: the same without it, for pages that were written through a
         mapping.
@@ -107,6 +114,10 @@ class Opened:
         self.closed = False
         self.keeps = True
         """It has a handle of the host all the time (see ``OpenFile.idle``)."""
+
+    def keep_ahead(self, offset: int, entries: Sequence[DirectoryEntry]) -> None:
+        """These follow ``offset``, which the next read is likely to begin at."""
+        self.ahead = offset, entries
 
     def listing(self, directory: OpenDir) -> EntryListing:
         """The numbered entries of its directory."""

@@ -21,7 +21,6 @@ import errno
 import shlex
 import socket
 import sys
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -111,15 +110,14 @@ def accept(
 
 
 class _Ring:
-    """One of the device's rings, and its chains that are not answered, by ``unique``."""
+    """One of the device's rings."""
 
-    __slots__ = ("chains", "held", "queue")
+    __slots__ = ("held", "queue")
 
     def __init__(
         self, serve: Callable[[_Ring, Chain], None], broken: Callable[[RingError], None], idle: Callable[[], bool]
     ) -> None:
         self.queue = Virtqueue(partial(serve, self), lambda _: None, broken, idle)
-        self.chains: dict[int, deque[Chain]] = {}
         self.held: list[tuple[Chain, bytes]] = []
         """Replies that came while it was stopped."""
 
@@ -139,8 +137,8 @@ class VirtioFs:
         self._closing = False
         self._paused = False
         self._rings: dict[int, _Ring] = {}
-        self._of: dict[int, _Ring] = {}
-        """The ring of each ``unique`` that is not answered."""
+        self._pending: dict[int, list[tuple[_Ring, Chain]]] = {}
+        """Chains that are not answered, by ``unique``: more than one of a guest that uses it twice."""
         self.broken: Callable[[int, RingError], None] = lambda *_: None
         self.session_ended: Callable[[], None] = nothing
 
@@ -173,7 +171,7 @@ class VirtioFs:
     def end(self) -> None:
         """The guest has begun anew, or is gone."""
         self._rings.clear()
-        self._of.clear()
+        self._pending.clear()
         self._lose()
 
     def _break(self, index: int, error: RingError) -> None:
@@ -203,8 +201,11 @@ class VirtioFs:
         unique = unpack_header(frame)[2]
         room = chain.writable
         if room:
-            ring.chains.setdefault(unique, deque()).append(chain)
-            self._of[unique] = ring
+            pending = self._pending.get(unique)
+            if pending is None:
+                self._pending[unique] = [(ring, chain)]
+            else:
+                pending.append((ring, chain))
         try:
             written = connection.message(frame, payload, room)
         except Malformed as error:
@@ -242,9 +243,9 @@ class VirtioFs:
     def write_all(self, buffers: Sequence[Buffer]) -> None:
         """One reply, in several buffers."""
         size, _, unique = unpack_out_header(buffers[0])
-        ring = self._of.get(unique)
-        chain = self._take(unique)
-        if ring is not None and chain is not None:
+        found = self._take(unique)
+        if found is not None:
+            ring, chain = found
             self._return(ring, chain, buffers, size)
             ring.queue.flush()
 
@@ -263,19 +264,18 @@ class VirtioFs:
             left = behind(left, scatter(left, part))
         ring.queue.push(chain.head, size if parts else 0)
 
-    def _take(self, unique: int, chain: Chain | None = None) -> Chain | None:
-        """The chain of a reply, out of the table: the one that was written to, or the oldest."""
-        ring = self._of.get(unique)
-        chains = None if ring is None else ring.chains.get(unique)
-        if ring is None or not chains:
+    def _take(self, unique: int, chain: Chain | None = None) -> tuple[_Ring, Chain] | None:
+        """The chain of a reply, out of the table, and its ring: the one that was written to, or the
+        oldest.
+        """
+        pending = self._pending.get(unique)
+        if pending is None:
             return None
-        if chain is None:
-            chain = chains.popleft()
-        else:
-            chains.remove(chain)
-        if not chains:
-            del ring.chains[unique], self._of[unique]
-        return chain
+        if len(pending) == 1:
+            del self._pending[unique]
+            return pending[0]
+        at = 0 if chain is None else next(at for at, (_, one) in enumerate(pending) if one is chain)
+        return pending.pop(at)
 
     # -- flow and end --------------------------------------------------------------------------------------------------
 
@@ -303,7 +303,7 @@ class VirtioFs:
         whose requests have no hurry.
         """
         return (
-            not self._of
+            not self._pending
             and len(self._rings) <= REQUESTS + 1
             and self._connection is not None
             and self._connection.alone()

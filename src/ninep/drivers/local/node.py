@@ -16,12 +16,12 @@ from ninep.drivers.local import making, moves
 from ninep.drivers.local.directory import LocalDir
 from ninep.drivers.local.entry_types import QID_TYPES
 from ninep.drivers.local.file import IdleFile, LocalFile, usable
-from ninep.drivers.local.handle_cache import NO_BIRTH, is_same_object, self_closing
+from ninep.drivers.local.handle_cache import NO_BIRTH, self_closing
 from ninep.drivers.local.node_table import TableEntry
 from ninep.drivers.local.reopening import reopen
 from ninep.drivers.local.reserve import exhausted
-from ninep.drivers.local.walking import through_held
-from ninep.errors import Refused, linux_errno
+from ninep.drivers.local.walking import find, through_held
+from ninep.errors import Refused
 from ninep.host import NO_HANDLE, Handle, ObjectRef, Stat
 from ninep.host._credentials import acting
 from ninep.linux import (
@@ -148,47 +148,18 @@ class LocalNode(TableEntry):
         return self.table.model.bsd_groups
 
     def walk(self, name: bytes) -> Self:
-        table = self.table
-        table.model.check_name(name)
-        dir = self.get_path_handle()
-        known = None if self.children is None else self.children.get(name)
-        if known is not None:
-            known.used = True
-        if known is not None and known.path_handle is not None:
-            # One look instead of open, look and close; as long as the path handle is held its inode
-            # number cannot be used again.
-            found = (
-                host.stat_at(dir, name) if known.mounts_checked == host.mounts.changes else known.stat_name(dir, name)
-            )
-            if found.st_ino == known.ino and found.st_dev == known.dev and self.ref_child(known, name):
-                return known.update_qid_or_unref(found)
-        try:
-            path_handle = self_closing(host.open_path(dir, name))
-        except OSError as error:
-            path_handle = self_closing(self._open_path_again(error, dir, name))
-        found = host.stat(path_handle)
-        if (
-            known is not None
-            and is_same_object(known, found, path_handle)
-            and table.is_valid(known, path_handle)
-            and self.ref_child(known, name)
-        ):
-            if known.path_handle is None:
-                table.adopt(known, path_handle)
-            return known.update_qid_or_unref(found)
-        return table.add(self, name, found, path_handle).update_qid_or_unref(found)
+        node, found = find(self, name)
+        return node.update_qid_or_unref(found)
 
-    def _open_path_again(self, error: OSError, dir: Handle, name: bytes) -> Handle:
-        """After a try that failed: across a mount, or with fewer handles in use."""
+    def look_up(self, name: bytes, mask: int) -> tuple[Self, Attributes]:
+        node, found = find(self, name)
+        node.update_qid_or_unref(found)
         try:
-            if exhausted(error):
-                return self.table.handles.with_reserve(host.open_path, dir, name)
-            if linux_errno(error) is not Errno.EXDEV:
-                raise error
-        finally:
-            del error  # see ``retry``
-        check_may_wait()
-        return host.open_path_across(dir, name)
+            # What was found is what the stat says of it; below a mount that may wait, not here.
+            return node, node._attributes(found, mask) if node.inline else node.getattr(mask)
+        except BaseException:
+            node.release()
+            raise
 
     def through(self, names: Sequence[bytes]) -> tuple[LocalNode, list[Qid]]:
         """Directories that are known and opened take one look each, and only the last of them is
@@ -227,8 +198,11 @@ class LocalNode(TableEntry):
     def getattr(self, mask: int) -> Attributes:
         self.used = True
         path_handle = self.path_handle
+        return self._attributes(host.stat(self.reopen() if path_handle is None else path_handle), mask)
+
+    def _attributes(self, found: Stat, mask: int) -> Attributes:
+        """What clients see of what the host says."""
         table = self.table
-        found = host.stat(self.reopen() if path_handle is None else path_handle)
         mode, uid, gid, rdev = table.attributes_of(self, found)
         links = found.st_nlink
         if not links and self.parent_node is self:

@@ -29,8 +29,9 @@ threads they reach the file system in any order, which ends its own read-ahead.
 """
 
 NODE_VERBS = (
-    "get_path_handle", "walk", "getattr", "setattr", "statfs", "readlink", "fsync", "syncfs", "open", "opendir", "create", "tmpfile", "mkdir",
-    "symlink", "mknod", "link", "unlink", "rename", "remove", "move", "getxattr", "listxattr", "setxattr", "removexattr",
+    "get_path_handle", "walk", "look_up", "getattr", "setattr", "statfs", "readlink", "fsync", "syncfs", "open",
+    "opendir", "create", "tmpfile", "mkdir", "symlink", "mknod", "link", "unlink", "rename", "remove", "move",
+    "getxattr", "listxattr", "setxattr", "removexattr",
 )  # fmt: skip
 FILE_VERBS = (
     "read", "read_now", "read_into", "write", "write_from", "truncate", "allocate", "seek", "copy_file_range", "fsync", "lock",

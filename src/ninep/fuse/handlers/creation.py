@@ -10,7 +10,7 @@ from __future__ import annotations
 from ninep.errors import Refused, linux_errno
 from ninep.fuse.acl import Inherited
 from ninep.fuse.handlers.files import OPEN_FLAGS, open_flags_of
-from ninep.fuse.handlers.names import check, entered, found
+from ninep.fuse.handlers.names import check, entered, made
 from ninep.fuse.session import Opened, Session
 from ninep.linux import (
     GETATTR_BASIC,
@@ -55,7 +55,7 @@ def mknod(
     inherited = Inherited(session, directory, name, mode, umask)
     rdev = rdev if kind in {S_IFCHR, S_IFBLK} else 0
     step(directory.mknod, name, inherited.mode, rdev, session.owner(uid), group)
-    return found(session, directory, name, step, inherited)
+    return made(session, directory, name, step, inherited)
 
 
 def mkdir(session: Session, nodeid: int, uid: int, gid: int, mode: int, umask: int, name: bytes) -> bytes:
@@ -65,7 +65,7 @@ def mkdir(session: Session, nodeid: int, uid: int, gid: int, mode: int, umask: i
     group, sgid = _group(directory, gid)
     inherited = Inherited(session, directory, name, S_IFDIR | mode & PERMISSIONS, umask)
     step(directory.mkdir, name, inherited.mode & PERMISSIONS | sgid, session.owner(uid), group)
-    return found(session, directory, name, step, inherited)
+    return made(session, directory, name, step, inherited)
 
 
 def symlink(session: Session, nodeid: int, uid: int, gid: int, name: bytes, target: bytes) -> bytes:
@@ -74,7 +74,7 @@ def symlink(session: Session, nodeid: int, uid: int, gid: int, name: bytes, targ
     check_target(target)
     directory, step = session.node(nodeid), Steps()
     step(directory.symlink, name, target, session.owner(uid), _group(directory, gid)[0])
-    return found(session, directory, name, step)
+    return made(session, directory, name, step)
 
 
 def create(

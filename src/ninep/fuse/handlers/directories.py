@@ -6,12 +6,11 @@ them offsets below 2**31; both are turned into the kernel's records here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 from ninep.errors import Refused
-from ninep.fuse.handlers.names import entered
-from ninep.fuse.session import Opened, Session
+from ninep.fuse.session import LOOKUP_MASK, DirectoryEntry, Opened, Session
 from ninep.linux import DT_UNKNOWN, NAME_MAX, Errno
 from ninep.node import Node, OpenDir, WouldBlock, may_wait
 from ninep.wire.codec import DIRENT_SIZE
@@ -45,7 +44,11 @@ def _listing(session: Session, fh: int) -> tuple[Opened, OpenDir]:
     return opened, opened.directory
 
 
-def _entries(opened: Opened, directory: OpenDir, offset: int, room: int) -> Iterable[tuple[int, int, int, bytes]]:
+def _entries(opened: Opened, directory: OpenDir, offset: int, room: int) -> Sequence[DirectoryEntry]:
+    """Entries after ``offset``: more than fit into a reply, as the driver's take less than ours."""
+    place, ahead = opened.ahead
+    if ahead and place == offset:
+        return ahead
     if offset > LAST_NUMBER:
         return ()  # no listing gives that offset: it is behind all entries
     packed = directory.read_packed(offset, room)
@@ -53,7 +56,7 @@ def _entries(opened: Opened, directory: OpenDir, offset: int, room: int) -> Iter
         if directory.packs:
             raise Refused(Errno.EINVAL, f"{room} bytes are too few for an entry")
         packed = opened.listing(directory).read(offset, room)
-    return entries_of(packed)
+    return list(entries_of(packed))
 
 
 def _far(session: Session, opened: Opened, directory: OpenDir, offset: int) -> bool:
@@ -71,16 +74,18 @@ def _read(session: Session, fh: int, offset: int, size: int, parent: Node | None
     if not opened.guard.acquire(blocking=may_wait()):
         raise WouldBlock
     try:
-        if not may_wait() and _far(session, opened, directory, offset):
+        if opened.ahead[0] != offset and not may_wait() and _far(session, opened, directory, offset):
             raise WouldBlock
         pieces: list[bytes] = []
-        # What the driver packs takes less than ours: no more is asked for than what may fit.
-        asked = size // (dirent_size(b"x", plus=True) // DIRENT_SIZE) if plus else size
-        for inode, after, kind, name in _entries(opened, directory, offset, max(asked, DIRENT_SIZE + NAME_MAX)):
+        entries = _entries(opened, directory, offset, max(size, DIRENT_SIZE + NAME_MAX))
+        opened.keep_ahead(0, ())
+        for number, (inode, after, kind, name) in enumerate(entries):
             size -= dirent_size(name, plus=plus)
             if size < 0:
                 if not pieces:
                     raise Refused(Errno.EINVAL, "too little room for an entry")
+                # They are not read twice, and the driver is asked where it has got to.
+                opened.keep_ahead(entries[number - 1][1], entries[number:])
                 break
             if parent is None:
                 pieces.append(pack_dirent(inode, after, kind, name))
@@ -99,7 +104,8 @@ def _plus(session: Session, parent: Node, name: bytes) -> tuple[bytes, int]:
     cannot be had, or not now.
     """
     try:
-        entry, attributes = entered(session, parent.walk(name))
+        node, attributes = parent.look_up(name, LOOKUP_MASK)
+        entry = session.enter(node, attributes)
     except OSError:
         return NO_ENTRY, DT_UNKNOWN
     return pack_entry(entry.nodeid, attributes, session.timeout), attributes.mode >> 12 & 15

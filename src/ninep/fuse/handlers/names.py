@@ -27,13 +27,12 @@ def check(name: bytes, dots: dict[bytes, Errno]) -> None:
         raise Refused(Errno.ENAMETOOLONG, f"a name of {len(name)} bytes")
 
 
-def entered(session: Session, node: Node, inherited: Inherited | None = None) -> tuple[Entry, Attributes]:
-    """A node that was just walked to or made, as an entry that the kernel has one more reference
-    to; what was made gets what it inherits.
+def entered(session: Session, node: Node, inherited: Inherited) -> tuple[Entry, Attributes]:
+    """A node that was just made, as an entry that the kernel has one more reference to; it gets what
+    it inherits.
     """
     try:
-        if inherited is not None:
-            inherited.give(node)
+        inherited.give(node)
         attributes = node.getattr(LOOKUP_MASK)
     except BaseException:
         node.release()
@@ -41,14 +40,17 @@ def entered(session: Session, node: Node, inherited: Inherited | None = None) ->
     return session.enter(node, attributes), attributes
 
 
-def found(
-    session: Session, directory: Node, name: bytes, step: Steps | None = None, inherited: Inherited | None = None
-) -> bytes:
-    """The reply for the entry ``name`` of a directory; ``step`` has made it just now."""
-    if step is None:
-        entry, attributes = entered(session, directory.walk(name))
-    else:
-        entry, attributes = step(entered, session, step(directory.walk, name), inherited)
+def found(session: Session, directory: Node, name: bytes) -> bytes:
+    """The reply for the entry ``name`` of a directory, counted."""
+    node, attributes = directory.look_up(name, LOOKUP_MASK)
+    return pack_entry(session.enter(node, attributes).nodeid, attributes, session.timeout)
+
+
+def made(session: Session, directory: Node, name: bytes, step: Steps, inherited: Inherited | None = None) -> bytes:
+    """The same, for what the verbs of ``step`` have made just now."""
+    if inherited is None:
+        return step(found, session, directory, name)
+    entry, attributes = step(entered, session, step(directory.walk, name), inherited)
     return pack_entry(entry.nodeid, attributes, session.timeout)
 
 
@@ -105,4 +107,4 @@ def link(session: Session, nodeid: int, uid: int, gid: int, target: int, name: b
     check(name, names.CREATE)
     directory, step = session.node(nodeid), Steps()
     step(directory.link, session.node(target), name)
-    return found(session, directory, name, step)
+    return made(session, directory, name, step)
