@@ -217,7 +217,7 @@ class FuseConnection:
                 self._wait_for_slice()
             if elapsed > LATE:
                 late(self._latency, self.session, self.peer, self._observer, began + elapsed, before, elapsed)
-        if not self._dispatcher.has_room():
+        if self._dispatcher.in_flight and not self._dispatcher.has_room():
             self._flow.hold(Reason.IN_FLIGHT)
 
     def lost(self) -> None:

@@ -32,7 +32,7 @@ from ninep.server.exports import Export
 from ninep.server.limits import Limits, OverLimit
 from ninep.transport.fuse import DEFAULT, MountOptions
 from ninep.transport.peers import Peer
-from ninep.wire.fuse import PAGE, ROOT_ID, Init
+from ninep.wire.fuse import FOPEN_NOFLUSH, NOFLUSH_MINOR, PAGE, ROOT_ID, Init
 from ninep.wire.fuse_codec import Timeout
 
 LOOKUP_MASK: Final = GETATTR_BASIC | GETATTR_BTIME
@@ -161,6 +161,8 @@ class Session:
         """Nothing of it is answered any more."""
         self.minor = 0
         """Of the version that was agreed on; 0 before INIT."""
+        self.open_flags = 0
+        """What each open file is answered with."""
         self.max_write = max(PAGE, limits.msize // PAGE * PAGE)
         """Bytes of data in one request: whole pages."""
         self.inline = export.inline
@@ -198,9 +200,13 @@ class Session:
         self.peer = peer
 
     def agree(self, flags: Init, minor: int) -> None:
-        """What both sides know, and the version that they speak."""
+        """What both sides know, and the version that they speak. A FLUSH ends locks here and does nothing
+        else: a kernel that keeps its own need not ask at each close(2).
+        """
         self.flags = flags
         self.minor = minor
+        if minor >= NOFLUSH_MINOR and not flags & Init.POSIX_LOCKS:
+            self.open_flags = FOPEN_NOFLUSH
 
     def set_unlocked(self, value: bool) -> None:
         """Some range was unlocked since those that wait for locks were tried, or was not."""

@@ -40,7 +40,7 @@ from ninep.virtio.device import Profile
 from ninep.virtio.ring import Chain, RingError, SplitQueue
 from ninep.wire.buffers import behind, first, scatter
 from ninep.wire.fuse import IN_HEADER_SIZE, OUT_HEADER_SIZE, WRITE_HEADER_SIZE, Malformed, Opcode
-from ninep.wire.fuse_codec import pack_error, unpack_header, unpack_out_header
+from ninep.wire.fuse_codec import pack_error, unpack_header, unpack_out_header, unpack_unique
 from ninep.wire.types import Buffer
 
 FORM: Final = "virtiofs:PATH,tag=TAG"
@@ -198,7 +198,7 @@ class VirtioFs:
                 return
             connection = self._connection = self._make(self)
             connection.made(self._peer)
-        unique = unpack_header(frame)[2]
+        (unique,) = unpack_unique(frame)
         room = chain.writable
         if room:
             pending = self._pending.get(unique)

@@ -140,6 +140,9 @@ FATTR_KILL_SUIDGID: Final = 1 << 11
 
 FOPEN_DIRECT_IO: Final = 1 << 0
 FOPEN_KEEP_CACHE: Final = 1 << 1
+FOPEN_NOFLUSH: Final = 1 << 5
+NOFLUSH_MINOR: Final = 35
+"""The first version that knows it."""
 OPEN_KILL_SUIDGID: Final = 1 << 0
 WRITE_CACHE: Final = 1 << 0
 WRITE_KILL_SUIDGID: Final = 1 << 2

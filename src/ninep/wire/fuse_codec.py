@@ -31,6 +31,8 @@ from ninep.wire.types import Attributes, Buffer, Statfs
 _IN_HEADER: Final = Struct("<IIQQIIIHH")
 unpack_header: Final = _IN_HEADER.unpack_from
 """The fields of ``InHeader``, as a plain tuple."""
+unpack_unique: Final = Struct("<8xQ").unpack_from
+"""Of these ``unique`` alone."""
 Unpack = Callable[[bytes], tuple[Any, ...]]
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from tests.support.fuse_kernel import ROOT, Kernel, refused
 
 from ninep.drivers.local import LocalDriver
+from ninep.drivers.local.directory import LocalDir
 from ninep.drivers.memory import MemoryDriver
 from ninep.linux import DT_DIR, DT_REG, DT_UNKNOWN, Errno
 from ninep.node import Driver
@@ -77,6 +79,34 @@ def test_reading_goes_on_anywhere(kernels: Callable[..., Kernel], driver: Driver
         assert [entry[3] for entry in kernel.readdir(fh, entries[at][1], 65536)][:1] == [entries[at + 1][3]]
     assert kernel.readdir(fh, entries[-1][1]) == []
     assert kernel.readdir(fh, (1 << 63) + 5) == []
+
+
+@pytest.mark.parametrize("plus", [False, True])
+def test_entries_that_did_not_fit_are_not_read_again(
+    kernels: Callable[..., Kernel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plus: bool
+) -> None:
+    for number in range(200):
+        (tmp_path / f"entry-{number:05}").touch()
+    offsets: list[int] = []
+    read = LocalDir.read_packed
+    monkeypatch.setattr(LocalDir, "read_packed", lambda *args: offsets.append(args[1]) or read(*args))
+    kernel = kernels(LocalDriver(str(tmp_path)), audited=False)
+    fh = kernel.opendir(ROOT)
+    entries = whole(kernel, fh, 4096, plus=plus)
+    assert len(entries) == 202
+    assert offsets == sorted(set(offsets))
+    assert offsets[-1] == entries[-1][1]  # the end
+    assert len(offsets) <= 202 * (24 + len("entry-00000")) // (4096 - 64) + 2
+
+
+def test_a_listing_from_the_start_is_read_anew(kernels: Callable[..., Kernel], driver: Driver) -> None:
+    kernel = kernels(driver)
+    for number in range(50):
+        kernel.create(ROOT, b"%d" % number)
+    fh = kernel.opendir(ROOT)
+    assert kernel.readdir(fh, 0, 1024, plus=True)
+    kernel.create(ROOT, b"new")
+    assert b"new" in {entry[3] for entry in whole(kernel, fh, 4096, plus=True)}
 
 
 def test_too_little_room_for_one_entry_is_an_error_and_not_the_end(

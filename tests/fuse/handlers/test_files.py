@@ -10,6 +10,7 @@ from tests.support.served import LAYERS
 
 from ninep.linux import O_APPEND, O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, S_ISUID, Errno
 from ninep.testing.faults import Faults
+from ninep.transport.fuse import MountOptions
 from ninep.wire import fuse as f
 from ninep.wire.fuse import Opcode
 
@@ -101,7 +102,7 @@ def test_suid_is_dropped_where_the_kernel_says_so(kernel: Kernel, uid: int) -> N
 
 
 def open_flags(kernel: Kernel, node: int) -> int:
-    return kernel.ask(Opcode.OPEN, node, O_RDONLY, 0)[8]
+    return kernel.ask(Opcode.OPEN, node, O_RDONLY, 0)[8] & ~f.FOPEN_NOFLUSH
 
 
 def test_pages_are_kept_while_the_file_is_the_same(kernel: Kernel) -> None:
@@ -153,7 +154,19 @@ def test_what_is_opened_for_appending_alone_bypasses_the_pages(kernel: Kernel) -
         for mode in (O_WRONLY | O_APPEND, O_RDWR | O_APPEND, O_WRONLY, O_RDONLY)
     ]
     assert [bool(one & f.FOPEN_DIRECT_IO) for one in flags] == [True, False, False, False]
-    assert kernel.create(ROOT, b"log", flags=O_WRONLY | O_APPEND | O_CREAT).open_flags == f.FOPEN_DIRECT_IO
+    assert kernel.create(ROOT, b"log", flags=O_WRONLY | O_APPEND | O_CREAT).open_flags & f.FOPEN_DIRECT_IO
+
+
+@pytest.mark.parametrize(("locks", "minor", "asks"), [("local", 39, False), ("local", 34, True), ("shared", 39, True)])
+def test_a_kernel_that_keeps_its_own_locks_need_not_flush(locks: str, minor: int, asks: bool) -> None:
+    """Unless it does not know how not to."""
+    kernel = Kernel(options=MountOptions(locks=locks))
+    kernel.init(minor=minor)
+    made = kernel.create(ROOT, b"f")
+    opened = kernel.ask(Opcode.OPEN, made.nodeid, O_WRONLY | O_APPEND, 0)[8]
+    assert [bool(one & f.FOPEN_NOFLUSH) for one in (made.open_flags, opened)] == [not asks] * 2
+    assert kernel.ask(Opcode.FLUSH, ROOT, made.fh, 0, 0, 0) == b""  # one that asks all the same
+    kernel.end()
 
 
 def test_syncs_reach_the_driver(kernels: Callable[..., Kernel]) -> None:

@@ -8,7 +8,7 @@ Each module imports from those below it only, type checkers included (an import 
 ``slow``                              nodes and open files whose calls may wait
 ``node``                              a file or directory of the export: the verbs
 ``moves``, ``making``                 removing and renaming; creating
-``walking``, ``reopening``            walks of several names; path handles that were taken away
+``walking``, ``reopening``            walks of one name and several; path handles that were taken away
 ``file``, ``directory``               what is opened from a node
 ``node_table``                        the only writer of parents, names, children, references
 ``devices``, ``entry_types``          what files are on; types of directory entries

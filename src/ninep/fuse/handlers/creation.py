@@ -127,4 +127,4 @@ def _opened(
         file.close()
         raise
     fh = session.open(Opened(entry, session.export, flags, owner, file=file))
-    return pack_create(entry.nodeid, attributes, session.timeout, fh, open_flags_of(entry, flags))
+    return pack_create(entry.nodeid, attributes, session.timeout, fh, open_flags_of(session, entry, flags))

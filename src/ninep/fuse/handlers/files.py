@@ -31,7 +31,7 @@ OPEN_FLAGS: Final = O_ACCMODE | O_TRUNC | O_APPEND | O_DIRECT | O_SYNC | O_DSYNC
 MAX_OFFSET: Final = (1 << 63) - 1
 
 
-def open_flags_of(entry: Entry, flags: int) -> int:
+def open_flags_of(session: Session, entry: Entry, flags: int) -> int:
     """Whether the kernel may keep the pages that it has of a file: if the file did not change since
     the last open. The version has size, mtime and ctime.
 
@@ -39,8 +39,8 @@ def open_flags_of(entry: Entry, flags: int) -> int:
     so that what others append at the same time comes before or after it.
     """
     if flags & (O_ACCMODE | O_APPEND) == O_WRONLY | O_APPEND:
-        return f.FOPEN_DIRECT_IO
-    return f.FOPEN_KEEP_CACHE if entry.note_open(entry.node.qid.version) else 0
+        return session.open_flags | f.FOPEN_DIRECT_IO
+    return session.open_flags | (f.FOPEN_KEEP_CACHE if entry.note_open(entry.node.qid.version) else 0)
 
 
 def open_(session: Session, nodeid: int, uid: int, gid: int, flags: int, open_flags: int) -> bytes:
@@ -64,7 +64,7 @@ def open_(session: Session, nodeid: int, uid: int, gid: int, flags: int, open_fl
         except OverLimit:
             file.close()
             raise
-    return codec.pack_open(session.open(opened), open_flags_of(entry, flags))
+    return codec.pack_open(session.open(opened), open_flags_of(session, entry, flags))
 
 
 def _readable(session: Session, fh: int, offset: int, size: int) -> tuple[OpenFile, int]:

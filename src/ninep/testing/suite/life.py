@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ninep.linux import O_RDWR
-from ninep.testing.suite.tree import ScratchTree, attributes, read_all, read_entries
+from ninep.linux import GETATTR_BASIC, O_RDWR, Errno
+from ninep.testing.suite.tree import ScratchTree, attributes, read_all, read_entries, refuses
 
 
 class LifeTests:
@@ -56,6 +56,15 @@ class LifeTests:
         tree.rewrite(one, b"through the first")
         tree.release(one)
         assert tree.read(two) == b"through the first"
+
+    def test_a_look_up_is_a_walk_and_the_attributes_there(self, tree: ScratchTree) -> None:
+        tree.file(b"f", b"content")
+        for _ in range(2):  # the second time it is known
+            node, attributes = tree.root.look_up(b"f", GETATTR_BASIC)
+            assert attributes == tree.track(node).getattr(GETATTR_BASIC)
+            assert node.qid == tree.walk(b"f").qid
+        with refuses(Errno.ENOENT):
+            tree.root.look_up(b"missing", GETATTR_BASIC)
 
     def test_nothing_is_used_up_by_walking(self, tree: ScratchTree) -> None:
         tree.file(b"f", b"content", within=tree.folder(b"d"))
