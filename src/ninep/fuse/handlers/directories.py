@@ -22,7 +22,9 @@ DOTS: Final = frozenset({b".", b".."})
 MAX_READ: Final = 1 << 16
 """Bytes of one reply: some 2,000 entries ..."""
 MAX_PLUS: Final = 1 << 15
-"""... or 200 with their attributes, each of which is a look-up."""
+"""... or 200 with their attributes, each of which is a look-up. So much is asked of the driver then,
+whatever the kernel asks for (Linux 6.1: a page), and the rest kept: fewer replies are cut short.
+"""
 
 
 def opendir(session: Session, nodeid: int, uid: int, gid: int, flags: int, open_flags: int) -> bytes:
@@ -45,7 +47,7 @@ def _listing(session: Session, fh: int) -> tuple[Opened, OpenDir]:
 
 
 def _entries(opened: Opened, directory: OpenDir, offset: int, room: int) -> Sequence[DirectoryEntry]:
-    """Entries after ``offset``: more than fit into a reply, as the driver's take less than ours."""
+    """Entries after ``offset``, as far as they are at hand: more than fit into a reply."""
     place, ahead = opened.ahead
     if ahead and place == offset:
         return ahead
@@ -77,7 +79,8 @@ def _read(session: Session, fh: int, offset: int, size: int, parent: Node | None
         if opened.ahead[0] != offset and not may_wait() and _far(session, opened, directory, offset):
             raise WouldBlock
         pieces: list[bytes] = []
-        entries = _entries(opened, directory, offset, max(size, DIRENT_SIZE + NAME_MAX))
+        asked = MAX_PLUS if plus else max(size, DIRENT_SIZE + NAME_MAX)
+        entries = _entries(opened, directory, offset, asked)
         opened.keep_ahead(0, ())
         for number, (inode, after, kind, name) in enumerate(entries):
             size -= dirent_size(name, plus=plus)
