@@ -148,11 +148,17 @@ class LocalNode(TableEntry):
         return self.table.model.bsd_groups
 
     def walk(self, name: bytes) -> Self:
-        node, found = find(self, name)
+        node, found = self._find(name)
         return node.update_qid_or_unref(found)
 
+    def _find(self, name: bytes) -> tuple[Self, Stat]:
+        known = None if self.children is None else self.children.get(name)
+        if known is not None:
+            known.used = True
+        return find(self, name, known)
+
     def look_up(self, name: bytes, mask: int) -> tuple[Self, Attributes]:
-        node, found = find(self, name)
+        node, found = self._find(name)
         node.update_qid_or_unref(found)
         try:
             # What was found is what the stat says of it; below a mount that may wait, not here.

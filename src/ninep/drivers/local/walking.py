@@ -20,16 +20,13 @@ from ninep.node import Qid, check_may_wait
 N = TypeVar("N", bound=TableEntry)
 
 
-def find(directory: N, name: bytes) -> tuple[N, Stat]:
+def find(directory: N, name: bytes, known: N | None) -> tuple[N, Stat]:
     """The entry of a directory, referenced once more, and the host's stat of it: its qid is to be
-    updated by that.
+    updated by that. ``known``: what the table has there.
     """
     table = directory.table
     table.model.check_name(name)
     dir = directory.get_path_handle()
-    known = None if directory.children is None else directory.children.get(name)
-    if known is not None:
-        known.used = True
     if known is not None and known.path_handle is not None:
         # One look instead of open, look and close; as long as the path handle is held its inode
         # number cannot be used again.
