@@ -107,6 +107,19 @@ def test_the_link_in_between_that_is_wrong_is_the_one_that_goes(root: LocalNode,
     assert walk(root, "C/moved/B") is b
 
 
+def test_what_was_removed_in_between_counts(root: LocalNode, elsewhere: Rename) -> None:
+    directories(root, "A", "A/B", "A/B/C")
+    a, b, c = walk(root, "A"), walk(root, "A/B"), walk(root, "A/B/C")
+    elsewhere("A/B/C", "C")
+    a.unlink(b"B", True)
+    root.rename(b"A", c, b"A")
+    assert [ancestors(node)[1:] for node in (a, b, c)] == [[c, b, root], [root], [b, root]]
+    assert a.parent() is c
+    assert walk(root, "C/A").getattr(GETATTR_BASIC) == a.getattr(GETATTR_BASIC)
+    for node in (a, b, c):
+        node.release()
+
+
 def test_what_is_not_found_again_has_no_name(root: LocalNode, elsewhere: Rename) -> None:
     """Under another name it cannot be looked for; whoever holds it goes on with what it is."""
     directories(root, "A", "A/B")

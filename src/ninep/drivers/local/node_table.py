@@ -448,7 +448,7 @@ class NodeTable(Generic[N]):
         with self.lock:
             if parent is node:
                 return
-            if node.children and (between := self.between(parent, node)):
+            if between := self.between(parent, node):
                 self.detach_misplaced(between[-1])
             old = node.parent_node
             if not node.refs and (old.children is None or old.children.get(node.name_) is not node):
