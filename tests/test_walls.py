@@ -284,7 +284,7 @@ TESTED_BY = {
     "client/test_asyncio.py": "client/aio/__init__ client/aio/connection",
     "client/test_client.py": "client/aio/base client/aio/dotl client/aio/export client/aio/opener client/aio/session client/aio/verbs",
     "client/test_copying.py": "client/aio/getting client/aio/putting client/aio/sources",
-    "drivers/local/test_directory.py": "drivers/local/per_call_handles drivers/local/walking",
+    "drivers/local/test_directory.py": "drivers/local/per_call_handles",
     "drivers/local/test_driver.py": "drivers/__init__ drivers/local/devices drivers/local/options",
     "drivers/local/test_idle_files.py": "drivers/local/reopening",
     "drivers/objects/test_node.py": "drivers/objects/base_node drivers/objects/bucket"
