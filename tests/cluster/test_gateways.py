@@ -2,112 +2,32 @@
 
 from __future__ import annotations
 
-import threading
-import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from tests.cluster.gateway import Gateway
-from tests.cluster.haproxy import HAProxy
-from tests.cluster.juicefs import JuiceFS, Redis
-from tests.cluster.mounts import needs_fuse
-from tests.cluster.seaweedfs import SeaweedFS
-from tests.cluster.service import Service, wait_until
+from tests.cluster.service import wait_until
+from tests.cluster.site import Site, Writer, connections, juicefs_site, seaweedfs_site
 from tests.support.client import TIMEOUT
 
-from ninep.client.blocking import Client, connect
+from ninep.client.blocking import connect
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
-RECORD = 4096
 AFTERWARDS = 20
 """Records that each client writes after the loss of its gateway, or beside it."""
 
 
-class Site(NamedTuple):
-    """What a client of the site can reach."""
-
-    gateways: tuple[Gateway, Gateway]
-    proxy: HAProxy
-    mounts: tuple[Path, Path]
-    engines: tuple[Service, Service]
-
-    def client(self, gateway: Gateway | None = None, reconnect: float = TIMEOUT) -> Client:
-        """By the proxy, or at one gateway."""
-        port = self.proxy.port if gateway is None else gateway.port
-        return connect(f"127.0.0.1:{port}", reconnect=reconnect, timeout=TIMEOUT)
-
-
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    needs_fuse()
-    mounts = tmp_path / "one", tmp_path / "two"
-    with ExitStack() as stack:
-        redis = stack.enter_context(Redis(tmp_path / "redis"))
-        engine = JuiceFS(tmp_path / "juicefs", redis.url)
-        first, second = (stack.enter_context(engine.mounted(mount)) for mount in mounts)
-        one, two = (stack.enter_context(Gateway(mount, tmp_path / f"{mount.name}.run")) for mount in mounts)
-        proxy = HAProxy(tmp_path, [(gateway.port, gateway.health) for gateway in (one, two)])
-        yield Site((one, two), stack.enter_context(proxy), mounts, (first, second))
+    with juicefs_site(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture
 def seaweed_site(tmp_path: Path) -> Iterator[Site]:
-    """The same over two mounts of SeaweedFS."""
-    needs_fuse()
-    with SeaweedFS(tmp_path / "engine") as engine, ExitStack() as stack:
-        mounts: list[Path] = []
-        for name in ("one", "two"):
-            (tmp_path / name).mkdir()
-            mounts.append(stack.enter_context(engine.mounted(tmp_path / name / "mount")))
-        one, two = (stack.enter_context(Gateway(mount, mount.parent / "run")) for mount in mounts)
-        proxy = HAProxy(tmp_path, [(gateway.port, gateway.health) for gateway in (one, two)])
-        yield Site((one, two), stack.enter_context(proxy), (mounts[0], mounts[1]), (engine, engine))
-
-
-def connections(gateway: Gateway) -> int:
-    with urllib.request.urlopen(f"http://127.0.0.1:{gateway.health}/metrics", timeout=TIMEOUT) as answer:
-        lines = answer.read().decode().splitlines()
-    return sum(int(float(line.split()[-1])) for line in lines if line.startswith("ninep_open_connections "))
-
-
-class Writer(threading.Thread):
-    """Writes records and syncs each; `synced` is how many the server has said are on stable storage."""
-
-    def __init__(self, client: Client, name: str) -> None:
-        super().__init__()
-        self.client = client
-        self.path = name
-        self.synced = 0
-        self.enough = threading.Event()
-        self.progress = threading.Condition()
-        self.failure: OSError | None = None
-
-    def record(self, number: int) -> bytes:
-        return f"{self.path} {number} ".encode().ljust(RECORD, b".")
-
-    def run(self) -> None:
-        try:
-            with self.client.open(self.path, "xb") as file:
-                while not self.enough.is_set():
-                    file.pwrite(self.record(self.synced), self.synced * RECORD)
-                    file.fsync()
-                    with self.progress:
-                        self.synced += 1
-                        self.progress.notify_all()
-        except OSError as error:
-            self.failure = error
-            with self.progress:
-                self.progress.notify_all()
-
-    def wait_for(self, more: int) -> None:
-        with self.progress:
-            wanted = self.synced + more
-            assert self.progress.wait_for(lambda: self.failure is not None or self.synced >= wanted, TIMEOUT)
-        assert self.failure is None, self.failure
+    with seaweedfs_site(tmp_path) as made:
+        yield made
 
 
 @pytest.mark.parametrize("engine", ["site", "seaweed_site"])
