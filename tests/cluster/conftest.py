@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.cluster.glusterfs import glusterfs
 from tests.cluster.juicefs import JuiceFS, Redis
 from tests.cluster.mounts import needs_fuse
 from tests.cluster.seaweedfs import SeaweedFS
@@ -49,4 +50,12 @@ def seaweedfs_mount(seaweedfs: SeaweedFS, tmp_path_factory: pytest.TempPathFacto
     """A mount of it."""
     needs_fuse()
     with seaweedfs.mounted(tmp_path_factory.mktemp("seaweedfs") / "mount") as mount:
+        yield mount
+
+
+@pytest.fixture(scope="session")
+def glusterfs_mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """GlusterFS of two bricks."""
+    needs_fuse()
+    with glusterfs(tmp_path_factory.mktemp("glusterfs") / "engine") as mount:
         yield mount

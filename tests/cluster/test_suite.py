@@ -43,6 +43,14 @@ SEAWEEDFS = {
     "test_holes": "SEEK_DATA fails in a hole at the end",
 }
 
+GLUSTERFS = {
+    "test_everything_goes_on_without_a_name|test_a_file_that_is_not_even_open|test_attributes_go_on_without_a_name": GONE,
+    "test_a_replaced_file_goes_on|TestXattr::test_they_go_on_without_a_name": GONE,
+    "test_space_behind_the_end": BLOCKS,
+    "TestAllocate::test_zeros": "fallocate(2) says that it zeroed a range, and did not",
+    "test_without_replacing|test_exchange$|test_exchange_of_a_file_and_a_directory": "EINVAL for flags of renameat2(2)",
+}
+
 
 @cache
 def found_in(mount: Path) -> tuple[Found, ...]:
@@ -120,3 +128,15 @@ class TestSeaweedFSWithRecords(Case):
     @pytest.fixture
     def mount(self, seaweedfs_mount: Path) -> Path:
         return seaweedfs_mount
+
+
+class TestGlusterFS(Case):
+    """Where it is installed."""
+
+    capabilities = Capabilities(unnamed=False)
+    model = "mapped-xattr"
+    lacks = GLUSTERFS
+
+    @pytest.fixture
+    def mount(self, glusterfs_mount: Path) -> Path:
+        return glusterfs_mount
