@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from tests.support.client import TIMEOUT
 
+from ninep.server import offload as offload_module
 from ninep.server.offload import FEW, Offload
 
 
@@ -79,6 +80,67 @@ def test_a_healthy_storage_finds_a_thread(hang: Hang) -> None:
         offload.shutdown()
 
     in_loop(test)
+
+
+def made_quick(offload: Offload, storage: str) -> None:
+    for _ in range(200):
+        offload.submit(storage, int).result(TIMEOUT)
+
+
+def test_a_quick_storage_has_one_thread_for_its_jobs(hang: Hang, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offload_module, "QUICK", TIMEOUT)  # whatever this machine does meanwhile
+    monkeypatch.setattr(offload_module, "HELP", TIMEOUT)
+
+    async def run() -> None:
+        offload = Offload(8, "t")
+        made_quick(offload, "a")
+        first = offload.submit("a", hang)
+        hang.all_began(1)
+        jobs = [offload.submit("a", threading.get_ident) for _ in range(20)]
+        assert begun(jobs) == 0
+        other = offload.submit("b", pow, 2, 3)  # not known to be quick
+        assert other.result(TIMEOUT) == 8
+        hang.may.set()
+        first.result(TIMEOUT)
+        assert len({job.result(TIMEOUT) for job in jobs}) == 1
+        offload.shutdown()
+
+    asyncio.run(run())
+
+
+def test_what_waits_for_a_quick_storage_gets_threads_if_it_is_not(hang: Hang, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offload_module, "QUICK", TIMEOUT)
+
+    async def run() -> None:
+        offload = Offload(8, "t")
+        made_quick(offload, "a")
+        offload.submit("a", hang)
+        jobs = [asyncio.wrap_future(offload.submit("a", pow, 2, number)) for number in range(20)]
+        assert await asyncio.wait_for(asyncio.gather(*jobs), TIMEOUT) == [2**number for number in range(20)]
+        offload.shutdown()
+
+    asyncio.run(run())
+
+
+def test_what_is_behind_those_that_hang_gets_the_first_thread_that_is_free(
+    hang: Hang, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offload_module, "QUICK", TIMEOUT)
+
+    async def run() -> None:
+        offload, second = Offload(4, "t"), Hang()
+        made_quick(offload, "a")
+        offload.submit("a", hang)
+        offload.submit("a", hang)
+        last = offload.submit("a", second)
+        waiting = [asyncio.wrap_future(offload.submit("a", int)) for _ in range(5)]
+        await asyncio.to_thread(second.all_began, 1)
+        second.may.set()
+        assert last.result(TIMEOUT) == "returned"
+        assert await asyncio.wait_for(asyncio.gather(*waiting), TIMEOUT) == [0] * 5
+        offload.shutdown()
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 5])

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from time import monotonic
 from typing import Any
 
@@ -37,12 +36,11 @@ from ninep.server.in_place import impossible, joined, leaves_data, serve
 from ninep.server.latency_guard import LATE, LATE_EACH, LatencyGuard
 from ninep.server.observer import Observer, together
 from ninep.server.refusals import refusal
-from ninep.server.requests import Request
 from ninep.server.session import Session
 from ninep.server.slices import CHEAP, COUNTED, STRIDE
 from ninep.server.slow_storage import late
 from ninep.server.table import Entry
-from ninep.server.threads import AT_ONCE, Threads
+from ninep.server.threads import AT_ONCE, Finished, Threads
 from ninep.server.transport import GONE, Transport
 from ninep.server.write_coalescer import BYTES_A_WRITE, JOIN_BELOW, MAX_A_WRITE, REPLIES_A_WRITE, deliver
 from ninep.transport.peers import Peer
@@ -432,11 +430,11 @@ class Connection(ConnectionState):
         else:
             self._threads.close(session, self._ended)
 
-    def _done(self, request: Request, future: Future[tuple[Any, ...]]) -> None:
-        """A request came back from its thread."""
-        request.returned()
-        if not self._dispatcher.finish(request, future.result):
-            return  # withdrawn before it began
+    def _done(self, finished: Finished) -> None:
+        """Requests came back from their threads."""
+        for request, future in finished:
+            request.returned()
+            self._dispatcher.finish(request, future.result)  # unless it was withdrawn before it began
         self._start_waiting()
         self._hand_over()
         self.send()

@@ -10,6 +10,9 @@ its *storage*, the export or the device it is about:
 * A thread that has been at one job for ``HUNG`` seconds no longer counts as one of those there are,
   until it returns, so that another can take its place; but it still counts for its storage. There
   are at most twice as many threads as were asked for, at most half of them hung.
+* A storage whose jobs were quick lately gets one thread, which takes its jobs one after the other: what
+  FUSE and NFS have in the kernel's caches takes microseconds, and threads that wake for it do little but
+  wait for the interpreter. Whatever still waits after ``HELP`` gets threads as any other.
 * Threads are daemons: one that hangs does not keep the interpreter from ending.
 
 Jobs are submitted and withdrawn in the event loop. They come back as futures, from the thread.
@@ -37,6 +40,14 @@ SLOW: Final = 1.0
 """Seconds from which on a job is remembered as slow, and ..."""
 REMEMBERED: Final = 32
 """... how many of them are."""
+QUICK: Final = 0.0005
+"""Seconds that jobs of a storage take in the middle, if it is quick: a request to another computer takes longer."""
+HELP: Final = 0.001
+"""Seconds after which jobs that wait for the one thread of a quick storage get others."""
+WEIGHT: Final = 0.125
+"""Of the last job in the middle of all."""
+MAX_REMEMBERED: Final = 64
+"""Storages that are known to be quick while they have no jobs."""
 FEW: Final = 3
 """Threads that a storage may have although few are free."""
 
@@ -62,10 +73,12 @@ class Workers(Protocol):
 class _Storage:
     """The jobs of one storage."""
 
-    __slots__ = ("hang_logged", "hung", "key", "running", "waiting")
+    __slots__ = ("hang_logged", "hung", "key", "middle", "running", "waiting")
 
-    def __init__(self, key: Hashable) -> None:
+    def __init__(self, key: Hashable, middle: float) -> None:
         self.key = key
+        self.middle = middle
+        """Seconds that its jobs took, the last ones above all."""
         self.running = 0
         """Threads that it has, hung ones too."""
         self.hung = 0
@@ -73,6 +86,15 @@ class _Storage:
         """It was logged that one of them hangs."""
         self.waiting: dict[_Job, None] = {}
         """In the order in which they came."""
+
+    @property
+    def enough(self) -> bool:
+        """It is quick, and has a thread."""
+        return self.running > 0 and self.middle < QUICK
+
+    def took(self, seconds: float) -> None:
+        """One of its jobs is done."""
+        self.middle += (seconds - self.middle) * WEIGHT
 
     def __str__(self) -> str:
         name = getattr(self.key, "name", None)
@@ -130,6 +152,9 @@ class Offload:
         self._threads = 0
         self._handed: SimpleQueue[_Job | None] = SimpleQueue()
         """To threads that are idle or just starting: one of them takes each."""
+        self._middles: dict[Hashable, float] = {}
+        """Of quick storages that have no jobs. Only those with a name: others would be kept alive."""
+        self._helping = False
         self._watching = False
         self._ended = False
         self.slow: deque[SlowJob] = deque(maxlen=REMEMBERED)
@@ -148,16 +173,27 @@ class Offload:
                 raise RuntimeError("the worker threads have ended")
             found = self._storages.get(storage)
             if found is None:
-                found = self._storages[storage] = _Storage(storage)
+                found = self._storages[storage] = _Storage(storage, self._middles.pop(storage, SLOW))
             job = _Job(self, found, call, args)
-            if self._may_start(found) and not found.waiting:
+            if self._may_start(found) and not (found.waiting or found.enough):
                 self._hand_over(job)
             else:
                 found.waiting[job] = None
                 self._waiting.setdefault(found)
+            help_wanted = found.enough and not self._helping
+        if help_wanted:
+            self._helping = True
+            asyncio.get_running_loop().call_later(HELP, self._help)
         if not self._watching:
             self._watch(self._hung_after)
         return job
+
+    def _help(self) -> None:
+        """Quick storages have jobs that wait: their thread is busy with one that is not."""
+        self._helping = False
+        with self._guard:
+            if not self._ended:
+                self._start_waiting(every=True)
 
     def shutdown(self) -> None:
         """Begin nothing more; what waits is cancelled, threads end after the job that they have."""
@@ -185,10 +221,12 @@ class Offload:
         free = self._most - self._live
         return free > 0 and storage.running < max(FEW, min(free, self._most // 2))
 
-    def _next(self) -> _Job | None:
-        """The next job that may start: one of each storage in turn."""
+    def _next(self, *, every: bool = False) -> _Job | None:
+        """The next job that may start: one of each storage in turn. ``every``: also of those that have
+        enough, for which no further thread is to be woken.
+        """
         for storage in self._waiting:
-            if self._may_start(storage):
+            if self._may_start(storage) and (every or not storage.enough):
                 job = next(iter(storage.waiting))
                 del storage.waiting[job], self._waiting[storage]
                 if storage.waiting:
@@ -211,8 +249,8 @@ class Offload:
             threading.Thread(target=self._work, name=f"{self._name}_{self._threads}", daemon=True).start()
         self._handed.put(job)
 
-    def _start_waiting(self) -> None:
-        while job := self._next():
+    def _start_waiting(self, *, every: bool = False) -> None:
+        while job := self._next(every=every):
             self._hand_over(job)
 
     def _end(self, job: _Job) -> None:
@@ -220,6 +258,7 @@ class Offload:
         now = monotonic()
         if now - job.began > SLOW:
             self.slow.append(SlowJob(str(storage), now - job.began, now))
+        storage.took(now - job.began)
         storage.running -= 1
         del self._running[job]
         if job.hung:
@@ -232,6 +271,10 @@ class Offload:
     def _drop(self, storage: _Storage) -> None:
         if not storage.running and not storage.waiting and self._storages.get(storage.key) is storage:
             del self._storages[storage.key]
+            if storage.middle < QUICK and isinstance(storage.key, str):
+                self._middles[storage.key] = storage.middle
+                if len(self._middles) > MAX_REMEMBERED:
+                    del self._middles[next(iter(self._middles))]
 
     # -- in threads ------------------------------------------------------------------------------------------------------
 
@@ -250,7 +293,7 @@ class Offload:
         """What a thread does after a job: whether it is idle, else the next one; None: it ends."""
         with self._guard:
             self._end(job)
-            following = None if self._ended else self._next()
+            following = None if self._ended else self._next(every=True)  # this thread is awake
             if following is not None:
                 self._begin(following)
                 self._start_waiting()
@@ -292,7 +335,7 @@ class Offload:
                 if not job.storage.hang_logged:
                     job.storage.hang_logged = True
                     hanging.append(job.storage)
-            self._start_waiting()
+            self._start_waiting(every=True)
             again = young.began + self._hung_after - now if young is not None else self._hung_after
             busy = bool(self._running) and not self._ended
         for storage in hanging:

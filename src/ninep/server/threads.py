@@ -8,6 +8,7 @@ no reply and no transport.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -19,7 +20,8 @@ from ninep.server.offload import Workers
 from ninep.server.requests import Request, Requests
 from ninep.server.session import Session
 
-Done: TypeAlias = Callable[[Request, Future[tuple[Any, ...]]], None]
+Finished: TypeAlias = list[tuple[Request, Future[tuple[Any, ...]]]]
+Done: TypeAlias = Callable[[Finished], None]
 Parts: TypeAlias = list[tuple[Hashable, list[Fid]]]
 
 AT_ONCE = 1000
@@ -42,6 +44,11 @@ class Threads:
         self._most = most
         self._requests = requests
         self._closing = 0
+        self._finished: Finished = []
+        """Requests that came back from threads. What appends the first one wakes the loop: those that
+        follow until then are taken together, and their replies leave in one write.
+        """
+        self._guard = threading.Lock()
 
     @property
     def busy(self) -> bool:
@@ -50,7 +57,7 @@ class Threads:
 
     def run(self, done: Done) -> None:
         """Hand over the requests that are ready, as many as the connection may have in threads.
-        ``done`` is called with each that comes back.
+        ``done`` is called with those that came back, several at a time.
         """
         requests = self._requests
         while requests.ready and len(requests.running) < self._most:
@@ -59,7 +66,19 @@ class Threads:
                 request.storage(), request.entry.row.handler, request.session, *request.fields
             )
             request.run(future)
-            future.add_done_callback(partial(self._soon, done, request))
+            future.add_done_callback(partial(self._came_back, done, request))
+
+    def _came_back(self, done: Done, request: Request, future: Future[tuple[Any, ...]]) -> None:
+        with self._guard:
+            self._finished.append((request, future))
+            first = len(self._finished) == 1
+        if first:
+            self._soon(self._take, done)
+
+    def _take(self, done: Done) -> None:
+        with self._guard:
+            finished, self._finished = self._finished, []
+        done(finished)
 
     def leave_behind(self) -> None:
         """Wait no longer for the requests that are running."""
