@@ -25,7 +25,7 @@ from ninep.server.exports import Export
 from ninep.server.limits import Limits
 from ninep.server.shares import KINDS, UNCOUNTED, Shares
 from ninep.server.slices import Slices
-from ninep.server.table import BASE, LINUX
+from ninep.server.table import ROWS
 from ninep.server.throttle import Rates, parse_limit
 from ninep.wire import messages as m
 
@@ -325,7 +325,7 @@ def test_where_nothing_is_throttled_nothing_is_called() -> None:
 
 
 def test_all_that_is_counted_begins_with_a_fid() -> None:
-    for row in BASE + LINUX:
+    for row in ROWS:
         if row.message not in UNCOUNTED:
             assert KINDS[row.message.number]
             assert next(iter(row.message.__annotations__)) in {"fid", "dfid", "dirfd", "olddirfid", "newfid", "dirfid"}

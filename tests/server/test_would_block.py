@@ -15,7 +15,7 @@ from tests.support.served import Served
 from ninep.layers.base import Around
 from ninep.linux import AT_REMOVEDIR, NO_ID, Errno
 from ninep.node import Node, User, WouldBlock, may_wait
-from ninep.server.table import BASE, LINUX
+from ninep.server.table import ROWS
 from ninep.wire import messages as m
 from ninep.wire.modes import DMDEVICE, DMDIR, DMLINK, DMNAMEDPIPE, DMSYMLINK
 from ninep.wire.types import Stat
@@ -195,4 +195,4 @@ def test_nothing_was_changed_before(dialect: bytes, request_: m.Message, caplog:
 
 def test_no_row_is_left_out() -> None:
     asked = {type(request) for _, request in CASES}
-    assert {row.message for row in (*BASE, *LINUX)} - asked == {m.Tauth}  # which asks no driver
+    assert {row.message for row in ROWS} - asked == {m.Tauth}  # which asks no driver
