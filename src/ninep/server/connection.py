@@ -432,9 +432,12 @@ class Connection(ConnectionState):
 
     def _done(self, finished: Finished) -> None:
         """Requests came back from their threads."""
+        known = False
         for request, future in finished:
             request.returned()
-            self._dispatcher.finish(request, future.result)  # unless it was withdrawn before it began
+            known |= self._dispatcher.finish(request, future.result)
+        if not known:
+            return  # they were withdrawn before they began
         self._start_waiting()
         self._hand_over()
         self.send()
