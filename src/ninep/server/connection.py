@@ -432,11 +432,9 @@ class Connection(ConnectionState):
 
     def _done(self, finished: Finished) -> None:
         """Requests came back from their threads."""
-        known = False
-        for request, future in finished:
+        for request, _ in finished:
             request.returned()
-            known |= self._dispatcher.finish(request, future.result)
-        if not known:
+        if not any([self._dispatcher.finish(request, future.result) for request, future in finished]):
             return  # they were withdrawn before they began
         self._start_waiting()
         self._hand_over()
