@@ -434,7 +434,7 @@ class Connection(ConnectionState):
         """Requests came back from their threads."""
         for request, _ in finished:
             request.returned()
-        if not any([self._dispatcher.finish(request, future.result) for request, future in finished]):
+        if not sum(self._dispatcher.finish(request, future.result) for request, future in finished):
             return  # they were withdrawn before they began
         self._start_waiting()
         self._hand_over()
