@@ -302,7 +302,7 @@ TESTED_BY = {
     "host/windows/test_status.py": "host/windows/error",
     "layers/test_run_as.py": "host/_credentials",
     "security/test_passthrough.py": "security/none",
-    "server/test_connection_end.py": "server/context server/threads",
+    "server/test_connection_end.py": "server/context ",
     "server/test_listing.py": "server/entries",
     "test_docs_types.py": "__init__",
     "test_metrics.py": "server/instrumented",
