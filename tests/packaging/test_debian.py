@@ -100,6 +100,14 @@ def test_completion(installed: Tree) -> None:
     assert installed.inside(f"bash -c '{script}'") == "--read-only\n"
 
 
+def test_a_pre_shared_key(installed: Tree) -> None:
+    """Python's ssl has them since 3.13, which Debian has."""
+    shutil.copy(PROBE.with_name("psk.sh"), installed.root / "psk.sh")
+    said = installed.inside("bash /psk.sh")
+    assert "1234" in said
+    assert said.endswith("refused: 1\n")
+
+
 def test_the_service_runs_under_its_sandbox(seen: dict[str, str]) -> None:
     """Seccomp's filter mode, no capabilities, NoNewPrivileges."""
     assert (seen["enabled"], seen["idle"], seen["active"]) == ("disabled", "inactive", "active")
