@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
@@ -31,7 +32,8 @@ from ninep.server.exports import Export
 from ninep.transport import BadAddress
 from ninep.transport.addresses import parse
 from ninep.transport.hints import GUEST
-from ninep.transport.virtiofs import Virtiofs, VirtiofsOptions
+from ninep.transport.peers import Peer
+from ninep.transport.virtiofs import VirtioFs, Virtiofs, VirtiofsOptions
 from ninep.virtio import messages as v
 from ninep.virtio.inflight import region_size
 from ninep.virtio.messages import Request
@@ -402,6 +404,48 @@ class TestADriverThatBreaksTheRules:
                 mount.reply(99)
             hold.go.set()
             assert mount.reply(99) == b""
+
+
+@linux
+def test_a_connection_that_is_ended_while_it_takes_nothing_leaves_nothing_waiting() -> None:
+    """As by `ninep ctl kick` of a guest that is throttled: what it asks for then has an answer."""
+
+    class Connection:
+        def made(self, peer: Peer) -> None:
+            assert peer.shown == "a guest"
+
+        def message(self, frame: bytes, payload: object, room: Sequence[memoryview]) -> int:
+            return len(codec.pack_error(codec.unpack_header(frame)[2], Errno.EIO))
+
+        def lost(self) -> None:
+            assert role.shut()
+
+    async def main() -> None:
+        driver = Driver(64, event_idx=True, indirect=True)
+        kicked, kick = os.pipe()
+        os.set_blocking(kicked, False)
+        role.start(1, driver.device(), kicked, lambda: None, resumed=False)
+
+        async def ask() -> bytes:
+            driver.add([codec.pack_request(Opcode.GETATTR, 2, ROOT, 0, 0, 0)], [256])
+            os.write(kick, bytes(8))
+            for _ in range(100):
+                await asyncio.sleep(0)
+                if done := driver.take():
+                    return done[1]
+            raise AssertionError("no answer")
+
+        assert len(await ask()) == codec.OUT_HEADER_SIZE
+        role.pause()
+        role.close()
+        await asyncio.sleep(0)
+        assert codec.unpack_out_header(await ask())[1] == -Errno.ENOTCONN
+        role.stop(1)
+        os.close(kick)
+        os.close(kicked)
+
+    role = VirtioFs(lambda _: Connection(), Peer("a guest"))
+    asyncio.run(main())
 
 
 @linux

@@ -182,9 +182,9 @@ class VirtioFs:
 
     def _lose(self) -> None:
         connection, self._connection = self._connection, None
-        self._paused = False
         if connection is not None:
             connection.lost()
+            self.resume()  # whatever reason it had not to
             self.session_ended()
 
     # -- requests ------------------------------------------------------------------------------------------------------

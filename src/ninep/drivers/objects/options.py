@@ -80,7 +80,7 @@ class S3Options(OptionSet):
         EXCLUSIVE,
         text("patterns", "PATTERNS"),
         "s3: an exclusive create of these names (separated by commas, * and ?) asks the store at once; of "
-        f"others, when the file is put. Default: {EXCLUSIVE}",
+        f"others, when the file is put (default: {EXCLUSIVE})",
         group=GROUP,
     )
     s3_no_conditions: bool = option(
