@@ -56,6 +56,19 @@ class TestWriteBack:
         root.syncfs()
         assert {key: body for key, (_, body) in store.objects.items()} == {"d/": b"", "d/e/": b"", "d/g": b"content"}
 
+    def test_a_folder_is_put_before_what_is_in_it(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
+        """And is deleted when it is renamed: SeaweedFS shows one that had no marker for a while."""
+        root = gateway(write_back=3600.0, exclusive=())
+        for name in (b"d", b"empty"):
+            root.mkdir(name, 0o755, 1, 2)
+        root.walk(b"d").symlink(b"link", b"target", 1, 2)
+        root.rename(b"d", root, b"e")
+        root.rename(b"empty", root, b"f")
+        keys = [key for method, key in store.requests if method == "put"]
+        assert keys.index("d/") < keys.index("d/link")
+        assert {("delete", "d/"), ("delete", "empty/")} <= set(store.requests)
+        assert sorted(store.objects) == ["e/", "e/link", "f/"]
+
     def test_names_that_keep_others_out_ask_at_once(self, store: StoreInMemory, gateway: Callable[..., Node]) -> None:
         one, two = (gateway(write_back=3600.0, exclusive=("*.lock", "lockdir")) for _ in range(2))
         _, file = one.create(b"index.lock", O_RDWR | O_EXCL, 0o644, 0, 0)

@@ -32,6 +32,8 @@ def _key_in(directory: BaseNode, node: BaseNode) -> str:
 
 def _put_new(bucket: Bucket, directory: BaseNode, node: BaseNode, spool: Spool) -> None:
     """EEXIST if the store has one of its key."""
+    if directory.unsaved and not directory.etag:
+        directory.settle()  # its marker first: see ``ObjectNode.settle``
     try:
         with bucket.tree.moving.put(directory):
             node.set_key(_key_in(directory, node))

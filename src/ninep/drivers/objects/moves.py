@@ -114,6 +114,7 @@ def _renamed(bucket: Bucket, old: str, new: str, entry: Entry) -> None:
 def _move_tree(bucket: Bucket, node: BaseNode, old: str, new: str, replaced: BaseNode | None) -> None:
     check_may_wait()
     making.ensure_marker(bucket, old)
+    node.settle()  # without a marker, which is deleted, SeaweedFS shows the old name for a while
     for inner in bucket.tree.below(old):
         inner.settle()
     with bucket.tree.moving.tree(node, old, new):
