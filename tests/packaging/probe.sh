@@ -101,6 +101,7 @@ cat > /etc/systemd/system/ninep@root.service.d/override.conf <<'T'
 User=root
 Group=root
 CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_FSETID CAP_SETUID CAP_SETGID
+AmbientCapabilities=CAP_SETUID
 SystemCallFilter=@setuid setfsuid setfsgid capget capset
 ReadWritePaths=/srv/files
 RuntimeDirectory=
