@@ -27,7 +27,7 @@ def inside() -> MemoryNode:
     return MemoryDriver().attach(User())
 
 
-SHORTCUTS = {"through"}
+SHORTCUTS = {"look_up", "through"}
 """Their defaults take the long way, by verbs that each layer sees."""
 
 
