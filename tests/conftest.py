@@ -82,12 +82,17 @@ def logging_as_before() -> Iterator[None]:
         log.propagate = propagate
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
-    if fixturedef.scope not in {"package", "session"}:
-        return (yield)
-    with leftovers.permitted():
-        return (yield)
+class LongFixtures:
+    """What a fixture of a package or a session starts may stay. A plugin of its own: the hooks of this
+    file are not called for fixtures of a session, which belong to the folder above.
+    """
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
+        if fixturedef.scope not in {"package", "session"}:
+            return (yield)
+        with leftovers.permitted():
+            return (yield)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -125,10 +130,11 @@ def serve() -> Iterator[Callable[..., Server]]:
         yield lambda folder, *options, **named: servers.enter_context(Server(folder, *options, **named))
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Programs that the tests start hear SIGHUP, also where the tests themselves run under nohup(1):
     an ignored signal stays ignored through execve(2), a handler does not.
     """
     hang_up = getattr(signal, "SIGHUP", None)
     if hang_up is not None and signal.getsignal(hang_up) is signal.SIG_IGN:
         signal.signal(hang_up, lambda *_: None)
+    config.pluginmanager.register(LongFixtures())

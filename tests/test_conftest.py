@@ -114,3 +114,39 @@ def test_what_a_module_leaves_behind_is_its_failure(tmp_path: Path) -> None:
     assert "sleep 1000" in done.stdout
     assert "thread forgotten" in done.stdout
     assert "ERROR at teardown of test_two" in done.stdout
+
+
+OF_A_SESSION = """
+import subprocess
+import pytest
+from tests.support import leftovers
+
+leftovers.LIMIT = 0.0
+
+@pytest.fixture(scope="session")
+def sleeping():
+    process = subprocess.Popen(["sleep", "1000"])
+    yield process
+    process.kill()
+    process.wait()
+
+def test_one():
+    pass
+
+def test_two(sleeping):
+    assert sleeping.poll() is None
+"""
+
+
+def test_what_a_session_starts_stays_as_long(tmp_path: Path) -> None:
+    """With the conftest in a folder below, as here: a fixture of a session belongs to the folder above."""
+    below = tmp_path / "below"
+    below.mkdir()
+    (below / "conftest.py").write_text("from tests.conftest import nothing_left_behind, pytest_configure\n")
+    (below / "test_it.py").write_text(OF_A_SESSION)
+    argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", "-c", "pyproject.toml"]
+    done = subprocess.run(
+        [*argv, "--rootdir", str(tmp_path), str(below)], cwd=TOP, capture_output=True, text=True, check=False
+    )
+    assert "2 passed" in done.stdout
+    assert "error" not in done.stdout

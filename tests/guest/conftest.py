@@ -71,6 +71,7 @@ def guest(plain_machine: Machine) -> Iterator[Machine]:
 @pytest.fixture
 def virtio(all_devices: Devices) -> Iterator[Devices]:
     """A running guest with a device of each of our servers."""
-    all_devices.serve()
+    with leftovers.permitted():  # until the session ends
+        all_devices.serve()
     with running(all_devices.guest):
         yield all_devices
