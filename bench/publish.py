@@ -27,6 +27,7 @@ PARTS = {
     "python": "python/results.md",
     "guest": "guest.md",
     "guest-virtio": "virtio/guest.md",
+    "guest-virtiofs": "virtiofs/guest.md",
 }
 
 

@@ -15,7 +15,6 @@ from tests.guest.debs import Unavailable
 from tests.guest.devices import Devices
 from tests.guest.machine import MAPPED, Machine
 from tests.guest.qemu import Share
-from tests.support.leftovers import leftovers
 
 
 @pytest.fixture(scope="session")
@@ -47,8 +46,7 @@ def running(machine: Machine) -> Iterator[None]:
     """
     if not machine.alive:
         try:
-            with leftovers.permitted():  # until the session ends
-                machine.start()
+            machine.start()
         except Unavailable as missing:
             pytest.skip(f"no guest: {missing}")
         machine.kernel_complaints()
@@ -71,7 +69,6 @@ def guest(plain_machine: Machine) -> Iterator[Machine]:
 @pytest.fixture
 def virtio(all_devices: Devices) -> Iterator[Devices]:
     """A running guest with a device of each of our servers."""
-    with leftovers.permitted():  # until the session ends
-        all_devices.serve()
+    all_devices.serve()
     with running(all_devices.guest):
         yield all_devices

@@ -18,6 +18,7 @@ from tests.guest.combinations import Combination, served_as, server_user
 from tests.guest.machine import MAPPED, Machine, Mount
 from tests.guest.qemu import Share, VhostUser
 from tests.serving import ANY_PORT, Server, may_become_another_user
+from tests.support.leftovers import leftovers
 from tests.transport.test_stored_front_end import Manager
 
 ROOT = tuple(Combination(model, Mount()) for model in ("passthrough", "none", *MAPPED, "mapped-owner"))
@@ -69,10 +70,11 @@ class Devices:
             shutil.rmtree(self.scratch)
 
     def serve(self) -> None:
-        """Start the servers that do not run."""
-        for one in self.served.values():
-            if not one.server.running:
-                one.server.start()
+        """Start the servers that do not run; they may stay until the session ends."""
+        with leftovers.permitted():
+            for one in self.served.values():
+                if not one.server.running:
+                    one.server.start()
 
     def restart(self, end: Callable[[Server], None]) -> Server:
         """End the server WITH_TWO in that way, and start the next process of its service."""

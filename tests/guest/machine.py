@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.guest.qemu import Share, VhostUser
 from tests.guest.vm import HOST, Finished, Guest
+from tests.support.leftovers import leftovers
 
 SCENARIO = Path(__file__).with_name("scenario")
 MAPPED = ("mapped-xattr", "mapped-file")
@@ -44,7 +45,9 @@ class Machine(Guest):
         self._numbers = itertools.count()
 
     def start(self) -> None:
-        super().start()
+        """Boot. The machine may stay until the session ends: its owner stops it."""
+        with leftovers.permitted():
+            super().start()
         self.put(SCENARIO, "/run/scenario")
 
     def reset(self) -> None:
