@@ -27,7 +27,7 @@ PARTS = {
     "python": "python/results.md",
     "guest": "guest.md",
     "guest-virtio": "virtio/guest.md",
-    "guest-virtiofs": "virtiofs/guest.md",
+    "guest-mapped": "mapped/guest.md",
 }
 
 

@@ -1,4 +1,6 @@
-"""haproxy before several servers of ours: TCP, each server's health asked by HTTP."""
+"""haproxy before several servers of ours: TCP, each server's health asked by HTTP. An answer may
+take its time, on a busy machine; a server that was killed refuses the connection.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ global
 defaults
     mode tcp
     timeout connect 5s
+    timeout check 10s
     timeout client 1h
     timeout server 1h
 frontend clients

@@ -26,6 +26,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 GONE = "a file that is removed ends for its path handles (O_PATH), unless it is open"
 BLOCKS = "blocks do not tell of what fallocate(2) reserves and frees"
+UPLOADED = "mtime moves when data are uploaded, not when they are written"
+"""On a busy machine that may be in between: such a test may also pass."""
 JUICEFS = {
     "test_a_file_that_is_not_even_open|test_they_go_on_without_a_name": GONE,
     "test_exchange$": "the file that is replaced counts as removed",
@@ -33,7 +35,7 @@ JUICEFS = {
     "test_holes|test_only_a_hole": "SEEK_DATA takes all for data",
     r"test_a_moment\[-": "no times before 1970",
     "test_changing_attributes_moves_ctime": "fchown(2) of nothing does not move ctime",
-    "test_a_change_of_content_changes_the_version|test_versions_differ_after": "mtime moves when data are uploaded, not when they are written",
+    "test_a_change_of_content_changes_the_version|test_versions_differ_after": UPLOADED,
 }
 SEAWEEDFS = {
     "test_a_file_that_is_not_even_open": GONE,
@@ -69,7 +71,7 @@ class Case(DriverSuite):
         """What the file system does otherwise fails; also when it does no more, so that it is noticed."""
         for pattern, reason in self._suite(request).lacks.items():
             if re.search(pattern, request.node.nodeid):
-                request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+                request.applymarker(pytest.mark.xfail(reason=reason, strict=reason != UPLOADED))
 
     @staticmethod
     def _suite(request: pytest.FixtureRequest) -> Any:
