@@ -289,7 +289,7 @@ TESTED_BY = {
     "drivers/local/test_idle_files.py": "drivers/local/reopening",
     "drivers/objects/test_node.py": "drivers/objects/base_node drivers/objects/bucket"
     " drivers/objects/making drivers/objects/moves drivers/objects/opened"
-    " drivers/objects/tree drivers/objects/turns",
+    " drivers/objects/blocking drivers/objects/tree",
     "drivers/objects/test_s3.py": "drivers/objects/ahead drivers/objects/content",
     "drivers/test_memory.py": "drivers/memory/inode drivers/memory/node drivers/memory/opened drivers/memory/options",
     "faults/test_end.py": "app/cut_short host/terminal server/signals",

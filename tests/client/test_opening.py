@@ -24,9 +24,9 @@ def test_modes(mode: str | int, flags: int) -> None:
     assert flags_of(mode) == flags
 
 
-@pytest.mark.parametrize("mode", ["b", "rwb", "+rb", "qb", "rbb"])
+@pytest.mark.parametrize("mode", ["", "b", "U", "rwb", "+rb", "qb", "rbb", "r+b+", "w+"])
 def test_modes_that_do_not_exist(mode: str) -> None:
-    with pytest.raises(ValueError, match="is not known"):
+    with pytest.raises(ValueError, match="mode"):
         flags_of(mode)
 
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import stat
 
-import pytest
-
-from ninep.client.opening import flags_of, readable, writable
 from ninep.client.stat import from_attributes, from_record, kind_of_mode, kind_of_qid
 from ninep.linux import (
     DT_DIR,
@@ -14,12 +11,6 @@ from ninep.linux import (
     DT_REG,
     DT_UNKNOWN,
     GETATTR_ALL,
-    O_APPEND,
-    O_CREAT,
-    O_EXCL,
-    O_RDWR,
-    O_TRUNC,
-    O_WRONLY,
 )
 from ninep.wire.modes import DMDEVICE, DMDIR, DMSETUID, DMSYMLINK, EXTENDED, PLAIN
 from ninep.wire.types import Attributes, Qid, Stat
@@ -72,30 +63,3 @@ def test_kinds():
     assert kind_of_qid(DT_REG, 0) == DT_REG
     assert kind_of_qid(DT_DIR, 0) == DT_UNKNOWN
     assert kind_of_qid(DT_LNK, 0) == DT_UNKNOWN
-
-
-@pytest.mark.parametrize(
-    ("mode", "flags"),
-    [
-        ("rb", 0),
-        ("r+b", O_RDWR),
-        ("rb+", O_RDWR),
-        ("wb", O_WRONLY | O_CREAT | O_TRUNC),
-        ("w+b", O_RDWR | O_CREAT | O_TRUNC),
-        ("ab", O_WRONLY | O_CREAT | O_APPEND),
-        ("xb", O_WRONLY | O_CREAT | O_EXCL),
-        (O_RDWR, O_RDWR),
-    ],
-)
-def test_modes(mode, flags):
-    assert flags_of(mode) == flags
-
-
-@pytest.mark.parametrize("mode", ["", "r", "w+", "rwb", "rbb", "+rb", "b", "r+b+", "U"])
-def test_modes_that_there_are_not(mode):
-    with pytest.raises(ValueError, match="mode"):
-        flags_of(mode)
-
-
-def test_ways():
-    assert [(readable(f), writable(f)) for f in (0, O_WRONLY, O_RDWR)] == [(True, False), (False, True), (True, True)]

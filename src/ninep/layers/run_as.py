@@ -15,7 +15,7 @@ Rules
   else does. ``clone``, ``release`` and ``close`` give handles back, which needs no rights.
 * What is made belongs to the user, whatever owner the client names; its group is the one the client
   names if the user is in it, else the host's choice. Root can name any owner.
-* It costs about 12 us a verb: the kernel makes new credentials for each change of groups, ids or
+* It makes verbs dearer: the kernel makes new credentials for each change of groups, ids or
   capabilities.
 """
 

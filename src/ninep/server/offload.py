@@ -180,7 +180,7 @@ class Offload:
             else:
                 found.waiting[job] = None
                 self._waiting.setdefault(found)
-            help_wanted = found.enough and not self._helping
+            help_wanted = bool(found.waiting) and found.enough and not self._helping
         if help_wanted:
             self._helping = True
             asyncio.get_running_loop().call_later(HELP, self._help)

@@ -96,9 +96,7 @@ class ChainReader:
         self._tables: dict[bytes, _Place] = {}
         self._known: dict[bytes, Chain] = {}
         self._long: dict[bytes, Chain] = {}
-        """Of long tables, whose buffers are all in one region: it takes 0.14 us for each of them to
-        find them out.
-        """
+        """Of long tables, whose buffers are all in one region."""
         self._mapped: Sequence[Region] = ()
         """The regions that ``_tables``, ``_known`` and ``_long`` are of."""
 

@@ -126,7 +126,7 @@ def test_what_the_store_always_refuses_is_given_up(caplog: pytest.LogCaptureFixt
 
 
 def test_until_then_it_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "AGAIN", 0.01)
+    monkeypatch.setattr(module, "RETRY_DELAY", 0.01)
     unsent, node, put = Unsent(1, BUDGET), Node(), threading.Event()
     node.in_put = lambda number: refuse(number) if number < 4 else put.set()
     add(unsent, node)
@@ -136,7 +136,7 @@ def test_until_then_it_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_who_makes_more_waits_for_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST", (3, 1 << 30, 100))
+    monkeypatch.setattr(module, "MAX_PENDING", (3, 1 << 30, 100))
     unsent, nodes = Unsent(1, BUDGET), [Node() for _ in range(3)]
     for node in nodes:
         add(unsent, node, 3600.0)
@@ -146,7 +146,7 @@ def test_who_makes_more_waits_for_room(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_but_not_in_an_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST", (1, 1 << 30, 100))
+    monkeypatch.setattr(module, "MAX_PENDING", (1, 1 << 30, 100))
     unsent, node = Unsent(1, BUDGET), Node()
     go_on = threading.Event()
     node.in_put = lambda number: go_on.wait(10)
@@ -162,7 +162,7 @@ def test_but_not_in_an_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_and_not_for_a_store_that_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST", (1, 1 << 30, 100))
+    monkeypatch.setattr(module, "MAX_PENDING", (1, 1 << 30, 100))
     unsent, node = Unsent(1, BUDGET), Node()
     node.in_put = refuse
     add(unsent, node, 3600.0)

@@ -190,7 +190,7 @@ class LocalNode(TableEntry):
                 known.used = True
                 node, dir = known, path_handle
         except OSError:
-            pass  # the walk that follows runs into it, too (0.4 us less than ``suppress``)
+            pass  # the walk that follows runs into it, too; cheaper than ``suppress``
         while qids and not node.parent_node.ref_child(node, node.name_):  # another thread released it just now
             node = node.parent_node
             qids.pop()
@@ -340,7 +340,7 @@ class LocalNode(TableEntry):
         if self.kind != DT_REG:
             raise Refused({DT_DIR: Errno.EISDIR, DT_LNK: Errno.ELOOP}.get(self.kind, Errno.ENXIO))
         ref = self.object_ref()
-        # What its path handle shows was looked at when the node was made (0.8 us of every open).
+        # What its path handle shows was looked at when the node was made.
         open_file = host.open_regular if self.host_type == S_IFREG else host.open_file
         try:
             return open_file(ref, flags)

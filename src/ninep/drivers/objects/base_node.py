@@ -7,10 +7,10 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Self
 
+from ninep.drivers.objects.blocking import Lock
 from ninep.drivers.objects.metadata import ObjectAttrs
 from ninep.drivers.objects.spool import Spool
 from ninep.drivers.objects.store import NO_TEXT, Info
-from ninep.drivers.objects.turns import Lock
 from ninep.errors import Refused, linux_errno
 from ninep.linux import O_ACCMODE, O_RDONLY, S_IFDIR
 from ninep.node import Node

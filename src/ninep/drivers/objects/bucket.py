@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from ninep.drivers.objects.base_node import BaseNode
+from ninep.drivers.objects.blocking import BlockingStore
 from ninep.drivers.objects.metadata import ObjectAttrs
 from ninep.drivers.objects.spool import Budget
 from ninep.drivers.objects.store import Info, Page, Store
 from ninep.drivers.objects.tree import Entry, Folder, Tree, name_of, parent_of
-from ninep.drivers.objects.turns import Waiting
 from ninep.drivers.objects.unsent import Unsent
 from ninep.errors import Refused
 from ninep.linux import NAME_MAX, NO_ID, S_IFDIR, S_IFREG, Errno
@@ -66,7 +66,7 @@ class Bucket:
     def __init__(
         self, store: Store, settings: Settings, *, has_prefix: bool = True, clock: Callable[[], int] = time.time_ns
     ) -> None:
-        self.store = Waiting(store)
+        self.store = BlockingStore(store)
         self.has_root_marker = has_prefix
         """The root can have an object of its own; a whole bucket has no name for one."""
         self.settings = settings

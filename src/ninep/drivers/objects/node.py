@@ -15,7 +15,7 @@ from ninep.drivers.objects.opened import ObjectDir, ObjectFile
 from ninep.drivers.objects.spool import Spool
 from ninep.drivers.objects.store import Changed, Info
 from ninep.drivers.objects.tree import Entry, name_of, parent_of
-from ninep.drivers.objects.unsent import AGAIN
+from ninep.drivers.objects.unsent import RETRY_DELAY
 from ninep.drivers.xattrs import check_name, check_set, is_name
 from ninep.errors import Refused
 from ninep.linux import (
@@ -53,7 +53,7 @@ class ObjectNode(BaseNode):
 
     def serve_in_loop(self) -> None:
         """This is the root: verbs are called in the event loop, and again in a thread if they have to
-        wait (``turns``).
+        wait (``blocking``).
         """
         self.inline = True
 
@@ -344,7 +344,7 @@ class ObjectNode(BaseNode):
             nodes = list(self.bucket.tree.nodes.values())
         for node in nodes:
             if node.unsaved:
-                self.bucket.unsent.add(node, AGAIN)
+                self.bucket.unsent.add(node, RETRY_DELAY)
         self.bucket.unsent.flush()
 
     # -- opening -------------------------------------------------------------------------------------------------------

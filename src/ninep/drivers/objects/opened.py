@@ -8,7 +8,7 @@ from typing import Final
 from ninep.drivers.objects.ahead import Ahead
 from ninep.drivers.objects.base_node import BaseNode
 from ninep.drivers.objects.bucket import Bucket, shown
-from ninep.drivers.objects.unsent import AGAIN
+from ninep.drivers.objects.unsent import RETRY_DELAY
 from ninep.errors import Refused
 from ninep.linux import DT_DIR, DT_UNKNOWN, NO_ID, O_ACCMODE, O_APPEND, O_RDONLY, O_RDWR, O_SYNC, O_WRONLY, Errno
 from ninep.node import OpenDir, OpenFile, check_may_wait, may_wait
@@ -128,7 +128,7 @@ class ObjectFile(OpenFile):
             self.node.settle()
         except OSError:
             if self.node.unsaved:
-                self.bucket.unsent.add(self.node, AGAIN)
+                self.bucket.unsent.add(self.node, RETRY_DELAY)
             raise
 
 

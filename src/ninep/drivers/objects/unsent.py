@@ -22,18 +22,18 @@ from ninep.node import check_may_wait
 
 log = logging.getLogger("ninep.objects")
 
-AGAIN: Final = 5.0
+RETRY_DELAY: Final = 5.0
 """Seconds until what could not be put is tried again; twice as many each time, up to ..."""
-SELDOM: Final = 60.0
-WAIT: Final = 60.0
+MAX_RETRY_DELAY: Final = 60.0
+ROOM_TIMEOUT: Final = 60.0
 """Seconds that a writer waits for room at the most."""
-MOST: Final = (8192, 128 << 20, 256)
+MAX_PENDING: Final = (8192, 128 << 20, 256)
 """What waits at the most: nodes, bytes of them in memory, and contents in files of the host. From half of
 one of these on, and of the spool, none is put off."""
 
 
 @dataclass(slots=True)
-class _Waiting:
+class _Pending:
     """One node that waits, and since when the store refuses it."""
 
     due: float
@@ -66,18 +66,18 @@ class Unsent:
         self._budget = budget
         self._keep = keep
         self._changed = threading.Condition()
-        self._nodes: dict[BaseNode, _Waiting] = {}
+        self._nodes: dict[BaseNode, _Pending] = {}
         self._queued: set[BaseNode] = set()
         """Those that a thread is about to put."""
         self._takes = (0, 0, 0)
-        """All together, as ``MOST``."""
+        """All together, as ``MAX_PENDING``."""
         self._heap: list[_Due] = []
         self._numbers = itertools.count()
         self._pool = ThreadPoolExecutor(threads, "objects-put")
         self._clock: threading.Thread | None = None
         self._ended = False
         self._failures = 0
-        self._said = 0.0
+        self._logged = 0.0
         self._failed: Refused | None = None
 
     def __len__(self) -> int:
@@ -90,17 +90,17 @@ class Unsent:
         with self._changed:
             if node not in self._nodes:
                 node.clone()
-                self._nodes[node] = _waiting(node)
+                self._nodes[node] = _pending(node)
                 self._count(self._nodes[node], 1)
             if not self._ended:
                 much = self._full(2) or self._budget.used * 2 > self._budget.limit
                 self._plan(node, 0.0 if much else delay)
 
     def _plan(self, node: BaseNode, delay: float) -> None:
-        waiting, due = self._nodes[node], time.monotonic() + delay
-        if due >= waiting.due:
+        pending, due = self._nodes[node], time.monotonic() + delay
+        if due >= pending.due:
             return
-        waiting.due = due
+        pending.due = due
         if delay <= 0:
             self._submit(node)
             return
@@ -113,7 +113,7 @@ class Unsent:
     def _submit(self, node: BaseNode) -> None:
         if node not in self._queued:
             self._queued.add(node)
-            self._pool.submit(self._put, node).add_done_callback(_tell)
+            self._pool.submit(self._put, node).add_done_callback(_log_error)
 
     def _run(self) -> None:
         """Submit what is due, in a thread."""
@@ -122,19 +122,19 @@ class Unsent:
                 now = time.monotonic()
                 while self._heap and self._heap[0].due <= now:
                     one = heapq.heappop(self._heap)
-                    waiting = self._nodes.get(one.node)
-                    if waiting is not None and waiting.due == one.due:
+                    pending = self._nodes.get(one.node)
+                    if pending is not None and pending.due == one.due:
                         self._submit(one.node)
                 self._changed.wait(self._heap[0].due - now if self._heap else None)
 
     # -- room ----------------------------------------------------------------------------------------------------------
 
-    def _count(self, waiting: _Waiting, sign: int) -> None:
+    def _count(self, pending: _Pending, sign: int) -> None:
         nodes, memory, files = self._takes
-        self._takes = nodes + sign, memory + sign * waiting.memory, files + sign * waiting.files
+        self._takes = nodes + sign, memory + sign * pending.memory, files + sign * pending.files
 
     def _full(self, share: int = 1) -> bool:
-        return any(takes * share >= most for takes, most in zip(self._takes, MOST, strict=True))
+        return any(takes * share >= most for takes, most in zip(self._takes, MAX_PENDING, strict=True))
 
     def wait_for_room(self, count: int = 0) -> None:
         """Return when so many bytes, and a file, have room. ENOSPC if nothing makes room: the store
@@ -151,7 +151,7 @@ class Unsent:
             for node in self._nodes:
                 self._submit(node)
             failures = self._failures
-            self._changed.wait_for(lambda: has_room() or not self._nodes or self._failures != failures, WAIT)
+            self._changed.wait_for(lambda: has_room() or not self._nodes or self._failures != failures, ROOM_TIMEOUT)
         if not has_room():
             raise Refused(Errno.ENOSPC, "the spool is full (--s3-spool-limit)")
 
@@ -160,10 +160,10 @@ class Unsent:
     def _put(self, node: BaseNode) -> None:
         with self._changed:
             self._queued.discard(node)  # what is written from now on is for another job
-            waiting = self._nodes.get(node)
-            if waiting is None:
+            pending = self._nodes.get(node)
+            if pending is None:
                 return  # it was put meanwhile
-            waiting.due = float("inf")
+            pending.due = float("inf")
         error: OSError | None = None
         try:
             node.settle()
@@ -183,16 +183,16 @@ class Unsent:
             self._failed = error
             self._failures += 1
             self._changed.notify_all()
-            waiting = self._nodes.get(node)
-            if waiting is None:
+            pending = self._nodes.get(node)
+            if pending is None:
                 return False  # it was put meanwhile
-            waiting.failures += 1
-            waiting.refused = waiting.refused or now
-            over = now - waiting.refused >= self._keep
+            pending.failures += 1
+            pending.refused = pending.refused or now
+            over = now - pending.refused >= self._keep
             lost = over or not node.unsaved
-            if not lost and now - self._said < AGAIN:
+            if not lost and now - self._logged < RETRY_DELAY:
                 return False
-            self._said = now
+            self._logged = now
             count = len(self._nodes)
         if lost:
             log.error("%r could not be put, and what was written is lost: %s", node.key, error)
@@ -205,16 +205,16 @@ class Unsent:
         meanwhile. Who still writes puts it at the close.
         """
         with self._changed:
-            waiting = self._nodes.get(node)
-            if waiting is None:
+            pending = self._nodes.get(node)
+            if pending is None:
                 return
             if node.unsaved and (error is not None or not node.writers):
-                waiting.due = float("inf")
+                pending.due = float("inf")
                 if not self._ended:
-                    self._plan(node, min(AGAIN * 2.0 ** min(waiting.failures - 1, 10), SELDOM) if error else AGAIN)
+                    self._plan(node, RETRY_DELAY if error is None else _delay(pending.failures))
                 return
             del self._nodes[node]
-            self._count(waiting, -1)
+            self._count(pending, -1)
             self._changed.notify_all()
         node.release()
 
@@ -232,7 +232,7 @@ class Unsent:
 
     def call(self, act: Callable[[], None]) -> None:
         """Call something in one of the threads, for who must not wait. An error is logged."""
-        self._pool.submit(act).add_done_callback(_tell)
+        self._pool.submit(act).add_done_callback(_log_error)
 
     def close(self) -> None:
         """Put what there is, once; what cannot be put is logged, and lost."""
@@ -248,13 +248,18 @@ class Unsent:
             log.error("%r is lost with the end of the server", node.key)
 
 
-def _waiting(node: BaseNode) -> _Waiting:
+def _delay(failures: int) -> float:
+    """Seconds until the next attempt, after so many that failed."""
+    return min(RETRY_DELAY * 2.0 ** min(failures - 1, 10), MAX_RETRY_DELAY)
+
+
+def _pending(node: BaseNode) -> _Pending:
     spool = node.spool
     size = spool.size if spool is not None and not spool.in_file else 0
-    return _Waiting(float("inf"), size, int(spool is not None and spool.in_file))
+    return _Pending(float("inf"), size, int(spool is not None and spool.in_file))
 
 
-def _tell(job: Future[None]) -> None:
+def _log_error(job: Future[None]) -> None:
     error = job.exception()
     if error is not None:
         log.error("%s", error, exc_info=None if isinstance(error, OSError) else error)

@@ -33,7 +33,7 @@ class Lock:
         self._lock.release()
 
 
-class Waiting(Store):
+class BlockingStore(Store):
     """A store that is never asked in an event loop."""
 
     def __init__(self, store: Store) -> None:
